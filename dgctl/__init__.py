@@ -1,0 +1,1 @@
+"""dgctl: bare-metal GPU servers into a working, lasting Deepgram self-hosted deployment."""
