@@ -1,0 +1,5 @@
+"""`python -m dgctl`."""
+
+from dgctl.cli import main
+
+main()
