@@ -48,9 +48,7 @@ class Server:
             ["docker", "exec", self.name, "sh", "-c", script], capture_output=True, text=True, timeout=300
         )
         if check and done.returncode != 0:
-            raise AssertionError(
-                f"{self.name}: {script!r} ended {done.returncode}: {done.stdout}{done.stderr}"
-            )
+            raise AssertionError(f"{self.name}: {script!r} ended {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def has(self, path: str) -> bool:

@@ -63,9 +63,7 @@ def test_port_taken(deployment, server, tmp_path):
 def test_ssh_key_refused(deployment, tmp_path):
     key = tmp_path / "other-key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    run = deployment.variant(tmp_path / "d", ansible_ssh_private_key_file=str(key)).dgctl(
-        "provision", "--yes"
-    )
+    run = deployment.variant(tmp_path / "d", ansible_ssh_private_key_file=str(key)).dgctl("provision", "--yes")
     refused(run, 7, "ermission denied")
 
 
@@ -105,9 +103,7 @@ def test_group_name_that_is_nearly_right(deployment, tmp_path):
 
 
 def test_all_findings_at_once(deployment, tmp_path):
-    variant = deployment.variant(
-        tmp_path / "d", preflight_min_gpu_memory_mb=40000, deepgram_registry_password="wrong"
-    )
+    variant = deployment.variant(tmp_path / "d", preflight_min_gpu_memory_mb=40000, deepgram_registry_password="wrong")
     run = variant.dgctl("preflight")
     assert run.exit_code == 4
     assert len(run.failed_checks()) >= 2, run.problems()

@@ -29,9 +29,7 @@ def client(server, tmp_path, monkeypatch):
         agent_rest=f"https://{server.name}",
     )
     context = ssl.create_default_context(cafile=str(certificate))
-    return DeepgramClient(
-        api_key="any", environment=environment, httpx_client=httpx.Client(verify=context, timeout=60)
-    )
+    return DeepgramClient(api_key="any", environment=environment, httpx_client=httpx.Client(verify=context, timeout=60))
 
 
 def resolve_for_this_process(monkeypatch, hosts):

@@ -37,18 +37,14 @@ def test_gpu_hidden_from_the_engine_container(deployment, server):
 
 
 def test_engine_without_its_configuration(deployment, server):
-    server.sh(
-        "cd /etc/deepgram && mv engine/engine.toml /root/ && docker compose restart -t 2 engine && sleep 8"
-    )
+    server.sh("cd /etc/deepgram && mv engine/engine.toml /root/ && docker compose restart -t 2 engine && sleep 8")
     run = deployment.dgctl("verify")
     assert run.exit_code == 8
     assert "default" in run.problems()
 
 
 def test_stale_cdi_file(deployment, server):
-    server.sh(
-        "mkdir -p /etc/cdi && sed 's/580\\.[0-9.]*/570.00.00/g' /var/run/cdi/nvidia.yaml > /etc/cdi/nvidia.yaml"
-    )
+    server.sh("mkdir -p /etc/cdi && sed 's/580\\.[0-9.]*/570.00.00/g' /var/run/cdi/nvidia.yaml > /etc/cdi/nvidia.yaml")
     run = deployment.dgctl("verify")
     assert run.exit_code == 8
     assert "cdi" in " ".join(run.failed_checks())
