@@ -1,4 +1,4 @@
-"""A lab server and dgctl, as a person uses them: by command line, judged by exit code, JSON and what is on the server."""
+"""A lab server and dgctl, as a person uses them: by command line; judged by exit code, JSON and the server itself."""
 
 from __future__ import annotations
 
