@@ -29,7 +29,7 @@ def fallbacks():
 @pytest.mark.parametrize(("where", "name", "owner", "value"), list(fallbacks()))
 def test_default_is_the_owner_s_default(where, name, owner, value):
     own = yaml.safe_load(DEFAULTS[owner].read_text())[name]
-    assert yaml.safe_load(value) == own or value in ("omit", "none") and own is None, where
+    assert yaml.safe_load(value) == own or (value in ("omit", "none") and own is None), where
 
 
 def test_there_are_cross_references_to_compare():
