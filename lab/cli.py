@@ -7,7 +7,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, gpus, home, inventory, machine, network, servers, services
+from lab import engine, gpus, home, image, inventory, machine, network, servers, services
+from lab.deepgram import models
+from lab.nvidia import repositories
 from lab.shell import LabError, say
 
 
@@ -63,18 +65,21 @@ def _name(text: str) -> str:
 def up(options: argparse.Namespace) -> None:
     """Engine, network, services, servers, inventory: each step finds what is there and adds what is missing."""
     started = time.monotonic()
-    models = gpus.parse(options.gpu)
+    cards = gpus.parse(options.gpu)
     machine.require_amd64()
     place = home.find()
     with place.locked():
         engine.ensure(place)
         network.ensure(place)
-        services.ensure(place)
+        tools = image.build(place, services.image(place))
+        fingerprint = repositories.ensure(place, tools)
+        links = [f"https://models.lab.test/{name}" for name in models.write_models(place.directory("models"))]
+        services.ensure(place, tools)
         count = options.nodes or len(servers.listed(place, options.name)) or 1
-        nodes = servers.ensure(place, options.name, count, models)
+        nodes = servers.ensure(place, options.name, count, cards)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
-        path = inventory.write(place, options.name, directory.resolve(), options.engine, "TODO", [])
+        path = inventory.write(place, options.name, directory.resolve(), options.engine, fingerprint, links)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
 

@@ -64,7 +64,7 @@ def ensure(home: Home, lab: str, count: int, models: list[str]) -> list[Server]:
         docker("start", name)
     wanted = [f"{lab}-gpu{number}{home.suffix}" for number in range(1, count + 1)]
     missing = [name for name in wanted if name not in existing]
-    if missing or not existing:
+    if missing:
         tag = build(home, image(home))
         for name in missing:
             _create(home, lab, name, tag, models)
@@ -72,7 +72,16 @@ def ensure(home: Home, lab: str, count: int, models: list[str]) -> list[Server]:
         wait_until_running(name)
     if missing:
         say(f"Started {len(missing)} server(s): {', '.join(missing)}")
+    _say_if_old(home, listed(home, lab))
     return listed(home, lab)
+
+
+def _say_if_old(home: Home, present: list[Server]) -> None:
+    """Servers made before the lab changed keep running as they are: a running deployment is nobody's to replace."""
+    today = image(home).tag()
+    old = [server.name for server in present if server.image != today]
+    if old:
+        say(f"Made by an older bin/lab, and left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
 def _create(home: Home, lab: str, name: str, tag: str, models: list[str]) -> None:

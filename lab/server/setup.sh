@@ -14,6 +14,8 @@ headers=/tmp/linux-headers
 mkdir -p $headers/DEBIAN $headers/usr/src/linux-headers-$KERNEL $headers/lib/modules/$KERNEL
 chmod 0755 $headers $headers/DEBIAN
 echo "Simulated: there is nothing to compile with." > $headers/usr/src/linux-headers-$KERNEL/README
+# Written by a kernel package, and missed by depmod and lspci.
+for list in order builtin builtin.modinfo; do : > $headers/lib/modules/$KERNEL/modules.$list; done
 ln -s /usr/src/linux-headers-$KERNEL $headers/lib/modules/$KERNEL/build
 cat > $headers/DEBIAN/control <<CONTROL
 Package: linux-headers-$(echo $KERNEL | tr 'A-Z_' 'a-z-')

@@ -3,7 +3,7 @@ rm -f /etc/ssh/ssh_host_* /etc/nginx/sites-enabled/default
 systemctl set-default multi-user.target
 systemctl disable ssh.service ssh.socket
 systemctl mask getty@.service console-getty.service systemd-networkd.service systemd-networkd-wait-online.service
-# The lab's own units are enabled once their files are in place.
-systemctl disable docker-registry.service nginx.service
+
+systemctl enable docker-registry.service nginx.service lab-htpasswd.service lab-license-server.service
 : > /etc/machine-id
 rm -f /var/cache/apt/archives/*.deb
