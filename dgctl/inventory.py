@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dgctl import content
 from dgctl.errors import DgctlError, Exit, Problem
@@ -17,12 +16,12 @@ from dgctl.vault import VaultOptions
 
 os.environ["ANSIBLE_CONFIG"] = str(content.root() / "ansible.cfg")  # before Ansible is imported
 
-from ansible.errors import AnsibleError  # noqa: E402
-from ansible.inventory.data import InventoryData  # noqa: E402
-from ansible.inventory.manager import InventoryManager  # noqa: E402
-from ansible.parsing.dataloader import DataLoader  # noqa: E402
-from ansible.parsing.vault import get_file_vault_secret  # noqa: E402
-from ansible.plugins.loader import inventory_loader  # noqa: E402
+from ansible.errors import AnsibleError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import get_file_vault_secret
+from ansible.plugins.loader import inventory_loader
 
 YAML_NAMES = (".yml", ".yaml", ".json")
 
@@ -67,7 +66,10 @@ def _unreadable(path: Path) -> tuple[str, str] | None:
     if path.is_dir():
         return "the inventory is a directory", f"name the file in it: {shown(path / 'inventory.ini')}"
     if not path.exists():
-        return "the inventory does not exist", f"check the path, or write one: dgctl init {shown(path.parent)}"
+        return (
+            "the inventory does not exist",
+            f"check the path, or write one: dgctl init {shown(path.parent)}",
+        )
     if not os.access(path, os.R_OK):
         return "the inventory cannot be read", f"give yourself permission: chmod u+r {shown(path)}"
     if not path.read_bytes().strip():
@@ -103,7 +105,11 @@ def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
 def _ini_line(path: Path, reader: DataLoader) -> str:
     """The line at which the INI parser stops: it counts lines, but drops the number from its error."""
     plugin = inventory_loader.get("ini")
-    plugin.inventory, plugin.loader, plugin._origin = InventoryData(), reader, Origin(path=str(path.absolute()), line_num=0)
+    plugin.inventory, plugin.loader, plugin._origin = (
+        InventoryData(),
+        reader,
+        Origin(path=str(path.absolute()), line_num=0),
+    )
     try:
         with quiet():
             plugin._parse(path.read_text(encoding="utf-8", errors="replace").splitlines())
