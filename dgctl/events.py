@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dgctl import unreachable
@@ -10,6 +11,7 @@ from dgctl.errors import Problem, split_fix
 FAILED, UNREACHABLE = "runner_on_failed", "runner_on_unreachable"
 ENDS = ("runner_on_ok", FAILED, UNREACHABLE, "runner_on_skipped")
 KEPT = (*ENDS, "playbook_on_play_start", "playbook_on_task_start", "playbook_on_stats", "runner_retry")
+_PREFIX = re.compile(r"^(Task failed: |Action failed: )+")  # what ansible-core puts before every cause
 LONGEST = 2000  # characters of a message that a record or an error keeps
 
 
@@ -41,7 +43,7 @@ def message(result: dict[str, Any]) -> str:
     items = [item for item in result.get("results") or [] if isinstance(item, dict) and item.get("failed")]
     if items:
         return "; ".join(dict.fromkeys(message(item) for item in items))[:LONGEST]
-    said = str(result.get("msg") or result.get("reason") or "").strip()
+    said = _PREFIX.sub("", str(result.get("msg") or result.get("reason") or "").strip())
     if said.lower().rstrip(".") in ("", "non-zero return code", "module failure"):
         said = f"{said}: {_tail(result)}" if _tail(result) else said
     return said[:LONGEST] or "the task failed and said nothing"
@@ -59,11 +61,15 @@ def problem(event: dict[str, Any], log: str) -> Problem:
     result = data.get("res") or {}
     host = data.get("host", "")
     if event["event"] == UNREACHABLE:
-        what, fix = unreachable.cause(str(result.get("msg", "")))
-        return Problem(what, host, str(result.get("msg", "")).removeprefix("Task failed: ").strip(), fix)
+        said = message(result)
+        what, fix = unreachable.cause(said)
+        return Problem(what, host, said, fix)
     what, fix = split_fix(message(result))
     cause, known = unreachable.cause(what)
     if not fix and "sudo" in cause and "sudo" in what.lower():  # Ansible calls a refused sudo a failed task
         return Problem(cause, host, what, known)
-    fix = str(result.get("fix") or fix) or f'see the task "{data.get("task", "")}" in {log}'
+    fix = str(result.get("fix") or fix)
+    task = data.get("task", "")
+    if not fix:
+        what, fix = f"{task}: {what}", f'see the task "{task}" in {log}'
     return Problem(what, host, str(result.get("value") or ""), fix)

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +27,16 @@ from dgctl.vault import VaultOptions
 
 @dataclass
 class HostResult:
-    """One host's end: `state` is ok, changed, failed, unreachable or skipped; `changed` counts tasks."""
+    """One host's end: `state` is ok, changed, failed, unreachable or skipped; `changed` counts tasks.
+
+    `seconds`: from the run's start to the host's last task. `data`: what a status task returned.
+    """
 
     state: str = "skipped"
     changed: int = 0
     errors: list[Problem] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass
@@ -129,6 +134,8 @@ class _Collector:
         self.result = RunResult({name: HostResult() for name in job.deployment.targets})
         self._last_words: list[str] = []
         self._stats: dict[str, Any] | None = None
+        self._overcome: dict[str, list[Problem]] = {}
+        self._began = time.monotonic()
 
     def handle(self, event: dict[str, Any]) -> bool:
         """One event; False keeps ansible-runner from writing a file for it."""
@@ -143,7 +150,7 @@ class _Collector:
         elif kind == "playbook_on_stats":
             self._stats = data
         elif kind == "runner_on_start":
-            self.job.progress.host(data.get("host", ""), "running", data.get("task", ""))
+            self._start(data.get("host", ""), data.get("task", ""))
         elif kind in events.ENDS:
             self._task(kind, event, data)
         if self.job.on_event:
@@ -163,9 +170,18 @@ class _Collector:
             self.result.phases.append(name)
             self.job.progress.phase(name)
 
+    def _start(self, name: str, task: str) -> None:
+        """A task begins: a host that failed before and goes on is in a `rescue` or `always`."""
+        host = self.result.hosts.setdefault(name, HostResult())
+        if host.state == "failed":
+            self._overcome[name] = [*self._overcome.get(name, []), *host.errors]
+            host.errors, host.state = [], "changed" if host.changed else "ok"
+        self.job.progress.host(name, "running", task)
+
     def _task(self, kind: str, event: dict[str, Any], data: dict[str, Any]) -> None:
         name, result = data.get("host", ""), data.get("res") or {}
         host = self.result.hosts.setdefault(name, HostResult())
+        host.seconds = time.monotonic() - self._began
         self._collect(name, result)
         if kind == "runner_on_ok" and result.get("changed"):
             host.changed += 1
@@ -203,6 +219,9 @@ class _Collector:
         result = self.result
         if self._stats is not None:
             self._settle(self._stats)
+        if result.interrupted:
+            for host in result.hosts.values():
+                host.state = "skipped" if host.state == "ok" else host.state
         nothing = not any(host.errors for host in result.hosts.values())
         if outcome.rc not in (0, None) and nothing and not result.interrupted:
             words = " ".join(line.strip() for line in self._last_words if line.strip())
@@ -212,11 +231,11 @@ class _Collector:
 
     def _settle(self, stats: dict[str, Any]) -> None:
         ended_bad = {**(stats.get("failures") or {}), **(stats.get("dark") or {})}
+        for name in ended_bad:  # the failure was before an `always`
+            host = self.result.hosts[name]
+            host.errors = host.errors or self._overcome.get(name, [])
+            host.state = "unreachable" if name in (stats.get("dark") or {}) else "failed"
         stopped = bool(ended_bad) and set(self.result.phases) < set(phases(self.job.playbook))
         for name, host in self.result.hosts.items():
-            if name not in ended_bad and host.state in ("failed", "unreachable"):  # rescued
-                host.errors.clear()
-                self.result.failed_in.pop(name, None)
-                host.state = "changed" if host.changed else "ok"
             if name not in ended_bad and stopped and host.state == "ok":
                 host.state = "skipped"

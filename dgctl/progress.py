@@ -35,15 +35,24 @@ class Lines:
     def __init__(self, stream: Any = None):
         self._stream = stream or sys.stderr
         self._began = time.monotonic()
-        self._bad: set[str] = set()
+        self._bad: dict[str, str] = {}
 
     def phase(self, name: str) -> None:
+        self.close()
         self._say(name)
 
     def host(self, name: str, state: str, note: str = "") -> None:
-        if state in BAD and name not in self._bad:
-            self._bad.add(name)
-            self._say(f"{name} {state}: {note}" if note else f"{name} {state}")
+        # A failed host that goes on was rescued: so a failure is said when its phase ends, not before.
+        if state == "running":
+            self._bad.pop(name, None)
+        elif state in BAD:
+            self._bad[name] = f"{name} {state}: {note}"
+
+    def close(self) -> None:
+        """Says what failed in the phase that ends."""
+        for text in self._bad.values():
+            self._say(text)
+        self._bad.clear()
 
     def _say(self, text: str) -> None:
         print(f"{clock(time.monotonic() - self._began):>7}  {text}", file=self._stream, flush=True)
@@ -74,12 +83,8 @@ class Table:
 
     def host(self, name: str, state: str, note: str = "") -> None:
         row = self._rows.setdefault(name, _Row())
-        if row.state in BAD:
-            return
-        row.state, row.note = state, note
-        row.phase = self._phase
-        if state in BAD:
-            row.ended = time.monotonic()
+        row.state, row.note, row.phase = state, note, self._phase
+        row.ended = time.monotonic() if state in BAD else None
 
     def __rich__(self) -> Any:
         from rich.table import Table as RichTable
@@ -126,7 +131,9 @@ def clock(seconds: float) -> str:
 def shown(hosts: list[str], phases: list[str], plain: bool) -> Iterator[Progress]:
     """The progress that fits stderr; `plain`: lines even on a terminal (-v prints between them)."""
     if plain or not sys.stderr.isatty():
-        yield Lines()
+        lines = Lines()
+        yield lines
+        lines.close()
         return
     from rich.console import Console
     from rich.live import Live

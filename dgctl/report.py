@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dgctl.errors import Exit, Problem
@@ -110,8 +110,12 @@ def problem_of_check(check: Check) -> Problem:
 
 
 def print_errors(problems: list[Problem], console: Console) -> None:
-    """Each problem on its lines: what, and then where, value and fix when they are known."""
+    """Each problem on its lines: what, then where, value and fix; what many hosts share is said once."""
+    places: dict[Problem, list[str]] = {}
     for problem in problems:
+        places.setdefault(replace(problem, where=""), []).append(problem.where)
+    for shared, where in places.items():
+        problem = replace(shared, where=", ".join(dict.fromkeys(filter(None, where))))
         console.print("error:", problem.what, style="bold red", markup=False, highlight=False, soft_wrap=True)
         for label, text in (("where", problem.where), ("value", problem.value), ("fix", problem.fix)):
             if text:
@@ -127,7 +131,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
     if outcome.hosts:
         _print_hosts(outcome.hosts, console)
     for low in outcome.lowered:
-        text = f"lowered: {low.get('host', '')} {low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
+        text = f"lowered: {low['host']} {low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if outcome.summary:
         console.print(f"{outcome.summary} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True)

@@ -7,9 +7,9 @@ import re
 # (what the message contains, the cause in words, what to do); the first that fits counts.
 CAUSES = (
     (
-        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No \w+ host key is known",
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|host key is known",
         "the server's SSH host key is not the known one",
-        "compare the fingerprint with the server's console, then: ssh-keyscan -H ADDRESS >> ~/.ssh/known_hosts "
+        "compare its fingerprint with the server's console, then ssh-keyscan -H ADDRESS >>~/.ssh/known_hosts "
         "(ssh-keygen -R ADDRESS first when the server was reinstalled)",
     ),
     (
@@ -19,7 +19,7 @@ CAUSES = (
         "~/.ssh/authorized_keys on the server",
     ),
     (
-        r"Could not resolve hostname|Name or service not known|nodename nor servname|Temporary failure in name resolution",
+        r"resolve hostname|Name or service not known|nodename nor servname|failure in name resolution",
         "the name of the server does not resolve",
         "correct ansible_host, or use the server's IP address",
     ),
@@ -34,7 +34,7 @@ CAUSES = (
         "check that it runs, its address (ansible_host), and the firewalls between here and its SSH port",
     ),
     (
-        r"[Ss]udo password|password is required|Missing become password|Incorrect sudo password|is not in the sudoers",
+        r"[Ss]udo password|password is required|Missing become|Incorrect sudo|is not in the sudoers",
         "sudo on the server wants a password, or refuses this user",
         "allow this user sudo without a password, or set ansible_become_password in group_vars/all/vault.yml",
     ),

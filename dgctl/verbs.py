@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,15 +136,14 @@ def _confirm(work: Work) -> None:
 
 def _run(work: Work, name: str) -> Outcome:
     """One playbook on the targets, as an outcome: its exit code comes from events alone."""
-    session, began = work.session, time.monotonic()
+    session = work.session
     with progress.shown(work.deployment.targets, playbook.phases(name), session.verbosity > 0) as shown:
         job = playbook.Run(
             name, work.deployment, work.vault, session.record, shown, session.check, session.verbosity
         )
         result = playbook.run(job)
-    seconds = time.monotonic() - began
     hosts = {
-        name: HostState(each.state, each.changed, each.errors, seconds, each.data)
+        name: HostState(each.state, each.changed, each.errors, each.seconds, each.data)
         for name, each in result.hosts.items()
     }
     outcome = Outcome(_exit_code(result), _errors(result), hosts, result.findings or None, log=work.log)

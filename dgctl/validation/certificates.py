@@ -75,7 +75,7 @@ def _match(
     certificate: Any, key: Any, certificate_path: Path, key_path: Path
 ) -> tuple[str, str, str, str] | None:
     if certificate.public_key() != key.public_key():
-        fix = "give the key that the certificate was made for (the server's certificate comes first in its file)"
+        fix = "give the key that the certificate was made for (the server's own comes first in its file)"
         return KEY, "the key does not belong to the certificate", str(key_path), fix
     if certificate.not_valid_after_utc < datetime.now(UTC):
         until = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

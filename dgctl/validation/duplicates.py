@@ -41,7 +41,7 @@ def ini_lines(path: Path) -> Iterator[Problem]:
 
 
 def yaml_keys(path: Path) -> Iterator[Problem]:
-    """Keys that stand twice in one mapping of a YAML file; encrypted and broken files are others' business."""
+    """Keys that stand twice in one mapping; encrypted and broken files are others' business."""
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError
     from ruamel.yaml.error import YAMLError
