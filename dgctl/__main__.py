@@ -1,5 +1,6 @@
-"""`python -m dgctl`."""
+"""`python -m dgctl` is `dgctl`."""
 
 from dgctl.cli import main
 
-main()
+if __name__ == "__main__":
+    main()
