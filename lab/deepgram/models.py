@@ -1,0 +1,59 @@
+"""Writes the lab's stand-in model files, with the names that real ones have."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+from pathlib import Path
+
+from .programs import model_file
+from .programs.model_file import BLOCK, Model
+
+MIB = 1 << 20
+# name, languages, mode, kind, architecture, version, size in bytes
+TABLE = (
+    ("nova-3-general", ["en"], "batch", "stt", "nova-3", "2025-07-31.0", 200 * MIB),
+    ("nova-3-general", ["en"], "streaming", "stt", "nova-3", "2025-07-31.0", 6 * MIB),
+    ("nova-3-medical", ["en"], "batch", "stt", "nova-3", "2025-06-09.0", 5 * MIB),
+    ("nova-2-general", ["es"], "streaming", "stt", "nova-2", "2024-01-10.0", 4 * MIB),
+    ("entity-detector", ["en"], "batch", "entity-detector", "", "2025-05-20.0", 3 * MIB),
+    ("entity-detector", ["en"], "streaming", "entity-detector", "", "2025-05-20.0", 3 * MIB),
+)
+
+
+def _identity(name: str, languages: list[str], mode: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{'-'.join(languages)}.{mode}.lab.test"))
+
+
+def _payload(seed: str, size: int):
+    """`size` bytes that are the same for the same seed, in blocks; no more than a block is in memory."""
+    block = random.Random(seed).randbytes(min(size, BLOCK))
+    for number, at in enumerate(range(0, size, BLOCK)):
+        yield (number.to_bytes(8, "big") + block[8:])[: size - at]
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Writes one model file beside its place, then renames it into place; `model.size` bytes of payload."""
+    digest = hashlib.sha256()
+    for block in _payload(model.uuid, model.size):
+        digest.update(block)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(model_file.header(Model(**{**vars(model), "sha256": digest.hexdigest()})))
+        for block in _payload(model.uuid, model.size):
+            file.write(block)
+    partial.replace(path)
+
+
+def write_models(directory: Path) -> list[str]:
+    """Writes every model of the table that is not there yet; returns the file names."""
+    directory.mkdir(parents=True, exist_ok=True)
+    names = []
+    for name, languages, mode, kind, architecture, version, size in TABLE:
+        identity = _identity(name, languages, mode)
+        names.append(f"{name}.{'-'.join(languages)}.{mode}.{identity[:7]}.dg")
+        path = directory / names[-1]
+        if not path.exists():
+            write_model(path, Model(name, languages, mode, identity, version, kind, architecture, size))
+    return names
