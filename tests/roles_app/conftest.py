@@ -1,4 +1,5 @@
 """Lets the tests import modules, module_utils and filters of this checkout as Ansible does."""
+
 import importlib.util
 import sys
 from pathlib import Path

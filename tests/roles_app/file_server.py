@@ -1,4 +1,5 @@
 """A small HTTP server on the loopback address that can be told to misbehave."""
+
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 

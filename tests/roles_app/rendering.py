@@ -1,4 +1,5 @@
 """Renders a role's templates as Ansible does, from its defaults, its vars and what a test sets."""
+
 from pathlib import Path
 
 from ansible.parsing.dataloader import DataLoader
@@ -36,4 +37,6 @@ def render(role, template, **changes):
     templar = Templar(loader=DataLoader(), variables=variables(role, **changes))
     templar.environment.loader.searchpath = [str(path.parent)]
     with templar.set_temporary_context():
-        return templar.template(trust_as_template(path.read_text()), escape_backslashes=False, preserve_trailing_newlines=True)
+        return templar.template(
+            trust_as_template(path.read_text()), escape_backslashes=False, preserve_trailing_newlines=True
+        )

@@ -1,4 +1,5 @@
 """model_files against a real HTTP server: what arrives, what is fetched again, and what is said."""
+
 import hashlib
 import json
 import os
@@ -34,7 +35,14 @@ def run(server, tmp_path):
 
     def go(check_mode=False, links=None, **changes):
         links = links or [{"url": f"{server.base}/m/{NAME}", "sha256": ""}]
-        params = {"links": links, "dir": str(tmp_path), "prune": False, "retries": 2, "timeout_s": 5, "parallel": 4}
+        params = {
+            "links": links,
+            "dir": str(tmp_path),
+            "prune": False,
+            "retries": 2,
+            "timeout_s": 5,
+            "parallel": 4,
+        }
         monkey = {**params, **changes}
         original = models.Models.__init__.__defaults__
         models.Models.__init__.__defaults__ = (lambda seconds: None,)
@@ -53,7 +61,9 @@ def left_over(tmp_path):
 def test_downloads_records_and_is_quiet_the_second_time(run, server, tmp_path):
     result = run()
     assert result["changed"] and result["downloaded_bytes"] == len(DATA)
-    assert result["files"] == [{"name": NAME, "state": "downloaded", "size": len(DATA), "sha256": SUM, "downloaded": len(DATA)}]
+    assert result["files"] == [
+        {"name": NAME, "state": "downloaded", "size": len(DATA), "sha256": SUM, "downloaded": len(DATA)}
+    ]
     assert (tmp_path / NAME).read_bytes() == DATA
     assert json.loads((tmp_path / models.RECORD).read_text())[NAME]["sha256"] == SUM
     assert left_over(tmp_path) == []
@@ -165,7 +175,9 @@ def test_full_disk_is_said_before_the_first_byte(run, server, monkeypatch, tmp_p
 def test_disk_that_fills_up_on_the_way(run, tmp_path, monkeypatch):
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], capture_output=True
+    ).returncode:
         pytest.skip("this machine allows no mount")
     try:
         monkeypatch.setattr(models.Models, "free", lambda self: 1 << 40)
@@ -196,13 +208,18 @@ def test_silent_server_is_given_up(run, server):
 
 
 def test_unreachable_server(run):
-    with pytest.raises(download.DownloadError, match=r"127.0.0.1:9/a.dg could not be downloaded in 3 attempts"):
+    with pytest.raises(
+        download.DownloadError, match=r"127.0.0.1:9/a.dg could not be downloaded in 3 attempts"
+    ):
         run(links=[{"url": "http://127.0.0.1:9/a.dg", "sha256": ""}])
 
 
 def test_one_bad_link_does_not_stop_the_others(run, server, tmp_path):
     server.files["/m/bad.dg"] = b"bad"
-    links = [{"url": f"{server.base}/m/bad.dg", "sha256": "1" * 64}, {"url": f"{server.base}/m/{NAME}", "sha256": ""}]
+    links = [
+        {"url": f"{server.base}/m/bad.dg", "sha256": "1" * 64},
+        {"url": f"{server.base}/m/{NAME}", "sha256": ""},
+    ]
     with pytest.raises(download.DownloadError, match="bad.dg"):
         run(links=links)
     assert (tmp_path / NAME).read_bytes() == DATA
@@ -212,7 +229,11 @@ def test_check_mode_says_and_does_nothing(run, server, tmp_path):
     (tmp_path / "old.dg").write_bytes(b"old")
     result = run(check_mode=True, prune=True)
     assert result["changed"] and result["files"][0] == {
-        "name": NAME, "state": "missing", "size": len(DATA), "sha256": None, "downloaded": 0
+        "name": NAME,
+        "state": "missing",
+        "size": len(DATA),
+        "sha256": None,
+        "downloaded": 0,
     }
     assert result["removed"] == ["old.dg"] and [path.name for path in tmp_path.iterdir()] == ["old.dg"]
     assert server.body_requests() == []
@@ -229,7 +250,9 @@ def test_prunes_only_when_asked(run, tmp_path):
         MODULE.work({"links": [], "prune": True, "dir": str(tmp_path)}, False)
 
 
-@pytest.mark.parametrize("url", ["ftp://h/a.dg", "https://h/a.txt", "https://h/", "https://h/.dg", "https://h/x%2Fa.dg", "a.dg"])
+@pytest.mark.parametrize(
+    "url", ["ftp://h/a.dg", "https://h/a.txt", "https://h/", "https://h/.dg", "https://h/x%2Fa.dg", "a.dg"]
+)
 def test_link_that_names_no_model(url):
     with pytest.raises(download.DownloadError):
         models.wanted_files([{"url": url, "sha256": ""}])
@@ -237,7 +260,9 @@ def test_link_that_names_no_model(url):
 
 def test_two_links_to_one_name_and_a_sum_that_is_none():
     with pytest.raises(download.DownloadError, match="2 model links lead to a file called a.dg"):
-        models.wanted_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}])
+        models.wanted_files(
+            [{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}]
+        )
     with pytest.raises(download.DownloadError, match="not a SHA-256 sum: abc"):
         models.wanted_files([{"url": "https://h/a.dg", "sha256": "abc"}])
 
@@ -262,6 +287,13 @@ def test_200_mb_cost_less_than_50_mb_of_memory(server, tmp_path):
         "d.fetch(sys.argv[2], sys.argv[3], 30, 0); d.sha256_of(sys.argv[3])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    argv = [sys.executable, "-c", code, str(ROOT / "plugins/module_utils"), f"{server.base}/m/big.dg", str(tmp_path / "big")]
+    argv = [
+        sys.executable,
+        "-c",
+        code,
+        str(ROOT / "plugins/module_utils"),
+        f"{server.base}/m/big.dg",
+        str(tmp_path / "big"),
+    ]
     added = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
     assert added < 50 << 10, f"{added} KiB"

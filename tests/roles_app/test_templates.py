@@ -1,4 +1,5 @@
 """What the roles write with their defaults and with what users change."""
+
 import configparser
 import re
 import tomllib
@@ -10,7 +11,8 @@ from .rendering import render, value
 
 IMAGES = {
     "images": {
-        name: {"reference": f"quay.io/deepgram/self-hosted-{name}@sha256:{'0' * 64}"} for name in ("api", "engine")
+        name: {"reference": f"quay.io/deepgram/self-hosted-{name}@sha256:{'0' * 64}"}
+        for name in ("api", "engine")
     }
 }
 DRIVER = {"stdout": "580.173.02"}
@@ -21,7 +23,9 @@ def config(name, **changes):
 
 
 def compose(**changes):
-    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver=DRIVER, **changes)
+    text = render(
+        "deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver=DRIVER, **changes
+    )
     return text, yaml.safe_load(text)
 
 
@@ -29,7 +33,9 @@ def unit(name, **changes):
     """(text, sections): a key that stands more than once has its values joined by newlines."""
     known = {"deepgram_container_engine": "podman", "__deepgram_images": IMAGES, "__deepgram_driver": DRIVER}
     text = render("deepgram", name + ".j2", **known, **changes)
-    parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#", dict_type=_Joining)
+    parser = configparser.RawConfigParser(
+        strict=False, delimiters="=", comment_prefixes="#", dict_type=_Joining
+    )
     parser.optionxform = str
     parser.read_string(text)
     return text, parser
@@ -98,8 +104,12 @@ def test_api_is_not_made_anew_for_the_engine():
 
 
 def test_new_driver_makes_the_engine_anew():
-    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver={"stdout": "580.95.05"})
-    assert yaml.safe_load(text)["services"]["engine"]["labels"] != compose()[1]["services"]["engine"]["labels"]
+    text = render(
+        "deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver={"stdout": "580.95.05"}
+    )
+    assert (
+        yaml.safe_load(text)["services"]["engine"]["labels"] != compose()[1]["services"]["engine"]["labels"]
+    )
 
 
 def test_quadlet_units():
@@ -109,7 +119,10 @@ def test_quadlet_units():
     assert engine["Service"]["Restart"] == "always" and engine["Install"]["WantedBy"] == "multi-user.target"
     assert "nvidia-cdi-refresh.service" in engine["Unit"]["After"] and "abc123" not in text
     api = unit("deepgram-api.container")[1]
-    assert api["Container"]["PublishPort"] == "127.0.0.1:8080:8080" and "deepgram-engine.service" in api["Unit"]["After"]
+    assert (
+        api["Container"]["PublishPort"] == "127.0.0.1:8080:8080"
+        and "deepgram-engine.service" in api["Unit"]["After"]
+    )
     assert api["Container"]["EnvironmentFile"] == "/etc/deepgram/deepgram.env"
 
 
@@ -118,14 +131,20 @@ def test_unit_values_are_quoted_as_systemd_reads_them():
     assert r'Environment="A=x \"y\" 5%%"' in text
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"deepgram_api_key": ""}, "deepgram_api_key is empty"),
-    ({"deepgram_api_key": "a b"}, "deepgram_api_key is empty, or holds a space"),
-    ({"deepgram_release": "a b"}, "deepgram_release is not a tag: a b"),
-    ({"deepgram_registry_username": "u"}, "deepgram_registry_password is empty"),
-    ({"deepgram_image_digests": {"api": "latest"}}, "deepgram_image_digests is not of the form"),
-    ({"deepgram_image_digests": {"apo": f"sha256:{'0' * 64}"}}, "deepgram_image_digests is not of the form"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"deepgram_api_key": ""}, "deepgram_api_key is empty"),
+        ({"deepgram_api_key": "a b"}, "deepgram_api_key is empty, or holds a space"),
+        ({"deepgram_release": "a b"}, "deepgram_release is not a tag: a b"),
+        ({"deepgram_registry_username": "u"}, "deepgram_registry_password is empty"),
+        ({"deepgram_image_digests": {"api": "latest"}}, "deepgram_image_digests is not of the form"),
+        (
+            {"deepgram_image_digests": {"apo": f"sha256:{'0' * 64}"}},
+            "deepgram_image_digests is not of the form",
+        ),
+    ],
+)
 def test_settings_that_cannot_work_are_named(changes, words):
     problems = value("deepgram", "_deepgram_problems", **changes)
     assert len(problems) == 1 and words in problems[0] and "Fix:" in problems[0]
@@ -137,18 +156,32 @@ def test_default_settings_have_no_problem():
     assert value("deepgram", "_deepgram_problems", deepgram_image_digests=digest) == []
 
 
-@pytest.mark.parametrize("links, model", [
-    ([], ""),
-    (["https://h/m/nova-3-general.en.streaming.a12b345.dg"], "nova-3-general"),
-    ([{"url": "https://h/entity-detector.en.batch.x.dg"}, {"url": "https://h/nova-2-medical.en.batch.x.dg?s=/nova-9.x.dg"}], "nova-2-medical"),
-    (["https://h/flux-general-en.x.dg"], "flux-general-en"),
-])
+@pytest.mark.parametrize(
+    "links, model",
+    [
+        ([], ""),
+        (["https://h/m/nova-3-general.en.streaming.a12b345.dg"], "nova-3-general"),
+        (
+            [
+                {"url": "https://h/entity-detector.en.batch.x.dg"},
+                {"url": "https://h/nova-2-medical.en.batch.x.dg?s=/nova-9.x.dg"},
+            ],
+            "nova-2-medical",
+        ),
+        (["https://h/flux-general-en.x.dg"], "flux-general-en"),
+    ],
+)
 def test_model_of_test_requests(links, model):
     assert value("deepgram", "deepgram_verify_model", deepgram_models_links=links) == model
 
 
 def nginx(**changes):
-    return render("nginx_proxy", "deepgram.conf.j2", __nginx_proxy_version={"stderr": "nginx version: nginx/1.26.3", "rc": 0}, **changes)
+    return render(
+        "nginx_proxy",
+        "deepgram.conf.j2",
+        __nginx_proxy_version={"stderr": "nginx version: nginx/1.26.3", "rc": 0},
+        **changes,
+    )
 
 
 def test_proxy_stays_below_the_engines_limit():
@@ -160,7 +193,11 @@ def test_proxy_stays_below_the_engines_limit():
 
 def test_http2_in_the_notation_of_the_version():
     assert "http2 on;" in nginx() and "listen 443 ssl;" in nginx()
-    old = render("nginx_proxy", "deepgram.conf.j2", __nginx_proxy_version={"stderr": "nginx version: nginx/1.22.1", "rc": 0})
+    old = render(
+        "nginx_proxy",
+        "deepgram.conf.j2",
+        __nginx_proxy_version={"stderr": "nginx version: nginx/1.22.1", "rc": 0},
+    )
     assert "http2 on;" not in old and "listen 443 ssl http2;" in old
     blank = render("nginx_proxy", "deepgram.conf.j2", __nginx_proxy_version={"rc": 2, "stderr": ""})
     assert "http2 on;" in blank
@@ -169,7 +206,15 @@ def test_http2_in_the_notation_of_the_version():
 def test_only_known_paths_reach_the_api_and_only_operators_the_status():
     text = nginx(nginx_proxy_status_allow=["192.0.2.0/24"])
     exact = re.findall(r"location = (\S+)", text)
-    assert exact == ["/v1/listen", "/v1/speak", "/v1/read", "/v1/agent/converse", "/v2/listen", "/v2/speak", "/metrics"]
+    assert exact == [
+        "/v1/listen",
+        "/v1/speak",
+        "/v1/read",
+        "/v1/agent/converse",
+        "/v2/listen",
+        "/v2/speak",
+        "/metrics",
+    ]
     closed = re.search(r"location ~ (\S+) \{\n(.*?)\n    \}", text, re.DOTALL)
     assert closed[2].split("\n")[:2] == ["        allow 192.0.2.0/24;", "        deny all;"]
     for path in ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/models/1a-2b", "/v1/certificates"):
