@@ -8,7 +8,7 @@ from typing import Any
 
 from dgctl import content
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.locate import search, where
+from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
 
 GROUPS = ("node",)
@@ -77,8 +77,14 @@ class Deployment:
         """`file:line` that sets `name` for `host`; nothing when no file does (a default)."""
         if name not in host.written:
             return ""
+        value = host.written[name]
+        # A variable that a later file overrides keeps the origin of its first key: the value's counts. But a
+        # list or mapping begins below its key, so there the key's line counts when both are of one file.
         key = next(key for key in host.written if key == name)
-        return where(key) or where(host.written[name]) or search(name, self.files())
+        places = (origin(key), origin(value))
+        if isinstance(value, (list, dict)) and all(places) and places[0][0] == places[1][0]:
+            return where(key)
+        return where(value) or where(key) or search(name, self.files())
 
 
 def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Deployment:
@@ -92,7 +98,7 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
         try:
             hosts = _hosts(manager, reader)
         except opened.AnsibleError as error:
-            raise DgctlError(_unreadable_variables(error, inventory, vault), Exit.INVALID) from error
+            raise DgctlError(_unreadable_variables(error, inventory, vault, reader), Exit.INVALID) from error
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
     warnings = [line for line in said.getvalue().splitlines() if line.strip()]
     return Deployment(inventory, hosts, _targets(manager, hosts, limit), groups, warnings)
@@ -108,21 +114,19 @@ def _reader(opened: Any, vault: VaultOptions) -> Any:
         raise DgctlError(problem, Exit.USAGE) from error
 
 
-def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions) -> Problem:
+def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
     """A variable file that Ansible cannot read: broken YAML, or a vault that does not open."""
     from dgctl import inventory as opened
 
     found = opened.problem_of(error, inventory, "correct the YAML at this line")
     if "vault" not in found.what.lower() and "decrypt" not in found.what.lower():
         return found
-    fix = (
-        "the password is wrong: give the right one"
-        if vault.files
-        else "the file is encrypted: give its password"
+    locked = opened.locked(Deployment(inventory, {}, []).files(), reader) or inventory
+    fix = "give the right one" if vault.files else "give its password"
+    what = (
+        "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
     )
-    return Problem(
-        found.what, found.where, fix=f"{fix} (--ask-vault-pass, --vault-password-file, or .vault_pass)"
-    )
+    return Problem(what, shown(locked), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
 
 
 def _hosts(manager: Any, reader: Any) -> dict[str, Host]:

@@ -36,6 +36,7 @@ def quiet() -> Iterator[io.StringIO]:
 def loader(vault: VaultOptions) -> DataLoader:
     """Ansible's file reader, with the vault's passwords."""
     reader = DataLoader()
+    reader.set_basedir(str(content.root() / "playbooks"))  # group_vars of the current folder mean nothing
     secrets = []
     for label, path in vault.files:
         secret = get_file_vault_secret(filename=str(path), vault_id=label, loader=reader)
@@ -77,12 +78,24 @@ def _unreadable(path: Path) -> tuple[str, str] | None:
     return None
 
 
+def locked(files: list[Path], reader: DataLoader) -> Path | None:
+    """The first of `files` that is encrypted and does not open; Ansible's error does not say which."""
+    for path in files:
+        if not path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
+            continue
+        try:
+            reader.load_from_file(str(path.absolute()), cache="none")
+        except AnsibleError:
+            return path
+    return None
+
+
 def problem_of(error: AnsibleError, path: Path, fix: str) -> Problem:
     """An error of Ansible's as a Problem: its own words, and file:line when it knows them."""
     causes, cause = [], error
     while cause is not None:
         causes.append(cause)
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     what = re.sub(r"\s+", " ", str(getattr(causes[-1], "_message", "") or causes[-1])).strip()
     located = [where(getattr(each, "obj", None)) for each in causes]
     return Problem(what.rstrip("."), next((text for text in located if ":" in text), shown(path)), fix=fix)
@@ -91,10 +104,11 @@ def problem_of(error: AnsibleError, path: Path, fix: str) -> Problem:
 def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
     """What the parser for this kind of file said (the manager only says that none could read it)."""
     kind = "yaml" if path.suffix in YAML_NAMES else "ini"
-    plugin = inventory_loader.get(kind)
     try:
         with quiet():
-            plugin.parse(InventoryData(), reader, str(path.absolute()), cache=False)
+            if kind == "yaml":
+                reader.load_from_file(str(path.absolute()))  # knows the line, which the plugin forgets
+            inventory_loader.get(kind).parse(InventoryData(), reader, str(path.absolute()), cache=False)
     except AnsibleError as refusal:
         error = refusal
     found = problem_of(error, path, "correct this line; inventories/example/inventory.ini shows the form")

@@ -28,11 +28,13 @@ def problems(context: Context) -> Iterator[Problem]:
 
 
 def _pair(context: Context, host: Host, paths: dict[str, str]) -> Iterator[Problem]:
-    for name, path in paths.items():
-        what = f"{name} is not set, but its other half is" if not path else _unreadable(path)
-        if what:
-            fix = f"set {CERTIFICATE} and {KEY} to files on this machine, or leave both empty (self-signed)"
-            yield context.problem(host, name, what, fix, path)
+    fix = f"set {CERTIFICATE} and {KEY} to files on this machine, or leave both empty (self-signed)"
+    for name, other in ((CERTIFICATE, KEY), (KEY, CERTIFICATE)):
+        if not paths[name]:
+            yield context.problem(host, other, f"{other} is set, but {name} is not", fix, paths[other])
+            return
+        if what := _unreadable(paths[name]):
+            yield context.problem(host, name, what, fix, paths[name])
             return
     found = _judge(Path(paths[CERTIFICATE]).expanduser(), Path(paths[KEY]).expanduser())
     if found:

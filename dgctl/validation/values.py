@@ -28,7 +28,8 @@ _HOSTNAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*$")
 
 
 def _matches(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: bool(re.fullmatch(pattern, str(value)))
+    # A wrong type is the business of types.py, here and below.
+    return lambda value: isinstance(value, (list, dict)) or bool(re.fullmatch(pattern, str(value)))
 
 
 def _number(low: float, high: float = float("inf")) -> Callable[[Any], bool]:
@@ -36,7 +37,7 @@ def _number(low: float, high: float = float("inf")) -> Callable[[Any], bool]:
         try:
             return low <= float(value) <= high
         except (TypeError, ValueError):
-            return True  # a wrong type is the business of types.py
+            return True
 
     return right
 
