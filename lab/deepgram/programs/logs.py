@@ -27,9 +27,7 @@ class Log:
 
     def _line(self, now: str, level: str, target: str, message: str, fields: dict) -> str:
         if self._format == "json":
-            return json.dumps(
-                {"timestamp": now, "level": level, "target": target, "message": message, **fields}
-            )
+            return json.dumps({"timestamp": now, "level": level, "target": target, "message": message, **fields})
         shown = "".join(f" {key}={value}" for key, value in fields.items())
         if self._format == "pretty":
             return f"  {now} {level:>5} {target}: {message}{shown}\n    at {target.replace('::', '/')}.rs\n"
