@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import free_port, get
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from .bench import free_port, get
 
 AUDIO = Path(__file__).resolve().parents[2] / "dgctl" / "verify" / "audio"
 WAV = AUDIO / "life-moves-pretty-fast.wav"
