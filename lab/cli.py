@@ -115,7 +115,9 @@ def down(options: argparse.Namespace) -> None:
         for server in mine:
             servers.remove(place, server)
         say(f"Removed {len(mine)} server(s).")
-        if servers.listed(place):
+        if others := servers.listed(place):
+            services.name_servers(place, {server.name: server.address for server in others})
+            say(f"Still running: {', '.join(server.name for server in others)}, and the services they use.")
             return
         services.remove(place)
         network.remove(place)
