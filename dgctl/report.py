@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 # A check of this name that fails means: the host could not be asked anything (exit 7, not 8).
 REACHABLE = "reachable"
+MANY = 60  # checks; of more than that only those that do not pass are printed
 STYLES = {
     "ok": "green",
     "changed": "yellow",
@@ -128,7 +129,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
 
     if outcome.checks:
         _print_checks(outcome.checks, console)
-    if outcome.hosts:
+    if any(host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()):
         _print_hosts(outcome.hosts, console)
     for low in outcome.lowered:
         text = f"lowered: {low['host']} {low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
@@ -176,13 +177,13 @@ def _short(value: Any) -> str:
 
 
 def _print_checks(checks: list[Check], console: Console) -> None:
-    """Every check on a line; what a failing one saw, wanted and needs stands below it."""
-    _table(
-        ("HOST", "CHECK", "VERDICT", "SEEN"),
-        [(check.host, check.check, check.verdict, check.seen) for check in checks],
-        console,
-        state=2,
-    )
+    """Every check on a line; of a long list, only those that do not pass."""
+    shown = checks if len(checks) <= MANY else [check for check in checks if check.verdict != PASS]
+    rows = [(check.host, check.check, check.verdict, check.seen) for check in shown]
+    if rows:
+        _table(("HOST", "CHECK", "VERDICT", "SEEN"), rows, console, state=2)
+    if len(shown) < len(checks):
+        console.print(f"{len(checks) - len(shown)} more checks pass")
 
 
 def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Console, state: int) -> None:
