@@ -143,37 +143,24 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
 
 
 def _print_hosts(hosts: dict[str, HostState], console: Console) -> None:
+    from dgctl import overview
     from dgctl.progress import clock
 
-    rows = [
-        (
-            name,
-            host.state,
-            str(host.changed),
-            clock(host.seconds) if host.seconds is not None else "",
-            _facts(host),
-        )
-        for name, host in hosts.items()
-    ]
+    if any(host.status for host in hosts.values()):
+        rows = [overview.row(name, host.state, host.status) for name, host in hosts.items()]
+        _table(overview.HEADINGS, rows, console, state=1)
+        return
+    rows = []
+    for name, host in hosts.items():
+        seconds = clock(host.seconds) if host.seconds is not None else ""
+        rows.append((name, host.state, str(host.changed), seconds, _note(host)))
     _table(("HOST", "STATE", "CHANGED", "TIME", "NOTE"), rows, console, state=1)
 
 
-def _facts(host: HostState) -> str:
-    """The cause of a bad state, or what `status` found, on one line."""
-    if host.errors:
-        more = f" (and {len(host.errors) - 1} more)" if len(host.errors) > 1 else ""
-        return host.errors[0].what + more
-    return ", ".join(
-        f"{key} {_short(value)}" for key, value in host.status.items() if value not in (None, "", [], {})
-    )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} {_short(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "+".join(_short(item) for item in value)
-    return str(value)
+def _note(host: HostState) -> str:
+    """The cause of a bad state on one line."""
+    more = f" (and {len(host.errors) - 1} more)" if len(host.errors) > 1 else ""
+    return host.errors[0].what + more if host.errors else ""
 
 
 def _print_checks(checks: list[Check], console: Console) -> None:
