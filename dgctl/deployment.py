@@ -8,16 +8,29 @@ from typing import Any
 
 from dgctl import content
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.locate import search, where
+from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
 
 GROUPS = ("node",)
 LATER_GROUPS = ("api", "engine", "proxy", "license_proxy", "monitoring")
 # What Ansible adds to the variables of every host; nobody wrote these.
-_ADDED = {"ansible_facts", "ansible_version", "ansible_playbook_python", "ansible_config_file", "playbook_dir"}
+_ADDED = {
+    "ansible_facts",
+    "ansible_version",
+    "ansible_playbook_python",
+    "ansible_config_file",
+    "playbook_dir",
+}
 _ADDED |= {"group_names", "groups", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname"}
 _ADDED |= {"inventory_hostname_short", "omit", "ansible_check_mode", "ansible_diff_mode", "ansible_forks"}
-_ADDED |= {"ansible_inventory_sources", "ansible_limit", "ansible_run_tags", "ansible_skip_tags", "ansible_verbosity", "ansible_local"}
+_ADDED |= {
+    "ansible_inventory_sources",
+    "ansible_limit",
+    "ansible_run_tags",
+    "ansible_skip_tags",
+    "ansible_verbosity",
+    "ansible_local",
+}
 
 
 @dataclass
@@ -64,12 +77,18 @@ class Deployment:
         """`file:line` that sets `name` for `host`; nothing when no file does (a default)."""
         if name not in host.written:
             return ""
+        value = host.written[name]
+        # A variable that a later file overrides keeps the origin of its first key: the value's counts. But a
+        # list or mapping begins below its key, so there the key's line counts when both are of one file.
         key = next(key for key in host.written if key == name)
-        return where(key) or where(host.written[name]) or search(name, self.files())
+        places = (origin(key), origin(value))
+        if isinstance(value, (list, dict)) and all(places) and places[0][0] == places[1][0]:
+            return where(key)
+        return where(value) or where(key) or search(name, self.files())
 
 
 def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Deployment:
-    """Reads the inventory at `inventory`; raises DgctlError (exit 3, or 2 for a limit that matches nothing)."""
+    """Reads a deployment; raises DgctlError (exit 3, or 2 for a limit that matches nothing)."""
     from dgctl import inventory as opened
 
     inventory = Path(inventory)
@@ -79,7 +98,7 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
         try:
             hosts = _hosts(manager, reader)
         except opened.AnsibleError as error:
-            raise DgctlError(_unreadable_variables(error, inventory, vault), Exit.INVALID) from error
+            raise DgctlError(_unreadable_variables(error, inventory, vault, reader), Exit.INVALID) from error
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
     warnings = [line for line in said.getvalue().splitlines() if line.strip()]
     return Deployment(inventory, hosts, _targets(manager, hosts, limit), groups, warnings)
@@ -89,19 +108,25 @@ def _reader(opened: Any, vault: VaultOptions) -> Any:
     try:
         return opened.loader(vault)
     except opened.AnsibleError as error:
-        problem = opened.problem_of(error, Path("."), "give a file that holds the password, or is a script that prints it")
+        problem = opened.problem_of(
+            error, Path("."), "give a file that holds the password, or is a script that prints it"
+        )
         raise DgctlError(problem, Exit.USAGE) from error
 
 
-def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions) -> Problem:
+def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
     """A variable file that Ansible cannot read: broken YAML, or a vault that does not open."""
     from dgctl import inventory as opened
 
     found = opened.problem_of(error, inventory, "correct the YAML at this line")
     if "vault" not in found.what.lower() and "decrypt" not in found.what.lower():
         return found
-    fix = "the password is wrong: give the right one" if vault.files else "the file is encrypted: give its password"
-    return Problem(found.what, found.where, fix=f"{fix} (--ask-vault-pass, --vault-password-file, or .vault_pass)")
+    locked = opened.locked(Deployment(inventory, {}, []).files(), reader) or inventory
+    fix = "give the right one" if vault.files else "give its password"
+    what = (
+        "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
+    )
+    return Problem(what, shown(locked), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
 
 
 def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
@@ -135,7 +160,7 @@ def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], reade
 
 
 def _rendered(variables: dict[str, Any], reader: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Every variable through Ansible's templates: (name -> plain value, name -> why it could not be rendered)."""
+    """Every variable through Ansible's templates: (name -> plain value, name -> why it has none)."""
     from ansible.errors import AnsibleError
     from ansible.template import Templar
 
@@ -163,7 +188,7 @@ def _plain(value: Any) -> Any:
 
 
 def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[str]:
-    """Names that the limit leaves, among servers of known groups; each part of the limit must match something."""
+    """Names that the limit leaves in known groups; each part of the limit must match something."""
     known = [name for name, host in hosts.items() if set(host.groups) & set(GROUPS)]
     if not limit:
         return known
@@ -188,7 +213,7 @@ def _no_match(part: str, hosts: dict[str, Host]) -> Problem:
 
 
 def lowered(deployment: Deployment) -> list[dict[str, Any]]:
-    """Minimums (`preflight_min_*`) that the inventory sets below the role's own: {host, name, value, usual}."""
+    """Minimums (`preflight_min_*`) set below the role's own: {host, name, value, usual}."""
     from dgctl import inventory as opened
 
     usual = _defaults(opened.DataLoader())

@@ -50,4 +50,4 @@ def split_fix(message: str) -> tuple[str, str]:
     what, separator, fix = message.strip().partition("Fix: ")
     if not separator:
         return message.strip(), ""
-    return what.strip(), fix.strip()
+    return what.strip().rstrip("."), fix.strip()

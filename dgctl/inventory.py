@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dgctl import content
 from dgctl.errors import DgctlError, Exit, Problem
@@ -17,12 +16,12 @@ from dgctl.vault import VaultOptions
 
 os.environ["ANSIBLE_CONFIG"] = str(content.root() / "ansible.cfg")  # before Ansible is imported
 
-from ansible.errors import AnsibleError  # noqa: E402
-from ansible.inventory.data import InventoryData  # noqa: E402
-from ansible.inventory.manager import InventoryManager  # noqa: E402
-from ansible.parsing.dataloader import DataLoader  # noqa: E402
-from ansible.parsing.vault import get_file_vault_secret  # noqa: E402
-from ansible.plugins.loader import inventory_loader  # noqa: E402
+from ansible.errors import AnsibleError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import get_file_vault_secret
+from ansible.plugins.loader import inventory_loader
 
 YAML_NAMES = (".yml", ".yaml", ".json")
 
@@ -37,6 +36,7 @@ def quiet() -> Iterator[io.StringIO]:
 def loader(vault: VaultOptions) -> DataLoader:
     """Ansible's file reader, with the vault's passwords."""
     reader = DataLoader()
+    reader.set_basedir(str(content.root() / "playbooks"))  # group_vars of the current folder mean nothing
     secrets = []
     for label, path in vault.files:
         secret = get_file_vault_secret(filename=str(path), vault_id=label, loader=reader)
@@ -67,11 +67,26 @@ def _unreadable(path: Path) -> tuple[str, str] | None:
     if path.is_dir():
         return "the inventory is a directory", f"name the file in it: {shown(path / 'inventory.ini')}"
     if not path.exists():
-        return "the inventory does not exist", f"check the path, or write one: dgctl init {shown(path.parent)}"
+        return (
+            "the inventory does not exist",
+            f"check the path, or write one: dgctl init {shown(path.parent)}",
+        )
     if not os.access(path, os.R_OK):
         return "the inventory cannot be read", f"give yourself permission: chmod u+r {shown(path)}"
     if not path.read_bytes().strip():
         return "the inventory is empty", "name at least one server under [node]: gpu1 ansible_host=ADDRESS"
+    return None
+
+
+def locked(files: list[Path], reader: DataLoader) -> Path | None:
+    """The first of `files` that is encrypted and does not open; Ansible's error does not say which."""
+    for path in files:
+        if not path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
+            continue
+        try:
+            reader.load_from_file(str(path.absolute()), cache="none")
+        except AnsibleError:
+            return path
     return None
 
 
@@ -80,7 +95,7 @@ def problem_of(error: AnsibleError, path: Path, fix: str) -> Problem:
     causes, cause = [], error
     while cause is not None:
         causes.append(cause)
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     what = re.sub(r"\s+", " ", str(getattr(causes[-1], "_message", "") or causes[-1])).strip()
     located = [where(getattr(each, "obj", None)) for each in causes]
     return Problem(what.rstrip("."), next((text for text in located if ":" in text), shown(path)), fix=fix)
@@ -89,10 +104,11 @@ def problem_of(error: AnsibleError, path: Path, fix: str) -> Problem:
 def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
     """What the parser for this kind of file said (the manager only says that none could read it)."""
     kind = "yaml" if path.suffix in YAML_NAMES else "ini"
-    plugin = inventory_loader.get(kind)
     try:
         with quiet():
-            plugin.parse(InventoryData(), reader, str(path.absolute()), cache=False)
+            if kind == "yaml":
+                reader.load_from_file(str(path.absolute()))  # knows the line, which the plugin forgets
+            inventory_loader.get(kind).parse(InventoryData(), reader, str(path.absolute()), cache=False)
     except AnsibleError as refusal:
         error = refusal
     found = problem_of(error, path, "correct this line; inventories/example/inventory.ini shows the form")
@@ -103,7 +119,11 @@ def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
 def _ini_line(path: Path, reader: DataLoader) -> str:
     """The line at which the INI parser stops: it counts lines, but drops the number from its error."""
     plugin = inventory_loader.get("ini")
-    plugin.inventory, plugin.loader, plugin._origin = InventoryData(), reader, Origin(path=str(path.absolute()), line_num=0)
+    plugin.inventory, plugin.loader, plugin._origin = (
+        InventoryData(),
+        reader,
+        Origin(path=str(path.absolute()), line_num=0),
+    )
     try:
         with quiet():
             plugin._parse(path.read_text(encoding="utf-8", errors="replace").splitlines())

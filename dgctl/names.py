@@ -9,7 +9,13 @@ from difflib import SequenceMatcher, get_close_matches
 # Names that Ansible reads from variables without any plugin declaring them.
 _UNDECLARED = frozenset({"ansible_group_priority", "ansible_network_os", "ansible_connection_user"})
 _PATTERNS = re.compile(r"ansible_[a-z0-9_]+_interpreter$")
-_PLUGINS = (("connection", "ssh"), ("connection", "local"), ("become", "sudo"), ("become", "su"), ("shell", "sh"))
+_PLUGINS = (
+    ("connection", "ssh"),
+    ("connection", "local"),
+    ("become", "sudo"),
+    ("become", "su"),
+    ("shell", "sh"),
+)
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

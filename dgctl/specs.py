@@ -11,7 +11,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Option:
-    """One public variable; `spec` is its entry in argument_specs (type, choices ...), empty when it has none."""
+    """One public variable; `spec`: its entry in argument_specs (type, choices ...), or empty."""
 
     name: str
     role: str
@@ -27,7 +27,7 @@ class Option:
 
 
 def role_names(root: Path) -> list[str]:
-    """The roles, longest name first: `nginx_proxy_port` belongs to nginx_proxy, not to a role called nginx."""
+    """The roles, longest name first: `deepgram_models_dir` is of deepgram_models, not deepgram."""
     names = [path.name for path in (root / "roles").glob("*") if path.is_dir()]
     return sorted(names, key=lambda name: (-len(name), name))
 
@@ -46,4 +46,7 @@ def options(root: Path) -> dict[str, Option]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    return (
+        yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        or {}
+    )

@@ -16,7 +16,7 @@ PASSWORD_FILE = ".vault_pass"
 
 @dataclass(frozen=True)
 class VaultOptions:
-    """Vault passwords as (label, file) pairs; a prompted password is a private file for the time of the run."""
+    """Vault passwords as (label, file) pairs; a prompted one is a private file during the run."""
 
     files: tuple[tuple[str, Path], ...] = ()
 
@@ -26,7 +26,9 @@ class VaultOptions:
 
 
 @contextmanager
-def opened(inventory: Path, password_files: tuple[str, ...], ids: tuple[str, ...], ask: bool) -> Iterator[VaultOptions]:
+def opened(
+    inventory: Path, password_files: tuple[str, ...], ids: tuple[str, ...], ask: bool
+) -> Iterator[VaultOptions]:
     """The passwords of a run, from its options and from `.vault_pass` beside the inventory.
 
     Prompted passwords live in a private folder (0700) that is gone when the run ends.

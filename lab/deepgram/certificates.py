@@ -1,45 +1,43 @@
-"""The internal CA of one lab's images: a certificate for calls between the programs, made once with openssl."""
+"""The certificate that the stand-in programs show each other, made once for a lab's images."""
 
 from __future__ import annotations
 
-import subprocess
+import datetime as dt
 from pathlib import Path
 
-DAYS = "3650"
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-
-def _openssl(*arguments: str, cwd: Path) -> None:
-    subprocess.run(["openssl", *arguments], cwd=cwd, check=True, capture_output=True, text=True)
+VALID = dt.timedelta(days=3650)
 
 
 def internal_ca(directory: Path) -> None:
-    """Writes internal-ca.pem and internal.pem (certificate and key together) into `directory` if they are not there."""
+    """Writes internal-ca.pem (what to trust) and internal.pem (the same with its key) if they are not there."""
     directory.mkdir(parents=True, exist_ok=True)
-    if (directory / "internal.pem").exists():
+    private = directory / "internal.pem"
+    if private.exists():
         return
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    subject = "/CN=Simulated Deepgram internal CA"
-    _openssl(
-        "req", "-x509", *curve, "-keyout", "ca.key", "-out", "internal-ca.pem", "-days", DAYS, "-subj", subject,
-        "-addext", "keyUsage=critical,keyCertSign", cwd=directory,
-    )  # fmt: skip
-    _openssl(
-        "req",
-        *curve,
-        "-keyout",
-        "own.key",
-        "-out",
-        "own.csr",
-        "-subj",
-        "/CN=deepgram-internal",
-        cwd=directory,
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Simulated Deepgram internal CA")])
+    begin = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + VALID)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    ).public_bytes(serialization.Encoding.PEM)
+    (directory / "internal-ca.pem").write_bytes(certificate)
+    private.touch(mode=0o600)
+    private.write_bytes(
+        certificate
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
     )
-    _openssl(
-        "x509", "-req", "-in", "own.csr", "-CA", "internal-ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-        "-out", "own.crt", "-days", DAYS, cwd=directory,
-    )  # fmt: skip
-    both = (directory / "own.crt").read_text() + (directory / "own.key").read_text()
-    for name in ("ca.key", "own.key", "own.csr", "own.crt", "internal-ca.srl"):
-        (directory / name).unlink(missing_ok=True)
-    (directory / "internal.pem").touch(mode=0o600)
-    (directory / "internal.pem").write_text(both)

@@ -17,7 +17,6 @@ START_ATTEMPTS = 3
 INTERVAL_S = 60.0
 GRACE_S = 600.0  # how long a program keeps working on its last check-in
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
-DEFAULT_SERVER = "https://license.deepgram.com"
 
 
 class Refused(Exception):
@@ -40,7 +39,7 @@ class Licence:
 
     def __init__(self, program: str, settings: Settings, release: Release, log: Log):
         self._program, self._release, self._log = program, release, log
-        self.servers = settings.list("license.server_url", [DEFAULT_SERVER])
+        self.servers = settings.list("license.server_url", [release.license_server])
         self._key = os.environ.get("DEEPGRAM_API_KEY") or settings.text("license.key")
         self._contexts = (public_tls(release), internal_tls(release))
         if not self._key:

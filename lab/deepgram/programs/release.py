@@ -22,13 +22,14 @@ _MONTH = timedelta(days=365.25) / 12
 
 @dataclass(frozen=True)
 class Release:
-    """One image: its directory, release tag, component versions, support window and driver floor."""
+    """One image: its directory, release tag, component versions, support window, driver floor, usual licence server."""
 
     directory: Path
     tag: str
     versions: dict
     beginning: datetime
     driver_floor: str
+    license_server: str
     instance_id: str
 
     @property
@@ -63,6 +64,7 @@ def load() -> Release:
         about["versions"],
         datetime.fromisoformat(about["beginning_of_support"]),
         about.get("driver_floor", "0"),
+        about.get("license_server", "https://license.deepgram.com"),
         str(uuid.uuid4()),
     )
 

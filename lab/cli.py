@@ -1,0 +1,121 @@
+"""bin/lab: up, list, down."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from lab import engine, gpus, home, image, inventory, machine, network, servers, services
+from lab.deepgram import models
+from lab.nvidia import repositories
+from lab.shell import LabError, say
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done, 1 the lab could not do it, 2 wrong usage, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.verb(options) or 0
+    except LabError as error:
+        say(f"lab: {error}" + (f"\nFix: {error.fix}" if error.fix else ""))
+        return 1
+    except KeyboardInterrupt:
+        say("Interrupted. `bin/lab up` goes on from here; `bin/lab down` removes what was started.")
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="bin/lab", description="Simulated GPU servers, and what a deployment talks to.")
+    verbs = top.add_subparsers(required=True, metavar="up|list|down")
+
+    up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
+    up_.add_argument("--nodes", type=_count, metavar="N", help="how many servers (default: those there are, else 1)")
+    up_.add_argument("--engine", choices=["docker", "podman"], default="docker", help="what the inventory asks for")
+    up_.add_argument("--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none")
+    up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
+    up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
+    up_.set_defaults(verb=up)
+
+    list_ = verbs.add_parser("list", help="show the servers")
+    list_.add_argument("--json", action="store_true")
+    list_.add_argument("--name", type=_name, help="of one lab only")
+    list_.set_defaults(verb=show)
+
+    down_ = verbs.add_parser("down", help="stop and remove what `up` started")
+    down_.add_argument("--name", default="lab", type=_name)
+    down_.add_argument("--all", action="store_true", help="every lab and the services")
+    down_.set_defaults(verb=down)
+    return top
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 200:
+        raise argparse.ArgumentTypeError(f"{text}: give a number from 1 to 200")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not text.isalnum() or not text.islower():
+        raise argparse.ArgumentTypeError(f"{text}: a lab's name has small letters and digits only")
+    return text
+
+
+def up(options: argparse.Namespace) -> None:
+    """Engine, network, services, servers, inventory: each step finds what is there and adds what is missing."""
+    started = time.monotonic()
+    cards = gpus.parse(options.gpu)
+    machine.require_amd64()
+    place = home.find()
+    with place.locked():
+        engine.ensure(place)
+        network.ensure(place)
+        tools = image.build(place, services.image(place))
+        fingerprint = repositories.ensure(place, tools)
+        links = [f"https://models.lab.test/{name}" for name in models.write_models(place.directory("models"))]
+        services.ensure(place, tools)
+        count = options.nodes or len(servers.listed(place, options.name)) or 1
+        nodes = servers.ensure(place, options.name, count, cards)
+        services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
+        directory = options.inventory or inventory.default_directory(place, options.name)
+        path = inventory.write(place, options.name, directory.resolve(), options.engine, fingerprint, links)
+    _table(nodes)
+    say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
+
+
+def show(options: argparse.Namespace) -> None:
+    found = servers.listed(home.find(), options.name)
+    if options.json:
+        print(json.dumps([asdict(server) for server in found], indent=2))
+    elif found:
+        _table(found)
+    else:
+        say("No server. Start some: bin/lab up")
+
+
+def _table(found: list[servers.Server]) -> None:
+    width = max(len(server.name) for server in found)
+    for server in found:
+        print(f"{server.name:<{width}}  {server.address:<15}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}")
+
+
+def down(options: argparse.Namespace) -> None:
+    """Removes one lab's servers; with the last one go the services and the network. Built images stay."""
+    place = home.find()
+    with place.locked():
+        mine = servers.listed(place, None if options.all else options.name)
+        for server in mine:
+            servers.remove(place, server)
+        say(f"Removed {len(mine)} server(s).")
+        if servers.listed(place):
+            return
+        services.remove(place)
+        network.remove(place)
+        say("Removed the services and the network.")
+        if options.all:
+            engine.stop(place)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

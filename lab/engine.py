@@ -1,0 +1,71 @@
+"""The machine's container engine: the running Docker, or one that the lab installs and starts."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from lab.home import Home
+from lab.packages import require
+from lab.shell import run, say, succeeds, wait_for
+
+
+def docker(*arguments: str, stdin: str | bytes | None = None) -> str:
+    """Runs the docker client and returns its stdout, stripped."""
+    return run("docker", *arguments, stdin=stdin).strip()
+
+
+def ensure(home: Home) -> None:
+    """Returns with a Docker that answers; installs and starts one when there is none, and says so."""
+    require("docker")
+    if succeeds("docker", "info"):
+        return
+    require("dockerd", "iptables")
+    if succeeds("systemctl", "is-system-running", "--quiet") and succeeds("systemctl", "start", "docker"):
+        say("Started Docker on this machine (systemctl start docker).")
+    else:
+        _start_by_hand(home)
+    wait_for("Docker's answer", lambda: succeeds("docker", "info"), 60, "Read dockerd.log in the lab's directory.")
+
+
+def _start_by_hand(home: Home) -> None:
+    """Starts dockerd in a session of its own, for machines whose first process is not systemd."""
+    log = home.directory() / "dockerd.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    (home.path / "dockerd.pid").write_text(f"{process.pid}\n")
+    say(f"Started Docker on this machine: dockerd, process {process.pid}, log {log}. `bin/lab down --all` stops it.")
+
+
+def containers(label: str) -> list[dict]:
+    """`docker inspect` of every container, running or not, that carries a label (`key` or `key=value`)."""
+    names = docker("ps", "-aq", "--filter", f"label={label}").split()
+    return json.loads(docker("inspect", *names)) if names else []
+
+
+def image_exists(tag: str) -> bool:
+    return succeeds("docker", "image", "inspect", tag)
+
+
+def execute(container: str, script: str) -> str:
+    """Runs a shell script in a container as root and returns its stdout."""
+    return docker("exec", "-i", container, "sh", "-eu", stdin=script)
+
+
+def stop(home: Home) -> None:
+    """Stops the dockerd that the lab started by hand, if it did."""
+    record = home.path / "dockerd.pid"
+    if not record.exists():
+        return
+    pid = int(record.read_text())
+    record.unlink()
+    try:
+        command = Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return
+    if command == "dockerd":  # the number may belong to another program by now
+        os.kill(pid, signal.SIGTERM)
+        say(f"Stopped Docker on this machine (dockerd, process {pid}).")

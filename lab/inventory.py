@@ -1,0 +1,115 @@
+"""Writes the lab's deployment: the inventory a user with such servers and a company mirror would write."""
+
+import os
+import secrets
+from pathlib import Path
+
+from lab import keys, servers
+from lab.home import CHECKOUT, Home
+
+INVENTORY = """\
+# Written by `bin/lab up`: the simulated servers of the lab `{lab}`.
+# Settings of your own go to group_vars/all/ in a file of your own; the lab's files are written anew by each `up`.
+
+[node]
+{hosts}
+
+[all:vars]
+ansible_user=ops
+ansible_ssh_private_key_file={key}
+# The servers' SSH host keys are known and checked.
+ansible_ssh_common_args='-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes'
+deepgram_release=release-260812
+"""
+
+SETTINGS = """\
+# Written by `bin/lab up`. What a user with a package mirror, a registry and a licence server of their own would set.
+
+deepgram_container_engine: {engine}
+
+# Stand-in NVIDIA packages, in the place of NVIDIA's own repositories
+nvidia_driver_repository_url: https://apt.lab.test/nvidia/debian13/x86_64
+nvidia_driver_repository_key_url: https://apt.lab.test/nvidia/debian13/x86_64/8793F200.pub
+nvidia_driver_repository_key_fingerprint: {fingerprint}
+nvidia_container_toolkit_repository_url: https://apt.lab.test/libnvidia-container/stable/deb/$(ARCH)
+nvidia_container_toolkit_repository_key_url: https://apt.lab.test/libnvidia-container/gpgkey
+nvidia_container_toolkit_repository_key_fingerprint: {fingerprint}
+
+# Stand-in Deepgram images, models and licence server
+deepgram_registry: registry.lab.test:5000/deepgram
+deepgram_registry_username: deepgram+lab
+deepgram_license_servers: [https://license.lab.test]
+deepgram_models_links:{links}
+
+# An Engine of the lab serves this many requests at once.
+deepgram_engine_max_active_requests: 20
+{minimums}"""
+
+# What preflight asks of a server that serves speech-to-text; lowered where this machine has less.
+USUAL = {"preflight_min_cpu_cores": 4, "preflight_min_memory_mb": 30000, "preflight_min_disk_gb": 50}
+
+
+def default_directory(home: Home, lab: str) -> Path:
+    """inventories/lab in this checkout for the lab named `lab`; under the lab's home for any other."""
+    if lab == "lab" and not home.suffix:
+        return CHECKOUT / "inventories" / "lab"
+    return home.path / "inventories" / lab
+
+
+def write(home: Home, lab: str, directory: Path, engine: str, fingerprint: str, links: list[str]) -> Path:
+    """Writes inventory.ini, group_vars/all/{main,vault}.yml and .vault_pass; returns the inventory's path."""
+    group_vars = directory / "group_vars" / "all"
+    group_vars.mkdir(parents=True, exist_ok=True)
+    hosts = "\n".join(f"{server.name} ansible_host={server.address}" for server in servers.listed(home, lab))
+    inventory = directory / "inventory.ini"
+    inventory.write_text(
+        INVENTORY.format(lab=lab, hosts=hosts, key=keys.client_key(home), known_hosts=servers.known_hosts(home))
+    )
+    (group_vars / "main.yml").write_text(
+        SETTINGS.format(engine=engine, fingerprint=fingerprint, links=_list(links), minimums=_minimums())
+    )
+    _write_vault(home, directory / ".vault_pass", group_vars / "vault.yml")
+    return inventory
+
+
+def _list(items: list[str]) -> str:
+    return "".join(f"\n  - {item}" for item in items) or " []"
+
+
+def _minimums() -> str:
+    """The minimums that this machine, and so every server on it, does not reach, as YAML with a comment."""
+    memory_kb = int(Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0])
+    disk = os.statvfs("/var/lib")
+    has = {
+        "preflight_min_cpu_cores": os.cpu_count() or 1,
+        "preflight_min_memory_mb": memory_kb // 1024 // 1000 * 1000,
+        "preflight_min_disk_gb": disk.f_bavail * disk.f_frsize // 2**30 // 2,
+    }
+    low = {name: value for name, value in has.items() if value < USUAL[name]}
+    if not low:
+        return ""
+    lines = [f"{name}: {value} # usual: {USUAL[name]}" for name, value in low.items()]
+    return "\n# This machine has less than a Deepgram server should.\n" + "\n".join(lines) + "\n"
+
+
+def _write_vault(home: Home, password_file: Path, path: Path) -> None:
+    """The secrets, encrypted with the password beside the inventory; left alone when they already say the same."""
+    from ansible.constants import DEFAULT_VAULT_ID_MATCH
+    from ansible.errors import AnsibleError
+    from ansible.parsing.vault import VaultLib, VaultSecret
+
+    plain = (
+        f"deepgram_api_key: {keys.secret(home, 'deepgram-api-key', 'lab-deepgram-key-')}\n"
+        f"deepgram_registry_password: {keys.secret(home, 'registry-password')}\n"
+    ).encode()
+    if not password_file.exists():
+        password_file.touch(mode=0o600)
+        password_file.write_text(secrets.token_hex(20) + "\n")
+    vault = VaultLib([(DEFAULT_VAULT_ID_MATCH, VaultSecret(password_file.read_bytes().strip()))])
+    try:
+        if path.exists() and vault.decrypt(path.read_bytes()) == plain:
+            return
+    except AnsibleError:
+        pass  # encrypted with a password that is gone: written anew
+    path.touch(mode=0o600)
+    path.write_bytes(vault.encrypt(plain))

@@ -1,0 +1,56 @@
+"""What the lab reads off this machine: kernel, control groups, Debian mirror."""
+
+import platform
+import re
+from pathlib import Path
+
+from lab.shell import LabError
+
+SUITE = "trixie"
+KERNEL = platform.release()
+
+
+def unified_cgroups() -> bool:
+    """True on a pure cgroup v2 machine, false on v1 and hybrid ones."""
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+def require_amd64() -> None:
+    if platform.machine() != "x86_64":
+        raise LabError(
+            f"The lab's stand-in packages are built for x86_64 only, and this machine is {platform.machine()}.",
+            "Run the lab on an x86_64 machine.",
+        )
+
+
+def debian_sources(apt: Path = Path("/etc/apt")) -> list[str]:
+    """`deb ...` lines for the servers' release, from the mirrors this machine's own apt uses.
+
+    Empty on a machine that is not Debian: mmdebstrap then takes its own default.
+    """
+    archive = security = None
+    for uri, suite in _uris(apt):
+        if suite.endswith("-security") and "debian" in uri:
+            security = security or uri
+        elif re.fullmatch(r"(bullseye|bookworm|trixie|forky|sid|stable)", suite):
+            archive = archive or uri
+    if not archive:
+        return []
+    lines = [f"deb {archive} {SUITE} main", f"deb {archive} {SUITE}-updates main"]
+    return lines + ([f"deb {security} {SUITE}-security main"] if security else [])
+
+
+def _uris(apt: Path) -> list[tuple[str, str]]:
+    """(URI, suite) of every source with a component `main`, in both of apt's file formats."""
+    found = []
+    for path in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
+        text = path.read_text() if path.is_file() else ""
+        if path.suffix == ".sources":
+            for stanza in re.split(r"\n\s*\n", text):
+                fields = dict(re.findall(r"(?m)^(\w[\w-]*):\s*(.*)$", stanza))
+                uris, suites = fields.get("URIs", "").split(), fields.get("Suites", "").split()
+                found += [(uri.rstrip("/"), suite) for uri in uris for suite in suites]
+        elif path.suffix == ".list" or path.name == "sources.list":
+            for uri, suite in re.findall(r"(?m)^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+.*\bmain\b", text):
+                found.append((uri.rstrip("/"), suite))
+    return found

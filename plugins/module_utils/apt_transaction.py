@@ -1,0 +1,264 @@
+"""One apt transaction: what is missing, what apt would do about it, whether that is allowed, and doing it."""
+
+import fnmatch
+import glob
+import os
+import re
+import time
+
+from ansible.module_utils import dpkg
+from ansible.module_utils.outcome import last_line, run
+
+LISTS = "/var/lib/apt/lists"
+STEP = re.compile(r"^(Inst|Remv) (\S+)", re.M)
+INSTALL = [
+    "apt-get",
+    "-y",
+    "--no-install-recommends",
+    "--allow-change-held-packages",
+    "--allow-downgrades",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+    "-o",
+    "Acquire::Retries=3",
+]
+# What apt says, and what to do about it; the first that matches counts.
+ADVICE = (
+    (
+        r"Conflicting values set for option Signed-By",
+        "An older entry names the same repository: remove it from /etc/apt/sources.list.d (grep -l nvidia /etc/apt/sources.list.d/*).",
+    ),
+    (
+        r"(Unable to locate package|has no installation candidate|Version .* was not found)",
+        "Correct the package or its version, or the repository that should have it (apt-cache policy shows what there is).",
+    ),
+    (
+        r"held broken packages|unmet dependencies",
+        "Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it.",
+    ),
+    (
+        r"(Could not get lock|Unable to acquire|is another process using it)",
+        "Another program is using apt: wait for it to end (ps aux | grep -E 'apt|dpkg'), then run again.",
+    ),
+    (
+        r"(not signed|NO_PUBKEY|public key is not available|Missing key|invalid signature)",
+        "The repository is not signed by the key that was given for it: correct its _repository_url and its _repository_key variables.",
+    ),
+    (r"(No space left|You don't have enough free space)", "Free space in /var and /usr, then run again."),
+    (
+        r"(Failed to fetch|Unable to fetch|Could not resolve|Could not connect|Temporary failure)",
+        "Look at this host's way to its package servers (apt-get update), then run again.",
+    ),
+    (
+        r"Bad return status for module build|Error! .*[Dd][Kk][Mm][Ss]",
+        "The driver does not build for this kernel: see /var/lib/dkms/nvidia/*/build/make.log, choose a newer driver or another kernel.",
+    ),
+)
+
+
+def advice(text):
+    """What to do about an error of apt."""
+    return next(
+        (fix for pattern, fix in ADVICE if re.search(pattern, text)),
+        "Run the command by hand on the host to see more.",
+    )
+
+
+def errors(out, err):
+    """The lines that apt marks as errors, on one line; else the last thing it said."""
+    lines = [line[3:].strip() for line in err.splitlines() if line.startswith("E: ")]
+    return "; ".join(lines) or last_line(err) or last_line(out)
+
+
+def upstream(version):
+    """ "580.173.02" of "580.173.02-1", without epoch and revision."""
+    return version.split(":", 1)[-1].rsplit("-", 1)[0]
+
+
+def satisfied(wish, versions):
+    """Is "name", "name=version" or "name=prefix*" installed?"""
+    name, _, version = wish.partition("=")
+    have = versions.get(name)
+    if have is None or not version:
+        return have is not None
+    return fnmatch.fnmatchcase(have, version) or fnmatch.fnmatchcase(have.split(":", 1)[-1], version)
+
+
+class Transaction:
+    """params are those of the module apt_packages; give_up(what, fix) does not return."""
+
+    def __init__(self, params, check_mode, give_up):
+        self.params, self.check_mode, self.give_up = params, check_mode, give_up
+        self.names = [wish.partition("=")[0] for wish in params["packages"]]
+        self.known = dpkg.packages()
+
+    def finish_interrupted(self):
+        """Completes a dpkg run that died; True if there was one."""
+        if not dpkg.interrupted(self.known):
+            return False
+        if self.check_mode:
+            return True
+        self.wait()
+        self.known = dpkg.packages()
+        if dpkg.interrupted(self.known):
+            error = dpkg.repair(self.params["lock_timeout_s"])
+            if error:
+                self.give_up(
+                    f"An interrupted package installation cannot be finished: {error}",
+                    "dpkg --configure -a and apt-get -f install on the host, until both end well.",
+                )
+            self.known = dpkg.packages()
+        return True
+
+    def wait(self):
+        if not dpkg.wait_for_lock(self.params["lock_timeout_s"]):
+            self.give_up(
+                "Another program still holds dpkg's lock after {} s".format(self.params["lock_timeout_s"]),
+                advice("Could not get lock"),
+            )
+
+    def missing(self):
+        """The wishes that are not satisfied."""
+        versions = dpkg.installed(self.known)
+        return [wish for wish in self.params["packages"] if not satisfied(wish, versions)]
+
+    def giving_way(self):
+        """Installed packages to be replaced, as apt-get wants them: name-."""
+        return [
+            name + "-"
+            for name in sorted(dpkg.installed(self.known))
+            if name not in self.names
+            and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["replaces"])
+        ]
+
+    def install(self):
+        """Installs what is missing; returns the steps, as "Inst name" or "Remv name"."""
+        wishes = self.missing()
+        if not wishes:
+            return []
+        arguments = ["install", *wishes, *self.family_moves(wishes), *self.giving_way()]
+        steps = self.simulate(arguments)
+        self.allow(steps, wishes)
+        if not self.check_mode:
+            self.wait()
+            self.apt(arguments)
+            self.known = dpkg.packages()
+            if self.missing():
+                self.give_up(
+                    "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
+                    "apt-cache policy shows which version apt prefers.",
+                )
+        return steps
+
+    def family_moves(self, wishes):
+        """Where the leading package moves to another version, its installed family moves with it: apt would not go back by itself."""
+        lead = self.params["same_version_as"]
+        version = dict(wish.partition("=")[::2] for wish in wishes).get(lead)
+        relatives = self.family(dpkg.installed(self.known)) if version else []
+        return [f"{name}={version}" for name in relatives if name not in self.names]
+
+    def simulate(self, arguments):
+        """What apt would do. Lists are fetched when they are old, or when they do not offer what is wanted."""
+        if lists_age() > self.params["lists_max_age_s"]:
+            self.update()
+        rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
+        if rc != 0 and not self.check_mode:
+            self.update()
+            rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
+        if rc != 0 and self.check_mode:
+            return ["Inst " + wish for wish in self.missing()]
+        if rc != 0:
+            self.give_up(
+                "apt cannot install {}: {}".format(", ".join(self.missing()), errors(out, err)),
+                advice(err + out),
+            )
+        return ["{} {}".format(*step) for step in STEP.findall(out)]
+
+    def allow(self, steps, wishes):
+        """Gives up when the transaction would do what it must not."""
+        for step in steps:
+            what, name = step.split()[:2]
+            touched = [
+                pattern for pattern in self.params["must_not_touch"] if fnmatch.fnmatchcase(name, pattern)
+            ]
+            if touched:
+                self.give_up(
+                    "Installing {} would also {} {}, which must stay as it is".format(
+                        ", ".join(wishes), "remove" if what == "Remv" else "install or upgrade", name
+                    ),
+                    "Bring the kernel up to date first (apt-get dist-upgrade, reboot), then run again.",
+                )
+            may_go = self.params["may_remove"] + self.params["replaces"]
+            if what == "Remv" and not any(fnmatch.fnmatchcase(name, pattern) for pattern in may_go):
+                self.give_up(
+                    "Installing {} would remove {}".format(", ".join(wishes), name),
+                    f"Remove {name} yourself if you do not need it, or name the packages to use in the role's packages variable.",
+                )
+
+    def update(self):
+        """Fetches the lists; one repository that fails is only fatal if it is the one that has what is wanted."""
+        if self.check_mode:
+            return
+        end = time.monotonic() + self.params["lock_timeout_s"]
+        rc, out, err = 1, "", "Could not get lock"
+        while rc != 0 and re.search("Could not get lock|Unable to lock", err) and time.monotonic() < end:
+            rc, out, err = run(
+                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3"], timeout=600, env=dpkg.ENVIRONMENT
+            )
+            if rc != 0:
+                time.sleep(2)
+        if rc != 0:
+            self.give_up(f"apt-get update: {errors(out, err)}", advice(err))
+
+    def apt(self, arguments):
+        lock = ["-o", "DPkg::Lock::Timeout={}".format(self.params["lock_timeout_s"])]
+        rc, out, err = run(INSTALL + lock + arguments, timeout=3600, env=dpkg.ENVIRONMENT)
+        if rc != 0:
+            self.give_up(
+                "apt-get install {}: {}".format(" ".join(arguments[1:]), errors(out, err)), advice(out + err)
+            )
+
+    def hold(self):
+        """(what was done, packages that belong to the hold)."""
+        if self.params["hold"] is None:
+            return [], []
+        versions = dpkg.installed(self.known)
+        members = self.family(versions)
+        wanted = self.params["hold"]
+        todo = [name for name in members if self.known[name]["held"] != wanted]
+        verb = "hold" if wanted else "unhold"
+        if todo and not self.check_mode:
+            rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.ENVIRONMENT)
+            if rc != 0:
+                self.give_up(f"apt-mark {verb}: {errors(out, err)}", advice(err))
+        return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
+
+    def family(self, versions):
+        """The packages to hold: those named, or all of the same upstream version as the one that leads them."""
+        lead = self.params["same_version_as"]
+        if lead is None:
+            return [name for name in sorted(versions) if name in self.names]
+        return [
+            name
+            for name in sorted(versions)
+            if lead in versions and upstream(versions[name]) == upstream(versions[lead])
+        ]
+
+    def wanted_versions(self):
+        versions = dpkg.installed(self.known)
+        return {name: versions.get(name, "") for name in self.names}
+
+
+def lists_age(lists=LISTS):
+    """Seconds since the lists were fetched; infinite when there are none."""
+    if not glob.glob(os.path.join(lists, "*Packages*")):
+        return float("inf")
+    stamp = "/var/lib/apt/periodic/update-success-stamp"
+    times = [
+        os.path.getmtime(path)
+        for path in (lists, os.path.join(lists, "partial"), stamp)
+        if os.path.exists(path)
+    ]
+    return time.time() - max(times)

@@ -1,0 +1,104 @@
+"""The Deepgram containers on this server, the same view of them for Docker and for Podman."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+
+from ansible.module_utils.deepgram_http import parse_time
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TELLING = re.compile(r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE)
+
+
+class CommandFailed(Exception):
+    """A command that ended with an error: `str()` is the end of what it said."""
+
+
+def run(argv, timeout=120, check=True):
+    """(rc, stdout, stderr) of a command. 127 when it is not installed, 124 when it took longer than `timeout` s."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        rc, out, err = 127, "", f"{argv[0]} is not installed"
+    except subprocess.TimeoutExpired:
+        rc, out, err = 124, "", f"{argv[0]} {argv[1]} took longer than {timeout} s"
+    else:
+        rc, out, err = done.returncode, done.stdout, done.stderr
+    if check and rc != 0:
+        raise CommandFailed(last_words(err or out, 5) or f"{argv[0]} ended with {rc}")
+    return rc, out, err
+
+
+def last_words(text, lines):
+    """The last lines of a text that are not empty, in one line."""
+    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+
+
+def inspect(engine, name):
+    """What runs under a name, or None: see the keys below. `started` is seconds since 1970."""
+    rc, out, _ = run([engine, "container", "inspect", name], check=False)
+    if rc != 0:
+        return None
+    found = json.loads(out)[0]
+    state, config = found.get("State", {}), found.get("Config", {})
+    health = (state.get("Health") or state.get("Healthcheck") or {}).get("Status") or None
+    return {
+        "id": found["Id"],
+        "running": bool(state.get("Running")) and not state.get("Restarting"),
+        "status": state.get("Status"),
+        "started": parse_time(state.get("StartedAt")),
+        "started_at": state.get("StartedAt"),
+        "exit_code": state.get("ExitCode"),
+        "restarts": restarts(engine, name, found),
+        "health": health,
+        "image": found.get("ImageName") or config.get("Image"),
+        "image_id": found.get("Image"),
+        "labels": config.get("Labels") or {},
+    }
+
+
+def restarts(engine, name, found=None):
+    """How often a container was restarted after it died. With Podman systemd restarts, and a new container each time."""
+    if engine == "podman":
+        out = run(["systemctl", "show", "-P", "NRestarts", f"{name}.service"], check=False)[1].strip()
+        return int(out) if out.isdigit() else 0
+    return (found or {}).get("RestartCount", 0)
+
+
+def logs_command(engine, name, since=None, tail=None):
+    """Command that prints a container's log; with Podman it is in the journal and outlives the container."""
+    if engine == "podman":
+        argv = ["journalctl", "--no-pager", "--output=cat", f"--unit={name}.service"]
+        return argv + ([f"--since=@{int(since)}"] if since else []) + ([f"--lines={tail}"] if tail else [])
+    return ["docker", "logs"] + (["--since", f"{since:.9f}"] if since else []) + (["--tail", str(tail)] if tail else []) + [name]
+
+
+def log_head(engine, name, since, limit=4 << 20):
+    """The first `limit` bytes that a container logged since its start: what it said while starting, at a bounded cost."""
+    argv = logs_command(engine, name, since=since)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
+        data = process.stdout.read(limit)
+        process.kill()
+    return _COLOUR.sub("", data.decode("utf-8", "replace"))
+
+
+def log_tail(engine, name, lines=20, secrets=()):
+    """The last telling lines of a container's log, without secrets."""
+    _, out, err = run(logs_command(engine, name, tail=400), check=False)
+    every = [line.strip() for line in _COLOUR.sub("", out + err).splitlines() if line.strip()]
+    telling = [line for line in every if _TELLING.search(line)]
+    text = "\n".join((telling or every)[-lines:])
+    for secret in secrets:
+        text = text.replace(secret, "********")
+    return text
+
+
+def secrets_in(path):
+    """The values in an environment file, longest first; they must not show in messages."""
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        values = [line.strip().partition("=")[2] for line in file if "=" in line and not line.startswith("#")]
+    return sorted((value for value in values if len(value) > 3), key=len, reverse=True)

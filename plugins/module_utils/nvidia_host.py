@@ -1,0 +1,83 @@
+"""What a host says about its NVIDIA GPUs: PCI devices, loaded module, libraries, nvidia-smi.
+
+Everything here only reads. Versions are strings such as "580.173.02"; "" stands for none.
+"""
+
+import glob
+import os
+import re
+
+from ansible.module_utils.outcome import last_line, run
+
+VENDOR = "0x10de"
+# VGA controllers and, for data-centre cards, 3D controllers. Audio (0403), USB (0c03), NVSwitch (0680) are not GPUs.
+GPU_CLASSES = ("0x0300", "0x0302")
+VERSION = r"(\d+\.\d+(?:\.\d+)?)"
+SMI_FIELDS = (
+    "name",
+    "uuid",
+    "pci.bus_id",
+    "driver_version",
+    "memory.total",
+    "persistence_mode",
+    "mig.mode.current",
+)
+
+
+def read(path):
+    """The stripped text of a small file; "" when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
+def pci_gpus(root="/sys/bus/pci/devices"):
+    """[{address: "0000:3b:00.0", id: "10de:1eb8"}] of the NVIDIA GPUs on the bus, by address."""
+    gpus = []
+    for device in sorted(glob.glob(os.path.join(root, "*"))):
+        if read(os.path.join(device, "vendor")) != VENDOR:
+            continue
+        if read(os.path.join(device, "class"))[:6] not in GPU_CLASSES:
+            continue
+        model = read(os.path.join(device, "device"))[2:].lower()
+        gpus.append({"address": os.path.basename(device), "id": "10de:" + model})
+    return gpus
+
+
+def loaded_version(root="/sys/module"):
+    """Version of the nvidia module in the kernel; Debian's own packages call the module nvidia_current."""
+    return read(os.path.join(root, "nvidia", "version")) or read(
+        os.path.join(root, "nvidia_current", "version")
+    )
+
+
+def module_loaded(name, root="/sys/module"):
+    return os.path.isdir(os.path.join(root, name))
+
+
+def module_file_version():
+    """Version of the module file that modprobe would load into the running kernel."""
+    rc, out, _err = run(["modinfo", "-F", "version", "nvidia"])
+    return out.strip() if rc == 0 else ""
+
+
+def library_version(pattern="/usr/lib/*-linux-gnu/libnvidia-ml.so.1"):
+    """Version of the installed user-space library, read off the name that its link points to."""
+    for link in sorted(glob.glob(pattern)):
+        match = re.search(r"\.so\." + VERSION + "$", os.path.realpath(link))
+        if match:
+            return match.group(1)
+    return ""
+
+
+def smi_gpus(timeout=60):
+    """(list of one dict a GPU keyed by SMI_FIELDS, error). The list is empty when nvidia-smi fails."""
+    argv = ["nvidia-smi", "--query-gpu=" + ",".join(SMI_FIELDS), "--format=csv,noheader,nounits"]
+    rc, out, err = run(argv, timeout)
+    if rc != 0:
+        return [], last_line(out) or last_line(err) or f"nvidia-smi ended with status {rc}"
+    rows = [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line.strip()]
+    gpus = [dict(zip(SMI_FIELDS, row)) for row in rows if len(row) == len(SMI_FIELDS)]
+    return gpus, "" if gpus else last_line(out)

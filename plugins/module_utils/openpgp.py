@@ -1,0 +1,72 @@
+"""Reads OpenPGP public key files (RFC 9580) without gpg, which a minimal Debian 13 does not have."""
+
+import base64
+import binascii
+import hashlib
+import re
+
+PUBLIC_KEY = 6  # packet tag of a primary key
+ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.S)
+
+
+def dearmor(data):
+    """The binary packets of a key file, which may be armored (with headers and checksum) or binary already."""
+    blocks = ARMOR.findall(data)
+    return b"".join(_decode(block) for block in blocks) if blocks else data
+
+
+def _decode(block):
+    """One armored block: headers end at the first empty line, the checksum line begins with '='."""
+    lines = block.replace(b"\r", b"").split(b"\n")
+    start = lines.index(b"") + 1 if b"" in lines else 0
+    body = [line for line in lines[start:] if not line.startswith(b"=")]
+    try:
+        return base64.b64decode(b"".join(body), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"damaged armor: {error}") from error
+
+
+def packets(data):
+    """[(tag, body)] of binary OpenPGP data; ValueError when it is something else."""
+    found, place = [], 0
+    while place < len(data):
+        if not data[place] & 0x80:
+            raise ValueError("not an OpenPGP key")
+        tag, length, place = _header(data, place)
+        if place + length > len(data):
+            raise ValueError("the key is cut off")
+        found.append((tag, data[place : place + length]))
+        place += length
+    return found
+
+
+def _header(data, place):
+    """(tag, length of body, where it begins) of the packet header at place, in new or old format."""
+    first, place = data[place], place + 1
+    try:
+        if not first & 0x40:
+            size = (1, 2, 4)[first & 3]  # old format; 3 would be of unknown length
+            return (first >> 2) & 15, int.from_bytes(data[place : place + size], "big"), place + size
+        one = data[place]
+        if one < 192:
+            return first & 63, one, place + 1
+        if one < 224:
+            return first & 63, ((one - 192) << 8) + data[place + 1] + 192, place + 2
+        if one == 255:
+            return first & 63, int.from_bytes(data[place + 1 : place + 5], "big"), place + 5
+    except IndexError:
+        pass
+    raise ValueError("not an OpenPGP key")
+
+
+def fingerprints(data):
+    """Fingerprints (40 or 64 upper-case hex digits) of every primary key in binary data."""
+    return [_fingerprint(body) for tag, body in packets(data) if tag == PUBLIC_KEY]
+
+
+def _fingerprint(body):
+    if body[:1] == b"\x04":
+        return hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper()
+    if body[:1] == b"\x06":
+        return hashlib.sha256(b"\x9b" + len(body).to_bytes(4, "big") + body).hexdigest().upper()
+    raise ValueError("a key of version %s" % (body[0] if body else "?"))

@@ -1,0 +1,238 @@
+"""Preflight checks of the host itself: system, cores, memory, disk, headers, Secure Boot, clock.
+
+Each function returns a list of findings (see outcome.py) and changes nothing.
+"""
+
+import os
+import platform
+import tempfile
+import time
+
+from ansible.module_utils.nvidia_host import read
+from ansible.module_utils.outcome import finding, last_line, run
+
+MIB = 1024 * 1024
+GB = 1000 * 1000 * 1000
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+def os_release(path="/etc/os-release"):
+    """The fields of os-release as a dict."""
+    pairs = (line.split("=", 1) for line in read(path).splitlines() if "=" in line)
+    return {key: value.strip().strip('"') for key, value in pairs}
+
+
+def system(systems, release=None, machine=None):
+    """Is this distribution, version and architecture in the table of supported ones?"""
+    release = os_release() if release is None else release
+    machine = machine or platform.machine()
+    known = ["{} {}".format(s["name"], s["version"]) for s in systems]
+    match = [s for s in systems if s["id"] == release.get("ID") and s["version"] == release.get("VERSION_ID")]
+    seen = release.get("PRETTY_NAME") or "no /etc/os-release"
+    found = [
+        finding(
+            "operating system",
+            bool(match),
+            seen,
+            " or ".join(known),
+            "Install one of: {}; or take this host out of the inventory.".format(", ".join(known)),
+        )
+    ]
+    architectures = (
+        match[0]["architectures"] if match else sorted({a for s in systems for a in s["architectures"]})
+    )
+    found.append(
+        finding(
+            "architecture",
+            machine in architectures,
+            machine,
+            " or ".join(architectures),
+            "Deepgram's images exist for {} only: use another server.".format(" and ".join(architectures)),
+        )
+    )
+    return found
+
+
+def administrator():
+    """Does the task run as root?"""
+    user = os.geteuid()
+    return [
+        finding(
+            "root",
+            user == 0,
+            f"uid {user}",
+            "uid 0",
+            "Let the login user become root: give it sudo rights, and set ansible_become_password if it has one.",
+        )
+    ]
+
+
+def cores(minimum):
+    seen = len(os.sched_getaffinity(0))
+    return [
+        finding(
+            "cpu cores",
+            seen >= minimum,
+            seen,
+            f"at least {minimum}",
+            f"Use a server with {minimum} cores, or lower preflight_min_cpu_cores and accept slower answers.",
+        )
+    ]
+
+
+def memory(minimum_mib, meminfo="/proc/meminfo"):
+    fields = dict(line.split(":", 1) for line in read(meminfo).splitlines() if ":" in line)
+    seen = int(fields.get("MemTotal", "0 kB").split()[0]) // 1024
+    return [
+        finding(
+            "memory",
+            seen >= minimum_mib,
+            f"{seen} MiB",
+            f"at least {minimum_mib} MiB",
+            "Add memory, or lower preflight_min_memory_mb: an Engine that runs out of memory is killed while it loads.",
+        )
+    ]
+
+
+def existing_parent(path):
+    """The nearest directory above path that exists: its filesystem is the one path will be on."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def disk(models_dir, minimum_gb, missing_bytes, deployed):
+    """Room for the models. A host that is deployed already holds images and models: only what is missing counts."""
+    place = existing_parent(models_dir)
+    stat = os.statvfs(place)
+    free = stat.f_bavail * stat.f_frsize
+    needed = missing_bytes if deployed else max(missing_bytes, minimum_gb * GB)
+    seen = f"{free / GB:.1f} GB free at {place}"
+    why = "%.1f GB of models still to come" % (missing_bytes / GB)
+    expected = "at least {:.1f} GB ({})".format(
+        needed / GB, why if missing_bytes >= needed else "preflight_min_disk_gb"
+    )
+    return [
+        finding(
+            "disk",
+            free >= needed,
+            seen,
+            expected,
+            f"Free space at {place}, put a larger disk there, or change deepgram_models_dir.",
+        )
+    ]
+
+
+def apt_knows(package):
+    """Can apt install this package? Where its lists do not know it, fresh lists go to a directory that is thrown away."""
+    if candidate(package, []):
+        return True, ""
+    with tempfile.TemporaryDirectory(prefix="preflight-") as scratch:
+        os.makedirs(os.path.join(scratch, "lists", "partial"))
+        os.makedirs(os.path.join(scratch, "cache", "archives", "partial"))
+        options = [
+            "-o",
+            f"Dir::State::Lists={scratch}/lists",
+            "-o",
+            f"Dir::Cache={scratch}/cache",
+            "-o",
+            "APT::Sandbox::User=root",
+            "-o",
+            "Acquire::http::Timeout=20",
+            "-o",
+            "Acquire::Retries=1",
+        ]
+        rc, _out, err = run(["apt-get", "update", "-qq", *options], timeout=120)
+        return candidate(package, options), last_line(err) if rc else ""
+
+
+def candidate(package, options):
+    """Would apt install the package, by the lists that it has?"""
+    rc, out, _err = run(["apt-cache", "policy", *options, package])
+    return rc == 0 and "Candidate:" in out and "Candidate: (none)" not in out
+
+
+def kernel_headers(modules_root="/lib/modules"):
+    """DKMS builds the driver against the running kernel's headers: are they there, or can they be had?"""
+    release = platform.release()
+    build = os.path.join(modules_root, release, "build")
+    if os.path.isdir(build):
+        return [finding("kernel headers", True, build, f"headers of {release}")]
+    package = "linux-headers-" + release
+    known, error = apt_knows(package)
+    seen = f"{package} can be installed" if known else f"no {build}, and apt knows no package {package}"
+    if error and not known:
+        seen += f" (apt-get update: {error})"
+    return [
+        finding(
+            "kernel headers",
+            known,
+            seen,
+            f"headers of the running kernel {release}",
+            "The archive keeps headers of current kernels only: apt-get install linux-image-amd64, reboot, try again; "
+            "for a kernel of your own install its headers.",
+        )
+    ]
+
+
+def secure_boot(variable=SECURE_BOOT):
+    """A module that DKMS built loads under Secure Boot only if the host's own key is enrolled."""
+    try:
+        with open(variable, "rb") as stream:
+            enabled = stream.read()[-1:] == b"\x01"
+    except OSError:
+        enabled = False
+    if not enabled:
+        return [finding("secure boot", True, "off", "off, or the DKMS key enrolled")]
+    key = "/var/lib/dkms/mok.pub"
+    enrolled = os.path.exists(key) and "already enrolled" in "".join(run(["mokutil", "--test-key", key])[1:])
+    return [
+        finding(
+            "secure boot",
+            enrolled,
+            "on, DKMS key %s" % ("enrolled" if enrolled else "not enrolled"),
+            "off, or the DKMS key enrolled",
+            "Switch Secure Boot off in the firmware; or enrol the key at the console: "
+            f"apt-get install dkms mokutil, dkms generate_mok, mokutil --import {key}, reboot.",
+        )
+    ]
+
+
+def clock(controller_time, max_offset_s):
+    """Signed links, TLS and licences all read the clock."""
+    offset = time.time() - controller_time
+    found = [
+        finding(
+            "clock",
+            abs(offset) <= max_offset_s,
+            f"{offset:+.0f} s from the controller",
+            f"within {max_offset_s} s",
+            "Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then timedatectl.",
+        )
+    ]
+    _rc, out, _err = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], timeout=10)
+    synchronised = out.strip() == "yes"
+    found.append(
+        finding(
+            "time synchronisation",
+            True if synchronised else None,
+            out.strip() or "unknown",
+            "yes",
+            "The clock is right now but nothing keeps it so: apt-get install systemd-timesyncd.",
+        )
+    )
+    return found
+
+
+def run_installer(paths=("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer")):
+    """A driver from NVIDIA's .run file and one from packages overwrite each other's files."""
+    left = [path for path in paths if os.path.exists(path) and run(["dpkg", "-S", path])[0] != 0]
+    return [
+        finding(
+            "earlier .run driver",
+            not left,
+            ", ".join(left) or "none",
+            "none",
+            "Remove it: %s --silent, then reboot." % (left[0] if left else "nvidia-uninstall"),
+        )
+    ]

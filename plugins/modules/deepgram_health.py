@@ -1,0 +1,239 @@
+#!/usr/bin/python
+"""Waits until the Deepgram services on this server work, and says what keeps them from it."""
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: deepgram_health
+short_description: Waits until Deepgram works, and proves that it runs as configured
+description:
+  - Waits for the Engine's metrics, for the API's connection to the Engine, and for the API to be Ready or Healthy.
+  - Then reads what both containers said while they started, and fails on a configuration that was not read, on inference
+    without a GPU, on models that were refused, and on a limit of requests other than the one configured.
+  - Changes nothing.
+options:
+  engine:
+    description: Container engine.
+    type: str
+    choices: [docker, podman]
+    required: true
+  api_url:
+    description: Address of the API on this server.
+    type: str
+    required: true
+  metrics_url:
+    description: Address of the Engine's metrics server on this server.
+    type: str
+    required: true
+  max_active_requests:
+    description: The limit that the Engine must report; null for none.
+    type: int
+  gpu_required:
+    description: Whether inference on the CPU is a failure.
+    type: bool
+    default: true
+  timeout_s:
+    description: Seconds that the Engine may take to load its models.
+    type: int
+    default: 600
+  env_file:
+    description: File with the secrets that messages must not show.
+    type: path
+    required: true
+attributes:
+  check_mode:
+    support: full
+    details: In check mode nothing is waited for, because nothing was started.
+  diff_mode:
+    support: none
+"""
+EXAMPLES = """
+- name: Wait until Deepgram works
+  deepgram_health:
+    engine: docker
+    api_url: http://127.0.0.1:8080
+    metrics_url: http://127.0.0.1:9991
+    env_file: /etc/deepgram/deepgram.env
+"""
+RETURN = """
+findings:
+  description: A list of check, verdict (pass, fail or skip), seen, expected and fix.
+  returned: always
+  type: list
+  elements: dict
+seconds:
+  description: How long it took until the services were ready.
+  returned: success
+  type: int
+value:
+  description: The last lines of the sick container's log.
+  returned: failure
+  type: str
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+"""
+
+import re
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
+from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics
+
+SERVING = ("Ready", "Healthy")
+CRASHES = 3  # restarts after which waiting is in vain
+# What a container's log says about why it does not work, and the cure; the first that is found counts.
+CURES = (
+    (r"401|unauthorized|missing license|Aegis request.*(denied|forbidden)",
+     "check deepgram_api_key: the licence server refuses it, or it lacks the self-hosted permission"),
+    (r"Aegis request|dns error|license.*(timed out|TimedOut|refused)",
+     "let this server reach every address in deepgram_license_servers, port 443"),
+    (r"libcuda", "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the driver's libraries are missing"),
+    (r"no gpu|gpu.*(not found|required|unavailable)|no cuda", "make the GPU visible: `nvidia-smi` and `nvidia-ctk cdi list` on the server must show it"),
+    (r"insufficient devices", "give this node as many GPUs as its models need"),
+    (r"out of memory", "use fewer models on this node, or a GPU with more memory"),
+    (r"Failed to load model", "replace the model named in the log: the file is corrupt, or belongs to another project than the key"),
+    (r"end_of_life|certificate.*expired", "set deepgram_release to a newer release: this one's certificates have expired"),
+    (r"invalid (type|value)|toml|unknown field|missing field", "correct deepgram_api_settings or deepgram_engine_settings"),
+)
+
+
+class NotReady(Exception):
+    """Why the services do not work, and which container to look at."""
+
+    def __init__(self, what, component):
+        super().__init__(what)
+        self.component = component
+
+
+def look(params):
+    """Raises NotReady with the first thing that is missing; components in the order in which they depend on each other."""
+    text, why = get(f"{params['metrics_url']}/metrics")
+    if text is None:
+        raise NotReady(f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine")
+    status, why = get_json(f"{params['api_url']}/v1/status")
+    if not isinstance(status, dict):
+        raise NotReady(f"the API at {params['api_url']}/v1/status does not answer ({why})", "api")
+    link, why = get_json(f"{params['api_url']}/v1/status/engine")
+    seen = link.get("engine_connection_status") if isinstance(link, dict) else why
+    if seen != "Connected":
+        raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
+    if status.get("system_health") not in SERVING:
+        raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
+    return engine_load(metrics(text))
+
+
+def crashed(engine, before):
+    """Component that keeps dying, or None. `before` holds the restarts counted at the beginning."""
+    for component in ("engine", "api"):
+        found = inspect(engine, f"deepgram-{component}")
+        now = found["restarts"] if found else 0
+        if now - before.get(component, 0) >= CRASHES:
+            return component
+    return None
+
+
+def wait(params):
+    """(engine load, seconds waited); raises NotReady after timeout_s, or as soon as a container keeps dying."""
+    begin = time.monotonic()
+    count = {name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in ("engine", "api")}
+    while True:
+        try:
+            return look(params), int(time.monotonic() - begin)
+        except NotReady as reason:
+            waited = time.monotonic() - begin
+            sick = crashed(params["engine"], count)
+            if sick:
+                raise NotReady(f"the {sick} container dies again and again", sick) from None
+            if waited >= params["timeout_s"]:
+                raise NotReady(f"{reason} after {int(waited)} s", reason.component) from None
+        time.sleep(1 if waited < 30 else 3)
+
+
+def start_logs(engine):
+    """What each container said since its start, by component."""
+    logs = {}
+    for component in ("engine", "api"):
+        found = inspect(engine, f"deepgram-{component}")
+        logs[component] = log_head(engine, f"deepgram-{component}", found["started"]) if found else ""
+    return logs
+
+
+def finding(check, ok, seen, expected, fix):
+    return {"check": check, "verdict": "pass" if ok else "fail", "seen": seen, "expected": expected, "fix": "" if ok else fix}
+
+
+def first_line(log, pattern):
+    return next((line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
+
+
+def prove(params, load, logs):
+    """Findings about a start that worked: does it also run as configured?"""
+    found = []
+    for component in ("engine", "api"):
+        line = first_line(logs[component], r"falling back to (the )?(default|bundled)")
+        found.append(finding(
+            f"{component} reads its configuration", not line, line or "no fallback", "no fallback to a default configuration",
+            f"see that /etc/deepgram/{component}/{component}.toml is there and mounted at /config, then run again",
+        ))
+    if params["gpu_required"]:
+        line = first_line(logs["engine"], r"using devices: *cpu|on device cpu")
+        found.append(finding(
+            "engine computes on the GPU", not line, line or "no CPU device", "no CPU device",
+            "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` on the server must name nvidia.com/gpu=all",
+        ))
+    line = first_line(logs["engine"], r"failed to load model")
+    found.append(finding(
+        "models load", not line, line or "no refused model", "no refused model",
+        "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
+    ))
+    wanted, seen = params["max_active_requests"] or 0, load["max_active_requests"] or 0
+    found.append(finding(
+        "engine limits its requests", seen == wanted, seen or "no limit", wanted or "no limit",
+        "see that max_active_requests stands before every table in /etc/deepgram/engine/engine.toml, then run again",
+    ))
+    return found
+
+
+def diagnosis(params, reason):
+    """(msg, log, fix) for services that do not work."""
+    log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets_in(params["env_file"]))
+    default = f"read the log of deepgram-{reason.component} on the server, or give it longer with deepgram_engine_start_timeout_s"
+    fix = next((fix for pattern, fix in CURES if re.search(pattern, log, re.IGNORECASE)), default)
+    lines = " | ".join(log.splitlines())
+    return f"{reason}; last lines of deepgram-{reason.component}: {lines or '(no log)'}", log, fix
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
+            "api_url": {"type": "str", "required": True},
+            "metrics_url": {"type": "str", "required": True},
+            "max_active_requests": {"type": "int"},
+            "gpu_required": {"type": "bool", "default": True},
+            "timeout_s": {"type": "int", "default": 600},
+            "env_file": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    if module.check_mode:
+        module.exit_json(changed=False, findings=[], seconds=0)
+    try:
+        load, seconds = wait(module.params)
+    except NotReady as reason:
+        what, log, fix = diagnosis(module.params, reason)
+        failed = finding("deepgram answers", False, str(reason), "connected and Ready or Healthy", fix)
+        module.fail_json(msg=f"{what}. Fix: {fix}.", value=log, fix=fix, findings=[failed])
+    findings = prove(module.params, load, start_logs(module.params["engine"]))
+    bad = [entry for entry in findings if entry["verdict"] == "fail"]
+    if bad:
+        what = "; ".join(f"{entry['check']}: {entry['seen']}, expected {entry['expected']}" for entry in bad)
+        fix = "; ".join(dict.fromkeys(entry["fix"] for entry in bad))
+        module.fail_json(msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings)
+    module.exit_json(changed=False, findings=findings, seconds=seconds)
+
+
+if __name__ == "__main__":
+    main()

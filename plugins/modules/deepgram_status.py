@@ -1,0 +1,197 @@
+#!/usr/bin/python
+"""Gathers everything that tells how this server's Deepgram is doing."""
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: deepgram_status
+short_description: Says how the Deepgram services of a server are doing
+description:
+  - Reads containers, services, models, load, GPUs, driver and certificates in one call. Changes nothing.
+  - What cannot be read is null, and C(problems) says why.
+options:
+  engine:
+    description: Container engine.
+    type: str
+    choices: [docker, podman]
+    default: docker
+  api_url:
+    description: Address of the API on this server.
+    type: str
+    default: http://127.0.0.1:8080
+  metrics_url:
+    description: Address of the Engine's metrics server on this server.
+    type: str
+    default: http://127.0.0.1:9991
+  certificate:
+    description: PEM file with the TLS proxy's certificate.
+    type: path
+    default: /etc/nginx/tls/deepgram.crt
+  record:
+    description: JSON file that names the pinned release and images.
+    type: path
+    default: /etc/deepgram/images.json
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+"""
+EXAMPLES = """
+- name: Ask how Deepgram is doing
+  deepgram_status:
+"""
+RETURN = """
+status:
+  description: >-
+    release; containers by name with running, status, health, image, digest, release, started_at, restarts;
+    api (the answer of /v1/status); engine_connection (the answer of /v1/status/engine);
+    models, a list of kind, name, canonical_name, architecture, languages, version, uuid, batch, streaming;
+    load with max_active_requests (0 is no limit), active_requests by kind, estimated_stream_capacity;
+    gpus, a list of index, name, uuid, memory_total_mb, memory_used_mb, utilization_percent, temperature_c;
+    driver with loaded and reported; certificates with proxy, api and engine, each with days_left; problems, a list of sentences.
+  returned: success
+  type: dict
+"""
+
+import json
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram_containers import inspect, run
+from ansible.module_utils.deepgram_http import days_left, engine_load, get, get_json, metrics, models
+from ansible.module_utils.deepgram_tls import describe
+
+GPU_FIELDS = {  # nvidia-smi's name: ours, and its type
+    "index": ("index", int),
+    "name": ("name", str),
+    "uuid": ("uuid", str),
+    "driver_version": ("driver", str),
+    "memory.total": ("memory_total_mb", int),
+    "memory.used": ("memory_used_mb", int),
+    "utilization.gpu": ("utilization_percent", int),
+    "temperature.gpu": ("temperature_c", int),
+}
+
+
+class Problems(list):
+    """Sentences about what could not be read."""
+
+    def note(self, what, answer):
+        """The answer of a (value, why not) pair; remembers why there is none."""
+        value, why = answer
+        if why:
+            self.append(f"{what}: {why}")
+        return value
+
+
+def containers(engine, problems):
+    found = {}
+    for name in ("deepgram-api", "deepgram-engine"):
+        view = inspect(engine, name)
+        if view is None:
+            problems.append(f"container {name}: there is none")
+            found[name] = None
+            continue
+        keys = ("running", "status", "health", "image", "started_at", "restarts")
+        found[name] = {key: view[key] for key in keys}
+        found[name]["digest"] = (view["image"] or "").partition("@")[2] or None
+        found[name]["release"] = view["labels"].get("deepgram.release")
+    return found
+
+
+def convert(kind, text):
+    """A field of nvidia-smi, or None where the GPU does not have it ([N/A])."""
+    try:
+        return kind(text)
+    except ValueError:
+        return None
+
+
+def gpus(problems):
+    rc, out, err = run(["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader,nounits"], timeout=30, check=False)
+    if rc != 0:
+        problems.append(f"nvidia-smi: {(err or out).strip().splitlines()[0] if (err or out).strip() else f'ended with {rc}'}")
+        return []
+    rows = [line.split(", ") for line in out.splitlines() if line.strip()]
+    return [{ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)} for row in rows]
+
+
+def driver(found):
+    try:
+        with open("/sys/module/nvidia/version") as file:
+            loaded = file.read().strip()
+    except OSError:
+        loaded = None
+    return {"loaded": loaded, "reported": found[0].get("driver") if found else None}
+
+
+def service_certificate(document, now):
+    """Days until the support of a Deepgram service ends, and until it refuses to start."""
+    if not isinstance(document, dict):
+        return None
+    return {
+        "end_of_support": document.get("end_of_support"),
+        "end_of_life": document.get("end_of_life"),
+        "days_left": days_left(document.get("end_of_support"), now),
+        "days_to_end_of_life": days_left(document.get("end_of_life"), now),
+    }
+
+
+def proxy_certificate(path, now):
+    """(description, why not) of the TLS proxy's certificate."""
+    try:
+        found = describe(path)
+    except OSError as error:
+        return None, str(error)
+    return {**found, "days_left": days_left(found["not_after"], now)}, ""
+
+
+def release(path):
+    try:
+        with open(path) as file:
+            return json.load(file).get("release")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def gather(params, now):
+    """The whole status."""
+    problems = Problems()
+    text = problems.note("Engine metrics", get(f"{params['metrics_url']}/metrics"))
+    listed = problems.note("/v1/models", get_json(f"{params['api_url']}/v1/models"))
+    found = gpus(problems)
+    certificates = {
+        "proxy": problems.note("proxy certificate", proxy_certificate(params["certificate"], now)),
+        "api": service_certificate(problems.note("API certificates", get_json(f"{params['api_url']}/v1/certificates")), now),
+        "engine": service_certificate(problems.note("Engine certificates", get_json(f"{params['metrics_url']}/v1/certificates")), now),
+    }
+    return {
+        "release": release(params["record"]),
+        "containers": containers(params["engine"], problems),
+        "api": problems.note("/v1/status", get_json(f"{params['api_url']}/v1/status")),
+        "engine_connection": problems.note("/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")),
+        "models": models(listed) if listed is not None else [],
+        "load": engine_load(metrics(text)) if text is not None else None,
+        "gpus": found,
+        "driver": driver(found),
+        "certificates": certificates,
+        "problems": problems,
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "engine": {"type": "str", "choices": ["docker", "podman"], "default": "docker"},
+            "api_url": {"type": "str", "default": "http://127.0.0.1:8080"},
+            "metrics_url": {"type": "str", "default": "http://127.0.0.1:9991"},
+            "certificate": {"type": "path", "default": "/etc/nginx/tls/deepgram.crt"},
+            "record": {"type": "path", "default": "/etc/deepgram/images.json"},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, status=gather(module.params, time.time()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+#!/usr/bin/python
+"""Puts a site of NGINX in place, after the whole configuration was tested with it."""
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: nginx_site
+short_description: Puts a site of NGINX in place after testing it
+description:
+  - Copies /etc/nginx, changes the copy, and has nginx test it. Only then the files go live, each whole or not at all.
+  - Debian's welcome page is switched off, because it takes port 80; other sites stay as they are.
+options:
+  path:
+    description: The site's file.
+    type: path
+    required: true
+  content:
+    description: What it holds.
+    type: str
+    required: true
+  certificate:
+    description: Where the certificate is, or is put.
+    type: path
+    required: true
+  key:
+    description: Where the certificate's key is, or is put, readable by root alone.
+    type: path
+    required: true
+  certificate_content:
+    description: The certificate chain in PEM, if it is to be put there.
+    type: str
+  key_content:
+    description: The key in PEM, if it is to be put there.
+    type: str
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: partial
+    details: For the site's file alone.
+"""
+EXAMPLES = """
+- name: Put a site in place
+  nginx_site:
+    path: /etc/nginx/conf.d/deepgram.conf
+    content: "{{ lookup('ansible.builtin.template', 'deepgram.conf.j2') }}"
+    certificate: /etc/nginx/tls/deepgram.crt
+    key: /etc/nginx/tls/deepgram.key
+"""
+RETURN = """
+reload_needed:
+  description: Whether NGINX runs with older files than these.
+  returned: success
+  type: bool
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+"""
+
+import glob
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+ROOT = "/etc/nginx"
+WELCOME = f"{ROOT}/sites-enabled/default"
+PID = "/run/nginx.pid"
+
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def write(path, content, mode):
+    """Replaces a file at once."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    with os.fdopen(handle, "w") as file:
+        os.fchmod(handle, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
+    os.replace(new, path)
+
+
+def changes(params):
+    """(path, content, mode) of the files that are not as they should be; the site's own last."""
+    wanted = [
+        (params["key"], params["key_content"], 0o600),
+        (params["certificate"], params["certificate_content"], 0o644),
+        (params["path"], params["content"], 0o644),
+    ]
+    return [entry for entry in wanted if entry[1] is not None and not is_so(*entry)]
+
+
+def is_so(path, content, mode):
+    """Whether a file has this content and mode."""
+    return read(path) == content and stat.S_IMODE(os.stat(path).st_mode) == mode
+
+
+def test(files):
+    """What nginx says against its whole configuration with these files in it; an empty string if nothing."""
+    scratch = tempfile.mkdtemp()  # 0700: it holds the key
+    try:
+        stage = os.path.join(scratch, "nginx")
+        shutil.copytree(ROOT, stage, symlinks=True)
+        for path, content, mode in files:
+            write(path.replace(ROOT, stage, 1), content, mode)
+        if os.path.islink(f"{stage}/sites-enabled/default"):
+            os.unlink(f"{stage}/sites-enabled/default")
+        for path in glob.glob(f"{stage}/**/*", recursive=True):
+            # A link leads to the live file, which stays as it is.
+            if os.path.isfile(path) and not os.path.islink(path) and not path.endswith((".crt", ".key", ".pem")):
+                with open(path, errors="surrogateescape") as file:
+                    text = file.read()
+                if ROOT in text:
+                    with open(path, "w", errors="surrogateescape") as file:
+                        file.write(text.replace(ROOT, stage))
+        done = subprocess.run(["nginx", "-t", "-q", "-c", f"{stage}/nginx.conf"], capture_output=True, text=True)
+        return "" if done.returncode == 0 else done.stderr.replace(stage, ROOT).strip()
+    finally:
+        shutil.rmtree(scratch)
+
+
+def started_last():
+    """When the newest process of NGINX started (seconds since 1970): a reload makes new workers. None if it does not run."""
+    master = (read(PID) or "").strip()
+    children = read(f"/proc/{master}/task/{master}/children") if master else None
+    if children is None:
+        return None
+    boot = time.time() - float(read("/proc/uptime").split()[0])
+    lines = [read(f"/proc/{pid}/stat") for pid in [master, *children.split()]]
+    return max(boot + int(line.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK") for line in lines if line)
+
+
+def reload_needed(params):
+    """Whether a file is newer than NGINX's newest worker. A date in the future says nothing."""
+    started = started_last()
+    if started is None:
+        return False
+    paths = [params["path"], params["certificate"], params["key"]]
+    times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
+    return any(started < moment <= time.time() for moment in times)
+
+
+def apply(module):
+    """(changed, reload needed); fails when nginx refuses."""
+    params = module.params
+    files = changes(params)
+    welcome = os.path.islink(WELCOME)
+    if not files and not welcome:
+        return False, reload_needed(params)
+    if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or os.path.exists(params["key"])):
+        said = test(files)
+        if said:
+            fix = "correct what it names; nothing was changed on the server"
+            module.fail_json(msg=f"nginx refuses the configuration: {' | '.join(said.splitlines()[:3])}. Fix: {fix}.", fix=fix)
+    if module.check_mode:
+        return True, True
+    for path, content, mode in files:
+        write(path, content, mode)
+    if welcome:
+        os.unlink(WELCOME)
+    return True, True
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True},
+            "certificate": {"type": "path", "required": True},
+            "key": {"type": "path", "required": True, "no_log": False},
+            "certificate_content": {"type": "str"},
+            "key_content": {"type": "str", "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    before = read(module.params["path"]) or ""
+    changed, reload = apply(module)
+    diff = {"before": before, "after": module.params["content"], "before_header": module.params["path"]}
+    module.exit_json(changed=changed, reload_needed=reload, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+#!/usr/bin/python
+"""Ansible module: the CDI file by which containers get GPUs: fresh, complete, the only one, readable by the engine."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvidia_cdi
+short_description: Keeps the CDI specification of the NVIDIA GPUs right
+description:
+  - Enables the toolkit's refresh units, tells them the feature flag that an old engine needs, removes a second specification that
+    would go stale, and has the specification written anew when it was made for another driver or lacks a GPU.
+  - Ends with the proof that C(nvidia-ctk cdi list) names each GPU of the PCI bus.
+options:
+  engine:
+    description: The engine that reads the specification; its program is asked for its version.
+    type: str
+    choices: [docker, podman]
+    required: true
+  full_cdi_from:
+    description: First version of the engine that reads specifications of version 0.7.0; older ones get the feature flag.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Write the CDI file
+  nvidia_cdi:
+    engine: docker
+    full_cdi_from: 26.1.0
+"""
+
+RETURN = r"""
+devices:
+  description: Names of the CDI devices.
+  type: list
+  returned: success
+driver_version:
+  description: Driver that the specification was made for.
+  type: str
+  returned: success
+"""
+
+import glob
+import os
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.nvidia_host import VERSION, loaded_version, pci_gpus, read
+from ansible.module_utils.outcome import fail, last_line, run
+
+SPEC = "/var/run/cdi/nvidia.yaml"
+SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")
+UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
+SETTINGS = "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env"
+FLAG = "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-additional-gids-for-device-nodes"
+LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\." + VERSION)
+
+
+def spec_drivers(text):
+    """The driver versions whose libraries the specification hands out; one in a good file."""
+    return sorted(set(LIBRARY.findall(text)))
+
+
+def devices():
+    """(names that nvidia-ctk finds, its error)."""
+    rc, out, err = run(["nvidia-ctk", "cdi", "list"])
+    names = [line.strip() for line in out.splitlines() if line.startswith("nvidia.com/gpu=")]
+    return names, "" if rc == 0 else last_line(err)
+
+
+def faults(text, names, driver, gpus):
+    """What is wrong with the specification, in words; empty when it is right."""
+    found = []
+    if spec_drivers(text) != [driver]:
+        found.append(
+            "{} is for driver {}, loaded is {}".format(
+                SPEC, " and ".join(spec_drivers(text)) or "none", driver
+            )
+        )
+    numbered = [name for name in names if re.match(r"^nvidia\.com/gpu=\d+$", name)]
+    if len(numbered) != gpus:
+        found.append(f"nvidia-ctk lists {len(numbered)} of {gpus} GPUs")
+    return found
+
+
+def engine_is_old(engine, full_cdi_from):
+    """Can this engine not read specifications of version 0.7.0? An engine that is not there is not old."""
+    _rc, out, _err = run([engine, "--version"])
+    version = re.search(r"(\d+)\.(\d+)\.(\d+)", out)
+    return bool(version) and tuple(map(int, version.groups())) < tuple(map(int, full_cdi_from.split(".")))
+
+
+def set_flag(wanted, check_mode, path=SETTINGS):
+    """Adds or removes the feature flag's line, keeping all others; True when that changes the file."""
+    lines = read(path).splitlines()
+    kept = [line for line in lines if line.strip() != FLAG] + ([FLAG] if wanted else [])
+    if kept == lines or (FLAG in lines) == wanted:
+        return False
+    if not check_mode:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(path + ".new", "w", encoding="utf-8") as stream:
+            stream.write("\n".join(kept) + "\n")
+        os.chmod(path + ".new", 0o644)
+        os.replace(path + ".new", path)
+    return True
+
+
+def set_aside(check_mode):
+    """Renames specifications in /etc/cdi: nothing refreshes them, and engines would read both."""
+    second = [path for path in SECOND if os.path.exists(path)]
+    for path in second if not check_mode else []:
+        os.replace(path, path + ".replaced-by-nvidia-cdi-refresh")
+    return second
+
+
+def not_enabled():
+    """Refresh units that are not enabled, or that do not watch."""
+    waiting = [unit for unit in UNITS if run(["systemctl", "is-enabled", "--quiet", unit])[0] != 0]
+    if UNITS[0] not in waiting and run(["systemctl", "is-active", "--quiet", UNITS[0]])[0] != 0:
+        waiting.append(UNITS[0])
+    return waiting
+
+
+def enable(module):
+    """Enables and starts the units; True when that was needed."""
+    waiting = not_enabled()
+    if waiting and not module.check_mode:
+        systemctl(module, "enable", *UNITS)
+        systemctl(module, "start", UNITS[0])
+    return bool(waiting)
+
+
+def systemctl(module, *arguments):
+    rc, out, err = run(["systemctl", *list(arguments)], timeout=120)
+    if rc != 0:
+        _rc, log, _err = run(["journalctl", "-u", UNITS[1], "-n", "5", "--no-pager", "-o", "cat"])
+        fail(
+            module,
+            "systemctl {}: {}".format(
+                " ".join(arguments), last_line(log) or last_line(err) or last_line(out)
+            ),
+            f"The refresh unit needs a driver that answers: run nvidia-smi, then journalctl -u {UNITS[1]}.",
+        )
+
+
+def refresh(module, driver, gpus):
+    """Has the specification written when it is not right, and looks again; True when it was written."""
+    names, error = devices()
+    if not faults(read(SPEC), names, driver, gpus):
+        return False
+    systemctl(module, "restart", UNITS[1])
+    names, error = devices()
+    left = faults(read(SPEC), names, driver, gpus) or ([error] if error else [])
+    if left:
+        fail(
+            module,
+            "The CDI specification is not right after a refresh: {}".format("; ".join(left)),
+            f"nvidia-ctk --debug cdi list and journalctl -u {UNITS[1]} on the host say more.",
+            "; ".join(left),
+        )
+    return True
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
+            "full_cdi_from": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    driver, gpus = loaded_version(), len(pci_gpus())
+    if module.check_mode and not (driver and glob.glob("/usr/bin/nvidia-ctk")):
+        module.exit_json(changed=True, devices=[], driver_version="")
+    if not driver:
+        fail(
+            module,
+            "No NVIDIA driver is loaded",
+            "Run the role nvidia_driver before this one, or reboot after its installation.",
+        )
+    flagged = set_flag(
+        engine_is_old(module.params["engine"], module.params["full_cdi_from"]), module.check_mode
+    )
+    changed = bool(enable(module)) | bool(set_aside(module.check_mode)) | flagged
+    if module.check_mode:
+        changed = changed or bool(faults(read(SPEC), devices()[0], driver, gpus))
+    else:
+        if flagged:
+            systemctl(module, "restart", UNITS[1])
+        changed = refresh(module, driver, gpus) or changed
+    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+#!/usr/bin/python
+"""Ansible module: the installed NVIDIA driver in the kernel, without a reboot where that is possible."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvidia_driver_load
+short_description: Loads the NVIDIA kernel module, or replaces the loaded one
+description:
+  - When the wanted version is loaded, nothing happens. When none is loaded, nouveau is unloaded and the module loaded.
+  - When another version is loaded, those that use the GPUs are stopped (containers, units, the driver's daemons), the modules
+    unloaded in order, the new ones loaded, the CDI specification refreshed, and those that were stopped started again.
+  - Where that cannot be done, what was stopped is started again and RV(reboot_needed) says why only a reboot will help.
+options:
+  version:
+    description: Version that must be loaded, as in C(580.173.02).
+    type: str
+    required: true
+attributes:
+  check_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Load the installed driver
+  nvidia_driver_load:
+    version: 580.173.02
+"""
+
+RETURN = r"""
+loaded_version:
+  description: The version in the kernel afterwards.
+  type: str
+  returned: success
+reboot_needed:
+  description: Why only a reboot can load the driver; empty when it is loaded.
+  type: str
+  returned: success
+"""
+
+from ansible.module_utils import gpu_clients
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.nvidia_host import loaded_version, module_file_version, module_loaded
+from ansible.module_utils.outcome import fail, last_line, run
+
+# Users before what they use. nvidia_current*: the names in Debian's own packages.
+UNLOAD = (
+    "nvidia_drm",
+    "nvidia_modeset",
+    "nvidia_uvm",
+    "nvidia_peermem",
+    "nvidia",
+    "nvidia_current_drm",
+    "nvidia_current_modeset",
+    "nvidia_current_uvm",
+    "nvidia_current",
+)
+LOAD = ("nvidia", "nvidia-uvm", "nvidia-modeset")
+OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
+REFUSED = (
+    (
+        "Key was rejected",
+        "Secure Boot refuses the module: enrol the DKMS key (mokutil --import /var/lib/dkms/mok.pub, reboot) or switch Secure Boot off.",
+    ),
+    (
+        "Required key not available",
+        "Secure Boot refuses the module: enrol the DKMS key (mokutil --import /var/lib/dkms/mok.pub, reboot) or switch Secure Boot off.",
+    ),
+    (
+        "not found in directory",
+        "No module was built for the running kernel: install its headers, then dpkg-reconfigure nvidia-kernel-open-dkms; dkms status tells more.",
+    ),
+    (
+        "No such device",
+        "The driver finds no GPU that it supports: GPUs older than Turing have no open modules; see dmesg | grep NVRM.",
+    ),
+)
+
+
+def unload(names):
+    """Unloads those that are loaded; returns "" or why it stopped."""
+    for name in names:
+        if module_loaded(name):
+            rc, out, err = run(["modprobe", "-r", name], timeout=120)
+            if rc != 0 or module_loaded(name):
+                return last_line(err) or last_line(out) or f"{name} stays loaded"
+    return ""
+
+
+def load(module):
+    """Loads the modules; only the first must succeed, the others are not in every build."""
+    rc, out, err = run(["modprobe", LOAD[0]], timeout=300)
+    if rc != 0:
+        said = last_line(err) or last_line(out)
+        fix = next(
+            (fix for text, fix in REFUSED if text in said), "See dmesg | grep -i nvidia, and dkms status."
+        )
+        fail(module, f"The NVIDIA module does not load: {said}", fix, said)
+    for name in LOAD[1:]:
+        run(["modprobe", name], timeout=120)
+
+
+def replace(module):
+    """Swaps the loaded module for the installed one. Returns "" or why a reboot is needed."""
+    containers, units, others = gpu_clients.clients()
+    if others:
+        return "{} uses the GPU and belongs to no unit or container".format(", ".join(others))
+    units = sorted(set(units) | set(gpu_clients.active(gpu_clients.DAEMONS)))
+    problem = gpu_clients.stop(containers, units) or unload(UNLOAD)
+    if not problem:
+        load(module)
+        if run(["systemctl", "is-enabled", "--quiet", "nvidia-cdi-refresh.service"])[0] == 0:
+            run(["systemctl", "restart", "nvidia-cdi-refresh.service"], timeout=120)
+    failed = gpu_clients.start(containers, units)
+    if failed and not problem:
+        fail(
+            module,
+            f"The new driver is loaded, but what used the GPU does not start: {failed}",
+            "Look at its log on the host.",
+        )
+    return problem
+
+
+def bring(module, version):
+    """Why a reboot is needed, or "" when the version is loaded."""
+    problem = unload(OPEN_SOURCE_DRIVERS)
+    if problem:
+        return "nouveau cannot be unloaded: " + problem
+    if loaded_version():
+        problem = replace(module)
+    else:
+        load(module)
+    if problem:
+        return f"driver {loaded_version()} cannot be unloaded: {problem}"
+    if loaded_version() != version:
+        on_disk = module_file_version()
+        fail(
+            module,
+            "The kernel has driver {} although {} is installed".format(loaded_version() or "none", version),
+            "The module file is of version %s: dpkg-reconfigure nvidia-kernel-open-dkms builds it anew; dkms status tells more."
+            % (on_disk or "unknown"),
+            loaded_version(),
+        )
+    return ""
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={"version": {"type": "str", "required": True}}, supports_check_mode=True
+    )
+    version = module.params["version"]
+    if loaded_version() == version:
+        module.exit_json(changed=False, loaded_version=version, reboot_needed="")
+    reboot_needed = "" if module.check_mode else bring(module, version)
+    module.exit_json(changed=True, loaded_version=loaded_version(), reboot_needed=reboot_needed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+#!/usr/bin/python
+"""Ansible module: NVIDIA's persistence daemon, running and with effect."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvidia_persistence
+short_description: Runs nvidia-persistenced with persistence mode on
+description:
+  - Distributions start the daemon with C(--no-persistence-mode), so that it runs without effect. This takes that option away by
+    a drop-in that keeps the rest of the packaged command, enables and starts the unit, and looks that each GPU has the mode on.
+  - A unit that needs no drop-in gets none; the daemon is restarted only when it runs without effect.
+options:
+  enabled:
+    description: Persistence mode on; false leaves the daemon as the package has it.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Keep the driver initialised
+  nvidia_persistence:
+    enabled: true
+"""
+
+RETURN = r"""
+modes:
+  description: Persistence mode by GPU, as nvidia-smi says it.
+  type: dict
+  returned: success
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.nvidia_host import read, smi_gpus
+from ansible.module_utils.outcome import fail, last_line, run
+
+UNIT = "nvidia-persistenced.service"
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-persistence-mode.conf"
+
+
+def unit():
+    """The unit's properties; FragmentPath is empty where there is no unit."""
+    _rc, out, _err = run(
+        ["systemctl", "show", UNIT, "--property=FragmentPath,ActiveState,UnitFileState,NeedDaemonReload"]
+    )
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def drop_in(fragment, wanted):
+    """Text of the drop-in that this packaged unit needs; "" for none."""
+    command = next(
+        (line.split("=", 1)[1] for line in fragment.splitlines() if line.startswith("ExecStart=")), ""
+    )
+    if not wanted or "--no-persistence-mode" not in command:
+        return ""
+    return "# Written by the nvidia_driver role.\n[Service]\nExecStart=\nExecStart={}\n".format(
+        command.replace("--no-persistence-mode", "--persistence-mode")
+    )
+
+
+def write(text, path=DROP_IN):
+    """Puts the drop-in there, or takes it away; True when that changed anything."""
+    if read(path) == text.strip() and os.path.exists(path) == bool(text):
+        return False
+    if not text:
+        os.unlink(path)
+        return True
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    with open(path + ".new", "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.chmod(path + ".new", 0o644)
+    os.replace(path + ".new", path)
+    return True
+
+
+def systemctl(module, *arguments):
+    rc, out, err = run(["systemctl", *list(arguments)], timeout=120)
+    if rc != 0:
+        fail(
+            module,
+            "systemctl {}: {}".format(" ".join(arguments), last_line(err) or last_line(out)),
+            "journalctl -u nvidia-persistenced on the host says more.",
+        )
+
+
+def modes(module):
+    cards, error = smi_gpus()
+    if error:
+        fail(module, f"nvidia-smi does not answer: {error}", "See dmesg | grep NVRM on the host.", error)
+    return {card["pci.bus_id"]: card["persistence_mode"] for card in cards}
+
+
+def settle(module, wanted):
+    """Brings the unit to the wanted state; (changed, modes)."""
+    before = unit()
+    if not before.get("FragmentPath"):
+        fail(
+            module,
+            f"There is no unit {UNIT}",
+            "Install the package nvidia-persistenced, or set nvidia_driver_persistence to false.",
+        )
+    changed = write(drop_in(read(before["FragmentPath"]), wanted))
+    if changed or before["NeedDaemonReload"] == "yes":
+        systemctl(module, "daemon-reload")
+    if before["UnitFileState"] not in ("enabled", "static"):
+        systemctl(module, "enable", UNIT)
+        changed = True
+    without_effect = wanted and "Disabled" in modes(module).values()
+    if before["ActiveState"] != "active" or without_effect or changed:
+        systemctl(module, "restart", UNIT)
+        changed = True
+    return changed, modes(module)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={"enabled": {"type": "bool", "default": True}}, supports_check_mode=True
+    )
+    wanted = module.params["enabled"]
+    if module.check_mode:
+        now = unit()
+        there = now.get("FragmentPath") and now["ActiveState"] == "active"
+        stale = not there or drop_in(read(now["FragmentPath"]), wanted).strip() != read(DROP_IN)
+        module.exit_json(changed=bool(stale), modes={})
+    changed, seen = settle(module, wanted)
+    if wanted and set(seen.values()) != {"Enabled"}:
+        fail(
+            module,
+            f"Persistence mode stays off: {seen}",
+            "journalctl -u nvidia-persistenced on the host says why.",
+            seen,
+        )
+    module.exit_json(changed=changed, modes=seen)
+
+
+if __name__ == "__main__":
+    main()

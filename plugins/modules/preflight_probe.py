@@ -1,0 +1,254 @@
+#!/usr/bin/python
+"""Ansible module: everything preflight asks of a host, in one round trip."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_probe
+short_description: Collects all preflight findings of a host in one call
+description:
+  - Looks at system, hardware, GPUs, ports, kernel headers, Secure Boot, clock, and probes name resolution, TCP, TLS,
+    the registry login and every model link at the same time.
+  - Changes nothing and never fails because of what it finds; the findings say what is wrong.
+options:
+  systems:
+    description: Supported systems, each with C(id), C(version), C(name) and C(architectures).
+    type: list
+    elements: dict
+    required: true
+  gpus:
+    description: PCI id to C(name), C(memory_mib) and C(compute_capability).
+    type: dict
+    required: true
+  excluded_gpus:
+    description: PCI ids that cannot serve what this node is to serve.
+    type: list
+    elements: str
+    default: []
+  minimums:
+    description: cpu_cores, memory_mb (MiB), disk_gb (GB free for models), gpu_memory_mb (MiB), gpu_compute_capability, gpu_count.
+    type: dict
+    required: true
+  base:
+    description: Values that O(minimums) have when nobody set them; such a value gives way to the one in O(usual).
+    type: dict
+    required: true
+  usual:
+    description: The usual minimums for what this node serves; what is set below them is returned in RV(lowered).
+    type: dict
+    required: true
+  gpu_count:
+    description: Exact number of GPUs, if the user gave one.
+    type: int
+  gpu_names:
+    description: Names of the GPUs as nvidia-smi shows them, if the user gave them.
+    type: list
+    elements: str
+    default: []
+  ports:
+    description: Ports to be free, each with C(port), C(address) and C(service).
+    type: list
+    elements: dict
+    default: []
+  nginx_config:
+    description: This deployment's NGINX file; an NGINX that holds a port belongs to the deployment when this file listens there.
+    type: path
+    required: true
+  servers:
+    description: Servers to reach; label to a list of URLs.
+    type: dict
+    default: {}
+  registry:
+    description: Registry host and namespace, as in C(quay.io/deepgram).
+    type: str
+    required: true
+  images:
+    description: Names of the images below O(registry).
+    type: list
+    elements: str
+    default: []
+  release:
+    description: Tag that O(images) must have; when empty and without digests, only the way to the registry is probed.
+    type: str
+    default: ""
+  image_digests:
+    description: Digests to ask for instead of the tag, by the last word of the image's name (C(api), C(engine)).
+    type: dict
+    default: {}
+  registry_username:
+    description: Account at the registry.
+    type: str
+    default: ""
+  registry_password:
+    description: Its password.
+    type: str
+    default: ""
+  model_links:
+    description: Links of the models, each a string or a dict with C(url).
+    type: list
+    elements: raw
+    default: []
+  models_dir:
+    description: Where the models go.
+    type: path
+    required: true
+  deployed_mark:
+    description: A file that exists once the host is deployed; then disk must only hold what is still missing.
+    type: path
+    required: true
+  controller_time:
+    description: The controller's clock, seconds since the epoch.
+    type: float
+    required: true
+  max_clock_offset_s:
+    description: Largest difference of the clocks, seconds.
+    type: int
+    default: 30
+  timeout_s:
+    description: Seconds for one network probe.
+    type: int
+    default: 10
+attributes:
+  check_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Look at everything at once
+  preflight_probe:
+    systems: [{id: debian, version: "13", name: Debian, architectures: [x86_64]}]
+    gpus: {"10de:1eb8": {name: Tesla T4, memory_mib: 15360, compute_capability: "7.5"}}
+    minimums: {cpu_cores: 4, memory_mb: 30000, disk_gb: 50, gpu_count: 1, gpu_memory_mb: 15000, gpu_compute_capability: "7.0"}
+    base: "{{ _preflight_base }}"
+    usual: "{{ _preflight_usual }}"
+    registry: quay.io/deepgram
+    models_dir: /var/lib/deepgram/models
+    nginx_config: /etc/nginx/conf.d/deepgram.conf
+    deployed_mark: /etc/deepgram/images.json
+    controller_time: "{{ '%s' | ansible.builtin.strftime }}"
+"""
+
+RETURN = r"""
+findings:
+  description: One a check, with check, verdict (pass, fail, skip), seen, expected, fix.
+  type: list
+  returned: always
+lowered:
+  description: Minimums that are below their usual value, with name, value, usual.
+  type: list
+  returned: always
+"""
+
+import os
+
+from ansible.module_utils import preflight_gpu, preflight_host, preflight_network, preflight_ports
+from ansible.module_utils.basic import AnsibleModule
+
+INTEGERS = ("cpu_cores", "memory_mb", "disk_gb", "gpu_memory_mb", "gpu_count")
+
+
+def as_numbers(values):
+    """Inventory values may be strings."""
+    return {key: int(value) if key in INTEGERS else str(value) for key, value in values.items()}
+
+
+def effective(minimums, base, usual):
+    """What the user set counts; what nobody set follows what the node is to serve."""
+    return {key: value if value != base[key] else usual[key] for key, value in minimums.items()}
+
+
+def lowered(minimums, usual):
+    """The minimums that somebody set below the usual ones."""
+    low = [
+        key for key in sorted(usual) if preflight_gpu.number(minimums[key]) < preflight_gpu.number(usual[key])
+    ]
+    return [{"name": "preflight_min_" + key, "value": minimums[key], "usual": usual[key]} for key in low]
+
+
+def links(raw):
+    """URLs of the model links, which are strings or dicts."""
+    return [link["url"] if isinstance(link, dict) else link for link in raw]
+
+
+def images(params):
+    """Full names of the images to ask for."""
+    names = []
+    for image in params["images"]:
+        digest = params["image_digests"].get(image.rsplit("-", 1)[-1])
+        reference = "@" + digest if digest else ":" + params["release"] if params["release"] else ""
+        names += ["{}/{}{}".format(params["registry"], image, reference)] if reference else []
+    return names
+
+
+def network(params):
+    """Findings of all network probes, and the bytes of models that are still to come."""
+    wanted = images(params)
+    servers = [(label, url) for label, urls in params["servers"].items() for url in urls]
+    if not wanted:
+        servers.append(("registry", "https://" + params["registry"]))
+    account = (params["registry_username"], params["registry_password"])
+    return preflight_network.probes(
+        servers, wanted, account, links(params["model_links"]), params["models_dir"], params["timeout_s"]
+    )
+
+
+def of_gpus(params, minimums):
+    """Findings about GPUs and what their driver will need; none for a host that needs no GPU."""
+    wanted = {"count": params["gpu_count"], "names": params["gpu_names"], "excluded": params["excluded_gpus"]}
+    found = preflight_gpu.gpus(params["gpus"], minimums, wanted)
+    if not found:
+        return []
+    found += [preflight_gpu.mig(), preflight_gpu.nouveau(), *preflight_host.run_installer()]
+    return found + preflight_host.kernel_headers() + preflight_host.secure_boot()
+
+
+def look(params, minimums):
+    """All findings, in the order in which a person would want to read them."""
+    clock = preflight_host.clock(
+        params["controller_time"], params["max_clock_offset_s"]
+    )  # before the probes take their time
+    over_network, missing_bytes = network(params)
+    deployed = os.path.exists(params["deployed_mark"])
+    found = preflight_host.administrator() + preflight_host.system(params["systems"])
+    found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
+    found += preflight_host.disk(params["models_dir"], minimums["disk_gb"], missing_bytes, deployed)
+    found += of_gpus(params, minimums)
+    return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "systems": {"type": "list", "elements": "dict", "required": True},
+            "gpus": {"type": "dict", "required": True},
+            "excluded_gpus": {"type": "list", "elements": "str", "default": []},
+            "minimums": {"type": "dict", "required": True},
+            "base": {"type": "dict", "required": True},
+            "usual": {"type": "dict", "required": True},
+            "gpu_count": {"type": "int"},
+            "gpu_names": {"type": "list", "elements": "str", "default": []},
+            "ports": {"type": "list", "elements": "dict", "default": []},
+            "nginx_config": {"type": "path", "required": True},
+            "servers": {"type": "dict", "default": {}},
+            "registry": {"type": "str", "required": True},
+            "images": {"type": "list", "elements": "str", "default": []},
+            "release": {"type": "str", "default": ""},
+            "image_digests": {"type": "dict", "default": {}},
+            "registry_username": {"type": "str", "default": ""},
+            "registry_password": {"type": "str", "default": "", "no_log": True},
+            "model_links": {"type": "list", "elements": "raw", "default": [], "no_log": True},
+            "models_dir": {"type": "path", "required": True},
+            "deployed_mark": {"type": "path", "required": True},
+            "controller_time": {"type": "float", "required": True},
+            "max_clock_offset_s": {"type": "int", "default": 30},
+            "timeout_s": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    configured, base, usual = (as_numbers(module.params[key]) for key in ("minimums", "base", "usual"))
+    minimums = effective(configured, base, usual)
+    module.exit_json(changed=False, findings=look(module.params, minimums), lowered=lowered(minimums, usual))
+
+
+if __name__ == "__main__":
+    main()

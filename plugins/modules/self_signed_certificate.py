@@ -1,0 +1,162 @@
+#!/usr/bin/python
+"""Makes a self-signed TLS certificate, and makes it anew when it no longer fits."""
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: self_signed_certificate
+short_description: Makes a self-signed TLS certificate with openssl
+description:
+  - The certificate is kept while it is self-signed, has exactly the wanted names, fits its key and does not end soon.
+options:
+  certificate:
+    description: PEM file of the certificate.
+    type: path
+    required: true
+  key:
+    description: PEM file of the key (EC P-256), readable by root alone.
+    type: path
+    required: true
+  names:
+    description: Names and addresses that the certificate is for; the first one is its subject.
+    type: list
+    elements: str
+    required: true
+  days:
+    description: Days that a new certificate is valid.
+    type: int
+    default: 825
+  renew_days:
+    description: Days before its end at which it is made anew.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+"""
+EXAMPLES = """
+- name: Make a certificate
+  self_signed_certificate:
+    certificate: /etc/nginx/tls/deepgram.crt
+    key: /etc/nginx/tls/deepgram.key
+    names: [gpu1.example.com, 192.0.2.11]
+"""
+RETURN = """
+reason:
+  description: Why a new certificate was needed, or an empty string.
+  returned: success
+  type: str
+"""
+
+import ipaddress
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+SUBJECT_LIMIT = 64  # characters that a common name may have
+
+
+class OpensslFailed(Exception):
+    """openssl ended with an error."""
+
+
+def openssl(*arguments, check=True):
+    """(rc, stdout) of openssl."""
+    try:
+        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise OpensslFailed("openssl is not installed") from None
+    if check and done.returncode:
+        raise OpensslFailed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "openssl failed")
+    return done.returncode, done.stdout
+
+
+def alternative(name):
+    """A name as openssl wants it in subjectAltName."""
+    try:
+        return f"IP:{ipaddress.ip_address(name)}"
+    except ValueError:
+        return f"DNS:{name}"
+
+
+def alternatives_of(certificate):
+    """The names in a certificate, in the same form."""
+    text = openssl("x509", "-in", certificate, "-noout", "-ext", "subjectAltName")[1]
+    found = re.findall(r"(DNS|IP Address):([^,\s]+)", text)
+    return sorted(alternative(name) for _, name in found)
+
+
+def unfit(params):
+    """Why the certificate has to be made anew, or an empty string."""
+    certificate, key = params["certificate"], params["key"]
+    if not os.path.exists(certificate) or not os.path.exists(key):
+        return "there is none"
+    if stat.S_IMODE(os.stat(key).st_mode) != 0o600:
+        return "others than root could read its key"
+    rc, public = openssl("x509", "-in", certificate, "-noout", "-pubkey", check=False)
+    if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
+        return "certificate and key do not belong together"
+    subject, issuer = (openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2] for part in ("subject", "issuer"))
+    if subject != issuer:
+        return "it is not self-signed"
+    if alternatives_of(certificate) != sorted(alternative(name) for name in params["names"]):
+        return "its names differ"
+    if openssl("x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400), check=False)[0]:
+        return f"it ends in less than {params['renew_days']} days"
+    return ""
+
+
+def make(params):
+    """Writes key and certificate, each whole or not at all."""
+    for path in (params["certificate"], params["key"]):
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    os.umask(0o077)
+    scratch = tempfile.mkdtemp(dir=os.path.dirname(params["key"]))
+    try:
+        key, certificate = os.path.join(scratch, "key"), os.path.join(scratch, "crt")
+        openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha256", "-nodes",
+            "-days", str(params["days"]), "-subj", f"/CN={params['names'][0][:SUBJECT_LIMIT]}",
+            "-addext", "subjectAltName=" + ",".join(alternative(name) for name in params["names"]),
+            "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=critical,digitalSignature",
+            "-addext", "extendedKeyUsage=serverAuth", "-keyout", key, "-out", certificate,
+        )
+        os.chmod(key, 0o600)
+        os.chmod(certificate, 0o644)
+        os.replace(key, params["key"])
+        os.replace(certificate, params["certificate"])
+    finally:
+        shutil.rmtree(scratch)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "certificate": {"type": "path", "required": True},
+            "key": {"type": "path", "required": True, "no_log": False},
+            "names": {"type": "list", "elements": "str", "required": True},
+            "days": {"type": "int", "default": 825},
+            "renew_days": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        reason = unfit(module.params)
+        if reason and not module.check_mode:
+            make(module.params)
+    except OpensslFailed as error:
+        if module.check_mode:
+            module.exit_json(changed=True, reason="there is none")
+        fix = "check nginx_proxy_server_name and nginx_proxy_tls_self_signed_days"
+        module.fail_json(msg=f"no certificate could be made: {error}. Fix: {fix}.", fix=fix)
+    module.exit_json(changed=bool(reason), reason=reason)
+
+
+if __name__ == "__main__":
+    main()
