@@ -74,7 +74,8 @@ def up(options: argparse.Namespace) -> None:
         tools = image.build(place, services.image(place))
         fingerprint = repositories.ensure(place, tools)
         links = [f"https://models.lab.test/{name}" for name in models.write_models(place.directory("models"))]
-        services.ensure(place, tools)
+        address = services.ensure(place, tools)
+        services.push_images(place, address)
         count = options.nodes or len(servers.listed(place, options.name)) or 1
         nodes = servers.ensure(place, options.name, count, cards)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})

@@ -23,14 +23,16 @@ ask() {
 fetch=%(fetch)s
 """
 
-# `fetch URL` for servers with curl, wget, or only the Python that Ansible needs; answers of any status, body
-# only.
+# `fetch URL` prints the body of an answer of any status, with curl or with the Python that Ansible needs.
 _FETCH = """\
 fetch() {
-  if command -v curl >/dev/null; then curl -sS --max-time 10 --noproxy '*' "$1"
-  elif command -v wget >/dev/null; then wget -q -T 10 --no-proxy -O - "$1"
-  else python3 -c 'import sys, urllib.request as u
-print(u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=10).read().decode())' "$1"; fi
+  if command -v curl >/dev/null; then curl -sS --max-time 10 --noproxy '*' "$1"; return; fi
+  python3 -c '
+import sys, urllib.error, urllib.request
+try: answer = urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1], timeout=10)
+except urllib.error.HTTPError as error: answer = error
+except OSError as problem: sys.exit(str(problem))
+print(answer.read().decode())' "$1"
 }
 """
 

@@ -2,8 +2,8 @@
 host.
 
 testinfra's own ansible:// connection is not used, because it puts a password into `sshpass -p PASSWORD`,
-knows no become password, makes a new connection for each command (ControlPersist without a ControlPath), reads
-variables untemplated, and runs ansible-inventory once more in each worker.
+knows no become password, makes a new connection for each command (ControlPersist without a ControlPath),
+reads variables untemplated, and runs ansible-inventory once more in each worker.
 """
 
 from __future__ import annotations

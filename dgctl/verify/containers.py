@@ -104,7 +104,7 @@ class Runtime:
 
 
 def read(answers: dict[str, Answer], name: str) -> Container:
-    """The container `name` (api, engine) out of the answers to Runtime.questions; ABSENT when there is none."""
+    """The container `name` (api, engine) from the answers to Runtime.questions; ABSENT when there is none."""
     said = answers[name].json()
     if not isinstance(said, dict):
         return ABSENT

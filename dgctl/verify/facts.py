@@ -58,7 +58,7 @@ def containers_seen(host: Host, runtime: Runtime) -> dict[str, Container]:
 
 @dataclass(frozen=True)
 class Service:
-    """What the Deepgram programs say over HTTP on the host, and lines of their logs since their last start."""
+    """What the Deepgram programs say over HTTP on the host, and in their logs since their last start."""
 
     answers: dict[str, Answer]
     logs: dict[str, list[str]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from dgctl.report import FAIL, PASS, SKIP
 from dgctl.verify.connection import Connection, Route, Unreachable
 
 PLAN, EVENTS, SECRETS = "DGCTL_VERIFY_PLAN", "DGCTL_VERIFY_EVENTS", "DGCTL_VERIFY_SECRETS"
+LOOK_AT_LOG = "look into verify.log of this run's record"
 _plan = pytest.StashKey[dict[str, Any]]()
+_NODE = re.compile(r"test_(\w+)\.py::test_(\w+)\[@(.+?)@(?:-(.*))?\]$")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,25 +34,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each check runs for each host of its groups; `host_name` is what every fixture of a host hangs on."""
-    if "host_name" not in metafunc.fixturenames:
-        return
     groups = {name for mark in metafunc.definition.iter_markers("groups") for name in mark.args}
     hosts = metafunc.config.stash[_plan]["hosts"]
     chosen = [name for name, host in hosts.items() if not groups or groups & set(host["groups"])]
-    params = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in chosen]
-    metafunc.parametrize("host_name", params, scope="session", indirect=True)
+    ids = [f"@{name}@" for name in chosen]
+    metafunc.parametrize("host_name", chosen, ids=ids, scope="session", indirect=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.user_properties += [("host", item.callspec.params["host_name"]), ("check", check_name(item))]
+def identify(nodeid: str) -> tuple[str, str]:
+    """Host and check: test_driver.py::test_held[@gpu1@] -> gpu1, `driver.held`; a parameter comes last.
+
+    test_reachable.py::test_reachable gives `reachable`.
+    """
+    match = _NODE.search(nodeid)
+    if not match:
+        return "", nodeid
+    subject, name, host, parameter = match.groups()
+    return host, ".".join(filter(None, ["" if subject == name else subject, name, parameter]))
 
 
-def check_name(item: pytest.Item) -> str:
-    """test_driver.py::test_loaded -> `driver.loaded`; test_reachable -> `reachable`; parameters last."""
-    subject, name = item.path.stem.removeprefix("test_"), item.originalname.removeprefix("test_")
-    parameters = [str(value) for key, value in item.callspec.params.items() if key != "host_name"]
-    return ".".join(([name] if name == subject else [subject, name]) + parameters)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """All checks of a host go to one worker (xdist's own groups do nothing under pytest 9.2)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByHost(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return identify(nodeid)[0]
+
+    return ByHost(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +86,7 @@ def wanted(planned: dict[str, Any]) -> dict[str, Any]:
 def connection(host_name: str, planned: dict[str, Any], pytestconfig: pytest.Config) -> Iterator[Connection]:
     secrets = json.loads(os.environ.get(SECRETS, "{}")).get(host_name, {})
     backend = Connection(host_name, Route(**planned["route"]), secrets, pytestconfig.stash[_plan]["askpass"])
-    Host(backend)
+    backend.set_host(Host(backend))
     yield backend
     print(f"{host_name}: {backend.commands} remote commands")
 
@@ -98,12 +111,17 @@ def host(connection: Connection, first_word: dict[str, Any]) -> Host:
     return connection._host
 
 
-@pytest.fixture
-def expect(record_property: Callable[[str, object], None]) -> Iterator[Expect]:
-    """`expect(seen, expected, fix)`: what the check is about. A check that expects nothing fails."""
-    expectation = Expect(record_property)
-    yield expectation
-    if not expectation.called:
+@pytest.fixture(autouse=True)
+def expect(host_name: str, record_property: Callable[[str, object], None]) -> Expect:
+    """`expect(seen, expected, fix)`: what the check is about."""
+    return Expect(record_property)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A check that compares nothing cannot fail, so it does not pass."""
+    yield
+    if not item.funcargs["expect"].called:
         pytest.fail("the check compared nothing", pytrace=False)
 
 
@@ -157,19 +175,15 @@ class Reporter:
 
 
 def finding(report: pytest.TestReport) -> dict[str, str]:
-    """A report as the fields of a Check. One without properties is a worker's last breath."""
+    """A report as the fields of a Check."""
     said = {name: str(value) for name, value in report.user_properties}
-    verdict = {"passed": PASS, "failed": FAIL, "skipped": SKIP}[report.outcome]
-    fields = {name: said.get(name, "") for name in ("host", "check", "seen", "expected", "fix")}
-    host, check = fields["host"] or report.nodeid.rpartition("@")[2], fields["check"] or report.nodeid
+    host, check = identify(report.nodeid)
+    fields = {name: said.get(name, "") for name in ("seen", "expected", "fix")}
     if report.skipped:
-        fields |= {"seen": str(report.longrepr[2]).removeprefix("Skipped: ")}
+        fields["seen"] = str(report.longrepr[2]).removeprefix("Skipped: ")
     elif report.failed and "seen" not in said:
-        fields |= {
-            "seen": _cause(report),
-            "expected": "an answer",
-            "fix": "look into verify.log of this run's record",
-        }
+        fields = {"seen": _cause(report), "expected": "an answer", "fix": LOOK_AT_LOG}
+    verdict = {"passed": PASS, "failed": FAIL, "skipped": SKIP}[report.outcome]
     return fields | {"host": host, "check": check, "verdict": verdict}
 
 

@@ -20,6 +20,11 @@ from dgctl.verify.plugin import EVENTS, PLAN, SECRETS
 
 HERE = Path(__file__).resolve().parent
 MAX_WORKERS = 16
+# From the ground up: the first failure in this order is the likeliest cause of those after it.
+SUBJECTS = (
+    *("reachable", "driver", "gpu", "toolkit", "cdi", "containers", "config"),
+    *("engine", "models", "api", "tls", "transcription"),
+)
 # Ends of a pytest run that mean "every check was made": all passed, some failed.
 _COMPLETE = (0, 1)
 
@@ -54,7 +59,11 @@ def run(
 def _arguments(suite: Path, hosts: int) -> list[str]:
     """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's."""
     workers = min(hosts, 4 * (os.cpu_count() or 1), MAX_WORKERS)
-    parallel = ["-p", "xdist", "-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
+    parallel = (
+        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"]
+        if workers > 1
+        else []
+    )
     return [
         *(
             sys.executable,
@@ -76,8 +85,13 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
             "--assert=plain",
         ),
         *("-rA", "--color=no", *parallel),
-        *sorted(str(path) for path in suite.glob("test_*.py")),
+        *(str(path) for path in sorted(suite.glob("test_*.py"), key=_place)),
     ]
+
+
+def _place(path: Path) -> tuple[int, str]:
+    subject = path.stem.removeprefix("test_")
+    return SUBJECTS.index(subject) if subject in SUBJECTS else len(SUBJECTS), subject
 
 
 def _plan(folder: Path, hosts: list[Host]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def files(host: Host, runtime) -> dict[str, Answer]:
 
 @each
 def test_same_file(files, runtime, name, expect):
-    """The file that the container sees is the one on the host (one mounted alone stays on its old content)."""
+    """The container sees the file on the host (a file mounted alone stays on its old content)."""
     inside, outside = files[f"{name}_inside"], files[f"{name}_outside"]
     expect(inside, outside, runtime.recreate(name), ok=bool(inside.text) and inside.text == outside.text)
 

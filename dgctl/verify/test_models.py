@@ -29,12 +29,12 @@ def test_files(disk, wanted, expect):
 
 def test_loaded(service, wanted, runtime, expect):
     """Each wanted model is one that the service lists, or that the Engine says it has loaded."""
-    listed = models.names(service.answers["models"].json()) | models.inserted(service.logs["engine"])
-    stems = sorted({models.stem(model["file"]) for model in wanted["models"]})
-    missing = [stem for stem in stems if stem not in listed]
-    seen = f"not loaded: {', '.join(missing)}" if missing else stems
+    loaded = models.listed(service.answers["models"].json()) + models.inserted(service.logs["engine"])
+    files = [model["file"] for model in wanted["models"]]
+    missing = [file for file in files if not any(model.serves(file) for model in loaded)]
+    seen = f"not loaded: {', '.join(missing)}" if missing else files
     fix = f"{runtime.logs('engine')} | grep -i model; does the model belong to the key's project?"
-    expect(seen, stems, fix, ok=bool(stems) and not missing)
+    expect(seen, files, fix, ok=bool(files) and not missing)
 
 
 def test_none_failed(service, runtime, expect):

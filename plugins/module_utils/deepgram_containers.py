@@ -1,4 +1,5 @@
 """The Deepgram containers on this server, the same view of them for Docker and for Podman."""
+
 from __future__ import annotations
 
 import json
@@ -9,7 +10,9 @@ import subprocess
 from ansible.module_utils.deepgram_http import parse_time
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TELLING = re.compile(r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE)
+_TELLING = re.compile(
+    r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE
+)
 
 
 class CommandFailed(Exception):
@@ -19,7 +22,9 @@ class CommandFailed(Exception):
 def run(argv, timeout=120, check=True):
     """(rc, stdout, stderr) of a command. 127 when it is not installed, 124 when it took longer than `timeout` s."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL
+        )
     except FileNotFoundError:
         rc, out, err = 127, "", f"{argv[0]} is not installed"
     except subprocess.TimeoutExpired:
@@ -72,13 +77,20 @@ def logs_command(engine, name, since=None, tail=None):
     if engine == "podman":
         argv = ["journalctl", "--no-pager", "--output=cat", f"--unit={name}.service"]
         return argv + ([f"--since=@{int(since)}"] if since else []) + ([f"--lines={tail}"] if tail else [])
-    return ["docker", "logs"] + (["--since", f"{since:.9f}"] if since else []) + (["--tail", str(tail)] if tail else []) + [name]
+    return (
+        ["docker", "logs"]
+        + (["--since", f"{since:.9f}"] if since else [])
+        + (["--tail", str(tail)] if tail else [])
+        + [name]
+    )
 
 
 def log_head(engine, name, since, limit=4 << 20):
     """The first `limit` bytes that a container logged since its start: what it said while starting, at a bounded cost."""
     argv = logs_command(engine, name, since=since)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+    ) as process:
         data = process.stdout.read(limit)
         process.kill()
     return _COLOUR.sub("", data.decode("utf-8", "replace"))

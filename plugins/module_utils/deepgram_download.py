@@ -1,4 +1,5 @@
 """Downloads one large file over HTTP: resumed, retried, hashed on the way, in constant memory."""
+
 from __future__ import annotations
 
 import errno
@@ -6,7 +7,6 @@ import hashlib
 import http.client
 import json
 import os
-import socket
 import ssl
 import time
 import urllib.error
@@ -230,7 +230,7 @@ class Transfer:
         while True:
             try:
                 data = response.read(CHUNK)
-            except socket.timeout:
+            except TimeoutError:
                 raise _Transient(f"nothing arrived for {self.timeout} s") from None
             except (ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
                 raise _Transient(str(error) or type(error).__name__) from None

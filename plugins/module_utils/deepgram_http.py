@@ -1,11 +1,12 @@
 """Asks the Deepgram services on this server, and understands what they answer."""
+
 from __future__ import annotations
 
 import json
 import re
 import urllib.error
 import urllib.request
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 # Loopback only: an HTTP proxy in the environment is for the outside.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -62,7 +63,9 @@ def engine_load(samples):
         values = samples.get(name)
         return int(values[0][1]) if values else None
 
-    active = {labels.get("kind", "all"): int(value) for labels, value in samples.get("engine_active_requests", [])}
+    active = {
+        labels.get("kind", "all"): int(value) for labels, value in samples.get("engine_active_requests", [])
+    }
     return {
         "max_active_requests": single("engine_max_active_requests"),
         "active_requests": active,
@@ -96,10 +99,10 @@ def parse_time(text):
         return None
     parts = [int(part) for part in match.groups()[:6]]
     try:
-        moment = datetime(*parts, tzinfo=timezone.utc).timestamp()
+        moment = datetime(*parts, tzinfo=UTC).timestamp()
     except ValueError:
         return None
-    zone = _ZONE.search(text[match.end():].strip())
+    zone = _ZONE.search(text[match.end() :].strip())
     if zone:
         minutes = int(zone.group(2)) * 60 + int(zone.group(3))
         moment -= 60 * (minutes if zone.group(1) == "+" else -minutes)

@@ -1,4 +1,5 @@
 """What the models directory should hold, what it holds, and the way from one to the other."""
+
 from __future__ import annotations
 
 import fcntl
@@ -39,7 +40,11 @@ class Models:
                 found = json.load(file)
         except (OSError, ValueError):
             return {}
-        return {name: entry for name, entry in found.items() if isinstance(entry, dict)} if isinstance(found, dict) else {}
+        return (
+            {name: entry for name, entry in found.items() if isinstance(entry, dict)}
+            if isinstance(found, dict)
+            else {}
+        )
 
     def record(self, name, sha256, path):
         """Remembers the hash together with size and time, which tell later whether the file is still that one."""
@@ -95,7 +100,9 @@ class Models:
     def ask(self, item):
         """What the server says about the file; asked once."""
         if "remote" not in item:
-            item["remote"] = probe(item["url"], self.settings["timeout"], self.settings["retries"], self.sleep)
+            item["remote"] = probe(
+                item["url"], self.settings["timeout"], self.settings["retries"], self.sleep
+            )
         return item["remote"]
 
     def lacking(self, items):
@@ -136,7 +143,9 @@ class Models:
         os.replace(partial, self.path(item["name"]))
         discard(partial)
         sync(self.directory)
-        item.update(state="downloaded", sha256=fetched.sha256, size=fetched.size, downloaded=fetched.downloaded)
+        item.update(
+            state="downloaded", sha256=fetched.sha256, size=fetched.size, downloaded=fetched.downloaded
+        )
 
     def _fetch(self, item, partial):
         return fetch(item["url"], partial, self.settings["timeout"], self.settings["retries"], self.sleep)
@@ -161,7 +170,8 @@ class Models:
             return []
         parts = tuple(model + end for model in MODELS for end in (PARTIAL, PARTIAL + ".json"))
         return sorted(
-            name for name in os.listdir(self.directory)
+            name
+            for name in os.listdir(self.directory)
             if name.endswith(MODELS + parts) and name.partition(PARTIAL)[0] not in names
         )
 
@@ -174,7 +184,10 @@ class Models:
 
 def wanted_files(links):
     """Work items from links ({url, sha256}); raises DownloadError on a link that cannot be meant."""
-    items = [{"name": file_name(link["url"]), "url": link["url"], "wanted": link["sha256"], "downloaded": 0} for link in links]
+    items = [
+        {"name": file_name(link["url"]), "url": link["url"], "wanted": link["sha256"], "downloaded": 0}
+        for link in links
+    ]
     for name, times in Counter(item["name"] for item in items).items():
         if times > 1:
             raise DownloadError(f"{times} model links lead to a file called {name}", "keep one of them")
@@ -191,9 +204,12 @@ def wrong_checksum(item, seen, expected):
     """The error that names both sums, and who expected the other one."""
     what = f"{item['name']} from {shown(item['url'])} has the wrong checksum: SHA-256 is {seen}, expected {expected}"
     if item["wanted"]:
-        return DownloadError(what, "correct sha256 in deepgram_models_links, or get a fresh link if the file is wrong")
+        return DownloadError(
+            what, "correct sha256 in deepgram_models_links, or get a fresh link if the file is wrong"
+        )
     return DownloadError(
-        f"{what} as at its first download", "if the new file is meant, give its sha256 in deepgram_models_links"
+        f"{what} as at its first download",
+        "if the new file is meant, give its sha256 in deepgram_models_links",
     )
 
 

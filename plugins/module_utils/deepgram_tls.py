@@ -1,4 +1,5 @@
 """Reads TLS certificates: from a file, and from a port."""
+
 from __future__ import annotations
 
 import re
@@ -23,15 +24,34 @@ def served_certificate(host, port, server_name, timeout=5):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((host, port), timeout) as plain, context.wrap_socket(plain, server_hostname=server_name) as secure:
+    with (
+        socket.create_connection((host, port), timeout) as plain,
+        context.wrap_socket(plain, server_hostname=server_name) as secure,
+    ):
         return secure.getpeercert(binary_form=True)
 
 
 def describe(path):
     """{not_after, names} of a PEM file's first certificate; not_after as openssl writes it. Raises OSError."""
-    argv = ["openssl", "x509", "-in", path, "-noout", "-enddate", "-dateopt", "iso_8601", "-ext", "subjectAltName"]
+    argv = [
+        "openssl",
+        "x509",
+        "-in",
+        path,
+        "-noout",
+        "-enddate",
+        "-dateopt",
+        "iso_8601",
+        "-ext",
+        "subjectAltName",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise OSError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{path} cannot be read")
+        raise OSError(
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{path} cannot be read"
+        )
     end = re.search(r"notAfter=(.*)", done.stdout)
-    return {"not_after": end.group(1).strip() if end else None, "names": re.findall(r"(?:DNS|IP Address):([^,\s]+)", done.stdout)}
+    return {
+        "not_after": end.group(1).strip() if end else None,
+        "names": re.findall(r"(?:DNS|IP Address):([^,\s]+)", done.stdout),
+    }

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Waits until the Deepgram services on this server work, and says what keeps them from it."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -85,17 +86,36 @@ SERVING = ("Ready", "Healthy")
 CRASHES = 3  # restarts after which waiting is in vain
 # What a container's log says about why it does not work, and the cure; the first that is found counts.
 CURES = (
-    (r"401|unauthorized|missing license|Aegis request.*(denied|forbidden)",
-     "check deepgram_api_key: the licence server refuses it, or it lacks the self-hosted permission"),
-    (r"Aegis request|dns error|license.*(timed out|TimedOut|refused)",
-     "let this server reach every address in deepgram_license_servers, port 443"),
-    (r"libcuda", "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the driver's libraries are missing"),
-    (r"no gpu|gpu.*(not found|required|unavailable)|no cuda", "make the GPU visible: `nvidia-smi` and `nvidia-ctk cdi list` on the server must show it"),
+    (
+        r"401|unauthorized|missing license|Aegis request.*(denied|forbidden)",
+        "check deepgram_api_key: the licence server refuses it, or it lacks the self-hosted permission",
+    ),
+    (
+        r"Aegis request|dns error|license.*(timed out|TimedOut|refused)",
+        "let this server reach every address in deepgram_license_servers, port 443",
+    ),
+    (
+        r"libcuda",
+        "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the driver's libraries are missing",
+    ),
+    (
+        r"no gpu|gpu.*(not found|required|unavailable)|no cuda",
+        "make the GPU visible: `nvidia-smi` and `nvidia-ctk cdi list` on the server must show it",
+    ),
     (r"insufficient devices", "give this node as many GPUs as its models need"),
     (r"out of memory", "use fewer models on this node, or a GPU with more memory"),
-    (r"Failed to load model", "replace the model named in the log: the file is corrupt, or belongs to another project than the key"),
-    (r"end_of_life|certificate.*expired", "set deepgram_release to a newer release: this one's certificates have expired"),
-    (r"invalid (type|value)|toml|unknown field|missing field", "correct deepgram_api_settings or deepgram_engine_settings"),
+    (
+        r"Failed to load model",
+        "replace the model named in the log: the file is corrupt, or belongs to another project than the key",
+    ),
+    (
+        r"end_of_life|certificate.*expired",
+        "set deepgram_release to a newer release: this one's certificates have expired",
+    ),
+    (
+        r"invalid (type|value)|toml|unknown field|missing field",
+        "correct deepgram_api_settings or deepgram_engine_settings",
+    ),
 )
 
 
@@ -111,7 +131,9 @@ def look(params):
     """Raises NotReady with the first thing that is missing; components in the order in which they depend on each other."""
     text, why = get(f"{params['metrics_url']}/metrics")
     if text is None:
-        raise NotReady(f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine")
+        raise NotReady(
+            f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine"
+        )
     status, why = get_json(f"{params['api_url']}/v1/status")
     if not isinstance(status, dict):
         raise NotReady(f"the API at {params['api_url']}/v1/status does not answer ({why})", "api")
@@ -120,7 +142,9 @@ def look(params):
     if seen != "Connected":
         raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
     if status.get("system_health") not in SERVING:
-        raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
+        raise NotReady(
+            f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api"
+        )
     return engine_load(metrics(text))
 
 
@@ -137,7 +161,10 @@ def crashed(engine, before):
 def wait(params):
     """(engine load, seconds waited); raises NotReady after timeout_s, or as soon as a container keeps dying."""
     begin = time.monotonic()
-    count = {name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in ("engine", "api")}
+    count = {
+        name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0)
+        for name in ("engine", "api")
+    }
     while True:
         try:
             return look(params), int(time.monotonic() - begin)
@@ -161,11 +188,19 @@ def start_logs(engine):
 
 
 def finding(check, ok, seen, expected, fix):
-    return {"check": check, "verdict": "pass" if ok else "fail", "seen": seen, "expected": expected, "fix": "" if ok else fix}
+    return {
+        "check": check,
+        "verdict": "pass" if ok else "fail",
+        "seen": seen,
+        "expected": expected,
+        "fix": "" if ok else fix,
+    }
 
 
 def first_line(log, pattern):
-    return next((line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
+    return next(
+        (line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), ""
+    )
 
 
 def prove(params, load, logs):
@@ -173,26 +208,46 @@ def prove(params, load, logs):
     found = []
     for component in ("engine", "api"):
         line = first_line(logs[component], r"falling back to (the )?(default|bundled)")
-        found.append(finding(
-            f"{component} reads its configuration", not line, line or "no fallback", "no fallback to a default configuration",
-            f"see that /etc/deepgram/{component}/{component}.toml is there and mounted at /config, then run again",
-        ))
+        found.append(
+            finding(
+                f"{component} reads its configuration",
+                not line,
+                line or "no fallback",
+                "no fallback to a default configuration",
+                f"see that /etc/deepgram/{component}/{component}.toml is there and mounted at /config, then run again",
+            )
+        )
     if params["gpu_required"]:
         line = first_line(logs["engine"], r"using devices: *cpu|on device cpu")
-        found.append(finding(
-            "engine computes on the GPU", not line, line or "no CPU device", "no CPU device",
-            "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` on the server must name nvidia.com/gpu=all",
-        ))
+        found.append(
+            finding(
+                "engine computes on the GPU",
+                not line,
+                line or "no CPU device",
+                "no CPU device",
+                "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` on the server must name nvidia.com/gpu=all",
+            )
+        )
     line = first_line(logs["engine"], r"failed to load model")
-    found.append(finding(
-        "models load", not line, line or "no refused model", "no refused model",
-        "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
-    ))
+    found.append(
+        finding(
+            "models load",
+            not line,
+            line or "no refused model",
+            "no refused model",
+            "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
+        )
+    )
     wanted, seen = params["max_active_requests"] or 0, load["max_active_requests"] or 0
-    found.append(finding(
-        "engine limits its requests", seen == wanted, seen or "no limit", wanted or "no limit",
-        "see that max_active_requests stands before every table in /etc/deepgram/engine/engine.toml, then run again",
-    ))
+    found.append(
+        finding(
+            "engine limits its requests",
+            seen == wanted,
+            seen or "no limit",
+            wanted or "no limit",
+            "see that max_active_requests stands before every table in /etc/deepgram/engine/engine.toml, then run again",
+        )
+    )
     return found
 
 
@@ -231,7 +286,9 @@ def main():
     if bad:
         what = "; ".join(f"{entry['check']}: {entry['seen']}, expected {entry['expected']}" for entry in bad)
         fix = "; ".join(dict.fromkeys(entry["fix"] for entry in bad))
-        module.fail_json(msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings)
+        module.fail_json(
+            msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings
+        )
     module.exit_json(changed=False, findings=findings, seconds=seconds)
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Pulls the images of a Deepgram release and pins them to their digests."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -86,11 +87,22 @@ ATTEMPTS = 3
 # What the registry or the engine says, and what to do about it; the first that is found counts. True: try again.
 CURES = (
     (r"x509|certificate", "add the registry's certificate authority to the server's trust store", False),
-    (r"manifest unknown|not found|no such manifest", "check deepgram_release and deepgram_image_digests: the registry lacks it", False),
-    (r"unauthorized|denied|authentication|incorrect username|forbidden|403|401",
-     "check deepgram_registry_username and deepgram_registry_password", False),
+    (
+        r"manifest unknown|not found|no such manifest",
+        "check deepgram_release and deepgram_image_digests: the registry lacks it",
+        False,
+    ),
+    (
+        r"unauthorized|denied|authentication|incorrect username|forbidden|403|401",
+        "check deepgram_registry_username and deepgram_registry_password",
+        False,
+    ),
     (r"no space left", "free space on the disk that holds the container images", False),
-    (r"no such host|lookup|dial tcp|timeout|refused|reset|EOF", "check that this server reaches the registry", True),
+    (
+        r"no such host|lookup|dial tcp|timeout|refused|reset|EOF",
+        "check that this server reaches the registry",
+        True,
+    ),
     (r"Cannot connect to the Docker daemon", "start it: systemctl start docker", False),
     (r"is not installed", "run the playbook from its start: the container engine is missing", False),
 )
@@ -115,7 +127,9 @@ class Images:
         self.engine, self.timeout = engine, timeout
         has_auth = os.path.exists(os.path.join(auth_dir, "config.json"))
         if engine == "docker":
-            self.pull_command = ["docker"] + (["--config", auth_dir] if has_auth else []) + ["pull", "--quiet"]
+            self.pull_command = (
+                ["docker"] + (["--config", auth_dir] if has_auth else []) + ["pull", "--quiet"]
+            )
         else:
             authfile = ["--authfile", os.path.join(auth_dir, "config.json")] if has_auth else []
             self.pull_command = ["podman", "pull", "--quiet", *authfile]
@@ -196,7 +210,11 @@ def work(params, check_mode):
             pins[tag] = digest
         reference = f"{repository}@{digest}" if digest else tag
         result[component] = {"repository": repository, "digest": digest, "reference": reference}
-        containers[f"deepgram-{component}"] = {"repository": repository, "release": params["release"], "digest": digest}
+        containers[f"deepgram-{component}"] = {
+            "repository": repository,
+            "release": params["release"],
+            "digest": digest,
+        }
     record = {"release": params["release"], "containers": containers, "pins": pins}
     if not check_mode and record != old:
         write_record(params["record"], record)

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Starts the Deepgram containers, and restarts those that run on something older than their files."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -61,14 +62,26 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import CommandFailed, inspect, last_words, log_tail, run, secrets_in
+from ansible.module_utils.deepgram_containers import (
+    CommandFailed,
+    inspect,
+    last_words,
+    log_tail,
+    run,
+    secrets_in,
+)
 
 COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
 CURES = (
-    (r"unresolvable CDI|CDI device|could not select device driver",
-     "run `systemctl restart nvidia-cdi-refresh.service` on the server and see `nvidia-ctk cdi list`: it must name nvidia.com/gpu=all"),
-    (r"already allocated|address already in use|bind", "free the port, or set deepgram_api_port or deepgram_metrics_port"),
+    (
+        r"unresolvable CDI|CDI device|could not select device driver",
+        "run `systemctl restart nvidia-cdi-refresh.service` on the server and see `nvidia-ctk cdi list`: it must name nvidia.com/gpu=all",
+    ),
+    (
+        r"already allocated|address already in use|bind",
+        "free the port, or set deepgram_api_port or deepgram_metrics_port",
+    ),
     (r"No such image|image not known|not found", "run again: the image was removed while this ran"),
     (r"is not installed", "run the playbook from its start: the container engine is missing"),
 )
@@ -104,7 +117,11 @@ class Docker:
         rc, out, _ = run([*self.compose, "config", "--hash", "*"], check=False)
         hashes = dict(line.split() for line in out.splitlines() if len(line.split()) == 2) if rc == 0 else {}
         label = "com.docker.compose.config-hash"
-        redefined = [name for name in COMPONENTS if containers[name] and containers[name]["labels"].get(label) != hashes.get(name)]
+        redefined = [
+            name
+            for name in COMPONENTS
+            if containers[name] and containers[name]["labels"].get(label) != hashes.get(name)
+        ]
         return {*stopped(containers), *stale(self.files, containers), *redefined}
 
     def restart(self, due, containers):
@@ -144,7 +161,9 @@ class Podman:
             run(["systemctl", "daemon-reload"])
         if self._unread():
             said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
-            raise CommandFailed(f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}")
+            raise CommandFailed(
+                f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}"
+            )
         names = COMPONENTS if "engine" in due else ["api"]
         run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
 
@@ -173,7 +192,9 @@ def explain(params, error):
     """(msg, fix) for a start that failed, with what the containers said last."""
     said, secrets = str(error), secrets_in(os.path.join(params["directory"], "deepgram.env"))
     fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), None)
-    logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets) for name in COMPONENTS] if not fix else []
+    logs = (
+        [log_tail(params["engine"], f"deepgram-{name}", 5, secrets) for name in COMPONENTS] if not fix else []
+    )
     lines = " | ".join(line for text in logs for line in text.splitlines())
     for secret in secrets:
         said = said.replace(secret, "********")

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Gathers everything that tells how this server's Deepgram is doing."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -108,12 +109,21 @@ def convert(kind, text):
 
 
 def gpus(problems):
-    rc, out, err = run(["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader,nounits"], timeout=30, check=False)
+    rc, out, err = run(
+        ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader,nounits"],
+        timeout=30,
+        check=False,
+    )
     if rc != 0:
-        problems.append(f"nvidia-smi: {(err or out).strip().splitlines()[0] if (err or out).strip() else f'ended with {rc}'}")
+        problems.append(
+            f"nvidia-smi: {(err or out).strip().splitlines()[0] if (err or out).strip() else f'ended with {rc}'}"
+        )
         return []
     rows = [line.split(", ") for line in out.splitlines() if line.strip()]
-    return [{ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)} for row in rows]
+    return [
+        {ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)}
+        for row in rows
+    ]
 
 
 def driver(found):
@@ -162,14 +172,20 @@ def gather(params, now):
     found = gpus(problems)
     certificates = {
         "proxy": problems.note("proxy certificate", proxy_certificate(params["certificate"], now)),
-        "api": service_certificate(problems.note("API certificates", get_json(f"{params['api_url']}/v1/certificates")), now),
-        "engine": service_certificate(problems.note("Engine certificates", get_json(f"{params['metrics_url']}/v1/certificates")), now),
+        "api": service_certificate(
+            problems.note("API certificates", get_json(f"{params['api_url']}/v1/certificates")), now
+        ),
+        "engine": service_certificate(
+            problems.note("Engine certificates", get_json(f"{params['metrics_url']}/v1/certificates")), now
+        ),
     }
     return {
         "release": release(params["record"]),
         "containers": containers(params["engine"], problems),
         "api": problems.note("/v1/status", get_json(f"{params['api_url']}/v1/status")),
-        "engine_connection": problems.note("/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")),
+        "engine_connection": problems.note(
+            "/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")
+        ),
         "models": models(listed) if listed is not None else [],
         "load": engine_load(metrics(text)) if text is not None else None,
         "gpus": found,

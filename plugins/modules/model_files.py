@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Downloads model files into a directory and keeps them right."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -137,7 +138,10 @@ def work(params, check_mode):
 
 
 def main():
-    link = {"url": {"type": "str", "required": True, "no_log": True}, "sha256": {"type": "str", "default": ""}}
+    link = {
+        "url": {"type": "str", "required": True, "no_log": True},
+        "sha256": {"type": "str", "default": ""},
+    }
     module = AnsibleModule(
         argument_spec={
             "links": {"type": "list", "elements": "dict", "required": True, "options": link},

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Makes a self-signed TLS certificate, and makes it anew when it no longer fits."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -69,7 +70,9 @@ class OpensslFailed(Exception):
 def openssl(*arguments, check=True):
     """(rc, stdout) of openssl."""
     try:
-        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
     except FileNotFoundError:
         raise OpensslFailed("openssl is not installed") from None
     if check and done.returncode:
@@ -102,12 +105,17 @@ def unfit(params):
     rc, public = openssl("x509", "-in", certificate, "-noout", "-pubkey", check=False)
     if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
         return "certificate and key do not belong together"
-    subject, issuer = (openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2] for part in ("subject", "issuer"))
+    subject, issuer = (
+        openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2]
+        for part in ("subject", "issuer")
+    )
     if subject != issuer:
         return "it is not self-signed"
     if alternatives_of(certificate) != sorted(alternative(name) for name in params["names"]):
         return "its names differ"
-    if openssl("x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400), check=False)[0]:
+    if openssl(
+        "x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400), check=False
+    )[0]:
         return f"it ends in less than {params['renew_days']} days"
     return ""
 
@@ -121,11 +129,30 @@ def make(params):
     try:
         key, certificate = os.path.join(scratch, "key"), os.path.join(scratch, "crt")
         openssl(
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha256", "-nodes",
-            "-days", str(params["days"]), "-subj", f"/CN={params['names'][0][:SUBJECT_LIMIT]}",
-            "-addext", "subjectAltName=" + ",".join(alternative(name) for name in params["names"]),
-            "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=critical,digitalSignature",
-            "-addext", "extendedKeyUsage=serverAuth", "-keyout", key, "-out", certificate,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-sha256",
+            "-nodes",
+            "-days",
+            str(params["days"]),
+            "-subj",
+            f"/CN={params['names'][0][:SUBJECT_LIMIT]}",
+            "-addext",
+            "subjectAltName=" + ",".join(alternative(name) for name in params["names"]),
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
+            "keyUsage=critical,digitalSignature",
+            "-addext",
+            "extendedKeyUsage=serverAuth",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
         )
         os.chmod(key, 0o600)
         os.chmod(certificate, 0o644)

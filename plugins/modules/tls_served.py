@@ -1,5 +1,6 @@
 #!/usr/bin/python
 """Checks that a port serves the certificate in a file."""
+
 from __future__ import annotations
 
 DOCUMENTATION = """
@@ -59,7 +60,11 @@ def seen(params):
         served = served_certificate(params["host"], params["port"], params["server_name"])
     except OSError as error:
         return f"does not answer: {error}"
-    return "" if served == first_certificate(params["certificate"]) else "serves another certificate than the one in the file"
+    return (
+        ""
+        if served == first_certificate(params["certificate"])
+        else "serves another certificate than the one in the file"
+    )
 
 
 def main():

@@ -1,0 +1,20 @@
+"""Lets the tests import modules, module_utils and filters of this checkout as Ansible does."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import ansible.module_utils
+
+ROOT = Path(__file__).parents[2]
+ansible.module_utils.__path__.append(str(ROOT / "plugins" / "module_utils"))
+
+
+def load(kind, name):
+    """A plugin file as a Python module; `kind` is modules or filter."""
+    key = f"dgctl_{kind}_{name}"
+    if key not in sys.modules:
+        spec = importlib.util.spec_from_file_location(key, ROOT / "plugins" / kind / f"{name}.py")
+        sys.modules[key] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[key])
+    return sys.modules[key]

@@ -1,0 +1,42 @@
+"""Renders a role's templates as Ansible does, from its defaults, its vars and what a test sets."""
+
+from pathlib import Path
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import filter_loader, init_plugin_loader
+from ansible.template import Templar, trust_as_template
+
+from .conftest import ROOT
+
+init_plugin_loader([])
+filter_loader.add_directory(str(ROOT / "plugins" / "filter"))
+
+REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", "inventory_hostname": "gpu1"}
+
+
+def variables(role, **changes):
+    """Variables of a role on one host, untemplated."""
+    loader, folder = DataLoader(), ROOT / "roles" / role
+    found = {"omit": "__omit__"}
+    for part in ("defaults", "vars"):
+        path = folder / part / "main.yml"
+        if path.exists():
+            found.update(loader.load_from_file(str(path), trusted_as_template=True))
+    return {**found, **REQUIRED, **changes}
+
+
+def value(role, name, **changes):
+    """One variable of a role, templated."""
+    templar = Templar(loader=DataLoader(), variables=variables(role, **changes))
+    return templar.template(trust_as_template("{{ " + name + " }}"))
+
+
+def render(role, template, **changes):
+    """Text of one of the role's templates."""
+    path = Path(ROOT / "roles" / role / "templates" / template)
+    templar = Templar(loader=DataLoader(), variables=variables(role, **changes))
+    templar.environment.loader.searchpath = [str(path.parent)]
+    with templar.set_temporary_context():
+        return templar.template(
+            trust_as_template(path.read_text()), escape_backslashes=False, preserve_trailing_newlines=True
+        )
