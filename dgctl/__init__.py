@@ -1,1 +1,3 @@
 """dgctl: bare-metal GPU servers into a working, lasting Deepgram self-hosted deployment."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,232 @@
+"""Reads a deployment (inventory, group_vars, vault) with Ansible's own code, so that meaning is Ansible's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dgctl import content
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.locate import origin, search, shown, where
+from dgctl.vault import VaultOptions
+
+GROUPS = ("node",)
+LATER_GROUPS = ("api", "engine", "proxy", "license_proxy", "monitoring")
+# What Ansible adds to the variables of every host; nobody wrote these.
+_ADDED = {
+    "ansible_facts",
+    "ansible_version",
+    "ansible_playbook_python",
+    "ansible_config_file",
+    "playbook_dir",
+}
+_ADDED |= {"group_names", "groups", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname"}
+_ADDED |= {"inventory_hostname_short", "omit", "ansible_check_mode", "ansible_diff_mode", "ansible_forks"}
+_ADDED |= {
+    "ansible_inventory_sources",
+    "ansible_limit",
+    "ansible_run_tags",
+    "ansible_skip_tags",
+    "ansible_verbosity",
+    "ansible_local",
+}
+
+
+@dataclass
+class Host:
+    """One server: `vars` are the roles' defaults and the inventory's variables, templated, vault decrypted.
+
+    A value that needs facts from the server stays as written. `written`: what the inventory alone says, as
+    Ansible read it (untemplated, with the origin of each value). `unrendered`: name -> why a template failed.
+    """
+
+    name: str
+    address: str
+    groups: list[str]
+    vars: dict[str, Any]
+    written: dict[str, Any] = field(default_factory=dict)
+    unrendered: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int | str:
+        return self.vars.get("ansible_port") or self.vars.get("ansible_ssh_port") or 22
+
+
+@dataclass
+class Deployment:
+    """All hosts of an inventory; `targets` are the names of servers of known groups that --limit leaves."""
+
+    inventory: Path
+    hosts: dict[str, Host]
+    targets: list[str]
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.inventory.parent
+
+    def files(self) -> list[Path]:
+        """The inventory and the variable files beside it."""
+        folders = [self.folder / "group_vars", self.folder / "host_vars"]
+        found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        return [self.inventory, *found]
+
+    def where(self, host: Host, name: str) -> str:
+        """`file:line` that sets `name` for `host`; nothing when no file does (a default)."""
+        if name not in host.written:
+            return ""
+        value = host.written[name]
+        # A variable that a later file overrides keeps the origin of its first key: the value's counts. But a
+        # list or mapping begins below its key, so there the key's line counts when both are of one file.
+        key = next(key for key in host.written if key == name)
+        places = (origin(key), origin(value))
+        if isinstance(value, (list, dict)) and all(places) and places[0][0] == places[1][0]:
+            return where(key)
+        return where(value) or where(key) or search(name, self.files())
+
+
+def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Deployment:
+    """Reads a deployment; raises DgctlError (exit 3, or 2 for a limit that matches nothing)."""
+    from dgctl import inventory as opened
+
+    inventory = Path(inventory)
+    reader = _reader(opened, vault)
+    manager = opened.open_inventory(inventory, reader)
+    with opened.quiet() as said:
+        try:
+            hosts = _hosts(manager, reader)
+        except opened.AnsibleError as error:
+            raise DgctlError(_unreadable_variables(error, inventory, vault, reader), Exit.INVALID) from error
+    groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
+    warnings = [line for line in said.getvalue().splitlines() if line.strip()]
+    return Deployment(inventory, hosts, _targets(manager, hosts, limit), groups, warnings)
+
+
+def _reader(opened: Any, vault: VaultOptions) -> Any:
+    try:
+        return opened.loader(vault)
+    except opened.AnsibleError as error:
+        problem = opened.problem_of(
+            error, Path("."), "give a file that holds the password, or is a script that prints it"
+        )
+        raise DgctlError(problem, Exit.USAGE) from error
+
+
+def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
+    """A variable file that Ansible cannot read: broken YAML, or a vault that does not open."""
+    from dgctl import inventory as opened
+
+    found = opened.problem_of(error, inventory, "correct the YAML at this line")
+    if "vault" not in found.what.lower() and "decrypt" not in found.what.lower():
+        return found
+    locked = opened.locked(Deployment(inventory, {}, []).files(), reader) or inventory
+    fix = "give the right one" if vault.files else "give its password"
+    what = (
+        "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
+    )
+    return Problem(what, shown(locked), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
+
+
+def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
+    from ansible.vars.hostvars import HostVars
+    from ansible.vars.manager import VariableManager
+
+    variables = VariableManager(loader=reader, inventory=manager)
+    HostVars(inventory=manager, variable_manager=variables, loader=reader)  # gives templates their `hostvars`
+    defaults = _defaults(reader)
+    return {
+        host.name: _host(host, defaults, variables.get_vars(host=host), reader)
+        for host in manager.get_hosts("all")
+    }
+
+
+def _defaults(reader: Any) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for path in sorted((content.root() / "roles").glob("*/defaults/main.yml")):
+        merged |= reader.load_from_file(str(path)) or {}
+    return merged
+
+
+def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], reader: Any) -> Host:
+    written = {name: value for name, value in everything.items() if name not in _ADDED}
+    values, unrendered = _rendered({**defaults, **everything}, reader)
+    shown_values = {name: value for name, value in values.items() if name not in _ADDED}
+    address = values.get("ansible_host") or values.get("ansible_ssh_host") or host.name
+    groups = sorted(group.name for group in host.get_groups() if group.name != "all")
+    lost = {name: why for name, why in unrendered.items() if name in written}
+    return Host(host.name, str(address), groups, shown_values, written, lost)
+
+
+def _rendered(variables: dict[str, Any], reader: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every variable through Ansible's templates: (name -> plain value, name -> why it has none)."""
+    from ansible.errors import AnsibleError
+    from ansible.template import Templar
+
+    values, lost = {}, {}
+    templar = Templar(loader=reader, variables={k: v for k, v in variables.items() if k != "ansible_facts"})
+    for name, value in variables.items():
+        try:
+            values[name] = _plain(templar.template(value) if name != "hostvars" else {})
+        except (AnsibleError, ValueError, TypeError) as error:
+            values[name] = _plain(value)
+            lost[name] = str(getattr(error, "_message", "") or error)
+    return values, lost
+
+
+def _plain(value: Any) -> Any:
+    """A value without the tags that ansible-core hangs on it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return value if value is None else str(value)
+
+
+def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[str]:
+    """Names that the limit leaves in known groups; each part of the limit must match something."""
+    known = [name for name, host in hosts.items() if set(host.groups) & set(GROUPS)]
+    if not limit:
+        return known
+    parts = [part for part in limit.replace(":", ",").split(",") if part]
+    for part in parts:
+        if not manager.list_hosts(part.lstrip("!&")):
+            raise DgctlError(_no_match(part, hosts), Exit.USAGE)
+    manager.subset(limit)
+    chosen = {host.name for host in manager.get_hosts("all")}
+    targets = [name for name in known if name in chosen]
+    if not targets:
+        raise DgctlError(_no_match(limit, hosts), Exit.USAGE)
+    return targets
+
+
+def _no_match(part: str, hosts: dict[str, Host]) -> Problem:
+    from dgctl.names import nearest
+
+    near = nearest(part, hosts)
+    fix = f"did you mean {near}?" if near else f"name one of: {', '.join(list(hosts)[:10])}"
+    return Problem("--limit matches no server of this inventory", where="--limit", value=part, fix=fix)
+
+
+def lowered(deployment: Deployment) -> list[dict[str, Any]]:
+    """Minimums (`preflight_min_*`) set below the role's own: {host, name, value, usual}."""
+    from dgctl import inventory as opened
+
+    usual = _defaults(opened.DataLoader())
+    return [
+        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": _plain(usual[key])}
+        for name in deployment.targets
+        for key in sorted(usual)
+        if key.startswith("preflight_min_") and _below(deployment.hosts[name].vars.get(key), usual[key])
+    ]
+
+
+def _below(value: Any, usual: Any) -> bool:
+    try:
+        return float(value) < float(usual)
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,53 @@
+"""What can go wrong, and the exit code that says so: see design.md section 6."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of every verb: part of the contract, never renumbered."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    INVALID = 3
+    PREFLIGHT = 4
+    SOME_FAILED = 5
+    HALTED = 6
+    UNREACHABLE = 7
+    VERIFY = 8
+    LOCKED = 9
+    CHANGES = 10
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: what, where (file:line, or host), the value seen, what to do."""
+
+    what: str
+    where: str = ""
+    value: str = ""
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class DgctlError(Exception):
+    """Stops a verb with an exit code and every problem found so far (never only the first)."""
+
+    def __init__(self, problems: list[Problem] | Problem, exit_code: int):
+        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        self.exit_code = Exit(exit_code)
+        super().__init__("; ".join(problem.what for problem in self.problems))
+
+
+def split_fix(message: str) -> tuple[str, str]:
+    """Splits `WHAT. Fix: WHAT TO DO`, the form in which roles fail, into (what, fix)."""
+    what, separator, fix = message.strip().partition("Fix: ")
+    if not separator:
+        return message.strip(), ""
+    return what.strip().rstrip("."), fix.strip()

@@ -1,0 +1,75 @@
+"""Ansible's events: what the record keeps of one, and what a failure means in a person's words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dgctl import unreachable
+from dgctl.errors import Problem, split_fix
+
+FAILED, UNREACHABLE = "runner_on_failed", "runner_on_unreachable"
+ENDS = ("runner_on_ok", FAILED, UNREACHABLE, "runner_on_skipped")
+KEPT = (*ENDS, "playbook_on_play_start", "playbook_on_task_start", "playbook_on_stats", "runner_retry")
+_PREFIX = re.compile(r"^(Task failed: |Action failed: )+")  # what ansible-core puts before every cause
+LONGEST = 2000  # characters of a message that a record or an error keeps
+
+
+def entry(event: dict[str, Any]) -> dict[str, Any] | None:
+    """The line of events.jsonl for an event, None for one that says nothing; `res` itself is never kept."""
+    if event["event"] not in KEPT:
+        return None
+    data = event.get("event_data", {})
+    result = data.get("res") or {}
+    line = {
+        "time": event.get("created"),
+        "event": event["event"],
+        "phase": data.get("play"),
+        "host": data.get("host"),
+        "role": data.get("role"),
+        "task": data.get("task"),
+        "path": data.get("task_path"),
+        "changed": bool(result.get("changed")) if event["event"] == "runner_on_ok" else None,
+        "duration": data.get("duration"),
+        "msg": message(result) if event["event"] in (FAILED, UNREACHABLE) else None,
+    }
+    return {key: value for key, value in line.items() if value not in (None, "")}
+
+
+def message(result: dict[str, Any]) -> str:
+    """The words of a failed result: its msg, the failing items', or the end of stderr."""
+    if "censored" in result:
+        return "the task failed, and its output is hidden because it holds secrets"
+    items = [item for item in result.get("results") or [] if isinstance(item, dict) and item.get("failed")]
+    if items:
+        return "; ".join(dict.fromkeys(message(item) for item in items))[:LONGEST]
+    said = _PREFIX.sub("", str(result.get("msg") or result.get("reason") or "").strip())
+    if said.lower().rstrip(".") in ("", "non-zero return code", "module failure"):
+        said = f"{said}: {_tail(result)}" if _tail(result) else said
+    return said[:LONGEST] or "the task failed and said nothing"
+
+
+def _tail(result: dict[str, Any]) -> str:
+    """The last lines of what a command wrote."""
+    text = str(result.get("stderr") or result.get("module_stderr") or result.get("stdout") or "").strip()
+    return " | ".join(text.splitlines()[-3:])
+
+
+def problem(event: dict[str, Any], log: str) -> Problem:
+    """A failed or unreachable event as a Problem; without a fix of its own it names the task and the log."""
+    data = event["event_data"]
+    result = data.get("res") or {}
+    host = data.get("host", "")
+    if event["event"] == UNREACHABLE:
+        said = message(result)
+        what, fix = unreachable.cause(said)
+        return Problem(what, host, said, fix)
+    what, fix = split_fix(message(result))
+    cause, known = unreachable.cause(what)
+    if not fix and "sudo" in cause and "sudo" in what.lower():  # Ansible calls a refused sudo a failed task
+        return Problem(cause, host, what, known)
+    fix = str(result.get("fix") or fix)
+    task = data.get("task", "")
+    if not fix:
+        what, fix = f"{task}: {what}", f'see the task "{task}" in {log}'
+    return Problem(what, host, str(result.get("value") or ""), fix)

@@ -1,0 +1,91 @@
+"""Run records: `.dgctl/runs/<utc>-<verb>/` beside the inventory, for their owner alone, without secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.locate import shown
+
+MASK = "********"
+
+
+class Redactor:
+    """Takes the deployment's secrets out of text, should a task print one in spite of no_log."""
+
+    def __init__(self, secrets: set[str]):
+        # Longest first, so that a secret that begins with another does not leave its rest.
+        self._secrets = sorted(secrets - {""}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def folder(inventory: Path) -> Path:
+    """The folder `.dgctl` beside the inventory, made (0700) when missing; raises DgctlError."""
+    path = inventory.absolute().parent / ".dgctl"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        ignore = path / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        fix = "run as a user who may write there, or copy the deployment's folder"
+        raise DgctlError(
+            Problem("the run record cannot be written", shown(path), error.strerror or "", fix), Exit.INVALID
+        ) from error
+    return path
+
+
+class Record:
+    """One run's files: events.jsonl (one line an event), ansible.log (Ansible's words), result.json."""
+
+    def __init__(self, inventory: Path, verb: str, redact: Redactor):
+        self.redact = redact
+        self.path = _new(folder(inventory) / "runs", verb)
+        self.log_path = self.path / "ansible.log"
+        self._log = _private(self.log_path)
+        self._events = _private(self.path / "events.jsonl")
+
+    def log(self, text: str) -> str:
+        """Appends Ansible's output; returns it as written, without secrets."""
+        clean = self.redact(text)
+        self._log.write(clean)
+        self._log.flush()
+        return clean
+
+    def event(self, entry: dict[str, Any]) -> None:
+        self._events.write(self.redact(json.dumps(entry, ensure_ascii=False)) + "\n")
+        self._events.flush()
+
+    def result(self, document: dict[str, Any]) -> None:
+        with _private(self.path / "result.json") as file:
+            file.write(self.redact(json.dumps(document, indent=2, ensure_ascii=False)) + "\n")
+
+    def close(self) -> None:
+        self._log.close()
+        self._events.close()
+
+
+def _new(runs: Path, verb: str) -> Path:
+    """A new folder named for this second and verb; runs that begin in one second get a number."""
+    runs.mkdir(mode=0o700, exist_ok=True)
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{verb}"
+    for number in range(1, 100):
+        path = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(mode=0o700)
+            return path
+        except FileExistsError:
+            continue
+    raise RuntimeError(f"a hundred runs began within one second in {runs}")
+
+
+def _private(path: Path) -> Any:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Opens an inventory with Ansible's own parsers; says what is wrong with a file that they refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dgctl import content
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.locate import Origin, shown, where
+from dgctl.vault import VaultOptions
+
+os.environ["ANSIBLE_CONFIG"] = str(content.root() / "ansible.cfg")  # before Ansible is imported
+
+from ansible.errors import AnsibleError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import get_file_vault_secret
+from ansible.plugins.loader import inventory_loader
+
+YAML_NAMES = (".yml", ".yaml", ".json")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[io.StringIO]:
+    """Ansible's warnings go to the returned buffer, not between dgctl's lines."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        yield said
+
+
+def loader(vault: VaultOptions) -> DataLoader:
+    """Ansible's file reader, with the vault's passwords."""
+    reader = DataLoader()
+    reader.set_basedir(str(content.root() / "playbooks"))  # group_vars of the current folder mean nothing
+    secrets = []
+    for label, path in vault.files:
+        secret = get_file_vault_secret(filename=str(path), vault_id=label, loader=reader)
+        secret.load()
+        secrets.append((label, secret))
+    reader.set_vault_secrets(secrets)
+    return reader
+
+
+def open_inventory(path: Path, reader: DataLoader) -> InventoryManager:
+    """The parsed inventory; raises DgctlError (exit 3) for one that cannot be read."""
+    _refuse_unreadable(path)
+    try:
+        with quiet():
+            return InventoryManager(loader=reader, sources=[str(path.absolute())])
+    except AnsibleError as error:
+        raise DgctlError(_diagnose(path, reader, error), Exit.INVALID) from error
+
+
+def _refuse_unreadable(path: Path) -> None:
+    said = _unreadable(path)
+    if said:
+        what, fix = said
+        raise DgctlError(Problem(what, where=shown(path), fix=fix), Exit.INVALID)
+
+
+def _unreadable(path: Path) -> tuple[str, str] | None:
+    if path.is_dir():
+        return "the inventory is a directory", f"name the file in it: {shown(path / 'inventory.ini')}"
+    if not path.exists():
+        return (
+            "the inventory does not exist",
+            f"check the path, or write one: dgctl init {shown(path.parent)}",
+        )
+    if not os.access(path, os.R_OK):
+        return "the inventory cannot be read", f"give yourself permission: chmod u+r {shown(path)}"
+    if not path.read_bytes().strip():
+        return "the inventory is empty", "name at least one server under [node]: gpu1 ansible_host=ADDRESS"
+    return None
+
+
+def locked(files: list[Path], reader: DataLoader) -> Path | None:
+    """The first of `files` that is encrypted and does not open; Ansible's error does not say which."""
+    for path in files:
+        if not path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
+            continue
+        try:
+            reader.load_from_file(str(path.absolute()), cache="none")
+        except AnsibleError:
+            return path
+    return None
+
+
+def problem_of(error: AnsibleError, path: Path, fix: str) -> Problem:
+    """An error of Ansible's as a Problem: its own words, and file:line when it knows them."""
+    causes, cause = [], error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    what = re.sub(r"\s+", " ", str(getattr(causes[-1], "_message", "") or causes[-1])).strip()
+    located = [where(getattr(each, "obj", None)) for each in causes]
+    return Problem(what.rstrip("."), next((text for text in located if ":" in text), shown(path)), fix=fix)
+
+
+def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
+    """What the parser for this kind of file said (the manager only says that none could read it)."""
+    kind = "yaml" if path.suffix in YAML_NAMES else "ini"
+    try:
+        with quiet():
+            if kind == "yaml":
+                reader.load_from_file(str(path.absolute()))  # knows the line, which the plugin forgets
+            inventory_loader.get(kind).parse(InventoryData(), reader, str(path.absolute()), cache=False)
+    except AnsibleError as refusal:
+        error = refusal
+    found = problem_of(error, path, "correct this line; inventories/example/inventory.ini shows the form")
+    where = found.where if kind == "yaml" else _ini_line(path, reader) or found.where
+    return Problem(f"the inventory cannot be parsed: {found.what}", where, fix=found.fix)
+
+
+def _ini_line(path: Path, reader: DataLoader) -> str:
+    """The line at which the INI parser stops: it counts lines, but drops the number from its error."""
+    plugin = inventory_loader.get("ini")
+    plugin.inventory, plugin.loader, plugin._origin = (
+        InventoryData(),
+        reader,
+        Origin(path=str(path.absolute()), line_num=0),
+    )
+    try:
+        with quiet():
+            plugin._parse(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    except Exception:  # whatever the broken line made the parser raise
+        return where(plugin._origin)
+    return ""

@@ -1,0 +1,195 @@
+"""What a verb says at its end: checks, tables, and the one JSON document."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from dgctl.errors import Exit, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PASS, FAIL, SKIP = "pass", "fail", "skip"
+# A check of this name that fails means: the host could not be asked anything (exit 7, not 8).
+REACHABLE = "reachable"
+STYLES = {
+    "ok": "green",
+    "changed": "yellow",
+    "failed": "bold red",
+    "unreachable": "bold red",
+    "skipped": "dim",
+    "drained": "magenta",
+    PASS: "green",
+    FAIL: "bold red",
+    SKIP: "dim",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding about one host: `verdict` is pass, fail or skip; `fix` is what to do when it fails."""
+
+    host: str
+    check: str
+    verdict: str
+    seen: str = ""
+    expected: str = ""
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass
+class HostState:
+    """One host in the end table and the JSON document; `status` is what `dgctl status` found."""
+
+    state: str = "ok"
+    changed: int = 0
+    errors: list[Problem] = field(default_factory=list)
+    seconds: float | None = None
+    status: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What a verb came to. `hosts` and `checks` are None for verbs that have none."""
+
+    exit_code: Exit = Exit.OK
+    errors: list[Problem] = field(default_factory=list)
+    hosts: dict[str, HostState] | None = None
+    checks: list[Check] | None = None
+    lowered: list[dict[str, Any]] = field(default_factory=list)
+    summary: str = ""
+    next_command: str = ""
+    log: str = ""
+
+    def document(self, command: str, seconds: float) -> dict[str, Any]:
+        """The document that `--json` prints: design.md section 6."""
+        found: dict[str, Any] = {
+            "command": command,
+            "exit_code": int(self.exit_code),
+            "seconds": round(seconds, 3),
+            "errors": [problem.as_dict() for problem in self.errors],
+        }
+        if self.hosts is not None:
+            found["hosts"] = {name: _host(host) for name, host in self.hosts.items()}
+        if self.checks is not None:
+            found["checks"] = [check.as_dict() for check in self.checks]
+        if self.lowered:
+            found["lowered"] = self.lowered
+        if self.log:
+            found["log"] = self.log
+        return found
+
+
+def _host(host: HostState) -> dict[str, Any]:
+    found = {"state": host.state, "changed": host.changed, "errors": [each.as_dict() for each in host.errors]}
+    return {**found, "status": host.status} if host.status else found
+
+
+def states_of_checks(hosts: list[str], checks: list[Check]) -> dict[str, HostState]:
+    """Hosts by their checks: failed when one fails, unreachable when the one that failed is REACHABLE."""
+    found = {name: HostState() for name in hosts}
+    for check in checks:
+        if check.verdict != FAIL:
+            continue
+        host = found.setdefault(check.host, HostState())
+        if check.check == REACHABLE:
+            host.state = "unreachable"
+        elif host.state != "unreachable":
+            host.state = "failed"
+        host.errors.append(problem_of_check(check))
+    return found
+
+
+def problem_of_check(check: Check) -> Problem:
+    expected = f" (expected {check.expected})" if check.expected else ""
+    return Problem(f"{check.check}{expected}", check.host, check.seen, check.fix)
+
+
+def print_errors(problems: list[Problem], console: Console) -> None:
+    """Each problem on its lines: what, then where, value and fix; what many hosts share is said once."""
+    places: dict[Problem, list[str]] = {}
+    for problem in problems:
+        places.setdefault(replace(problem, where=""), []).append(problem.where)
+    for shared, where in places.items():
+        problem = replace(shared, where=", ".join(dict.fromkeys(filter(None, where))))
+        console.print("error:", problem.what, style="bold red", markup=False, highlight=False, soft_wrap=True)
+        for label, text in (("where", problem.where), ("value", problem.value), ("fix", problem.fix)):
+            if text:
+                console.print(f"  {label + ':':<6} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
+    """The end of a run on stdout: tables, time, log, next command."""
+    from dgctl.progress import clock
+
+    if outcome.checks:
+        _print_checks(outcome.checks, console)
+    if outcome.hosts:
+        _print_hosts(outcome.hosts, console)
+    for low in outcome.lowered:
+        text = f"lowered: {low['host']} {low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if outcome.summary:
+        console.print(f"{outcome.summary} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.log:
+        console.print(f"log:  {outcome.log}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.next_command:
+        console.print(f"next: {outcome.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_hosts(hosts: dict[str, HostState], console: Console) -> None:
+    from dgctl.progress import clock
+
+    rows = [
+        (
+            name,
+            host.state,
+            str(host.changed),
+            clock(host.seconds) if host.seconds is not None else "",
+            _facts(host),
+        )
+        for name, host in hosts.items()
+    ]
+    _table(("HOST", "STATE", "CHANGED", "TIME", "NOTE"), rows, console, state=1)
+
+
+def _facts(host: HostState) -> str:
+    """The cause of a bad state, or what `status` found, on one line."""
+    if host.errors:
+        more = f" (and {len(host.errors) - 1} more)" if len(host.errors) > 1 else ""
+        return host.errors[0].what + more
+    return ", ".join(
+        f"{key} {_short(value)}" for key, value in host.status.items() if value not in (None, "", [], {})
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} {_short(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "+".join(_short(item) for item in value)
+    return str(value)
+
+
+def _print_checks(checks: list[Check], console: Console) -> None:
+    """Every check on a line; what a failing one saw, wanted and needs stands below it."""
+    _table(
+        ("HOST", "CHECK", "VERDICT", "SEEN"),
+        [(check.host, check.check, check.verdict, check.seen) for check in checks],
+        console,
+        state=2,
+    )
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Console, state: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(text, STYLES.get(text, "") if n == state else "") for n, text in enumerate(row)))
+    console.print(table)

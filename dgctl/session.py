@@ -1,0 +1,136 @@
+"""The frame around every verb: options in, one outcome out, whatever happens between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any
+
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.report import Outcome
+
+
+@dataclass
+class Session:
+    """A verb's call: its inventory and options, and the run record once there is one."""
+
+    command: str
+    inventory: Path
+    limit: str | None = None
+    check: bool = False
+    yes: bool = False
+    as_json: bool = False
+    verbosity: int = 0
+    vault_password_file: tuple[str, ...] = ()
+    vault_id: tuple[str, ...] = ()
+    ask_vault_pass: bool = False
+    began: float = field(default_factory=time.monotonic)
+    record: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def again(self, verb: str | None = None, limit: str | None = None) -> str:
+        """A command to paste: this verb (or another) on this inventory, with this call's options."""
+        words = ["dgctl", verb or self.command, str(self.inventory)]
+        words += ["--limit", limit or self.limit or ""] if limit or self.limit else []
+        for name, values in (
+            ("--vault-password-file", self.vault_password_file),
+            ("--vault-id", self.vault_id),
+        ):
+            words += [word for value in values for word in (name, value)]
+        words += ["--ask-vault-pass"] if self.ask_vault_pass else []
+        return shlex.join(words)
+
+
+def main(session: Session, verb: Callable[[Session], Outcome]) -> int:
+    """Runs `verb`, prints its outcome (one JSON document, or tables), and returns the exit code."""
+    with _terminable():
+        outcome = _guarded(session, verb)
+    with contextlib.suppress(BrokenPipeError):
+        _say(session, outcome)
+    if session.record:
+        session.record.result(outcome.document(session.command, session.seconds))
+        session.record.close()
+    return int(outcome.exit_code)
+
+
+def _guarded(session: Session, verb: Callable[[Session], Outcome]) -> Outcome:
+    try:
+        return verb(session)
+    except DgctlError as error:
+        return Outcome(error.exit_code, error.problems, log=_log(session))
+    except (KeyboardInterrupt, EOFError):
+        return interrupted(session)
+    except Exception as error:  # the one place that may: anything else is a bug, said in one line
+        return _bug(session, error)
+
+
+def interrupted(session: Session) -> Outcome:
+    fix = f"run it again, it goes on from there: {session.again()}"
+    return Outcome(Exit.INTERRUPTED, [Problem("interrupted", fix=fix)], log=_log(session))
+
+
+def _log(session: Session) -> str:
+    return str(session.record.log_path) if session.record else ""
+
+
+def _bug(session: Session, error: Exception) -> Outcome:
+    text = "".join(traceback.format_exception(error))
+    path = _log(session)
+    if path:
+        session.record.log(text)
+    else:
+        descriptor, path = mkstemp(prefix=f"dgctl-bug-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-", suffix=".log")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    if session.verbosity:
+        print(text, file=sys.stderr, end="")
+    what = f"bug in dgctl: {type(error).__name__}"
+    return Outcome(Exit.BUG, [Problem(what, path, fix=f"please report it with {path}")], log=path)
+
+
+def _say(session: Session, outcome: Outcome) -> None:
+    from rich.console import Console
+
+    from dgctl.report import print_errors, print_outcome
+
+    print_errors(outcome.errors, Console(stderr=True))
+    if session.as_json:
+        print(json.dumps(outcome.document(session.command, session.seconds), indent=2, ensure_ascii=False))
+    else:
+        print_outcome(outcome, session.seconds, _stdout())
+    sys.stdout.flush()
+
+
+def _stdout() -> Any:
+    """stdout as wide as the terminal; wide enough for whole lines in a pipe."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a verb as Ctrl-C does: exit 130, with everything put away."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,52 @@
+"""The public variables of all roles, read from their own files: argument_specs and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Option:
+    """One public variable; `spec`: its entry in argument_specs (type, choices ...), or empty."""
+
+    name: str
+    role: str
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def secret(self) -> bool:
+        return bool(self.spec.get("no_log"))
+
+    @property
+    def required(self) -> bool:
+        return bool(self.spec.get("required"))
+
+
+def role_names(root: Path) -> list[str]:
+    """The roles, longest name first: `deepgram_models_dir` is of deepgram_models, not deepgram."""
+    names = [path.name for path in (root / "roles").glob("*") if path.is_dir()]
+    return sorted(names, key=lambda name: (-len(name), name))
+
+
+def options(root: Path) -> dict[str, Option]:
+    """Name -> Option for every role in `root`/roles."""
+    found = {}
+    for role in role_names(root):
+        specs = _read(root / "roles" / role / "meta" / "argument_specs.yml").get("argument_specs", {})
+        written = specs.get("main", {}).get("options", {})
+        for name in [*written, *_read(root / "roles" / role / "defaults" / "main.yml")]:
+            found[name] = Option(name, role, written.get(name) or {})
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    return (
+        yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        or {}
+    )

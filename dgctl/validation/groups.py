@@ -1,0 +1,53 @@
+"""Groups: at least one server in a group that dgctl knows, none in one that this version cannot serve yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dgctl.deployment import GROUPS, LATER_GROUPS
+from dgctl.errors import Problem
+from dgctl.locate import shown
+from dgctl.names import nearest
+from dgctl.validation.context import Context
+
+
+def problems(context: Context) -> Iterator[Problem]:
+    deployment = context.deployment
+    inventory = deployment.inventory
+    if not deployment.hosts:
+        fix = "name at least one server under [node]: gpu1 ansible_host=ADDRESS"
+        yield Problem("the inventory names no server", shown(inventory), fix=fix)
+        return
+    filled = {name for name, hosts in deployment.groups.items() if hosts} - {"all", "ungrouped"}
+    for name in sorted(filled & set(LATER_GROUPS)):
+        fix = "put servers that run API and Engine together into [node]; each gets its own TLS proxy"
+        yield Problem(
+            "this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix
+        )
+    yield from _unknown(context, filled - set(LATER_GROUPS))
+
+
+def _unknown(context: Context, filled: set[str]) -> Iterator[Problem]:
+    """Hosts that no known group holds: an error when the group's name is a slip, or when nothing is left."""
+    deployment = context.deployment
+    served = {host.name for host in context.served}
+    slips = 0
+    for name in sorted(filled - set(GROUPS)):
+        near = nearest(name, GROUPS)
+        if near and not set(deployment.groups[name]) & served:
+            slips += 1
+            place = _place(deployment.inventory, name)
+            yield Problem("dgctl knows no group of this name", place, f"[{name}]", f"did you mean [{near}]?")
+    if not served and not slips and not filled & set(LATER_GROUPS):
+        hosts = ", ".join(list(deployment.hosts)[:5])
+        fix = "put the servers that run Deepgram under [node]"
+        yield Problem("no server is in a group that dgctl knows", shown(deployment.inventory), hosts, fix)
+
+
+def _place(inventory: Path, group: str) -> str:
+    """`file:line` of a group's heading, INI or YAML."""
+    for number, line in enumerate(inventory.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if line.strip().startswith((f"[{group}]", f"[{group}:")) or line.strip() == f"{group}:":
+            return f"{shown(inventory)}:{number}"
+    return shown(inventory)

@@ -1,0 +1,96 @@
+"""SSH keys that the inventory names: there, private, and usable without a question."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dgctl.errors import Problem
+from dgctl.validation.context import Context
+
+NAMES = ("ansible_ssh_private_key_file", "ansible_private_key_file")
+
+
+def problems(context: Context) -> Iterator[Problem]:
+    judged: dict[str, tuple[str, str, str] | None] = {}
+    for host in context.served:
+        for name in NAMES:
+            if (
+                name not in host.written
+                or name in host.unrendered
+                or host.vars.get("ansible_connection") == "local"
+            ):
+                continue
+            given = str(host.vars[name])
+            if given not in judged:
+                judged[given] = wrong(Path(given).expanduser())
+            if judged[given]:
+                what, value, fix = judged[given]
+                yield context.problem(host, name, what, fix, value)
+
+
+def wrong(path: Path) -> tuple[str, str, str] | None:
+    """(what, value, fix) for a key that ssh cannot use; None for one that it can."""
+    if not path.is_file():
+        fix = 'give the path of the private key; one beside the inventory is "{{ inventory_dir }}/NAME"'
+        return "the SSH key does not exist", str(path), fix
+    if not os.access(path, os.R_OK):
+        return "the SSH key cannot be read", str(path), f"chmod u+r {path}"
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return "the SSH key can be read by others, so ssh refuses it", f"mode {mode:04o}", f"chmod 600 {path}"
+    return _content(path)
+
+
+def _content(path: Path) -> tuple[str, str, str] | None:
+    import paramiko
+
+    try:
+        paramiko.PKey.from_path(path)
+    except paramiko.PasswordRequiredException:
+        return _locked(path)
+    except (paramiko.SSHException, ValueError, TypeError, IndexError) as error:
+        if _passphrase(error):
+            return _locked(path)
+        if path.suffix == ".pub" or path.read_bytes()[:4] in (b"ssh-", b"ecds"):
+            return "this is a public key, not the private one", str(path), "name the file without .pub"
+        return (
+            None
+            if _openssh(path)
+            else ("this file holds no SSH private key", str(path), "name a private key file")
+        )
+    except Exception:  # a kind of key that paramiko does not know; ssh may
+        return (
+            None
+            if _openssh(path)
+            else ("this file holds no SSH private key", str(path), "name a private key file")
+        )
+    return None
+
+
+def _passphrase(error: Exception) -> bool:
+    return any(word in str(error).lower() for word in ("password", "passphrase", "encrypted"))
+
+
+def _openssh(path: Path) -> bool:
+    return b"PRIVATE KEY-----" in path.read_bytes()[:200]
+
+
+def _locked(path: Path) -> tuple[str, str, str] | None:
+    if _agent_holds(path):
+        return None
+    return "the SSH key is locked by a passphrase, and no ssh-agent holds it", str(path), f"ssh-add {path}"
+
+
+def _agent_holds(path: Path) -> bool:
+    """Whether ssh-agent holds the key; without its public half beside it, any agent with keys counts."""
+    import paramiko
+
+    if not os.environ.get("SSH_AUTH_SOCK"):
+        return False
+    held = {key.get_base64() for key in paramiko.Agent().get_keys()}
+    public = Path(f"{path}.pub")
+    if public.is_file() and len(public.read_text().split()) > 1:
+        return public.read_text().split()[1] in held
+    return bool(held)

@@ -1,0 +1,55 @@
+"""Names of variables: Ansible takes a misspelt one in silence, so an unknown one is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dgctl import content, specs
+from dgctl.deployment import Host
+from dgctl.errors import Problem
+from dgctl.names import alike, is_ansible, nearest
+from dgctl.validation.context import Context
+
+
+def problems(context: Context) -> Iterator[Problem]:
+    roles = specs.role_names(content.root())
+    judged: dict[str, tuple[str, str] | None] = {}
+    for host in context.deployment.hosts.values():
+        for name in host.written:
+            if name not in judged:
+                judged[name] = _verdict(name, context, roles)
+            if judged[name]:
+                what, fix = judged[name]
+                yield context.problem(host, name, what, fix, name)
+        yield from _unrendered(context, host)
+
+
+def _verdict(name: str, context: Context, roles: list[str]) -> tuple[str, str] | None:
+    """(what, fix) for a name that means nothing, None for one that does or that is the user's own."""
+    if name in context.options or is_ansible(name, context.ansible):
+        return None
+    if name.startswith("ansible_"):
+        return "Ansible knows no variable of this name", _suggest(name, context.ansible)
+    role = next((role for role in roles if name.startswith(f"{role}_")), "")
+    if role:
+        own = [known for known in context.options if known.startswith(f"{role}_")]
+        return f"the role {role} has no variable of this name", _suggest(name, own or context.options)
+    internal = next(
+        (role for role in roles if name.lstrip("_").startswith(f"{role}_") and name != name.lstrip("_")), ""
+    )
+    if internal:
+        return f"variables that begin with _ are internal to the role {internal}", "remove it"
+    slip = alike(name, [*context.options, *context.ansible])
+    return ("no variable has this name", f"did you mean {slip}?") if slip else None
+
+
+def _suggest(name: str, known: object) -> str:
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else "remove it, or give your own variable a prefix of its own"
+
+
+def _unrendered(context: Context, host: Host) -> Iterator[Problem]:
+    """Templates that cannot work on any server: an undefined name, broken syntax."""
+    for name, why in host.unrendered.items():
+        if "ansible_facts" not in why and "ansible_facts" not in str(host.written[name]):
+            yield context.problem(host, name, f"the template of {name} fails: {why}", "correct the template")

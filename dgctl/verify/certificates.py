@@ -1,0 +1,26 @@
+"""Reads the dates of /v1/certificates, which no standard parser takes: `2027-05-15 3:25:28.0 +00:00:00`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_DATE = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})[ T]+(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?"
+    r"\s*(?:(Z|UTC)|([+-])(\d{1,2}):?(\d{2})?(?::\d{2})?)?$"
+)
+
+
+def moment(said: str) -> datetime:
+    """The time that Deepgram's spelling means, in UTC (no offset: UTC). Raises ValueError for others."""
+    match = _DATE.match(said.strip())
+    if not match:
+        raise ValueError(f"not a date: {said!r}")
+    *parts, _, sign, hours, minutes = match.groups()
+    east = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    return datetime(*(int(part) for part in parts), tzinfo=UTC) - east
+
+
+def days_left(said: str, now: datetime | None = None) -> int:
+    """Whole days until that moment; negative when it is past."""
+    return (moment(said) - (now or datetime.now(UTC))).days

@@ -1,0 +1,141 @@
+"""Asks Docker or Podman about the two Deepgram containers, and speaks of both in the same words."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from dgctl.verify.ask import Answer
+
+SERVICES = ("api", "engine")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# Only what is needed: the whole of `inspect` holds the API key (Config.Env).
+_COMMON = (
+    '"state":{{json .State}},"image":{{json .Image}},"policy":{{json .HostConfig.RestartPolicy}},'
+    '"log":{{json .HostConfig.LogConfig}},"command":{{json .Config.Cmd}}'
+)
+_INSPECT = {
+    "docker": "{" + _COMMON + ',"restarts":{{json .RestartCount}}}',
+    "podman": "{" + _COMMON + ',"restarts":{{json .RestartCount}},"digest":{{json .ImageDigest}}}',
+}
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container: `digests` are the registry digests its image goes by, `restarts` counts since it was
+    made.
+    """
+
+    running: bool
+    restarting: bool
+    status: str
+    started: datetime | None
+    restarts: int
+    policy: str
+    digests: set[str] = field(default_factory=set)
+    log: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.started is None:
+            return self.status
+        return f"{self.status}, restarted {self.restarts} times, up {self.minutes_up:.0f} min"
+
+    @property
+    def looping(self) -> bool:
+        """Restarted often and up only briefly: it dies again and again."""
+        return self.restarting or (self.restarts >= 3 and self.minutes_up < 10)
+
+    @property
+    def log_capped(self) -> bool:
+        """True when its log cannot fill the disk: a size limit, or a driver that has one of its own."""
+        options, size = self.log.get("Config") or {}, str(self.log.get("Size") or "")
+        limited = options.get("max-size") or size.strip("0B ")
+        return self.log.get("Type") in ("local", "journald", "none", "passthrough") or bool(limited)
+
+    @property
+    def minutes_up(self) -> float:
+        return (datetime.now(UTC) - self.started).total_seconds() / 60 if self.started else 0.0
+
+
+# Nothing runs under that name.
+ABSENT = Container(False, False, "no such container", None, 0, "no")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The container engine of a host, `docker` or `podman`: how it is asked, and how a person operates it."""
+
+    cli: str
+
+    def inspect(self, name: str, template: str) -> str:
+        return f"{self.cli} inspect --type container --format '{template}' deepgram-{name}"
+
+    def execute(self, name: str, command: str) -> str:
+        return f"{self.cli} exec deepgram-{name} {command}"
+
+    def logs(self, name: str) -> str:
+        return f"{self.cli} logs --tail 100 deepgram-{name}"
+
+    def recreate(self, name: str) -> str:
+        if self.cli == "podman":
+            return f"systemctl restart deepgram-{name}.service"
+        return f"docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate {name}"
+
+    def logged(self, name: str, pattern: str) -> str:
+        """A command that prints the log's lines like `pattern` (grep -E) since the container's last start."""
+        started = f'"$({self.inspect(name, "{{.State.StartedAt}}")})"'
+        # Podman prints a start time in a form (2026-11-21 05:00:00.1 +0000 UTC) that its --since cannot read.
+        since = f'"$(date -d "$(echo {started} | cut -d. -f1)Z" +%s)"' if self.cli == "podman" else started
+        return f"{self.cli} logs --since {since} deepgram-{name} 2>&1 | grep -E '{pattern}' | head -n 400"
+
+    def questions(self, name: str) -> dict[str, str]:
+        """What to ask about a container: its state, its image's digests, and (Podman) its systemd unit."""
+        image = f"$({self.inspect(name, '{{.Image}}')})"
+        asked = {
+            name: self.inspect(name, _INSPECT[self.cli]),
+            f"{name}_digests": f"{self.cli} image inspect --format '{{{{json .RepoDigests}}}}' {image}",
+        }
+        unit = {f"{name}_unit": f"systemctl show -p Restart,NRestarts deepgram-{name}.service"}
+        return asked | (unit if self.cli == "podman" else {})
+
+
+def read(answers: dict[str, Answer], name: str) -> Container:
+    """The container `name` (api, engine) from the answers to Runtime.questions; ABSENT when there is none."""
+    said = answers[name].json()
+    if not isinstance(said, dict):
+        return ABSENT
+    state, unit = said["state"], _unit(answers.get(f"{name}_unit"))
+    digests = {reference.rpartition("@")[2] for reference in answers[f"{name}_digests"].json() or []}
+    return Container(
+        running=bool(state.get("Running")),
+        restarting=bool(state.get("Restarting")),
+        status=str(state.get("Status", "")),
+        started=when(str(state.get("StartedAt", ""))),
+        restarts=int(unit.get("NRestarts") or said.get("restarts") or 0),
+        policy=unit.get("Restart") or (said.get("policy") or {}).get("Name") or "no",
+        digests=digests | ({said["digest"]} if said.get("digest") else set()),
+        log=said.get("log") or {},
+    )
+
+
+def _unit(answer: Answer | None) -> dict[str, str]:
+    """systemctl show's lines `Name=value`; with Quadlet the unit restarts the container, not Podman."""
+    return dict(line.split("=", 1) for line in answer.lines if "=" in line) if answer else {}
+
+
+def when(said: str) -> datetime | None:
+    """A start time of Docker or Podman (RFC 3339, to the nanosecond or not); None for `never` (year 1)."""
+    match = _TIME.match(said)
+    known = match and match[1] > "0002"
+    return datetime.fromisoformat(match[1] + match[2]).astimezone(UTC) if known else None
+
+
+def pinned(images: Any, service: str) -> str | None:
+    """The digest that /etc/deepgram/images.json pins a service (api, engine) to; None when it names none."""
+    entry = images.get(service) or images.get(f"deepgram-{service}") if isinstance(images, dict) else None
+    match = _DIGEST.search(json.dumps(entry))
+    return match[0] if match else None

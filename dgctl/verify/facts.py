@@ -1,0 +1,117 @@
+"""What several checks look at: asked once a host, one round trip a subject (fixtures, loaded as a pytest
+plugin).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from dgctl.verify import containers, gpus, tls
+from dgctl.verify.ask import Answer, ask
+from dgctl.verify.containers import SERVICES, Container, Runtime
+
+NGINX_CERTIFICATE = "/etc/nginx/tls/deepgram.crt"
+
+
+@pytest.fixture(scope="session")
+def runtime(wanted: dict[str, Any]) -> Runtime:
+    return Runtime(wanted["deepgram_container_engine"] or "docker")
+
+
+# One line a PCI device: bus, vendor, class.
+PCI = """
+for device in /sys/bus/pci/devices/*; do
+  echo "${device##*/} $(cat "$device/vendor") $(cat "$device/class")"
+done"""
+
+
+@pytest.fixture(scope="session")
+def driver(host: Host) -> dict[str, Answer]:
+    """The driver's versions and GPUs, from the kernel, the disk, nvidia-smi and PCI."""
+    query = "nvidia-smi --format=csv,noheader,nounits --query-gpu="
+    return ask(
+        host,
+        {
+            "loaded": "cat /sys/module/nvidia/version",
+            "installed": "modinfo -F version nvidia",
+            "smi": f"{query}driver_version",
+            "gpus": f"{query}{gpus.FIELDS}",
+            "persistence": f"{query}persistence_mode",
+            "listed": "nvidia-smi -L",
+            "pci": PCI,
+            "nouveau": "ls -d /sys/module/nouveau /sys/module/nova_core 2>/dev/null || true",
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def containers_seen(host: Host, runtime: Runtime) -> dict[str, Container]:
+    """`api` and `engine` as the container engine describes them."""
+    answers = ask(host, {k: v for name in SERVICES for k, v in runtime.questions(name).items()})
+    return {name: containers.read(answers, name) for name in SERVICES}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the Deepgram programs say over HTTP on the host, and in their logs since their last start."""
+
+    answers: dict[str, Answer]
+    logs: dict[str, list[str]]
+
+
+# The lines of the logs that checks look for; nothing else leaves the host.
+LOG_PATTERN = "Falling back to default|[Uu]sing devices|[Dd]evice:? cpu|Inserting model|Failed to load model"
+
+
+@pytest.fixture(scope="session")
+def service(host: Host, runtime: Runtime, wanted: dict[str, Any]) -> Service:
+    api, metrics = (
+        f"http://{_ask_at(wanted[f'deepgram_{port}_bind_address'])}:{wanted[f'deepgram_{port}_port']}"
+        for port in ("api", "metrics")
+    )
+    pages = {
+        "status": "status",
+        "engine": "status/engine",
+        "models": "models",
+        "certificates": "certificates",
+    }
+    asked = {name: f"fetch {api}/v1/{page}" for name, page in pages.items()} | {
+        "metrics": f"fetch {metrics}/metrics"
+    }
+    answers = ask(host, asked | {f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in SERVICES})
+    return Service(answers, {name: answers[f"log_{name}"].lines for name in SERVICES})
+
+
+def _ask_at(bind_address: str | None) -> str:
+    """Where the host itself reaches a port bound to `bind_address`."""
+    if bind_address in (None, "", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{bind_address}]" if ":" in bind_address else bind_address
+
+
+@pytest.fixture(scope="session")
+def address(planned: dict[str, Any], host: Host) -> str:
+    """The host's address beside SSH: an alias of ~/.ssh/config is resolved by ssh itself."""
+    login = planned["route"]["login"]
+    if not login:
+        return planned["address"]
+    said = subprocess.run([*login[:-1], "-G", login[-1]], capture_output=True, text=True, check=False).stdout
+    named = [line.split(" ", 1)[1] for line in said.splitlines() if line.startswith("hostname ")]
+    return named[0] if named else planned["address"]
+
+
+@pytest.fixture(scope="session")
+def proxy(host: Host, address: str, host_name: str, wanted: dict[str, Any]) -> tls.Proxy:
+    """The host's TLS proxy as clients reach it, with the trust that the deployment gives it."""
+    own = None
+    if not wanted["nginx_proxy_tls_certificate"]:
+        own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
+        if "BEGIN CERTIFICATE" not in own.out:
+            pytest.fail(f"{NGINX_CERTIFICATE} on the host: {own}", pytrace=False)
+    name = wanted["nginx_proxy_server_name"] or host_name
+    return tls.Proxy(address, int(wanted["nginx_proxy_port"]), name, own.out if own else None)

@@ -1,0 +1,217 @@
+"""Transcribes a known recording through the proxy, as a file and as a stream, and compares the words."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import threading
+import time
+import wave
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from dgctl.verify import tls
+
+# A share of the known words that any speech model finds in clear speech, and that silence or noise never has.
+ENOUGH_WORDS = 0.6
+_FILE_LIMIT_S, _STREAM_LIMIT_S = 120, 60
+CHUNK_S, SPEED = 0.02, 4
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A WAV file (16-bit PCM) of speech and the words in it."""
+
+    path: Path
+    words: list[str]
+    seconds: float
+
+    @classmethod
+    def shipped(cls, folder: Path = Path(__file__).parent / "audio") -> Recording:
+        """The recording that comes with dgctl: the one *.wav in `folder` and the .txt of its words."""
+        path = min(folder.glob("*.wav"))
+        with wave.open(str(path)) as sound:
+            seconds = sound.getnframes() / sound.getframerate()
+        return cls(path, spoken(path.with_suffix(".txt").read_text()), seconds)
+
+
+@dataclass
+class Heard:
+    """What the service understood: final text, seconds it took, delays of interim results (s), what it said
+    of itself.
+    """
+
+    text: str = ""
+    seconds: float = 0.0
+    delays: list[float] = field(default_factory=list)
+    problem: str = ""
+
+    def share(self, recording: Recording) -> float:
+        """The share of the recording's words that were understood, each as often as it is said."""
+        found, rest = 0, spoken(self.text)
+        for word in recording.words:
+            if word in rest:
+                rest.remove(word)
+                found += 1
+        return found / max(1, len(recording.words))
+
+    def median_delay(self) -> float | None:
+        return statistics.median(self.delays) if self.delays else None
+
+
+def spoken(text: str) -> list[str]:
+    """The words of a text without case and punctuation."""
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
+
+
+def get(proxy: tls.Proxy, path: str) -> int:
+    """The HTTP status of a GET through the proxy. Raises httpx.HTTPError."""
+    with _client(proxy, tls.TIMEOUT_S) as client:
+        return client.get(path, **_as(proxy)).status_code
+
+
+def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language: str) -> Heard:
+    """POST /v1/listen. An answer that is no transcript comes back as `problem`. Raises httpx.HTTPError."""
+    asked = {"model": model, "language": language, "punctuate": "true"}
+    begun = time.monotonic()
+    with _client(proxy, _FILE_LIMIT_S) as client:
+        headers = {"Content-Type": "audio/wav"}
+        answer = client.post(
+            "/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers)
+        )
+    took = time.monotonic() - begun
+    if answer.status_code != 200:
+        return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {_complaint(answer)}")
+    return Heard(_first_transcript(answer.json().get("results")), took)
+
+
+def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
+    """Connects to the proxy's address itself, whatever proxy the environment names, and verifies its name."""
+    host = f"[{proxy.address}]" if ":" in proxy.address else proxy.address
+    url = f"https://{host}:{proxy.port}"
+    timeout = httpx.Timeout(limit_s, connect=tls.TIMEOUT_S)
+    return httpx.Client(base_url=url, verify=tls.context(proxy), timeout=timeout, trust_env=False)
+
+
+def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "headers": {"Host": proxy.authority} | (headers or {}),
+        "extensions": {"sni_hostname": proxy.name},
+    }
+
+
+def _complaint(answer: httpx.Response) -> str:
+    """The service's own words (err_msg, or message and details), or what stands in the proxy's page."""
+    try:
+        said = answer.json()
+        return str(said.get("err_msg") or said.get("message") or said)[:300]
+    except (ValueError, AttributeError):
+        return " ".join(re.sub("<[^>]*>", " ", answer.text).split())[:120]
+
+
+def _first_transcript(results: Any) -> str:
+    """results.channels[0].alternatives[0].transcript, or nothing when the answer has another shape."""
+    try:
+        return str(results["channels"][0]["alternatives"][0]["transcript"])
+    except (KeyError, IndexError, TypeError):
+        return ""
+
+
+def transcribe_stream(proxy: tls.Proxy, recording: Recording, model: str, language: str) -> Heard:
+    """WebSocket /v1/listen with interim results, at SPEED times the speed of speech. Raises OSError,
+    ConnectionClosed.
+
+    The delay of a result is the time since the audio that it ends with was sent.
+    """
+    with wave.open(str(recording.path)) as sound:
+        rate, channels = sound.getframerate(), sound.getnchannels()
+        audio = sound.readframes(sound.getnframes())
+    asked = {
+        "model": model,
+        "language": language,
+        "encoding": "linear16",
+        "sample_rate": rate,
+        "channels": channels,
+        "interim_results": "true",
+    }
+    url = f"wss://{proxy.authority}/v1/listen?{urlencode(asked)}"
+    heard, begun = Heard(), time.monotonic()
+    made = connect(
+        url,
+        sock=proxy.connect(),
+        ssl=tls.context(proxy),
+        server_hostname=proxy.name,
+        proxy=None,
+        open_timeout=tls.TIMEOUT_S,
+        close_timeout=5,
+    )
+    with made as stream:
+        sent = _Sent(int(rate * CHUNK_S) * channels * 2)
+        sender = threading.Thread(target=_speak, args=(stream, audio, sent), daemon=True)
+        sender.start()
+        _listen(stream, sent, heard, time.monotonic() + _STREAM_LIMIT_S + recording.seconds / SPEED)
+        sender.join(timeout=5)
+    heard.seconds = time.monotonic() - begun
+    return heard
+
+
+@dataclass
+class _Sent:
+    """When each chunk of the recording went out (monotonic seconds)."""
+
+    chunk_bytes: int
+    times: list[float] = field(default_factory=list)
+
+    def at(self, position_s: float) -> float | None:
+        """When the audio at this position went out; None when the service names a position that was never
+        sent.
+        """
+        index = max(0, round(position_s / CHUNK_S) - 1)
+        return self.times[index] if index < len(self.times) else None
+
+
+def _speak(stream: ClientConnection, audio: bytes, sent: _Sent) -> None:
+    begun = time.monotonic()
+    try:
+        for number, offset in enumerate(range(0, len(audio), sent.chunk_bytes)):
+            time.sleep(max(0.0, begun + number * CHUNK_S / SPEED - time.monotonic()))
+            stream.send(audio[offset : offset + sent.chunk_bytes])
+            sent.times.append(time.monotonic())
+        stream.send('{"type":"CloseStream"}')
+    except ConnectionClosed:
+        # The listening side says why.
+        return
+
+
+def _listen(stream: ClientConnection, sent: _Sent, heard: Heard, deadline: float) -> None:
+    """Collects results until the service closes the stream or `deadline` passes."""
+    finals = []
+    try:
+        while True:
+            said = json.loads(stream.recv(timeout=max(0.1, deadline - time.monotonic())))
+            _take(said, sent, heard, finals)
+    except ConnectionClosed as end:
+        if end.rcvd is None or end.rcvd.code not in (1000, 1001):
+            heard.problem = f"the stream broke: {end}"
+    except TimeoutError:
+        heard.problem = "the stream did not end after CloseStream"
+    heard.text = " ".join(finals)
+
+
+def _take(said: dict[str, Any], sent: _Sent, heard: Heard, finals: list[str]) -> None:
+    if said.get("type") == "Error":
+        heard.problem = str(said.get("description") or said.get("message") or said)[:300]
+    if said.get("type") != "Results":
+        return
+    went_out = sent.at(float(said.get("start", 0)) + float(said.get("duration", 0)))
+    if went_out is not None:
+        heard.delays.append(time.monotonic() - went_out)
+    if said.get("is_final"):
+        finals.append(_first_transcript({"channels": [said.get("channel")]}))

@@ -1,0 +1,179 @@
+"""Runs the suite over hosts in a pytest of its own, and turns what it reports into Checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from dgctl import content
+from dgctl.deployment import Deployment, Host
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.progress import Progress
+from dgctl.report import FAIL, REACHABLE, Check
+from dgctl.vault import VaultOptions
+from dgctl.verify.plugin import EVENTS, PLAN, SECRETS
+
+HERE = Path(__file__).resolve().parent
+MAX_WORKERS = 16
+# From the ground up: the first failure in this order is the likeliest cause of those after it.
+SUBJECTS = (
+    *("reachable", "driver", "gpu", "toolkit", "cdi", "containers", "config"),
+    *("engine", "models", "api", "tls", "transcription"),
+)
+# Ends of a pytest run that mean "every check was made": all passed, some failed.
+_COMPLETE = (0, 1)
+
+
+def run(
+    deployment: Deployment,
+    hosts: list[str],
+    vault: VaultOptions,
+    progress: Progress,
+    log: Path | None = None,
+    suite: Path = HERE,
+) -> list[Check]:
+    """Makes every check on `hosts`; pytest's own output goes to the file `log`.
+
+    `vault` is not needed any more: `deployment` holds decrypted values, and passwords for the connection go
+    to the workers through their environment. Raises DgctlError when pytest itself broke.
+    """
+    if not hosts:
+        return []
+    progress.phase("Verify")
+    with tempfile.TemporaryDirectory(prefix="dgctl-verify-") as private:
+        folder = Path(private)
+        environment = _plan(folder, [deployment.hosts[name] for name in hosts])
+        output = log or folder / "pytest.log"
+        with _append_privately(output) as sink:
+            checks, status = _pytest(_arguments(suite, len(hosts)), environment, sink, progress)
+        if status not in _COMPLETE:
+            raise DgctlError(_broken(output, status), Exit.BUG)
+    return _in_order(checks, hosts)
+
+
+def _arguments(suite: Path, hosts: int) -> list[str]:
+    """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's."""
+    workers = min(hosts, 4 * (os.cpu_count() or 1), MAX_WORKERS)
+    parallel = (
+        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"]
+        if workers > 1
+        else []
+    )
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            str(HERE / "pytest.ini"),
+            f"--rootdir={suite}",
+            "--noconftest",
+        ),
+        *(
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "dgctl.verify.plugin",
+            "-p",
+            "dgctl.verify.facts",
+            "--import-mode=importlib",
+            "--assert=plain",
+        ),
+        *("-rA", "--color=no", *parallel),
+        *(str(path) for path in sorted(suite.glob("test_*.py"), key=_place)),
+    ]
+
+
+def _place(path: Path) -> tuple[int, str]:
+    subject = path.stem.removeprefix("test_")
+    return SUBJECTS.index(subject) if subject in SUBJECTS else len(SUBJECTS), subject
+
+
+def _plan(folder: Path, hosts: list[Host]) -> dict[str, str]:
+    """Writes the plan, which holds no secret, and returns the environment for pytest, which does."""
+    from dgctl.verify.connection import ASKPASS, route
+    from dgctl.verify.wanted import wanted
+
+    plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}}
+    secrets = {}
+    for host in hosts:
+        way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg")
+        plan["hosts"][host.name] = {
+            "groups": host.groups,
+            "address": host.address,
+            "route": way.as_dict(),
+            "wanted": wanted(host.vars),
+        }
+    _write_privately(folder / "plan.json", json.dumps(plan, default=str), 0o600)
+    _write_privately(folder / "askpass", ASKPASS, 0o700)
+    dropped = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST")
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
+    here = {"PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))}
+    ours = {PLAN: str(folder / "plan.json"), SECRETS: json.dumps({k: v for k, v in secrets.items() if v})}
+    return inherited | here | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _pytest(
+    arguments: list[str], environment: dict[str, str], sink: IO[bytes], progress: Progress
+) -> tuple[list[Check], int]:
+    """Runs pytest and hears its findings from a pipe as they come; returns them and its exit status."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        arguments,
+        env=environment | {EVENTS: str(writing)},
+        pass_fds=[writing],
+        cwd=tempfile.gettempdir(),
+        stdin=subprocess.DEVNULL,
+        stdout=sink,
+        stderr=subprocess.STDOUT,
+    )
+    os.close(writing)
+    checks = []
+    try:
+        with os.fdopen(reading) as pipe:
+            for line in pipe:
+                checks.append(Check(**json.loads(line)))
+                _tell(progress, checks[-1])
+        return checks, process.wait()
+    finally:
+        # Interrupted: pytest goes with us. Its workers end when it does.
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def _tell(progress: Progress, check: Check) -> None:
+    state = {True: "unreachable"}.get(check.check == REACHABLE and check.verdict == FAIL, "running")
+    progress.host(
+        check.host, "failed" if check.verdict == FAIL and state == "running" else state, check.check
+    )
+
+
+def _in_order(checks: list[Check], hosts: list[str]) -> list[Check]:
+    """By host as the inventory has them; within a host in the order in which the checks were made."""
+    return sorted(checks, key=lambda check: hosts.index(check.host) if check.host in hosts else len(hosts))
+
+
+def _broken(log: Path, status: int) -> Problem:
+    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+    return Problem(
+        "the checks could not be run",
+        str(log),
+        f"pytest exit {status}: {last[0]}",
+        "this is a bug in dgctl: send the log",
+    )
+
+
+def _append_privately(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def _write_privately(path: Path, content: str, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(content)

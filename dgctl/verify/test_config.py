@@ -1,0 +1,63 @@
+"""Configuration and secrets: the containers run with the files on the host, and nobody else reads the key."""
+
+import pytest
+from testinfra.host import Host
+
+from dgctl.verify.ask import Answer, ask
+from dgctl.verify.containers import SERVICES
+
+pytestmark = pytest.mark.groups("node")
+each = pytest.mark.parametrize("name", SERVICES)
+ETC = "/etc/deepgram"
+# Files that hold secrets. Absent ones are fine: a registry without a password needs no login file.
+SECRET_FILES = f"{ETC}/deepgram.env {ETC}/registry/config.json /etc/nginx/tls/deepgram.key"
+# Names of programs that carry the key in their arguments. It goes through a pipe into grep: this very check
+# must not put it where it looks for it.
+KEY_CARRIERS = f"""
+key=$(sed -n 's/^DEEPGRAM_API_KEY=//p' {ETC}/deepgram.env | tr -d "'\\"")
+test -n "$key" || {{ echo 'no DEEPGRAM_API_KEY in {ETC}/deepgram.env' >&2; exit 3; }}
+printf '%s\\n' "$key" | grep -alF -f - /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+  tr '\\0' '\\n' <"$file" | head -n 1
+done"""
+
+
+@pytest.fixture(scope="module")
+def files(host: Host, runtime) -> dict[str, Answer]:
+    """Each TOML on the host and as its running process sees it under /config, and the files with secrets."""
+    asked = {"modes": f"stat -c '%a %U %n' {SECRET_FILES} 2>/dev/null; true", "carriers": KEY_CARRIERS}
+    for name in SERVICES:
+        file, pid = f"{ETC}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
+        asked[f"{name}_outside"] = f"sha256sum < {file}"
+        asked[f"{name}_inside"] = f'p={pid}; test "$p" -gt 0 && sha256sum < /proc/$p/root/config/{name}.toml'
+        asked[f"{name}_written"] = f"stat -c %Y {file}"
+    return ask(host, asked)
+
+
+@each
+def test_same_file(files, runtime, name, expect):
+    """The container sees the file on the host (a file mounted alone stays on its old content)."""
+    inside, outside = files[f"{name}_inside"], files[f"{name}_outside"]
+    expect(inside, outside, runtime.recreate(name), ok=bool(inside.text) and inside.text == outside.text)
+
+
+@each
+def test_read_at_start(files, containers_seen, runtime, name, expect):
+    """The file is older than the container's start: a later edit has not been read yet."""
+    written, started = files[f"{name}_written"], containers_seen[name].started
+    fresh = bool(written.text) and started is not None and int(written.text) <= started.timestamp() + 1
+    seen = f"written {written}, started {started:%s} (seconds since 1970)" if started else "not started"
+    expect(seen, "written before the start", runtime.recreate(name), ok=fresh)
+
+
+def test_secrets_private(files, expect):
+    loose = [line for line in files["modes"].lines if not line.startswith(("600 root ", "400 root "))]
+    paths = " ".join(line.split(" ", 2)[2] for line in loose)
+    private = bool(files["modes"].lines) and not loose
+    expect(loose or files["modes"].lines, "600 root", f"chmod 600 {paths}; chown root {paths}", ok=private)
+
+
+def test_key_not_in_arguments(files, expect):
+    """No process carries the Deepgram key in its arguments, where every user could read it."""
+    carriers = files["carriers"]
+    fix = f"start that program without the key in its arguments; the key belongs into {ETC}/deepgram.env"
+    expect(carriers.lines if carriers.ok else carriers, [], fix)

@@ -1,0 +1,102 @@
+"""The TLS proxy from outside: trusted, the right name, not expiring, nothing outdated spoken, nothing private
+shown.
+"""
+
+import ipaddress
+import socket
+import ssl
+
+import httpx
+import pytest
+
+from dgctl.verify import speech, tls
+
+pytestmark = pytest.mark.groups("node", "proxy")
+MIN_DAYS = 14
+CONFIG = "/etc/nginx/conf.d/deepgram.conf"
+PRIVATE_PATHS = ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/certificates", "/metrics")
+CERTIFICATE_FIX = (
+    "set nginx_proxy_tls_certificate and nginx_proxy_tls_key to valid files and provision; both empty: "
+    "rm /etc/nginx/tls/deepgram.crt on the server and provision makes a new one"
+)
+
+
+def attempt(action):
+    """(result, "") or (None, why not)."""
+    try:
+        return action(), ""
+    except (OSError, httpx.HTTPError) as problem:
+        return None, tls.reason(problem)
+
+
+def test_trusted(proxy, expect):
+    """The chain leads to this machine's trust, or the self-signed certificate is exactly the server's own."""
+    shaken, problem = attempt(lambda: tls.verified(proxy, name=False))
+    trust = (
+        "the server's own self-signed certificate"
+        if proxy.only_trust
+        else "this machine's trusted authorities"
+    )
+    expect(
+        shaken.version if shaken else problem,
+        f"a chain to {trust}",
+        f"{CERTIFICATE_FIX}; with an authority of your own, name its file in SSL_CERT_FILE",
+        ok=shaken is not None,
+    )
+
+
+def test_name(proxy, expect):
+    shaken, problem = attempt(lambda: tls.looked_at(proxy))
+    trusted, why = attempt(lambda: tls.verified(proxy))
+    expect(
+        tls.names(shaken.certificate) if trusted else why or problem,
+        proxy.name,
+        f"{CERTIFICATE_FIX}; or set nginx_proxy_server_name to a name in the certificate",
+        ok=trusted is not None,
+    )
+
+
+def test_expiry(proxy, expect):
+    shaken, problem = attempt(lambda: tls.looked_at(proxy))
+    expect(
+        f"{shaken.days_left} days left" if shaken else problem,
+        f"more than {MIN_DAYS} days",
+        CERTIFICATE_FIX,
+        ok=shaken is not None and shaken.days_left > MIN_DAYS,
+    )
+
+
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+def test_old_refused(proxy, version, expect):
+    spoken, problem = attempt(lambda: tls.speaks(proxy, ssl.TLSVersion[version]))
+    if spoken is None and not problem:
+        pytest.skip("this machine cannot offer that version itself")
+    expect(problem or ("accepted" if spoken else "refused"), "refused", f"ssl_protocols in {CONFIG}")
+
+
+def test_http2(proxy, expect):
+    shaken, problem = attempt(lambda: tls.looked_at(proxy, "h2", "http/1.1"))
+    expect(shaken.protocol if shaken else problem, "h2", f"`http2 on` in {CONFIG}")
+
+
+def test_private(proxy, wanted, expect):
+    """Status and metrics are not for the public."""
+    if _allowed(proxy, wanted["nginx_proxy_status_allow"] or []):
+        pytest.skip("nginx_proxy_status_allow lets this machine ask")
+    answers = {path: attempt(lambda path=path: speech.get(proxy, path)) for path in PRIVATE_PATHS}
+    seen = [f"{path} {problem or status}" for path, (status, problem) in answers.items()]
+    fix = f"nginx_proxy_status_allow, and the locations in {CONFIG}"
+    closed = all(status in (403, 404) for status, _ in answers.values())
+    expect(seen, "HTTP 403 or 404 for each", fix, ok=closed)
+
+
+def _allowed(proxy, networks):
+    """True when the address from which this machine reaches the proxy is in one of `networks`."""
+    with socket.socket(
+        socket.AF_INET6 if ":" in proxy.address else socket.AF_INET, socket.SOCK_DGRAM
+    ) as probe:
+        probe.connect((proxy.address, proxy.port))
+        mine = ipaddress.ip_address(probe.getsockname()[0])
+    return any(
+        mine in ipaddress.ip_network(network, strict=False) for network in networks if network != "all"
+    )

@@ -1,0 +1,62 @@
+"""The proof: a known recording comes back as its words through the proxy, as a file and as a live stream."""
+
+import httpx
+import pytest
+from websockets.exceptions import WebSocketException
+
+from dgctl.verify import speech, tls
+
+pytestmark = pytest.mark.groups("node", "proxy")
+LOOK = "tail /var/log/nginx/error.log; "
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return speech.Recording.shipped()
+
+
+def model_for(mode, wanted):
+    if not wanted["speech"]:
+        pytest.skip(
+            "no model in deepgram_models_links transcribes speech in deepgram_verify_language; "
+            "name one in deepgram_verify_model"
+        )
+    if mode not in wanted["speech"]:
+        pytest.skip(f"no {mode} model in deepgram_models_links")
+    return wanted["speech"][mode]
+
+
+def judge(heard, recording, note, runtime, expect):
+    share = heard.share(recording)
+    seen = heard.problem or f'{share:.0%} of the words, {note}: "{heard.text[:120]}"'
+    expect(
+        seen,
+        f"at least {speech.ENOUGH_WORDS:.0%} of the {len(recording.words)} known words",
+        LOOK + runtime.logs("api"),
+        ok=not heard.problem and share >= speech.ENOUGH_WORDS,
+    )
+
+
+def test_file(proxy, recording, wanted, runtime, expect):
+    model = model_for("batch", wanted)
+    try:
+        heard = speech.transcribe_file(proxy, recording, model, wanted["deepgram_verify_language"] or "en")
+    except httpx.HTTPError as problem:
+        heard = speech.Heard(problem=tls.reason(problem))
+    factor = recording.seconds / heard.seconds if heard.seconds else 0
+    judge(heard, recording, f"{model}, {factor:.0f} x real time", runtime, expect)
+
+
+def test_stream(proxy, recording, wanted, runtime, expect):
+    model = model_for("streaming", wanted)
+    try:
+        heard = speech.transcribe_stream(proxy, recording, model, wanted["deepgram_verify_language"] or "en")
+    except (OSError, WebSocketException) as problem:
+        heard = speech.Heard(problem=tls.reason(problem))
+    delay = heard.median_delay()
+    note = (
+        f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms"
+        if delay is not None
+        else "no result"
+    )
+    judge(heard, recording, f"{model}, {note}", runtime, expect)

@@ -1,0 +1,122 @@
+"""Looks at a TLS server from outside: whom it proves to be, for how long, and what it still speaks."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+
+TIMEOUT_S = 10
+# What OpenSSL calls "this machine's policy has no such version": nothing was learned about the server.
+_NOT_OURS = ("NO_PROTOCOLS_AVAILABLE", "UNSUPPORTED_PROTOCOL", "NO_CIPHERS_AVAILABLE")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Where the TLS proxy listens, the name that it must prove, and the only certificate to trust (PEM; None:
+    system).
+    """
+
+    address: str
+    port: int
+    name: str
+    only_trust: str | None = None
+
+    @property
+    def authority(self) -> str:
+        """The name as it stands in a URL and in the Host header."""
+        return self.name if self.port == 443 else f"{self.name}:{self.port}"
+
+    def connect(self) -> socket.socket:
+        """A TCP connection to the address (the name need not resolve here). Raises OSError."""
+        return socket.create_connection((self.address, self.port), TIMEOUT_S)
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """What a completed handshake showed."""
+
+    version: str
+    protocol: str | None
+    certificate: x509.Certificate
+
+    @property
+    def days_left(self) -> int:
+        return (self.certificate.not_valid_after_utc - datetime.now(UTC)).days
+
+
+def context(proxy: Proxy) -> ssl.SSLContext:
+    """Verifies the chain and the name: against the system's trust, or against one self-signed certificate
+    alone.
+    """
+    if proxy.only_trust is None:
+        return ssl.create_default_context()
+    made = ssl.create_default_context(cadata=proxy.only_trust)
+    # The certificate is the server's own: it need not be a CA to be believed.
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return made
+
+
+def handshake(proxy: Proxy, made: ssl.SSLContext) -> Handshake:
+    """Raises ssl.SSLError (refused, not trusted, wrong name) or OSError (no connection)."""
+    with proxy.connect() as tcp, made.wrap_socket(tcp, server_hostname=proxy.name) as tls:
+        certificate = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+        return Handshake(str(tls.version()), tls.selected_alpn_protocol(), certificate)
+
+
+def verified(proxy: Proxy, name: bool = True) -> Handshake:
+    """A handshake that trusts the server (without looking at its `name` when told so). Raises as handshake
+    does.
+    """
+    made = context(proxy)
+    made.check_hostname = name
+    shaken = handshake(proxy, made)
+    if proxy.only_trust and shaken.certificate != x509.load_pem_x509_certificate(proxy.only_trust.encode()):
+        raise ssl.SSLError("the server showed another certificate than its own one read over SSH")
+    return shaken
+
+
+def looked_at(proxy: Proxy, *protocols: str) -> Handshake:
+    """A handshake for looking only: nothing is sent over it, so it trusts anyone. Offers ALPN `protocols`."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    made.set_alpn_protocols(list(protocols) or ["http/1.1"])
+    return handshake(proxy, made)
+
+
+def speaks(proxy: Proxy, version: ssl.TLSVersion) -> bool | None:
+    """True when the server completes a handshake at `version`; None when this machine cannot offer that
+    version.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    try:
+        made.set_ciphers("ALL:@SECLEVEL=0")
+        made.minimum_version = made.maximum_version = version
+        handshake(proxy, made)
+    except ssl.SSLError as refusal:
+        return None if refusal.reason in _NOT_OURS else False
+    except ConnectionError:
+        return False
+    return True
+
+
+def names(certificate: x509.Certificate) -> list[str]:
+    """The DNS names and addresses that a certificate is for."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [str(entry.value) for entry in extension.value]
+
+
+def reason(problem: Exception) -> str:
+    """Why a connection was not made or not trusted, in few words."""
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return problem.verify_message or problem.reason or str(problem)
+    if isinstance(problem, TimeoutError):
+        return f"no answer within {TIMEOUT_S} s"
+    return getattr(problem, "strerror", None) or str(problem)

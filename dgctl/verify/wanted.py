@@ -1,0 +1,82 @@
+"""What a host should be: the public variables that checks compare with, and nothing that is secret."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+# The variables that reach the checks. No key, no password: this is written to a file.
+NAMES = (
+    "preflight_gpu_count",
+    "preflight_gpu_names",
+    "preflight_min_gpu_count",
+    "preflight_min_gpu_memory_mb",
+    "nvidia_driver_branch",
+    "nvidia_driver_version",
+    "nvidia_driver_hold",
+    "nvidia_driver_persistence",
+    "nvidia_container_toolkit_version",
+    "deepgram_container_engine",
+    "deepgram_image_digests",
+    "deepgram_api_port",
+    "deepgram_api_bind_address",
+    "deepgram_metrics_port",
+    "deepgram_metrics_bind_address",
+    "deepgram_engine_max_active_requests",
+    "deepgram_engine_gpu_required",
+    "deepgram_models_dir",
+    "deepgram_verify_language",
+    "deepgram_verify_model",
+    "nginx_proxy_port",
+    "nginx_proxy_server_name",
+    "nginx_proxy_status_allow",
+    "nginx_proxy_tls_certificate",
+)
+# Models that turn speech into words; others (diarizer, entity-detector ...) only help them.
+_SPEECH = re.compile(r"(nova|enhanced|base|whisper|\d-)")
+
+
+def wanted(variables: dict[str, Any]) -> dict[str, Any]:
+    """The desired values of one host: NAMES, plus `models` and `speech`, both without any query string of a
+    link.
+
+    A value that only the server's facts could complete counts as not set (None).
+    """
+    values = {name: _settled(variables.get(name)) for name in NAMES}
+    models = [_model(link) for link in variables.get("deepgram_models_links") or []]
+    speech = speech_models([model["file"] for model in models])
+    return values | {"models": models, "speech": _preferred(speech, values)}
+
+
+def speech_models(files: list[str]) -> list[dict[str, str]]:
+    """`{model, language, mode}` of each file named like nova-3-general.en.batch.a1b2.dg that transcribes
+    speech.
+    """
+    parts = [file.split(".") for file in files]
+    return [
+        {"model": words[0], "language": words[1], "mode": words[2]}
+        for words in parts
+        if len(words) >= 4 and words[2] in ("batch", "streaming") and _SPEECH.match(words[0])
+    ]
+
+
+def _preferred(speech: list[dict[str, str]], values: dict[str, Any]) -> dict[str, str]:
+    """Mode (batch, streaming) -> the model for a test request; a mode without a model is left out."""
+    language, model = values["deepgram_verify_language"] or "en", values["deepgram_verify_model"]
+    chosen: dict[str, str] = {}
+    for candidate in speech:
+        fits = candidate["language"].split("-")[0] in (language, "multi")
+        if fits and model in (None, "", candidate["model"]):
+            chosen.setdefault(candidate["mode"], candidate["model"])
+    # A model that no file name explains is tried as the user named it, in both ways.
+    return chosen or ({"batch": model, "streaming": model} if model else {})
+
+
+def _model(link: Any) -> dict[str, Any]:
+    url, sha256 = (link.get("url", ""), link.get("sha256")) if isinstance(link, dict) else (str(link), None)
+    return {"file": unquote(urlsplit(url).path.rpartition("/")[2]), "sha256": sha256}
+
+
+def _settled(value: Any) -> Any:
+    return None if isinstance(value, str) and "{{" in value else value

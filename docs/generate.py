@@ -1,0 +1,76 @@
+"""Writes the reference pages from the source: `python docs/generate.py`. A test fails when a page is not current."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+# In the order in which a node is built.
+ROLES = (
+    "preflight",
+    "nvidia_driver",
+    "docker",
+    "podman",
+    "nvidia_container_toolkit",
+    "deepgram_models",
+    "deepgram",
+    "nginx_proxy",
+)
+NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->\n\n"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        value = " ".join(value)
+    return str(value).replace("|", "\\|").replace("\n", " ").strip()
+
+
+def _default(option: dict[str, Any]) -> str:
+    if option.get("required"):
+        return "required"
+    if "default" not in option:
+        return ""
+    text = yaml.safe_dump(option["default"], default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    return f"`{text.replace('|', chr(92) + '|')}`"
+
+
+def variables() -> str:
+    """The page of all public variables, a table a role."""
+    page = [NOTE + "# Variables\n\nSet them in `group_vars/`, `host_vars/` or the inventory. One table a role.\n"]
+    for role in ROLES:
+        spec = yaml.safe_load((PROJECT / "roles" / role / "meta/argument_specs.yml").read_text())
+        main = spec["argument_specs"]["main"]
+        page.append(f"\n## {role}\n\n{_text(main.get('short_description', ''))}\n\n")
+        page.append("| variable | type | default | what it does |\n|---|---|---|---|\n")
+        for name, option in main["options"].items():
+            kind = option.get("type", "str")
+            if "choices" in option:
+                kind += ": " + ", ".join(map(str, option["choices"]))
+            page.append(f"| `{name}` | {kind} | {_default(option)} | {_text(option['description'])} |\n")
+    return "".join(page)
+
+
+def exit_codes() -> str:
+    """The page of exit codes."""
+    from dgctl.errors import MEANING
+
+    rows = "".join(f"| {int(code)} | {meaning} |\n" for code, meaning in MEANING.items())
+    return (
+        NOTE + "# Exit codes\n\nThey come from what happened on the hosts, and are the same for every verb.\n\n"
+        "| code | meaning |\n|---|---|\n" + rows
+    )
+
+
+PAGES = {"variables.md": variables, "exit-codes.md": exit_codes}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (PROJECT / "docs" / name).write_text(page())
+        print(f"docs/{name}")

@@ -1,0 +1,104 @@
+"""From blank to serving, killed on the way; then again, and nothing changes."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.scenarios.servers import DGCTL
+
+SECRETS = ("deepgram_api_key", "deepgram_registry_password")
+
+
+def test_killed_on_the_way_and_run_again(deployment, server):
+    with subprocess.Popen(
+        [DGCTL, "provision", deployment.inventory, "--yes"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        for line in running.stderr:
+            if "Container engine" in line:
+                break
+        else:
+            pytest.fail("the run ended before it reached the container engine")
+        time.sleep(4)
+        running.send_signal(signal.SIGKILL)
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    host = run.document["hosts"][server.name]
+    assert host["state"] == "changed"
+    assert {check["verdict"] for check in run.document["checks"]} <= {"pass", "skip"}
+
+
+def test_second_run_changes_nothing(deployment, server):
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems()
+    assert run.document["hosts"][server.name] == {"state": "ok", "changed": 0, "errors": []}
+
+
+def newest_record(deployment, verb="provision") -> Path:
+    return max((deployment.folder / ".dgctl/runs").glob(f"*{verb}*"))
+
+
+def test_few_tasks_and_no_long_loops(deployment, server):
+    tasks, items = 0, {}
+    for line in (newest_record(deployment) / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if event.get("host") != server.name:
+            continue
+        if event["event"] in ("runner_on_ok", "runner_on_failed"):
+            tasks += 1
+        if event["event"] == "runner_item_on_ok":
+            items[event["task"]] = items.get(event["task"], 0) + 1
+    assert 10 < tasks <= 90
+    assert not {task: count for task, count in items.items() if count > 5}
+
+
+def test_secrets_stay_secret(deployment, server):
+    with contextlib.ExitStack():
+        shown = subprocess.run(
+            ["ansible-vault", "view", "--vault-password-file", deployment.folder / ".vault_pass",
+             deployment.folder / "group_vars/all/vault.yml"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    secrets = [str(value) for name, value in yaml.safe_load(shown).items() if name in SECRETS]
+    assert len(secrets) == 2
+    for secret in secrets:
+        for path in (deployment.folder / ".dgctl").rglob("*"):
+            if path.is_file():
+                assert secret not in path.read_text(errors="replace"), path
+                assert os.stat(path).st_mode & 0o077 == 0, path
+        found = server.sh(
+            "find /etc /var/lib/deepgram /root /home /tmp -xdev -type f -perm /044 -size -1M"
+            f" -exec grep -lF -- '{secret}' {{}} + || true"
+        )
+        assert not found, f"world-readable: {found}"
+        assert secret not in server.sh("journalctl --no-pager -q")
+
+
+def test_a_large_model_costs_little_memory(server):
+    sizes = server.sh("stat -c %s /var/lib/deepgram/models/*.dg").split()
+    assert max(map(int, sizes)) >= 150 * 1024 * 1024
+
+
+def test_locked_while_another_run_works(deployment):
+    with subprocess.Popen(
+        [DGCTL, "provision", deployment.inventory, "--yes"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        next(line for line in running.stderr if "Preflight" in line)
+        second = deployment.dgctl("provision", "--yes")
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+    assert second.exit_code == 9
+    assert str(running.pid) in second.problems()
+    assert running.returncode == 130

@@ -1,0 +1,72 @@
+"""`verify` must not be green when something is broken: each fault is put in, named, and taken out by `provision`."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def repaired_afterwards(deployment, server):
+    yield
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+
+
+def test_healthy_server_has_no_finding(deployment, server):
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 0, run.problems()
+    assert {check["host"] for check in run.document["checks"]} == {server.name}
+    assert len(run.document["checks"]) >= 20
+    for check in run.document["checks"]:
+        assert set(check) == {"host", "check", "verdict", "seen", "expected", "fix"}
+
+
+def test_gpu_hidden_from_the_engine_container(deployment, server):
+    server.sh(
+        "cd /etc/deepgram && python3 - <<'END'\n"
+        "import re\n"
+        "text = open('compose.yaml').read()\n"
+        "hidden = re.sub(r'(?ms)^( *)deploy:\\n(?:\\1 +.*\\n)+', '', text)\n"
+        "assert hidden != text\n"
+        "open('compose.yaml', 'w').write(hidden)\n"
+        "END\n"
+        "sed -i 's/gpu_required = true/gpu_required = false/' engine/engine.toml\n"
+        "docker compose up -d && sleep 5"
+    )
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 8
+    assert any("gpu" in name and "container" in name for name in run.failed_checks()), run.failed_checks()
+
+
+def test_engine_without_its_configuration(deployment, server):
+    server.sh("cd /etc/deepgram && mv engine/engine.toml /root/ && docker compose restart -t 2 engine && sleep 8")
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 8
+    assert "default" in run.problems()
+
+
+def test_stale_cdi_file(deployment, server):
+    server.sh("mkdir -p /etc/cdi && sed 's/580\\.[0-9.]*/570.00.00/g' /var/run/cdi/nvidia.yaml > /etc/cdi/nvidia.yaml")
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 8
+    assert "cdi" in " ".join(run.failed_checks())
+
+
+def test_model_file_that_is_gone(deployment, server):
+    server.sh("rm $(ls -S /var/lib/deepgram/models/*.dg | tail -n 1)")
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 8
+    assert "model" in " ".join(run.failed_checks())
+
+
+def test_nginx_stopped(deployment, server):
+    server.sh("systemctl stop nginx")
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 8
+
+
+def test_unreachable_server_is_said_to_be_unreachable(deployment, server):
+    server.sh("systemctl stop ssh.socket ssh.service || systemctl stop ssh")
+    try:
+        run = deployment.dgctl("verify")
+    finally:
+        server.sh("systemctl start ssh.socket || systemctl start ssh")
+    assert run.exit_code == 7

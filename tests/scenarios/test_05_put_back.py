@@ -1,0 +1,77 @@
+"""What a hand changed on the server, `provision` puts back; what fails leaves what was there."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/deepgram/engine/engine.toml", "/etc/deepgram/compose.yaml", "/etc/nginx/conf.d/deepgram.conf"],
+)
+def test_file_edited_by_hand(deployment, server, path):
+    before = server.sh(f"cat {path}")
+    server.sh(f"echo '# edited by hand' >> {path}")
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems()
+    assert run.document["hosts"][server.name]["changed"] > 0
+    assert server.sh(f"cat {path}") == before
+
+
+def test_own_keys_in_daemon_json_stay(deployment, server):
+    server.sh(
+        "python3 - <<'END'\n"
+        "import json\n"
+        "path = '/etc/docker/daemon.json'\n"
+        "options = json.load(open(path))\n"
+        "options['max-concurrent-downloads'] = 2\n"
+        "del options['features']\n"
+        "json.dump(options, open(path, 'w'))\n"
+        "END"
+    )
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems()
+    after = server.sh("cat /etc/docker/daemon.json")
+    assert '"max-concurrent-downloads": 2' in after
+    assert '"cdi": true' in after
+
+
+def test_malformed_daemon_json_is_refused_and_left_alone(deployment, server):
+    good = server.sh("cat /etc/docker/daemon.json")
+    server.sh("echo '{ not json' > /etc/docker/daemon.json")
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code in (4, 6)
+    assert "/etc/docker/daemon.json" in run.problems()
+    assert server.sh("cat /etc/docker/daemon.json") == "{ not json\n"
+    server.sh(f"cat > /etc/docker/daemon.json <<'END'\n{good}END")
+
+
+def test_wrong_checksum_keeps_the_good_file(deployment, server, tmp_path):
+    links = deployment.variables()["deepgram_models_links"]
+    first = links[0]["url"] if isinstance(links[0], dict) else links[0]
+    path = f"/var/lib/deepgram/models/{first.rsplit('/', 1)[1]}"
+    before = server.sh(f"sha256sum {path}")
+    changed = [{"url": first, "sha256": "0" * 64}, *links[1:]]
+    run = deployment.variant(tmp_path / "d", deepgram_models_links=changed).dgctl("provision", "--yes")
+    assert run.exit_code == 6, run.problems()
+    assert "0000" in run.problems()
+    assert server.sh(f"sha256sum {path}") == before
+    assert not server.sh("ls /var/lib/deepgram/models | grep partial || true")
+    assert deployment.dgctl("provision", "--yes").exit_code == 0
+
+
+def test_changed_setting_reaches_the_engine(deployment, server, tmp_path):
+    variant = deployment.variant(tmp_path / "d", deepgram_engine_max_active_requests=12)
+    run = variant.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems()
+    assert "engine_max_active_requests 12" in server.sh("curl -s http://127.0.0.1:9991/metrics")
+    assert deployment.dgctl("provision", "--yes").exit_code == 0
+
+
+def test_reboot_brings_everything_back(deployment, server):
+    server.sh("systemctl reboot", check=False)
+    for _ in range(60):
+        run = deployment.dgctl("status")
+        if run.exit_code == 0:
+            break
+    verified = deployment.dgctl("verify")
+    assert verified.exit_code == 0, verified.problems()
+    assert deployment.dgctl("provision", "--yes").document["hosts"][server.name]["changed"] == 0

@@ -1,0 +1,291 @@
+"""Each bad input that needs no server: one clear problem with what, where, value and fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dgctl import deployment, validation, vault
+from dgctl.errors import DgctlError, Exit, Problem
+from tests.unit.conftest import write
+
+MAIN = "group_vars/all/main.yml"
+
+
+def problems(inventory: str = "inventory.ini") -> list[Problem]:
+    """Every problem of the deployment in this folder, those that stop it from loading too."""
+    path = Path(inventory)
+    try:
+        with vault.opened(path, (), (), False) as passwords:
+            return validation.problems(deployment.load(path, passwords))
+    except DgctlError as error:
+        assert error.exit_code == Exit.INVALID
+        return error.problems
+
+
+def only(inventory: str = "inventory.ini") -> Problem:
+    found = problems(inventory)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def add(text: str, path: str = MAIN) -> None:
+    """Appends settings to a file of the deployment."""
+    with Path(path).open("a") as file:
+        file.write(text)
+
+
+@pytest.fixture(autouse=True)
+def here(root: Path, folder: Path) -> Path:
+    return folder
+
+
+def test_a_valid_deployment_has_no_problem() -> None:
+    assert problems() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what", "where"),
+    [
+        ("missing.ini", None, "does not exist", "missing.ini"),
+        ("empty.ini", "\n  \n", "is empty", "empty.ini"),
+        ("comments.ini", "# nothing\n", "names no server", "comments.ini"),
+        ("broken.ini", "[node]\ngpu1\n[node\n", "cannot be parsed", "broken.ini:3"),
+        ("words.ini", "[node]\ngpu1 address\n", "cannot be parsed", "words.ini:2"),
+        ("kind.ini", "[node]\ngpu1\n\n[node:hosts_]\n", "cannot be parsed", "kind.ini:4"),
+        ("lost.ini", "[node]\ngpu1\n[other:vars]\nx=1\n", "cannot be parsed", "lost.ini:3"),
+        ("broken.yml", "node:\n  hosts:\n    gpu1: {x: 1\n", "cannot be parsed", "broken.yml:"),
+        ("group_vars", None, "is a directory", "group_vars"),
+    ],
+)
+def test_an_inventory_that_cannot_be_read(name: str, text: str | None, what: str, where: str) -> None:
+    if text is not None:
+        write(Path(name), text)
+    problem = only(name)
+    assert what in problem.what
+    assert problem.where.startswith(where)
+    assert problem.fix
+
+
+def test_an_unreadable_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
+    assert only().what == "the inventory cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("setting", "what", "fix"),
+    [
+        ("deepgram_relase: release-260812", "deepgram", "did you mean deepgram_release?"),
+        ("ansible_hots: 192.0.2.1", "Ansible knows no variable", "did you mean ansible_host?"),
+        ("ngnix_proxy_port: 443", "no variable has this name", "did you mean nginx_proxy_port?"),
+        ("deepgram_model_links: []", "deepgram", "did you mean deepgram_models_links?"),
+        ("_deepgram_state: x", "internal", "remove it"),
+        ("nginx_proxy_prot: 443", "nginx_proxy", "did you mean nginx_proxy_port?"),
+    ],
+)
+def test_a_misspelt_variable_names_the_nearest(setting: str, what: str, fix: str) -> None:
+    add(setting + "\n")
+    problem = only()
+    assert what in problem.what
+    assert problem.where == f"{MAIN}:4"
+    assert problem.value == setting.split(":")[0]
+    assert problem.fix == fix
+
+
+def test_a_misspelt_variable_on_a_host_line() -> None:
+    text = Path("inventory.ini").read_text().replace("192.0.2.12", "192.0.2.12 ansible_prot=22")
+    Path("inventory.ini").write_text(text)
+    assert only().where == "inventory.ini:3"
+
+
+def test_the_users_own_variables_are_free() -> None:
+    add("company_site: berlin\nansible_python_interpreter: /usr/bin/python3\nmodels_mirror: x\n")
+    assert problems() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "must"),
+    [
+        ("deepgram_engine_gpu_required: ture", "true or false"),
+        ("deepgram_api_port: eighty", "a whole number"),
+        ("deepgram_api_port: 70000", "a port from 1 to 65535"),
+        ("deepgram_container_engine: dokcer", "one of: docker, podman"),
+        ("deepgram_image_digests: sha256", "a mapping"),
+        ("deepgram_image_digests: {api: latest}", "sha256"),
+        ("deepgram_release: [release-260812]", "text"),
+        ("deepgram_release: latest", "like release-260812"),
+        ("deepgram_pause_s: -1", "1 or more"),
+        ("nvidia_driver_branch: '58'", "a branch"),
+        ("nginx_proxy_server_name: https://speech.example.com", "a host name"),
+        ("deepgram_models_links: {a: 1}", "a list"),
+    ],
+)
+def test_a_wrong_value(setting: str, must: str) -> None:
+    text = Path("inventory.ini").read_text().replace("deepgram_release=release-260812\n", "")
+    Path("inventory.ini").write_text(text)
+    if not setting.startswith("deepgram_release"):
+        add("deepgram_release: release-260812\n")
+    if setting.startswith("deepgram_models_links"):
+        write(Path(MAIN), "deepgram_release: release-260812\n")
+    add(setting + "\n")
+    problem = only()
+    assert must in problem.what
+    assert problem.where.startswith(MAIN + ":")
+    assert problem.fix
+
+
+def test_ini_text_is_converted_as_ansible_does() -> None:
+    add("deepgram_engine_gpu_required=yes\ndeepgram_api_port=8081\n", "inventory.ini")
+    assert problems() == []
+    write(Path("inventory.ini"), Path("inventory.ini").read_text().replace("=yes", "=ture"))
+    found = [each for each in problems() if "true or false" in each.what]
+    assert [(each.where, each.value) for each in found] == [("inventory.ini:8", "ture")]
+
+
+def test_a_value_that_only_the_server_can_render_is_left_to_it() -> None:
+    add("deepgram_api_port: \"{{ ansible_facts['processor_count'] + 8000 }}\"\n")
+    assert problems() == []
+
+
+def test_a_template_that_cannot_work() -> None:
+    add('deepgram_release: "{{ releese }}"\n')
+    problem = next(each for each in problems() if "template" in each.what)
+    assert "releese" in problem.what
+    assert problem.where == f"{MAIN}:4"
+
+
+@pytest.mark.parametrize(
+    ("remove", "name"),
+    [
+        ("deepgram_release=release-260812\n", "deepgram_release"),
+        ("deepgram_models_links", "deepgram_models_links"),
+    ],
+)
+def test_missing_settings(remove: str, name: str) -> None:
+    path = Path("inventory.ini") if "=" in remove else Path(MAIN)
+    path.write_text("" if path.name == "main.yml" else path.read_text().replace(remove, ""))
+    assert {each.what for each in problems()} == {f"{name} is not set"}
+
+
+def test_a_missing_key_names_the_file_to_put_it_in() -> None:
+    Path("group_vars/all/vault.yml").unlink()
+    found = problems()
+    assert {each.where for each in found} == {"gpu1", "gpu2"}
+    assert all("group_vars/all/vault.yml" in each.fix for each in found)
+
+
+def test_an_empty_key() -> None:
+    write(Path("group_vars/all/vault.yml"), 'deepgram_api_key: ""\n', 0o600)
+    assert only().where == "group_vars/all/vault.yml:1"
+
+
+@pytest.mark.parametrize(
+    ("link", "what"),
+    [
+        ("http://models.example.com/a.dg", "must be an https:// URL"),
+        ("https://models.example.com/", "must end in a file name"),
+        ("{url: 'https://models.example.com/a.dg', sha256: abc}", "64 hex digits"),
+        ("https://elsewhere.example.com/nova-3.dg", "same file name"),
+    ],
+)
+def test_a_wrong_model_link_is_named_by_its_own_line(link: str, what: str) -> None:
+    add(f"  - {link}\n")
+    found = problems()
+    assert all(what in each.what for each in found)
+    assert f"{MAIN}:4" in {each.where for each in found}
+
+
+def test_a_signed_link_is_shown_without_its_signature() -> None:
+    add("  - http://models.example.com/a.dg?signature=secret\n")
+    assert only().value == "http://models.example.com/a.dg"
+
+
+def test_a_group_that_is_a_slip_of_the_keys() -> None:
+    write(Path("slip.ini"), Path("inventory.ini").read_text().replace("[node]", "[nodes]"))
+    problem = only("slip.ini")
+    assert (problem.where, problem.value, problem.fix) == ("slip.ini:1", "[nodes]", "did you mean [node]?")
+
+
+@pytest.mark.parametrize("group", ["api", "engine", "proxy", "license_proxy", "monitoring"])
+def test_groups_of_later_versions_are_refused(group: str) -> None:
+    add(f"[{group}]\ngpu1\n", "inventory.ini")
+    problem = only()
+    assert "does not serve this group yet" in problem.what
+    assert problem.where == "inventory.ini:8"
+
+
+def test_no_host_in_a_known_group() -> None:
+    write(Path("other.ini"), "[webservers]\nweb1\n")
+    assert "no server is in a group that dgctl knows" in only("other.ini").what
+
+
+def test_free_groups_beside_known_ones_are_fine() -> None:
+    add("[berlin]\ngpu1\n", "inventory.ini")
+    assert problems() == []
+
+
+def test_one_address_for_two_hosts() -> None:
+    text = Path("inventory.ini").read_text().replace("192.0.2.12", "192.0.2.11")
+    Path("inventory.ini").write_text(text)
+    problem = only()
+    assert "gpu2 and gpu1 have the same address" in problem.what
+    assert (problem.where, problem.value) == ("inventory.ini:3", "192.0.2.11:22")
+
+
+def test_one_address_with_two_ports_is_two_servers() -> None:
+    text = Path("inventory.ini").read_text().replace("192.0.2.12", "192.0.2.11 ansible_port=2222")
+    Path("inventory.ini").write_text(text)
+    assert problems() == []
+
+
+def test_a_host_named_twice_in_a_group() -> None:
+    text = Path("inventory.ini").read_text().replace("\n\n[all", "\ngpu1 ansible_host=192.0.2.13\n\n[all")
+    Path("inventory.ini").write_text(text)
+    problem = only()
+    assert "the host stands twice in [node]" in problem.what
+    assert (problem.where, problem.value) == ("inventory.ini:4", "gpu1")
+
+
+def test_a_key_that_stands_twice_in_yaml() -> None:
+    add("deepgram_api_port: 1\ndeepgram_api_port: 2\n")
+    problem = next(each for each in problems() if "twice" in each.what)
+    assert (problem.where, problem.value) == (f"{MAIN}:5", "deepgram_api_port")
+
+
+def test_ports_that_meet() -> None:
+    add("deepgram_metrics_port: 8080\n")
+    assert "the same port" in only().what
+
+
+def test_a_secret_in_the_inventory() -> None:
+    add("deepgram_registry_password=hunter22\n", "inventory.ini")
+    problem = only()
+    assert "stands in clear in the inventory" in problem.what
+    assert problem.where == "inventory.ini:8"
+    assert "hunter22" not in str(problem)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_secret_that_others_can_read(mode: int) -> None:
+    Path("group_vars/all/vault.yml").chmod(mode)
+    problem = only()
+    assert problem.value == f"mode {mode:04o}"
+    assert "chmod 600 group_vars/all/vault.yml" in problem.fix
+
+
+def test_an_unfilled_placeholder() -> None:
+    write(Path("group_vars/all/vault.yml"), "---\ndeepgram_api_key: CHANGE_ME\n", 0o600)
+    problem = only()
+    assert problem.what == "deepgram_api_key is not filled in"
+    assert problem.where == "group_vars/all/vault.yml:2"
+
+
+def test_a_driver_version_of_another_branch() -> None:
+    add("nvidia_driver_version: 570.1.2\n")
+    assert "not of the branch 580" in only().what
+
+
+def test_problems_come_all_together_and_shared_ones_once() -> None:
+    add("deepgram_relase: x\ndeepgram_api_port: eighty\nngnix_proxy_port: 1\n")
+    assert [each.where for each in problems()] == [f"{MAIN}:{line}" for line in (4, 6, 5)]

@@ -1,0 +1,118 @@
+"""The way to a host is Ansible's, passwords stay out of arguments, and the cause of a failure is kept."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from dgctl import content
+from dgctl.verify.connection import ASKPASS, Connection, Route, Unreachable, route
+
+CONFIG = content.root() / "ansible.cfg"
+
+
+def way(**variables):
+    return route(variables, "192.0.2.1", CONFIG)
+
+
+def test_the_inventory_s_ssh_variables_reach_the_command():
+    found, secrets = way(
+        ansible_user="ops",
+        ansible_port=2222,
+        ansible_ssh_private_key_file="~/keys/id",
+        ansible_ssh_common_args="-o ProxyJump=bastion -o 'UserKnownHostsFile=/a b'",
+    )
+    words = found.login
+    assert words[0] == "ssh" and words[-1] == "192.0.2.1"
+    for setting in ("User=ops", "Port=2222", f'IdentityFile="{Path.home()}/keys/id"', "BatchMode=yes"):
+        assert setting in words
+    assert "ProxyJump=bastion" in words and "UserKnownHostsFile=/a b" in words
+    assert "ControlMaster=auto" in words and any(word.startswith("ControlPath=") for word in words)
+    assert not any("StrictHostKeyChecking" in word for word in words)
+    assert found.sudo == ["sudo", "-n"] and secrets == {}
+
+
+def test_ansible_s_environment_counts_as_for_ansible(monkeypatch):
+    monkeypatch.setenv("ANSIBLE_REMOTE_USER", "fromenv")
+    assert "User=fromenv" in way()[0].login
+    assert "User=ops" in way(ansible_user="ops")[0].login
+
+
+def test_root_needs_no_sudo():
+    assert way(ansible_user="root")[0].sudo == []
+
+
+def test_passwords_are_secrets_and_no_words():
+    found, secrets = way(ansible_user="ops", ansible_password="hush1", ansible_become_password="hush2")
+    assert secrets == {"password": "hush1", "become": "hush2"}
+    assert "hush" not in json.dumps(found.as_dict())
+    assert found.sudo == ["sudo", "-S", "-p", ""]
+    assert "BatchMode=yes" not in found.login
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"ansible_connection": "winrm"}, "winrm"),
+        ({"ansible_become_method": "su"}, "ansible_become_method is su"),
+    ],
+)
+def test_a_way_that_verify_does_not_know_is_named(variables, named):
+    found, _ = way(**variables)
+    assert named in found.problem
+    with pytest.raises(Unreachable, match=named):
+        Connection("a", found, {}).run("true")
+
+
+@pytest.fixture
+def stand_in_ssh(tmp_path):
+    """A program in ssh's place: notes its arguments, asks for a password as ssh does, runs the command here."""
+    program = tmp_path / "ssh"
+    program.write_text(
+        f"""#!{sys.executable}
+import json, os, subprocess, sys
+said = subprocess.run([os.environ["SSH_ASKPASS"], "ops@gpu1's password: "], capture_output=True, text=True).stdout
+phrase = subprocess.run([os.environ["SSH_ASKPASS"], "Enter passphrase for key: "], capture_output=True, text=True)
+json.dump({{"argv": sys.argv, "said": said, "phrase": phrase.stdout}}, open("{tmp_path}/seen", "w"))
+sys.exit(subprocess.run(["/bin/sh", "-c", sys.argv[-1]]).returncode)
+"""
+    )
+    program.chmod(0o755)
+    askpass = tmp_path / "askpass"
+    askpass.write_text(ASKPASS)
+    askpass.chmod(0o755)
+    return program
+
+
+def test_passwords_reach_ssh_and_sudo_but_no_argument(stand_in_ssh, tmp_path):
+    """`cat` in sudo's place shows what sudo would read."""
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\nread password\necho "sudo read: $password"\nshift 3\nexec "$@"\n')
+    sudo.chmod(0o755)
+    found = Route("gpu1", [str(stand_in_ssh), "gpu1"], [str(sudo), "-S", "-p", ""])
+    secrets = {"password": "hush 1'", "passphrase": "hush 2", "become": "hush 3"}
+    done = Connection("gpu1", found, secrets, str(tmp_path / "askpass")).run("echo %s", "it's done")
+    assert done.stdout == "sudo read: hush 3\nit's done\n"
+    seen = json.loads((tmp_path / "seen").read_text())
+    assert (seen["said"], seen["phrase"]) == ("hush 1'\n", "hush 2\n")
+    assert "hush" not in json.dumps(seen["argv"])
+
+
+def test_ssh_s_own_failure_is_unreachable_and_keeps_its_words(tmp_path):
+    program = tmp_path / "ssh"
+    program.write_text(
+        "#!/bin/sh\necho 'Warning: x' >&2\necho 'ops@gpu1: Permission denied (publickey).' >&2\nexit 255\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(Unreachable, match=r"Permission denied \(publickey\)"):
+        Connection("gpu1", Route("gpu1", [str(program), "gpu1"]), {}).run("true")
+
+
+def test_a_command_that_fails_is_no_failure_of_the_connection():
+    assert Connection("here", Route("127.0.0.1"), {}).run("exit 255").rc == 255
+
+
+def test_a_command_that_never_ends_is_cut_off(monkeypatch):
+    monkeypatch.setattr("dgctl.verify.connection.COMMAND_LIMIT_S", 1)
+    assert Connection("here", Route("127.0.0.1"), {}).run("sleep 30").rc == 124

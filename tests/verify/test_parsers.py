@@ -1,0 +1,234 @@
+"""What the checks read: nvidia-smi, PCI, metrics, certificates, models, containers, desired values."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgctl.verify import certificates, containers, gpus, metrics, models
+from dgctl.verify.ask import Answer
+from dgctl.verify.wanted import wanted
+
+UUID = "GPU-3f1c2b4a-0000-1111-2222-333344445555"
+
+
+def test_smi_csv_gives_gpus_and_leaves_out_error_text():
+    lines = [f"{UUID}, Tesla T4, 00000000:3B:00.0, 15360, [N/A]", "No devices were found"]
+    assert gpus.smi(lines) == [gpus.Gpu(UUID, "Tesla T4", "0000:3b:00.0", 15360, "[N/A]")]
+
+
+def test_unreadable_memory_is_unknown_and_not_zero():
+    assert gpus.smi([f"{UUID}, X, 00000001:3B:00.0, [Unknown Error], Enabled"])[0].memory_mb is None
+
+
+def test_listed_uuids_without_mig_slices():
+    lines = [
+        "GPU 0: NVIDIA H200 (UUID: GPU-aaaaaaaa-1)",
+        "  MIG 3g.40gb     Device  0: (UUID: MIG-bbbb)",
+        "GPU 1: Odd (name) (UUID: GPU-cccccccc-2)",
+        "Failed to initialize NVML: Driver/library version mismatch",
+    ]
+    assert gpus.listed(lines) == ["GPU-aaaaaaaa-1", "GPU-cccccccc-2"]
+
+
+def test_pci_counts_display_and_3d_controllers_of_nvidia_only():
+    lines = [
+        "0000:86:00.0 0x10de 0x030200",
+        "0000:3b:00.0 0x10de 0x030000",
+        "0000:3b:00.1 0x10de 0x040300",
+        "0000:06:00.0 0x10de 0x068000",
+        "0000:01:00.0 0x1a03 0x030000",
+    ]
+    assert gpus.pci(lines) == ["0000:3b:00.0", "0000:86:00.0"]
+
+
+def test_metric_value_sums_labels_and_ignores_longer_names():
+    page = '# TYPE a gauge\na{kind="x"} 2\na{kind="y"} 3.5 1700000000\na_total 9\nbroken x\n'
+    assert (metrics.value(page, "a"), metrics.value(page, "b"), metrics.value(page, "broken")) == (
+        5.5,
+        None,
+        None,
+    )
+
+
+def test_metric_zero_is_not_absent():
+    assert metrics.value("engine_max_active_requests 0\n", "engine_max_active_requests") == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "2027-05-15 3:25:28.0 +00:00:00",
+        "2027-05-15 05:25:28.123 +02:00:00",
+        "2027-05-15T03:25:28Z",
+        "2027-05-15 03:25:28",
+    ],
+)
+def test_every_spelling_of_a_moment(said):
+    assert certificates.moment(said) == datetime(2027, 5, 15, 3, 25, 28, tzinfo=UTC)
+
+
+def test_no_moment_is_an_error():
+    with pytest.raises(ValueError, match="not a date"):
+        certificates.moment("soon")
+
+
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)), st.integers(-14, 14))
+def test_moment_reads_what_deepgram_writes(when, hours):
+    zone = f"{'-' if hours < 0 else '+'}{abs(hours):02}:00:00"
+    said = f"{when:%Y-%m-%d} {when.hour}:{when:%M:%S}.0 {zone}"
+    assert certificates.moment(said) == when.replace(microsecond=0, tzinfo=UTC) - timedelta(hours=hours)
+
+
+def test_days_left_is_negative_after_the_end():
+    now = datetime(2027, 5, 16, tzinfo=UTC)
+    assert certificates.days_left("2027-05-15 0:00:00.0 +00:00:00", now) == -1
+
+
+ENTRY = {
+    "name": "general",
+    "canonical_name": "nova-3-general",
+    "architecture": "nova-3",
+    "languages": ["en", "en-US"],
+    "batch": True,
+    "streaming": False,
+}
+
+
+@pytest.mark.parametrize("answer", [[ENTRY], {"stt": [ENTRY], "tts": []}])
+def test_both_shapes_of_the_models_page(answer):
+    (model,) = models.listed(answer)
+    assert model.serves("nova-3-general.en.batch.a1b2.dg")
+    assert not model.serves("nova-3-general.en.streaming.a1b2.dg")
+    assert not model.serves("nova-3-general.es.batch.a1b2.dg")
+    assert not model.serves("nova-3-medical.en.batch.a1b2.dg")
+
+
+@pytest.mark.parametrize("answer", [None, "text", {"err_msg": "no"}, [], [["x"]], {"stt": None}])
+def test_models_page_of_no_known_shape_lists_nothing(answer):
+    assert models.listed(answer) == []
+
+
+def test_log_of_loaded_and_failed_models():
+    log = [
+        "INFO impeller: Inserting model key=AsrKey { name: nova-3-general, uuid: 1, mode: batch }",
+        "ERROR impeller: Failed to load model: bad magic path=/models/x.en.batch.1.dg",
+    ]
+    (model,) = models.inserted(log)
+    assert model.serves("nova-3-general.fr.batch.1.dg")
+    assert not model.serves("nova-3-general.en.streaming.1.dg")
+    assert models.failed(log) == {"/models/x.en.batch.1.dg"}
+
+
+WHOLE = {"a.dg": {"sha256": "ab", "size": 5}}
+
+
+@pytest.mark.parametrize(
+    ("sha256", "sizes", "records", "fault"),
+    [
+        (None, {"a.dg": 5}, WHOLE, ""),
+        ("AB", {"a.dg": 5}, WHOLE, ""),
+        (None, {"a.dg": 5}, {"a.dg": "ab"}, ""),
+        (None, {}, WHOLE, "missing"),
+        (None, {"a.dg": 5}, {}, "no checksum recorded"),
+        ("cd", {"a.dg": 5}, WHOLE, "recorded checksum is ab, the inventory says cd"),
+        (None, {"a.dg": 4}, WHOLE, "4 bytes, recorded 5"),
+        (None, {"a.dg": 0}, {"a.dg": "ab"}, "empty"),
+    ],
+)
+def test_fault_of_a_model_file(sha256, sizes, records, fault):
+    assert models.fault({"file": "a.dg", "sha256": sha256}, sizes, records) == fault
+
+
+DOCKER = (
+    '{"state":{"Running":true,"Restarting":false,"Status":"running","StartedAt":"2026-11-21T05:00:00.123456789Z"},'
+    '"policy":{"Name":"always"},"log":{"Type":"json-file","Config":{"max-size":"100m"}},"restarts":2}'
+)
+DIGEST = "sha256:" + "a" * 64
+
+
+def test_container_of_docker():
+    answers = {
+        "api": Answer(0, DOCKER),
+        "api_digests": Answer(0, f'["quay.io/deepgram/self-hosted-api@{DIGEST}"]'),
+    }
+    seen = containers.read(answers, "api")
+    assert (seen.running, seen.policy, seen.restarts, seen.digests) == (True, "always", 2, {DIGEST})
+    assert seen.started == datetime(2026, 11, 21, 5, tzinfo=UTC)
+    assert seen.log_capped and not seen.looping
+
+
+def test_container_of_podman_takes_restarts_from_its_unit():
+    said = (
+        '{"state":{"Running":true,"Status":"running","StartedAt":"2026-11-21T07:00:00.1+02:00"},"restarts":0,'
+        f'"policy":{{"Name":""}},"log":{{"Type":"journald"}},"digest":"{DIGEST}"}}'
+    )
+    unit = Answer(0, "Restart=always\nNRestarts=7")
+    seen = containers.read({"api": Answer(0, said), "api_digests": Answer(0, "[]"), "api_unit": unit}, "api")
+    assert (seen.policy, seen.restarts, seen.digests, seen.log_capped) == ("always", 7, {DIGEST}, True)
+    assert seen.started == datetime(2026, 11, 21, 5, tzinfo=UTC)
+
+
+def test_container_that_is_not_there():
+    assert containers.read({"api": Answer(1, "", "No such container")}, "api") is containers.ABSENT
+
+
+def test_never_started_is_no_time():
+    assert containers.when("0001-01-01T00:00:00Z") is None
+
+
+def test_unbounded_json_log_is_not_capped():
+    log = {"Type": "json-file", "Config": {}}
+    assert not containers.Container(True, False, "running", None, 0, "always", log=log).log_capped
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"api": {"image": "x", "digest": DIGEST}},
+        {"api": f"quay.io/x@{DIGEST}"},
+        {"deepgram-api": {"id": DIGEST}},
+    ],
+)
+def test_pinned_digest(images):
+    assert containers.pinned(images, "api") == DIGEST
+
+
+@pytest.mark.parametrize("images", [None, {}, {"api": {"image": "x:latest"}}, []])
+def test_no_pinned_digest(images):
+    assert containers.pinned(images, "api") is None
+
+
+LINKS = [
+    "https://models.test/entity-detector.en.batch.1.dg",
+    "https://models.test/a/nova-2-general.es.streaming.1.dg",
+    "https://models.test/a/nova-3-general.en.batch.1.dg?signature=hush",
+    {"url": "https://models.test/nova-3-general.en.streaming.2.dg?sig=hush", "sha256": "ab"},
+]
+
+
+def test_wanted_holds_no_signature_and_no_secret():
+    values = wanted(
+        {"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"}
+    )
+    assert "hush" not in repr(values)
+    assert values["models"][3] == {"file": "nova-3-general.en.streaming.2.dg", "sha256": "ab"}
+
+
+def test_model_of_the_test_request_is_the_first_that_fits():
+    assert wanted({"deepgram_models_links": LINKS})["speech"] == {
+        "batch": "nova-3-general",
+        "streaming": "nova-3-general",
+    }
+    assert wanted({"deepgram_models_links": LINKS, "deepgram_verify_language": "es"})["speech"] == {
+        "streaming": "nova-2-general"
+    }
+    named = wanted({"deepgram_models_links": LINKS, "deepgram_verify_model": "mine"})
+    assert named["speech"] == {"batch": "mine", "streaming": "mine"}
+
+
+def test_value_that_needs_facts_counts_as_not_set():
+    assert (
+        wanted({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None
+    )

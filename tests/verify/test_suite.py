@@ -1,0 +1,162 @@
+"""A small suite through the same plugin, alone and over pytest-xdist: each end of a check becomes a Check."""
+
+import pytest
+
+from dgctl.errors import DgctlError
+from dgctl.vault import VaultOptions
+from dgctl.verify import suite
+
+CHECKS = """
+import os
+import pytest
+
+pytestmark = pytest.mark.groups("node")
+
+def test_same(host, expect):
+    expect(host.run("echo two words").stdout, "two words", "never needed", ok=True)
+
+def test_differs(expect, host_name):
+    expect(["b", "a"], "a only", f"mend {host_name}")
+
+def test_skipped(expect):
+    pytest.skip("not here")
+
+def test_breaks(host, wanted, expect):
+    expect(wanted["no such variable"], 1, "x")
+
+def test_says_nothing(host):
+    pass
+
+def test_compares_nothing(host, expect):
+    pass
+
+@pytest.fixture
+def broken():
+    raise OSError("no such fixture today")
+
+def test_setup_breaks(host, broken, expect):
+    expect(1, 1, "x")
+
+@pytest.mark.parametrize("name", ["api", "engine"])
+def test_each(host, name, expect):
+    expect(name, name, "x")
+
+def test_worker(expect):
+    expect(os.getpid(), "", "x", ok=True)
+
+def test_worker_again(expect):
+    expect(os.getpid(), "", "x", ok=True)
+
+@pytest.mark.groups("proxy")
+def test_module_and_own_groups_both_count(host, expect):
+    expect(1, 1, "x")
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    folder = tmp_path / "suite"
+    folder.mkdir()
+    (folder / "test_small.py").write_text(CHECKS)
+    return folder
+
+
+def run(deployment, progress, tmp_path, folder, **hosts):
+    made = deployment(**hosts)
+    checks = suite.run(made, list(hosts), VaultOptions(), progress, tmp_path / "verify.log", folder)
+    return {(check.host, check.check): check for check in checks}
+
+
+@pytest.mark.parametrize("names", [["gpu1"], ["gpu1", "gpu2", "gpu3"]])
+def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, small, names):
+    checks = run(deployment, progress, tmp_path, small, **{name: {} for name in names})
+    for name in names:
+        verdicts = {check: found.verdict for (host, check), found in checks.items() if host == name}
+        assert verdicts == {
+            "small.same": "pass",
+            "small.differs": "fail",
+            "small.skipped": "skip",
+            "small.breaks": "fail",
+            "small.says_nothing": "fail",
+            "small.compares_nothing": "fail",
+            "small.setup_breaks": "fail",
+            "small.each.api": "pass",
+            "small.each.engine": "pass",
+            "small.worker": "pass",
+            "small.worker_again": "pass",
+            "small.module_and_own_groups_both_count": "pass",
+        }
+        differs, same = checks[name, "small.differs"], checks[name, "small.same"]
+        assert (differs.seen, differs.expected, differs.fix) == ("b, a", "a only", f"mend {name}")
+        assert (same.seen, same.expected, same.fix) == ("two words", "two words", "")
+        assert checks[name, "small.skipped"].seen == "not here"
+        assert "no such variable" in checks[name, "small.breaks"].seen
+        assert "no such fixture today" in checks[name, "small.setup_breaks"].seen
+        assert checks[name, "small.setup_breaks"].fix
+        assert (name, "failed", "small.differs") in progress.hosts
+        assert checks[name, "small.worker"].seen == checks[name, "small.worker_again"].seen
+    assert len({checks[name, "small.worker"].seen for name in names}) == len(names)
+    assert [host for host, _ in checks] == sorted(host for host, _ in checks)
+    assert progress.phases == ["Verify"]
+    assert "test_small" in (tmp_path / "verify.log").read_text()
+
+
+def test_unreachable_host_fails_once_and_skips_the_rest(deployment, progress, tmp_path):
+    """ssh goes to a port where nothing listens; the real suite runs."""
+    gone = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
+    checks = run(deployment, progress, tmp_path, suite.HERE, gone=gone)
+    reachable = checks.pop(("gone", "reachable"))
+    assert (reachable.verdict, "refused" in reachable.seen) == ("fail", True)
+    assert "ansible_port" in reachable.fix
+    assert {check.verdict for check in checks.values()} == {"skip"}
+    assert len(checks) > 30
+    assert ("gone", "unreachable", "reachable") in progress.hosts
+
+
+def test_users_pytest_settings_do_not_reach_the_suite(deployment, progress, tmp_path, small, monkeypatch):
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nonsense\n")
+    (small / "conftest.py").write_text("raise SystemExit('found me')")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--nonsense")
+    monkeypatch.chdir(tmp_path)
+    assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 12
+
+
+def test_a_suite_that_cannot_run_is_a_bug_and_never_an_empty_success(deployment, progress, tmp_path, small):
+    (small / "test_small.py").write_text("import no_such_module")
+    with pytest.raises(DgctlError) as caught:
+        run(deployment, progress, tmp_path, small, gpu1={})
+    assert caught.value.exit_code == 1
+    assert str(tmp_path / "verify.log") in caught.value.problems[0].where
+
+
+def test_a_worker_that_dies_is_a_failed_check(deployment, progress, tmp_path, small):
+    (small / "test_small.py").write_text(
+        "import os\n"
+        "def test_dies(host_name, expect):\n"
+        "    os._exit(9) if host_name == 'b' else expect(1, 1, '')\n"
+    )
+    checks = run(deployment, progress, tmp_path, small, a={}, b={})
+    assert checks["a", "small.dies"].verdict == "pass"
+    (dead,) = [check for (host, _), check in checks.items() if host == "b"]
+    assert dead.verdict == "fail" and "crashed" in dead.seen
+
+
+def test_every_file_of_the_suite_has_its_place():
+    assert {path.stem for path in suite.HERE.glob("test_*.py")} == {f"test_{name}" for name in suite.SUBJECTS}
+
+
+def test_no_secret_is_written_down(deployment, progress, tmp_path, small, monkeypatch):
+    """The plan and the log know nothing of passwords and keys."""
+    written = {}
+    keep = suite._write_privately
+
+    def spy(path, content, mode):
+        written[path.name] = (content, mode)
+        keep(path, content, mode)
+
+    monkeypatch.setattr(suite, "_write_privately", spy)
+    secrets = {"ansible_become_password": "hush1", "ansible_password": "hush2", "deepgram_api_key": "hush3"}
+    run(deployment, progress, tmp_path, small, gpu1=secrets)
+    assert written["plan.json"][1] == 0o600
+    assert "hush" not in repr(written) + (tmp_path / "verify.log").read_text()
+    assert (tmp_path / "verify.log").stat().st_mode & 0o077 == 0
