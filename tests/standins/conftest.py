@@ -114,12 +114,12 @@ class Bench:
         self.running: list[Program] = []
         for path in (self.models, self.bin, self.dev, self.lib):
             path.mkdir(parents=True)
+        self.license_port = free_port()
         self._release_files()
         self._gpu()
         for name, model in MODELS.items():
             write_model(self.models / name, model)
         self.key_file.write_text(KEY + "\n")
-        self.license_port = free_port()
         script = ROOT / "lab" / "deepgram" / "license_server.py"
         self.license_server = self.start(
             [sys.executable, str(script), "--port", str(self.license_port), "--key-file", str(self.key_file)]
@@ -130,6 +130,7 @@ class Bench:
         about = {
             "release": "release-260812",
             "versions": {"stem": "1.2.3", "impeller": "4.5.6", "hermes": "7.8.9"},
+            "license_server": f"http://127.0.0.1:{self.license_port}",
             "beginning_of_support": time.strftime("%Y-%m-%dT00:00:00+00:00"),
         }
         (self.files / "release.json").write_text(json.dumps(about))

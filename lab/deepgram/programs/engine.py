@@ -12,12 +12,12 @@ from . import gpu
 from .audio import AudioReader, NotAudio
 from .autoload import Models
 from .licence import Licence
-from .logs import Log
+from .logs import Fatal, Log
 from .metrics import CONTENT_TYPE, Metrics
 from .model_file import Model
 from .release import HERE, Release, check_certificates, serving_tls
 from .serving import Listener as HttpListener
-from .serving import run, stop_on_signals, until_stopped
+from .serving import run, stop_on_signals, unless_stopped, until_stopped
 from .settings import Settings
 from .transcripts import Listener, load_recordings
 
@@ -99,7 +99,7 @@ class Engine:
             self._admit("stream")
         except Busy:
             return web.json_response({"reason": "busy"}, status=503)
-        socket, status = web.WebSocketResponse(max_msg_size=0), 500
+        socket, status = web.WebSocketResponse(max_msg_size=0, compress=False), 500
         try:
             await socket.prepare(request)
             self.metrics.observe("engine_stream_connection_latency_seconds", time.monotonic() - begin)
@@ -118,8 +118,7 @@ class Engine:
                 begin = time.monotonic()
                 while len(listeners) < len(samples):
                     listeners.append(Listener(self._known))
-                if len(samples) and seconds:
-                    await asyncio.sleep(min(STREAM_INFERENCE_S, seconds / 10))
+                await asyncio.sleep(min(STREAM_INFERENCE_S, seconds / 10))
                 for channel, (listener, heard) in enumerate(zip(listeners, samples, strict=True)):
                     words, silent = listener.hear(heard, seconds, reader.linear)
                     shown = [word.as_json() for word in words]
@@ -180,16 +179,16 @@ def _devices(settings: Settings, release: Release, log: Log) -> None:
     log.warn("impeller::config", f"No usable GPU: {reason}")
     if settings.flag("health.gpu_required", False):
         log.error("impeller::config", "GPU required by [health] gpu_required, but no GPU device is available")
-        raise SystemExit(1)
+        raise Fatal
     log.info("impeller::config", "Using devices: CPU")
 
 
 async def serve(settings: Settings, release: Release, log: Log) -> int:
+    stop = stop_on_signals("impeller", log)
     _devices(settings, release, log)
     check_certificates("impeller", release, log)
     licence = Licence("impeller", settings, release, log)
-    await licence.start()
-    stop = stop_on_signals("impeller", log)
+    await unless_stopped(stop, licence.start())
     models = Models(settings.list("model_manager.search_paths", ["/models"]), log)
     known = load_recordings(HERE / "recordings.json")
     engine = Engine(settings, models, known)
@@ -197,7 +196,7 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     host = settings.text("metrics_server.host", "0.0.0.0")
     metrics = HttpListener(watch, host, settings.number("metrics_server.port", 9991))
     await metrics.open()
-    await models.scan()
+    await unless_stopped(stop, models.scan())
     host = settings.text("server.host", "0.0.0.0")
     port = settings.number("server.port", 8080)
     listener = HttpListener(work, host, port, serving_tls(release))
@@ -209,7 +208,7 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     for task in tasks:
         task.cancel()
     log.info("impeller", "All requests finished. Shutting down")
-    return 0
+    return licence.exit_code
 
 
 def main() -> None:

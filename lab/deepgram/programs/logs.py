@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 _DEBUG_NEEDS = 2  # -vv
 
 
+class Fatal(Exception):
+    """The program has logged why it cannot go on, and ends with 1."""
+
+
 class Log:
     """`log(level, target, message, key=value ...)`; fields follow the message as `key=value`."""
 

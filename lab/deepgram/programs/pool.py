@@ -112,7 +112,7 @@ class Pool:
             self._complained = now
 
     async def _refresh(self, driver: Driver) -> None:
-        urls = await _addresses(driver.url)
+        urls = await _addresses(driver.url) or list(driver.engines)  # a failed look-up takes no Engine away
         driver.engines = {url: driver.engines.get(url) or Engine(url) for url in urls}
         await asyncio.gather(*map(self._ask, driver.engines.values()))
 

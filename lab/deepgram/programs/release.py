@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .logs import Log
+from .logs import Fatal, Log
 
 HERE = Path(__file__).resolve().parent
 _MONTH = timedelta(days=365.25) / 12
@@ -76,7 +76,7 @@ def check_certificates(program: str, release: Release, log: Log) -> None:
     )  # unpadded in the log alone
     if datetime.now(UTC) > release.end_of_life:
         log.error(program, "Certificates have expired. This release is past its end of life")
-        raise SystemExit(1)
+        raise Fatal
 
 
 def serving_tls(release: Release) -> ssl.SSLContext:
