@@ -14,6 +14,7 @@ from testinfra.host import Host
 from dgctl.verify import containers, gpus, tls
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES, Container, Runtime
+from dgctl.verify.expect import Unmet
 
 NGINX_CERTIFICATE = "/etc/nginx/tls/deepgram.crt"
 
@@ -80,9 +81,7 @@ def service(host: Host, runtime: Runtime, wanted: dict[str, Any]) -> Service:
         "models": "models",
         "certificates": "certificates",
     }
-    asked = {name: f"fetch {api}/v1/{page}" for name, page in pages.items()} | {
-        "metrics": f"fetch {metrics}/metrics"
-    }
+    asked = {name: f"fetch {api}/v1/{page}" for name, page in pages.items()} | {"metrics": f"fetch {metrics}/metrics"}
     answers = ask(host, asked | {f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in SERVICES})
     return Service(answers, {name: answers[f"log_{name}"].lines for name in SERVICES})
 
@@ -111,7 +110,7 @@ def proxy(host: Host, address: str, host_name: str, wanted: dict[str, Any]) -> t
     own = None
     if not wanted["nginx_proxy_tls_certificate"]:
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
-        if "BEGIN CERTIFICATE" not in own.out:
-            pytest.fail(f"{NGINX_CERTIFICATE} on the host: {own}", pytrace=False)
+        if "BEGIN CERTIFICATE" not in own.text:
+            raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
     name = wanted["nginx_proxy_server_name"] or host_name
     return tls.Proxy(address, int(wanted["nginx_proxy_port"]), name, own.out if own else None)

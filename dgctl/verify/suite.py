@@ -60,9 +60,7 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
     """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's."""
     workers = min(hosts, 4 * (os.cpu_count() or 1), MAX_WORKERS)
     parallel = (
-        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"]
-        if workers > 1
-        else []
+        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"] if workers > 1 else []
     )
     return [
         *(
@@ -149,9 +147,7 @@ def _pytest(
 
 def _tell(progress: Progress, check: Check) -> None:
     state = {True: "unreachable"}.get(check.check == REACHABLE and check.verdict == FAIL, "running")
-    progress.host(
-        check.host, "failed" if check.verdict == FAIL and state == "running" else state, check.check
-    )
+    progress.host(check.host, "failed" if check.verdict == FAIL and state == "running" else state, check.check)
 
 
 def _in_order(checks: list[Check], hosts: list[str]) -> list[Check]:

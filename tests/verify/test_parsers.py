@@ -209,11 +209,29 @@ LINKS = [
 
 
 def test_wanted_holds_no_signature_and_no_secret():
-    values = wanted(
-        {"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"}
-    )
+    values = wanted({"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"})
     assert "hush" not in repr(values)
     assert values["models"][3] == {"file": "nova-3-general.en.streaming.2.dg", "sha256": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "given"),
+    [(["nvidia.com/gpu=all"], ["a", "b"]), (["nvidia.com/gpu=1"], ["b"]), (["nvidia.com/gpu=a"], ["a"]), ([], [])],
+)
+def test_gpus_that_the_engine_is_given(devices, given):
+    assert gpus.handed_out(["a", "b"], devices) == given
+
+
+def test_limit_of_the_engine_s_own_settings_counts():
+    values = {"deepgram_engine_max_active_requests": 5, "deepgram_engine_settings": {"max_active_requests": 9}}
+    assert wanted(values)["deepgram_engine_max_active_requests"] == 9
+
+
+def test_model_that_does_not_speak_the_language_gives_way():
+    """The role's default takes the first link, whatever it speaks."""
+    links = [LINKS[1], LINKS[2]]
+    values = wanted({"deepgram_models_links": links, "deepgram_verify_model": "nova-2-general"})
+    assert values["speech"] == {"batch": "nova-3-general"}
 
 
 def test_model_of_the_test_request_is_the_first_that_fits():
@@ -229,6 +247,4 @@ def test_model_of_the_test_request_is_the_first_that_fits():
 
 
 def test_value_that_needs_facts_counts_as_not_set():
-    assert (
-        wanted({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None
-    )
+    assert wanted({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None
