@@ -44,7 +44,6 @@ def run(
     """
     if not hosts:
         return []
-    progress.phase("Verify")
     with tempfile.TemporaryDirectory(prefix="dgctl-verify-") as private:
         folder = Path(private)
         environment = _plan(folder, [deployment.hosts[name] for name in hosts])
@@ -82,7 +81,7 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
             "--import-mode=importlib",
             "--assert=plain",
         ),
-        *("-rA", "--color=no", *parallel),
+        *("-rA", "--tb=short", "--color=no", *parallel),
         *(str(path) for path in sorted(suite.glob("test_*.py"), key=_place)),
     ]
 

@@ -39,6 +39,13 @@ def test_pinned_image(containers_seen, on_host, wanted, name, expect):
 
 
 @each
+def test_release(containers_seen, wanted, runtime, name, expect):
+    """The container was made for the release in the inventory."""
+    release = containers_seen[name].release
+    expect(release, wanted["deepgram_release"], "dgctl provision", ok=release == wanted["deepgram_release"])
+
+
+@each
 def test_comes_back(containers_seen, name, expect):
     policy = containers_seen[name].policy
     expect(policy, "always or unless-stopped", "dgctl provision", ok=policy in ("always", "unless-stopped"))
@@ -47,14 +54,12 @@ def test_comes_back(containers_seen, name, expect):
 @each
 def test_logs_rotate(containers_seen, name, expect):
     container = containers_seen[name]
-    expect(container.log, "a log driver with a size limit", "dgctl provision", ok=container.log_capped)
+    expect(container.log_text, "a log driver with a size limit", "dgctl provision", ok=container.log_capped)
 
 
-def test_engine_sees_the_gpus(on_host, driver, wanted, runtime, expect):
+def test_engine_sees_the_gpus(on_host, engine_gpus, runtime, expect):
     """The same GPUs, by UUID, inside the Engine: hidden ones mean transcription on the CPU, or none."""
-    devices = wanted["deepgram_gpu_devices"] or ["nvidia.com/gpu=all"]
-    outside = gpus.handed_out(gpus.listed(driver["listed"].lines), devices)
     inside = gpus.listed(on_host["gpus"].lines)
     seen = inside or f"no GPU inside the Engine container: {on_host['gpus']}"
     fix = f"{runtime.execute('engine', 'nvidia-smi -L')}; nvidia-ctk cdi list; {runtime.recreate('engine')}"
-    expect(seen, outside, fix, ok=bool(outside) and set(inside) == set(outside))
+    expect(seen, engine_gpus, fix, ok=bool(engine_gpus) and set(inside) == set(engine_gpus))

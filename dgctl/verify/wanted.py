@@ -17,6 +17,7 @@ NAMES = (
     "nvidia_driver_hold",
     "nvidia_driver_persistence",
     "nvidia_container_toolkit_version",
+    "deepgram_release",
     "deepgram_container_engine",
     "deepgram_image_digests",
     "deepgram_api_port",

@@ -183,19 +183,12 @@ def test_unbounded_json_log_is_not_capped():
     assert not containers.Container(True, False, "running", None, 0, "always", log=log).log_capped
 
 
-@pytest.mark.parametrize(
-    "images",
-    [
-        {"api": {"image": "x", "digest": DIGEST}},
-        {"api": f"quay.io/x@{DIGEST}"},
-        {"deepgram-api": {"id": DIGEST}},
-    ],
-)
-def test_pinned_digest(images):
+def test_pinned_digest():
+    images = {"containers": {"deepgram-api": {"digest": DIGEST, "release": "release-260812"}}, "pins": {}}
     assert containers.pinned(images, "api") == DIGEST
 
 
-@pytest.mark.parametrize("images", [None, {}, {"api": {"image": "x:latest"}}, []])
+@pytest.mark.parametrize("images", [None, {}, {"containers": {"deepgram-engine": {"digest": DIGEST}}}, [], "x"])
 def test_no_pinned_digest(images):
     assert containers.pinned(images, "api") is None
 

@@ -112,7 +112,6 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
         assert checks[name, "small.worker"].seen == checks[name, "small.worker_again"].seen
     assert len({checks[name, "small.worker"].seen for name in names}) == len(names)
     assert [host for host, _ in checks] == sorted(host for host, _ in checks)
-    assert progress.phases == ["Verify"]
     assert "test_small" in (tmp_path / "verify.log").read_text()
 
 
