@@ -61,7 +61,7 @@ class Deployment:
     hosts: dict[str, Host]
     targets: list[str]
     groups: dict[str, list[str]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    limit: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -94,14 +94,15 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     inventory = Path(inventory)
     reader = _reader(opened, vault)
     manager = opened.open_inventory(inventory, reader)
-    with opened.quiet() as said:
+    with opened.quiet():
         try:
             hosts = _hosts(manager, reader)
         except opened.AnsibleError as error:
             raise DgctlError(_unreadable_variables(error, inventory, vault, reader), Exit.INVALID) from error
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
-    warnings = [line for line in said.getvalue().splitlines() if line.strip()]
-    return Deployment(inventory, hosts, _targets(manager, hosts, limit), groups, warnings)
+    with opened.quiet():
+        targets = _targets(manager, hosts, limit)
+    return Deployment(inventory, hosts, targets, groups, limit)
 
 
 def _reader(opened: Any, vault: VaultOptions) -> Any:
@@ -189,12 +190,13 @@ def _plain(value: Any) -> Any:
 
 def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[str]:
     """Names that the limit leaves in known groups; each part of the limit must match something."""
+    from ansible.inventory.manager import split_host_pattern
+
     known = [name for name, host in hosts.items() if set(host.groups) & set(GROUPS)]
     if not limit:
         return known
-    parts = [part for part in limit.replace(":", ",").split(",") if part]
-    for part in parts:
-        if not manager.list_hosts(part.lstrip("!&")):
+    for part in split_host_pattern(limit):
+        if not part.startswith("@") and not manager.list_hosts(part.lstrip("!&")):
             raise DgctlError(_no_match(part, hosts), Exit.USAGE)
     manager.subset(limit)
     chosen = {host.name for host in manager.get_hosts("all")}

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from dgctl import processes
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
 
@@ -28,11 +29,14 @@ def held(folder: Path, command: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DgctlError(_busy(path, file.read()), Exit.LOCKED) from None
+        if file.read():  # the last holder was killed before it could sign off
+            processes.end_leftovers(folder)
         _sign(file, command)
         try:
             yield
         finally:
-            file.truncate(0)
+            file.seek(0)
+            file.truncate()
 
 
 def _sign(file: TextIO, command: str) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from dgctl import content, events
+from dgctl import content, events, processes
 from dgctl.deployment import Deployment
 from dgctl.errors import Problem
-from dgctl.history import Record
+from dgctl.history import Record, folder
 from dgctl.interrupt import Interrupt
 from dgctl.progress import Progress
 from dgctl.report import Check
@@ -104,11 +104,11 @@ def _runner(job: Run, private: str, collector: _Collector, interrupt: Interrupt)
         project_dir=os.getcwd(),
         playbook=str(content.root() / "playbooks" / job.playbook),
         inventory=str(job.deployment.inventory.absolute()),
-        limit=",".join(targets),
+        limit=job.deployment.limit,
         cmdline=shlex.join(words) or None,
         forks=max(1, min(len(targets), 8 * (os.cpu_count() or 1))),
         verbosity=max(0, job.verbosity - 1) or None,
-        envvars=_environment(),
+        envvars=_environment(job),
         event_handler=collector.handle,
         cancel_callback=interrupt.cancel,
         suppress_env_files=True,
@@ -116,8 +116,9 @@ def _runner(job: Run, private: str, collector: _Collector, interrupt: Interrupt)
     )
 
 
-def _environment() -> dict[str, str]:
+def _environment(job: Run) -> dict[str, str]:
     return {
+        processes.MARK: str(folder(job.deployment.inventory)),
         "ANSIBLE_CONFIG": str(content.root() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off unless told
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",

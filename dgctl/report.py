@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 # A check of this name that fails means: the host could not be asked anything (exit 7, not 8).
 REACHABLE = "reachable"
+MANY = 60  # checks; of more than that only those that do not pass are printed
 STYLES = {
     "ok": "green",
     "changed": "yellow",
@@ -128,7 +129,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
 
     if outcome.checks:
         _print_checks(outcome.checks, console)
-    if outcome.hosts:
+    if any(host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()):
         _print_hosts(outcome.hosts, console)
     for low in outcome.lowered:
         text = f"lowered: {low['host']} {low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
@@ -142,47 +143,34 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
 
 
 def _print_hosts(hosts: dict[str, HostState], console: Console) -> None:
+    from dgctl import overview
     from dgctl.progress import clock
 
-    rows = [
-        (
-            name,
-            host.state,
-            str(host.changed),
-            clock(host.seconds) if host.seconds is not None else "",
-            _facts(host),
-        )
-        for name, host in hosts.items()
-    ]
+    if any(host.status for host in hosts.values()):
+        rows = [overview.row(name, host.state, host.status) for name, host in hosts.items()]
+        _table(overview.HEADINGS, rows, console, state=1)
+        return
+    rows = []
+    for name, host in hosts.items():
+        seconds = clock(host.seconds) if host.seconds is not None else ""
+        rows.append((name, host.state, str(host.changed), seconds, _note(host)))
     _table(("HOST", "STATE", "CHANGED", "TIME", "NOTE"), rows, console, state=1)
 
 
-def _facts(host: HostState) -> str:
-    """The cause of a bad state, or what `status` found, on one line."""
-    if host.errors:
-        more = f" (and {len(host.errors) - 1} more)" if len(host.errors) > 1 else ""
-        return host.errors[0].what + more
-    return ", ".join(
-        f"{key} {_short(value)}" for key, value in host.status.items() if value not in (None, "", [], {})
-    )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} {_short(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "+".join(_short(item) for item in value)
-    return str(value)
+def _note(host: HostState) -> str:
+    """The cause of a bad state on one line."""
+    more = f" (and {len(host.errors) - 1} more)" if len(host.errors) > 1 else ""
+    return host.errors[0].what + more if host.errors else ""
 
 
 def _print_checks(checks: list[Check], console: Console) -> None:
-    """Every check on a line; what a failing one saw, wanted and needs stands below it."""
-    _table(
-        ("HOST", "CHECK", "VERDICT", "SEEN"),
-        [(check.host, check.check, check.verdict, check.seen) for check in checks],
-        console,
-        state=2,
-    )
+    """Every check on a line; of a long list, only those that do not pass."""
+    shown = checks if len(checks) <= MANY else [check for check in checks if check.verdict != PASS]
+    rows = [(check.host, check.check, check.verdict, check.seen) for check in shown]
+    if rows:
+        _table(("HOST", "CHECK", "VERDICT", "SEEN"), rows, console, state=2)
+    if len(shown) < len(checks):
+        console.print(f"{len(checks) - len(shown)} more checks pass")
 
 
 def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Console, state: int) -> None:

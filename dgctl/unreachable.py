@@ -44,6 +44,11 @@ CAUSES = (
         "look at the server's sshd log: journalctl -u ssh",
     ),
     (
+        r"sshpass",
+        "a password for SSH is set, and this machine has no sshpass",
+        "better use an SSH key; or install sshpass here",
+    ),
+    (
         r"python|interpreter",
         "the server has no Python that Ansible can use",
         "install python3 on the server, or set ansible_python_interpreter",

@@ -12,7 +12,7 @@ from dgctl import deployment as deployments
 from dgctl import history, lock, playbook, progress, vault
 from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.report import FAIL, REACHABLE, Check, HostState, Outcome, states_of_checks
+from dgctl.report import FAIL, REACHABLE, Check, HostState, Outcome, problem_of_check, states_of_checks
 from dgctl.session import Session, interrupted
 from dgctl.validation import require_valid
 from dgctl.validation import secrets as secret
@@ -106,10 +106,25 @@ def verify(session: Session) -> Outcome:
 def status(session: Session) -> Outcome:
     with _recorded(session) as work:
         outcome = _run(work, "status.yml")
+        _judge(outcome, work)
         outcome.next_command = (
             session.again("verify") if outcome.exit_code == Exit.OK else outcome.next_command
         )
         return outcome
+
+
+def _judge(outcome: Outcome, work: Work) -> None:
+    """A server whose status names problems is not ok: its state is failed, and the exit code 8."""
+    fix = f"{work.session.again('verify')} says what to do"
+    for name, host in outcome.hosts.items():
+        host.errors += [Problem(str(text), name, fix=fix) for text in host.status.get("problems") or []]
+        if host.errors and host.state == "ok":
+            host.state = "failed"
+    outcome.errors = [problem for host in outcome.hosts.values() for problem in host.errors] or outcome.errors
+    if outcome.exit_code == Exit.OK and outcome.errors:
+        outcome.exit_code = Exit.VERIFY
+    well = sum(host.state == "ok" for host in outcome.hosts.values())
+    outcome.summary = f"{well} of {_count(len(outcome.hosts), 'server')} well"
 
 
 def _confirm(work: Work) -> None:
@@ -147,9 +162,20 @@ def _run(work: Work, name: str) -> Outcome:
         for name, each in result.hosts.items()
     }
     outcome = Outcome(_exit_code(result), _errors(result), hosts, result.findings or None, log=work.log)
+    _itemise(outcome)
     outcome.lowered = result.lowered or work.lowered()
     _conclude(outcome, work, result)
     return outcome
+
+
+def _itemise(outcome: Outcome) -> None:
+    """The one message of a failed preflight becomes its findings, a problem each."""
+    if outcome.exit_code != Exit.PREFLIGHT:
+        return
+    for name, host in outcome.hosts.items():
+        failed = [check for check in outcome.checks or [] if check.host == name and check.verdict == FAIL]
+        host.errors = [problem_of_check(check) for check in failed] or host.errors
+    outcome.errors = [problem for host in outcome.hosts.values() for problem in host.errors]
 
 
 def _exit_code(result: playbook.RunResult) -> Exit:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from dgctl.verify import tls
@@ -83,13 +83,14 @@ def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language
     begun = time.monotonic()
     with _client(proxy, _FILE_LIMIT_S) as client:
         headers = {"Content-Type": "audio/wav"}
-        answer = client.post(
-            "/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers)
-        )
+        answer = client.post("/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers))
     took = time.monotonic() - begun
     if answer.status_code != 200:
         return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {_complaint(answer)}")
-    return Heard(_first_transcript(answer.json().get("results")), took)
+    try:
+        return Heard(_first_transcript(answer.json()["results"]), took)
+    except (ValueError, KeyError, TypeError):
+        return Heard(seconds=took, problem=f"HTTP 200 without a transcript: {_complaint(answer)}")
 
 
 def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
@@ -124,11 +125,20 @@ def _first_transcript(results: Any) -> str:
         return ""
 
 
-def transcribe_stream(proxy: tls.Proxy, recording: Recording, model: str, language: str) -> Heard:
-    """WebSocket /v1/listen with interim results, at SPEED times the speed of speech. Raises OSError,
-    ConnectionClosed.
+def refusal(problem: Exception) -> str:
+    """Why there was no conversation at all: an HTTP status in place of a stream, or no connection."""
+    if not isinstance(problem, InvalidStatus):
+        return tls.reason(problem)
+    page = (problem.response.body or b"").decode(errors="replace")
+    said = problem.response.headers.get("dg-error") or " ".join(re.sub("<[^>]*>", " ", page).split())
+    return f"HTTP {problem.response.status_code}: {said[:200]}"
 
-    The delay of a result is the time since the audio that it ends with was sent.
+
+def transcribe_stream(proxy: tls.Proxy, recording: Recording, model: str, language: str) -> Heard:
+    """WebSocket /v1/listen with interim results, at SPEED times the speed of speech.
+
+    The delay of a result is the time since the audio that it ends with was sent. Raises OSError, or websockets'
+    own errors, when no stream comes about: see refusal.
     """
     with wave.open(str(recording.path)) as sound:
         rate, channels = sound.getframerate(), sound.getnchannels()

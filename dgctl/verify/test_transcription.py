@@ -4,7 +4,7 @@ import httpx
 import pytest
 from websockets.exceptions import WebSocketException
 
-from dgctl.verify import speech, tls
+from dgctl.verify import speech
 
 pytestmark = pytest.mark.groups("node", "proxy")
 LOOK = "tail /var/log/nginx/error.log; "
@@ -42,7 +42,7 @@ def test_file(proxy, recording, wanted, runtime, expect):
     try:
         heard = speech.transcribe_file(proxy, recording, model, wanted["deepgram_verify_language"] or "en")
     except httpx.HTTPError as problem:
-        heard = speech.Heard(problem=tls.reason(problem))
+        heard = speech.Heard(problem=speech.refusal(problem))
     factor = recording.seconds / heard.seconds if heard.seconds else 0
     judge(heard, recording, f"{model}, {factor:.0f} x real time", runtime, expect)
 
@@ -52,11 +52,7 @@ def test_stream(proxy, recording, wanted, runtime, expect):
     try:
         heard = speech.transcribe_stream(proxy, recording, model, wanted["deepgram_verify_language"] or "en")
     except (OSError, WebSocketException) as problem:
-        heard = speech.Heard(problem=tls.reason(problem))
+        heard = speech.Heard(problem=speech.refusal(problem))
     delay = heard.median_delay()
-    note = (
-        f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms"
-        if delay is not None
-        else "no result"
-    )
+    note = f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms" if delay is not None else "no result"
     judge(heard, recording, f"{model}, {note}", runtime, expect)

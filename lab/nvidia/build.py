@@ -1,6 +1,6 @@
 """Builds the stand-in packages and the signed repositories; runs in the services image, where the tools are.
 
-    python3 -m lab.nvidia.build OUT GNUPG_HOME FINGERPRINT
+python3 -m lab.nvidia.build OUT GNUPG_HOME FINGERPRINT
 """
 
 import os
@@ -110,8 +110,10 @@ def pinning(version_pattern: str, package_version: str, out: Path, directory: Pa
 
 
 def pack(tree: Path, directory: Path) -> None:
+    """The same bytes for the same content, whenever it is built."""
     command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(directory)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     shutil.rmtree(tree)
 
 

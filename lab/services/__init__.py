@@ -5,16 +5,18 @@ from pathlib import Path
 
 from lab import keys, network
 from lab.containers import create, put, wait_until_running
+from lab.deepgram import images
 from lab.engine import containers, docker, execute
 from lab.home import Home
-from lab.image import SYSTEM, Image, build
-from lab.shell import say
+from lab.image import SYSTEM, Image
+from lab.machine import debian_sources
+from lab.shell import say, succeeds
 
 HERE = Path(__file__).parent
 NAMES = ["apt.lab.test", "models.lab.test", "registry.lab.test", "license.lab.test"]
-PROGRAMS = (
-    "dnsmasq nginx-light docker-registry apache2-utils apt-utils skopeo gcc libc6-dev python3-aiohttp openssl"
-).split()
+PROGRAMS = [
+    "dnsmasq", "nginx-light", "docker-registry", "apache2-utils", "apt-utils", "gcc", "libc6-dev", "python3-aiohttp",
+]  # fmt: skip
 REGISTRY = "registry.lab.test:5000"
 REGISTRY_USER = "deepgram+lab"
 
@@ -52,6 +54,28 @@ def ensure(home: Home, tag: str) -> str:
     return address
 
 
+def push_images(home: Home, address: str) -> None:
+    """Puts the stand-in Deepgram images into the registry; quick when they are there."""
+    made_of = _digest_of_images(home)
+    record = home.path / "images" / "pushed"
+    if record.exists() and record.read_text() == made_of:
+        return
+    images.build_and_push(
+        f"{REGISTRY}/deepgram", REGISTRY_USER, keys.secret(home, "registry-password"), keys.authority(home),
+        home.directory("images"), address,
+    )  # fmt: skip
+    record.write_text(made_of)
+
+
+def _digest_of_images(home: Home) -> str:
+    """Changes with the programs, with the root file system's sources and with the lab's CA."""
+    total = hashlib.sha256(keys.authority(home).read_bytes() + repr(debian_sources()).encode())
+    for path in sorted((HERE.parent / "deepgram").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
 def _volumes(home: Home) -> list[str]:
     """What the services serve lies under the lab's home and outlives the container."""
     return [
@@ -86,4 +110,6 @@ def name_servers(home: Home, names: dict[str, str]) -> None:
 
 
 def remove(home: Home) -> None:
-    docker("rm", "--force", "--volumes", home.services)
+    if succeeds("docker", "container", "inspect", home.services):
+        docker("rm", "--force", "--volumes", home.services)
+        say("Removed the lab's services.")

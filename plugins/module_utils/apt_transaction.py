@@ -28,15 +28,24 @@ INSTALL = [
 ADVICE = (
     (
         r"Conflicting values set for option Signed-By",
-        "An older entry names the same repository: remove it from /etc/apt/sources.list.d (grep -l nvidia /etc/apt/sources.list.d/*).",
+        (
+            "An older entry names the same repository: remove it from /etc/apt/sources.list.d (grep -l "
+            "nvidia /etc/apt/sources.list.d/*)."
+        ),
     ),
     (
         r"(Unable to locate package|has no installation candidate|Version .* was not found)",
-        "Correct the package or its version, or the repository that should have it (apt-cache policy shows what there is).",
+        (
+            "Correct the package or its version, or the repository that should have it (apt-cache "
+            "policy shows what there is)."
+        ),
     ),
     (
         r"held broken packages|unmet dependencies",
-        "Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it.",
+        (
+            "Another repository or a held package is in the way: apt-get -s install shows which; unhold"
+            " or remove it."
+        ),
     ),
     (
         r"(Could not get lock|Unable to acquire|is another process using it)",
@@ -44,7 +53,10 @@ ADVICE = (
     ),
     (
         r"(not signed|NO_PUBKEY|public key is not available|Missing key|invalid signature)",
-        "The repository is not signed by the key that was given for it: correct its _repository_url and its _repository_key variables.",
+        (
+            "The repository is not signed by the key that was given for it: correct its _repository_url"
+            " and its _repository_key variables."
+        ),
     ),
     (r"(No space left|You don't have enough free space)", "Free space in /var and /usr, then run again."),
     (
@@ -53,7 +65,10 @@ ADVICE = (
     ),
     (
         r"Bad return status for module build|Error! .*[Dd][Kk][Mm][Ss]",
-        "The driver does not build for this kernel: see /var/lib/dkms/nvidia/*/build/make.log, choose a newer driver or another kernel.",
+        (
+            "The driver does not build for this kernel: see /var/lib/dkms/nvidia/*/build/make.log, "
+            "choose a newer driver or another kernel."
+        ),
     ),
 )
 
@@ -153,14 +168,17 @@ class Transaction:
         return steps
 
     def family_moves(self, wishes):
-        """Where the leading package moves to another version, its installed family moves with it: apt would not go back by itself."""
+        """The leading package's family moves with it: apt takes no dependency back to an older version."""
         lead = self.params["same_version_as"]
         version = dict(wish.partition("=")[::2] for wish in wishes).get(lead)
         relatives = self.family(dpkg.installed(self.known)) if version else []
         return [f"{name}={version}" for name in relatives if name not in self.names]
 
     def simulate(self, arguments):
-        """What apt would do. Lists are fetched when they are old, or when they do not offer what is wanted."""
+        """What apt would do.
+
+        Lists are fetched when they are old, or when they do not offer what is wanted.
+        """
         if lists_age() > self.params["lists_max_age_s"]:
             self.update()
         rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
@@ -194,11 +212,14 @@ class Transaction:
             if what == "Remv" and not any(fnmatch.fnmatchcase(name, pattern) for pattern in may_go):
                 self.give_up(
                     "Installing {} would remove {}".format(", ".join(wishes), name),
-                    f"Remove {name} yourself if you do not need it, or name the packages to use in the role's packages variable.",
+                    (
+                        f"Remove {name} yourself if you do not need it, or name the packages to use in "
+                        f"the role's packages variable."
+                    ),
                 )
 
     def update(self):
-        """Fetches the lists; one repository that fails is only fatal if it is the one that has what is wanted."""
+        """Fetches the lists; a repository that fails is fatal only if it has what is wanted."""
         if self.check_mode:
             return
         end = time.monotonic() + self.params["lock_timeout_s"]
@@ -236,7 +257,7 @@ class Transaction:
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
 
     def family(self, versions):
-        """The packages to hold: those named, or all of the same upstream version as the one that leads them."""
+        """The packages to hold: those named, or all of the leading package's upstream version."""
         lead = self.params["same_version_as"]
         if lead is None:
             return [name for name in sorted(versions) if name in self.names]

@@ -20,7 +20,7 @@ ENVIRONMENT = dict(
 
 
 def packages():
-    """{name: {version, held, status}} of what dpkg knows; a name with two architectures keeps the installed one."""
+    """{name: {version, held, status}} of what dpkg knows; of two architectures the installed one counts."""
     known = {}
     _rc, out, _err = run(["dpkg-query", "-W", "-f", FORMAT])
     for line in out.splitlines():
@@ -42,7 +42,7 @@ def interrupted(known, updates="/var/lib/dpkg/updates"):
 
 
 def wait_for_lock(seconds, locks=LOCKS):
-    """True when no other program holds dpkg's locks, at the latest after so many seconds; False when one still does."""
+    """True once no other program holds dpkg's locks; False when one still does after so many seconds."""
     end = time.monotonic() + seconds
     while any(_held(lock) for lock in locks):
         if time.monotonic() >= end:

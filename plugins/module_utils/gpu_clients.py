@@ -1,4 +1,4 @@
-"""Who uses the GPUs: processes with /dev/nvidia* open, the units and containers they belong to, and how to stop those."""
+"""Who has /dev/nvidia* open, the units and containers those processes belong to, and how to stop them."""
 
 import glob
 import os
@@ -9,7 +9,7 @@ from ansible.module_utils.outcome import last_line, run
 
 DEVICE = re.compile(r"^/dev/nvidia(\d+|ctl|-uvm|-modeset|-caps)")
 CONTAINER = re.compile(r"^(?:docker-)?([0-9a-f]{64})(?:\.scope)?$")
-# They hold the driver without showing it in /proc, and come back by themselves only if they are started again.
+# They use the driver for others, and stay stopped unless they are started again.
 DAEMONS = (
     "nvidia-persistenced.service",
     "nvidia-fabricmanager.service",
@@ -34,10 +34,10 @@ def users(proc="/proc"):
 
 
 def owner(cgroup):
-    """("container", id) or ("unit", name) that a process with this /proc/PID/cgroup belongs to; ("", "") for neither.
+    """("container", id) or ("unit", name) that a process with this /proc/PID/cgroup belongs to, or ("", "").
 
-    The innermost part of the path that names one counts. A Quadlet container runs inside its unit's cgroup, so stopping
-    the unit is right for it.
+    The innermost part of the path that names one counts. A Quadlet container runs inside its unit's cgroup,
+    so stopping the unit is right for it.
     """
     for line in cgroup.splitlines():
         for part in reversed(line.split(":", 2)[-1].split("/")):

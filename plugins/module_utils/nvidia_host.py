@@ -10,7 +10,7 @@ import re
 from ansible.module_utils.outcome import last_line, run
 
 VENDOR = "0x10de"
-# VGA controllers and, for data-centre cards, 3D controllers. Audio (0403), USB (0c03), NVSwitch (0680) are not GPUs.
+# VGA controllers and, for data-centre cards, 3D controllers; not audio (0403), USB (0c03), NVSwitch (0680).
 GPU_CLASSES = ("0x0300", "0x0302")
 VERSION = r"(\d+\.\d+(?:\.\d+)?)"
 SMI_FIELDS = (

@@ -10,7 +10,7 @@ ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP
 
 
 def dearmor(data):
-    """The binary packets of a key file, which may be armored (with headers and checksum) or binary already."""
+    """The binary packets of a key file, which may be armored or binary already."""
     blocks = ARMOR.findall(data)
     return b"".join(_decode(block) for block in blocks) if blocks else data
 

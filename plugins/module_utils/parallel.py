@@ -7,8 +7,8 @@ import time
 def in_parallel(calls, timeout, late):
     """Results of the calls in their order.
 
-    calls: functions without arguments; timeout: seconds for all of them together; late(index): what stands for
-    the result of a call that has not ended by then (a name server that never answers cannot be interrupted).
+    calls: functions without arguments; timeout: seconds for all of them together; late(index): stands for the
+    result of a call that has not ended by then (a name server that never answers cannot be interrupted).
     """
     results = {}
 

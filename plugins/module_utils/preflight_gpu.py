@@ -13,7 +13,7 @@ def number(version):
 
 
 def gpus(table, minimums, wanted, root="/sys/bus/pci/devices"):
-    """Findings for count, model, memory, compute capability and names; `wanted` is {count, names, excluded}."""
+    """Findings for count, model, memory, capability and names; `wanted` is {count, names, excluded}."""
     devices = nvidia_host.pci_gpus(root)
     if minimums["gpu_count"] == 0 and not devices:
         return []
@@ -74,7 +74,10 @@ def of_memory(known, minimums):
         least >= minimums["gpu_memory_mb"],
         f"{least} MiB",
         "at least {} MiB on each GPU".format(minimums["gpu_memory_mb"]),
-        "Use a GPU with more memory, or lower preflight_min_gpu_memory_mb: an Engine short of GPU memory does not start.",
+        (
+            "Use a GPU with more memory, or lower preflight_min_gpu_memory_mb: an Engine short of GPU "
+            "memory does not start."
+        ),
     )
 
 

@@ -62,7 +62,10 @@ def administrator():
             user == 0,
             f"uid {user}",
             "uid 0",
-            "Let the login user become root: give it sudo rights, and set ansible_become_password if it has one.",
+            (
+                "Let the login user become root: give it sudo rights, and set ansible_become_password "
+                "if it has one."
+            ),
         )
     ]
 
@@ -89,7 +92,10 @@ def memory(minimum_mib, meminfo="/proc/meminfo"):
             seen >= minimum_mib,
             f"{seen} MiB",
             f"at least {minimum_mib} MiB",
-            "Add memory, or lower preflight_min_memory_mb: an Engine that runs out of memory is killed while it loads.",
+            (
+                "Add memory, or lower preflight_min_memory_mb: an Engine that runs out of memory is "
+                "killed while it loads."
+            ),
         )
     ]
 
@@ -102,7 +108,7 @@ def existing_parent(path):
 
 
 def disk(models_dir, minimum_gb, missing_bytes, deployed):
-    """Room for the models. A host that is deployed already holds images and models: only what is missing counts."""
+    """Room for the models; once a host is deployed, only for those that are missing."""
     place = existing_parent(models_dir)
     stat = os.statvfs(place)
     free = stat.f_bavail * stat.f_frsize
@@ -124,7 +130,10 @@ def disk(models_dir, minimum_gb, missing_bytes, deployed):
 
 
 def apt_knows(package):
-    """Can apt install this package? Where its lists do not know it, fresh lists go to a directory that is thrown away."""
+    """(can apt install this package, why not).
+
+    Where apt's lists do not know it, fresh ones go to a directory that is thrown away.
+    """
     if candidate(package, []):
         return True, ""
     with tempfile.TemporaryDirectory(prefix="preflight-") as scratch:
@@ -169,8 +178,8 @@ def kernel_headers(modules_root="/lib/modules"):
             known,
             seen,
             f"headers of the running kernel {release}",
-            "The archive keeps headers of current kernels only: apt-get install linux-image-amd64, reboot, try again; "
-            "for a kernel of your own install its headers.",
+            "The archive keeps headers of current kernels only: apt-get install linux-image-amd64, reboot, "
+            "try again; for a kernel of your own install its headers.",
         )
     ]
 
@@ -207,7 +216,10 @@ def clock(controller_time, max_offset_s):
             abs(offset) <= max_offset_s,
             f"{offset:+.0f} s from the controller",
             f"within {max_offset_s} s",
-            "Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then timedatectl.",
+            (
+                "Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then "
+                "timedatectl."
+            ),
         )
     ]
     _rc, out, _err = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], timeout=10)

@@ -61,14 +61,23 @@ def model(url, models_dir, timeout):
 
 
 MODEL_FIX = {
-    403: "The link is refused, most often because a signed link has run out: ask Deepgram for fresh links (deepgram_models_links).",
-    404: "The file is not there: correct this entry of deepgram_models_links, or ask Deepgram for the present link.",
-    None: "Open the link by hand; if the server has a fault, try again later, else correct deepgram_models_links.",
+    403: (
+        "The link is refused, most often because a signed link has run out: ask Deepgram for fresh "
+        "links (deepgram_models_links)."
+    ),
+    404: (
+        "The file is not there: correct this entry of deepgram_models_links, or ask Deepgram for the "
+        "present link."
+    ),
+    None: (
+        "Open the link by hand; if the server has a fault, try again later, else correct "
+        "deepgram_models_links."
+    ),
 }
 
 
 def total(answer):
-    """Bytes of the whole file: after the slash of Content-Range, or Content-Length where ranges are not served."""
+    """Bytes of the whole file; from Content-Length where the server ignores ranges; None when unknown."""
     size = (
         answer.headers.get("Content-Range", "").rpartition("/")[2]
         if answer.status == 206

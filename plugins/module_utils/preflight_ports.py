@@ -18,7 +18,7 @@ CONTAINER_ID = re.compile(r"([0-9a-f]{64})")
 
 
 def address(text):
-    """ "0100007F" or 32 hex digits of /proc/net/tcp{,6}, in words of host byte order, as dotted or colon form."""
+    """The address of a /proc/net/tcp{,6} row ("0100007F": words in host byte order), as people write it."""
     words = [text[i : i + 8] for i in range(0, len(text), 8)]
     packed = b"".join(struct.pack("=I", int(word, 16)) for word in words)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

@@ -33,7 +33,7 @@ class Registry:
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
     def login(self, repository):
-        """(headers that authorise pulling from repository, error, fix); error "" when the registry accepts the account."""
+        """(headers that authorise a pull, error, fix); error is "" when the registry accepts the account."""
         url = f"https://{self.host}/v2/"
         answer = ask(url, timeout=self.timeout)
         if answer.error:
@@ -85,7 +85,10 @@ class Registry:
         if answer.status == 200:
             return headers, "", ""
         if answer.status in (401, 403):
-            fix = "Correct deepgram_registry_username and deepgram_registry_password (the robot account that Deepgram gave you)."
+            fix = (
+                "Correct deepgram_registry_username and deepgram_registry_password (the robot account "
+                "that Deepgram gave you)."
+            )
             return {}, "login as {!r} refused (HTTP {})".format(self.user or "nobody", answer.status), fix
         return (
             {},
@@ -101,7 +104,7 @@ class Registry:
 
 
 def split(image):
-    """("quay.io", "deepgram/self-hosted-api", "release-1") of host/repository:tag or host/repository@digest."""
+    """("quay.io", "deepgram/self-hosted-api", "release-1") of host/repository:tag or @digest."""
     host, _, rest = image.partition("/")
     repository, at, reference = rest.partition("@")
     if not at:
@@ -131,6 +134,9 @@ def check(image, user, password, timeout):
             reference, "found" if status == 200 else f"HTTP {status}" if isinstance(status, int) else status
         ),
         f"{reference} in {host}/{repository}",
-        "Correct deepgram_release (or deepgram_image_digests): the registry has no such image for this account.",
+        (
+            "Correct deepgram_release (or deepgram_image_digests): the registry has no such image for "
+            "this account."
+        ),
     )
     return [login, there]

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: a set of APT packages, at given versions and held, in one transaction that is looked at first."""
+"""Ansible module: APT packages at given versions, held, in one transaction that is looked at first."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ DOCUMENTATION = r"""
 module: apt_packages
 short_description: Installs packages in one guarded transaction, and holds them
 description:
-  - Does in one call what a serving host needs and C(ansible.builtin.apt) does in five or not at all. It finishes a dpkg run that
-    was interrupted, waits for the lock, fetches lists only when something must be installed that they do not offer,
-    simulates the transaction and refuses it when it would touch or remove what it must not, installs, and holds.
+  - Does in one call what a serving host needs and C(ansible.builtin.apt) does in five or not at all. It
+    finishes a dpkg run that was interrupted, waits for the lock, fetches lists only when something must be
+    installed that they do not offer, simulates the transaction and refuses it when it would touch or remove
+    what it must not, installs, and holds.
   - An installed package that satisfies the wish is left at its version.
-  - In check mode a package that no configured repository offers yet counts as one that would be installed.
+  - In check mode a package that no configured repository offers yet counts as one that would be
+    installed.
 options:
   packages:
     description: Names, or C(name=version); a version may end in C(*), as in C(nvidia-open=580.*).
@@ -19,18 +21,22 @@ options:
     elements: str
     required: true
   hold:
-    description: Hold O(packages), or the family of O(same_version_as), against upgrades; false releases them.
+    description: Hold O(packages), or the family of O(same_version_as), against upgrades; false releases
+      them.
     type: bool
   same_version_as:
-    description: A package; it and every installed package of the same upstream version are held instead of O(packages).
+    description: A package; it and every installed package of the same upstream version are held instead
+      of O(packages).
     type: str
   must_not_touch:
-    description: Patterns of packages that the transaction may not install, upgrade or remove, as in C(linux-image-*).
+    description: Patterns of packages that the transaction may not install, upgrade or remove, as in
+      C(linux-image-*).
     type: list
     elements: str
     default: []
   may_remove:
-    description: Patterns of packages that the transaction may remove; it is refused when it would remove any other.
+    description: Patterns of packages that the transaction may remove; it is refused when it would remove
+      any other.
     type: list
     elements: str
     default: []

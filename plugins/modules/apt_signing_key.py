@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: the signing key of an APT repository, trusted only if its fingerprint is the expected one."""
+"""Ansible module: the signing key of an APT repository, trusted by its fingerprint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ DOCUMENTATION = r"""
 module: apt_signing_key
 short_description: Downloads a repository key and installs it only when its fingerprint is the pinned one
 description:
-  - Fetches the key over HTTPS, checks that the file holds exactly one primary key with the expected fingerprint, and
-    writes it in binary form for C(Signed-By). A key that is there already and matches is not fetched again.
+  - Fetches the key over HTTPS, checks that the file holds exactly one primary key with the expected
+    fingerprint, and writes it in binary form for C(Signed-By). A key that is there already and matches is
+    not fetched again.
   - Needs neither gpg nor python3-debian on the host.
 options:
   url:
@@ -100,7 +101,10 @@ def checked(module, data, fingerprint, url, variable):
             "The key at {} has fingerprint {}, expected {}".format(
                 url, " and ".join(found) or "none", fingerprint
             ),
-            f"Do not go on before you know why. If the repository's owner announced a new key, set {variable}_fingerprint.",
+            (
+                f"Do not go on before you know why. If the repository's owner announced a new key, set "
+                f"{variable}_fingerprint."
+            ),
             ", ".join(found),
         )
     return binary

@@ -7,9 +7,11 @@ DOCUMENTATION = r"""
 module: daemon_json
 short_description: Merges settings into daemon.json and keeps all others
 description:
-  - Reads the file, merges O(settings) deeply over it and writes it only when that changes anything. A file that is not a JSON object
-    is an error, and is left as it is. The result is validated by the daemon before it replaces the old file, of which a backup is kept.
-  - Lists and scalars in O(settings) replace what is there; a key that leaves O(settings) stays in the file.
+  - Reads the file, merges O(settings) deeply over it and writes it only when that changes anything. A
+    file that is not a JSON object is an error, and is left as it is. The result is validated by the daemon
+    before it replaces the old file, of which a backup is kept.
+  - Lists and scalars in O(settings) replace what is there; a key that leaves O(settings) stays in the
+    file.
 options:
   settings:
     description: Settings to merge.
@@ -20,7 +22,8 @@ options:
     type: path
     default: /etc/docker/daemon.json
   validate:
-    description: Command that fails for a bad file, with C(%s) for its name; skipped while its program is not installed.
+    description: Command that fails for a bad file, with C(%s) for its name; skipped while its program is
+      not installed.
     type: str
     default: dockerd --validate --config-file=%s
   unit:
@@ -42,7 +45,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restart_needed:
-  description: Does the daemon run with an older file? Also true when an earlier run ended between writing and restarting.
+  description: Does the daemon run with an older file? Also true when an earlier run ended between writing
+    and restarting.
   type: bool
   returned: success
 backup_file:
@@ -101,7 +105,10 @@ def load(module, path):
 
 
 def write(module, path, text):
-    """Writes beside the file, lets the daemon validate that, then replaces. Returns the backup's name, or None."""
+    """Writes beside the file, lets the daemon validate that, then replaces.
+
+    Returns the backup's name, or None.
+    """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".daemon.json.")
     try:

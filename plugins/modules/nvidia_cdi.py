@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: the CDI file by which containers get GPUs: fresh, complete, the only one, readable by the engine."""
+"""Ansible module: the CDI file by which containers get GPUs: fresh, complete, and the only one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ DOCUMENTATION = r"""
 module: nvidia_cdi
 short_description: Keeps the CDI specification of the NVIDIA GPUs right
 description:
-  - Enables the toolkit's refresh units, tells them the feature flag that an old engine needs, removes a second specification that
-    would go stale, and has the specification written anew when it was made for another driver or lacks a GPU.
+  - Enables the toolkit's refresh units, tells them the feature flag that an old engine needs, removes a
+    second specification that would go stale, and has the specification written anew when it was made for
+    another driver or lacks a GPU.
   - Ends with the proof that C(nvidia-ctk cdi list) names each GPU of the PCI bus.
 options:
   engine:
@@ -17,7 +18,8 @@ options:
     choices: [docker, podman]
     required: true
   full_cdi_from:
-    description: First version of the engine that reads specifications of version 0.7.0; older ones get the feature flag.
+    description: First version of the engine that reads specifications of version 0.7.0; older ones get
+      the feature flag.
     type: str
     required: true
 attributes:

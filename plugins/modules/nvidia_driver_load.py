@@ -7,10 +7,13 @@ DOCUMENTATION = r"""
 module: nvidia_driver_load
 short_description: Loads the NVIDIA kernel module, or replaces the loaded one
 description:
-  - When the wanted version is loaded, nothing happens. When none is loaded, nouveau is unloaded and the module loaded.
-  - When another version is loaded, those that use the GPUs are stopped (containers, units, the driver's daemons), the modules
-    unloaded in order, the new ones loaded, the CDI specification refreshed, and those that were stopped started again.
-  - Where that cannot be done, what was stopped is started again and RV(reboot_needed) says why only a reboot will help.
+  - When the wanted version is loaded, nothing happens. When none is loaded, nouveau is unloaded and the
+    module loaded.
+  - When another version is loaded, those that use the GPUs are stopped (containers, units, the driver's
+    daemons), the modules unloaded in order, the new ones loaded, the CDI specification refreshed, and those
+    that were stopped started again.
+  - Where that cannot be done, what was stopped is started again and RV(reboot_needed) says why only a
+    reboot will help.
 options:
   version:
     description: Version that must be loaded, as in C(580.173.02).
@@ -60,19 +63,31 @@ OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
 REFUSED = (
     (
         "Key was rejected",
-        "Secure Boot refuses the module: enrol the DKMS key (mokutil --import /var/lib/dkms/mok.pub, reboot) or switch Secure Boot off.",
+        (
+            "Secure Boot refuses the module: enrol the DKMS key (mokutil --import "
+            "/var/lib/dkms/mok.pub, reboot) or switch Secure Boot off."
+        ),
     ),
     (
         "Required key not available",
-        "Secure Boot refuses the module: enrol the DKMS key (mokutil --import /var/lib/dkms/mok.pub, reboot) or switch Secure Boot off.",
+        (
+            "Secure Boot refuses the module: enrol the DKMS key (mokutil --import "
+            "/var/lib/dkms/mok.pub, reboot) or switch Secure Boot off."
+        ),
     ),
     (
         "not found in directory",
-        "No module was built for the running kernel: install its headers, then dpkg-reconfigure nvidia-kernel-open-dkms; dkms status tells more.",
+        (
+            "No module was built for the running kernel: install its headers, then dpkg-reconfigure "
+            "nvidia-kernel-open-dkms; dkms status tells more."
+        ),
     ),
     (
         "No such device",
-        "The driver finds no GPU that it supports: GPUs older than Turing have no open modules; see dmesg | grep NVRM.",
+        (
+            "The driver finds no GPU that it supports: GPUs older than Turing have no open modules; see"
+            " dmesg | grep NVRM."
+        ),
     ),
 )
 
@@ -137,7 +152,10 @@ def bring(module, version):
         fail(
             module,
             "The kernel has driver {} although {} is installed".format(loaded_version() or "none", version),
-            "The module file is of version %s: dpkg-reconfigure nvidia-kernel-open-dkms builds it anew; dkms status tells more."
+            (
+                "The module file is of version %s: dpkg-reconfigure nvidia-kernel-open-dkms builds it "
+                "anew; dkms status tells more."
+            )
             % (on_disk or "unknown"),
             loaded_version(),
         )

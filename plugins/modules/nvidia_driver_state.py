@@ -31,8 +31,9 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - kernel, gpus (on the PCI bus), package_version, module_file_version, loaded_version, library_version, smi (one dict a GPU),
-      smi_error, headers (packages to install), initramfs_stale; versions come without package revision, empty for none.
+    - kernel, gpus (on the PCI bus), package_version, module_file_version, loaded_version,
+      library_version, smi (one dict a GPU), smi_error, headers (packages to install), initramfs_stale;
+      versions come without package revision, empty for none.
   type: dict
   returned: success
 """
@@ -47,7 +48,9 @@ from ansible.module_utils.outcome import run
 
 
 def headers(installed, kernel):
-    """Packages that give DKMS headers: for the running kernel, and for those that kernel meta packages will bring."""
+    """Packages that give DKMS headers: for the running kernel, and for those that kernel meta packages
+    will bring.
+    """
     metas = [
         name.replace("linux-image-", "linux-headers-", 1)
         for name in sorted(installed)
@@ -59,7 +62,11 @@ def headers(installed, kernel):
 
 
 def initramfs_stale(kernel, blacklist):
-    """Would the initramfs load nouveau at boot? Only an image that holds nouveau and is older than the blacklist would."""
+    """
+
+    ould the initramfs load nouveau at boot? Only an image that holds nouveau and is older than the
+    blacklist would.
+    """
     image = "/boot/initrd.img-" + kernel
     if not os.path.exists(image):
         return False

@@ -7,8 +7,9 @@ DOCUMENTATION = r"""
 module: nvidia_persistence
 short_description: Runs nvidia-persistenced with persistence mode on
 description:
-  - Distributions start the daemon with C(--no-persistence-mode), so that it runs without effect. This takes that option away by
-    a drop-in that keeps the rest of the packaged command, enables and starts the unit, and looks that each GPU has the mode on.
+  - Distributions start the daemon with C(--no-persistence-mode), so that it runs without effect. This
+    takes that option away by a drop-in that keeps the rest of the packaged command, enables and starts the
+    unit, and looks that each GPU has the mode on.
   - A unit that needs no drop-in gets none; the daemon is restarted only when it runs without effect.
 options:
   enabled:

@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: preflight_probe
 short_description: Collects all preflight findings of a host in one call
 description:
-  - Looks at system, hardware, GPUs, ports, kernel headers, Secure Boot, clock, and probes name resolution, TCP, TLS,
-    the registry login and every model link at the same time.
+  - Looks at system, hardware, GPUs, ports, kernel headers, Secure Boot, clock, and probes name
+    resolution, TCP, TLS, the registry login and every model link at the same time.
   - Changes nothing and never fails because of what it finds; the findings say what is wrong.
 options:
   systems:
@@ -26,15 +26,18 @@ options:
     elements: str
     default: []
   minimums:
-    description: cpu_cores, memory_mb (MiB), disk_gb (GB free for models), gpu_memory_mb (MiB), gpu_compute_capability, gpu_count.
+    description: cpu_cores, memory_mb (MiB), disk_gb (GB free for models), gpu_memory_mb (MiB),
+      gpu_compute_capability, gpu_count.
     type: dict
     required: true
   base:
-    description: Values that O(minimums) have when nobody set them; such a value gives way to the one in O(usual).
+    description: Values that O(minimums) have when nobody set them; such a value gives way to the one in
+      O(usual).
     type: dict
     required: true
   usual:
-    description: The usual minimums for what this node serves; what is set below them is returned in RV(lowered).
+    description: The usual minimums for what this node serves; what is set below them is returned in
+      RV(lowered).
     type: dict
     required: true
   gpu_count:
@@ -51,7 +54,8 @@ options:
     elements: dict
     default: []
   nginx_config:
-    description: This deployment's NGINX file; an NGINX that holds a port belongs to the deployment when this file listens there.
+    description: This deployment's NGINX file; an NGINX that holds a port belongs to the deployment when
+      this file listens there.
     type: path
     required: true
   servers:
@@ -68,11 +72,13 @@ options:
     elements: str
     default: []
   release:
-    description: Tag that O(images) must have; when empty and without digests, only the way to the registry is probed.
+    description: Tag that O(images) must have; when empty and without digests, only the way to the
+      registry is probed.
     type: str
     default: ""
   image_digests:
-    description: Digests to ask for instead of the tag, by the last word of the image's name (C(api), C(engine)).
+    description: Digests to ask for instead of the tag, by the last word of the image's name (C(api),
+      C(engine)).
     type: dict
     default: {}
   registry_username:
@@ -93,7 +99,8 @@ options:
     type: path
     required: true
   deployed_mark:
-    description: A file that exists once the host is deployed; then disk must only hold what is still missing.
+    description: A file that exists once the host is deployed; then disk must only hold what is still
+      missing.
     type: path
     required: true
   controller_time:
@@ -118,7 +125,7 @@ EXAMPLES = r"""
   preflight_probe:
     systems: [{id: debian, version: "13", name: Debian, architectures: [x86_64]}]
     gpus: {"10de:1eb8": {name: Tesla T4, memory_mib: 15360, compute_capability: "7.5"}}
-    minimums: {cpu_cores: 4, memory_mb: 30000, disk_gb: 50, gpu_count: 1, gpu_memory_mb: 15000, gpu_compute_capability: "7.0"}
+    minimums: "{{ _preflight_minimums }}"
     base: "{{ _preflight_base }}"
     usual: "{{ _preflight_usual }}"
     registry: quay.io/deepgram

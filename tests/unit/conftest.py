@@ -64,7 +64,8 @@ ROLES = {
         "argument_specs: {main: {options: {deepgram_models_links: {type: list, elements: raw}}}}\n",
     ),
     "nginx_proxy": (
-        'nginx_proxy_port: 443\nnginx_proxy_server_name: ""\nnginx_proxy_tls_certificate: ""\nnginx_proxy_tls_key: ""\n',
+        'nginx_proxy_port: 443\nnginx_proxy_server_name: ""\n'
+        'nginx_proxy_tls_certificate: ""\nnginx_proxy_tls_key: ""\n',
         "argument_specs: {main: {options: {nginx_proxy_port: {type: int}}}}\n",
     ),
     "preflight": ("preflight_min_cpu_cores: 4\n", ""),

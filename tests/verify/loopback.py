@@ -1,4 +1,4 @@
-"""TLS servers on loopback with certificates of any kind, and the Deepgram interface spoken just well enough."""
+"""TLS servers on loopback with certificates of any kind, some of which speak to a stream of audio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import ipaddress
 import json
 import ssl
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,7 +26,7 @@ NAME = "gpu1.example.test"
 
 
 def self_signed(folder: Path, name: str = NAME, days: int = 100) -> tuple[str, Path]:
-    """A self-signed certificate for `name`, valid for `days` more (negative: expired). Returns PEM and the file."""
+    """A self-signed certificate, valid for `days` more (negative: expired). Returns PEM and the file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject, now = (
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
@@ -87,9 +89,7 @@ class Service:
 
     async def _serve(self, ready):
         self.stop = asyncio.Event()
-        made = serve(
-            self._stream, "127.0.0.1", 0, ssl=self.context, process_request=self._page, close_timeout=0.2
-        )
+        made = serve(self._stream, "127.0.0.1", 0, ssl=self.context, process_request=self._page, close_timeout=0.2)
         async with made as server:
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
@@ -126,3 +126,65 @@ class Service:
 def result(text: str, start: float, duration: float, final: bool = True) -> dict:
     channel = {"alternatives": [{"transcript": text, "confidence": 0.99, "words": []}]}
     return {"type": "Results", "start": start, "duration": duration, "is_final": final, "channel": channel}
+
+
+@contextmanager
+def page(context: ssl.SSLContext, status: int, body: bytes):
+    """A web server that answers every POST with one page; gives its port."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+class Forward:
+    """Ends TLS in front of a plain server on loopback, as the proxy does."""
+
+    def __init__(self, context: ssl.SSLContext, target: int):
+        self.context, self.target, self.port = context, target, 0
+
+    def __enter__(self):
+        ready = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
+        self.thread.start()
+        ready.wait(5)
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.stop.set)
+        self.thread.join(5)
+
+    async def _serve(self, ready):
+        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._join, "127.0.0.1", 0, ssl=self.context)
+        self.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await self.stop.wait()
+        server.close()
+
+    async def _join(self, reader, writer):
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
+
+
+async def _pour(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()

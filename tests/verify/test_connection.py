@@ -67,14 +67,15 @@ def test_a_way_that_verify_does_not_know_is_named(variables, named):
 
 @pytest.fixture
 def stand_in_ssh(tmp_path):
-    """A program in ssh's place: notes its arguments, asks for a password as ssh does, runs the command here."""
+    """A program in ssh's place: notes its arguments, asks for passwords, runs the command here."""
     program = tmp_path / "ssh"
     program.write_text(
         f"""#!{sys.executable}
 import json, os, subprocess, sys
-said = subprocess.run([os.environ["SSH_ASKPASS"], "ops@gpu1's password: "], capture_output=True, text=True).stdout
-phrase = subprocess.run([os.environ["SSH_ASKPASS"], "Enter passphrase for key: "], capture_output=True, text=True)
-json.dump({{"argv": sys.argv, "said": said, "phrase": phrase.stdout}}, open("{tmp_path}/seen", "w"))
+def ask(prompt):
+    return subprocess.check_output([os.environ["SSH_ASKPASS"], prompt], text=True)
+seen = {{"said": ask("ops@gpu1's password: "), "phrase": ask("Enter passphrase for key '/k': ")}}
+json.dump(seen | {{"argv": sys.argv}}, open("{tmp_path}/seen", "w"))
 sys.exit(subprocess.run(["/bin/sh", "-c", sys.argv[-1]]).returncode)
 """
     )

@@ -11,7 +11,7 @@ from tests.verify.loopback import NAME, Service
 
 @pytest.fixture
 def served(tmp_path):
-    """served(certificate_name, days, trusted=...) -> a Proxy to a running server; `trusted` defaults to its own."""
+    """served(certificate_name, days, trusted=...) -> a Proxy to a running server; default trust: its own."""
     running = []
 
     def make(name=NAME, days=100, trusted=None, asked=NAME, **context):

@@ -1,0 +1,65 @@
+"""The table of `dgctl status`: one line a server, and below it what is not well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+HEADINGS = ("HOST", "STATE", "RELEASE", "API", "ENGINE", "GPU", "DRIVER", "MODELS", "LOAD", "TLS")
+
+
+def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
+    """One server's line from what its status task returned; a dash for what could not be read."""
+    containers = status.get("containers") or {}
+    return (
+        name,
+        state,
+        text(status.get("release")),
+        _api(status.get("api"), containers.get("deepgram-api")),
+        _container(containers.get("deepgram-engine")),
+        _gpus(status.get("gpus") or []),
+        text((status.get("driver") or {}).get("loaded")),
+        text(len(status["models"]) if status.get("models") else None),
+        _load(status.get("load") or {}),
+        _days(((status.get("certificates") or {}).get("proxy") or {}).get("days_left")),
+    )
+
+
+def text(value: Any) -> str:
+    return "-" if value in (None, "") else str(value)
+
+
+def _api(answer: Any, container: Any) -> str:
+    said = answer.get("system_health") if isinstance(answer, dict) else None
+    return text(said) if said else _container(container)
+
+
+def _container(container: Any) -> str:
+    if not isinstance(container, dict):
+        return "-"
+    return text(container.get("health") or container.get("status"))
+
+
+def _gpus(found: list[dict[str, Any]]) -> str:
+    """`2 x Tesla T4, 40 %`: the GPUs by name, and the busiest one's load."""
+    names = Counter(text(gpu.get("name")) for gpu in found)
+    busy = [gpu["utilization_percent"] for gpu in found if gpu.get("utilization_percent") is not None]
+    listed = " + ".join(f"{count} x {name}" if count > 1 else name for name, count in names.items())
+    return f"{listed}, {max(busy)} %" if busy else text(listed)
+
+
+def _load(load: dict[str, Any]) -> str:
+    active = load.get("active_requests")
+    if active is None:
+        return "-"
+    busy = (
+        sum(value for value in active.values() if isinstance(value, (int, float)))
+        if isinstance(active, dict)
+        else active
+    )
+    most = load.get("max_active_requests")
+    return f"{busy:g}/{most:g}" if most else f"{busy:g}"
+
+
+def _days(days: Any) -> str:
+    return "-" if days is None else f"{days:g} days"

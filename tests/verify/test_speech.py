@@ -1,0 +1,134 @@
+"""The transcription client: against the lab's API behind TLS, and against servers that break in each way."""
+
+import time
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from dgctl.verify import speech, tls
+from tests.standins.conftest import Bench
+from tests.verify import loopback
+from tests.verify.loopback import NAME, Forward, Service
+
+MODEL = "nova-3-general"
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return speech.Recording.shipped()
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    """An Engine and an API of the lab behind a TLS proxy with a self-signed certificate."""
+    bench = Bench(tmp_path_factory.mktemp("bench"))
+    try:
+        bench.license_server.wait_for("SIMULATED")
+        engine = bench.engine()
+        engine.wait_for("Listening on http")
+        pem, file = loopback.self_signed(bench.directory)
+        with Forward(loopback.server_context(file), bench.api(engine).ports["http"]) as forward:
+            yield tls.Proxy("127.0.0.1", forward.port, NAME, pem)
+    finally:
+        bench.stop()
+
+
+@pytest.fixture
+def service(tmp_path, recording):
+    """service(**how) -> a Proxy to a server that answers a stream with the known words, or as `how` says."""
+    running = []
+
+    def make(**how):
+        pem, file = loopback.self_signed(tmp_path)
+        made = Service(loopback.server_context(file), **{"words": recording.words} | how).__enter__()
+        running.append(made)
+        return tls.Proxy("127.0.0.1", made.port, NAME, pem)
+
+    yield make
+    for made in running:
+        made.__exit__()
+
+
+def test_the_shipped_recording_is_speech_of_known_words(recording):
+    assert len(recording.words) > 10 and 3 < recording.seconds < 30
+
+
+def test_a_file_is_transcribed(api, recording):
+    heard = speech.transcribe_file(api, recording, MODEL, "en")
+    assert (heard.problem, heard.share(recording)) == ("", 1.0)
+    assert 0 < heard.seconds < 10
+
+
+def test_a_stream_is_transcribed_faster_than_spoken_and_its_delay_measured(api, recording):
+    heard = speech.transcribe_stream(api, recording, MODEL, "en")
+    assert (heard.problem, heard.share(recording)) == ("", 1.0)
+    assert recording.seconds / speech.SPEED * 0.9 < heard.seconds < recording.seconds
+    assert len(heard.delays) > 3 and 0 <= heard.median_delay() < 2
+
+
+def test_a_model_that_is_not_there_is_a_problem_in_the_service_s_words(api, recording):
+    heard = speech.transcribe_file(api, recording, "nova-9", "en")
+    assert "400" in heard.problem and "No such model" in heard.problem
+    with pytest.raises(InvalidStatus) as caught:
+        speech.transcribe_stream(api, recording, "nova-9", "en")
+    assert "400" in speech.refusal(caught.value)
+
+
+def test_words_of_another_recording_are_too_few(recording):
+    heard = speech.Heard("The quick brown fox jumps over the lazy dog and could not stop.")
+    assert heard.share(recording) < speech.ENOUGH_WORDS
+    assert speech.Heard("").share(recording) == 0
+
+
+def test_words_are_counted_once(recording):
+    assert speech.Heard(" ".join(recording.words[:1] * 99)).share(recording) < 0.2
+
+
+def test_punctuation_and_case_do_not_matter():
+    assert speech.spoken("Life moves—pretty fast! Don't, you?") == [
+        "life",
+        "moves",
+        "pretty",
+        "fast",
+        "don't",
+        "you",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (502, b"<h1>502 Bad Gateway</h1>\n<p>nginx</p>", "HTTP 502: 502 Bad Gateway nginx"),
+        (429, b'{"category":"x","message":"Too many requests"}', "HTTP 429: Too many requests"),
+        (200, b"<h1>Welcome</h1>", "HTTP 200 without a transcript: Welcome"),
+    ],
+)
+def test_a_page_instead_of_a_transcript_is_a_problem(tmp_path, recording, status, body, problem):
+    pem, file = loopback.self_signed(tmp_path)
+    with loopback.page(loopback.server_context(file), status, body) as port:
+        heard = speech.transcribe_file(tls.Proxy("127.0.0.1", port, NAME, pem), recording, MODEL, "en")
+    assert heard.problem == problem
+
+
+def test_no_connection_is_told_in_few_words(recording):
+    with pytest.raises(httpx.HTTPError) as caught:
+        speech.transcribe_file(tls.Proxy("127.0.0.1", 1, NAME), recording, MODEL, "en")
+    assert "refused" in speech.refusal(caught.value)
+
+
+def test_a_stream_that_breaks_is_a_problem(service, recording):
+    assert "NET-0001" in speech.transcribe_stream(service(close_early=True), recording, MODEL, "en").problem
+
+
+def test_a_stream_that_never_ends_is_a_problem(service, recording, monkeypatch):
+    monkeypatch.setattr(speech, "_STREAM_LIMIT_S", 1)
+    begun = time.monotonic()
+    heard = speech.transcribe_stream(service(never_close=True), recording, MODEL, "en")
+    assert "did not end" in heard.problem
+    assert time.monotonic() - begun < 15
+
+
+def test_interim_words_do_not_count(service, recording):
+    heard = speech.transcribe_stream(service(), recording, MODEL, "en")
+    assert heard.share(recording) == 1.0 and "x" not in heard.text.split()
