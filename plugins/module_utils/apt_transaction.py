@@ -42,7 +42,7 @@ ADVICE = (
     ),
     (
         r"held broken packages|unmet dependencies",
-        ("Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it."),
+        "Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it.",
     ),
     (
         r"(Could not get lock|Unable to acquire|is another process using it)",

@@ -60,7 +60,7 @@ def administrator():
             user == 0,
             f"uid {user}",
             "uid 0",
-            ("Let the login user become root: give it sudo rights, and set ansible_become_password if it has one."),
+            "Let the login user become root: give it sudo rights, and set ansible_become_password if it has one.",
         )
     ]
 
@@ -211,7 +211,7 @@ def clock(controller_time, max_offset_s):
             abs(offset) <= max_offset_s,
             f"{offset:+.0f} s from the controller",
             f"within {max_offset_s} s",
-            ("Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then timedatectl."),
+            "Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then timedatectl.",
         )
     ]
     _rc, out, _err = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], timeout=10)
