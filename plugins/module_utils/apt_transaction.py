@@ -11,6 +11,8 @@ from ansible.module_utils.outcome import last_line, run
 
 LISTS = "/var/lib/apt/lists"
 STEP = re.compile(r"^(Inst|Remv) (\S+)", re.M)
+# The repository has moved on since its lists were fetched.
+STALE = re.compile(r"404  Not Found|unexpected size|Hash Sum mismatch")
 INSTALL = [
     "apt-get",
     "-y",
@@ -54,6 +56,10 @@ ADVICE = (
             "The repository is not signed by the key that was given for it: correct its _repository_url"
             " and its _repository_key variables."
         ),
+    ),
+    (
+        STALE.pattern,
+        "The repository's index does not fit its files, as while it is being updated: run again in some minutes.",
     ),
     (r"(No space left|You don't have enough free space)", "Free space in /var and /usr, then run again."),
     (
@@ -150,17 +156,29 @@ class Transaction:
         if not wishes:
             return []
         arguments = ["install", *wishes, *self.family_moves(wishes), *self.giving_way()]
+        steps = self.checked_steps(arguments, wishes)
+        if self.check_mode:
+            return steps
+        self.wait()
+        rc, out, err = self.apt(arguments)
+        if rc != 0 and STALE.search(err):
+            self.update()
+            steps = self.checked_steps(arguments, wishes)
+            rc, out, err = self.apt(arguments)
+        if rc != 0:
+            self.give_up("apt-get install {}: {}".format(" ".join(wishes), errors(out, err)), advice(out + err))
+        self.known = dpkg.packages()
+        if self.missing():
+            self.give_up(
+                "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
+                "apt-cache policy shows which version apt prefers.",
+            )
+        return steps
+
+    def checked_steps(self, arguments, wishes):
+        """What apt would do, once it is known to be allowed."""
         steps = self.simulate(arguments)
         self.allow(steps, wishes)
-        if not self.check_mode:
-            self.wait()
-            self.apt(arguments)
-            self.known = dpkg.packages()
-            if self.missing():
-                self.give_up(
-                    "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
-                    "apt-cache policy shows which version apt prefers.",
-                )
         return steps
 
     def family_moves(self, wishes):
@@ -228,10 +246,9 @@ class Transaction:
             self.give_up(f"apt-get update: {errors(out, err)}", advice(err))
 
     def apt(self, arguments):
+        """(exit status, stdout, stderr) of the transaction."""
         lock = ["-o", "DPkg::Lock::Timeout={}".format(self.params["lock_timeout_s"])]
-        rc, out, err = run(INSTALL + lock + arguments, timeout=3600, env=dpkg.environment())
-        if rc != 0:
-            self.give_up("apt-get install {}: {}".format(" ".join(arguments[1:]), errors(out, err)), advice(out + err))
+        return run(INSTALL + lock + arguments, timeout=3600, env=dpkg.environment())
 
     def hold(self):
         """(what was done, packages that belong to the hold)."""

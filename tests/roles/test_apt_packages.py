@@ -39,7 +39,9 @@ def apt(program, tmp_path, monkeypatch):
             f"""case " $* " in
 *" -s "*) [ {simulate_rc} = 0 ] || {{ echo '{error}' >&2; exit {simulate_rc}; }}; printf '{offers}' ;;
 *" update "*) echo update >> {log} ;;
-*) echo "install ${{*#*install }}" >> {log}; cp {tmp_path}/after {state} ;;
+*) echo "install ${{*#*install }}" >> {log}
+   if [ -e {tmp_path}/stale ]; then rm {tmp_path}/stale; echo 'E: File has unexpected size' >&2; exit 100; fi
+   cp {tmp_path}/after {state} ;;
 esac
 """,
         )
@@ -116,6 +118,13 @@ def test_unknown_package_after_fresh_lists(apt, call):
     result = call("apt_packages", packages=["nvidia-opem"])
     assert result["failed"] and "Unable to locate package nvidia-opem" in result["msg"] and apt.log() == ["update"]
     assert "apt-cache policy" in result["fix"]
+
+
+def test_repository_that_moved_on_since_the_lists_were_fetched(apt, call, tmp_path):
+    apt({}, "Inst podman (5)\\n", {"podman": "5"})
+    (tmp_path / "stale").touch()
+    assert call("apt_packages", packages=["podman"])["changed"]
+    assert apt.log() == ["install podman", "update", "install podman"]
 
 
 def test_interrupted_run_is_finished_first(apt, call):
