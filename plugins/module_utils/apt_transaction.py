@@ -42,10 +42,7 @@ ADVICE = (
     ),
     (
         r"held broken packages|unmet dependencies",
-        (
-            "Another repository or a held package is in the way: apt-get -s install shows which; unhold"
-            " or remove it."
-        ),
+        ("Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it."),
     ),
     (
         r"(Could not get lock|Unable to acquire|is another process using it)",
@@ -144,8 +141,7 @@ class Transaction:
         return [
             name + "-"
             for name in sorted(dpkg.installed(self.known))
-            if name not in self.names
-            and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["replaces"])
+            if name not in self.names and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["replaces"])
         ]
 
     def install(self):
@@ -181,10 +177,10 @@ class Transaction:
         """
         if lists_age() > self.params["lists_max_age_s"]:
             self.update()
-        rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
+        rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and not self.check_mode:
             self.update()
-            rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
+            rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and self.check_mode:
             return ["Inst " + wish for wish in self.missing()]
         if rc != 0:
@@ -198,9 +194,7 @@ class Transaction:
         """Gives up when the transaction would do what it must not."""
         for step in steps:
             what, name = step.split()[:2]
-            touched = [
-                pattern for pattern in self.params["must_not_touch"] if fnmatch.fnmatchcase(name, pattern)
-            ]
+            touched = [pattern for pattern in self.params["must_not_touch"] if fnmatch.fnmatchcase(name, pattern)]
             if touched:
                 self.give_up(
                     "Installing {} would also {} {}, which must stay as it is".format(
@@ -226,7 +220,7 @@ class Transaction:
         rc, out, err = 1, "", "Could not get lock"
         while rc != 0 and re.search("Could not get lock|Unable to lock", err) and time.monotonic() < end:
             rc, out, err = run(
-                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3"], timeout=600, env=dpkg.ENVIRONMENT
+                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3"], timeout=600, env=dpkg.environment()
             )
             if rc != 0:
                 time.sleep(2)
@@ -235,11 +229,9 @@ class Transaction:
 
     def apt(self, arguments):
         lock = ["-o", "DPkg::Lock::Timeout={}".format(self.params["lock_timeout_s"])]
-        rc, out, err = run(INSTALL + lock + arguments, timeout=3600, env=dpkg.ENVIRONMENT)
+        rc, out, err = run(INSTALL + lock + arguments, timeout=3600, env=dpkg.environment())
         if rc != 0:
-            self.give_up(
-                "apt-get install {}: {}".format(" ".join(arguments[1:]), errors(out, err)), advice(out + err)
-            )
+            self.give_up("apt-get install {}: {}".format(" ".join(arguments[1:]), errors(out, err)), advice(out + err))
 
     def hold(self):
         """(what was done, packages that belong to the hold)."""
@@ -251,7 +243,7 @@ class Transaction:
         todo = [name for name in members if self.known[name]["held"] != wanted]
         verb = "hold" if wanted else "unhold"
         if todo and not self.check_mode:
-            rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.ENVIRONMENT)
+            rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.environment())
             if rc != 0:
                 self.give_up(f"apt-mark {verb}: {errors(out, err)}", advice(err))
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
@@ -277,9 +269,5 @@ def lists_age(lists=LISTS):
     if not glob.glob(os.path.join(lists, "*Packages*")):
         return float("inf")
     stamp = "/var/lib/apt/periodic/update-success-stamp"
-    times = [
-        os.path.getmtime(path)
-        for path in (lists, os.path.join(lists, "partial"), stamp)
-        if os.path.exists(path)
-    ]
+    times = [os.path.getmtime(path) for path in (lists, os.path.join(lists, "partial"), stamp) if os.path.exists(path)]
     return time.time() - max(times)
