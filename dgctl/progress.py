@@ -91,9 +91,7 @@ class Table:
 
         position = self._phases.index(self._phase) + 1 if self._phase else 0
         title = f"{self._phase or 'Starting'} ({position}/{len(self._phases)})"
-        table = RichTable(
-            "Host", "State", "Phase", "Task", "Time", title=title, title_justify="left", box=None
-        )
+        table = RichTable("Host", "State", "Phase", "Task", "Time", title=title, title_justify="left", box=None)
         for name, row in self._shown():
             seconds = (row.ended or time.monotonic()) - self._began
             style = STYLES.get(row.state, "dim")

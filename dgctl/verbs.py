@@ -81,16 +81,16 @@ def preflight(session: Session) -> Outcome:
 
 def provision(session: Session) -> Outcome:
     if not session.yes and not session.check and not sys.stdin.isatty():
-        problem = Problem(
-            "nobody is here to confirm", "stdin is not a terminal", fix="add --yes, or look with --check"
-        )
+        problem = Problem("nobody is here to confirm", "stdin is not a terminal", fix="add --yes, or look with --check")
         raise DgctlError(problem, Exit.USAGE)
     with _valid(session) as work:
         if not session.yes and not session.check:
             _confirm(work)
         with lock.held(history.folder(session.inventory), lock.this_command()):
             _open_record(work)
-            outcome = _run(work, "provision.yml")
+            outcome = _run(work, "provision.yml", alone=True)
+            if outcome.exit_code != Exit.PREFLIGHT:
+                outcome.checks = None  # a passed preflight is no news here
             if outcome.exit_code == Exit.OK and not session.check:
                 _verify_into(outcome, work)
         return outcome
@@ -107,9 +107,7 @@ def status(session: Session) -> Outcome:
     with _recorded(session) as work:
         outcome = _run(work, "status.yml")
         _judge(outcome, work)
-        outcome.next_command = (
-            session.again("verify") if outcome.exit_code == Exit.OK else outcome.next_command
-        )
+        outcome.next_command = session.again("verify") if outcome.exit_code == Exit.OK else outcome.next_command
         return outcome
 
 
@@ -134,13 +132,9 @@ def _confirm(work: Work) -> None:
     for name in work.deployment.targets:
         host = work.deployment.hosts[name]
         facts = [
-            str(host.vars.get(key))
-            for key in ("deepgram_release", "deepgram_container_engine")
-            if host.vars.get(key)
+            str(host.vars.get(key)) for key in ("deepgram_release", "deepgram_container_engine") if host.vars.get(key)
         ]
-        facts.append(
-            f"driver {host.vars.get('nvidia_driver_version') or host.vars.get('nvidia_driver_branch')}"
-        )
+        facts.append(f"driver {host.vars.get('nvidia_driver_version') or host.vars.get('nvidia_driver_branch')}")
         facts.append(_count(len(host.vars.get("deepgram_models_links") or []), "model"))
         facts.append("may reboot" if host.vars.get("nvidia_driver_reboot_allowed") else "no reboot")
         click.echo(f"  {name}  {host.address}  {', '.join(facts)}", err=True)
@@ -149,13 +143,12 @@ def _confirm(work: Work) -> None:
         raise DgctlError(Problem("not confirmed: nothing was touched"), Exit.INTERRUPTED)
 
 
-def _run(work: Work, name: str) -> Outcome:
+def _run(work: Work, name: str, alone: bool = False) -> Outcome:
     """One playbook on the targets, as an outcome: its exit code comes from events alone."""
     session = work.session
     with progress.shown(work.deployment.targets, playbook.phases(name), session.verbosity > 0) as shown:
-        job = playbook.Run(
-            name, work.deployment, work.vault, session.record, shown, session.check, session.verbosity
-        )
+        job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
+        job.check, job.verbosity, job.alone = session.check, session.verbosity, alone
         result = playbook.run(job)
     hosts = {
         name: HostState(each.state, each.changed, each.errors, each.seconds, each.data)
@@ -199,15 +192,11 @@ def _errors(result: playbook.RunResult) -> list[Problem]:
 
 def _conclude(outcome: Outcome, work: Work, result: playbook.RunResult) -> None:
     """The summary line and the next command of a playbook's run."""
-    counts = {
-        state: sum(host.state == state for host in outcome.hosts.values()) for state in ("ok", "changed")
-    }
+    counts = {state: sum(host.state == state for host in outcome.hosts.values()) for state in ("ok", "changed")}
     bad = len(outcome.hosts) - sum(counts.values())
     tasks = sum(host.changed for host in outcome.hosts.values())
     would = "would change" if work.session.check else "changed"
-    outcome.summary = (
-        f"{_count(len(outcome.hosts), 'server')}: {counts['ok']} ok, {counts['changed']} {would}"
-    )
+    outcome.summary = f"{_count(len(outcome.hosts), 'server')}: {counts['ok']} ok, {counts['changed']} {would}"
     outcome.summary += f" ({_count(tasks, 'task')})" + (f", {bad} not done" if bad else "")
     if result.interrupted:
         outcome.errors = [*interrupted(work.session).errors, *outcome.errors]
