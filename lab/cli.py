@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
     up_.add_argument("--nodes", type=_count, metavar="N", help="how many servers (default: those there are, else 1)")
     up_.add_argument("--engine", choices=["docker", "podman"], default="docker", help="what the inventory asks for")
-    up_.add_argument("--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none")
+    up_.add_argument(
+        "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none"
+    )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
     up_.set_defaults(verb=up)
@@ -98,7 +100,9 @@ def show(options: argparse.Namespace) -> None:
 def _table(found: list[servers.Server]) -> None:
     width = max(len(server.name) for server in found)
     for server in found:
-        print(f"{server.name:<{width}}  {server.address:<15}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}")
+        print(
+            f"{server.name:<{width}}  {server.address:<15}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}"
+        )
 
 
 def down(options: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ def parse(text: str) -> list[str]:
     for part in text.lower().split(","):
         model, _, count = part.partition(":")
         if model not in TABLE:
-            raise LabError(f"The lab has no GPU `{model}`.", f"Take one of: {', '.join(TABLE)} (or MODEL:COUNT, or none)")
+            raise LabError(f"The lab has no GPU `{model}`.", f"Take one of: {', '.join(TABLE)}, MODEL:COUNT, none")
         if not (count or "1").isdecimal() or not 1 <= int(count or 1) <= 16:
             raise LabError(f"`{part}` asks for `{count}` GPUs.", "Give a number from 1 to 16.")
         models += [model] * int(count or 1)

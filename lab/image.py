@@ -15,10 +15,10 @@ from lab.packages import require
 from lab.shell import LabError, say
 
 # What any systemd server of the lab has.
-SYSTEM = (
-    "systemd systemd-sysv dbus openssh-server python3 python3-apt sudo iproute2 ca-certificates curl gnupg "
-    "kmod procps udev iptables less"
-).split()
+SYSTEM = [
+    "systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "python3-apt", "sudo", "iproute2",
+    "ca-certificates", "curl", "gnupg", "kmod", "procps", "udev", "iptables", "less",
+]  # fmt: skip
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from pathlib import Path
 
 from lab.engine import containers, docker
 from lab.home import Home
@@ -37,7 +38,7 @@ def _create(home: Home) -> None:
 def _routes() -> list[ipaddress.IPv4Network]:
     """The machine's routes, without the default one; read from /proc because `ip` may be absent."""
     found = []
-    for line in open("/proc/net/route").read().splitlines()[1:]:
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         _, destination, _, _, _, _, _, mask, *_ = line.split()
         address, netmask = (int.from_bytes(bytes.fromhex(x), "little") for x in (destination, mask))
         if netmask:

@@ -81,7 +81,7 @@ def _say_if_old(home: Home, present: list[Server]) -> None:
     today = image(home).tag()
     old = [server.name for server in present if server.image != today]
     if old:
-        say(f"Made by an older bin/lab, and left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
+        say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
 def _create(home: Home, lab: str, name: str, tag: str, models: list[str]) -> None:

@@ -65,9 +65,7 @@ def route(variables: dict[str, Any], address: str, config: Path) -> tuple[Route,
     if connection == "local":
         return Route(address, [], become if os.geteuid() else []), secrets
     if connection not in ("ssh", "smart"):
-        return Route(
-            address, problem=f"ansible_connection is {connection}, and verify knows ssh and local"
-        ), {}
+        return Route(address, problem=f"ansible_connection is {connection}, and verify knows ssh and local"), {}
     return Route(address, _ssh_words(ssh, address, secrets), become), secrets
 
 
@@ -92,9 +90,7 @@ def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str]) -
     settings = {
         "StrictHostKeyChecking": None if options["host_key_checking"] else "no",
         "Port": options["port"],
-        "IdentityFile": f'"{Path(options["private_key_file"]).expanduser()}"'
-        if options["private_key_file"]
-        else None,
+        "IdentityFile": f'"{Path(options["private_key_file"]).expanduser()}"' if options["private_key_file"] else None,
         "User": options["remote_user"],
         "ConnectTimeout": options["timeout"],
         "BatchMode": None if {"password", "passphrase"} & secrets.keys() else "yes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +11,10 @@ from dgctl.verify.ask import Answer
 
 SERVICES = ("api", "engine")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Only what is needed: the whole of `inspect` holds the API key (Config.Env).
 _COMMON = (
     '"state":{{json .State}},"image":{{json .Image}},"policy":{{json .HostConfig.RestartPolicy}},'
-    '"log":{{json .HostConfig.LogConfig}},"command":{{json .Config.Cmd}}'
+    '"log":{{json .HostConfig.LogConfig}},"release":{{json (index .Config.Labels "deepgram.release")}}'
 )
 _INSPECT = {
     "docker": "{" + _COMMON + ',"restarts":{{json .RestartCount}}}',
@@ -38,6 +36,7 @@ class Container:
     policy: str
     digests: set[str] = field(default_factory=set)
     log: dict[str, Any] = field(default_factory=dict)
+    release: str = ""
 
     def __str__(self) -> str:
         if self.started is None:
@@ -48,6 +47,12 @@ class Container:
     def looping(self) -> bool:
         """Restarted often and up only briefly: it dies again and again."""
         return self.restarting or (self.restarts >= 3 and self.minutes_up < 10)
+
+    @property
+    def log_text(self) -> str:
+        """The log driver and its options, as `json-file, max-file 5, max-size 100m`."""
+        options = [f"{name} {value}" for name, value in sorted((self.log.get("Config") or {}).items())]
+        return ", ".join([str(self.log.get("Type") or "none"), *options])
 
     @property
     def log_capped(self) -> bool:
@@ -119,6 +124,7 @@ def read(answers: dict[str, Answer], name: str) -> Container:
         policy=unit.get("Restart") or (said.get("policy") or {}).get("Name") or "no",
         digests=digests | ({said["digest"]} if said.get("digest") else set()),
         log=said.get("log") or {},
+        release=said.get("release") or "",
     )
 
 
@@ -135,7 +141,8 @@ def when(said: str) -> datetime | None:
 
 
 def pinned(images: Any, service: str) -> str | None:
-    """The digest that /etc/deepgram/images.json pins a service (api, engine) to; None when it names none."""
-    entry = images.get(service) or images.get(f"deepgram-{service}") if isinstance(images, dict) else None
-    match = _DIGEST.search(json.dumps(entry))
-    return match[0] if match else None
+    """The digest that /etc/deepgram/images.json has for a service (api, engine); None when it has none."""
+    try:
+        return str(images["containers"][f"deepgram-{service}"]["digest"])
+    except (KeyError, TypeError):
+        return None

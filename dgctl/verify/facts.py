@@ -14,6 +14,7 @@ from testinfra.host import Host
 from dgctl.verify import containers, gpus, tls
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES, Container, Runtime
+from dgctl.verify.expect import Unmet
 
 NGINX_CERTIFICATE = "/etc/nginx/tls/deepgram.crt"
 
@@ -50,6 +51,12 @@ def driver(host: Host) -> dict[str, Answer]:
 
 
 @pytest.fixture(scope="session")
+def engine_gpus(driver: dict[str, Answer], wanted: dict[str, Any]) -> list[str]:
+    """The UUIDs of the host's GPUs that the Engine is given."""
+    return gpus.handed_out(gpus.listed(driver["listed"].lines), wanted["deepgram_gpu_devices"] or [])
+
+
+@pytest.fixture(scope="session")
 def containers_seen(host: Host, runtime: Runtime) -> dict[str, Container]:
     """`api` and `engine` as the container engine describes them."""
     answers = ask(host, {k: v for name in SERVICES for k, v in runtime.questions(name).items()})
@@ -68,22 +75,31 @@ class Service:
 LOG_PATTERN = "Falling back to default|[Uu]sing devices|[Dd]evice:? cpu|Inserting model|Failed to load model"
 
 
+# The GPU devices that the Engine's processes hold open, as every CUDA program does.
+OPEN_DEVICES = """
+pid=$({pid}) && test "$pid" -gt 0 || exit 1
+for process in $pid $(cat /proc/$pid/task/*/children 2>/dev/null); do readlink /proc/$process/fd/*; done |
+  grep -E '^/dev/nvidia[0-9]+$' | sort -u"""
+
+
 @pytest.fixture(scope="session")
 def service(host: Host, runtime: Runtime, wanted: dict[str, Any]) -> Service:
     api, metrics = (
         f"http://{_ask_at(wanted[f'deepgram_{port}_bind_address'])}:{wanted[f'deepgram_{port}_port']}"
         for port in ("api", "metrics")
     )
-    pages = {
-        "status": "status",
-        "engine": "status/engine",
-        "models": "models",
-        "certificates": "certificates",
-    }
-    asked = {name: f"fetch {api}/v1/{page}" for name, page in pages.items()} | {
-        "metrics": f"fetch {metrics}/metrics"
-    }
-    answers = ask(host, asked | {f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in SERVICES})
+    answers = ask(
+        host,
+        {
+            "status": f"fetch {api}/v1/status",
+            "engine": f"fetch {api}/v1/status/engine",
+            "models": f"fetch {api}/v1/models",
+            "certificates": f"fetch {api}/v1/certificates",
+            "metrics": f"fetch {metrics}/metrics",
+            "devices": OPEN_DEVICES.format(pid=runtime.inspect("engine", "{{.State.Pid}}")),
+            **{f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in SERVICES},
+        },
+    )
     return Service(answers, {name: answers[f"log_{name}"].lines for name in SERVICES})
 
 
@@ -111,7 +127,7 @@ def proxy(host: Host, address: str, host_name: str, wanted: dict[str, Any]) -> t
     own = None
     if not wanted["nginx_proxy_tls_certificate"]:
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
-        if "BEGIN CERTIFICATE" not in own.out:
-            pytest.fail(f"{NGINX_CERTIFICATE} on the host: {own}", pytrace=False)
+        if "BEGIN CERTIFICATE" not in own.text:
+            raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
     name = wanted["nginx_proxy_server_name"] or host_name
     return tls.Proxy(address, int(wanted["nginx_proxy_port"]), name, own.out if own else None)

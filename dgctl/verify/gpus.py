@@ -46,6 +46,12 @@ def listed(lines: list[str]) -> list[str]:
     return [match[3] for match in map(_LISTED.match, (line.strip() for line in lines)) if match]
 
 
+def handed_out(uuids: list[str], devices: list[str]) -> list[str]:
+    """The UUIDs of the GPUs that CDI names like nvidia.com/gpu=all, =0 or =GPU-... stand for, in the host's order."""
+    names = {device.rpartition("=")[2] for device in devices}
+    return [uuid for number, uuid in enumerate(uuids) if {"all", str(number), uuid} & names]
+
+
 def pci(lines: list[str]) -> list[str]:
     """Bus ids of NVIDIA GPUs from lines `BUS VENDOR CLASS` as sysfs has them, sorted."""
     rows = [line.split() for line in lines]

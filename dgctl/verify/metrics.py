@@ -9,9 +9,7 @@ _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+(\S+)")
 
 def value(page: str, name: str) -> float | None:
     """The sum over all label sets of one metric; None when the page has no such sample."""
-    found = [
-        _number(match[2]) for match in map(_SAMPLE.match, page.splitlines()) if match and match[1] == name
-    ]
+    found = [_number(match[2]) for match in map(_SAMPLE.match, page.splitlines()) if match and match[1] == name]
     numbers = [number for number in found if number is not None]
     return sum(numbers) if numbers else None
 

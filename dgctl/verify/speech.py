@@ -83,9 +83,7 @@ def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language
     begun = time.monotonic()
     with _client(proxy, _FILE_LIMIT_S) as client:
         headers = {"Content-Type": "audio/wav"}
-        answer = client.post(
-            "/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers)
-        )
+        answer = client.post("/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers))
     took = time.monotonic() - begun
     if answer.status_code != 200:
         return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {_complaint(answer)}")

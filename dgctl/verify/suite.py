@@ -44,7 +44,6 @@ def run(
     """
     if not hosts:
         return []
-    progress.phase("Verify")
     with tempfile.TemporaryDirectory(prefix="dgctl-verify-") as private:
         folder = Path(private)
         environment = _plan(folder, [deployment.hosts[name] for name in hosts])
@@ -60,9 +59,7 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
     """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's."""
     workers = min(hosts, 4 * (os.cpu_count() or 1), MAX_WORKERS)
     parallel = (
-        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"]
-        if workers > 1
-        else []
+        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"] if workers > 1 else []
     )
     return [
         *(
@@ -84,7 +81,7 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
             "--import-mode=importlib",
             "--assert=plain",
         ),
-        *("-rA", "--color=no", *parallel),
+        *("-rA", "--tb=short", "--color=no", *parallel),
         *(str(path) for path in sorted(suite.glob("test_*.py"), key=_place)),
     ]
 
@@ -149,9 +146,7 @@ def _pytest(
 
 def _tell(progress: Progress, check: Check) -> None:
     state = {True: "unreachable"}.get(check.check == REACHABLE and check.verdict == FAIL, "running")
-    progress.host(
-        check.host, "failed" if check.verdict == FAIL and state == "running" else state, check.check
-    )
+    progress.host(check.host, "failed" if check.verdict == FAIL and state == "running" else state, check.check)
 
 
 def _in_order(checks: list[Check], hosts: list[str]) -> list[Check]:

@@ -26,9 +26,7 @@ def test_running(containers_seen, runtime, name, expect):
 @each
 def test_not_in_a_loop(containers_seen, runtime, name, expect):
     container = containers_seen[name]
-    expect(
-        container, "no restarts in a row", runtime.logs(name), ok=container.running and not container.looping
-    )
+    expect(container, "no restarts in a row", runtime.logs(name), ok=container.running and not container.looping)
 
 
 @each
@@ -37,9 +35,14 @@ def test_pinned_image(containers_seen, on_host, wanted, name, expect):
     inventory = (wanted["deepgram_image_digests"] or {}).get(name)
     expected = inventory or containers.pinned(on_host["images"].json(), name)
     digests = containers_seen[name].digests
-    expect(
-        digests, expected or f"a digest in {IMAGES}", f"dgctl provision; cat {IMAGES}", ok=expected in digests
-    )
+    expect(digests, expected or f"a digest in {IMAGES}", f"dgctl provision; cat {IMAGES}", ok=expected in digests)
+
+
+@each
+def test_release(containers_seen, wanted, runtime, name, expect):
+    """The container was made for the release in the inventory."""
+    release = containers_seen[name].release
+    expect(release, wanted["deepgram_release"], "dgctl provision", ok=release == wanted["deepgram_release"])
 
 
 @each
@@ -51,12 +54,12 @@ def test_comes_back(containers_seen, name, expect):
 @each
 def test_logs_rotate(containers_seen, name, expect):
     container = containers_seen[name]
-    expect(container.log, "a log driver with a size limit", "dgctl provision", ok=container.log_capped)
+    expect(container.log_text, "a log driver with a size limit", "dgctl provision", ok=container.log_capped)
 
 
-def test_engine_sees_the_gpus(on_host, driver, runtime, expect):
+def test_engine_sees_the_gpus(on_host, engine_gpus, runtime, expect):
     """The same GPUs, by UUID, inside the Engine: hidden ones mean transcription on the CPU, or none."""
-    outside, inside = gpus.listed(driver["listed"].lines), gpus.listed(on_host["gpus"].lines)
+    inside = gpus.listed(on_host["gpus"].lines)
     seen = inside or f"no GPU inside the Engine container: {on_host['gpus']}"
     fix = f"{runtime.execute('engine', 'nvidia-smi -L')}; nvidia-ctk cdi list; {runtime.recreate('engine')}"
-    expect(seen, outside, fix, ok=bool(outside) and set(inside) == set(outside))
+    expect(seen, engine_gpus, fix, ok=bool(engine_gpus) and set(inside) == set(engine_gpus))

@@ -34,9 +34,7 @@ def test_loaded_is_installed(driver, expect):
 def test_tools_match(driver, expect):
     """nvidia-smi's library speaks to the loaded module; each GPU gives one line."""
     loaded, tools = driver["loaded"], driver["smi"]
-    expect(
-        set(tools.lines) or tools, loaded, RELOAD, ok=bool(loaded.text) and set(tools.lines) == {loaded.text}
-    )
+    expect(set(tools.lines) or tools, loaded, RELOAD, ok=bool(loaded.text) and set(tools.lines) == {loaded.text})
 
 
 def test_version(driver, wanted, expect):

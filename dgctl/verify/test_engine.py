@@ -1,9 +1,12 @@
 """The Engine: on the GPU, with its own configuration, and with the limit that the proxy counts on."""
 
+import re
+
 import pytest
 
 from dgctl.verify import metrics
 from dgctl.verify.containers import SERVICES
+from dgctl.verify.expect import text
 
 pytestmark = pytest.mark.groups("node", "engine")
 
@@ -26,11 +29,17 @@ def test_own_configuration(service, containers_seen, runtime, name, expect):
     expect(seen, [], fix, ok=containers_seen[name].running and not fallen)
 
 
-def test_on_the_gpu(service, containers_seen, runtime, expect):
-    """The Engine's own word since its start on what it computes with."""
+def test_on_the_gpu(service, containers_seen, engine_gpus, runtime, expect):
+    """The Engine says since its start that it computes on each of its GPUs, or it holds their devices open.
+
+    Not to read of a CPU is no proof: the line of the start may have been rotated away.
+    """
     said = [line for line in service.logs["engine"] if "device" in line.lower()]
-    on_cpu = [line for line in said if "cpu" in line.lower()]
+    named = set(re.findall(r"Gpu\(\d+\)", said[-1])) if said else set()
+    held = set(service.answers["devices"].lines)
+    on_cpu = any("cpu" in line.lower() for line in said)
     running = containers_seen["engine"].running
-    seen = (on_cpu or said or ["no word of a CPU"])[-1] if running else containers_seen["engine"]
-    fix = f"{runtime.logs('engine')}; {runtime.execute('engine', 'nvidia-smi -L')}"
-    expect(seen, "no CPU fallback", fix, ok=running and not on_cpu)
+    proven = bool(engine_gpus) and max(len(named), len(held)) == len(engine_gpus)
+    seen = (said or [f"open devices: {text(held)}"])[-1] if running else containers_seen["engine"]
+    fix = f"{runtime.logs('engine')}; {runtime.execute('engine', 'nvidia-smi -L')}; {runtime.recreate('engine')}"
+    expect(seen, f"{len(engine_gpus)} GPU(s), no CPU fallback", fix, ok=running and proven and not on_cpu)

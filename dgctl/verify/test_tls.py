@@ -32,11 +32,7 @@ def attempt(action):
 def test_trusted(proxy, expect):
     """The chain leads to this machine's trust, or the self-signed certificate is exactly the server's own."""
     shaken, problem = attempt(lambda: tls.verified(proxy, name=False))
-    trust = (
-        "the server's own self-signed certificate"
-        if proxy.only_trust
-        else "this machine's trusted authorities"
-    )
+    trust = "the server's own self-signed certificate" if proxy.only_trust else "this machine's trusted authorities"
     expect(
         shaken.version if shaken else problem,
         f"a chain to {trust}",
@@ -92,11 +88,7 @@ def test_private(proxy, wanted, expect):
 
 def _allowed(proxy, networks):
     """True when the address from which this machine reaches the proxy is in one of `networks`."""
-    with socket.socket(
-        socket.AF_INET6 if ":" in proxy.address else socket.AF_INET, socket.SOCK_DGRAM
-    ) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in proxy.address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((proxy.address, proxy.port))
         mine = ipaddress.ip_address(probe.getsockname()[0])
-    return any(
-        mine in ipaddress.ip_network(network, strict=False) for network in networks if network != "all"
-    )
+    return any(mine in ipaddress.ip_network(network, strict=False) for network in networks if network != "all")

@@ -54,9 +54,5 @@ def test_stream(proxy, recording, wanted, runtime, expect):
     except (OSError, WebSocketException) as problem:
         heard = speech.Heard(problem=speech.refusal(problem))
     delay = heard.median_delay()
-    note = (
-        f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms"
-        if delay is not None
-        else "no result"
-    )
+    note = f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms" if delay is not None else "no result"
     judge(heard, recording, f"{model}, {note}", runtime, expect)

@@ -17,6 +17,7 @@ NAMES = (
     "nvidia_driver_hold",
     "nvidia_driver_persistence",
     "nvidia_container_toolkit_version",
+    "deepgram_release",
     "deepgram_container_engine",
     "deepgram_image_digests",
     "deepgram_api_port",
@@ -24,7 +25,7 @@ NAMES = (
     "deepgram_metrics_port",
     "deepgram_metrics_bind_address",
     "deepgram_engine_max_active_requests",
-    "deepgram_engine_gpu_required",
+    "deepgram_gpu_devices",
     "deepgram_models_dir",
     "deepgram_verify_language",
     "deepgram_verify_model",
@@ -44,6 +45,8 @@ def wanted(variables: dict[str, Any]) -> dict[str, Any]:
     A value that only the server's facts could complete counts as not set (None).
     """
     values = {name: _settled(variables.get(name)) for name in NAMES}
+    limit = (_settled(variables.get("deepgram_engine_settings")) or {}).get("max_active_requests")
+    values["deepgram_engine_max_active_requests"] = limit or values["deepgram_engine_max_active_requests"]
     models = [_model(link) for link in variables.get("deepgram_models_links") or []]
     speech = speech_models([model["file"] for model in models])
     return values | {"models": models, "speech": _preferred(speech, values)}
@@ -62,15 +65,16 @@ def speech_models(files: list[str]) -> list[dict[str, str]]:
 
 
 def _preferred(speech: list[dict[str, str]], values: dict[str, Any]) -> dict[str, str]:
-    """Mode (batch, streaming) -> the model for a test request; a mode without a model is left out."""
+    """Mode (batch, streaming) -> the model for a test request; a mode without a model is left out.
+
+    deepgram_verify_model comes first where it speaks the language; a name that no file explains is tried as it is.
+    """
     language, model = values["deepgram_verify_language"] or "en", values["deepgram_verify_model"]
-    chosen: dict[str, str] = {}
-    for candidate in speech:
-        fits = candidate["language"].split("-")[0] in (language, "multi")
-        if fits and model in (None, "", candidate["model"]):
-            chosen.setdefault(candidate["mode"], candidate["model"])
-    # A model that no file name explains is tried as the user named it, in both ways.
-    return chosen or ({"batch": model, "streaming": model} if model else {})
+    if model and model not in {known["model"] for known in speech}:
+        return {"batch": model, "streaming": model}
+    fitting = [known for known in speech if known["language"].split("-")[0] in (language, "multi")]
+    fitting.sort(key=lambda known: known["model"] != model)
+    return {known["mode"]: known["model"] for known in reversed(fitting)}
 
 
 def _model(link: Any) -> dict[str, Any]:

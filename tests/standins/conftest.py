@@ -19,6 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 import tomli_w
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from lab.deepgram import certificates
 from lab.deepgram.models import write_model
@@ -114,12 +116,12 @@ class Bench:
         self.running: list[Program] = []
         for path in (self.models, self.bin, self.dev, self.lib):
             path.mkdir(parents=True)
+        self.license_port = free_port()
         self._release_files()
         self._gpu()
         for name, model in MODELS.items():
             write_model(self.models / name, model)
         self.key_file.write_text(KEY + "\n")
-        self.license_port = free_port()
         script = ROOT / "lab" / "deepgram" / "license_server.py"
         self.license_server = self.start(
             [sys.executable, str(script), "--port", str(self.license_port), "--key-file", str(self.key_file)]
@@ -130,15 +132,14 @@ class Bench:
         about = {
             "release": "release-260812",
             "versions": {"stem": "1.2.3", "impeller": "4.5.6", "hermes": "7.8.9"},
+            "license_server": f"http://127.0.0.1:{self.license_port}",
             "beginning_of_support": time.strftime("%Y-%m-%dT00:00:00+00:00"),
         }
         (self.files / "release.json").write_text(json.dumps(about))
 
     def _gpu(self) -> None:
         library = next(Path("/lib/x86_64-linux-gnu").glob("libutil.so.1"))
-        shutil.copy(
-            library, self.lib / "libcuda.so.1"
-        )  # any library will do: it is loaded, and nothing is called
+        shutil.copy(library, self.lib / "libcuda.so.1")  # any library will do: it is loaded, and nothing is called
         (self.dev / "nvidia0").touch()
         smi = self.bin / "nvidia-smi"
         smi.write_text(
@@ -172,7 +173,9 @@ class Bench:
 
     def run(self, program: str, *arguments: str, **environment: str | None) -> Program:
         """Starts stem, impeller or hermes with these arguments."""
-        code = f"import sys; sys.argv[0] = {program!r}; from lab.deepgram.programs.{PROGRAMS[program]} import main; main()"
+        code = (
+            f"import sys; sys.argv[0] = {program!r}; from lab.deepgram.programs.{PROGRAMS[program]} import main; main()"
+        )
         return self.start([sys.executable, "-c", code, *arguments], **environment)
 
     def config(self, name: str, document: dict) -> str:
@@ -193,9 +196,7 @@ class Bench:
             "model_manager": {"search_paths": [str(self.models)]},
             **(changes or {}),
         }
-        document = {
-            key: document[key] for key in sorted(document, key=lambda key: isinstance(document[key], dict))
-        }
+        document = {key: document[key] for key in sorted(document, key=lambda key: isinstance(document[key], dict))}
         program = self.run(
             "impeller", "-v", "serve", self.config(f"engine-{ports['work']}.toml", document), **environment
         )
@@ -209,8 +210,7 @@ class Bench:
             "server": {"host": "127.0.0.1", "port": port, "base_url": "/v1"},
             "driver_pool": {
                 "standard": [
-                    {"url": f"https://localhost:{engine.ports['work']}/v2", "retry_sleep": "50ms"}
-                    for engine in engines
+                    {"url": f"https://localhost:{engine.ports['work']}/v2", "retry_sleep": "20ms"} for engine in engines
                 ]
             },
             **(changes or {}),
@@ -245,6 +245,27 @@ def pair(bench):
     engine = bench.engine()
     engine.wait_for("Listening on http")
     return engine, bench.api(engine)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def silent_client(pair):
+    """A stream that says one KeepAlive and nothing more: (its thread, what it saw); ten seconds beside other tests."""
+    seen: dict = {}
+
+    def listen() -> None:
+        query = "model=nova-3&encoding=linear16&sample_rate=16000"
+        begin = time.monotonic()
+        with connect(f"ws://127.0.0.1:{pair[1].ports['http']}/v1/listen?{query}") as stream:
+            time.sleep(1)
+            stream.send('{"type":"KeepAlive"}')
+            try:
+                stream.recv(timeout=20)
+            except ConnectionClosed as closed:
+                seen.update(code=closed.rcvd.code, reason=closed.rcvd.reason, seconds=time.monotonic() - begin)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    return thread, seen
 
 
 @pytest.fixture

@@ -89,9 +89,7 @@ class Service:
 
     async def _serve(self, ready):
         self.stop = asyncio.Event()
-        made = serve(
-            self._stream, "127.0.0.1", 0, ssl=self.context, process_request=self._page, close_timeout=0.2
-        )
+        made = serve(self._stream, "127.0.0.1", 0, ssl=self.context, process_request=self._page, close_timeout=0.2)
         async with made as server:
             self.port = server.sockets[0].getsockname()[1]
             ready.set()

@@ -59,9 +59,7 @@ def test_fetch_without_curl_uses_python(host, tmp_path, monkeypatch):
     page.write_text("a page")
     tools.mkdir()
     (tools / "python3").symlink_to(sys.executable)
-    answers = ask(
-        host, {"page": f"PATH={tools}; fetch file://{page}", "bad": f"PATH={tools}; fetch file:///no/such"}
-    )
+    answers = ask(host, {"page": f"PATH={tools}; fetch file://{page}", "bad": f"PATH={tools}; fetch file:///no/such"})
     assert answers["page"].text == "a page"
     assert "No such file" in str(answers["bad"])
 

@@ -183,19 +183,12 @@ def test_unbounded_json_log_is_not_capped():
     assert not containers.Container(True, False, "running", None, 0, "always", log=log).log_capped
 
 
-@pytest.mark.parametrize(
-    "images",
-    [
-        {"api": {"image": "x", "digest": DIGEST}},
-        {"api": f"quay.io/x@{DIGEST}"},
-        {"deepgram-api": {"id": DIGEST}},
-    ],
-)
-def test_pinned_digest(images):
+def test_pinned_digest():
+    images = {"containers": {"deepgram-api": {"digest": DIGEST, "release": "release-260812"}}, "pins": {}}
     assert containers.pinned(images, "api") == DIGEST
 
 
-@pytest.mark.parametrize("images", [None, {}, {"api": {"image": "x:latest"}}, []])
+@pytest.mark.parametrize("images", [None, {}, {"containers": {"deepgram-engine": {"digest": DIGEST}}}, [], "x"])
 def test_no_pinned_digest(images):
     assert containers.pinned(images, "api") is None
 
@@ -209,11 +202,29 @@ LINKS = [
 
 
 def test_wanted_holds_no_signature_and_no_secret():
-    values = wanted(
-        {"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"}
-    )
+    values = wanted({"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"})
     assert "hush" not in repr(values)
     assert values["models"][3] == {"file": "nova-3-general.en.streaming.2.dg", "sha256": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "given"),
+    [(["nvidia.com/gpu=all"], ["a", "b"]), (["nvidia.com/gpu=1"], ["b"]), (["nvidia.com/gpu=a"], ["a"]), ([], [])],
+)
+def test_gpus_that_the_engine_is_given(devices, given):
+    assert gpus.handed_out(["a", "b"], devices) == given
+
+
+def test_limit_of_the_engine_s_own_settings_counts():
+    values = {"deepgram_engine_max_active_requests": 5, "deepgram_engine_settings": {"max_active_requests": 9}}
+    assert wanted(values)["deepgram_engine_max_active_requests"] == 9
+
+
+def test_model_that_does_not_speak_the_language_gives_way():
+    """The role's default takes the first link, whatever it speaks."""
+    links = [LINKS[1], LINKS[2]]
+    values = wanted({"deepgram_models_links": links, "deepgram_verify_model": "nova-2-general"})
+    assert values["speech"] == {"batch": "nova-3-general"}
 
 
 def test_model_of_the_test_request_is_the_first_that_fits():
@@ -229,6 +240,4 @@ def test_model_of_the_test_request_is_the_first_that_fits():
 
 
 def test_value_that_needs_facts_counts_as_not_set():
-    assert (
-        wanted({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None
-    )
+    assert wanted({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None

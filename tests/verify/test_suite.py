@@ -9,6 +9,7 @@ from dgctl.verify import suite
 CHECKS = """
 import os
 import pytest
+from dgctl.verify.expect import Unmet
 
 pytestmark = pytest.mark.groups("node")
 
@@ -35,6 +36,16 @@ def broken():
     raise OSError("no such fixture today")
 
 def test_setup_breaks(host, broken, expect):
+    expect(1, 1, "x")
+
+@pytest.fixture(scope="module")
+def missing(host):
+    raise Unmet("no file", "a file", "make it")
+
+def test_needs(missing, expect):
+    expect(1, 1, "x")
+
+def test_needs_too(missing, expect):
     expect(1, 1, "x")
 
 @pytest.mark.parametrize("name", ["api", "engine"])
@@ -80,6 +91,8 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
             "small.says_nothing": "fail",
             "small.compares_nothing": "fail",
             "small.setup_breaks": "fail",
+            "small.needs": "fail",
+            "small.needs_too": "fail",
             "small.each.api": "pass",
             "small.each.engine": "pass",
             "small.worker": "pass",
@@ -89,6 +102,8 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
         differs, same = checks[name, "small.differs"], checks[name, "small.same"]
         assert (differs.seen, differs.expected, differs.fix) == ("b, a", "a only", f"mend {name}")
         assert (same.seen, same.expected, same.fix) == ("two words", "two words", "")
+        needs = checks[name, "small.needs_too"]
+        assert (needs.seen, needs.expected, needs.fix) == ("no file", "a file", "make it")
         assert checks[name, "small.skipped"].seen == "not here"
         assert "no such variable" in checks[name, "small.breaks"].seen
         assert "no such fixture today" in checks[name, "small.setup_breaks"].seen
@@ -97,7 +112,6 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
         assert checks[name, "small.worker"].seen == checks[name, "small.worker_again"].seen
     assert len({checks[name, "small.worker"].seen for name in names}) == len(names)
     assert [host for host, _ in checks] == sorted(host for host, _ in checks)
-    assert progress.phases == ["Verify"]
     assert "test_small" in (tmp_path / "verify.log").read_text()
 
 
@@ -118,7 +132,7 @@ def test_users_pytest_settings_do_not_reach_the_suite(deployment, progress, tmp_
     (small / "conftest.py").write_text("raise SystemExit('found me')")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--nonsense")
     monkeypatch.chdir(tmp_path)
-    assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 12
+    assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 14
 
 
 def test_a_suite_that_cannot_run_is_a_bug_and_never_an_empty_success(deployment, progress, tmp_path, small):
@@ -131,9 +145,7 @@ def test_a_suite_that_cannot_run_is_a_bug_and_never_an_empty_success(deployment,
 
 def test_a_worker_that_dies_is_a_failed_check(deployment, progress, tmp_path, small):
     (small / "test_small.py").write_text(
-        "import os\n"
-        "def test_dies(host_name, expect):\n"
-        "    os._exit(9) if host_name == 'b' else expect(1, 1, '')\n"
+        "import os\ndef test_dies(host_name, expect):\n    os._exit(9) if host_name == 'b' else expect(1, 1, '')\n"
     )
     checks = run(deployment, progress, tmp_path, small, a={}, b={})
     assert checks["a", "small.dies"].verdict == "pass"

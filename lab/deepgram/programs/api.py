@@ -16,7 +16,7 @@ from .health import Health
 from .licence import Licence
 from .logs import Log
 from .release import Release, check_certificates
-from .serving import Listener, run, stop_on_signals, until_stopped
+from .serving import Listener, run, stop_on_signals, unless_stopped, until_stopped
 from .settings import Settings
 
 
@@ -48,9 +48,7 @@ class Api:
     async def _engine_status(self, _request: web.Request) -> web.Response:
         connected = len(self.pool.connected)
         state = "Connected" if connected else "Disconnected"
-        return web.json_response(
-            {"engine_connection_status": state, "connected_engines": connected}, dumps=_compact
-        )
+        return web.json_response({"engine_connection_status": state, "connected_engines": connected}, dumps=_compact)
 
     async def _models(self, _request: web.Request) -> web.Response:
         return web.json_response(shapes.models_by_type(self.pool.models()))
@@ -72,7 +70,7 @@ class Api:
 
     async def _listen(self, request: web.Request) -> web.Response:
         request_id = str(uuid.uuid4())
-        if refusal := self._refusal(request_id):
+        if (refusal := self._refusal(request_id)) is not None:
             return refusal
         callback = request.query.get("callback")
         try:
@@ -83,7 +81,8 @@ class Api:
                         body = await self._files.transcribe(sound, request.query, request_id)
                     self.health.ended(200)
                     return web.json_response(body, headers={"dg-request-id": request_id})
-        except Refused as refused:
+        except Exception as error:
+            refused = error if isinstance(error, Refused) else Refused(500, "INTERNAL_SERVER_ERROR", str(error))
             self.health.ended(refused.args[0])
             self._log.warn("stem::listen", refused.args[2], request_id=request_id)
             return shapes.error(*refused.args, request_id)
@@ -111,13 +110,11 @@ class Api:
             return shapes.error(
                 405, "Method Not Allowed", "Method Not Allowed: a WebSocket upgrade is expected", request_id
             )
-        if refusal := self._refusal(request_id):
+        if (refusal := self._refusal(request_id)) is not None:
             return refusal
         with self.health.running("stream"):
             try:
-                engine, socket = await self.pool.offer(
-                    api_stream.connector(self.pool, query_string(request.query))
-                )
+                engine, socket = await self.pool.offer(api_stream.connector(self.pool, query_string(request.query)))
             except api_stream.Wrong:
                 return shapes.error(400, "Bad Request", shapes.NO_MODEL, request_id)
             except pool.NoEngine:
@@ -149,10 +146,10 @@ def _own_tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 async def serve(settings: Settings, release: Release, log: Log) -> int:
+    stop = stop_on_signals("stem", log)
     check_certificates("stem", release, log)
     licence = Licence("stem", settings, release, log)
-    await licence.start()
-    stop = stop_on_signals("stem", log)
+    await unless_stopped(stop, licence.start())
     api = Api(settings, release, log)
     host, port = settings.text("server.host", "0.0.0.0"), settings.number("server.port", 8080)
     app = web.Application()
@@ -167,7 +164,7 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
         task.cancel()
     await api.pool.close()
     log.info("stem", "All requests finished. Shutting down")
-    return 0
+    return licence.exit_code
 
 
 def main() -> None:

@@ -12,7 +12,10 @@ from . import pool, shapes
 from .stream_results import Channel
 
 IDLE_S = 10.0
-IDLE_REASON = "Deepgram did not receive audio data or a text message within the timeout window. See https://dpgr.am/net0001 NET-0001"
+IDLE_REASON = (
+    "Deepgram did not receive audio data or a text message within the timeout window. "
+    "See https://dpgr.am/net0001 NET-0001"
+)
 NOT_AUDIO_REASON = "The payload cannot be decoded as audio. DATA-0000"
 _CLOSES = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
@@ -43,35 +46,35 @@ class Stream:
 
     def __init__(self, request: web.Request, request_id: str, engine: aiohttp.ClientWebSocketResponse):
         self._request, self._id, self._engine = request, request_id, engine
-        self._client = web.WebSocketResponse(max_msg_size=0)
+        self._client = web.WebSocketResponse(max_msg_size=0, compress=False)
         self._client.headers["dg-request-id"] = request_id
         self._channels: dict[int, Channel] = {}
-        self._closing = False
+        self._closing = self._finished = False
 
     @property
     def response(self) -> web.WebSocketResponse:
         return self._client
 
     async def run(self) -> int:
-        opened = await self._engine.receive_json(timeout=10)
+        opened = await self._engine.receive_json(timeout=30)
         self._model, self._step = opened["model"], opened["step"]
         await self._client.prepare(self._request)
         listening = asyncio.ensure_future(self._from_engine())
         speaking = asyncio.ensure_future(self._from_client())
-        done, left = await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
-        if speaking in done and self._closing:
-            await asyncio.wait({listening}, timeout=60)
-        for task in left:
+        both = {listening, speaking}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if self._closing:
+            await asyncio.wait({listening})
+        lost = self._engine.closed and not self._finished
+        for task in both:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        ends = await asyncio.gather(*both, return_exceptions=True)
         await self._engine.close()
-        failed = any(
-            task.done() and not task.cancelled() and task.exception() for task in (listening, speaking)
-        )
-        lost = listening in done and not self._closing and not self._client.closed
-        if (failed or lost) and not self._client.closed:
+        # A client that hangs up breaks a send: its own affair. Anything else that breaks is ours.
+        odd = [end for end in ends if isinstance(end, Exception) and not isinstance(end, ConnectionError)]
+        if (lost or odd) and not self._client.closed:
             await self._client.close(code=WSCloseCode.INTERNAL_ERROR, message=b"Internal server error")
-        return 500 if failed or lost else 200
+        return 500 if lost or odd else 200
 
     async def _from_client(self) -> None:
         while True:
@@ -117,6 +120,7 @@ class Stream:
                 for channel in self._channels.values():
                     await self._client.send_json(channel.final(from_finalize=True))
             elif event["type"] == "not audio":
+                self._finished = True
                 await self._client.close(code=WSCloseCode.POLICY_VIOLATION, message=NOT_AUDIO_REASON.encode())
                 return
             elif event["type"] == "close":
@@ -135,6 +139,7 @@ class Stream:
             await self._client.send_json(message)
 
     async def _finish(self, event: dict) -> None:
+        self._finished = True
         for channel in self._channels.values():
             if channel.unfinished:
                 await self._client.send_json(channel.final())

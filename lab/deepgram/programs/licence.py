@@ -9,7 +9,7 @@ import time
 
 import aiohttp
 
-from .logs import Log
+from .logs import Fatal, Log
 from .release import Release, internal_tls, public_tls
 from .settings import Settings
 
@@ -41,20 +41,21 @@ class Licence:
         self._program, self._release, self._log = program, release, log
         self.servers = settings.list("license.server_url", [release.license_server])
         self._key = os.environ.get("DEEPGRAM_API_KEY") or settings.text("license.key")
+        self.exit_code = 0  # 1 once the licence is lost
         self._contexts = (public_tls(release), internal_tls(release))
         if not self._key:
             log.error(f"{program}::config", "Missing license configuration: set DEEPGRAM_API_KEY")
-            raise SystemExit(1)
+            raise Fatal
 
     async def start(self) -> None:
-        """Checks in, or ends the program: 1 after a refusal or when no server answers."""
+        """Checks in; Fatal after a refusal or when no server answers."""
         for attempt in range(START_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(attempt)
             if await self._once():
                 return
         self._log.error(self._program, "Unable to verify the license with any license server. Shutting down")
-        raise SystemExit(1)
+        raise Fatal
 
     async def hold(self, stop: asyncio.Event) -> None:
         """Checks in every minute; when none succeeded for the grace time, or the key is refused, asks to stop."""
@@ -63,13 +64,15 @@ class Licence:
             await asyncio.sleep(INTERVAL_S)
             try:
                 last = time.monotonic() if await self._once() else last
-            except SystemExit:
-                stop.set()
+            except Fatal:
+                self._lose(stop)
             if time.monotonic() - last > GRACE_S:
-                self._log.error(
-                    self._program, "The license could not be verified for too long. Shutting down"
-                )
-                stop.set()
+                self._log.error(self._program, "The license could not be verified for too long. Shutting down")
+                self._lose(stop)
+
+    def _lose(self, stop: asyncio.Event) -> None:
+        self.exit_code = 1
+        stop.set()
 
     async def _once(self) -> bool:
         for server in self.servers:
@@ -77,18 +80,16 @@ class Licence:
                 await self.ask(server, self._key, self._program)
             except Refused as error:
                 self._log.error(f"{self._program}::license", f"Aegis request to {server} failed: {error}")
-                raise SystemExit(1) from error
+                raise Fatal from error
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                self._log.error(
-                    f"{self._program}::license", f"Aegis request to {server} failed: {why(error)}"
-                )
+                self._log.error(f"{self._program}::license", f"Aegis request to {server} failed: {why(error)}")
             else:
                 self._log("DEBUG", f"{self._program}::license", f"License verified by {server}")
                 return True
         return False
 
     async def ask(self, server: str, key: str, component: str) -> dict:
-        """One check-in; Refused on 401 and 403, aiohttp.ClientError, TimeoutError or OSError when there is no answer."""
+        """One check-in; Refused on 401 and 403, ClientError, TimeoutError or OSError without an answer."""
         body = {
             "component": component,
             "instance_id": self._release.instance_id,
@@ -96,9 +97,7 @@ class Licence:
         }
         headers = {"Authorization": f"Token {key}"}
         url = server.rstrip("/") + "/v1/checkin"
-        for (
-            context
-        ) in self._contexts:  # a License Proxy shows an internal certificate, all others a public one
+        for context in self._contexts:  # a License Proxy shows an internal certificate, all others a public one
             try:
                 async with (
                     aiohttp.ClientSession(timeout=TIMEOUT, trust_env=True) as session,

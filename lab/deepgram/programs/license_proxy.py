@@ -12,7 +12,7 @@ from aiohttp import web
 from .licence import Licence, Refused, why
 from .logs import Log
 from .release import Release, check_certificates, serving_tls
-from .serving import Listener, run, stop_on_signals, until_stopped
+from .serving import Listener, run, stop_on_signals, unless_stopped
 from .settings import Settings
 
 TRUST_S = 24 * 3600.0  # how long cached answers hold; the real length is not published
@@ -71,13 +71,9 @@ def _relaying(licence: Licence, relay: Relay, log: Log):
             except Refused as error:
                 relay.refused(key)
                 log.error("hermes::relay", f"Aegis request to {server} failed: {error}", component=component)
-                return web.json_response(
-                    {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, status=401
-                )
+                return web.json_response({"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, status=401)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                log.error(
-                    "hermes::relay", f"Aegis request to {server} failed: {why(error)}", component=component
-                )
+                log.error("hermes::relay", f"Aegis request to {server} failed: {why(error)}", component=component)
             else:
                 relay.reached(key, answer)
                 return web.json_response(answer)
@@ -90,10 +86,10 @@ def _relaying(licence: Licence, relay: Relay, log: Log):
 
 
 async def serve(settings: Settings, release: Release, log: Log) -> int:
+    stop = stop_on_signals("hermes", log)
     check_certificates("hermes", release, log)
     licence, relay = Licence("hermes", settings, release, log), Relay()
-    await licence.start()
-    stop = stop_on_signals("hermes", log)
+    await unless_stopped(stop, licence.start())
 
     async def status(_request: web.Request) -> web.Response:
         return web.json_response(relay.body())
@@ -111,11 +107,9 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     for listener in listeners:
         await listener.open()
     log.info("hermes", f"Listening on https://{host}:{port}")
-    tasks = await until_stopped(stop, [])
+    await stop.wait()
     for listener in listeners:
         await listener.drain()
-    for task in tasks:
-        task.cancel()
     log.info("hermes", "All requests finished. Shutting down")
     return 0
 

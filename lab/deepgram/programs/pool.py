@@ -112,7 +112,7 @@ class Pool:
             self._complained = now
 
     async def _refresh(self, driver: Driver) -> None:
-        urls = await _addresses(driver.url)
+        urls = await _addresses(driver.url) or list(driver.engines)  # a failed look-up takes no Engine away
         driver.engines = {url: driver.engines.get(url) or Engine(url) for url in urls}
         await asyncio.gather(*map(self._ask, driver.engines.values()))
 
@@ -133,7 +133,7 @@ class Pool:
         return sorted(turned, key=lambda engine: engine.active)
 
     async def offer(self, attempt) -> object:
-        """Calls `attempt(engine)` on one Engine after the other until one does not say NoEngine; sleeps between rounds."""
+        """Calls `attempt(engine)` on one Engine after the other, in rounds, until one does not say NoEngine."""
         sleep = self.drivers[0].retry_sleep if self.drivers else 0.0
         for retry in range(RETRIES + 1):
             if retry:

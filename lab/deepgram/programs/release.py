@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .logs import Log
+from .logs import Fatal, Log
 
 HERE = Path(__file__).resolve().parent
 _MONTH = timedelta(days=365.25) / 12
@@ -71,12 +71,10 @@ def load() -> Release:
 
 def check_certificates(program: str, release: Release, log: Log) -> None:
     """Logs the support window; past its end of life a program refuses to start."""
-    log.info(
-        program, "Certificates information.", **release.certificates(hour="%-H")
-    )  # unpadded in the log alone
+    log.info(program, "Certificates information.", **release.certificates(hour="%-H"))  # unpadded in the log alone
     if datetime.now(UTC) > release.end_of_life:
         log.error(program, "Certificates have expired. This release is past its end of life")
-        raise SystemExit(1)
+        raise Fatal
 
 
 def serving_tls(release: Release) -> ssl.SSLContext:

@@ -1,0 +1,58 @@
+"""hermes relays check-ins, and says in /v1/status how its upstream is."""
+
+from __future__ import annotations
+
+from conftest import free_port, get
+
+from lab.deepgram.programs.license_proxy import Relay
+
+
+def test_states_of_the_relay():
+    clock = [1000.0]
+    relay = Relay(clock=lambda: clock[0], trust_s=60)
+    assert relay.body()["state"] == "Ready"
+    relay.reached("key", {"licensed": True})
+    assert relay.body()["state"] == "Connected"
+    clock[0] += 30
+    assert relay.missed("key") == {"licensed": True} and relay.missed("other") is None
+    assert relay.body() == {
+        "state": "TrustBased",
+        "last_successful_checkin": "1970-01-01T00:16:40Z",
+        "trust_expiration": "1970-01-01T00:17:40Z",
+    }
+    clock[0] += 31
+    assert relay.missed("key") is None and relay.body()["state"] == "Failed"
+    relay.reached("key", {"licensed": True})
+    relay.refused("key")
+    assert relay.missed("key") is None
+
+
+def test_relays_over_its_own_certificate(bench):
+    work, status = free_port(), free_port()
+    document = {
+        "license": bench.license_section,
+        "server": {"host": "127.0.0.1", "port": work, "status_port": status, "base_url": "/"},
+    }
+    proxy = bench.run("hermes", "-v", "serve", bench.config("license-proxy.toml", document))
+    proxy.wait_for("Listening on https")
+    proxy.ports = {"http": status}
+    assert get(proxy, "/v1/status").json() == {"state": "Ready"}
+    config = {
+        "license": {"server_url": [f"https://localhost:{work}"]},
+        "server": {"host": "127.0.0.1", "port": free_port()},
+    }
+    api = bench.run("stem", "-v", "serve", bench.config("api-behind.toml", config))
+    api.wait_for("Listening on http")
+    assert get(proxy, "/v1/status").json()["state"] == "Connected"
+    api.kill()
+    refused = bench.run("stem", "-v", "serve", bench.config("api-behind.toml", config), DEEPGRAM_API_KEY="wrong")
+    assert refused.ended() == 1 and "401 Unauthorized" in refused.output
+    proxy.signal()
+    assert proxy.ended() == 0
+
+
+def test_needs_its_upstream_at_the_start(bench):
+    document = {"license": {"server_url": [f"http://127.0.0.1:{free_port()}"]}}
+    proxy = bench.run("hermes", "-v", "serve", bench.config("license-proxy.toml", document))
+    assert proxy.ended() == 1
+    assert "failed: Connection refused" in proxy.output
