@@ -205,14 +205,14 @@ class _Collector:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))
 
     def _collect(self, host: str, result: dict[str, Any]) -> None:
-        """`findings`, `lowered` and `status` are what a role may hand to dgctl (any task, any role)."""
+        """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's."""
         for found in result.get("findings") or []:
             texts = {key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix")}
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:
                 self.result.lowered.append({"host": host, **low})
-        if isinstance(result.get("status"), dict):
+        if self.job.playbook == "status.yml" and isinstance(result.get("status"), dict):
             self.result.hosts[host].data = result["status"]
 
     def _text(self, value: Any) -> str:
