@@ -110,15 +110,22 @@ def test_models_page_of_no_known_shape_lists_nothing(answer):
     assert models.listed(answer) == []
 
 
-def test_log_of_loaded_and_failed_models():
-    log = [
-        "INFO impeller: Inserting model key=AsrKey { name: nova-3-general, uuid: 1, mode: batch }",
-        "ERROR impeller: Failed to load model: bad magic path=/models/x.en.batch.1.dg",
-    ]
-    (model,) = models.inserted(log)
+LOADS = "INFO impeller: Inserting model key=AsrKey {{ name: nova-3-general, uuid: 1, mode: {} }}"
+REFUSES = "ERROR impeller: Failed to load model: bad magic path=/models/nova-3-general.en.{}.1.dg"
+
+
+def test_log_of_loaded_models():
+    (model,), refused = models.logged(["noise", LOADS.format("batch")])
     assert model.serves("nova-3-general.fr.batch.1.dg")
     assert not model.serves("nova-3-general.en.streaming.1.dg")
-    assert models.failed(log) == {"/models/x.en.batch.1.dg"}
+    assert refused == set()
+
+
+def test_a_refused_file_stays_refused_until_its_model_is_loaded():
+    log = [LOADS.format("batch"), REFUSES.format("batch"), REFUSES.format("streaming")]
+    both = {"nova-3-general.en.batch.1.dg", "nova-3-general.en.streaming.1.dg"}
+    assert models.logged(log)[1] == both
+    assert models.logged([*log, LOADS.format("batch")])[1] == {"nova-3-general.en.streaming.1.dg"}
 
 
 WHOLE = {"a.dg": {"sha256": "ab", "size": 5}}
