@@ -64,7 +64,11 @@ def phases(playbook: str) -> list[str]:
 
 @dataclass
 class Run:
-    """What a run of a playbook needs; `verbosity` > 0 also sends Ansible's own words to stderr."""
+    """What a run of a playbook needs.
+
+    `verbosity` > 0 also sends Ansible's own words to stderr. `alone`: the run holds the deployment's lock, so
+    what a kill leaves of it may be ended by the next holder.
+    """
 
     playbook: str
     deployment: Deployment
@@ -73,6 +77,7 @@ class Run:
     progress: Progress
     check: bool = False
     verbosity: int = 0
+    alone: bool = False
     on_event: Callable[[dict[str, Any]], None] | None = None
 
 
@@ -118,7 +123,7 @@ def _runner(job: Run, private: str, collector: _Collector, interrupt: Interrupt)
 
 def _environment(job: Run) -> dict[str, str]:
     return {
-        processes.MARK: str(folder(job.deployment.inventory)),
+        **({processes.MARK: str(folder(job.deployment.inventory))} if job.alone else {}),
         "ANSIBLE_CONFIG": str(content.root() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off unless told
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
@@ -200,16 +205,14 @@ class _Collector:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))
 
     def _collect(self, host: str, result: dict[str, Any]) -> None:
-        """`findings`, `lowered` and `status` are what a role may hand to dgctl (any task, any role)."""
+        """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's."""
         for found in result.get("findings") or []:
-            texts = {
-                key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix")
-            }
+            texts = {key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix")}
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:
                 self.result.lowered.append({"host": host, **low})
-        if isinstance(result.get("status"), dict):
+        if self.job.playbook == "status.yml" and isinstance(result.get("status"), dict):
             self.result.hosts[host].data = result["status"]
 
     def _text(self, value: Any) -> str:
