@@ -23,12 +23,13 @@ def parse(text: str) -> list[str]:
         return []
     models = []
     for part in text.lower().split(","):
-        model, _, count = part.partition(":")
+        model, colon, count = part.partition(":")
         if model not in TABLE:
             raise LabError(f"The lab has no GPU `{model}`.", f"Take one of: {', '.join(TABLE)}, MODEL:COUNT, none")
-        if not (count or "1").isdecimal() or not 1 <= int(count or 1) <= 16:
+        number = count if colon else "1"
+        if not number.isdecimal() or not 1 <= int(number) <= 16:
             raise LabError(f"`{part}` asks for `{count}` GPUs.", "Give a number from 1 to 16.")
-        models += [model] * int(count or 1)
+        models += [model] * int(number)
     return models
 
 

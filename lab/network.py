@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.engine import containers, docker
 from lab.home import Home
-from lab.shell import LabError, run, succeeds
+from lab.shell import LabError, succeeds
 
 # The first that meets none of the machine's own routes is taken.
 SUBNETS = ["172.30.87.0/24", "172.29.87.0/24", "10.213.87.0/24", "192.168.187.0/24"]
@@ -64,4 +64,5 @@ def free_address(home: Home, subnet: ipaddress.IPv4Network) -> str:
 
 
 def remove(home: Home) -> None:
-    run("docker", "network", "rm", home.network)
+    if succeeds("docker", "network", "inspect", home.network):
+        docker("network", "rm", home.network)

@@ -37,11 +37,16 @@ class Container:
     digests: set[str] = field(default_factory=set)
     log: dict[str, Any] = field(default_factory=dict)
     release: str = ""
+    complaint: str = ""
 
     def __str__(self) -> str:
-        if self.started is None:
-            return self.status
-        return f"{self.status}, restarted {self.restarts} times, up {self.minutes_up:.0f} min"
+        """How it is; when it is not well, why: the engine's own error, or the last word of the log."""
+        said = [self.status]
+        if self.started:
+            said.append(f"restarted {self.restarts} times, up {self.minutes_up:.0f} min")
+        if not self.running or self.looping:
+            said.append(self.complaint)
+        return ", ".join(filter(None, said))
 
     @property
     def looping(self) -> bool:
@@ -101,6 +106,7 @@ class Runtime:
         """What to ask about a container: its state, its image's digests, and (Podman) its systemd unit."""
         image = f"$({self.inspect(name, '{{.Image}}')})"
         asked = {
+            f"{name}_last": f"{self.cli} logs --tail 3 deepgram-{name} 2>&1",
             name: self.inspect(name, _INSPECT[self.cli]),
             f"{name}_digests": f"{self.cli} image inspect --format '{{{{json .RepoDigests}}}}' {image}",
         }
@@ -125,6 +131,7 @@ def read(answers: dict[str, Answer], name: str) -> Container:
         digests=digests | ({said["digest"]} if said.get("digest") else set()),
         log=said.get("log") or {},
         release=said.get("release") or "",
+        complaint=state.get("Error") or " ".join(answers[f"{name}_last"].lines[-1:]),
     )
 
 

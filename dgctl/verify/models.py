@@ -52,13 +52,24 @@ def _listed(model: dict[str, Any]) -> Loaded:
     return Loaded(frozenset(names), frozenset(model.get("languages") or []), frozenset(modes))
 
 
-def inserted(log: list[str]) -> list[Loaded]:
-    """The models that the Engine's log has loaded: `Inserting model key=AsrKey { name: …, mode: … }`."""
-    keys = [match[1] for match in map(_INSERTED.search, log) if match]
-    return [
-        Loaded(_field(key, "name"), _field(key, "languages") | _field(key, "language"), _field(key, "mode"))
-        for key in keys
-    ]
+def logged(log: list[str]) -> tuple[list[Loaded], set[str]]:
+    """Models that the Engine's log says it has loaded, and names of files that it refused and has not loaded since.
+
+    Loaded: `Inserting model key=AsrKey { name: …, mode: … }`; refused: `Failed to load model … path=…`.
+    """
+    loaded: list[Loaded] = []
+    refused: set[str] = set()
+    for line in log:
+        if match := _INSERTED.search(line):
+            loaded.append(_inserted(match[1]))
+            refused = {file for file in refused if not loaded[-1].serves(file)}
+        elif match := _FAILED.search(line):
+            refused.add(match[1].rpartition("/")[2])
+    return loaded, refused
+
+
+def _inserted(key: str) -> Loaded:
+    return Loaded(_field(key, "name"), _field(key, "languages") | _field(key, "language"), _field(key, "mode"))
 
 
 def _field(key: str, name: str) -> frozenset[str]:
@@ -66,11 +77,6 @@ def _field(key: str, name: str) -> frozenset[str]:
     match = re.search(rf"\b{name}:\s*(?:\[([^\]]*)\]|([^,}}]+))", key)
     words = (match[1] if match[1] is not None else match[2]).split(",") if match else []
     return frozenset(word.strip(" \"'") for word in words) - {""}
-
-
-def failed(log: list[str]) -> set[str]:
-    """Paths of the model files that the Engine's log says it could not load."""
-    return {match[1] for match in map(_FAILED.search, log) if match}
 
 
 def fault(model: dict[str, Any], sizes: dict[str, int], records: dict[str, Any]) -> str:

@@ -29,10 +29,9 @@ def files(host: Host, runtime) -> dict[str, Answer]:
     asked = {"modes": f"stat -c '%a %U %n' {SECRET_FILES} 2>/dev/null; true", "carriers": KEY_CARRIERS}
     for name in SERVICES:
         file, pid = f"{ETC}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
-        asked[f"{name}_outside"] = f"sha256sum < {file} | cut -c 1-64"
-        asked[f"{name}_inside"] = (
-            f'p={pid}; test "$p" -gt 0 && sha256sum < /proc/$p/root/config/{name}.toml | cut -c 1-64'
-        )
+        asked[f"{name}_outside"] = f"sum=$(sha256sum < {file}) && echo ${{sum%% *}}"
+        inside = f"/proc/$p/root/config/{name}.toml"
+        asked[f"{name}_inside"] = f'p={pid}; test "$p" -gt 0 && sum=$(sha256sum < {inside}) && echo ${{sum%% *}}'
         asked[f"{name}_written"] = f"stat -c %Y {file}"
     return ask(host, asked)
 

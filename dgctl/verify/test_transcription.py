@@ -7,7 +7,7 @@ from websockets.exceptions import WebSocketException
 from dgctl.verify import speech
 
 pytestmark = pytest.mark.groups("node", "proxy")
-LOOK = "tail /var/log/nginx/error.log; "
+LOOK = "tail /var/log/nginx/deepgram.error.log; "
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from lab.engine import containers, docker, execute
 from lab.home import Home
 from lab.image import SYSTEM, Image
 from lab.machine import debian_sources
-from lab.shell import say
+from lab.shell import say, succeeds
 
 HERE = Path(__file__).parent
 NAMES = ["apt.lab.test", "models.lab.test", "registry.lab.test", "license.lab.test"]
@@ -110,4 +110,6 @@ def name_servers(home: Home, names: dict[str, str]) -> None:
 
 
 def remove(home: Home) -> None:
-    docker("rm", "--force", "--volumes", home.services)
+    if succeeds("docker", "container", "inspect", home.services):
+        docker("rm", "--force", "--volumes", home.services)
+        say("Removed the lab's services.")

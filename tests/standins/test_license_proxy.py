@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import free_port, get
-
 from lab.deepgram.programs.license_proxy import Relay
+
+from .bench import free_port, get
 
 
 def test_states_of_the_relay():

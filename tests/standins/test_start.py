@@ -9,7 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import free_port, get
+
+from .bench import free_port, get
 
 LOADER = "error while loading shared libraries: libcuda.so.1: cannot open shared object file: No such file"
 

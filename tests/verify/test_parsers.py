@@ -110,15 +110,22 @@ def test_models_page_of_no_known_shape_lists_nothing(answer):
     assert models.listed(answer) == []
 
 
-def test_log_of_loaded_and_failed_models():
-    log = [
-        "INFO impeller: Inserting model key=AsrKey { name: nova-3-general, uuid: 1, mode: batch }",
-        "ERROR impeller: Failed to load model: bad magic path=/models/x.en.batch.1.dg",
-    ]
-    (model,) = models.inserted(log)
+LOADS = "INFO impeller: Inserting model key=AsrKey {{ name: nova-3-general, uuid: 1, mode: {} }}"
+REFUSES = "ERROR impeller: Failed to load model: bad magic path=/models/nova-3-general.en.{}.1.dg"
+
+
+def test_log_of_loaded_models():
+    (model,), refused = models.logged(["noise", LOADS.format("batch")])
     assert model.serves("nova-3-general.fr.batch.1.dg")
     assert not model.serves("nova-3-general.en.streaming.1.dg")
-    assert models.failed(log) == {"/models/x.en.batch.1.dg"}
+    assert refused == set()
+
+
+def test_a_refused_file_stays_refused_until_its_model_is_loaded():
+    log = [LOADS.format("batch"), REFUSES.format("batch"), REFUSES.format("streaming")]
+    both = {"nova-3-general.en.batch.1.dg", "nova-3-general.en.streaming.1.dg"}
+    assert models.logged(log)[1] == both
+    assert models.logged([*log, LOADS.format("batch")])[1] == {"nova-3-general.en.streaming.1.dg"}
 
 
 WHOLE = {"a.dg": {"sha256": "ab", "size": 5}}
@@ -148,12 +155,15 @@ DOCKER = (
 DIGEST = "sha256:" + "a" * 64
 
 
+LAST = {"api_last": Answer(0, "first\nlast words\n")}
+
+
 def test_container_of_docker():
     answers = {
         "api": Answer(0, DOCKER),
         "api_digests": Answer(0, f'["quay.io/deepgram/self-hosted-api@{DIGEST}"]'),
     }
-    seen = containers.read(answers, "api")
+    seen = containers.read(answers | LAST, "api")
     assert (seen.running, seen.policy, seen.restarts, seen.digests) == (True, "always", 2, {DIGEST})
     assert seen.started == datetime(2026, 11, 21, 5, tzinfo=UTC)
     assert seen.log_capped and not seen.looping
@@ -165,13 +175,27 @@ def test_container_of_podman_takes_restarts_from_its_unit():
         f'"policy":{{"Name":""}},"log":{{"Type":"journald"}},"digest":"{DIGEST}"}}'
     )
     unit = Answer(0, "Restart=always\nNRestarts=7")
-    seen = containers.read({"api": Answer(0, said), "api_digests": Answer(0, "[]"), "api_unit": unit}, "api")
+    answers = {"api": Answer(0, said), "api_digests": Answer(0, "[]"), "api_unit": unit}
+    seen = containers.read(answers | LAST, "api")
     assert (seen.policy, seen.restarts, seen.digests, seen.log_capped) == ("always", 7, {DIGEST}, True)
     assert seen.started == datetime(2026, 11, 21, 5, tzinfo=UTC)
 
 
 def test_container_that_is_not_there():
     assert containers.read({"api": Answer(1, "", "No such container")}, "api") is containers.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ('{"Running":false,"Status":"created","Error":"runc create failed"}', "created, runc create failed"),
+        ('{"Running":false,"Status":"exited","Error":""}', "exited, last words"),
+        ('{"Running":true,"Status":"running","Error":""}', "running"),
+    ],
+)
+def test_container_that_is_not_well_says_why(state, said):
+    answers = {"api": Answer(0, f'{{"state":{state}}}'), "api_digests": Answer(1, "")}
+    assert str(containers.read(answers | LAST, "api")) == said
 
 
 def test_never_started_is_no_time():
