@@ -179,7 +179,7 @@ class _Collector:
     def _start(self, name: str, task: str) -> None:
         """A task begins: a host that failed before and goes on is in a `rescue` or `always`."""
         host = self.result.hosts.setdefault(name, HostResult())
-        if host.state == "failed":
+        if host.errors:
             self._overcome[name] = [*self._overcome.get(name, []), *host.errors]
             host.errors, host.state = [], "changed" if host.changed else "ok"
         self.job.progress.host(name, "running", task)
@@ -192,6 +192,7 @@ class _Collector:
         if kind == "runner_on_ok" and result.get("changed"):
             host.changed += 1
         if kind in (events.FAILED, events.UNREACHABLE) and not data.get("ignore_errors"):
+            kind = events.end_of(event)
             problem = events.problem(event, str(self.job.record.log_path))
             host.errors.append(self._clean(problem))
             host.state = "unreachable" if kind == events.UNREACHABLE else "failed"
@@ -234,11 +235,12 @@ class _Collector:
         return result
 
     def _settle(self, stats: dict[str, Any]) -> None:
-        ended_bad = {**(stats.get("failures") or {}), **(stats.get("dark") or {})}
+        dark = stats.get("dark") or {}
+        ended_bad = {**(stats.get("failures") or {}), **dark}
         for name in ended_bad:  # the failure was before an `always`
             host = self.result.hosts[name]
             host.errors = host.errors or self._overcome.get(name, [])
-            host.state = "unreachable" if name in (stats.get("dark") or {}) else "failed"
+            host.state = "unreachable" if name in dark or host.state == "unreachable" else "failed"
         stopped = bool(ended_bad) and set(self.result.phases) < set(phases(self.job.playbook))
         for name, host in self.result.hosts.items():
             if name not in ended_bad and stopped and host.state == "ok":

@@ -90,7 +90,10 @@ class Table:
 
         position = self._phases.index(self._phase) + 1 if self._phase else 0
         title = f"{self._phase or 'Starting'} ({position}/{len(self._phases)})"
-        table = RichTable("Host", "State", "Phase", "Task", "Time", title=title, title_justify="left", box=None)
+        table = RichTable("Host", title=title, title_justify="left", box=None)
+        widths = {"State": 11, "Phase": max(map(len, [*self._phases, "Phase"])), "Task": 40, "Time": 6}
+        for heading, width in widths.items():  # fixed, so that the table does not jump as tasks change
+            table.add_column(heading, min_width=width)
         for name, row in self._shown():
             seconds = (row.ended or time.monotonic()) - self._began
             style = STYLES.get(row.state, "dim")

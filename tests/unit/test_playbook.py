@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dgctl import verbs
+from dgctl import processes, verbs
 from dgctl.report import Check
 from dgctl.session import Session, main
 from tests.unit.conftest import CHECKOUT, write
@@ -181,6 +181,16 @@ def test_an_unreachable_host(capsys: pytest.CaptureFixture[str], folder: Path) -
     assert "ansible_port" in error["fix"]
 
 
+def test_a_server_whose_sudo_wants_a_password_is_as_good_as_unreachable(
+    capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    task = "    - name: Look\n      ansible.builtin.fail:\n        msg: Missing sudo password\n"
+    write(root / "playbooks" / "preflight.yml", PREFLIGHT.partition("    - name: Look")[0] + task)
+    document = do(capsys, verbs.preflight, limit="a")
+    assert (document["exit_code"], document["hosts"]["a"]["state"]) == (7, "unreachable")
+    assert "ansible_become_password" in document["errors"][0]["fix"]
+
+
 def test_a_failed_verify_after_a_good_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     verdict(monkeypatch, "fail")
     document = do(capsys, verbs.provision, yes=True)
@@ -339,18 +349,31 @@ main()
 """
 
 
-def start(root: Path, *words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(root), *words],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+@pytest.fixture
+def start(root: Path, folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts dgctl with the test's own roles; nothing that it starts outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        command = [sys.executable, "-c", RUN, str(root), *words]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+    processes.end_leftovers(folder / ".dgctl")
 
 
-def test_a_second_run_waits_for_nobody_and_names_the_first(root: Path, sleep: str) -> None:
-    first = start(root, "provision", "inventory.ini", "--yes")
+def test_a_second_run_waits_for_nobody_and_names_the_first(
+    start: Callable[..., subprocess.Popen[str]], sleep: str
+) -> None:
+    first = start("provision", "inventory.ini", "--yes")
     _when(lambda: running(sleep), lambda: None)
-    second = start(root, "provision", "inventory.ini", "--yes", "--json")
+    second = start("provision", "inventory.ini", "--yes", "--json")
     out, _ = second.communicate(timeout=30)
     document = json.loads(out)
     assert (second.returncode, document["exit_code"]) == (9, 9)
@@ -361,15 +384,17 @@ def test_a_second_run_waits_for_nobody_and_names_the_first(root: Path, sleep: st
     first.communicate()
 
 
-def test_after_a_killed_run_the_next_one_ends_what_it_left(root: Path, sleep: str) -> None:
-    first = start(root, "provision", "inventory.ini", "--yes")
+def test_after_a_killed_run_the_next_one_ends_what_it_left(
+    start: Callable[..., subprocess.Popen[str]], sleep: str
+) -> None:
+    first = start("provision", "inventory.ini", "--yes")
     _when(lambda: running(sleep), lambda: None)
     first.kill()
     first.communicate()
     assert running(sleep)
     text = Path("group_vars/all/main.yml").read_text().replace(sleep.split()[1], "1")
     Path("group_vars/all/main.yml").write_text(text)
-    second = start(root, "provision", "inventory.ini", "--yes", "--check")
+    second = start("provision", "inventory.ini", "--yes", "--check")
     assert second.wait(timeout=60) == 0
     second.communicate()
     assert not running(sleep)
