@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab import engine, gpus, home, inventory, machine, network, servers, services
+from lab.packages import require
 from lab.prepare import prepare
 from lab.shell import LabError, say
 
@@ -68,6 +69,7 @@ def up(options: argparse.Namespace) -> None:
     started = time.monotonic()
     cards = gpus.parse(options.gpu)
     machine.require_amd64()
+    require("ssh-keygen")
     place = home.find()
     with place.locked():
         engine.ensure(place)

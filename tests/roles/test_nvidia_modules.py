@@ -26,18 +26,24 @@ def test_owner_of_a_process(cgroup, expected):
     assert gpu_clients.owner(cgroup) == expected
 
 
-def test_clients(tmp_path):
+def test_clients(tmp_path, program):
+    program("docker", f"echo {ID}\n")
     for pid, device, cgroup in [
         ("10", "/dev/nvidia0", f"0::/system.slice/docker-{ID}.scope"),
         ("11", "/dev/nvidiactl", "0::/system.slice/nvidia-persistenced.service"),
         ("12", "/dev/nvidia-uvm", "0::/user.slice/session-3.scope"),
         ("13", "/dev/null", "0::/system.slice/ssh.service"),
+        ("14", "/dev/nvidia0", f"0::/docker/{OUTER}"),
     ]:
         (tmp_path / pid / "fd").mkdir(parents=True)
         (tmp_path / pid / "fd/3").symlink_to(device)
         (tmp_path / pid / "cgroup").write_text(cgroup + "\n")
         (tmp_path / pid / "comm").write_text("python\n")
-    assert gpu_clients.clients(str(tmp_path)) == ([ID], ["nvidia-persistenced.service"], ["python (pid 12)"])
+    assert gpu_clients.clients(str(tmp_path)) == (
+        [ID],
+        ["nvidia-persistenced.service"],
+        ["python (pid 12)", "python (pid 14)"],
+    )
 
 
 class Kernel:
