@@ -106,8 +106,6 @@ def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
     kind = "yaml" if path.suffix in YAML_NAMES else "ini"
     try:
         with quiet():
-            if kind == "yaml":
-                reader.load_from_file(str(path.absolute()))  # knows the line, which the plugin forgets
             inventory_loader.get(kind).parse(InventoryData(), reader, str(path.absolute()), cache=False)
     except AnsibleError as refusal:
         error = refusal

@@ -122,7 +122,10 @@ def _runner(job: Run, private: str, collector: _Collector, interrupt: Interrupt)
 
 
 def _environment(job: Run) -> dict[str, str]:
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
+    utf8 = "utf8" in spoken.lower().replace("-", "")
     return {
+        **({} if utf8 else {"LC_ALL": "C.UTF-8"}),  # Ansible refuses to start in another encoding
         **({processes.MARK: str(folder(job.deployment.inventory))} if job.alone else {}),
         "ANSIBLE_CONFIG": str(content.root() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off unless told

@@ -290,12 +290,42 @@ def test_nothing_is_left_in_the_temporary_folder(
     assert list(scratch.iterdir()) == []
 
 
-def test_host_keys_are_checked_whatever_ansible_runner_thinks() -> None:
-    from dgctl import deployment, playbook, vault
+def environment() -> dict[str, str]:
+    """What Ansible gets on top of this process's environment."""
+    from dgctl import playbook
 
-    loaded = deployment.load(Path("inventory.ini"), vault.VaultOptions())
-    job = playbook.Run("preflight.yml", loaded, vault.VaultOptions(), record=None, progress=None)
-    assert playbook._environment(job)["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+    return playbook._environment(playbook.Run("preflight.yml", None, None, record=None, progress=None))
+
+
+def test_host_keys_are_checked_whatever_ansible_runner_thinks() -> None:
+    assert environment()["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+
+
+@pytest.mark.parametrize(("spoken", "set_to"), [("C", "C.UTF-8"), ("de_DE.UTF-8", None), ("en_US.utf8", None)])
+def test_ansible_gets_an_encoding_that_it_accepts(
+    monkeypatch: pytest.MonkeyPatch, spoken: str, set_to: str | None
+) -> None:
+    monkeypatch.setenv("LC_ALL", spoken)
+    assert environment().get("LC_ALL") == set_to
+
+
+def test_ansible_runner_is_told_to_keep_no_event(root: Path) -> None:
+    from dgctl import playbook
+
+    collector = playbook._Collector.__new__(playbook._Collector)
+    collector.job = playbook.Run("preflight.yml", None, None, record=None, progress=None)
+    assert collector.handle({"event": "verbose"}) is False
+
+
+def test_a_child_that_ignores_ctrl_c_ends_all_the_same() -> None:
+    from dgctl.interrupt import Interrupt
+
+    script = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child, Interrupt() as stop:
+        child.stdout.readline()
+        interrupt()
+        stop.end_children()
+        assert child.wait(timeout=5) == -signal.SIGTERM
 
 
 def test_interrupted_by_ctrl_c(capsys: pytest.CaptureFixture[str], sleep: str) -> None:
