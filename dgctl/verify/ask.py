@@ -18,7 +18,7 @@ errors=$(mktemp); trap 'rm -f "$errors"' EXIT
 ask() {
   out=$(timeout -k 2 %(limit)d /bin/sh -c "$fetch$2" 2>"$errors" </dev/null); rc=$?
   printf '%%s %%s %%s %%s\\n' "$1" "$rc" "$(printf '%%s' "$out" | base64 | tr -d '\\n')" \\
-    "$(head -c 2000 "$errors" | base64 | tr -d '\\n')."
+    "$(tail -c 2000 "$errors" | base64 | tr -d '\\n')."
 }
 fetch=%(fetch)s
 """
@@ -69,7 +69,8 @@ class Answer:
     def __str__(self) -> str:
         if self.ok:
             return self.out.strip()
-        said = " ".join((self.err.strip() or self.out.strip()).split())[:300]
+        # The cause comes last, after warnings.
+        said = " ".join(" ".join((self.err.strip() or self.out.strip()).splitlines()[-2:]).split())[-300:]
         return f"{said} (exit {self.rc})" if said else f"exit {self.rc}"
 
 
