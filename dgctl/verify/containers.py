@@ -105,7 +105,8 @@ class Runtime:
         """The end of the log. Quadlet removes a container that ends; the journal keeps its words, and Podman's."""
         if self.cli == "podman":
             unit = f"deepgram-{name}.service"
-            return f"journalctl -q -o cat -n 3 CONTAINER_NAME=deepgram-{name} + _SYSTEMD_UNIT={unit}"
+            said = f"journalctl -q -o cat -n 20 CONTAINER_NAME=deepgram-{name} + _SYSTEMD_UNIT={unit}"
+            return f"{said} | grep -v level=warning | tail -n 1"
         return f"docker logs --tail 3 deepgram-{name} 2>&1"
 
     def questions(self, name: str) -> dict[str, str]:
