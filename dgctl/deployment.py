@@ -124,9 +124,7 @@ def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions
         return found
     locked = opened.locked(Deployment(inventory, {}, []).files(), reader) or inventory
     fix = "give the right one" if vault.files else "give its password"
-    what = (
-        "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
-    )
+    what = "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
     return Problem(what, shown(locked), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
 
 
@@ -138,8 +136,7 @@ def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
     HostVars(inventory=manager, variable_manager=variables, loader=reader)  # gives templates their `hostvars`
     defaults = _defaults(reader)
     return {
-        host.name: _host(host, defaults, variables.get_vars(host=host), reader)
-        for host in manager.get_hosts("all")
+        host.name: _host(host, defaults, variables.get_vars(host=host), reader) for host in manager.get_hosts("all")
     }
 
 

@@ -23,6 +23,22 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+MEANING = {
+    Exit.OK: "done",
+    Exit.BUG: "a bug in dgctl: one line says so, the traceback is in the run's log",
+    Exit.USAGE: "wrong usage: an option, a name that matches no host, nobody there to confirm",
+    Exit.INVALID: "the inventory or a variable is invalid; no server was asked",
+    Exit.PREFLIGHT: "a server failed the preflight; nothing was changed on any",
+    Exit.SOME_FAILED: "some servers failed, within the failure budget; the others are done",
+    Exit.HALTED: "a server failed beyond the failure budget (by default none may fail); the run halted",
+    Exit.UNREACHABLE: "servers could not be reached; nothing else is wrong",
+    Exit.VERIFY: "a check of `verify` failed",
+    Exit.LOCKED: "another run holds this deployment's lock",
+    Exit.CHANGES: "changes are pending (`plan`, a later version)",
+    Exit.INTERRUPTED: "interrupted, or not confirmed",
+}
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: what, where (file:line, or host), the value seen, what to do."""

@@ -55,19 +55,22 @@ def _tail(result: dict[str, Any]) -> str:
     return " | ".join(text.splitlines()[-3:])
 
 
+def end_of(event: dict[str, Any]) -> str:
+    """The event's kind; a failure because sudo refuses is no failed task: nothing can be done on that server."""
+    said = message((event["event_data"].get("res")) or {}) if event["event"] == FAILED else ""
+    return UNREACHABLE if unreachable.cause(said) == unreachable.SUDO else event["event"]
+
+
 def problem(event: dict[str, Any], log: str) -> Problem:
     """A failed or unreachable event as a Problem; without a fix of its own it names the task and the log."""
     data = event["event_data"]
     result = data.get("res") or {}
     host = data.get("host", "")
-    if event["event"] == UNREACHABLE:
+    if end_of(event) == UNREACHABLE:
         said = message(result)
         what, fix = unreachable.cause(said)
         return Problem(what, host, said, fix)
     what, fix = split_fix(message(result))
-    cause, known = unreachable.cause(what)
-    if not fix and "sudo" in cause and "sudo" in what.lower():  # Ansible calls a refused sudo a failed task
-        return Problem(cause, host, what, known)
     fix = str(result.get("fix") or fix)
     task = data.get("task", "")
     if not fix:

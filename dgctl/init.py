@@ -33,25 +33,19 @@ def write(session: Session) -> Outcome:
     except OSError as error:
         for path in made:
             path.unlink(missing_ok=True)
-        problem = Problem(
-            "the folder cannot be written", shown(target), error.strerror or "", "choose another one"
-        )
+        problem = Problem("the folder cannot be written", shown(target), error.strerror or "", "choose another one")
         raise DgctlError(problem, Exit.USAGE) from error
     return _outcome(target)
 
 
 def _refuse_existing(target: Path, files: list[Path]) -> None:
     if target.exists() and not target.is_dir():
-        raise DgctlError(
-            Problem("this is a file, not a folder", shown(target), fix="name a new folder"), Exit.USAGE
-        )
+        raise DgctlError(Problem("this is a file, not a folder", shown(target), fix="name a new folder"), Exit.USAGE)
     there = [path for path in files if (target / path).exists()]
     if there:
         names = ", ".join(str(path) for path in there)
         fix = "nothing was written: name a new folder, or move these files away"
-        raise DgctlError(
-            Problem("files of a deployment are there already", shown(target), names, fix), Exit.USAGE
-        )
+        raise DgctlError(Problem("files of a deployment are there already", shown(target), names, fix), Exit.USAGE)
 
 
 def _copy(source: Path, target: Path, files: list[Path], made: list[Path]) -> None:
@@ -72,6 +66,4 @@ Wrote {shown(target)}/. Replace every CHANGE_ME in:
   {shown(target / SECRETS)} the API key and the registry's password
 To encrypt the secrets: ansible-vault encrypt {shlex.quote(shown(target / SECRETS))}
 Done"""
-    return Outcome(
-        summary=steps, next_command=f"dgctl validate {shlex.quote(shown(target / 'inventory.ini'))}"
-    )
+    return Outcome(summary=steps, next_command=f"dgctl validate {shlex.quote(shown(target / 'inventory.ini'))}")

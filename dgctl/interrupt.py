@@ -47,4 +47,4 @@ class Interrupt:
     def end_children(self) -> None:
         """Ends what an interrupted Ansible left running."""
         if self.asked:
-            processes.send(self._children & set(processes.parents()), signal.SIGTERM)
+            processes.end(lambda: self._children & set(processes.parents()))

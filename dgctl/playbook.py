@@ -64,7 +64,11 @@ def phases(playbook: str) -> list[str]:
 
 @dataclass
 class Run:
-    """What a run of a playbook needs; `verbosity` > 0 also sends Ansible's own words to stderr."""
+    """What a run of a playbook needs.
+
+    `verbosity` > 0 also sends Ansible's own words to stderr. `alone`: the run holds the deployment's lock, so
+    what a kill leaves of it may be ended by the next holder.
+    """
 
     playbook: str
     deployment: Deployment
@@ -73,6 +77,7 @@ class Run:
     progress: Progress
     check: bool = False
     verbosity: int = 0
+    alone: bool = False
     on_event: Callable[[dict[str, Any]], None] | None = None
 
 
@@ -118,7 +123,7 @@ def _runner(job: Run, private: str, collector: _Collector, interrupt: Interrupt)
 
 def _environment(job: Run) -> dict[str, str]:
     return {
-        processes.MARK: str(folder(job.deployment.inventory)),
+        **({processes.MARK: str(folder(job.deployment.inventory))} if job.alone else {}),
         "ANSIBLE_CONFIG": str(content.root() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off unless told
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
@@ -174,7 +179,7 @@ class _Collector:
     def _start(self, name: str, task: str) -> None:
         """A task begins: a host that failed before and goes on is in a `rescue` or `always`."""
         host = self.result.hosts.setdefault(name, HostResult())
-        if host.state == "failed":
+        if host.errors:
             self._overcome[name] = [*self._overcome.get(name, []), *host.errors]
             host.errors, host.state = [], "changed" if host.changed else "ok"
         self.job.progress.host(name, "running", task)
@@ -187,6 +192,7 @@ class _Collector:
         if kind == "runner_on_ok" and result.get("changed"):
             host.changed += 1
         if kind in (events.FAILED, events.UNREACHABLE) and not data.get("ignore_errors"):
+            kind = events.end_of(event)
             problem = events.problem(event, str(self.job.record.log_path))
             host.errors.append(self._clean(problem))
             host.state = "unreachable" if kind == events.UNREACHABLE else "failed"
@@ -200,16 +206,14 @@ class _Collector:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))
 
     def _collect(self, host: str, result: dict[str, Any]) -> None:
-        """`findings`, `lowered` and `status` are what a role may hand to dgctl (any task, any role)."""
+        """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's."""
         for found in result.get("findings") or []:
-            texts = {
-                key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix")
-            }
+            texts = {key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix")}
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:
                 self.result.lowered.append({"host": host, **low})
-        if isinstance(result.get("status"), dict):
+        if self.job.playbook == "status.yml" and isinstance(result.get("status"), dict):
             self.result.hosts[host].data = result["status"]
 
     def _text(self, value: Any) -> str:
@@ -231,11 +235,12 @@ class _Collector:
         return result
 
     def _settle(self, stats: dict[str, Any]) -> None:
-        ended_bad = {**(stats.get("failures") or {}), **(stats.get("dark") or {})}
+        dark = stats.get("dark") or {}
+        ended_bad = {**(stats.get("failures") or {}), **dark}
         for name in ended_bad:  # the failure was before an `always`
             host = self.result.hosts[name]
             host.errors = host.errors or self._overcome.get(name, [])
-            host.state = "unreachable" if name in (stats.get("dark") or {}) else "failed"
+            host.state = "unreachable" if name in dark or host.state == "unreachable" else "failed"
         stopped = bool(ended_bad) and set(self.result.phases) < set(phases(self.job.playbook))
         for name, host in self.result.hosts.items():
             if name not in ended_bad and stopped and host.state == "ok":

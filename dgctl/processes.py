@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 MARK = "DGCTL_DEPLOYMENT"  # in the environment of a run's Ansible: the folder that it works on
@@ -15,16 +16,16 @@ _WAIT_S = 10
 
 
 def parents() -> dict[int, int]:
-    """pid -> parent's pid of every process: from /proc, or from `ps` where there is none (macOS)."""
+    """pid -> parent's pid of every live process: from /proc, or from `ps` where there is none (macOS)."""
     if not (_PROC / "self" / "stat").exists():
-        listing = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-        ).stdout
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
         return {int(pid): int(parent) for pid, parent in (line.split() for line in listing.splitlines())}
     found = {}
     for path in _PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it ended meanwhile
-            found[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":  # a zombie is over, and only waits to be counted
+                found[int(path.parent.name)] = int(parent)
     return found
 
 
@@ -59,10 +60,15 @@ def working_on(folder: Path) -> set[int]:
     return found - {os.getpid()}
 
 
+def end(find: Callable[[], set[int]]) -> None:
+    """Asks the processes that `find` finds to end, waits until they have, and kills those that do not."""
+    until = time.monotonic() + _WAIT_S
+    while (left := find()) and time.monotonic() < until:
+        send(left, signal.SIGTERM)
+        time.sleep(0.1)
+    send(find(), signal.SIGKILL)
+
+
 def end_leftovers(folder: Path) -> None:
     """Ends what a killed run left working on this deployment; the caller holds its lock."""
-    until = time.monotonic() + _WAIT_S
-    send(working_on(folder), signal.SIGTERM)
-    while (left := working_on(folder)) and time.monotonic() < until:
-        time.sleep(0.2)
-    send(left, signal.SIGKILL)
+    end(lambda: working_on(folder))

@@ -32,9 +32,8 @@ class Progress(Protocol):
 class Lines:
     """For pipes and logs: a line when a phase begins, and one when a host fails."""
 
-    def __init__(self, stream: Any = None):
-        self._stream = stream or sys.stderr
-        self._began = time.monotonic()
+    def __init__(self, began: float | None = None):
+        self._began = began or time.monotonic()
         self._bad: dict[str, str] = {}
 
     def phase(self, name: str) -> None:
@@ -55,7 +54,7 @@ class Lines:
         self._bad.clear()
 
     def _say(self, text: str) -> None:
-        print(f"{clock(time.monotonic() - self._began):>7}  {text}", file=self._stream, flush=True)
+        print(f"{clock(time.monotonic() - self._began):>7}  {text}", file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -69,12 +68,12 @@ class _Row:
 class Table:
     """For terminals: host, phase, task and time, redrawn in place; failing hosts first when not all fit."""
 
-    def __init__(self, hosts: list[str], phases: list[str], height: int):
+    def __init__(self, hosts: list[str], phases: list[str], height: int, began: float | None = None):
         self._rows = {name: _Row() for name in hosts}
         self._phases = phases
         self._phase = ""
         self._height = max(3, height - 6)
-        self._began = time.monotonic()
+        self._began = began or time.monotonic()
 
     def phase(self, name: str) -> None:
         self._phase = name
@@ -91,9 +90,10 @@ class Table:
 
         position = self._phases.index(self._phase) + 1 if self._phase else 0
         title = f"{self._phase or 'Starting'} ({position}/{len(self._phases)})"
-        table = RichTable(
-            "Host", "State", "Phase", "Task", "Time", title=title, title_justify="left", box=None
-        )
+        table = RichTable("Host", title=title, title_justify="left", box=None)
+        widths = {"State": 11, "Phase": max(map(len, [*self._phases, "Phase"])), "Task": 40, "Time": 6}
+        for heading, width in widths.items():  # fixed, so that the table does not jump as tasks change
+            table.add_column(heading, min_width=width)
         for name, row in self._shown():
             seconds = (row.ended or time.monotonic()) - self._began
             style = STYLES.get(row.state, "dim")
@@ -128,10 +128,13 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown(hosts: list[str], phases: list[str], plain: bool) -> Iterator[Progress]:
-    """The progress that fits stderr; `plain`: lines even on a terminal (-v prints between them)."""
+def shown(hosts: list[str], phases: list[str], plain: bool, began: float) -> Iterator[Progress]:
+    """The progress that fits stderr; `plain`: lines even on a terminal (-v prints between them).
+
+    `began`: the run's start, as time.monotonic() gave it.
+    """
     if plain or not sys.stderr.isatty():
-        lines = Lines()
+        lines = Lines(began)
         yield lines
         lines.close()
         return
@@ -139,6 +142,6 @@ def shown(hosts: list[str], phases: list[str], plain: bool) -> Iterator[Progress
     from rich.live import Live
 
     console = Console(stderr=True)
-    table = Table(hosts, list(phases), console.height)
+    table = Table(hosts, list(phases), console.height, began)
     with Live(table, console=console, refresh_per_second=4, transient=True):
         yield table

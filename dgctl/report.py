@@ -178,6 +178,9 @@ def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Cons
     from rich.text import Text
 
     table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    widths = [max(len(text) for text in column) + 2 for column in zip(headings, *rows, strict=True)]
+    room = max(20, console.width - sum(widths[:-1]))  # the last column is free text: cut, not wrapped
     for row in rows:
+        row = (*row[:-1], row[-1] if len(row[-1]) <= room else f"{row[-1][: room - 1]}…")
         table.add_row(*(Text(text, STYLES.get(text, "") if n == state else "") for n, text in enumerate(row)))
     console.print(table)

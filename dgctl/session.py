@@ -124,13 +124,17 @@ def _stdout() -> Any:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a verb as Ctrl-C does: exit 130, with everything put away."""
+    """SIGTERM ends a verb as Ctrl-C does: exit 130, with everything put away.
+
+    SIGINT too is set: a shell starts what it runs in the background with Ctrl-C ignored.
+    """
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

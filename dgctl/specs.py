@@ -46,7 +46,4 @@ def options(root: Path) -> dict[str, Option]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    return (
-        yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        or {}
-    )
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+SUDO = (
+    "sudo on the server wants a password, or refuses this user",
+    "allow this user sudo without a password, or set ansible_become_password in group_vars/all/vault.yml",
+)
 # (what the message contains, the cause in words, what to do); the first that fits counts.
 CAUSES = (
     (
@@ -34,9 +38,8 @@ CAUSES = (
         "check that it runs, its address (ansible_host), and the firewalls between here and its SSH port",
     ),
     (
-        r"[Ss]udo password|password is required|Missing become|Incorrect sudo|is not in the sudoers",
-        "sudo on the server wants a password, or refuses this user",
-        "allow this user sudo without a password, or set ansible_become_password in group_vars/all/vault.yml",
+        r"(Missing|Incorrect|Duplicate) (sudo|become) password|sudo: .*password is required|not in the sudoers",
+        *SUDO,
     ),
     (
         r"Connection closed|Connection reset|kex_exchange|Broken pipe|Shared connection",

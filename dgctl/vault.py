@@ -26,9 +26,7 @@ class VaultOptions:
 
 
 @contextmanager
-def opened(
-    inventory: Path, password_files: tuple[str, ...], ids: tuple[str, ...], ask: bool
-) -> Iterator[VaultOptions]:
+def opened(inventory: Path, password_files: tuple[str, ...], ids: tuple[str, ...], ask: bool) -> Iterator[VaultOptions]:
     """The passwords of a run, from its options and from `.vault_pass` beside the inventory.
 
     Prompted passwords live in a private folder (0700) that is gone when the run ends.

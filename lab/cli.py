@@ -7,9 +7,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, gpus, home, image, inventory, machine, network, servers, services
-from lab.deepgram import models
-from lab.nvidia import repositories
+from lab import engine, gpus, home, inventory, machine, network, servers, services
+from lab.packages import require
+from lab.prepare import prepare
 from lab.shell import LabError, say
 
 
@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
     up_.add_argument("--nodes", type=_count, metavar="N", help="how many servers (default: those there are, else 1)")
     up_.add_argument("--engine", choices=["docker", "podman"], default="docker", help="what the inventory asks for")
-    up_.add_argument("--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none")
+    up_.add_argument(
+        "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none"
+    )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
     up_.set_defaults(verb=up)
@@ -67,26 +69,27 @@ def up(options: argparse.Namespace) -> None:
     started = time.monotonic()
     cards = gpus.parse(options.gpu)
     machine.require_amd64()
+    require("ssh-keygen")
     place = home.find()
     with place.locked():
         engine.ensure(place)
         network.ensure(place)
-        tools = image.build(place, services.image(place))
-        fingerprint = repositories.ensure(place, tools)
-        links = [f"https://models.lab.test/{name}" for name in models.write_models(place.directory("models"))]
+        count = options.nodes or len(servers.listed(place, options.name)) or 1
+        tools, fingerprint, models = prepare(place, bool(servers.missing(place, options.name, count)))
         address = services.ensure(place, tools)
         services.push_images(place, address)
-        count = options.nodes or len(servers.listed(place, options.name)) or 1
         nodes = servers.ensure(place, options.name, count, cards)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
+        links = [f"https://models.lab.test/{name}" for name in models]
         path = inventory.write(place, options.name, directory.resolve(), options.engine, fingerprint, links)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
 
 
 def show(options: argparse.Namespace) -> None:
-    found = servers.listed(home.find(), options.name)
+    place = home.find()
+    found = servers.listed(place, options.name) if engine.answers() else []
     if options.json:
         print(json.dumps([asdict(server) for server in found], indent=2))
     elif found:
@@ -98,24 +101,29 @@ def show(options: argparse.Namespace) -> None:
 def _table(found: list[servers.Server]) -> None:
     width = max(len(server.name) for server in found)
     for server in found:
-        print(f"{server.name:<{width}}  {server.address:<15}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}")
+        print(
+            f"{server.name:<{width}}  {server.address:<15}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}"
+        )
 
 
 def down(options: argparse.Namespace) -> None:
     """Removes one lab's servers; with the last one go the services and the network. Built images stay."""
     place = home.find()
     with place.locked():
+        if not engine.answers():
+            say("No Docker runs on this machine, so no lab does.")
+            return
         mine = servers.listed(place, None if options.all else options.name)
         for server in mine:
             servers.remove(place, server)
         say(f"Removed {len(mine)} server(s).")
-        if servers.listed(place):
+        if others := servers.listed(place):
+            services.name_servers(place, {server.name: server.address for server in others})
+            say(f"Still running: {', '.join(server.name for server in others)}, and the services they use.")
             return
         services.remove(place)
         network.remove(place)
-        say("Removed the services and the network.")
-        if options.all:
-            engine.stop(place)
+        engine.stop(place)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -16,17 +17,23 @@ def docker(*arguments: str, stdin: str | bytes | None = None) -> str:
     return run("docker", *arguments, stdin=stdin).strip()
 
 
+def answers() -> bool:
+    return shutil.which("docker") is not None and succeeds("docker", "info")
+
+
 def ensure(home: Home) -> None:
     """Returns with a Docker that answers; installs and starts one when there is none, and says so."""
-    require("docker")
-    if succeeds("docker", "info"):
+    if answers():
         return
-    require("dockerd", "iptables")
-    if succeeds("systemctl", "is-system-running", "--quiet") and succeeds("systemctl", "start", "docker"):
+    require("docker", "dockerd", "iptables")
+    if answers():  # its package started it
+        return
+    if Path("/run/systemd/system").exists():
+        run("systemctl", "start", "docker")
         say("Started Docker on this machine (systemctl start docker).")
     else:
         _start_by_hand(home)
-    wait_for("Docker's answer", lambda: succeeds("docker", "info"), 60, "Read dockerd.log in the lab's directory.")
+    wait_for("Docker's answer", answers, 60, f"Read {home.path / 'dockerd.log'}, or journalctl -u docker.")
 
 
 def _start_by_hand(home: Home) -> None:
@@ -37,7 +44,7 @@ def _start_by_hand(home: Home) -> None:
             ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     (home.path / "dockerd.pid").write_text(f"{process.pid}\n")
-    say(f"Started Docker on this machine: dockerd, process {process.pid}, log {log}. `bin/lab down --all` stops it.")
+    say(f"Started Docker on this machine: dockerd, process {process.pid}, log {log}. `bin/lab down` stops it.")
 
 
 def containers(label: str) -> list[dict]:
@@ -56,16 +63,13 @@ def execute(container: str, script: str) -> str:
 
 
 def stop(home: Home) -> None:
-    """Stops the dockerd that the lab started by hand, if it did."""
+    """Stops the dockerd that the lab started by hand, unless something else runs in it by now."""
     record = home.path / "dockerd.pid"
-    if not record.exists():
+    if not record.exists() or docker("ps", "-q"):
         return
     pid = int(record.read_text())
     record.unlink()
-    try:
-        command = Path(f"/proc/{pid}/comm").read_text().strip()
-    except FileNotFoundError:
-        return
-    if command == "dockerd":  # the number may belong to another program by now
+    comm = Path(f"/proc/{pid}/comm")
+    if comm.exists() and comm.read_text().strip() == "dockerd":  # the number may belong to another program by now
         os.kill(pid, signal.SIGTERM)
         say(f"Stopped Docker on this machine (dockerd, process {pid}).")

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.shell import LabError
 
 TABLE = tomllib.loads(Path(__file__).with_name("gpus.toml").read_text())
-FIRST_BUS = 0x3B
+FIRST_BUS, BUS_STEP = 0x3B, 0x08  # sixteen cards end at bus b3
 LINK_SPEEDS = {3: "8.0 GT/s PCIe", 4: "16.0 GT/s PCIe", 5: "32.0 GT/s PCIe"}
 NVIDIA = 0x10DE
 CLASS_3D_CONTROLLER = 0x030200  # data-centre cards; class 0300 is a card with a display
@@ -23,12 +23,13 @@ def parse(text: str) -> list[str]:
         return []
     models = []
     for part in text.lower().split(","):
-        model, _, count = part.partition(":")
+        model, colon, count = part.partition(":")
         if model not in TABLE:
-            raise LabError(f"The lab has no GPU `{model}`.", f"Take one of: {', '.join(TABLE)} (or MODEL:COUNT, or none)")
-        if not (count or "1").isdecimal() or not 1 <= int(count or 1) <= 16:
+            raise LabError(f"The lab has no GPU `{model}`.", f"Take one of: {', '.join(TABLE)}, MODEL:COUNT, none")
+        number = count if colon else "1"
+        if not number.isdecimal() or not 1 <= int(number) <= 16:
             raise LabError(f"`{part}` asks for `{count}` GPUs.", "Give a number from 1 to 16.")
-        models += [model] * int(count or 1)
+        models += [model] * int(number)
     return models
 
 
@@ -37,7 +38,7 @@ def describe(server: str, models: list[str]) -> list[dict]:
     cards = []
     for slot, model in enumerate(models):
         card = dict(TABLE[model])
-        card["bus_id"] = f"0000:{FIRST_BUS + slot * 0x10:02x}:00.0"
+        card["bus_id"] = f"0000:{FIRST_BUS + slot * BUS_STEP:02x}:00.0"
         card["uuid"] = f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{slot}.{server}.lab.test')}"
         card["serial"] = f"13{uuid.uuid5(uuid.NAMESPACE_DNS, server).int % 10**9:09d}{slot:02d}"
         card["vbios"] = "90.04.84.00.06"

@@ -11,14 +11,13 @@ from pathlib import Path
 from lab.engine import docker, image_exists
 from lab.home import Home
 from lab.machine import SUITE, debian_sources
-from lab.packages import require
 from lab.shell import LabError, say
 
 # What any systemd server of the lab has.
-SYSTEM = (
-    "systemd systemd-sysv dbus openssh-server python3 python3-apt sudo iproute2 ca-certificates curl gnupg "
-    "kmod procps udev iptables less"
-).split()
+SYSTEM = [
+    "systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "python3-apt", "sudo", "iproute2",
+    "ca-certificates", "curl", "gnupg", "kmod", "procps", "udev", "iptables", "less",
+]  # fmt: skip
 
 
 @dataclass
@@ -52,15 +51,18 @@ class Image:
         return output.getvalue()
 
 
+def exists(image: Image) -> bool:
+    return image_exists(image.tag())
+
+
 def build(home: Home, image: Image) -> str:
     """Returns the image's tag, building it when no such image exists."""
     tag = image.tag()
     if image_exists(tag):
         return tag
-    require("mmdebstrap")
     say(f"Building {image.name} from Debian {SUITE} packages (about a minute, once) ...")
     started = time.monotonic()
-    work = home.directory("build")
+    work = home.directory("build", image.name.rpartition("/")[2])
     (work / "overlay.tar").write_bytes(image.overlay_tar())
     (work / "setup.sh").write_text("#!/bin/sh\nset -eu\n" + image.setup)
     _bootstrap(image, tag, work)
@@ -77,15 +79,18 @@ def _bootstrap(image: Image, tag: str, work: Path) -> None:
         '--customize-hook=rm "$1/setup.sh"',
     ]
     command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(image.packages)}", *hooks, SUITE, "-"]
-    log = work / f"{image.name.replace('/', '-')}.log"
+    log = work / "mmdebstrap.log"
+    unfinished = f"{image.name}:unfinished"  # a killed build leaves nothing under the name that counts
     with log.open("wb") as errors:
         bootstrap = subprocess.Popen(
             command + debian_sources(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         )
-        subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, capture_output=True)
+        imported = subprocess.run(["docker", "import", "-", unfinished], stdin=bootstrap.stdout, capture_output=True)
         bootstrap.stdout.close()
     if bootstrap.wait():
-        if image_exists(tag):
-            docker("rmi", tag)
         tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-12:])
         raise LabError(f"mmdebstrap failed:\n  {tail}", f"Read {log}; check this machine's Debian mirror and network.")
+    if imported.returncode:
+        raise LabError(f"docker import failed: {imported.stderr.decode().strip()}")
+    docker("tag", unfinished, tag)
+    docker("rmi", unfinished)

@@ -2,10 +2,11 @@
 
 import ipaddress
 import json
+from pathlib import Path
 
 from lab.engine import containers, docker
 from lab.home import Home
-from lab.shell import LabError, run, succeeds
+from lab.shell import LabError, succeeds
 
 # The first that meets none of the machine's own routes is taken.
 SUBNETS = ["172.30.87.0/24", "172.29.87.0/24", "10.213.87.0/24", "192.168.187.0/24"]
@@ -37,7 +38,7 @@ def _create(home: Home) -> None:
 def _routes() -> list[ipaddress.IPv4Network]:
     """The machine's routes, without the default one; read from /proc because `ip` may be absent."""
     found = []
-    for line in open("/proc/net/route").read().splitlines()[1:]:
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         _, destination, _, _, _, _, _, mask, *_ = line.split()
         address, netmask = (int.from_bytes(bytes.fromhex(x), "little") for x in (destination, mask))
         if netmask:
@@ -63,4 +64,5 @@ def free_address(home: Home, subnet: ipaddress.IPv4Network) -> str:
 
 
 def remove(home: Home) -> None:
-    run("docker", "network", "rm", home.network)
+    if succeeds("docker", "network", "inspect", home.network):
+        docker("network", "rm", home.network)

@@ -56,22 +56,26 @@ def listed(home: Home, lab: str | None = None) -> list[Server]:
     return sorted(found, key=lambda server: (server.lab, len(server.name), server.name))
 
 
+def missing(home: Home, lab: str, count: int) -> list[str]:
+    """Names of those of the first `count` servers that do not exist."""
+    existing = {server.name for server in listed(home, lab)}
+    wanted = [f"{lab}-gpu{number}{home.suffix}" for number in range(1, count + 1)]
+    return [name for name in wanted if name not in existing]
+
+
 def ensure(home: Home, lab: str, count: int, models: list[str]) -> list[Server]:
     """Makes servers NAME-gpu1.. up to `count`; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
+    absent = missing(home, lab, count)
     started = [name for name, server in existing.items() if server.state != "running"]
     for name in started:
         docker("start", name)
-    wanted = [f"{lab}-gpu{number}{home.suffix}" for number in range(1, count + 1)]
-    missing = [name for name in wanted if name not in existing]
-    if missing:
-        tag = build(home, image(home))
-        for name in missing:
-            _create(home, lab, name, tag, models)
-    for name in started + missing:
+    for name in absent:
+        _create(home, lab, name, build(home, image(home)), models)
+    for name in started + absent:
         wait_until_running(name)
-    if missing:
-        say(f"Started {len(missing)} server(s): {', '.join(missing)}")
+    if absent:
+        say(f"Started {len(absent)} server(s): {', '.join(absent)}")
     _say_if_old(home, listed(home, lab))
     return listed(home, lab)
 
@@ -81,7 +85,7 @@ def _say_if_old(home: Home, present: list[Server]) -> None:
     today = image(home).tag()
     old = [server.name for server in present if server.image != today]
     if old:
-        say(f"Made by an older bin/lab, and left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
+        say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
 def _create(home: Home, lab: str, name: str, tag: str, models: list[str]) -> None:

@@ -19,9 +19,7 @@ def problems(context: Context) -> Iterator[Problem]:
             continue
         where = context.deployment.where(host, "ansible_host") or host.name
         fix = f"give {host.name} its own ansible_host, or remove it"
-        yield Problem(
-            f"{host.name} and {other} have the same address", where, f"{host.address}:{host.port}", fix
-        )
+        yield Problem(f"{host.name} and {other} have the same address", where, f"{host.address}:{host.port}", fix)
 
 
 def _same(address: str) -> str:

@@ -18,11 +18,7 @@ CERTIFICATE, KEY = "nginx_proxy_tls_certificate", "nginx_proxy_tls_key"
 def problems(context: Context) -> Iterator[Problem]:
     for host in context.served:
         paths = {name: str(host.vars.get(name) or "") for name in (CERTIFICATE, KEY)}
-        if (
-            not any(paths.values())
-            or has(list(paths.values()), "{{")
-            or has(list(paths.values()), PLACEHOLDER)
-        ):
+        if not any(paths.values()) or has(list(paths.values()), "{{") or has(list(paths.values()), PLACEHOLDER):
             continue
         yield from _pair(context, host, paths)
 
@@ -73,9 +69,7 @@ def _judge(certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] 
     return _match(certificate, key, certificate_path, key_path)
 
 
-def _match(
-    certificate: Any, key: Any, certificate_path: Path, key_path: Path
-) -> tuple[str, str, str, str] | None:
+def _match(certificate: Any, key: Any, certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] | None:
     if certificate.public_key() != key.public_key():
         fix = "give the key that the certificate was made for (the server's own comes first in its file)"
         return KEY, "the key does not belong to the certificate", str(key_path), fix

@@ -22,9 +22,7 @@ def problems(context: Context) -> Iterator[Problem]:
     filled = {name for name, hosts in deployment.groups.items() if hosts} - {"all", "ungrouped"}
     for name in sorted(filled & set(LATER_GROUPS)):
         fix = "put servers that run API and Engine together into [node]; each gets its own TLS proxy"
-        yield Problem(
-            "this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix
-        )
+        yield Problem("this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix)
     yield from _unknown(context, filled - set(LATER_GROUPS))
 
 

@@ -16,11 +16,7 @@ def problems(context: Context) -> Iterator[Problem]:
     judged: dict[str, tuple[str, str, str] | None] = {}
     for host in context.served:
         for name in NAMES:
-            if (
-                name not in host.written
-                or name in host.unrendered
-                or host.vars.get("ansible_connection") == "local"
-            ):
+            if name not in host.written or name in host.unrendered or host.vars.get("ansible_connection") == "local":
                 continue
             given = str(host.vars[name])
             if given not in judged:
@@ -55,17 +51,9 @@ def _content(path: Path) -> tuple[str, str, str] | None:
             return _locked(path)
         if path.suffix == ".pub" or path.read_bytes()[:4] in (b"ssh-", b"ecds"):
             return "this is a public key, not the private one", str(path), "name the file without .pub"
-        return (
-            None
-            if _openssh(path)
-            else ("this file holds no SSH private key", str(path), "name a private key file")
-        )
+        return None if _openssh(path) else ("this file holds no SSH private key", str(path), "name a private key file")
     except Exception:  # a kind of key that paramiko does not know; ssh may
-        return (
-            None
-            if _openssh(path)
-            else ("this file holds no SSH private key", str(path), "name a private key file")
-        )
+        return None if _openssh(path) else ("this file holds no SSH private key", str(path), "name a private key file")
     return None
 
 

@@ -58,9 +58,7 @@ def values(deployment: Deployment) -> set[str]:
             if context.secret(name):
                 found |= {text for text in _texts(value) if len(text) >= 4}
             elif name in host.written and _vaulted(host.written[name]):
-                found |= {
-                    text for text in _texts(value) if len(text) >= 12
-                }  # `docker` in a vault is no secret
+                found |= {text for text in _texts(value) if len(text) >= 12}  # `docker` in a vault is no secret
     return found
 
 

@@ -89,9 +89,7 @@ RULES = (
     Rule(r"nvidia_driver_branch", _matches(r"\d{3}"), 'a branch like "580"'),
     Rule(r".+_repository_key_fingerprint", _matches(r"([0-9A-Fa-f] ?){40}"), "40 hex digits"),
     Rule(r".+_key_url", _https, "an https:// URL"),
-    Rule(
-        r"nginx_proxy_server_name", lambda value: value == "" or _name(value), "a host name or an IP address"
-    ),
+    Rule(r"nginx_proxy_server_name", lambda value: value == "" or _name(value), "a host name or an IP address"),
 )
 
 
@@ -125,9 +123,7 @@ def _placeholders(context: Context, host: Host) -> Iterator[Problem]:
 
 def _required(context: Context, host: Host) -> Iterator[Problem]:
     wanted = dict(REQUIRED)
-    wanted |= {
-        name: "a value" for name, option in context.options.items() if option.required and name not in wanted
-    }
+    wanted |= {name: "a value" for name, option in context.options.items() if option.required and name not in wanted}
     for name, meaning in wanted.items():
         if host.vars.get(name) in (None, "", [], {}) and name not in host.unrendered:
             place = context.deployment.where(host, name) or host.name
@@ -200,9 +196,7 @@ def _ports(context: Context, host: Host) -> Iterator[Problem]:
         other = first.setdefault(port, name)
         if port and other != name:
             culprit = name if name in host.written else other
-            yield context.problem(
-                host, culprit, f"{name} and {other} are the same port", "give each its own", port
-            )
+            yield context.problem(host, culprit, f"{name} and {other} are the same port", "give each its own", port)
 
 
 def _driver(context: Context, host: Host) -> Iterator[Problem]:
@@ -213,6 +207,4 @@ def _driver(context: Context, host: Host) -> Iterator[Problem]:
     )
     if version and branch and version.split(".")[0] != branch:
         what = f"nvidia_driver_version is not of the branch {branch}"
-        yield context.problem(
-            host, "nvidia_driver_version", what, "set nvidia_driver_branch to match", version
-        )
+        yield context.problem(host, "nvidia_driver_version", what, "set nvidia_driver_branch to match", version)

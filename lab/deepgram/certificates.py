@@ -37,7 +37,5 @@ def internal_ca(directory: Path) -> None:
     private.touch(mode=0o600)
     private.write_bytes(
         certificate
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -24,9 +24,7 @@ from .registry import Registry
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("python3-minimal", "python3-aiohttp", "ca-certificates", "curl")
 LEAVE_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-LICENSE_SERVER = (
-    "https://license.lab.test"  # stands for license.deepgram.com wherever a program would default to it
-)
+LICENSE_SERVER = "https://license.lab.test"  # stands for license.deepgram.com wherever a program would default to it
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,7 @@ RELEASES = (
         {"stem": "1.192.5-1", "impeller": "3.119.1-3", "hermes": "1.10.2"},
         driver_floor="570.172.08",
     ),
-    Release(
-        "release-260812", {"stem": "260812", "impeller": "260812", "hermes": "260812"}, driver_floor="580"
-    ),
+    Release("release-260812", {"stem": "260812", "impeller": "260812", "hermes": "260812"}, driver_floor="580"),
 )
 # image -> (program, its module, the ports it listens on)
 IMAGES = {
@@ -64,9 +60,7 @@ main()
 """
 
 
-def build_and_push(
-    registry: str, user: str, password: str, ca_file: Path, state: Path, address: str = ""
-) -> None:
+def build_and_push(registry: str, user: str, password: str, ca_file: Path, state: Path, address: str = "") -> None:
     """Leaves every image of every release in `registry` (HOST:PORT[/PATH]); what is there already is not sent again.
 
     `ca_file` is the lab's CA: the registry's certificate is checked against it, and the images trust it.
@@ -100,10 +94,8 @@ def build(name: str, release: Release, base: oci.Blob, ca_file: Path, state: Pat
     return oci.image([base, layer], config, state)
 
 
-def _files(
-    program: str, module: str, release: Release, ca_file: Path, state: Path
-) -> dict[str, tuple[bytes, int]]:
-    sources = sorted((HERE / "programs").glob("*.py")) + [HERE / "programs" / "recordings.json"]
+def _files(program: str, module: str, release: Release, ca_file: Path, state: Path) -> dict[str, tuple[bytes, int]]:
+    sources = [*sorted((HERE / "programs").glob("*.py")), HERE / "programs" / "recordings.json"]
     files = {f"usr/lib/deepgram/programs/{path.name}": (path.read_bytes(), 0o644) for path in sources}
     for path in sorted((HERE / "programs" / "bundled").glob("*.toml")):
         files[f"usr/lib/deepgram/programs/bundled/{path.name}"] = (path.read_bytes(), 0o644)
@@ -157,6 +149,4 @@ def _bootstrap(log: Path) -> Iterator[bytes]:
             yield block
     if making.wait():
         tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-8:])
-        raise LabError(
-            f"mmdebstrap failed:\n  {tail}", f"Read {log}; check this machine's Debian mirror and network."
-        )
+        raise LabError(f"mmdebstrap failed:\n  {tail}", f"Read {log}; check this machine's Debian mirror and network.")

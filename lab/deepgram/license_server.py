@@ -39,9 +39,7 @@ def application(key_file: Path) -> web.Application:
             return web.json_response({"err_code": "Bad Request", "err_msg": "not a check-in"}, status=400)
         if not accepted(request.headers.get("Authorization", ""), key_file):
             say(f"refused {who} from {request.remote}: 401 Unauthorized")
-            return web.json_response(
-                {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, status=401
-            )
+            return web.json_response({"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, status=401)
         say(f"licensed {who} from {request.remote}")
         until = datetime.now(UTC) + LICENSED_FOR
         return web.json_response({"licensed": True, "licensed_until": until.isoformat(timespec="seconds")})

@@ -1,4 +1,4 @@
-"""OCI images by hand: layers as reproducible tar.gz files, a configuration, a manifest. The same input, the same digest."""
+"""OCI images by hand: layers (reproducible tar.gz), a configuration, a manifest. Same input, same digest."""
 
 from __future__ import annotations
 

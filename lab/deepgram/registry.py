@@ -1,4 +1,4 @@
-"""Pushes images to a registry over its HTTP API: TLS verified, password in a header only, no container engine involved."""
+"""Pushes images over the registry's HTTP API: TLS verified, password in a header only, no container engine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Builds the stand-in packages and the signed repositories; runs in the services image, where the tools are.
 
-    python3 -m lab.nvidia.build OUT GNUPG_HOME FINGERPRINT
+python3 -m lab.nvidia.build OUT GNUPG_HOME FINGERPRINT
 """
 
 import os

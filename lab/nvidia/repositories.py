@@ -37,7 +37,8 @@ def _digest(fingerprint: str) -> str:
 def _signing_key(home: Home, tools_image: str, gnupg: Path) -> str:
     record = home.path / "keys" / "apt-fingerprint"
     if not record.exists():
-        making = "gpg --batch --quiet --passphrase '' --quick-generate-key 'dgctl lab (simulated NVIDIA)' ed25519 sign never"
+        who = "'dgctl lab (simulated NVIDIA)'"
+        making = f"gpg --batch --quiet --passphrase '' --quick-generate-key {who} ed25519 sign never"
         shown = _in_tools(tools_image, gnupg, f"{making}; gpg --with-colons --list-keys")
         record.write_text(re.search(r"(?m)^fpr:{9}([0-9A-F]{40}):", shown)[1] + "\n")
     return record.read_text().strip()

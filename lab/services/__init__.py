@@ -8,15 +8,15 @@ from lab.containers import create, put, wait_until_running
 from lab.deepgram import images
 from lab.engine import containers, docker, execute
 from lab.home import Home
-from lab.image import SYSTEM, Image, build
+from lab.image import SYSTEM, Image
 from lab.machine import debian_sources
-from lab.shell import say
+from lab.shell import say, succeeds
 
 HERE = Path(__file__).parent
 NAMES = ["apt.lab.test", "models.lab.test", "registry.lab.test", "license.lab.test"]
-PROGRAMS = (
-    "dnsmasq nginx-light docker-registry apache2-utils apt-utils skopeo gcc libc6-dev python3-aiohttp openssl"
-).split()
+PROGRAMS = [
+    "dnsmasq", "nginx-light", "docker-registry", "apache2-utils", "apt-utils", "gcc", "libc6-dev", "python3-aiohttp",
+]  # fmt: skip
 REGISTRY = "registry.lab.test:5000"
 REGISTRY_USER = "deepgram+lab"
 
@@ -110,4 +110,6 @@ def name_servers(home: Home, names: dict[str, str]) -> None:
 
 
 def remove(home: Home) -> None:
-    docker("rm", "--force", "--volumes", home.services)
+    if succeeds("docker", "container", "inspect", home.services):
+        docker("rm", "--force", "--volumes", home.services)
+        say("Removed the lab's services.")

@@ -11,6 +11,8 @@ from ansible.module_utils.outcome import last_line, run
 
 LISTS = "/var/lib/apt/lists"
 STEP = re.compile(r"^(Inst|Remv) (\S+)", re.M)
+# The repository has moved on since its lists were fetched.
+STALE = re.compile(r"404  Not Found|unexpected size|Hash Sum mismatch")
 INSTALL = [
     "apt-get",
     "-y",
@@ -42,10 +44,7 @@ ADVICE = (
     ),
     (
         r"held broken packages|unmet dependencies",
-        (
-            "Another repository or a held package is in the way: apt-get -s install shows which; unhold"
-            " or remove it."
-        ),
+        "Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it.",
     ),
     (
         r"(Could not get lock|Unable to acquire|is another process using it)",
@@ -57,6 +56,10 @@ ADVICE = (
             "The repository is not signed by the key that was given for it: correct its _repository_url"
             " and its _repository_key variables."
         ),
+    ),
+    (
+        STALE.pattern,
+        "The repository's index does not fit its files, as while it is being updated: run again in some minutes.",
     ),
     (r"(No space left|You don't have enough free space)", "Free space in /var and /usr, then run again."),
     (
@@ -144,8 +147,7 @@ class Transaction:
         return [
             name + "-"
             for name in sorted(dpkg.installed(self.known))
-            if name not in self.names
-            and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["replaces"])
+            if name not in self.names and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["replaces"])
         ]
 
     def install(self):
@@ -154,17 +156,29 @@ class Transaction:
         if not wishes:
             return []
         arguments = ["install", *wishes, *self.family_moves(wishes), *self.giving_way()]
+        steps = self.checked_steps(arguments, wishes)
+        if self.check_mode:
+            return steps
+        self.wait()
+        rc, out, err = self.apt(arguments)
+        if rc != 0 and STALE.search(err):
+            self.update()
+            steps = self.checked_steps(arguments, wishes)
+            rc, out, err = self.apt(arguments)
+        if rc != 0:
+            self.give_up("apt-get install {}: {}".format(" ".join(wishes), errors(out, err)), advice(out + err))
+        self.known = dpkg.packages()
+        if self.missing():
+            self.give_up(
+                "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
+                "apt-cache policy shows which version apt prefers.",
+            )
+        return steps
+
+    def checked_steps(self, arguments, wishes):
+        """What apt would do, once it is known to be allowed."""
         steps = self.simulate(arguments)
         self.allow(steps, wishes)
-        if not self.check_mode:
-            self.wait()
-            self.apt(arguments)
-            self.known = dpkg.packages()
-            if self.missing():
-                self.give_up(
-                    "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
-                    "apt-cache policy shows which version apt prefers.",
-                )
         return steps
 
     def family_moves(self, wishes):
@@ -181,10 +195,10 @@ class Transaction:
         """
         if lists_age() > self.params["lists_max_age_s"]:
             self.update()
-        rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
+        rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and not self.check_mode:
             self.update()
-            rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.ENVIRONMENT)
+            rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and self.check_mode:
             return ["Inst " + wish for wish in self.missing()]
         if rc != 0:
@@ -198,9 +212,7 @@ class Transaction:
         """Gives up when the transaction would do what it must not."""
         for step in steps:
             what, name = step.split()[:2]
-            touched = [
-                pattern for pattern in self.params["must_not_touch"] if fnmatch.fnmatchcase(name, pattern)
-            ]
+            touched = [pattern for pattern in self.params["must_not_touch"] if fnmatch.fnmatchcase(name, pattern)]
             if touched:
                 self.give_up(
                     "Installing {} would also {} {}, which must stay as it is".format(
@@ -226,7 +238,7 @@ class Transaction:
         rc, out, err = 1, "", "Could not get lock"
         while rc != 0 and re.search("Could not get lock|Unable to lock", err) and time.monotonic() < end:
             rc, out, err = run(
-                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3"], timeout=600, env=dpkg.ENVIRONMENT
+                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3"], timeout=600, env=dpkg.environment()
             )
             if rc != 0:
                 time.sleep(2)
@@ -234,12 +246,9 @@ class Transaction:
             self.give_up(f"apt-get update: {errors(out, err)}", advice(err))
 
     def apt(self, arguments):
+        """(exit status, stdout, stderr) of the transaction."""
         lock = ["-o", "DPkg::Lock::Timeout={}".format(self.params["lock_timeout_s"])]
-        rc, out, err = run(INSTALL + lock + arguments, timeout=3600, env=dpkg.ENVIRONMENT)
-        if rc != 0:
-            self.give_up(
-                "apt-get install {}: {}".format(" ".join(arguments[1:]), errors(out, err)), advice(out + err)
-            )
+        return run(INSTALL + lock + arguments, timeout=3600, env=dpkg.environment())
 
     def hold(self):
         """(what was done, packages that belong to the hold)."""
@@ -251,7 +260,7 @@ class Transaction:
         todo = [name for name in members if self.known[name]["held"] != wanted]
         verb = "hold" if wanted else "unhold"
         if todo and not self.check_mode:
-            rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.ENVIRONMENT)
+            rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.environment())
             if rc != 0:
                 self.give_up(f"apt-mark {verb}: {errors(out, err)}", advice(err))
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
@@ -277,9 +286,5 @@ def lists_age(lists=LISTS):
     if not glob.glob(os.path.join(lists, "*Packages*")):
         return float("inf")
     stamp = "/var/lib/apt/periodic/update-success-stamp"
-    times = [
-        os.path.getmtime(path)
-        for path in (lists, os.path.join(lists, "partial"), stamp)
-        if os.path.exists(path)
-    ]
+    times = [os.path.getmtime(path) for path in (lists, os.path.join(lists, "partial"), stamp) if os.path.exists(path)]
     return time.time() - max(times)

@@ -75,7 +75,7 @@ def restarts(engine, name, found=None):
 def logs_command(engine, name, since=None, tail=None):
     """Command that prints a container's log; with Podman it is in the journal and outlives the container."""
     if engine == "podman":
-        argv = ["journalctl", "--no-pager", "--output=cat", f"--unit={name}.service"]
+        argv = ["journalctl", "--no-pager", "--output=cat", f"--unit={name}.service", f"--identifier={name}"]
         return argv + ([f"--since=@{int(since)}"] if since else []) + ([f"--lines={tail}"] if tail else [])
     return (
         ["docker", "logs"]

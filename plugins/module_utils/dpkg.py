@@ -9,14 +9,18 @@ from ansible.module_utils.outcome import last_line, run
 FORMAT = "${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Status}\n"
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 BROKEN = ("half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
-ENVIRONMENT = dict(
-    os.environ,
-    DEBIAN_FRONTEND="noninteractive",
-    LC_ALL="C",
-    NEEDRESTART_MODE="l",
-    UCF_FORCE_CONFFOLD="1",
-    APT_LISTCHANGES_FRONTEND="none",
-)
+
+
+def environment():
+    """For apt and dpkg: never ask, never translate, never restart services behind our back."""
+    return dict(
+        os.environ,
+        DEBIAN_FRONTEND="noninteractive",
+        LC_ALL="C",
+        NEEDRESTART_MODE="l",
+        UCF_FORCE_CONFFOLD="1",
+        APT_LISTCHANGES_FRONTEND="none",
+    )
 
 
 def packages():
@@ -65,7 +69,7 @@ def _held(lock):
 def repair(lock_timeout):
     """Finishes an interrupted run. Returns "" or why it could not be finished."""
     options = ["--force-confdef", "--force-confold"]
-    rc, out, err = run(["dpkg", "--configure", "-a", *options], timeout=1800, env=ENVIRONMENT)
+    rc, out, err = run(["dpkg", "--configure", "-a", *options], timeout=1800, env=environment())
     if rc == 0 and not interrupted(packages()):
         return ""
     rc, out, err = run(
@@ -79,6 +83,6 @@ def repair(lock_timeout):
             "install",
         ],
         timeout=1800,
-        env=ENVIRONMENT,
+        env=environment(),
     )
     return "" if rc == 0 else last_line(err) or last_line(out)

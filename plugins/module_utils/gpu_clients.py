@@ -50,12 +50,26 @@ def owner(cgroup):
 
 
 def clients(proc="/proc"):
-    """(containers, units, other programs) that use a GPU; each a sorted list of names."""
+    """(containers, units, other programs) that use a GPU; each a sorted list of names.
+
+    Other programs are those that nobody could start again: of no unit, or in a container of another engine.
+    """
     containers, units, others = set(), set(), set()
     for pid, program in users(proc).items():
         kind, name = owner(read(os.path.join(proc, pid, "cgroup")))
-        {"container": containers, "unit": units, "": others}[kind].add(name or f"{program} (pid {pid})")
+        if kind == "unit":
+            units.add(name)
+        elif kind == "container" and name in docker_containers():
+            containers.add(name)
+        else:
+            others.add(f"{program} (pid {pid})")
     return sorted(containers), sorted(units), sorted(others)
+
+
+def docker_containers():
+    """Ids of the containers that Docker runs."""
+    rc, out, _err = run(["docker", "ps", "--quiet", "--no-trunc"])
+    return out.split() if rc == 0 else []
 
 
 def active(units):

@@ -48,9 +48,7 @@ def pci_gpus(root="/sys/bus/pci/devices"):
 
 def loaded_version(root="/sys/module"):
     """Version of the nvidia module in the kernel; Debian's own packages call the module nvidia_current."""
-    return read(os.path.join(root, "nvidia", "version")) or read(
-        os.path.join(root, "nvidia_current", "version")
-    )
+    return read(os.path.join(root, "nvidia", "version")) or read(os.path.join(root, "nvidia_current", "version"))
 
 
 def module_loaded(name, root="/sys/module"):

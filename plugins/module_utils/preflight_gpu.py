@@ -117,9 +117,7 @@ def mig(smi=nvidia_host.smi_gpus):
         not enabled,
         "on: {}".format(", ".join(enabled)) if enabled else "off",
         "off",
-        "Deepgram does not support MIG slices: nvidia-smi -i {} -mig 0, then reboot.".format(
-            ",".join(enabled)
-        ),
+        "Deepgram does not support MIG slices: nvidia-smi -i {} -mig 0, then reboot.".format(",".join(enabled)),
     )
 
 

@@ -38,9 +38,7 @@ def system(systems, release=None, machine=None):
             "Install one of: {}; or take this host out of the inventory.".format(", ".join(known)),
         )
     ]
-    architectures = (
-        match[0]["architectures"] if match else sorted({a for s in systems for a in s["architectures"]})
-    )
+    architectures = match[0]["architectures"] if match else sorted({a for s in systems for a in s["architectures"]})
     found.append(
         finding(
             "architecture",
@@ -62,10 +60,7 @@ def administrator():
             user == 0,
             f"uid {user}",
             "uid 0",
-            (
-                "Let the login user become root: give it sudo rights, and set ansible_become_password "
-                "if it has one."
-            ),
+            "Let the login user become root: give it sudo rights, and set ansible_become_password if it has one.",
         )
     ]
 
@@ -216,10 +211,7 @@ def clock(controller_time, max_offset_s):
             abs(offset) <= max_offset_s,
             f"{offset:+.0f} s from the controller",
             f"within {max_offset_s} s",
-            (
-                "Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then "
-                "timedatectl."
-            ),
+            "Set the clock: timedatectl set-ntp true (package systemd-timesyncd or chrony), then timedatectl.",
         )
     ]
     _rc, out, _err = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], timeout=10)

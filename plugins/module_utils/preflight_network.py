@@ -65,14 +65,8 @@ MODEL_FIX = {
         "The link is refused, most often because a signed link has run out: ask Deepgram for fresh "
         "links (deepgram_models_links)."
     ),
-    404: (
-        "The file is not there: correct this entry of deepgram_models_links, or ask Deepgram for the "
-        "present link."
-    ),
-    None: (
-        "Open the link by hand; if the server has a fault, try again later, else correct "
-        "deepgram_models_links."
-    ),
+    404: ("The file is not there: correct this entry of deepgram_models_links, or ask Deepgram for the present link."),
+    None: ("Open the link by hand; if the server has a fault, try again later, else correct deepgram_models_links."),
 }
 
 
@@ -99,9 +93,7 @@ def probes(servers, images, account, model_links, models_dir, timeout):
         ("image " + image, lambda image=image: (registry.check(image, account[0], account[1], timeout), 0))
         for image in images
     ]
-    calls += [
-        ("model " + file_name(url), lambda url=url: model(url, models_dir, timeout)) for url in model_links
-    ]
+    calls += [("model " + file_name(url), lambda url=url: model(url, models_dir, timeout)) for url in model_links]
 
     def late(index):
         fix = "Look at this host's name servers and its way to the network, or raise preflight_timeout_s."

@@ -59,9 +59,7 @@ def published_by(port):
     """Names of the containers that publish this port, from whichever engine is there."""
     names = []
     for engine in ("docker", "podman"):
-        rc, out, _err = run(
-            [engine, "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], timeout=20
-        )
+        rc, out, _err = run([engine, "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], timeout=20)
         names += out.split() if rc == 0 else []
     return names
 
@@ -70,9 +68,7 @@ def container_of(pid, proc="/proc"):
     """Name of the container that a process runs in, or "" (host networking shows the program itself)."""
     ids = CONTAINER_ID.findall(read(f"{proc}/{pid}/cgroup"))
     for engine in ("docker", "podman"):
-        rc, out, _err = (
-            run([engine, "inspect", "--format", "{{.Name}}", ids[-1]], timeout=20) if ids else (1, "", "")
-        )
+        rc, out, _err = run([engine, "inspect", "--format", "{{.Name}}", ids[-1]], timeout=20) if ids else (1, "", "")
         if rc == 0:
             return out.strip().lstrip("/")
     return ""
@@ -82,7 +78,7 @@ def is_ours(pid, port, nginx_config, proc="/proc"):
     """Does this process hold the port for this deployment?"""
     program = read(f"{proc}/{pid}/comm")
     if program == "nginx":
-        return re.search(rf"\blisten\b[^;]*\b{port}\b", read(nginx_config)) is not None
+        return re.search(rf"(?m)^\s*listen\s[^;#]*\b{port}\b", read(nginx_config)) is not None
     if program in ("docker-proxy", "conmon", "rootlessport"):
         return any(OWN_CONTAINER.match(name) for name in published_by(port))
     return bool(OWN_CONTAINER.match(container_of(pid, proc)))
@@ -93,11 +89,7 @@ def ports(wanted, nginx_config, proc="/proc"):
     listening = listeners(proc)
     found = []
     for want in wanted:
-        inodes = [
-            inode
-            for host, port, inode in listening
-            if port == want["port"] and overlaps(host, want["address"])
-        ]
+        inodes = [inode for host, port, inode in listening if port == want["port"] and overlaps(host, want["address"])]
         pids = holders(inodes, proc) if inodes else []
         strangers = [pid for pid in pids if not is_ours(pid, want["port"], nginx_config, proc)]
         free = not inodes or (pids and not strangers)

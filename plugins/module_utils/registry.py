@@ -134,9 +134,6 @@ def check(image, user, password, timeout):
             reference, "found" if status == 200 else f"HTTP {status}" if isinstance(status, int) else status
         ),
         f"{reference} in {host}/{repository}",
-        (
-            "Correct deepgram_release (or deepgram_image_digests): the registry has no such image for "
-            "this account."
-        ),
+        "Correct deepgram_release (or deepgram_image_digests): the registry has no such image for this account.",
     )
     return [login, there]

@@ -98,9 +98,7 @@ def checked(module, data, fingerprint, url, variable):
     if found != [fingerprint]:
         fail(
             module,
-            "The key at {} has fingerprint {}, expected {}".format(
-                url, " and ".join(found) or "none", fingerprint
-            ),
+            "The key at {} has fingerprint {}, expected {}".format(url, " and ".join(found) or "none", fingerprint),
             (
                 f"Do not go on before you know why. If the repository's owner announced a new key, set "
                 f"{variable}_fingerprint."

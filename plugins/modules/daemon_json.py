@@ -98,9 +98,7 @@ def load(module, path):
             text,
         )
     if not isinstance(settings, dict):
-        fail(
-            module, f"{path} holds no JSON object", "Make it an object in braces; nothing was written.", text
-        )
+        fail(module, f"{path} holds no JSON object", "Make it an object in braces; nothing was written.", text)
     return text, settings
 
 

@@ -78,9 +78,7 @@ def faults(text, names, driver, gpus):
     found = []
     if spec_drivers(text) != [driver]:
         found.append(
-            "{} is for driver {}, loaded is {}".format(
-                SPEC, " and ".join(spec_drivers(text)) or "none", driver
-            )
+            "{} is for driver {}, loaded is {}".format(SPEC, " and ".join(spec_drivers(text)) or "none", driver)
         )
     numbered = [name for name in names if re.match(r"^nvidia\.com/gpu=\d+$", name)]
     if len(numbered) != gpus:
@@ -141,9 +139,7 @@ def systemctl(module, *arguments):
         _rc, log, _err = run(["journalctl", "-u", UNITS[1], "-n", "5", "--no-pager", "-o", "cat"])
         fail(
             module,
-            "systemctl {}: {}".format(
-                " ".join(arguments), last_line(log) or last_line(err) or last_line(out)
-            ),
+            "systemctl {}: {}".format(" ".join(arguments), last_line(log) or last_line(err) or last_line(out)),
             f"The refresh unit needs a driver that answers: run nvidia-smi, then journalctl -u {UNITS[1]}.",
         )
 
@@ -183,9 +179,7 @@ def main():
             "No NVIDIA driver is loaded",
             "Run the role nvidia_driver before this one, or reboot after its installation.",
         )
-    flagged = set_flag(
-        engine_is_old(module.params["engine"], module.params["full_cdi_from"]), module.check_mode
-    )
+    flagged = set_flag(engine_is_old(module.params["engine"], module.params["full_cdi_from"]), module.check_mode)
     changed = bool(enable(module)) | bool(set_aside(module.check_mode)) | flagged
     if module.check_mode:
         changed = changed or bool(faults(read(SPEC), devices()[0], driver, gpus))

@@ -107,9 +107,7 @@ def load(module):
     rc, out, err = run(["modprobe", LOAD[0]], timeout=300)
     if rc != 0:
         said = last_line(err) or last_line(out)
-        fix = next(
-            (fix for text, fix in REFUSED if text in said), "See dmesg | grep -i nvidia, and dkms status."
-        )
+        fix = next((fix for text, fix in REFUSED if text in said), "See dmesg | grep -i nvidia, and dkms status.")
         fail(module, f"The NVIDIA module does not load: {said}", fix, said)
     for name in LOAD[1:]:
         run(["modprobe", name], timeout=120)
@@ -163,9 +161,7 @@ def bring(module, version):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={"version": {"type": "str", "required": True}}, supports_check_mode=True
-    )
+    module = AnsibleModule(argument_spec={"version": {"type": "str", "required": True}}, supports_check_mode=True)
     version = module.params["version"]
     if loaded_version() == version:
         module.exit_json(changed=False, loaded_version=version, reboot_needed="")

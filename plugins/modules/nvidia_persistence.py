@@ -54,9 +54,7 @@ def unit():
 
 def drop_in(fragment, wanted):
     """Text of the drop-in that this packaged unit needs; "" for none."""
-    command = next(
-        (line.split("=", 1)[1] for line in fragment.splitlines() if line.startswith("ExecStart=")), ""
-    )
+    command = next((line.split("=", 1)[1] for line in fragment.splitlines() if line.startswith("ExecStart=")), "")
     if not wanted or "--no-persistence-mode" not in command:
         return ""
     return "# Written by the nvidia_driver role.\n[Service]\nExecStart=\nExecStart={}\n".format(
@@ -119,9 +117,7 @@ def settle(module, wanted):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={"enabled": {"type": "bool", "default": True}}, supports_check_mode=True
-    )
+    module = AnsibleModule(argument_spec={"enabled": {"type": "bool", "default": True}}, supports_check_mode=True)
     wanted = module.params["enabled"]
     if module.check_mode:
         now = unit()

@@ -166,9 +166,7 @@ def effective(minimums, base, usual):
 
 def lowered(minimums, usual):
     """The minimums that somebody set below the usual ones."""
-    low = [
-        key for key in sorted(usual) if preflight_gpu.number(minimums[key]) < preflight_gpu.number(usual[key])
-    ]
+    low = [key for key in sorted(usual) if preflight_gpu.number(minimums[key]) < preflight_gpu.number(usual[key])]
     return [{"name": "preflight_min_" + key, "value": minimums[key], "usual": usual[key]} for key in low]
 
 

@@ -71,7 +71,9 @@ class Deployment:
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".dgctl"))
         main = folder / "group_vars/all/main.yml"
         # A later file of the same group wins, and the copied files stay as the lab wrote them.
-        (main.parent / "zz_changed.yml").write_text(yaml.safe_dump(variables))
+        changed = main.parent / "zz_changed.yml"
+        changed.touch(mode=0o600)
+        changed.write_text(yaml.safe_dump(variables))
         return Deployment(folder, dict(self.environment))
 
     def variables(self) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import pytest
 
 NOTHING_THERE = "test ! -e /etc/deepgram && ! command -v nginx && ! command -v docker && echo blank"
 
+# Not the connection that an earlier run left open: it would not be asked for a key again.
+NEW_CONNECTION = {"ansible_control_path": "none"}
+
 
 @pytest.fixture(autouse=True)
 def nothing_was_changed(server):
@@ -43,7 +46,7 @@ def test_model_server_that_does_not_resolve(deployment, tmp_path):
 
 def test_gpu_too_small(deployment, tmp_path):
     run = deployment.variant(tmp_path / "d", preflight_min_gpu_memory_mb=40000).dgctl("provision", "--yes")
-    refused(run, 4, "Tesla T4", "40000")
+    refused(run, 4, "15360", "40000")
 
 
 def test_too_little_disk(deployment, server, tmp_path):
@@ -63,7 +66,8 @@ def test_port_taken(deployment, server, tmp_path):
 def test_ssh_key_refused(deployment, tmp_path):
     key = tmp_path / "other-key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    run = deployment.variant(tmp_path / "d", ansible_ssh_private_key_file=str(key)).dgctl("provision", "--yes")
+    variant = deployment.variant(tmp_path / "d", ansible_ssh_private_key_file=str(key), **NEW_CONNECTION)
+    run = variant.dgctl("provision", "--yes")
     refused(run, 7, "ermission denied")
 
 
@@ -78,7 +82,8 @@ def test_server_that_does_not_answer(deployment, tmp_path):
 def test_unknown_ssh_host_key(deployment, tmp_path):
     (tmp_path / "known_hosts").write_text("")
     arguments = f"-o UserKnownHostsFile={tmp_path}/known_hosts"
-    run = deployment.variant(tmp_path / "d", ansible_ssh_common_args=arguments).dgctl("provision", "--yes")
+    variant = deployment.variant(tmp_path / "d", ansible_ssh_common_args=arguments, **NEW_CONNECTION)
+    run = variant.dgctl("provision", "--yes")
     refused(run, 7, "ost key")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import free_port, get
-
 from lab.deepgram.programs.license_proxy import Relay
+
+from .bench import free_port, get
 
 
 def test_states_of_the_relay():
@@ -45,9 +45,7 @@ def test_relays_over_its_own_certificate(bench):
     api.wait_for("Listening on http")
     assert get(proxy, "/v1/status").json()["state"] == "Connected"
     api.kill()
-    refused = bench.run(
-        "stem", "-v", "serve", bench.config("api-behind.toml", config), DEEPGRAM_API_KEY="wrong"
-    )
+    refused = bench.run("stem", "-v", "serve", bench.config("api-behind.toml", config), DEEPGRAM_API_KEY="wrong")
     assert refused.ended() == 1 and "401 Unauthorized" in refused.output
     proxy.signal()
     assert proxy.ended() == 0

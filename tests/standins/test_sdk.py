@@ -27,9 +27,7 @@ def client(url):
 
 
 def test_file(client):
-    answer = client.listen.v1.media.transcribe_file(
-        request=WAV.read_bytes(), model="nova-3", smart_format=True
-    )
+    answer = client.listen.v1.media.transcribe_file(request=WAV.read_bytes(), model="nova-3", smart_format=True)
     best = answer.results.channels[0].alternatives[0]
     assert best.transcript.lower().replace(".", "").replace(",", "") == TEXT
     assert best.transcript.startswith("Life moves pretty fast. If you")
@@ -54,9 +52,7 @@ def test_stream(client):
         connection.on(EventType.MESSAGE, heard.append)
         connection.on(EventType.CLOSE, lambda _: closed.set())
         threading.Thread(target=connection.start_listening, daemon=True).start()
-        for at in range(
-            0, len(sound), 8000
-        ):  # a quarter of a second at a time, ten times faster than it was spoken
+        for at in range(0, len(sound), 8000):  # a quarter of a second at a time, ten times faster than it was spoken
             connection.send_media(sound[at : at + 8000])
             time.sleep(0.025)
         connection.send_close_stream()

@@ -1,4 +1,4 @@
-"""The stand-ins at work: what they report, overload, retries, drain."""
+"""The stand-ins at work: what they report, files, streams, callbacks, models that come and go."""
 
 from __future__ import annotations
 
@@ -6,45 +6,15 @@ import json
 import re
 import shutil
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import free_port, get
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-AUDIO = Path(__file__).resolve().parents[2] / "dgctl" / "verify" / "audio"
-WAV = AUDIO / "life-moves-pretty-fast.wav"
-TEXT = (AUDIO / "life-moves-pretty-fast.txt").read_text().strip()
-MODEL = "model=nova-3-general"
-
-
-def stream(api, query: str = f"{MODEL}&encoding=linear16&sample_rate=16000"):
-    return connect(f"ws://127.0.0.1:{api.ports['http']}/v1/listen?{query}")
-
-
-def send_file(api, query: str = MODEL, content: bytes | None = None) -> httpx.Response:
-    url = f"http://127.0.0.1:{api.ports['http']}/v1/listen?{query}"
-    return httpx.post(url, content=WAV.read_bytes() if content is None else content, timeout=20)
-
-
-def transcript(answer: httpx.Response) -> str:
-    return answer.json()["results"]["channels"][0]["alternatives"][0]["transcript"]
-
-
-def metric(engine, name: str) -> float:
-    text = get(engine, "/metrics", "metrics").text
-    return float(next(line for line in text.splitlines() if line.startswith(name + " ")).split()[1])
-
-
-def until(true, seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "did not come true"
-        time.sleep(0.03)
+from .bench import free_port, get
+from .calls import MODEL, TEXT, WAV, send_file, stream, transcript, until
 
 
 def test_models(pair):
@@ -64,8 +34,7 @@ def test_certificates(pair):
     for program, port in ((pair[1], "http"), (pair[0], "metrics")):
         body = get(program, "/v1/certificates", port).json()
         assert all(
-            stamp.fullmatch(body[f"{name}"])
-            for name in ("beginning_of_support", "end_of_support", "end_of_life")
+            stamp.fullmatch(body[f"{name}"]) for name in ("beginning_of_support", "end_of_support", "end_of_life")
         )
         assert body["instance_id"] in program.wait_for("Certificates information.")
 
@@ -91,129 +60,6 @@ def test_metrics_appear_with_their_first_request(bench, pair):
     assert fast / float(re.search(r"engine_asr_per_file_realtime_factor_count (\d+)", text)[1]) > 20
 
 
-def test_states(bench):
-    """Initializing, Ready, Healthy, Degraded, Critical: by the share of recent successes."""
-    engine = bench.engine()
-    engine.wait_for("Listening on http")
-    api = bench.api(engine)
-
-    def state() -> str:
-        return get(api, "/v1/status").json()["system_health"]
-
-    assert state() == "Ready"
-    for _ in range(5):
-        assert send_file(api).status_code == 200
-    assert state() == "Healthy"
-    assert send_file(api, "model=none").status_code == 400
-    assert state() == "Healthy"
-    engine.kill()
-    seen = []
-    for _ in range(9):
-        assert send_file(api).status_code == 503
-        seen.append(state())
-    assert seen[0] == "Degraded" and seen[-1] == "Critical"
-    assert get(api, "/v1/status/engine").json()["engine_connection_status"] == "Disconnected"
-    api.kill()
-
-
-def test_engine_overload_is_503_and_ends(bench):
-    engine = bench.engine({"max_active_requests": 1})
-    engine.wait_for("Listening on http")
-    api = bench.api(engine)
-    with stream(api) as socket:
-        assert get(api, "/v1/status").json()["active_stream_requests"] == 1
-        assert send_file(api).status_code == 503
-        with pytest.raises(InvalidStatus) as caught:
-            stream(api)
-        assert caught.value.response.status_code == 503
-        assert (
-            'kind="batch",response_status="5xx"} 3' in get(engine, "/metrics", "metrics").text
-        )  # one try, two retries
-        socket.send('{"type":"CloseStream"}')
-        list(socket)
-    until(lambda: 'kind="stream"} 0' in get(engine, "/metrics", "metrics").text)
-    assert transcript(send_file(api)) == TEXT
-    engine.kill()
-    api.kill()
-
-
-def test_the_next_engine_is_tried(bench):
-    full, free = bench.engine({"max_active_requests": 1}), bench.engine({"max_active_requests": 5})
-    for engine in (full, free):
-        engine.wait_for("Listening on http")
-    api = bench.api(full, free)
-    until(lambda: get(api, "/v1/status/engine").json()["connected_engines"] == 2)
-    sockets = [stream(api) for _ in range(4)]
-    streams = [
-        int(re.search(r'kind="stream"} (\d)', get(one, "/metrics", "metrics").text)[1])
-        for one in (full, free)
-    ]
-    assert streams == [1, 3]
-    for socket in sockets:
-        socket.close()
-    for program in (full, free, api):
-        program.kill()
-
-
-def test_concurrency_limit_is_429(bench, pair):
-    api = bench.api(pair[0], changes={"concurrency_limit": {"active_requests": 1}})
-    with stream(api):
-        assert send_file(api).status_code == 429
-    until(lambda: send_file(api).status_code == 200)
-    api.kill()
-
-
-def test_drain_finishes_a_stream(bench):
-    engine = bench.engine()
-    engine.wait_for("Listening on http")
-    api = bench.api(engine)
-    sound = WAV.read_bytes()[44:]
-    with stream(api, f"{MODEL}&encoding=linear16&sample_rate=16000&interim_results=true") as socket:
-        socket.send(sound[:64000])
-        socket.recv()
-        engine.signal()
-        api.signal()
-        api.wait_for("Received SIGTERM")
-        until(lambda: not answers(api.ports["http"]) and not answers(engine.ports["work"]))
-        assert engine.process.poll() is None and api.process.poll() is None
-        assert metric(engine, "engine_max_active_requests") == 0  # metrics are still there
-        socket.send(sound[64000:])
-        socket.send('{"type":"CloseStream"}')
-        messages = [json.loads(one) for one in socket]
-    assert messages[-1]["type"] == "Metadata"
-    assert "could miss it" in " ".join(
-        one["channel"]["alternatives"][0]["transcript"] for one in messages[:-1] if one["is_final"]
-    )
-    assert (engine.ended(), api.ended()) == (0, 0)
-
-
-def answers(port: int) -> bool:
-    try:
-        httpx.get(f"http://127.0.0.1:{port}/", timeout=2)
-    except httpx.ConnectError:
-        return False
-    except httpx.HTTPError:
-        return True
-    return True
-
-
-def test_sigint_drains_too(bench, pair):
-    api = bench.api(pair[0])
-    api.signal(2)
-    assert api.ended() == 0
-
-
-def test_silent_client_is_closed_after_ten_seconds(pair):
-    begin = time.monotonic()
-    with stream(pair[1]) as socket:
-        time.sleep(1)
-        socket.send('{"type":"KeepAlive"}')
-        with pytest.raises(ConnectionClosed) as caught:
-            socket.recv(timeout=20)
-    assert caught.value.rcvd.code == 1011 and "NET-0001" in caught.value.rcvd.reason
-    assert 10.5 < time.monotonic() - begin < 13
-
-
 def test_stream_messages(pair):
     query = f"{MODEL}&interim_results=true&vad_events=true&utterance_end_ms=500&punctuate=true"
     with stream(pair[1], query) as socket:  # the WAV file with its header, and no word on encoding
@@ -236,18 +82,6 @@ def test_stream_of_something_else(pair):
         with pytest.raises(ConnectionClosed) as caught:
             socket.recv(timeout=5)
     assert caught.value.rcvd.code == 1008 and "DATA-0000" in caught.value.rcvd.reason
-
-
-def test_engine_lost_in_the_middle_of_a_stream(bench):
-    engine = bench.engine()
-    engine.wait_for("Listening on http")
-    api = bench.api(engine)
-    with stream(api) as socket:
-        engine.kill()
-        with pytest.raises(ConnectionClosed) as caught:
-            socket.recv(timeout=5)
-    assert caught.value.rcvd.code == 1011
-    api.kill()
 
 
 @pytest.mark.parametrize("content", [b"", b"no sound", b"RIFF....WAVEfmt "])
@@ -323,3 +157,10 @@ def test_model_added_and_taken_away_while_running(bench, tmp_path):
     until(lambda: not streams())
     engine.kill()
     api.kill()
+
+
+def test_silent_client_is_closed_after_ten_seconds(silent_client):
+    thread, seen = silent_client
+    thread.join(20)
+    assert seen["code"] == 1011 and "NET-0001" in seen["reason"]
+    assert 10.5 < seen["seconds"] < 13

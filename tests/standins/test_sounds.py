@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import wave
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_words_come_as_their_time_passes():
 def test_timings_fit_the_recording():
     words = hear(WAV.read_bytes())
     assert all(word.start < word.end for word in words)
-    assert all(word.end <= following.start for word, following in zip(words, words[1:], strict=False))
+    assert all(word.end <= following.start for word, following in pairwise(words))
     assert words[-1].end < len(PCM) / 32000
 
 

@@ -9,7 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import free_port, get
+
+from .bench import free_port, get
 
 LOADER = "error while loading shared libraries: libcuda.so.1: cannot open shared object file: No such file"
 
@@ -124,9 +125,7 @@ def test_wrong_arguments(bench, arguments, said):
 
 
 def test_json_lines(bench):
-    api = bench.run(
-        "stem", "-v", "--log-format=json", "serve", bench.config("x.toml", {}), DEEPGRAM_API_KEY=None
-    )
+    api = bench.run("stem", "-v", "--log-format=json", "serve", bench.config("x.toml", {}), DEEPGRAM_API_KEY=None)
     assert api.ended() == 1
     for line in api.lines:
         assert {"timestamp", "level", "target", "message"} <= json.loads(line).keys()
@@ -151,9 +150,7 @@ def test_wrong_key_is_refused_and_never_logged(bench):
 def test_key_from_the_file(bench):
     """The older way, and the one without a network: `[license] key`."""
     section = {**bench.license_section, "key": bench.key_file.read_text().strip()}
-    config = bench.config(
-        "x.toml", {"license": section, "server": {"host": "127.0.0.1", "port": free_port()}}
-    )
+    config = bench.config("x.toml", {"license": section, "server": {"host": "127.0.0.1", "port": free_port()}})
     api = bench.run("stem", "-v", "serve", config, DEEPGRAM_API_KEY=None)
     api.wait_for("Listening on http")
     api.kill()
@@ -162,9 +159,7 @@ def test_key_from_the_file(bench):
 def test_licence_servers_in_their_order(bench):
     closed = f"http://127.0.0.1:{free_port()}"
     section = {"server_url": [closed, *bench.license_section["server_url"]]}
-    config = bench.config(
-        "x.toml", {"license": section, "server": {"host": "127.0.0.1", "port": free_port()}}
-    )
+    config = bench.config("x.toml", {"license": section, "server": {"host": "127.0.0.1", "port": free_port()}})
     api = bench.run("stem", "-v", "serve", config)
     api.wait_for("Listening on http")
     assert f"Aegis request to {closed} failed: Connection refused" in api.output

@@ -64,9 +64,7 @@ def test_a_locked_key_that_the_agent_holds(key: Path, monkeypatch: pytest.Monkey
     keygen(key, "passphrase")
     held = Path(f"{key}.pub").read_text().split()[1]
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere")
-    agent = type(
-        "Agent", (), {"get_keys": lambda self: [type("Key", (), {"get_base64": lambda self: held})()]}
-    )
+    agent = type("Agent", (), {"get_keys": lambda self: [type("Key", (), {"get_base64": lambda self: held})()]})
     monkeypatch.setattr("paramiko.Agent", agent)
     assert problems() == []
 
@@ -174,9 +172,7 @@ def test_a_password_file_that_others_can_read() -> None:
     assert (problem.value, problem.fix) == ("mode 0640", "chmod 600 .vault_pass")
 
 
-@pytest.mark.parametrize(
-    ("password", "what"), [("wrong", "password is wrong"), ("", "no password was given")]
-)
+@pytest.mark.parametrize(("password", "what"), [("wrong", "password is wrong"), ("", "no password was given")])
 def test_a_vault_that_does_not_open(password: str, what: str) -> None:
     encrypt()
     if password:

@@ -48,9 +48,7 @@ class Api:
     async def _engine_status(self, _request: web.Request) -> web.Response:
         connected = len(self.pool.connected)
         state = "Connected" if connected else "Disconnected"
-        return web.json_response(
-            {"engine_connection_status": state, "connected_engines": connected}, dumps=_compact
-        )
+        return web.json_response({"engine_connection_status": state, "connected_engines": connected}, dumps=_compact)
 
     async def _models(self, _request: web.Request) -> web.Response:
         return web.json_response(shapes.models_by_type(self.pool.models()))
@@ -84,9 +82,7 @@ class Api:
                     self.health.ended(200)
                     return web.json_response(body, headers={"dg-request-id": request_id})
         except Exception as error:
-            refused = (
-                error if isinstance(error, Refused) else Refused(500, "INTERNAL_SERVER_ERROR", str(error))
-            )
+            refused = error if isinstance(error, Refused) else Refused(500, "INTERNAL_SERVER_ERROR", str(error))
             self.health.ended(refused.args[0])
             self._log.warn("stem::listen", refused.args[2], request_id=request_id)
             return shapes.error(*refused.args, request_id)
@@ -118,9 +114,7 @@ class Api:
             return refusal
         with self.health.running("stream"):
             try:
-                engine, socket = await self.pool.offer(
-                    api_stream.connector(self.pool, query_string(request.query))
-                )
+                engine, socket = await self.pool.offer(api_stream.connector(self.pool, query_string(request.query)))
             except api_stream.Wrong:
                 return shapes.error(400, "Bad Request", shapes.NO_MODEL, request_id)
             except pool.NoEngine:

@@ -42,15 +42,17 @@ class Files:
 
     async def take(self, request: web.Request):
         """The request's sound in a temporary file; Refused when there is none."""
-        sound = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=self._spool)
-        if request.content_type == "application/json":
-            await self._fetch(await request.text(), sound)
-        else:
-            await _save(request.content, sound)
-        if not sound.tell():
-            raise Refused(
-                400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data"
-            )
+        sound = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=self._spool)  # noqa: SIM115  (the caller closes it)
+        try:
+            if request.content_type == "application/json":
+                await self._fetch(await request.text(), sound)
+            else:
+                await _save(request.content, sound)
+            if not sound.tell():
+                raise Refused(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
+        except BaseException:
+            sound.close()
+            raise
         return sound
 
     async def _fetch(self, body: str, sound) -> None:
@@ -62,10 +64,12 @@ class Files:
             message = "Bad Request: failed to parse the body: a JSON object with a `url` is expected"
             raise Refused(400, "Bad Request", message) from error
         try:
-            async with aiohttp.ClientSession(timeout=self._fetch_timeout, trust_env=True) as session:
-                async with session.get(url) as answer:
-                    answer.raise_for_status()
-                    await _save(answer.content, sound)
+            async with (
+                aiohttp.ClientSession(timeout=self._fetch_timeout, trust_env=True) as session,
+                session.get(url) as answer,
+            ):
+                answer.raise_for_status()
+                await _save(answer.content, sound)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = f"The remote server hosting the media could not be read: {why(error)}"
             raise Refused(400, "REMOTE_CONTENT_ERROR", message) from error
@@ -87,24 +91,21 @@ class Files:
         try:
             heard = await self._pool.offer(attempt)
         except pool.NoEngine as error:
-            raise Refused(
-                503, "SERVICE_UNAVAILABLE", "Service Unavailable: no Engine can take the request"
-            ) from error
+            raise Refused(503, "SERVICE_UNAVAILABLE", "Service Unavailable: no Engine can take the request") from error
         return shapes.transcript(heard, query, request_id)
 
     async def call_back(self, url: str, method: str, body: dict) -> None:
-        async with aiohttp.ClientSession(timeout=self._callback_timeout, trust_env=True) as session:
-            async with session.request(
-                "PUT" if method.lower() == "put" else "POST", url, json=body
-            ) as answer:
-                answer.raise_for_status()
+        verb = "PUT" if method.lower() == "put" else "POST"
+        async with (
+            aiohttp.ClientSession(timeout=self._callback_timeout, trust_env=True) as session,
+            session.request(verb, url, json=body) as answer,
+        ):
+            answer.raise_for_status()
 
 
 def query_string(query) -> str:
     """What an Engine needs of the request's query."""
-    wanted = {
-        name: query[name] for name in ("encoding", "sample_rate", "channels", "language") if name in query
-    }
+    wanted = {name: query[name] for name in ("encoding", "sample_rate", "channels", "language") if name in query}
     wanted["model"] = query.get("model", "base-general")
     if shapes.asked(query, "detect_language"):
         wanted.pop("language", None)

@@ -12,7 +12,10 @@ from . import pool, shapes
 from .stream_results import Channel
 
 IDLE_S = 10.0
-IDLE_REASON = "Deepgram did not receive audio data or a text message within the timeout window. See https://dpgr.am/net0001 NET-0001"
+IDLE_REASON = (
+    "Deepgram did not receive audio data or a text message within the timeout window. "
+    "See https://dpgr.am/net0001 NET-0001"
+)
 NOT_AUDIO_REASON = "The payload cannot be decoded as audio. DATA-0000"
 _CLOSES = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 

@@ -97,9 +97,7 @@ class AudioReader:
             return self._start_wav(final)
         if self._encoding in _BYTES_A_SAMPLE:
             self._raw(_BYTES_A_SAMPLE[self._encoding], self._rate or 16000)
-        elif self._encoding in _OPAQUE_ENCODINGS or any(
-            head[at : at + len(magic)] == magic for at, magic in _MAGIC
-        ):
+        elif self._encoding in _OPAQUE_ENCODINGS or any(head[at : at + len(magic)] == magic for at, magic in _MAGIC):
             self._bytes_a_second, self.channels = _OPAQUE_BYTES_A_SECOND, 1
         elif head or final:
             raise NotAudio("corrupt or unsupported data")

@@ -17,7 +17,8 @@ class Models:
 
     def __init__(self, search_paths: list[str], log: Log):
         self._paths, self._log = [Path(path) for path in search_paths], log
-        self._loaded: dict[Path, tuple[tuple, Model | None]] = {}
+        self._loaded: dict[Path, tuple[tuple, Model | None]] = {}  # file -> (its state, what was in it)
+        self._unreadable: set[Path] = set()
 
     @property
     def all(self) -> list[Model]:
@@ -27,21 +28,24 @@ class Models:
         return next((model for model in self.all if model.serves(name, language, mode)), None)
 
     async def scan(self) -> None:
-        found = {}
-        for directory in self._paths:
-            try:
-                found.update(
-                    {path: _state(path) for path in sorted(directory.iterdir()) if path.suffix == ".dg"}
-                )
-            except OSError as error:
-                if directory not in self._loaded:
-                    self._log.error(TARGET, f"Unable to read model search path {directory}: {error.strerror}")
-                self._loaded[directory] = ((), None)
-        for path in [path for path in self._loaded if path.suffix == ".dg" and path not in found]:
+        found = {path: state for directory in self._paths for path, state in self._files(directory).items()}
+        for path in self._loaded.keys() - found.keys():
             del self._loaded[path]
         for path, state in found.items():
             if path not in self._loaded or self._loaded[path][0] != state:
                 self._loaded[path] = (state, await asyncio.to_thread(self._load, path))
+
+    def _files(self, directory: Path) -> dict[Path, tuple]:
+        """The directory's model files with size, time and inode; a directory that cannot be read is reported once."""
+        try:
+            found = {path: _state(path) for path in sorted(directory.iterdir()) if path.suffix == ".dg"}
+        except OSError as error:
+            if directory not in self._unreadable:
+                self._log.error(TARGET, f"Unable to read model search path {directory}: {error.strerror}")
+            self._unreadable.add(directory)
+            return {}
+        self._unreadable.discard(directory)
+        return found
 
     def _load(self, path: Path) -> Model | None:
         try:

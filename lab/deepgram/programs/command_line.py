@@ -1,4 +1,4 @@
-"""The command line of stem, impeller and hermes: `-v [--log-format=F] serve CONFIG`, with the real parser's refusals."""
+"""The programs' command line: `-v [--log-format=F] serve CONFIG`, with the real parser's refusals."""
 
 from __future__ import annotations
 

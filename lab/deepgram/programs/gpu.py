@@ -1,4 +1,4 @@
-"""Looks for NVIDIA GPUs as a CUDA program meets them: libcuda.so.1, device nodes that open, nvidia-smi, the driver floor."""
+"""Looks for GPUs as a CUDA program meets them: libcuda.so.1, device nodes that open, nvidia-smi, driver floor."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ def _nodes() -> list[Path]:
     return [node for node in sorted(directory.glob("nvidia[0-9]*")) if re.fullmatch(r"nvidia\d+", node.name)]
 
 
+def openable() -> int:
+    """How many GPUs' device nodes can be opened."""
+    return sum(map(_openable, _nodes()))
+
+
 def _driver(query: str) -> list[str]:
     try:
-        done = subprocess.run(
-            ["nvidia-smi", *query.split()], capture_output=True, text=True, timeout=30, check=True
-        )
+        done = subprocess.run(["nvidia-smi", *query.split()], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
@@ -58,7 +61,7 @@ def visible(driver_floor: str = "0") -> tuple[list[int], str]:
     listed = [line for line in _driver("-L") if re.match(r"GPU \d+:", line)]
     if not listed:
         return [], "no CUDA-capable device is detected"
-    if sum(map(_openable, _nodes())) < len(listed):
+    if openable() < len(listed):
         return [], "the device nodes cannot be opened"
     version = next(iter(_driver("--query-gpu=driver_version --format=csv,noheader")), "")
     if version and _version(version) < _version(driver_floor):
@@ -73,9 +76,7 @@ def _chosen(wanted: str, listed: list[str]) -> list[int]:
     """CUDA's rule: indices or UUID prefixes; the first one that names no device hides it and all after it."""
     found = []
     for one in filter(None, (part.strip() for part in wanted.split(","))):
-        by_uuid = [
-            index for index, line in enumerate(listed) if one.startswith("GPU-") and f"UUID: {one}" in line
-        ]
+        by_uuid = [index for index, line in enumerate(listed) if one.startswith("GPU-") and f"UUID: {one}" in line]
         if one.isdigit() and int(one) < len(listed):
             by_uuid = [int(one)]
         if not by_uuid:

@@ -67,9 +67,7 @@ class Licence:
             except Fatal:
                 self._lose(stop)
             if time.monotonic() - last > GRACE_S:
-                self._log.error(
-                    self._program, "The license could not be verified for too long. Shutting down"
-                )
+                self._log.error(self._program, "The license could not be verified for too long. Shutting down")
                 self._lose(stop)
 
     def _lose(self, stop: asyncio.Event) -> None:
@@ -84,16 +82,14 @@ class Licence:
                 self._log.error(f"{self._program}::license", f"Aegis request to {server} failed: {error}")
                 raise Fatal from error
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                self._log.error(
-                    f"{self._program}::license", f"Aegis request to {server} failed: {why(error)}"
-                )
+                self._log.error(f"{self._program}::license", f"Aegis request to {server} failed: {why(error)}")
             else:
                 self._log("DEBUG", f"{self._program}::license", f"License verified by {server}")
                 return True
         return False
 
     async def ask(self, server: str, key: str, component: str) -> dict:
-        """One check-in; Refused on 401 and 403, aiohttp.ClientError, TimeoutError or OSError when there is no answer."""
+        """One check-in; Refused on 401 and 403, ClientError, TimeoutError or OSError without an answer."""
         body = {
             "component": component,
             "instance_id": self._release.instance_id,
@@ -101,9 +97,7 @@ class Licence:
         }
         headers = {"Authorization": f"Token {key}"}
         url = server.rstrip("/") + "/v1/checkin"
-        for (
-            context
-        ) in self._contexts:  # a License Proxy shows an internal certificate, all others a public one
+        for context in self._contexts:  # a License Proxy shows an internal certificate, all others a public one
             try:
                 async with (
                     aiohttp.ClientSession(timeout=TIMEOUT, trust_env=True) as session,

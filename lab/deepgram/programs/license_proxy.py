@@ -71,13 +71,9 @@ def _relaying(licence: Licence, relay: Relay, log: Log):
             except Refused as error:
                 relay.refused(key)
                 log.error("hermes::relay", f"Aegis request to {server} failed: {error}", component=component)
-                return web.json_response(
-                    {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, status=401
-                )
+                return web.json_response({"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials."}, status=401)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                log.error(
-                    "hermes::relay", f"Aegis request to {server} failed: {why(error)}", component=component
-                )
+                log.error("hermes::relay", f"Aegis request to {server} failed: {why(error)}", component=component)
             else:
                 relay.reached(key, answer)
                 return web.json_response(answer)

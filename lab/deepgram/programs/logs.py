@@ -1,4 +1,4 @@
-"""Log lines as the real programs write them: formats full, compact, pretty and json, on stdout."""
+"""Log lines as the real programs write them, on stdout: full, pretty and json; compact looks like full here."""
 
 from __future__ import annotations
 
@@ -27,14 +27,10 @@ class Log:
 
     def _line(self, now: str, level: str, target: str, message: str, fields: dict) -> str:
         if self._format == "json":
-            return json.dumps(
-                {"timestamp": now, "level": level, "target": target, "message": message, **fields}
-            )
+            return json.dumps({"timestamp": now, "level": level, "target": target, "message": message, **fields})
         shown = "".join(f" {key}={value}" for key, value in fields.items())
         if self._format == "pretty":
             return f"  {now} {level:>5} {target}: {message}{shown}\n    at {target.replace('::', '/')}.rs\n"
-        if self._format == "compact":
-            return f"{now} {level:>5} {target.partition('::')[0]}: {message}{shown}"
         return f"{now} {level:>5} {target}: {message}{shown}"
 
     def info(self, target: str, message: str, **fields) -> None:

@@ -50,9 +50,7 @@ class Model:
     def serves(self, name: str, language: str, mode: str) -> bool:
         """Whether a request for this model name ("nova-3" means "nova-3-general"), language and mode is its own."""
         named = name in (self.name, self.name.removesuffix("-general"))
-        spoken = not language or any(
-            language == own or language.startswith(own + "-") for own in self.languages
-        )
+        spoken = not language or any(language == own or language.startswith(own + "-") for own in self.languages)
         return self.kind == "stt" and self.mode == mode and named and spoken
 
 

@@ -133,7 +133,7 @@ class Pool:
         return sorted(turned, key=lambda engine: engine.active)
 
     async def offer(self, attempt) -> object:
-        """Calls `attempt(engine)` on one Engine after the other until one does not say NoEngine; sleeps between rounds."""
+        """Calls `attempt(engine)` on one Engine after the other, in rounds, until one does not say NoEngine."""
         sleep = self.drivers[0].retry_sleep if self.drivers else 0.0
         for retry in range(RETRIES + 1):
             if retry:

@@ -71,9 +71,7 @@ def load() -> Release:
 
 def check_certificates(program: str, release: Release, log: Log) -> None:
     """Logs the support window; past its end of life a program refuses to start."""
-    log.info(
-        program, "Certificates information.", **release.certificates(hour="%-H")
-    )  # unpadded in the log alone
+    log.info(program, "Certificates information.", **release.certificates(hour="%-H"))  # unpadded in the log alone
     if datetime.now(UTC) > release.end_of_life:
         log.error(program, "Certificates have expired. This release is past its end of life")
         raise Fatal

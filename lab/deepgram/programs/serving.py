@@ -95,9 +95,7 @@ def run(program: str, what: str, serve: Callable[..., Awaitable[int]]) -> None:
     log = Log(arguments.log_format, arguments.verbosity)
     about = release.load()
     version = about.versions.get(program, "0")
-    log.info(
-        program, f"SIMULATED Deepgram {what} (lab stand-in, no real speech recognition)", version=version
-    )
+    log.info(program, f"SIMULATED Deepgram {what} (lab stand-in, no real speech recognition)", version=version)
     name = {"stem": "api.toml", "impeller": "engine.toml", "hermes": "license-proxy.toml"}[program]
     try:
         chosen = settings.load(program, arguments.config, about.bundled(name), log)

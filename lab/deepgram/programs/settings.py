@@ -1,4 +1,4 @@
-"""Reads a program's TOML: known keys with their types, unknown keys ignored, a missing file replaced by the bundled one."""
+"""Reads a program's TOML: known keys with their types, unknown ones ignored, the bundled file for a missing one."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ def load(program: str, path: str, bundled: Path, log: Log) -> Settings:
         log.info(target, f"Loading configuration from {path}")
     else:
         source = bundled
-        log.warn(
-            target, f"Configuration file not found at {path}. Falling back to default/bundled configuration"
-        )
+        log.warn(target, f"Configuration file not found at {path}. Falling back to default/bundled configuration")
     try:
         return Settings(tomllib.loads(source.read_text()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

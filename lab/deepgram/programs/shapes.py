@@ -37,9 +37,7 @@ def model_info(model: dict) -> dict:
 def alternative(words: list[dict], query: Mapping) -> dict:
     """One hypothesis: the transcript and its words, punctuated where the request asks for it."""
     punctuated = asked(query, "punctuate", "smart_format", "paragraphs")
-    shown = [
-        word if punctuated else {k: v for k, v in word.items() if k != "punctuated_word"} for word in words
-    ]
+    shown = [word if punctuated else {k: v for k, v in word.items() if k != "punctuated_word"} for word in words]
     if asked(query, "diarize"):
         shown = [{**word, "speaker": 0} for word in shown]
     text = " ".join(word["punctuated_word" if punctuated else "word"] for word in words)
@@ -123,7 +121,7 @@ def transcript(heard: dict, query: Mapping, request_id: str) -> dict:
 
 
 def models_by_type(models: list[dict]) -> dict:
-    """/v1/models of releases since 260630: an object with a list for each type; helper models are types of their own."""
+    """/v1/models of releases since 260630: an object with a list for each type, helper models included."""
     grouped: dict[str, list] = {"stt": [], "tts": []}
     for model in models:
         entry = {key: value for key, value in model.items() if key != "kind"}

@@ -14,11 +14,12 @@ from pathlib import Path
 
 CHUNK_S = 0.25
 SILENCE_RMS = 40  # of 32768
-_VOCABULARY = (
-    "time year people way day man thing woman life child world school state family student group country problem "
-    "hand part place case week company system program question work government number night point home water room "
-    "mother area money story fact month lot right study book eye job word business issue side kind head house"
-).split()
+_WORDS = """
+time year people way day man thing woman life child world school state family student group country problem hand part
+place case week company system program question work government number night point home water room mother area money
+story fact month lot right study book eye job word business issue side kind head house
+"""
+_VOCABULARY = _WORDS.split()
 
 
 @dataclass(frozen=True)

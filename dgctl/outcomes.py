@@ -1,0 +1,118 @@
+"""Outcomes of runs: which exit code, which errors, which summary follow from what happened."""
+
+from __future__ import annotations
+
+from dgctl import playbook
+from dgctl.errors import Exit, Problem
+from dgctl.report import FAIL, REACHABLE, Check, HostState, Outcome, problem_of_check, states_of_checks
+from dgctl.session import interrupted
+from dgctl.work import Work
+
+PREFLIGHT = "Preflight"
+
+
+def of_playbook(work: Work, name: str, alone: bool = False) -> Outcome:
+    """Runs a playbook on the targets; the exit code comes from events alone."""
+    session = work.session
+    with work.progress(playbook.phases(name)) as shown:
+        job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
+        job.check, job.verbosity, job.alone = session.check, session.verbosity, alone
+        result = playbook.run(job)
+    outcome = Outcome(_exit_code(result), checks=result.findings or None, log=work.log)
+    outcome.hosts = {
+        name: HostState(each.state, each.changed, each.errors, each.seconds, each.data)
+        for name, each in result.hosts.items()
+    }
+    outcome.lowered = result.lowered or work.lowered()
+    _conclude(outcome, work, result)
+    return outcome
+
+
+def _exit_code(result: playbook.RunResult) -> Exit:
+    if result.interrupted:
+        return Exit.INTERRUPTED
+    if result.broken:
+        return Exit.BUG
+    failed = [name for name, host in result.hosts.items() if host.state == "failed"]
+    if failed and all(result.failed_in.get(name) == PREFLIGHT for name in failed):
+        return Exit.PREFLIGHT
+    if failed:
+        return Exit.HALTED
+    unreachable = any(host.state == "unreachable" for host in result.hosts.values())
+    return Exit.UNREACHABLE if unreachable else Exit.OK
+
+
+def _conclude(outcome: Outcome, work: Work, result: playbook.RunResult) -> None:
+    """The errors, the summary line and the next command of a playbook's run."""
+    if outcome.exit_code == Exit.PREFLIGHT:
+        _itemise(outcome)
+    outcome.errors += interrupted(work.session).errors if result.interrupted else []
+    outcome.errors += [result.broken] if result.broken else []
+    outcome.errors += _of_hosts(outcome)
+    states = [host.state for host in outcome.hosts.values()]
+    well, changed = states.count("ok"), states.count("changed")
+    tasks = sum(host.changed for host in outcome.hosts.values())
+    would = "would change" if work.session.check else "changed"
+    outcome.summary = f"{count(len(states), 'server')}: {well} ok, {changed} {would} ({count(tasks, 'task')})"
+    if well + changed < len(states):
+        outcome.summary += f", {len(states) - well - changed} not done"
+    if outcome.exit_code != Exit.OK:
+        outcome.next_command = work.session.again()
+
+
+def _of_hosts(outcome: Outcome) -> list[Problem]:
+    return [problem for host in outcome.hosts.values() for problem in host.errors]
+
+
+def _itemise(outcome: Outcome) -> None:
+    """The one message of a failed preflight becomes its findings, a problem each."""
+    for name, host in outcome.hosts.items():
+        failed = [check for check in outcome.checks or [] if check.host == name and check.verdict == FAIL]
+        host.errors = [problem_of_check(check) for check in failed] or host.errors
+
+
+def add_verify(outcome: Outcome, work: Work) -> None:
+    """Verifies the targets into `outcome`: exit 8 when a check fails, 7 when only the network does."""
+    from dgctl import verify as suite
+
+    with work.progress(["Verify"]) as shown:
+        shown.phase("Verify")
+        checks = suite.run(work.deployment, work.deployment.targets, work.vault, shown)
+    outcome.checks = checks
+    for name, state in states_of_checks(work.deployment.targets, checks).items():
+        host = outcome.hosts.setdefault(name, state)
+        if state.state != "ok" and host is not state:
+            host.state, host.errors = state.state, [*host.errors, *state.errors]
+    outcome.errors += _of_hosts(outcome)
+    failed = [check for check in checks if check.verdict == FAIL]
+    outcome.exit_code = _verdict(failed, checks)
+    passed = f"{len(checks) - len(failed)} of {count(len(checks), 'check')} hold"
+    outcome.summary = f"{outcome.summary}; {passed}" if outcome.summary else passed
+    outcome.next_command = work.session.again("status" if outcome.exit_code == Exit.OK else "verify")
+
+
+def _verdict(failed: list[Check], checks: list[Check]) -> Exit:
+    if not checks:
+        return Exit.VERIFY  # nothing looked at is nothing proven
+    if not failed:
+        return Exit.OK
+    return Exit.UNREACHABLE if all(check.check == REACHABLE for check in failed) else Exit.VERIFY
+
+
+def add_status(outcome: Outcome, work: Work) -> None:
+    """A server whose status names problems is not ok: its state is failed, and the exit code 8."""
+    fix = f"{work.session.again('verify')} says what to do"
+    for name, host in outcome.hosts.items():
+        found = [Problem(str(text), name, fix=fix) for text in host.status.get("problems") or []]
+        host.errors += found
+        outcome.errors += found
+        host.state = "failed" if found and host.state == "ok" else host.state
+    if outcome.exit_code == Exit.OK:
+        outcome.exit_code = Exit.VERIFY if outcome.errors else Exit.OK
+        outcome.next_command = work.session.again("verify")
+    well = sum(host.state == "ok" for host in outcome.hosts.values())
+    outcome.summary = f"{well} of {count(len(outcome.hosts), 'server')} well"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

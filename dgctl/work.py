@@ -1,0 +1,58 @@
+"""What the verbs work on: a session's deployment, read, valid, and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dgctl import deployment as deployments
+from dgctl import history, progress, vault
+from dgctl.deployment import Deployment
+from dgctl.progress import Progress
+from dgctl.session import Session
+from dgctl.validation import require_valid, secrets
+
+
+@dataclass
+class Work:
+    """A valid deployment, ready to be run on."""
+
+    session: Session
+    deployment: Deployment
+    vault: vault.VaultOptions
+
+    @property
+    def log(self) -> str:
+        return str(self.session.record.log_path)
+
+    def lowered(self) -> list[dict[str, Any]]:
+        return deployments.lowered(self.deployment)
+
+    def record(self) -> None:
+        """Opens the run record; from now on nothing that is logged holds a secret."""
+        redact = history.Redactor(secrets.values(self.deployment))
+        self.session.record = history.Record(self.session.inventory, self.session.command, redact)
+
+    def progress(self, phases: list[str]) -> AbstractContextManager[Progress]:
+        session = self.session
+        return progress.shown(self.deployment.targets, phases, session.verbosity > 0, session.began)
+
+
+@contextmanager
+def valid(session: Session) -> Iterator[Work]:
+    """Reads and validates the deployment; raises DgctlError with every problem."""
+    options = (session.vault_password_file, session.vault_id, session.ask_vault_pass)
+    with vault.opened(session.inventory, *options) as passwords:
+        deployment = deployments.load(session.inventory, passwords, session.limit)
+        require_valid(deployment)
+        yield Work(session, deployment, passwords)
+
+
+@contextmanager
+def recorded(session: Session) -> Iterator[Work]:
+    """The same, with a run record open."""
+    with valid(session) as work:
+        work.record()
+        yield work

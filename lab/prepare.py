@@ -1,0 +1,22 @@
+"""What takes minutes the first time: images and packages, made side by side and kept under the lab's home."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from lab import image, servers, services
+from lab.deepgram import images, models
+from lab.home import Home
+from lab.nvidia import repositories
+from lab.packages import require
+
+
+def prepare(home: Home, with_servers: bool) -> tuple[str, str, list[str]]:
+    """Makes what is missing; returns the services' image, the package key's fingerprint and the model files' names."""
+    wanted = [services.image(home)] + ([servers.image(home)] if with_servers else [])
+    if not all(image.exists(one) for one in wanted):
+        require("mmdebstrap")
+    with ThreadPoolExecutor() as pool:
+        builds = [pool.submit(image.build, home, one) for one in wanted]
+        pool.submit(images.base_layer, home.directory("images")).result()
+        names = models.write_models(home.directory("models"))
+        tags = [build.result() for build in builds]
+    return tags[0], repositories.ensure(home, tags[0]), names

@@ -1,0 +1,192 @@
+"""The guarded apt transaction, on an apt and a dpkg that tell what the test wants and note what they are asked."""
+
+import fcntl
+import multiprocessing
+
+import pytest
+from ansible.module_utils import apt_transaction, dpkg
+
+KERNEL = ["linux-image-*"]
+
+
+@pytest.fixture
+def apt(program, tmp_path, monkeypatch):
+    """apt(installed, offers, ...): sets the host's state; apt.log() is what apt and dpkg were asked to do.
+
+    installed: {name: version}; offers: lines that apt-get -s prints; after: state once apt-get install has run.
+    """
+    state, log = tmp_path / "state", tmp_path / "log"
+    monkeypatch.setattr(apt_transaction, "lists_age", lambda: 0)
+    monkeypatch.setattr(dpkg.wait_for_lock, "__defaults__", ((str(tmp_path / "lock"),),))
+    monkeypatch.setattr(dpkg.interrupted, "__defaults__", (str(tmp_path / "updates"),))
+
+    def rows(installed, status="installed"):
+        held = {name.strip("!") for name in installed if name.startswith("!")}
+        return "".join(
+            f"{name.strip('!')}\tamd64\t{version}\t{'hold' if name.strip('!') in held else 'install'}\t{status}\n"
+            for name, version in installed.items()
+        )
+
+    def set_up(installed, offers="", after=None, simulate_rc=0, error="", status="installed"):
+        state.write_text(rows(installed, status))
+        (tmp_path / "after").write_text(rows(installed | (after or {})))
+        log.write_text("")
+        program("dpkg-query", f"cat {state}\n")
+        program("apt-mark", f"echo apt-mark $* >> {log}\n")
+        program("dpkg", f"echo dpkg $* >> {log}; cp {tmp_path}/after {state}\n")
+        program(
+            "apt-get",
+            f"""case " $* " in
+*" -s "*) [ {simulate_rc} = 0 ] || {{ echo '{error}' >&2; exit {simulate_rc}; }}; printf '{offers}' ;;
+*" update "*) echo update >> {log} ;;
+*) echo "install ${{*#*install }}" >> {log}
+   if [ -e {tmp_path}/stale ]; then rm {tmp_path}/stale; echo 'E: File has unexpected size' >&2; exit 100; fi
+   cp {tmp_path}/after {state} ;;
+esac
+""",
+        )
+
+    set_up.log = lambda: log.read_text().splitlines()
+    return set_up
+
+
+def test_what_is_there_costs_nothing(apt, call):
+    apt({"podman": "5.4.2-1"})
+    result = call("apt_packages", packages=["podman"])
+    assert not result["changed"] and apt.log() == [] and result["installed"] == {"podman": "5.4.2-1"}
+
+
+def test_missing_package_is_installed_and_held(apt, call):
+    apt(
+        {},
+        "Inst nvidia-open (580.173.02-1)\\n",
+        {"nvidia-open": "580.173.02-1", "libcuda1": "580.173.02-1", "sed": "4.9-1"},
+    )
+    result = call("apt_packages", packages=["nvidia-open=580.*"], hold=True, same_version_as="nvidia-open")
+    assert result["changed"] and result["held"] == ["libcuda1", "nvidia-open"]
+    assert apt.log() == ["install nvidia-open=580.*", "apt-mark hold libcuda1 nvidia-open"]
+
+
+def test_held_already(apt, call):
+    apt({"!nvidia-open": "580.173.02-1", "!libcuda1": "580.173.02-1"})
+    result = call("apt_packages", packages=["nvidia-open=580.*"], hold=True, same_version_as="nvidia-open")
+    assert not result["changed"] and apt.log() == []
+
+
+def test_hold_taken_back(apt, call):
+    apt({"!nvidia-open": "580.173.02-1"})
+    assert call("apt_packages", packages=["nvidia-open"], hold=False)["changed"]
+    assert apt.log() == ["apt-mark unhold nvidia-open"]
+
+
+def test_family_moves_with_its_lead(apt, call):
+    new = {"nvidia-open": "580.95.05-1", "libcuda1": "580.95.05-1"}
+    apt({"nvidia-open": "580.173.02-1", "libcuda1": "580.173.02-1"}, "Inst nvidia-open\\n", new)
+    call("apt_packages", packages=["nvidia-open=580.95.05-*"], same_version_as="nvidia-open")
+    assert apt.log() == ["install nvidia-open=580.95.05-* libcuda1=580.95.05-*"]
+
+
+def test_package_gives_way(apt, call):
+    apt({"pinning-580": "1"}, "Remv pinning-580 [1]\\nInst pinning-595 (1)\\n", {"pinning-595": "1"})
+    assert call("apt_packages", packages=["pinning-595"], replaces=["pinning-*"])["changed"]
+    assert apt.log() == ["install pinning-595 pinning-580-"]
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        ("Inst linux-image-6.12.50-amd64 (6.12.50-1)", "must stay as it is"),
+        ("Remv docker-ce [5:29]", "would remove docker-ce"),
+    ],
+)
+def test_transaction_that_goes_too_far_is_refused(apt, call, step, what):
+    apt({"docker-ce": "5:29"}, f"Inst docker.io (26)\\n{step}\\n")
+    result = call("apt_packages", packages=["docker.io"], must_not_touch=KERNEL)
+    assert result["failed"] and what in result["msg"] and " Fix: " in result["msg"] and apt.log() == []
+
+
+def test_check_mode_installs_nothing_and_accepts_what_no_source_has_yet(apt, call):
+    apt({}, "Inst podman (5)\\n")
+    assert call("apt_packages", check=True, packages=["podman"])["transaction"] == ["Inst podman"]
+    apt({}, simulate_rc=100, error="E: Unable to locate package nvidia-open")
+    result = call("apt_packages", check=True, packages=["nvidia-open=580.*"], hold=True)
+    assert result["changed"] and result["transaction"] == ["Inst nvidia-open=580.*"] and apt.log() == []
+
+
+def test_unknown_package_after_fresh_lists(apt, call):
+    apt({}, simulate_rc=100, error="E: Unable to locate package nvidia-opem")
+    result = call("apt_packages", packages=["nvidia-opem"])
+    assert result["failed"] and "Unable to locate package nvidia-opem" in result["msg"] and apt.log() == ["update"]
+    assert "apt-cache policy" in result["fix"]
+
+
+def test_repository_that_moved_on_since_the_lists_were_fetched(apt, call, tmp_path):
+    apt({}, "Inst podman (5)\\n", {"podman": "5"})
+    (tmp_path / "stale").touch()
+    assert call("apt_packages", packages=["podman"])["changed"]
+    assert apt.log() == ["install podman", "update", "install podman"]
+
+
+def test_interrupted_run_is_finished_first(apt, call):
+    apt({"podman": "5"}, after={"podman": "5"}, status="half-configured")
+    result = call("apt_packages", packages=["podman"])
+    assert result["changed"] and apt.log() == ["dpkg --configure -a --force-confdef --force-confold"]
+
+
+def hold_lock(path, held, release):
+    with open(path, "w") as stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX)
+        held.set()
+        release.wait(30)
+
+
+def test_lock_of_another_program(apt, call, tmp_path):
+    apt({}, "Inst podman (5)\\n", {"podman": "5"})
+    held, release = multiprocessing.Event(), multiprocessing.Event()
+    other = multiprocessing.Process(target=hold_lock, args=(tmp_path / "lock", held, release))
+    other.start()
+    assert held.wait(30)
+    refused = call("apt_packages", packages=["podman"], lock_timeout_s=1)
+    assert refused["failed"] and "holds dpkg" in refused["msg"] and apt.log() == []
+    release.set()
+    assert call("apt_packages", packages=["podman"], lock_timeout_s=30)["changed"]
+    other.join()
+
+
+@pytest.mark.parametrize(
+    ("wish", "have", "expected"),
+    [
+        ("a", "1", True),
+        ("a=1.2-1", "1.2-1", True),
+        ("a=1.2-1", "1:1.2-1", True),
+        ("a=1.2-1", "1.2-10", False),
+        ("a=580.*", "580.95.05-1", True),
+        ("a=580.*", "5801.1-1", False),
+        ("a=580.95.05-*", "580.95.05-1", True),
+        ("a", None, False),
+    ],
+)
+def test_satisfied(wish, have, expected):
+    assert apt_transaction.satisfied(wish, {"a": have} if have else {}) is expected
+
+
+def test_upstream():
+    assert [apt_transaction.upstream(v) for v in ("580.173.02-1", "1:580.95.05-0ubuntu1")] == [
+        "580.173.02",
+        "580.95.05",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("E: Conflicting values set for option Signed-By regarding source https://x", "sources.list.d"),
+        ("E: Unable to correct problems, you have held broken packages.", "unhold"),
+        ("E: The repository 'https://x' is not signed.", "_repository_key"),
+        ("dpkg: error: No space left on device", "Free space"),
+        ("Error! Bad return status for module build on kernel: 6.12", "make.log"),
+        ("something new", "by hand"),
+    ],
+)
+def test_advice(said, hint):
+    assert hint in apt_transaction.advice(said)

@@ -1,0 +1,96 @@
+"""A repository key is trusted only by its fingerprint."""
+
+import base64
+import contextlib
+import shutil
+import subprocess
+
+import pytest
+from ansible.module_utils import openpgp
+from hypothesis import given
+from hypothesis import strategies as st
+
+# Made with gpg for this test; gpg shows this fingerprint for it.
+FINGERPRINT = "8F9103ED7D8C96BE8764609595F8598B00396427"
+ARMORED = b"""-----BEGIN PGP PUBLIC KEY BLOCK-----
+Comment: of no use
+
+mDMEawEq5BYJKwYBBAHaRw8BAQdAuiJmDixGyZvY6nYiHgP6KOdo9fSIThj1oFan
+UjhEpBK0EEV4YW1wbGUgcGFja2FnZXOIkAQTFggAOBYhBI+RA+19jJa+h2RglZX4
+WYsAOWQnBQJrASrkAhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheAAAoJEJX4WYsA
+OWQn9eABANjYFCjbxzA5ji1cKRkMFPQNrlA4R2r9K19tiKyTl8VMAQCHEelk73o/
+Ji5lmH7fbDuFWYaM/voGy0MDG8sp8jMNCA==
+=b54U
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+BINARY = openpgp.dearmor(ARMORED)
+
+
+@pytest.fixture
+def served(https):
+    """served(data, status): the address of a key."""
+    return lambda data, status=200: f"https://{https(lambda *_: (status, {}, data))}/key.pub"
+
+
+def test_fingerprint_is_gpg_s():
+    assert openpgp.fingerprints(BINARY) == [FINGERPRINT]
+    if shutil.which("gpg"):
+        shown = subprocess.run(["gpg", "--show-keys", "--with-colons"], input=ARMORED, capture_output=True).stdout
+        assert f"fpr:::::::::{FINGERPRINT}:".encode() in shown
+
+
+def test_right_key_is_installed_once(call, served, tmp_path):
+    path, url = tmp_path / "keyrings/x.gpg", served(ARMORED)
+    spaced = "8F91 03ED 7D8C 96BE 8764  6095 95F8 598B 0039 6427"
+    assert call("apt_signing_key", check=True, url=url, fingerprint=spaced, path=str(path))["changed"]
+    assert not path.exists()
+    assert call("apt_signing_key", url=url, fingerprint=spaced, path=str(path))["changed"]
+    assert path.read_bytes() == BINARY and path.stat().st_mode & 0o777 == 0o644
+    again = call("apt_signing_key", url="https://127.0.0.1:1/gone", fingerprint=FINGERPRINT, path=str(path))
+    assert again["changed"] is False
+
+
+def test_other_key_is_refused(call, served, tmp_path):
+    path = tmp_path / "x.gpg"
+    path.write_bytes(b"the old key")
+    result = call("apt_signing_key", url=served(ARMORED), fingerprint="0" * 40, path=str(path), variable="x_key")
+    assert result["failed"] and FINGERPRINT in result["msg"] and " Fix: " in result["msg"]
+    assert "x_key_fingerprint" in result["fix"] and path.read_bytes() == b"the old key"
+
+
+def test_second_key_in_the_file_is_refused(call, served, tmp_path):
+    result = call("apt_signing_key", url=served(ARMORED + ARMORED), fingerprint=FINGERPRINT, path=str(tmp_path / "x"))
+    assert result["failed"] and "set" in result["fix"] and " and " in result["msg"]
+
+
+@pytest.mark.parametrize(("data", "status"), [(b"<html>login</html>", 200), (b"", 200), (BINARY[:40], 200), (b"", 404)])
+def test_what_is_no_key(call, served, tmp_path, data, status):
+    result = call("apt_signing_key", url=served(data, status), fingerprint=FINGERPRINT, path=str(tmp_path / "x"))
+    assert result["failed"] and " Fix: " in result["msg"] and not (tmp_path / "x").exists()
+
+
+def test_key_without_tls_is_refused(call, tmp_path):
+    result = call("apt_signing_key", url="http://127.0.0.1/key", fingerprint=FINGERPRINT, path=str(tmp_path / "x"))
+    assert result["failed"] and "not https" in result["msg"]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused_in_order(data):
+    with contextlib.suppress(ValueError):
+        assert all(len(found) in (40, 64) for found in openpgp.fingerprints(openpgp.dearmor(data)))
+
+
+@given(st.binary(min_size=1, max_size=8), st.integers(0, len(BINARY) - 1))
+def test_changed_key_material_changes_the_fingerprint(noise, place):
+    changed = BINARY[:place] + noise + BINARY[place + len(noise) :]
+    (_tag, body), *_rest = openpgp.packets(BINARY)
+    if changed[: len(body) + 2] == BINARY[: len(body) + 2]:
+        return  # outside the key packet: user id or signature
+    with contextlib.suppress(ValueError):
+        assert openpgp.fingerprints(changed) != [FINGERPRINT]
+
+
+def test_damaged_armor():
+    with pytest.raises(ValueError, match="damaged"):
+        openpgp.dearmor(ARMORED.replace(b"mDME", b"mD*E"))
+    assert base64.b64encode(BINARY[:3]) == b"mDME"

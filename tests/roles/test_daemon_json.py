@@ -1,0 +1,99 @@
+"""daemon.json: merged, validated, never overwritten."""
+
+import importlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+OURS = {"log-opts": {"max-size": "100m"}, "features": {"cdi": True}, "live-restore": True}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=3),
+    max_leaves=12,
+)
+OBJECT = st.dictionaries(st.text("abc", max_size=2), JSON, max_size=4)
+
+
+def merge(below, above):
+    return importlib.import_module("daemon_json").merge(below, above)
+
+
+@pytest.fixture
+def settle(call, program, tmp_path):
+    """settle(text, **arguments): (result, text of the file afterwards); dockerd accepts all but the key `bad`."""
+    program(
+        "dockerd",
+        "case $2 in --config-file=*) ! grep -q '\"bad\"' \"${2#*=}\" || { echo 'unknown: bad' >&2; exit 1; } ;; esac\n",
+    )
+    program("systemctl", "exit 3\n")
+    path = tmp_path / "docker/daemon.json"
+
+    def run(text=None, **arguments):
+        if text is not None:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        result = call("daemon_json", path=str(path), **{"settings": OURS, **arguments})
+        return result, path.read_text() if path.exists() else None
+
+    return run
+
+
+def test_new_file_then_no_change(settle):
+    first, text = settle()
+    assert first["changed"] and json.loads(text) == OURS
+    second, same = settle()
+    assert not second["changed"] and same == text
+
+
+def test_keys_of_the_user_stay(settle):
+    theirs = {"data-root": "/data", "features": {"containerd-snapshotter": True}, "log-opts": {"labels": "a"}}
+    result, text = settle(json.dumps(theirs))
+    after = json.loads(text)
+    assert after["data-root"] == "/data" and after["features"] == {"containerd-snapshotter": True, "cdi": True}
+    assert after["log-opts"] == {"labels": "a", "max-size": "100m"}
+    with open(result["backup_file"]) as backup:
+        assert json.load(backup) == theirs
+    assert "data-root" in result["diff"]["before"]
+
+
+@pytest.mark.parametrize("broken", ['{"a": 1,}', "{", "[]", "hosts", '{"a": "b"} x'])
+def test_malformed_file_is_left_alone(settle, broken):
+    result, text = settle(broken)
+    assert result["failed"] and "nothing was written" in result["fix"] and text == broken
+
+
+def test_settings_that_docker_refuses_are_not_written(settle):
+    result, text = settle('{"debug": false}', settings={"bad": 1})
+    assert result["failed"] and "unknown: bad" in result["msg"] and text == '{"debug": false}'
+    assert "/.daemon.json." not in result["msg"]
+
+
+def test_check_mode_shows_and_writes_nothing(settle, tmp_path):
+    result, text = settle(check=True)
+    assert result["changed"] and text is None and '"cdi": true' in result["diff"]["after"]
+    assert not (tmp_path / "docker").exists()
+
+
+@pytest.mark.parametrize(("started", "expected"), [(0, True), (2**33, False)])
+def test_daemon_that_started_before_the_file_needs_a_restart(settle, program, started, expected):
+    settle()
+    program(
+        "systemctl", f'[ "$1" = is-active ] || printf "ActiveState=active\\nExecMainStartTimestamp=@{started}\\n"\n'
+    )
+    assert settle()[0]["restart_needed"] is expected
+
+
+@given(OBJECT, OBJECT)
+def test_merging_twice_is_merging_once(below, above):
+    once = merge(below, above)
+    assert merge(once, above) == once
+
+
+@given(OBJECT, OBJECT)
+def test_ours_win_and_theirs_stay(below, above):
+    merged = merge(below, above)
+    assert set(merged) == set(below) | set(above)
+    assert all(merged[key] == below[key] for key in set(below) - set(above))
+    assert all(merged[key] == value for key, value in above.items() if not isinstance(value, dict))

@@ -1,0 +1,144 @@
+"""The host itself: system, disk, headers, Secure Boot, clock; and the module that puts all findings together."""
+
+import sys
+import time
+
+import pytest
+import yaml
+from ansible.module_utils import preflight_host
+
+from tests.paths import PROJECT
+
+SYSTEMS = yaml.safe_load((PROJECT / "roles/preflight/vars/main/systems.yml").read_text())["_preflight_systems"]
+PROFILES = yaml.safe_load((PROJECT / "roles/preflight/vars/main/profiles.yml").read_text())["_preflight_profiles"]
+TRIXIE = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"}
+
+
+def verdicts(found):
+    return [item["verdict"] for item in found]
+
+
+def test_system():
+    assert verdicts(preflight_host.system(SYSTEMS, TRIXIE, "x86_64")) == ["pass", "pass"]
+    assert verdicts(preflight_host.system(SYSTEMS, TRIXIE, "aarch64")) == ["pass", "fail"]
+    old = preflight_host.system(SYSTEMS, TRIXIE | {"VERSION_ID": "11"}, "x86_64")
+    assert verdicts(old) == ["fail", "pass"] and "Debian 13" in old[0]["fix"]
+
+
+def test_memory(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal:       32000000 kB\nMemFree: 1 kB\n")
+    (found,) = preflight_host.memory(30000, str(tmp_path / "meminfo"))
+    assert (found["verdict"], found["seen"]) == ("pass", "31250 MiB")
+    assert verdicts(preflight_host.memory(40000, str(tmp_path / "meminfo"))) == ["fail"]
+
+
+def test_disk(tmp_path):
+    below = str(tmp_path / "not/yet/there")
+    free = preflight_host.disk(below, 0, 0, False)[0]["seen"]
+    assert str(tmp_path) in free
+    assert verdicts(preflight_host.disk(below, 10**6, 0, False)) == ["fail"]
+    assert verdicts(preflight_host.disk(below, 10**6, 1000, True)) == ["pass"]  # deployed: only what is missing
+    assert verdicts(preflight_host.disk(below, 0, 10**18, True)) == ["fail"]
+
+
+def test_kernel_headers_that_are_there(tmp_path):
+    release = preflight_host.platform.release()
+    (tmp_path / release / "build").mkdir(parents=True)
+    assert verdicts(preflight_host.kernel_headers(str(tmp_path))) == ["pass"]
+
+
+@pytest.mark.parametrize(("candidate", "verdict"), [("6.12.48-1", "pass"), ("(none)", "fail")])
+def test_kernel_headers_that_apt_has_or_has_not(program, tmp_path, candidate, verdict):
+    program("apt-cache", f"echo 'linux-headers:'; echo '  Candidate: {candidate}'\n")
+    program("apt-get", "echo 'E: no network' >&2; exit 100\n")
+    (found,) = preflight_host.kernel_headers(str(tmp_path))
+    assert found["verdict"] == verdict
+    assert ("no network" in found["seen"]) == (verdict == "fail")
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "verdict"),
+    [(b"\x06\0\0\0\x00", "", "pass"), (b"\x06\0\0\0\x01", "is not enrolled", "fail")],
+)
+def test_secure_boot(tmp_path, program, value, told, verdict):
+    program("mokutil", f"echo '{told}'\n")
+    (tmp_path / "SecureBoot").write_bytes(value)
+    assert verdicts(preflight_host.secure_boot(str(tmp_path / "SecureBoot"))) == [verdict]
+
+
+def test_clock(program):
+    program("timedatectl", "echo no\n")
+    assert verdicts(preflight_host.clock(time.time(), 30)) == ["pass", "skip"]
+    program("timedatectl", "echo yes\n")
+    assert verdicts(preflight_host.clock(time.time() - 3600, 30)) == ["fail", "pass"]
+
+
+def test_leftover_of_a_run_installer(program, tmp_path):
+    left = tmp_path / "nvidia-uninstall"
+    assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
+    left.touch()
+    program("dpkg", "exit 1\n")
+    assert verdicts(preflight_host.run_installer((str(left),))) == ["fail"]
+    program("dpkg", "exit 0\n")  # a package's own file
+    assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
+
+
+@pytest.fixture
+def probe(call, tmp_path):
+    """probe(**changes): the whole module, for a host without GPU and network needs."""
+    base = PROFILES["stt"]
+    given = {
+        "systems": SYSTEMS, "gpus": {}, "minimums": base, "base": base, "usual": base, "registry": "127.0.0.1:1/dg",
+        "models_dir": str(tmp_path), "nginx_config": "/none", "deployed_mark": "/none", "controller_time": time.time(),
+    }  # fmt: skip
+    return lambda **changes: call("preflight_probe", check=True, **given | changes)
+
+
+def test_everything_in_one_call_and_nothing_changed(probe):
+    result = probe()
+    checks = {item["check"]: item for item in result["findings"]}
+    assert result["changed"] is False and result["lowered"] == []
+    assert {"operating system", "cpu cores", "memory", "disk", "clock", "registry 127.0.0.1"} <= set(checks)
+    assert all(item["fix"] for item in result["findings"] if item["verdict"] == "fail")
+
+
+def test_lowered_minimums_are_told(probe):
+    low = PROFILES["stt"] | {"cpu_cores": "1", "gpu_count": 0, "gpu_compute_capability": "6.1"}
+    assert probe(minimums=low)["lowered"] == [
+        {"name": "preflight_min_cpu_cores", "value": 1, "usual": 4},
+        {"name": "preflight_min_gpu_compute_capability", "value": "6.1", "usual": "7.0"},
+        {"name": "preflight_min_gpu_count", "value": 0, "usual": 1},
+    ]
+
+
+def test_profile_raises_what_nobody_set(probe):
+    result = probe(usual=PROFILES["aura"], minimums=PROFILES["stt"] | {"memory_mb": 1})
+    expected = {item["check"]: item["expected"] for item in result["findings"]}
+    assert expected["cpu cores"] == "at least 8" and expected["memory"] == "at least 1 MiB"
+
+
+def test_secrets_do_not_come_back(probe):
+    links = ["https://127.0.0.1:1/a.dg?signature=verysecret", {"url": "https://127.0.0.1:1/b.dg?signature=topsecret"}]
+    result = probe(
+        registry_password="hunter2hunter2", release="release-1", images=["self-hosted-api"], model_links=links
+    )
+    text = str(result)
+    assert "hunter2hunter2" not in text and "verysecret" not in text and "topsecret" not in text
+    failed = {item["check"] for item in result["findings"] if item["verdict"] == "fail"}
+    assert {"registry login", "model a.dg", "model b.dg"} <= failed
+
+
+def test_usual_values_are_the_defaults():
+    defaults = yaml.safe_load((PROJECT / "roles/preflight/defaults/main.yml").read_text())
+    assert {f"preflight_min_{key}": value for key, value in PROFILES["stt"].items()} == {
+        key: value for key, value in defaults.items() if key.startswith("preflight_min_")
+    }
+
+
+def test_modules_need_only_the_standard_library():
+    allowed = {"ansible", *sys.stdlib_module_names}
+    for folder in ("modules", "module_utils"):
+        for path in sorted((PROJECT / "plugins" / folder).glob("*.py")):
+            for line in path.read_text().splitlines():
+                if line.startswith(("import ", "from ")):
+                    assert line.split()[1].split(".")[0] in allowed, f"{path.name}: {line}"

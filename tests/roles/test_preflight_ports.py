@@ -1,0 +1,74 @@
+"""Ports: free, taken by a stranger, held by this deployment."""
+
+import os
+import socket
+import struct
+
+import pytest
+from ansible.module_utils import preflight_ports
+
+WANT = [{"port": 8080, "address": "127.0.0.1", "service": "deepgram_api_port"}]
+
+
+@pytest.fixture
+def proc(tmp_path):
+    """proc(program, address, port): a /proc in which that program listens there; returns its path."""
+
+    def write(program, host, port):
+        word = f"{struct.unpack('=I', socket.inet_aton(host))[0]:08X}"
+        row = f"   0: {word}:{port:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1"
+        (tmp_path / "net").mkdir()
+        (tmp_path / "net/tcp").write_text("header\n" + row + "\n")
+        (tmp_path / "net/tcp6").write_text("header\n")
+        (tmp_path / "123/fd").mkdir(parents=True)
+        (tmp_path / "123/comm").write_text(program + "\n")
+        (tmp_path / "123/cgroup").write_text("0::/system.slice/x.service\n")
+        os.symlink("socket:[4711]", tmp_path / "123/fd/7")
+        return str(tmp_path)
+
+    return write
+
+
+def verdict(wanted, proc, nginx_config="/nonexistent"):
+    (found,) = preflight_ports.ports(wanted, nginx_config, proc)
+    return found["verdict"], found["seen"]
+
+
+def test_a_real_listener_is_found_and_named():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        want = [{"port": port, "address": "0.0.0.0", "service": "nginx_proxy_port"}]
+        seen = verdict(want, "/proc")
+        assert seen[0] == "fail" and f"pid {os.getpid()}" in seen[1]
+    assert verdict(want, "/proc") == ("pass", "free")
+
+
+def test_other_address_does_not_matter(proc):
+    assert verdict(WANT, proc("httpd", "192.0.2.7", 8080))[0] == "pass"
+
+
+def test_wildcard_listener_is_in_the_way(proc):
+    assert verdict(WANT, proc("httpd", "0.0.0.0", 8080)) == ("fail", "held by httpd (pid 123)")
+
+
+def test_own_nginx_is_known_by_its_file(proc, tmp_path):
+    want = [{"port": 443, "address": "0.0.0.0", "service": "nginx_proxy_port"}]
+    root, config = proc("nginx", "0.0.0.0", 443), tmp_path / "deepgram.conf"
+    assert verdict(want, root, str(config))[0] == "fail"
+    config.write_text("server {\n  listen [::]:8443 ssl;\n  # listen 443\n}\n")
+    assert verdict(want, root, str(config))[0] == "fail"
+    config.write_text("server {\n  listen 443 ssl;\n}\n")
+    assert verdict(want, root, str(config)) == ("pass", "held by this deployment")
+
+
+@pytest.mark.parametrize(("container", "expected"), [("deepgram-api", "pass"), ("somebody-api", "fail")])
+def test_own_container_is_known_by_its_name(proc, program, container, expected):
+    program("docker", f"echo {container}\n")
+    program("podman", "exit 125\n")
+    assert verdict(WANT, proc("docker-proxy", "127.0.0.1", 8080))[0] == expected
+
+
+def test_addresses_of_the_kernel():
+    loopback = f"{struct.unpack('=I', socket.inet_aton('127.0.0.1'))[0]:08X}"
+    assert preflight_ports.address(loopback) == "127.0.0.1"
+    assert preflight_ports.address("0" * 32) == "::"

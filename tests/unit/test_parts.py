@@ -1,0 +1,209 @@
+"""Small parts with free-form input, held to properties."""
+
+from __future__ import annotations
+
+import json
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgctl import events, history, lock, names, unreachable
+from dgctl.errors import DgctlError, Exit, split_fix
+from dgctl.progress import Lines, Table, clock
+from dgctl.report import Check, Outcome
+from dgctl.validation import duplicates
+
+WORDS = st.text(string.ascii_letters + " .,:;/-_'\"", min_size=1).map(str.strip).filter(bool)
+KNOWN = ["deepgram_release", "deepgram_api_port", "nginx_proxy_server_name", "nvidia_driver_branch", "docker_packages"]
+
+
+@given(what=WORDS.filter(lambda text: "Fix: " not in text + " "), fix=WORDS)
+def test_a_message_splits_where_its_fix_begins(what: str, fix: str) -> None:
+    assert split_fix(f"{what}. Fix: {fix}") == (what.rstrip("."), fix)
+
+
+@given(text=st.text())
+def test_a_message_without_a_fix_stays_whole(text: str) -> None:
+    if "Fix: " not in text:
+        assert split_fix(text) == (text.strip(), "")
+
+
+@given(name=st.sampled_from(KNOWN), data=st.data())
+def test_one_slip_of_the_keys_finds_the_right_name(name: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(1, len(name) - 2))
+    kind = data.draw(st.sampled_from(["lost", "doubled", "swapped"]))
+    slip = {
+        "lost": name[:place] + name[place + 1 :],
+        "doubled": name[:place] + name[place] + name[place:],
+        "swapped": name[:place] + name[place + 1] + name[place] + name[place + 2 :],
+    }[kind]
+    assert names.nearest(slip, KNOWN) == name
+    assert slip == name or names.alike(slip, KNOWN) == name
+
+
+@given(name=st.text(string.ascii_lowercase + "_", min_size=1, max_size=12))
+def test_short_names_of_ones_own_are_no_slips(name: str) -> None:
+    assert names.alike(name, KNOWN) == ""
+
+
+def test_ansibles_own_names_are_known_and_slips_of_them_are_not() -> None:
+    known = names.ansible_names()
+    wanted = {"ansible_host", "ansible_port", "ansible_user", "ansible_become", "ansible_become_password"}
+    wanted |= {"ansible_ssh_private_key_file", "ansible_ssh_common_args", "ansible_python_interpreter"}
+    wanted |= {"ansible_connection", "ansible_password", "ansible_ssh_host_key_checking", "ansible_become_method"}
+    assert wanted <= known
+    assert not {"ansible_hots", "ansible_ssh_key", "ansible_sudo"} & known
+    assert names.is_ansible("ansible_ruby_interpreter", known)
+
+
+@given(secret=st.text(string.ascii_letters + string.digits + "-+/=", min_size=6), around=st.text())
+def test_no_secret_leaves_the_redactor(secret: str, around: str) -> None:
+    assert secret not in history.Redactor({secret})(f"{around}{secret}{around}").replace(history.MASK, "")
+
+
+def test_the_longer_of_two_secrets_leaves_no_rest() -> None:
+    assert history.Redactor({"abcdef", "abcdefgh"})("abcdefgh") == history.MASK
+
+
+@given(groups=st.lists(st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=6), max_size=4))
+def test_hosts_that_stand_twice_are_found_at_their_line(tmp_path_factory: pytest.TempPathFactory, groups: list) -> None:
+    lines, expected = [], []
+    for number, hosts in enumerate(groups):
+        lines.append(f"[group{number}]")
+        for place, host in enumerate(hosts):
+            lines.append(f"{host} ansible_host=192.0.2.{place}")
+            if host in hosts[:place]:
+                expected.append(f":{len(lines)}")
+    path = tmp_path_factory.mktemp("ini") / "inventory.ini"
+    path.write_text("\n".join(lines))
+    assert [problem.where[problem.where.rindex(":") :] for problem in duplicates.ini_lines(path)] == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ("ops@192.0.2.1: Permission denied (publickey).", "refuses this user or SSH key"),
+        ("Host key verification failed.", "host key is not the known one"),
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "host key is not the known one"),
+        ("ssh: connect to host 192.0.2.1 port 22: Connection timed out", "does not answer"),
+        ("ssh: connect to host 192.0.2.1 port 22: No route to host", "does not answer"),
+        ("ssh: connect to host 192.0.2.1 port 22: Connection refused", "nothing listens"),
+        ("ssh: Could not resolve hostname gpu1: Name or service not known", "does not resolve"),
+        ("sudo: a password is required", "sudo on the server wants a password"),
+        ("Missing sudo password", "sudo on the server wants a password"),
+        ("ops is not in the sudoers file.", "sudo on the server wants a password"),
+        ("kex_exchange_identification: Connection closed by remote host", "closed the SSH connection"),
+        ("to use the 'ssh' connection type with passwords, you must install the sshpass program", "no sshpass"),
+        ("something new", "cannot be reached"),
+    ],
+)
+def test_causes_of_unreachable(message: str, what: str) -> None:
+    found, fix = unreachable.cause(message)
+    assert what in found
+    assert fix
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"msg": "Task failed: Action failed: no such package"}, "no such package"),
+        ({"msg": "non-zero return code", "stderr": "a\nb\nc\nd"}, "non-zero return code: b | c | d"),
+        ({"censored": "hidden", "msg": "hunter22"}, "its output is hidden"),
+        ({"msg": "One or more items failed", "results": [{"failed": True, "msg": "one"}, {"msg": "two"}]}, "one"),
+        ({}, "said nothing"),
+    ],
+)
+def test_the_words_of_a_failed_task(result: dict, said: str) -> None:
+    assert said in events.message(result)
+    assert "hunter22" not in events.message(result)
+
+
+def test_a_sudo_that_wants_a_password_names_its_fix() -> None:
+    event = {
+        "event": events.FAILED,
+        "event_data": {"host": "a", "task": "Look", "res": {"msg": "Missing sudo password"}},
+    }
+    problem = events.problem(event, "log")
+    assert "sudo" in problem.what and "ansible_become_password" in problem.fix
+
+
+def test_a_module_may_give_value_and_fix_apart() -> None:
+    result = {"msg": "Too little memory", "value": "8 GB", "fix": "add memory"}
+    problem = events.problem({"event": events.FAILED, "event_data": {"host": "a", "res": result}}, "log")
+    assert (problem.what, problem.where, problem.value, problem.fix) == ("Too little memory", "a", "8 GB", "add memory")
+
+
+def test_the_record_never_keeps_a_result() -> None:
+    event = {"event": "runner_on_ok", "event_data": {"host": "a", "res": {"msg": "secret", "changed": True}}}
+    assert "secret" not in json.dumps(events.entry(event))
+
+
+def test_the_lock_is_free_again_after_its_holder(tmp_path: Path) -> None:
+    for _ in range(2):
+        with lock.held(tmp_path, "dgctl provision"):
+            pass
+    assert (tmp_path / "lock").read_text() == ""
+
+
+def test_the_lock_names_its_holder(tmp_path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from dgctl import lock\n"
+    code += "with lock.held(Path(sys.argv[1]), 'dgctl provision x'): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(DgctlError) as caught, lock.held(tmp_path, "dgctl provision"):
+            pass
+        other.kill()
+    assert caught.value.exit_code == Exit.LOCKED
+    assert f"pid {other.pid} " in caught.value.problems[0].value
+    assert "dgctl provision x" in caught.value.problems[0].value
+    with lock.held(tmp_path, "dgctl provision"):  # a killed holder holds nothing
+        pass
+
+
+def test_runs_of_one_second_have_records_of_their_own(tmp_path: Path) -> None:
+    redact = history.Redactor(set())
+    paths = {history.Record(tmp_path / "inventory.ini", "verify", redact).path for _ in range(3)}
+    assert len(paths) == 3
+
+
+def test_lines_name_a_failure_when_its_phase_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    lines.phase("Preflight")
+    lines.host("a", "failed", "no disk")
+    lines.host("b", "failed", "rescued later")
+    lines.host("b", "running", "next task")
+    lines.phase("Models")
+    said = [line.split(maxsplit=1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["Preflight", "a failed: no disk", "Models"]
+
+
+def test_the_table_shows_failing_hosts_first_when_not_all_fit() -> None:
+    from rich.console import Console
+
+    hosts = [f"gpu{number}" for number in range(50)]
+    table = Table(hosts, ["Preflight"], height=12)
+    table.phase("Preflight")
+    table.host("gpu49", "failed", "no [disk]")
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(table)
+    said = console.export_text()
+    assert "Preflight (1/1)" in said
+    assert "gpu49" in said and "no [disk]" in said
+    assert "and 44 more" in said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59.9, "59s"), (185, "3m05s"), (3720, "1h02m")])
+def test_times(seconds: float, said: str) -> None:
+    assert clock(seconds) == said
+
+
+def test_the_document_has_the_keys_of_the_contract() -> None:
+    check = Check("a", "gpu", "fail", "none", "1", "plug it in")
+    document = Outcome(Exit.VERIFY, checks=[check]).document("verify", 1.0)
+    assert list(document) == ["command", "exit_code", "seconds", "errors", "checks"]
+    assert list(document["checks"][0]) == ["host", "check", "verdict", "seen", "expected", "fix"]
