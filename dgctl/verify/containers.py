@@ -88,7 +88,9 @@ class Runtime:
         return f"{self.cli} exec deepgram-{name} {command}"
 
     def logs(self, name: str) -> str:
-        return f"{self.cli} logs --tail 100 deepgram-{name}"
+        if self.cli == "podman":
+            return f"journalctl -u deepgram-{name}.service -n 100"
+        return f"docker logs --tail 100 deepgram-{name}"
 
     def recreate(self, name: str) -> str:
         if self.cli == "podman":
@@ -105,8 +107,8 @@ class Runtime:
         """The end of the log. Quadlet removes a container that ends; the journal keeps its words, and Podman's."""
         if self.cli == "podman":
             unit = f"deepgram-{name}.service"
-            said = f"journalctl -q -o cat -n 20 CONTAINER_NAME=deepgram-{name} + _SYSTEMD_UNIT={unit}"
-            return f"{said} | grep -v level=warning | tail -n 1"
+            said = f"journalctl -q -o cat -n 20 -u {unit} -t deepgram-{name} -t podman"
+            return f"{said} | grep -vE 'level=warning| container [a-z]+ [0-9a-f]{{64}}' | grep . | tail -n 1"
         return f"docker logs --tail 3 deepgram-{name} 2>&1"
 
     def questions(self, name: str) -> dict[str, str]:
