@@ -144,6 +144,7 @@ class _Collector:
         self._last_words: list[str] = []
         self._stats: dict[str, Any] | None = None
         self._overcome: dict[str, list[Problem]] = {}
+        self._active: set[str] = set()
         self._began = time.monotonic()
 
     def handle(self, event: dict[str, Any]) -> bool:
@@ -159,6 +160,7 @@ class _Collector:
         elif kind == "playbook_on_stats":
             self._stats = data
         elif kind == "runner_on_start":
+            self._active.add(data.get("play", ""))
             self._start(data.get("host", ""), data.get("task", ""))
         elif kind in events.ENDS:
             self._task(kind, event, data)
@@ -244,7 +246,8 @@ class _Collector:
             host = self.result.hosts[name]
             host.errors = host.errors or self._overcome.get(name, [])
             host.state = "unreachable" if name in dark or host.state == "unreachable" else "failed"
-        stopped = bool(ended_bad) and set(self.result.phases) < set(phases(self.job.playbook))
+        # Ansible announces the remaining plays even when a fatal error left them no host.
+        stopped = bool(ended_bad) and phases(self.job.playbook)[-1] not in self._active
         for name, host in self.result.hosts.items():
             if name not in ended_bad and stopped and host.state == "ok":
                 host.state = "skipped"

@@ -179,6 +179,10 @@ def test_an_unreachable_host(capsys: pytest.CaptureFixture[str], folder: Path) -
     assert error["what"] == "nothing listens on the SSH port"
     assert "Connection refused" in error["value"]
     assert "ansible_port" in error["fix"]
+    assert document["hosts"]["a"]["state"] == "ok"
+    states = {name: host["state"] for name, host in do(capsys, verbs.provision, yes=True)["hosts"].items()}
+    assert states == {"a": "skipped", "b": "unreachable"}
+    assert not Path("a.txt").exists()
 
 
 def test_a_server_whose_sudo_wants_a_password_is_as_good_as_unreachable(
