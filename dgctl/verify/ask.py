@@ -73,9 +73,13 @@ class Answer:
         if self.ok:
             return self.out.strip()
         # The cause comes last, among and after warnings.
-        lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if not _NOISE.search(line)]
+        lines = _said(self.err) or _said(self.out)
         said = " ".join(" ".join(lines[-2:]).split())[-300:]
         return f"{said} (exit {self.rc})" if said else f"exit {self.rc}"
+
+
+def _said(text: str) -> list[str]:
+    return [line for line in text.strip().splitlines() if not _NOISE.search(line)]
 
 
 def ask(host: Any, questions: dict[str, str]) -> dict[str, Answer]:
