@@ -40,6 +40,10 @@ options:
     description: File with the secrets that messages must not show.
     type: path
     required: true
+  models_dir:
+    description: Directory that holds the model files.
+    type: path
+    required: true
 attributes:
   check_mode:
     support: full
@@ -54,6 +58,7 @@ EXAMPLES = """
     api_url: http://127.0.0.1:8080
     metrics_url: http://127.0.0.1:9991
     env_file: /etc/deepgram/deepgram.env
+    models_dir: /var/lib/deepgram/models
 """
 RETURN = """
 findings:
@@ -75,12 +80,13 @@ fix:
   type: str
 """
 
+import os
 import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
-from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics
+from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time
 
 SERVING = ("Ready", "Healthy")
 CRASHES = 3  # restarts after which waiting is in vain
@@ -134,10 +140,10 @@ TRAPS = (
         "engine computes on the GPU", "engine", CPU, "no CPU device",
         "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` must name nvidia.com/gpu=all",
     ),
-    (
-        "models load", "engine", r"failed to load model", "no refused model",
-        "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
-    ),
+)  # fmt: skip
+MODELS = (
+    "models load", "no refused model",
+    "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
 )  # fmt: skip
 LIMIT = (
     "engine limits its requests",
@@ -222,6 +228,17 @@ def first_line(log, pattern):
     return next((line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
 
 
+def refused_model(log, directory):
+    """The line about a model that the Engine did not take, unless its file was removed or replaced since."""
+    for line in log.splitlines():
+        if re.search("failed to load model", line, re.IGNORECASE):
+            name = re.search(r"path=\W*([^\s\"\\]+)", line)
+            path = os.path.join(directory, os.path.basename(name.group(1))) if name else directory
+            if os.path.exists(path) and os.stat(path).st_mtime <= (parse_time(line) or time.time()):
+                return line.strip()[:300]
+    return ""
+
+
 def prove(params, load, logs):
     """Findings about a start that worked: does it also run as configured?"""
     found = []
@@ -229,6 +246,8 @@ def prove(params, load, logs):
         if pattern is not CPU or params["gpu_required"]:
             line = first_line(logs[component], pattern)
             found.append(finding(check, not line, line or expected, expected, fix))
+    line = refused_model(logs["engine"], params["models_dir"])
+    found.append(finding(MODELS[0], not line, line or MODELS[1], *MODELS[1:]))
     wanted, seen = str(params["max_active_requests"] or 0), str(load["max_active_requests"] or 0)
     expected = "no limit" if wanted == "0" else wanted
     return [*found, finding(LIMIT[0], seen == wanted, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
@@ -253,6 +272,7 @@ def main():
             "gpu_required": {"type": "bool", "default": True},
             "timeout_s": {"type": "int", "default": 600},
             "env_file": {"type": "path", "required": True},
+            "models_dir": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )
