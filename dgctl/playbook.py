@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
-from dgctl import content, processes
+from dgctl import content, processes, scratch
 from dgctl.collector import Collector, RunResult
 from dgctl.deployment import Deployment
 from dgctl.history import Record, folder
@@ -55,9 +54,9 @@ class Run:
 def run(job: Run) -> RunResult:
     """Runs `job.playbook` on the deployment's targets."""
     collector = Collector(job, phases(job.playbook)[-1])
-    with TemporaryDirectory(prefix="dgctl-run-") as private, Interrupt() as interrupt:
-        _settings(Path(private))
-        outcome = _runner(job, private, collector, interrupt)
+    with scratch.folder("run") as private, Interrupt() as interrupt:
+        _settings(private)
+        outcome = _runner(job, str(private), collector, interrupt)
         collector.result.interrupted = interrupt.asked
         interrupt.end_children()
     return collector.finish(outcome)
