@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
+# Podman's warnings stand beside its errors.
+_NOISE = re.compile("level=warning")
 # One hanging command (nvidia-smi on a lost GPU) must not swallow the answers of the others.
 QUESTION_LIMIT_S = 25
 
@@ -18,7 +21,7 @@ errors=$(mktemp); trap 'rm -f "$errors"' EXIT
 ask() {
   out=$(timeout -k 2 %(limit)d /bin/sh -c "$fetch$2" 2>"$errors" </dev/null); rc=$?
   printf '%%s %%s %%s %%s\\n' "$1" "$rc" "$(printf '%%s' "$out" | base64 | tr -d '\\n')" \\
-    "$(head -c 2000 "$errors" | base64 | tr -d '\\n')."
+    "$(tail -c 2000 "$errors" | base64 | tr -d '\\n')."
 }
 fetch=%(fetch)s
 """
@@ -69,8 +72,14 @@ class Answer:
     def __str__(self) -> str:
         if self.ok:
             return self.out.strip()
-        said = " ".join((self.err.strip() or self.out.strip()).split())[:300]
+        # The cause comes last, among and after warnings.
+        lines = _said(self.err) or _said(self.out)
+        said = " ".join(" ".join(lines[-2:]).split())[-300:]
         return f"{said} (exit {self.rc})" if said else f"exit {self.rc}"
+
+
+def _said(text: str) -> list[str]:
+    return [line for line in text.strip().splitlines() if not _NOISE.search(line)]
 
 
 def ask(host: Any, questions: dict[str, str]) -> dict[str, Answer]:

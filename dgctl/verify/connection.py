@@ -27,23 +27,27 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Route:
-    """The way to a host. `login` precedes the remote command and is empty for this machine; nothing here is
-    secret.
+    """The way to a host; nothing here is secret.
 
-    `problem`: why no way is known, in words, or empty.
+    `login` precedes the remote command and is empty for this machine. `problem`: why no way is known, or empty.
+    `by_hand`: the command with which a person tries the same.
     """
 
     address: str
     login: list[str] = field(default_factory=list)
     sudo: list[str] = field(default_factory=list)
     problem: str = ""
+    by_hand: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def route(variables: dict[str, Any], address: str, config: Path) -> tuple[Route, dict[str, str]]:
+def route(variables: dict[str, Any], address: str, config: Path, socket: Path) -> tuple[Route, dict[str, str]]:
     """The route to a host with these Ansible variables under this ansible.cfg, and the secrets that it needs.
+
+    `socket`: where the shared connection lives. It belongs to this run: one that an earlier run left open would
+    say that a host is reachable which no longer lets anyone in.
 
     Secrets are `password` (SSH), `passphrase` (of the key) and `become` (sudo); absent ones are left out.
     """
@@ -66,7 +70,16 @@ def route(variables: dict[str, Any], address: str, config: Path) -> tuple[Route,
         return Route(address, [], become if os.geteuid() else []), secrets
     if connection not in ("ssh", "smart"):
         return Route(address, problem=f"ansible_connection is {connection}, and verify knows ssh and local"), {}
-    return Route(address, _ssh_words(ssh, address, secrets), become), secrets
+    words = _ssh_words(ssh, address, secrets, socket)
+    return Route(address, words, become, by_hand=_by_hand(ssh, address)), secrets
+
+
+def _by_hand(options: dict[str, Any], address: str) -> str:
+    key, port, user = options["private_key_file"], options["port"], options["remote_user"]
+    words = [*(["-i", str(key)] if key else []), *(["-p", str(port)] if port else [])]
+    for extra in ("ssh_common_args", "ssh_extra_args"):
+        words += shlex.split(options[extra] or "")
+    return shlex.join(["ssh", *words, f"{user}@{address}" if user else address])
 
 
 def _ansible_options(kind: str, name: str, variables: dict[str, Any], config: Path) -> dict[str, Any]:
@@ -85,7 +98,7 @@ def _ansible_options(kind: str, name: str, variables: dict[str, Any], config: Pa
     return manager.get_plugin_options(kind, name, variables=variables)
 
 
-def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str]) -> list[str]:
+def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str], socket: Path) -> list[str]:
     """The ssh command in the order in which Ansible builds it (ssh takes the first value that it sees)."""
     settings = {
         "StrictHostKeyChecking": None if options["host_key_checking"] else "no",
@@ -95,14 +108,13 @@ def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str]) -
         "ConnectTimeout": options["timeout"],
         "BatchMode": None if {"password", "passphrase"} & secrets.keys() else "yes",
     }
-    words = [str(options["ssh_executable"]), *shlex.split(options["ssh_args"] or "")]
+    # Before all else, because the first value counts.
+    shared = ["-o", f"ControlPath={socket}", "-o", "ControlMaster=auto", "-o", "ControlPersist=60s"]
+    words = [str(options["ssh_executable"]), *shared, *shlex.split(options["ssh_args"] or "")]
     for name, value in settings.items():
         words += ["-o", f"{name}={value}"] if value is not None else []
     for extra in ("ssh_common_args", "ssh_extra_args"):
         words += shlex.split(options[extra] or "")
-    folder = Path(options["control_path_dir"]).expanduser()
-    # Takes effect where the settings above say nothing else; %C keeps the socket's path short.
-    words += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", f"ControlPath={folder}/%C"]
     return [*words, address]
 
 
@@ -134,6 +146,12 @@ class Connection(BaseBackend):
         if self.way.login and done.returncode == 255:
             raise Unreachable(_last_words(done.stderr) or "ssh gave up without a word (exit status 255)")
         return self.result(done.returncode, command.encode(), done.stdout, done.stderr)
+
+    def close(self) -> None:
+        """Ends the shared connection."""
+        if self.commands and self.way.login:
+            *words, address = self.way.login
+            subprocess.run([*words, "-O", "exit", address], capture_output=True, timeout=10, check=False)
 
     def _execute(self, words: list[str]) -> subprocess.CompletedProcess[bytes]:
         # sudo reads the password from here; without one the commands get an empty stdin.

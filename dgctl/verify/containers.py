@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +88,9 @@ class Runtime:
         return f"{self.cli} exec deepgram-{name} {command}"
 
     def logs(self, name: str) -> str:
-        return f"{self.cli} logs --tail 100 deepgram-{name}"
+        if self.cli == "podman":
+            return f"journalctl -u deepgram-{name}.service -n 100"
+        return f"docker logs --tail 100 deepgram-{name}"
 
     def recreate(self, name: str) -> str:
         if self.cli == "podman":
@@ -97,16 +99,23 @@ class Runtime:
 
     def logged(self, name: str, pattern: str) -> str:
         """A command that prints the log's lines like `pattern` (grep -E) since the container's last start."""
-        started = f'"$({self.inspect(name, "{{.State.StartedAt}}")})"'
-        # Podman prints a start time in a form (2026-11-21 05:00:00.1 +0000 UTC) that its --since cannot read.
-        since = f'"$(date -d "$(echo {started} | cut -d. -f1)Z" +%s)"' if self.cli == "podman" else started
+        # As JSON both engines print a time that their own --since reads, with its zone.
+        since = f"$({self.inspect(name, '{{json .State.StartedAt}}')} | tr -d '\"')"
         return f"{self.cli} logs --since {since} deepgram-{name} 2>&1 | grep -E '{pattern}' | head -n 400"
+
+    def last_words(self, name: str) -> str:
+        """The end of the log. Quadlet removes a container that ends; the journal keeps its words, and Podman's."""
+        if self.cli == "podman":
+            unit = f"deepgram-{name}.service"
+            said = f"journalctl -q -o cat -n 20 -u {unit} -t deepgram-{name} -t podman"
+            return f"{said} | grep -vE 'level=warning| container [a-z]+ [0-9a-f]{{64}}' | grep . | tail -n 1"
+        return f"docker logs --tail 3 deepgram-{name} 2>&1"
 
     def questions(self, name: str) -> dict[str, str]:
         """What to ask about a container: its state, its image's digests, and (Podman) its systemd unit."""
         image = f"$({self.inspect(name, '{{.Image}}')})"
         asked = {
-            f"{name}_last": f"{self.cli} logs --tail 3 deepgram-{name} 2>&1",
+            f"{name}_last": self.last_words(name),
             name: self.inspect(name, _INSPECT[self.cli]),
             f"{name}_digests": f"{self.cli} image inspect --format '{{{{json .RepoDigests}}}}' {image}",
         }
@@ -115,11 +124,12 @@ class Runtime:
 
 
 def read(answers: dict[str, Answer], name: str) -> Container:
-    """The container `name` (api, engine) from the answers to Runtime.questions; ABSENT when there is none."""
-    said = answers[name].json()
+    """The container `name` (api, engine) from the answers to Runtime.questions; like ABSENT when there is none."""
+    said, unit = answers[name].json(), _unit(answers.get(f"{name}_unit"))
+    last = " ".join(answers[f"{name}_last"].lines[-1:])
     if not isinstance(said, dict):
-        return ABSENT
-    state, unit = said["state"], _unit(answers.get(f"{name}_unit"))
+        return replace(ABSENT, complaint=last, restarts=int(unit.get("NRestarts") or 0))
+    state = said["state"]
     digests = {reference.rpartition("@")[2] for reference in answers[f"{name}_digests"].json() or []}
     return Container(
         running=bool(state.get("Running")),
@@ -131,7 +141,7 @@ def read(answers: dict[str, Answer], name: str) -> Container:
         digests=digests | ({said["digest"]} if said.get("digest") else set()),
         log=said.get("log") or {},
         release=said.get("release") or "",
-        complaint=state.get("Error") or " ".join(answers[f"{name}_last"].lines[-1:]),
+        complaint=state.get("Error") or last,
     )
 
 

@@ -74,6 +74,7 @@ def connection(host_name: str, planned: dict[str, Any], pytestconfig: pytest.Con
     backend = Connection(host_name, Route(**planned["route"]), secrets, pytestconfig.stash[_plan]["askpass"])
     backend.set_host(Host(backend))
     yield backend
+    backend.close()
     print(f"{host_name}: {backend.commands} remote commands")
 
 

@@ -98,8 +98,9 @@ def _plan(folder: Path, hosts: list[Host]) -> dict[str, str]:
 
     plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}}
     secrets = {}
-    for host in hosts:
-        way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg")
+    for number, host in enumerate(hosts):
+        # A number, because the path of a socket may not be long.
+        way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
         plan["hosts"][host.name] = {
             "groups": host.groups,
             "address": host.address,

@@ -57,6 +57,6 @@ def test_none_refused(service, sizes, wanted, containers_seen, runtime, expect):
     """No file on disk is one that the Engine could not load."""
     refused = models.logged(service.logs["engine"])[1] & sizes.keys()
     engine = containers_seen["engine"]
-    paths = " ".join(f"{wanted['deepgram_models_dir']}/{file}" for file in sorted(refused))
-    fix = f"{runtime.logs('engine')}; rm {paths}; dgctl provision"
+    paths = [f"; rm {wanted['deepgram_models_dir']}/{file}" for file in sorted(refused)]
+    fix = f"{runtime.logs('engine')}{''.join(paths)}; dgctl provision"
     expect(refused if engine.running else engine, set(), fix, ok=engine.running and not refused)

@@ -4,7 +4,7 @@
 FIXES = (
     (
         "Permission denied",
-        "check ansible_user and ansible_ssh_private_key_file in the inventory; then try: ssh {login}",
+        "check ansible_user and ansible_ssh_private_key_file in the inventory; then try: {login}",
     ),
     (
         "Host key verification failed",
@@ -19,18 +19,13 @@ FIXES = (
     ("ansible_", "change that variable in the inventory"),
     (
         "",
-        "check ansible_host and ansible_port in the inventory, and that the server is up; try: ssh {login}",
+        "check ansible_host and ansible_port in the inventory, and that the server is up; try: {login}",
     ),
 )
 
 
 def test_reachable(first_word, planned, expect):
     problem = first_word.get("problem")
-    login = (planned["route"]["login"] or ["this machine"])[-1]
     advice = next(fix for sign, fix in FIXES if sign in (problem or ""))
-    expect(
-        problem or first_word["said"],
-        "an answer over SSH, and root through sudo",
-        advice.format(login=login, address=planned["address"]),
-        ok=not problem,
-    )
+    fix = advice.format(login=planned["route"]["by_hand"], address=planned["address"])
+    expect(problem or first_word["said"], "an answer over SSH, and root through sudo", fix, ok=not problem)

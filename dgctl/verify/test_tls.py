@@ -31,7 +31,7 @@ def attempt(action):
 
 def test_trusted(proxy, expect):
     """The chain leads to this machine's trust, or the self-signed certificate is exactly the server's own."""
-    shaken, problem = attempt(lambda: tls.verified(proxy, name=False))
+    shaken, problem = attempt(lambda: tls.trusted(proxy))
     trust = "the server's own self-signed certificate" if proxy.only_trust else "this machine's trusted authorities"
     expect(
         shaken.version if shaken else problem,
@@ -42,14 +42,9 @@ def test_trusted(proxy, expect):
 
 
 def test_name(proxy, expect):
-    shaken, problem = attempt(lambda: tls.looked_at(proxy))
-    trusted, why = attempt(lambda: tls.verified(proxy))
-    expect(
-        tls.names(shaken.certificate) if trusted else why or problem,
-        proxy.name,
-        f"{CERTIFICATE_FIX}; or set nginx_proxy_server_name to a name in the certificate",
-        ok=trusted is not None,
-    )
+    shaken, problem = attempt(lambda: tls.named(proxy))
+    fix = f"{CERTIFICATE_FIX}; or set nginx_proxy_server_name to a name in the certificate"
+    expect(tls.names(shaken.certificate) if shaken else problem, proxy.name, fix, ok=shaken is not None)
 
 
 def test_expiry(proxy, expect):

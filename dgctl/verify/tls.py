@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 TIMEOUT_S = 10
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name: expiry is a check of its own.
+_NO_CHECK_TIME = 0x200000
 # What OpenSSL calls "this machine's policy has no such version": nothing was learned about the server.
 _NOT_OURS = ("NO_PROTOCOLS_AVAILABLE", "UNSUPPORTED_PROTOCOL", "NO_CIPHERS_AVAILABLE")
 
@@ -67,13 +70,28 @@ def handshake(proxy: Proxy, made: ssl.SSLContext) -> Handshake:
         return Handshake(str(tls.version()), tls.selected_alpn_protocol(), certificate)
 
 
-def verified(proxy: Proxy, name: bool = True) -> Handshake:
-    """A handshake that trusts the server (without looking at its `name` when told so). Raises as handshake
-    does.
-    """
+def trusted(proxy: Proxy) -> Handshake:
+    """A handshake that trusts the chain, whatever the name and the day. Raises as handshake does."""
     made = context(proxy)
-    made.check_hostname = name
-    shaken = handshake(proxy, made)
+    made.check_hostname = False
+    made.verify_flags |= _NO_CHECK_TIME
+    return _pinned(proxy, handshake(proxy, made))
+
+
+def named(proxy: Proxy) -> Handshake:
+    """A handshake that believes the certificate it is shown, if it is for the name. Raises as handshake does."""
+    shown = looked_at(proxy).certificate.public_bytes(Encoding.PEM).decode()
+    made = context(replace(proxy, only_trust=shown))
+    made.verify_flags |= _NO_CHECK_TIME
+    return handshake(proxy, made)
+
+
+def verified(proxy: Proxy) -> Handshake:
+    """A handshake as clients make it: chain, name and day. Raises as handshake does."""
+    return _pinned(proxy, handshake(proxy, context(proxy)))
+
+
+def _pinned(proxy: Proxy, shaken: Handshake) -> Handshake:
     if proxy.only_trust and shaken.certificate != x509.load_pem_x509_certificate(proxy.only_trust.encode()):
         raise ssl.SSLError("the server showed another certificate than its own one read over SSH")
     return shaken

@@ -18,6 +18,7 @@ NAMES = (
     "nvidia_driver_persistence",
     "nvidia_container_toolkit_version",
     "deepgram_release",
+    "deepgram_profile",
     "deepgram_container_engine",
     "deepgram_image_digests",
     "deepgram_api_port",

@@ -13,7 +13,7 @@ CONFIG = content.root() / "ansible.cfg"
 
 
 def way(**variables):
-    return route(variables, "192.0.2.1", CONFIG)
+    return route(variables, "192.0.2.1", CONFIG, Path("/run/socket"))
 
 
 def test_the_inventory_s_ssh_variables_reach_the_command():
@@ -28,7 +28,8 @@ def test_the_inventory_s_ssh_variables_reach_the_command():
     for setting in ("User=ops", "Port=2222", f'IdentityFile="{Path.home()}/keys/id"', "BatchMode=yes"):
         assert setting in words
     assert "ProxyJump=bastion" in words and "UserKnownHostsFile=/a b" in words
-    assert "ControlMaster=auto" in words and any(word.startswith("ControlPath=") for word in words)
+    assert "ControlMaster=auto" in words
+    assert [word for word in words if "ControlPath" in word] == ["ControlPath=/run/socket"]
     assert not any("StrictHostKeyChecking" in word for word in words)
     assert found.sudo == ["sudo", "-n"] and secrets == {}
 
@@ -108,6 +109,18 @@ def test_ssh_s_own_failure_is_unreachable_and_keeps_its_words(tmp_path):
     program.chmod(0o755)
     with pytest.raises(Unreachable, match=r"Permission denied \(publickey\)"):
         Connection("gpu1", Route("gpu1", [str(program), "gpu1"]), {}).run("true")
+
+
+def test_the_shared_connection_is_closed_at_the_end(tmp_path):
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n')
+    program.chmod(0o755)
+    connection = Connection("gpu1", Route("gpu1", [str(program), "-o", "A=b", "gpu1"]), {})
+    connection.close()
+    assert not (tmp_path / "calls").exists()
+    connection.run("true")
+    connection.close()
+    assert (tmp_path / "calls").read_text().splitlines()[-1] == "-o A=b -O exit gpu1"
 
 
 def test_a_command_that_fails_is_no_failure_of_the_connection():

@@ -182,7 +182,11 @@ def test_container_of_podman_takes_restarts_from_its_unit():
 
 
 def test_container_that_is_not_there():
-    assert containers.read({"api": Answer(1, "", "No such container")}, "api") is containers.ABSENT
+    answers = {"api": Answer(1, "", "No such container"), "api_last": Answer(1, "", "No such container")}
+    assert containers.read(answers, "api") == containers.ABSENT
+    unit = {"api_unit": Answer(0, "Restart=always\nNRestarts=4")}
+    gone = containers.read(answers | LAST | unit, "api")
+    assert (str(gone), gone.restarts, gone.running) == ("no such container, last words", 4, False)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from dgctl.verify import speech, tls
-from tests.standins.conftest import Bench
+from tests.standins.bench import Bench
 from tests.verify import loopback
 from tests.verify.loopback import NAME, Forward, Service
 

@@ -36,15 +36,25 @@ def test_the_server_s_own_certificate_is_trusted_with_its_name(served):
 def test_a_self_signed_certificate_is_not_trusted_by_the_system(served):
     proxy, _ = served(trusted="")
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
-        tls.verified(proxy, name=False)
+        tls.trusted(proxy)
     assert "self-signed" in tls.reason(caught.value).replace("self signed", "self-signed")
+
+
+def test_the_system_s_trust_is_what_ssl_cert_file_says(served, tmp_path, monkeypatch):
+    proxy, _ = served(trusted="")
+    monkeypatch.setenv("SSL_CERT_FILE", str(next(tmp_path.glob("*.pem"))))
+    assert tls.verified(proxy).days_left == 100
+
+
+def test_a_right_name_is_right_on_a_certificate_that_nobody_trusts(served):
+    assert NAME in tls.names(tls.named(served(trusted="")[0]).certificate)
 
 
 def test_another_certificate_than_the_pinned_one_is_refused(served, tmp_path):
     pinned, _ = loopback.self_signed(tmp_path, "other.example.test")
     proxy, _ = served(trusted=pinned)
     with pytest.raises(ssl.SSLError):
-        tls.verified(proxy, name=False)
+        tls.trusted(proxy)
 
 
 def test_the_same_key_s_authority_is_not_enough_only_the_certificate_itself(served, tmp_path):
@@ -57,10 +67,11 @@ def test_the_same_key_s_authority_is_not_enough_only_the_certificate_itself(serv
 
 def test_a_wrong_name_is_refused_and_named(served):
     proxy, _ = served(asked="gpu2.example.test")
-    tls.verified(proxy, name=False)
-    with pytest.raises(ssl.SSLCertVerificationError) as caught:
-        tls.verified(proxy)
-    assert "gpu2.example.test" in tls.reason(caught.value)
+    tls.trusted(proxy)
+    for look in (tls.verified, tls.named):
+        with pytest.raises(ssl.SSLCertVerificationError) as caught:
+            look(proxy)
+        assert "gpu2.example.test" in tls.reason(caught.value)
 
 
 def test_an_expired_certificate_is_refused_and_its_age_known(served):
@@ -69,6 +80,7 @@ def test_an_expired_certificate_is_refused_and_its_age_known(served):
         tls.verified(proxy)
     assert "expired" in tls.reason(caught.value)
     assert tls.looked_at(proxy).days_left == -3
+    assert tls.trusted(proxy) and tls.named(proxy)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
