@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Deployment:
     def files(self) -> list[Path]:
         """The inventory and the variable files beside it."""
         folders = [self.folder / "group_vars", self.folder / "host_vars"]
-        found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        found = [path for folder in folders for path in sorted(folder.rglob("*")) if _is_variables(path)]
         return [self.inventory, *found]
 
     def where(self, host: Host, name: str) -> str:
@@ -87,6 +88,12 @@ class Deployment:
         return where(value) or where(key) or search(name, self.files())
 
 
+def _is_variables(path: Path) -> bool:
+    """Whether Ansible reads variables from a file of this name."""
+    suffixes = ("", ".yml", ".yaml", ".json")
+    return path.is_file() and path.suffix in suffixes and not path.name.startswith(".")
+
+
 def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Deployment:
     """Reads a deployment; raises DgctlError (exit 3, or 2 for a limit that matches nothing)."""
     from dgctl import inventory as opened
@@ -94,11 +101,12 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     inventory = Path(inventory)
     reader = _reader(opened, vault)
     manager = opened.open_inventory(inventory, reader)
+    _refuse_unreadable(Deployment(inventory, {}, []).files())
     with opened.quiet():
         try:
             hosts = _hosts(manager, reader)
         except opened.AnsibleError as error:
-            raise DgctlError(_unreadable_variables(error, inventory, vault, reader), Exit.INVALID) from error
+            raise DgctlError(_broken_variables(error, inventory, vault, reader), Exit.INVALID) from error
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
     with opened.quiet():
         targets = _targets(manager, hosts, limit)
@@ -115,17 +123,26 @@ def _reader(opened: Any, vault: VaultOptions) -> Any:
         raise DgctlError(problem, Exit.USAGE) from error
 
 
-def _unreadable_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
-    """A variable file that Ansible cannot read: broken YAML, or a vault that does not open."""
+def _refuse_unreadable(files: list[Path]) -> None:
+    found = [path for path in files if not os.access(path, os.R_OK)]
+    problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
+    if problems:
+        raise DgctlError(problems, Exit.INVALID)
+
+
+def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
+    """Why Ansible cannot use the variables: broken YAML, no mapping, or a vault that does not open."""
     from dgctl import inventory as opened
 
-    found = opened.problem_of(error, inventory, "correct the YAML at this line")
+    path, cause = opened.refused(Deployment(inventory, {}, []).files()[1:], reader) or (inventory, error)
+    if cause is None:
+        return Problem("a variable file must be a mapping", shown(path), fix="write it as NAME: VALUE, one a line")
+    found = opened.problem_of(cause, path, "correct the YAML at this line")
     if "vault" not in found.what.lower() and "decrypt" not in found.what.lower():
         return found
-    locked = opened.locked(Deployment(inventory, {}, []).files(), reader) or inventory
     fix = "give the right one" if vault.files else "give its password"
     what = "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
-    return Problem(what, shown(locked), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
+    return Problem(what, shown(path), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
 
 
 def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
@@ -168,7 +185,7 @@ def _rendered(variables: dict[str, Any], reader: Any) -> tuple[dict[str, Any], d
         try:
             values[name] = _plain(templar.template(value) if name != "hostvars" else {})
         except (AnsibleError, ValueError, TypeError) as error:
-            values[name] = _plain(value)
+            values[name] = _plain(value) if isinstance(value, (str, list, dict)) else None
             lost[name] = str(getattr(error, "_message", "") or error)
     return values, lost
 

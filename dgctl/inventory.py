@@ -20,7 +20,7 @@ from ansible.errors import AnsibleError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.parsing.vault import get_file_vault_secret
+from ansible.parsing.vault import VaultSecretsContext, get_file_vault_secret
 from ansible.plugins.loader import inventory_loader
 
 YAML_NAMES = (".yml", ".yaml", ".json")
@@ -43,6 +43,10 @@ def loader(vault: VaultOptions) -> DataLoader:
         secret.load()
         secrets.append((label, secret))
     reader.set_vault_secrets(secrets)
+    if context := VaultSecretsContext.current(optional=True):  # for single values under `!vault`
+        context.secrets = secrets
+    else:
+        VaultSecretsContext.initialize(VaultSecretsContext(secrets))
     return reader
 
 
@@ -78,15 +82,18 @@ def _unreadable(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def locked(files: list[Path], reader: DataLoader) -> Path | None:
-    """The first of `files` that is encrypted and does not open; Ansible's error does not say which."""
+def refused(files: list[Path], reader: DataLoader) -> tuple[Path, AnsibleError | None] | None:
+    """The first variable file that Ansible cannot use, which its own error does not name, and why.
+
+    No error with it: the file can be read, and is no mapping of names to values.
+    """
     for path in files:
-        if not path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
-            continue
         try:
-            reader.load_from_file(str(path.absolute()), cache="none")
-        except AnsibleError:
-            return path
+            data = reader.load_from_file(str(path.absolute()), cache="none")
+        except AnsibleError as error:
+            return path, error
+        if data is not None and not isinstance(data, dict):
+            return path, None
     return None
 
 
@@ -106,8 +113,6 @@ def _diagnose(path: Path, reader: DataLoader, error: AnsibleError) -> Problem:
     kind = "yaml" if path.suffix in YAML_NAMES else "ini"
     try:
         with quiet():
-            if kind == "yaml":
-                reader.load_from_file(str(path.absolute()))  # knows the line, which the plugin forgets
             inventory_loader.get(kind).parse(InventoryData(), reader, str(path.absolute()), cache=False)
     except AnsibleError as refusal:
         error = refusal

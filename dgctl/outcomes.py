@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dgctl import playbook
+from dgctl.collector import RunResult
 from dgctl.errors import Exit, Problem
 from dgctl.report import FAIL, REACHABLE, Check, HostState, Outcome, problem_of_check, states_of_checks
 from dgctl.session import interrupted
@@ -28,7 +29,7 @@ def of_playbook(work: Work, name: str, alone: bool = False) -> Outcome:
     return outcome
 
 
-def _exit_code(result: playbook.RunResult) -> Exit:
+def _exit_code(result: RunResult) -> Exit:
     if result.interrupted:
         return Exit.INTERRUPTED
     if result.broken:
@@ -42,7 +43,7 @@ def _exit_code(result: playbook.RunResult) -> Exit:
     return Exit.UNREACHABLE if unreachable else Exit.OK
 
 
-def _conclude(outcome: Outcome, work: Work, result: playbook.RunResult) -> None:
+def _conclude(outcome: Outcome, work: Work, result: RunResult) -> None:
     """The errors, the summary line and the next command of a playbook's run."""
     if outcome.exit_code == Exit.PREFLIGHT:
         _itemise(outcome)

@@ -116,7 +116,7 @@ def print_errors(problems: list[Problem], console: Console) -> None:
     for problem in problems:
         places.setdefault(replace(problem, where=""), []).append(problem.where)
     for shared, where in places.items():
-        problem = replace(shared, where=", ".join(dict.fromkeys(filter(None, where))))
+        problem = replace(shared, where=_names(list(dict.fromkeys(filter(None, where)))))
         console.print("error:", problem.what, style="bold red", markup=False, highlight=False, soft_wrap=True)
         for label, text in (("where", problem.where), ("value", problem.value), ("fix", problem.fix)):
             if text:
@@ -131,8 +131,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
         _print_checks(outcome.checks, console)
     if any(host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()):
         _print_hosts(outcome.hosts, console)
-    for low in outcome.lowered:
-        text = f"lowered: {low['host']} {low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
+    for text in _lowered(outcome.lowered):
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if outcome.summary:
         console.print(f"{outcome.summary} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True)
@@ -140,6 +139,19 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
         console.print(f"log:  {outcome.log}", markup=False, highlight=False, soft_wrap=True)
     if outcome.next_command:
         console.print(f"next: {outcome.next_command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _lowered(found: list[dict[str, Any]]) -> list[str]:
+    """One line a lowered minimum, with the hosts that share it."""
+    shared: dict[str, list[str]] = {}
+    for low in found:
+        text = f"{low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
+        shared.setdefault(text, []).append(str(low["host"]))
+    return [f"lowered: {text} on {_names(hosts)}" for text, hosts in shared.items()]
+
+
+def _names(hosts: list[str]) -> str:
+    return ", ".join(hosts) if len(hosts) <= 5 else f"{', '.join(hosts[:3])} and {len(hosts) - 3} more"
 
 
 def _print_hosts(hosts: dict[str, HostState], console: Console) -> None:

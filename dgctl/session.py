@@ -59,8 +59,10 @@ def main(session: Session, verb: Callable[[Session], Outcome]) -> int:
     """Runs `verb`, prints its outcome (one JSON document, or tables), and returns the exit code."""
     with _terminable():
         outcome = _guarded(session, verb)
-    with contextlib.suppress(BrokenPipeError):
+    try:
         _say(session, outcome)
+    except BrokenPipeError:  # `dgctl status ... | head`: nobody listens any more, and that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if session.record:
         session.record.result(outcome.document(session.command, session.seconds))
         session.record.close()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from dgctl import scratch
 from dgctl.errors import DgctlError, Exit, Problem
 
 PASSWORD_FILE = ".vault_pass"
@@ -31,11 +31,11 @@ def opened(inventory: Path, password_files: tuple[str, ...], ids: tuple[str, ...
 
     Prompted passwords live in a private folder (0700) that is gone when the run ends.
     """
-    with TemporaryDirectory(prefix="dgctl-vault-") as private:
+    with scratch.folder("vault") as private:
         pairs = [("default", _existing(path)) for path in password_files]
-        pairs += [_from_id(text, Path(private)) for text in ids]
+        pairs += [_from_id(text, private) for text in ids]
         if ask:
-            pairs.append(("default", _prompted("default", Path(private))))
+            pairs.append(("default", _prompted("default", private)))
         beside = inventory.parent / PASSWORD_FILE
         if beside.exists():
             pairs.append(("default", _private(beside)))

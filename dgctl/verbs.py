@@ -73,4 +73,4 @@ def _confirm(work: Work) -> None:
         facts.append("may reboot" if known("nvidia_driver_reboot_allowed") else "no reboot")
         click.echo(f"  {name}  {host.address}  {', '.join(str(fact) for fact in facts if fact)}", err=True)
     if not click.confirm(f"Provision {count(len(work.deployment.targets), 'server')}?", err=True):
-        raise DgctlError(Problem("not confirmed: nothing was touched"), Exit.INTERRUPTED)
+        raise DgctlError(Problem("not confirmed: nothing was touched", fix="answer y, or add --yes"), Exit.INTERRUPTED)

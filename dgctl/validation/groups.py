@@ -24,6 +24,18 @@ def problems(context: Context) -> Iterator[Problem]:
         fix = "put servers that run API and Engine together into [node]; each gets its own TLS proxy"
         yield Problem("this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix)
     yield from _unknown(context, filled - set(LATER_GROUPS))
+    yield from _files(context)
+
+
+def _files(context: Context) -> Iterator[Problem]:
+    """Variable files of a group whose name is a slip: Ansible would not read them, and say nothing."""
+    known = [*context.deployment.groups, *GROUPS]
+    for path in sorted((context.deployment.folder / "group_vars").glob("[!.]*")):
+        near = nearest(path.stem, known, cutoff=0.75)
+        if path.stem not in known and near:
+            yield Problem(
+                "variables for a group that is not in the inventory", shown(path), path.stem, f"did you mean {near}?"
+            )
 
 
 def _unknown(context: Context, filled: set[str]) -> Iterator[Problem]:

@@ -63,6 +63,8 @@ def values(deployment: Deployment) -> set[str]:
 
 
 def _vaulted(value: Any) -> bool:
+    if type(value).__name__ == "EncryptedString":
+        return True
     place = origin(value)
     return bool(place) and Path(place[0]).is_file() and encrypted(Path(place[0]))
 

@@ -49,7 +49,13 @@ def _suggest(name: str, known: object) -> str:
 
 
 def _unrendered(context: Context, host: Host) -> Iterator[Problem]:
-    """Templates that cannot work on any server: an undefined name, broken syntax."""
+    """Values that no server can make sense of: an undefined name, broken syntax, a vault that stays shut."""
     for name, why in host.unrendered.items():
-        if "ansible_facts" not in why and "ansible_facts" not in str(host.written[name]):
+        if name not in context.options and not is_ansible(name, context.ansible):
+            continue  # the user's own, perhaps for other playbooks
+        value = host.written[name]
+        if type(value).__name__ == "EncryptedString":
+            fix = "give the password it was encrypted with, or encrypt it anew"
+            yield context.problem(host, name, f"{name} cannot be decrypted", fix)
+        elif "ansible_facts" not in why and "ansible_facts" not in str(value):
             yield context.problem(host, name, f"the template of {name} fails: {why}", "correct the template")

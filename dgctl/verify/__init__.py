@@ -1,4 +1,4 @@
-"""`dgctl verify`: a pytest suite that asks the servers whether they work, the same in the lab and in the
+"""`dgctl verify`: a pytest suite that asks the servers whether they work, the same on every server and in the
 field.
 
 One file a subject (test_driver.py, test_tls.py ...), one plain function a check. suite.py runs it, plugin.py

@@ -80,12 +80,14 @@ def advice(text):
     """What to do about an error of apt."""
     return next(
         (fix for pattern, fix in ADVICE if re.search(pattern, text)),
-        "Run the command by hand on the host to see more.",
+        "Run again: what was begun is finished first. By hand on the host, apt says more.",
     )
 
 
-def errors(out, err):
+def errors(rc, out, err):
     """The lines that apt marks as errors, on one line; else the last thing it said."""
+    if rc < 0:
+        return f"it was killed (signal {-rc})"
     lines = [line[3:].strip() for line in err.splitlines() if line.startswith("E: ")]
     return "; ".join(lines) or last_line(err) or last_line(out)
 
@@ -166,7 +168,7 @@ class Transaction:
             steps = self.checked_steps(arguments, wishes)
             rc, out, err = self.apt(arguments)
         if rc != 0:
-            self.give_up("apt-get install {}: {}".format(" ".join(wishes), errors(out, err)), advice(out + err))
+            self.give_up("apt-get install {}: {}".format(" ".join(wishes), errors(rc, out, err)), advice(out + err))
         self.known = dpkg.packages()
         if self.missing():
             self.give_up(
@@ -203,7 +205,7 @@ class Transaction:
             return ["Inst " + wish for wish in self.missing()]
         if rc != 0:
             self.give_up(
-                "apt cannot install {}: {}".format(", ".join(self.missing()), errors(out, err)),
+                "apt cannot install {}: {}".format(", ".join(self.missing()), errors(rc, out, err)),
                 advice(err + out),
             )
         return ["{} {}".format(*step) for step in STEP.findall(out)]
@@ -243,7 +245,7 @@ class Transaction:
             if rc != 0:
                 time.sleep(2)
         if rc != 0:
-            self.give_up(f"apt-get update: {errors(out, err)}", advice(err))
+            self.give_up(f"apt-get update: {errors(rc, out, err)}", advice(err))
 
     def apt(self, arguments):
         """(exit status, stdout, stderr) of the transaction."""
@@ -262,7 +264,7 @@ class Transaction:
         if todo and not self.check_mode:
             rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.environment())
             if rc != 0:
-                self.give_up(f"apt-mark {verb}: {errors(out, err)}", advice(err))
+                self.give_up(f"apt-mark {verb}: {errors(rc, out, err)}", advice(err))
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
 
     def family(self, versions):

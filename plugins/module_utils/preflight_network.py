@@ -6,6 +6,7 @@ Model links may be signed: they are shown as file and host, never with their que
 import os
 import socket
 import ssl
+import time
 import urllib.parse
 
 from ansible.module_utils import registry
@@ -99,8 +100,21 @@ def probes(servers, images, account, model_links, models_dir, timeout):
         fix = "Look at this host's name servers and its way to the network, or raise preflight_timeout_s."
         return [finding(calls[index][0], False, "no answer in time", "an answer", fix)], 0
 
-    results = in_parallel([call for _name, call in calls], 4 * timeout, late)
+    results = in_parallel([twice(call) for _name, call in calls], 4 * timeout, late)
     return once([item for found, _size in results for item in found]), sum(size for _found, size in results)
+
+
+def twice(call, pause=1):
+    """The call, made again when it fails: one lost packet should not stop fifty hosts."""
+
+    def attempt():
+        first = call()
+        if all(item["verdict"] != "fail" for item in first[0]):
+            return first
+        time.sleep(pause)
+        return call()
+
+    return attempt
 
 
 def once(findings):

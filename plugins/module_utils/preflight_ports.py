@@ -55,13 +55,16 @@ def holders(inodes, proc="/proc"):
     return sorted(pids)
 
 
-def published_by(port):
-    """Names of the containers that publish this port, from whichever engine is there."""
-    names = []
-    for engine in ("docker", "podman"):
-        rc, out, _err = run([engine, "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], timeout=20)
-        names += out.split() if rc == 0 else []
-    return names
+def published_by_docker(port):
+    """Names of the containers for which docker-proxy holds this port."""
+    rc, out, _err = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], timeout=20)
+    return out.split() if rc == 0 else []
+
+
+def watched_by_conmon(pid, proc="/proc"):
+    """Name of the Podman container whose ports this conmon holds."""
+    words = read(f"{proc}/{pid}/cmdline").split("\0")
+    return words[words.index("-n") + 1] if "-n" in words[:-1] else ""
 
 
 def container_of(pid, proc="/proc"):
@@ -79,8 +82,10 @@ def is_ours(pid, port, nginx_config, proc="/proc"):
     program = read(f"{proc}/{pid}/comm")
     if program == "nginx":
         return re.search(rf"(?m)^\s*listen\s[^;#]*\b{port}\b", read(nginx_config)) is not None
-    if program in ("docker-proxy", "conmon", "rootlessport"):
-        return any(OWN_CONTAINER.match(name) for name in published_by(port))
+    if program == "docker-proxy":
+        return any(OWN_CONTAINER.match(name) for name in published_by_docker(port))
+    if program == "conmon":
+        return bool(OWN_CONTAINER.match(watched_by_conmon(pid, proc)))
     return bool(OWN_CONTAINER.match(container_of(pid, proc)))
 
 

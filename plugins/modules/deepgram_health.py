@@ -26,8 +26,8 @@ options:
     type: str
     required: true
   max_active_requests:
-    description: The limit that the Engine must report; null for none.
-    type: int
+    description: The limit that the Engine must report; empty or null for none.
+    type: str
   gpu_required:
     description: Whether inference on the CPU is a failure.
     type: bool
@@ -38,6 +38,10 @@ options:
     default: 600
   env_file:
     description: File with the secrets that messages must not show.
+    type: path
+    required: true
+  models_dir:
+    description: Directory that holds the model files.
     type: path
     required: true
 attributes:
@@ -54,6 +58,7 @@ EXAMPLES = """
     api_url: http://127.0.0.1:8080
     metrics_url: http://127.0.0.1:9991
     env_file: /etc/deepgram/deepgram.env
+    models_dir: /var/lib/deepgram/models
 """
 RETURN = """
 findings:
@@ -75,12 +80,13 @@ fix:
   type: str
 """
 
+import os
 import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
-from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics
+from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time
 
 SERVING = ("Ready", "Healthy")
 CRASHES = 3  # restarts after which waiting is in vain
@@ -116,6 +122,32 @@ CURES = (
         r"invalid (type|value)|toml|unknown field|missing field",
         "correct deepgram_api_settings or deepgram_engine_settings",
     ),
+)
+
+DEFAULTS = r"falling back to (the )?(default|bundled)"
+CPU = r"using devices: *cpu|on device cpu"
+# Traps into which a start that looks good may have fallen: check, component, what its log says then, what is expected, cure.
+TRAPS = (
+    (
+        "engine reads its configuration", "engine", DEFAULTS, "no fallback to a default configuration",
+        "see that /etc/deepgram/engine/engine.toml is there and mounted at /config, then run again",
+    ),
+    (
+        "api reads its configuration", "api", DEFAULTS, "no fallback to a default configuration",
+        "see that /etc/deepgram/api/api.toml is there and mounted at /config, then run again",
+    ),
+    (
+        "engine computes on the GPU", "engine", CPU, "no CPU device",
+        "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` must name nvidia.com/gpu=all",
+    ),
+)  # fmt: skip
+MODELS = (
+    "models load", "no refused model",
+    "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
+)  # fmt: skip
+LIMIT = (
+    "engine limits its requests",
+    "see that max_active_requests stands before every table in /etc/deepgram/engine/engine.toml, then run again",
 )
 
 
@@ -188,67 +220,37 @@ def start_logs(engine):
 
 
 def finding(check, ok, seen, expected, fix):
-    return {
-        "check": check,
-        "verdict": "pass" if ok else "fail",
-        "seen": seen,
-        "expected": expected,
-        "fix": "" if ok else fix,
-    }
+    verdict, cure = ("pass", "") if ok else ("fail", fix)
+    return {"check": check, "verdict": verdict, "seen": seen, "expected": expected, "fix": cure}
 
 
 def first_line(log, pattern):
-    return next(
-        (line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), ""
-    )
+    return next((line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
+
+
+def refused_model(log, directory):
+    """The line about a model that the Engine did not take, unless its file was removed or replaced since."""
+    for line in log.splitlines():
+        if re.search("failed to load model", line, re.IGNORECASE):
+            name = re.search(r"path=\W*([^\s\"\\]+)", line)
+            path = os.path.join(directory, os.path.basename(name.group(1))) if name else directory
+            if os.path.exists(path) and os.stat(path).st_mtime <= (parse_time(line) or time.time()):
+                return line.strip()[:300]
+    return ""
 
 
 def prove(params, load, logs):
     """Findings about a start that worked: does it also run as configured?"""
     found = []
-    for component in ("engine", "api"):
-        line = first_line(logs[component], r"falling back to (the )?(default|bundled)")
-        found.append(
-            finding(
-                f"{component} reads its configuration",
-                not line,
-                line or "no fallback",
-                "no fallback to a default configuration",
-                f"see that /etc/deepgram/{component}/{component}.toml is there and mounted at /config, then run again",
-            )
-        )
-    if params["gpu_required"]:
-        line = first_line(logs["engine"], r"using devices: *cpu|on device cpu")
-        found.append(
-            finding(
-                "engine computes on the GPU",
-                not line,
-                line or "no CPU device",
-                "no CPU device",
-                "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` on the server must name nvidia.com/gpu=all",
-            )
-        )
-    line = first_line(logs["engine"], r"failed to load model")
-    found.append(
-        finding(
-            "models load",
-            not line,
-            line or "no refused model",
-            "no refused model",
-            "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
-        )
-    )
-    wanted, seen = params["max_active_requests"] or 0, load["max_active_requests"] or 0
-    found.append(
-        finding(
-            "engine limits its requests",
-            seen == wanted,
-            seen or "no limit",
-            wanted or "no limit",
-            "see that max_active_requests stands before every table in /etc/deepgram/engine/engine.toml, then run again",
-        )
-    )
-    return found
+    for check, component, pattern, expected, fix in TRAPS:
+        if pattern is not CPU or params["gpu_required"]:
+            line = first_line(logs[component], pattern)
+            found.append(finding(check, not line, line or expected, expected, fix))
+    line = refused_model(logs["engine"], params["models_dir"])
+    found.append(finding(MODELS[0], not line, line or MODELS[1], *MODELS[1:]))
+    wanted, seen = str(params["max_active_requests"] or 0), str(load["max_active_requests"] or 0)
+    expected = "no limit" if wanted == "0" else wanted
+    return [*found, finding(LIMIT[0], seen == wanted, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
 
 
 def diagnosis(params, reason):
@@ -266,10 +268,11 @@ def main():
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "api_url": {"type": "str", "required": True},
             "metrics_url": {"type": "str", "required": True},
-            "max_active_requests": {"type": "int"},
+            "max_active_requests": {"type": "str"},
             "gpu_required": {"type": "bool", "default": True},
             "timeout_s": {"type": "int", "default": 600},
             "env_file": {"type": "path", "required": True},
+            "models_dir": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )

@@ -11,6 +11,7 @@ description:
   - A container is made anew when its definition changed, or when a file that it reads at its start is newer than that start.
     So a run that was killed after it wrote a file is completed by the next one.
   - When the Engine has to go, the API is stopped first, and both finish the requests that they have.
+    A container that does not answer has none; it is killed, because one that keeps dying may miss the signal to stop.
 options:
   engine:
     description: Container engine.
@@ -20,6 +21,10 @@ options:
   directory:
     description: Directory of the compose project.
     type: path
+    required: true
+  urls:
+    description: By component an address on this server that answers while the component works.
+    type: dict
     required: true
   files:
     description: By component (C(engine), C(api)) the files that its container reads when it starts.
@@ -40,6 +45,7 @@ EXAMPLES = """
   deepgram_service:
     engine: docker
     directory: /etc/deepgram
+    urls: {engine: "http://127.0.0.1:9991/metrics", api: "http://127.0.0.1:8080/v1/status"}
     files:
       engine: [/etc/deepgram/engine/engine.toml]
       api: [/etc/deepgram/api/api.toml]
@@ -70,6 +76,7 @@ from ansible.module_utils.deepgram_containers import (
     run,
     secrets_in,
 )
+from ansible.module_utils.deepgram_http import get
 
 COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
@@ -104,13 +111,18 @@ def stale(files, containers):
     return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
 
 
+def silent(urls, names, containers):
+    """Those of `names` that have a container which does not answer."""
+    return [name for name in names if containers[name] and get(urls[name], timeout=3)[0] is None]
+
+
 class Docker:
     """The compose project in a directory."""
 
     up = ("up", "--detach", "--no-build", "--pull", "never")
 
     def __init__(self, params, check_mode):
-        self.files, self.check_mode = params["files"], check_mode
+        self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
         self.compose = ["docker", "compose", "--project-directory", params["directory"]]
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
@@ -126,6 +138,8 @@ class Docker:
 
     def restart(self, due, containers):
         """Has compose bring everything up; forces only what compose would take for unchanged."""
+        for name in silent(self.urls, due, containers):
+            run(["docker", "rm", "--force", f"deepgram-{name}"])
         if "engine" in due and containers["api"]:
             run([*self.compose, "stop", "api"], timeout=self.timeout)
         forced = stale(self.files, containers)
@@ -138,7 +152,7 @@ class Podman:
     """The Quadlet units. Their files are among those that a container reads at its start."""
 
     def __init__(self, params, check_mode):
-        self.files = params["files"]
+        self.files, self.urls = params["files"], params["urls"]
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
     def due(self, containers):
@@ -164,6 +178,8 @@ class Podman:
                 f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}"
             )
         names = COMPONENTS if "engine" in due else ["api"]
+        for name in silent(self.urls, names, containers):
+            run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
         run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
 
 
@@ -206,6 +222,7 @@ def main():
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "directory": {"type": "path", "required": True},
+            "urls": {"type": "dict", "required": True},
             "files": {"type": "dict", "required": True},
             "stop_timeout_s": {"type": "int", "required": True},
         },

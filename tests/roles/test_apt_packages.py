@@ -190,3 +190,7 @@ def test_upstream():
 )
 def test_advice(said, hint):
     assert hint in apt_transaction.advice(said)
+
+
+def test_apt_that_was_killed():
+    assert apt_transaction.errors(-9, "Unpacking podman", "") == "it was killed (signal 9)"

@@ -63,9 +63,15 @@ def test_own_nginx_is_known_by_its_file(proc, tmp_path):
 
 @pytest.mark.parametrize(("container", "expected"), [("deepgram-api", "pass"), ("somebody-api", "fail")])
 def test_own_container_is_known_by_its_name(proc, program, container, expected):
-    program("docker", f"echo {container}\n")
-    program("podman", "exit 125\n")
+    program("docker", f"[ \"$*\" = 'ps --filter publish=8080 --format {{{{.Names}}}}' ] && echo {container}\n")
     assert verdict(WANT, proc("docker-proxy", "127.0.0.1", 8080))[0] == expected
+
+
+@pytest.mark.parametrize(("container", "expected"), [("deepgram-api", "pass"), ("somebody-api", "fail")])
+def test_own_podman_container_is_known_by_its_monitor(proc, tmp_path, container, expected):
+    root = proc("conmon", "127.0.0.1", 8080)
+    (tmp_path / "123/cmdline").write_text(f"/usr/bin/conmon\0-c\0abc\0-n\0{container}\0--exit-dir\0/run\0")
+    assert verdict(WANT, root)[0] == expected
 
 
 def test_addresses_of_the_kernel():

@@ -1,10 +1,10 @@
 """From blank to serving, killed on the way; then again, and nothing changes."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -64,12 +64,17 @@ def test_few_tasks_and_no_long_loops(deployment, server):
 
 
 def test_secrets_stay_secret(deployment, server):
-    with contextlib.ExitStack():
-        shown = subprocess.run(
-            ["ansible-vault", "view", "--vault-password-file", deployment.folder / ".vault_pass",
-             deployment.folder / "group_vars/all/vault.yml"],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
+    shown = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-vault"),
+            "view",
+            f"--vault-password-file={deployment.folder}/.vault_pass",
+            deployment.folder / "group_vars/all/vault.yml",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     secrets = [str(value) for name, value in yaml.safe_load(shown).items() if name in SECRETS]
     assert len(secrets) == 2
     for secret in secrets:
@@ -83,11 +88,6 @@ def test_secrets_stay_secret(deployment, server):
         )
         assert not found, f"world-readable: {found}"
         assert secret not in server.sh("journalctl --no-pager -q")
-
-
-def test_a_large_model_costs_little_memory(server):
-    sizes = server.sh("stat -c %s /var/lib/deepgram/models/*.dg").split()
-    assert max(map(int, sizes)) >= 150 * 1024 * 1024
 
 
 def test_locked_while_another_run_works(deployment):

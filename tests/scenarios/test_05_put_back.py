@@ -1,5 +1,7 @@
 """What a hand changed on the server, `provision` puts back; what fails leaves what was there."""
 
+import time
+
 import pytest
 
 
@@ -67,11 +69,14 @@ def test_changed_setting_reaches_the_engine(deployment, server, tmp_path):
 
 
 def test_reboot_brings_everything_back(deployment, server):
+    started = server.sh("systemctl show --property=UserspaceTimestamp --value")
     server.sh("systemctl reboot", check=False)
-    for _ in range(60):
-        run = deployment.dgctl("status")
-        if run.exit_code == 0:
-            break
-    verified = deployment.dgctl("verify")
-    assert verified.exit_code == 0, verified.problems()
+    deadline = time.monotonic() + 180
+    run = None
+    while run is None or run.exit_code != 0:
+        assert time.monotonic() < deadline, run and run.problems()
+        time.sleep(3)
+        run = deployment.dgctl("verify")
+    assert server.sh("systemctl show --property=UserspaceTimestamp --value") != started
+    assert server.sh("systemctl is-system-running").strip() == "running"
     assert deployment.dgctl("provision", "--yes").document["hosts"][server.name]["changed"] == 0

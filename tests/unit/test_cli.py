@@ -117,7 +117,7 @@ def test_lowered_minimums_are_said(root: Path, folder: Path, capsys: object) -> 
     with Path("group_vars/all/main.yml").open("a") as file:
         file.write("preflight_min_cpu_cores: 2\n")
     main(Session("validate", Path("inventory.ini"), limit="gpu1"), verbs.validate)
-    assert "lowered: gpu1 preflight_min_cpu_cores is 2 (usual: 4)" in capsys.readouterr().out
+    assert "lowered: preflight_min_cpu_cores is 2 (usual: 4) on gpu1\n" in capsys.readouterr().out
 
 
 def test_an_unexpected_exception_is_one_line_and_a_log(folder: Path, capsys: object) -> None:

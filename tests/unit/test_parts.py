@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgctl import events, history, lock, names, unreachable
+from dgctl import events, history, lock, names, scratch, unreachable
 from dgctl.errors import DgctlError, Exit, split_fix
 from dgctl.progress import Lines, Table, clock
 from dgctl.report import Check, Outcome
@@ -169,6 +169,19 @@ def test_runs_of_one_second_have_records_of_their_own(tmp_path: Path) -> None:
     redact = history.Redactor(set())
     paths = {history.Record(tmp_path / "inventory.ini", "verify", redact).path for _ in range(3)}
     assert len(paths) == 3
+
+
+def test_a_killed_run_leaves_its_scratch_to_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f"dgctl-run-{dead.pid}-abc").mkdir()
+    (tmp_path / "dgctl-run-1-abc").mkdir()  # of a process that lives
+    (tmp_path / "dgctl-notes").mkdir()
+    with scratch.folder("run") as private:
+        assert private.stat().st_mode & 0o777 == 0o700
+        assert {path.name for path in tmp_path.iterdir()} == {"dgctl-run-1-abc", "dgctl-notes", private.name}
+    assert not private.exists()
 
 
 def test_lines_name_a_failure_when_its_phase_ends(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from dgctl import processes, verbs
+from dgctl import playbook, processes, verbs
+from dgctl.playbook import Run
 from dgctl.report import Check
 from dgctl.session import Session, main
 from tests.unit.conftest import CHECKOUT, write
@@ -129,7 +130,7 @@ def test_a_run_that_changes_and_one_that_does_not(capsys: pytest.CaptureFixture[
 
 
 def test_check_mode_changes_nothing_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    document = do(capsys, verbs.provision, check=True)
+    document = do(capsys, verbs.provision, check=True, limit="a")
     assert document["exit_code"] == 0
     assert document["hosts"]["a"]["state"] == "changed"
     assert "checks" not in document
@@ -158,14 +159,14 @@ def test_a_failed_host_and_its_healthy_peer(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_rescued_failure_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     set_variable("rescued: [a]")
-    document = do(capsys, verbs.provision, yes=True)
+    document = do(capsys, verbs.provision, yes=True, limit="a")
     assert (document["exit_code"], document["errors"]) == (0, [])
     assert document["hosts"]["a"]["state"] == "changed"
 
 
 def test_a_rescued_failure_before_a_real_one_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
     set_variable("rescued: [a]\nbroken: [a]")
-    (error,) = do(capsys, verbs.provision, yes=True)["errors"]
+    (error,) = do(capsys, verbs.provision, yes=True, limit="a")["errors"]
     assert error["what"].startswith("Break: ")
 
 
@@ -179,6 +180,10 @@ def test_an_unreachable_host(capsys: pytest.CaptureFixture[str], folder: Path) -
     assert error["what"] == "nothing listens on the SSH port"
     assert "Connection refused" in error["value"]
     assert "ansible_port" in error["fix"]
+    assert document["hosts"]["a"]["state"] == "ok"
+    states = {name: host["state"] for name, host in do(capsys, verbs.provision, yes=True)["hosts"].items()}
+    assert states == {"a": "skipped", "b": "unreachable"}
+    assert not Path("a.txt").exists()
 
 
 def test_a_server_whose_sudo_wants_a_password_is_as_good_as_unreachable(
@@ -193,7 +198,7 @@ def test_a_server_whose_sudo_wants_a_password_is_as_good_as_unreachable(
 
 def test_a_failed_verify_after_a_good_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     verdict(monkeypatch, "fail")
-    document = do(capsys, verbs.provision, yes=True)
+    document = do(capsys, verbs.provision, yes=True, limit="a")
     assert document["exit_code"] == 8
     assert document["hosts"]["a"]["state"] == "failed"
     assert document["hosts"]["a"]["errors"][0]["fix"] == "look at the Engine"
@@ -263,7 +268,7 @@ def test_a_playbook_that_cannot_run_is_a_bug_with_ansibles_words(
 
 
 def test_the_record_is_private_whole_and_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
-    do(capsys, verbs.provision, yes=True)
+    do(capsys, verbs.provision, yes=True, limit="a")
     (record,) = records()
     assert record.name.endswith("-provision")
     assert {path.name for path in record.iterdir()} == {"events.jsonl", "ansible.log", "result.json"}
@@ -290,12 +295,40 @@ def test_nothing_is_left_in_the_temporary_folder(
     assert list(scratch.iterdir()) == []
 
 
-def test_host_keys_are_checked_whatever_ansible_runner_thinks() -> None:
-    from dgctl import deployment, playbook, vault
+def environment() -> dict[str, str]:
+    """What Ansible gets on top of this process's environment."""
+    return playbook._environment(Run("preflight.yml", None, None, record=None, progress=None))
 
-    loaded = deployment.load(Path("inventory.ini"), vault.VaultOptions())
-    job = playbook.Run("preflight.yml", loaded, vault.VaultOptions(), record=None, progress=None)
-    assert playbook._environment(job)["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+
+def test_host_keys_are_checked_whatever_ansible_runner_thinks() -> None:
+    assert environment()["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+
+
+@pytest.mark.parametrize(("spoken", "set_to"), [("C", "C.UTF-8"), ("de_DE.UTF-8", None), ("en_US.utf8", None)])
+def test_ansible_gets_an_encoding_that_it_accepts(
+    monkeypatch: pytest.MonkeyPatch, spoken: str, set_to: str | None
+) -> None:
+    monkeypatch.setenv("LC_ALL", spoken)
+    assert environment().get("LC_ALL") == set_to
+
+
+def test_ansible_runner_is_told_to_keep_no_event(root: Path) -> None:
+    from dgctl.collector import Collector
+
+    collector = Collector.__new__(Collector)
+    collector.job = Run("preflight.yml", None, None, record=None, progress=None)
+    assert collector.handle({"event": "verbose"}) is False
+
+
+def test_a_child_that_ignores_ctrl_c_ends_all_the_same() -> None:
+    from dgctl.interrupt import Interrupt
+
+    script = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child, Interrupt() as stop:
+        child.stdout.readline()
+        interrupt()
+        stop.end_children()
+        assert child.wait(timeout=5) == -signal.SIGTERM
 
 
 def test_interrupted_by_ctrl_c(capsys: pytest.CaptureFixture[str], sleep: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dgctl import deployment, validation, vault
 from dgctl.errors import DgctlError, Exit, Problem
-from tests.unit.conftest import write
+from tests.unit.conftest import INVENTORY, write
 
 MAIN = "group_vars/all/main.yml"
 
@@ -100,6 +100,7 @@ def test_a_misspelt_variable_on_a_host_line() -> None:
 
 
 def test_the_users_own_variables_are_free() -> None:
+    add("site_note: '{{ of_another_playbook }}'\n")
     add("company_site: berlin\nansible_python_interpreter: /usr/bin/python3\nmodels_mirror: x\n")
     assert problems() == []
 
@@ -289,3 +290,75 @@ def test_a_driver_version_of_another_branch() -> None:
 def test_problems_come_all_together_and_shared_ones_once() -> None:
     add("deepgram_relase: x\ndeepgram_api_port: eighty\nngnix_proxy_port: 1\n")
     assert [each.where for each in problems()] == [f"{MAIN}:{line}" for line in (4, 6, 5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("deepgram_models_links:\n  - a\n bad: [\n", f"{MAIN}:", "did not find expected key"),
+        ("- a\n- list\n", MAIN, "a mapping"),
+        ("just words\n", MAIN, "a mapping"),
+    ],
+)
+def test_a_variable_file_that_is_broken(text: str, where: str, what: str) -> None:
+    write(Path(MAIN), text)
+    problem = only()
+    assert what in problem.what
+    assert problem.where.startswith(where)
+    assert problem.fix
+
+
+def test_a_variable_file_that_is_no_text() -> None:
+    Path(MAIN).write_bytes(b"deepgram_profile: \xff\xfe\n")
+    assert MAIN in only().where
+
+
+def test_a_variable_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: not str(path).endswith("main.yml"))
+    problem = only()
+    assert (problem.what, problem.where) == ("this file cannot be read", MAIN)
+
+
+def test_variables_for_a_group_that_is_nearly_right() -> None:
+    write(Path("group_vars/nodes.yml"), "deepgram_api_port: 8081\n")
+    problem = only()
+    assert (problem.where, problem.fix) == ("group_vars/nodes.yml", "did you mean node?")
+
+
+def test_variables_for_a_group_that_has_no_server_now() -> None:
+    write(Path("group_vars/berlin.yml"), "deepgram_api_port: 8081\n")
+    assert problems() == []
+
+
+def test_windows_line_ends() -> None:
+    for path in (Path("inventory.ini"), Path(MAIN)):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert problems() == []
+
+
+def test_an_inventory_in_yaml() -> None:
+    text = "node:\n  hosts:\n    gpu1:\n      ansible_host: 192.0.2.1\n      deepgram_relase: x\n"
+    write(Path("inventory.yml"), text + "  vars:\n    deepgram_release: release-260812\n")
+    problem = only("inventory.yml")
+    assert (problem.where, problem.fix) == ("inventory.yml:5", "did you mean deepgram_release?")
+
+
+def test_hosts_by_range() -> None:
+    text = INVENTORY.replace("gpu1 ansible_host=192.0.2.11\ngpu2 ansible_host=192.0.2.12\n", "gpu[01:20].example.com\n")
+    write(Path("inventory.ini"), text)
+    assert problems() == []
+
+
+def test_a_vaulted_value_is_no_secret_in_clear_and_opens() -> None:
+    from ansible.parsing.vault import VaultLib, VaultSecret
+
+    locked = VaultLib([("default", VaultSecret(b"open sesame"))]).encrypt("key-of-the-unit-tests").decode()
+    indented = "".join(f"  {line}\n" for line in locked.splitlines())
+    write(Path("group_vars/all/vault.yml"), "", 0o644)
+    Path("group_vars/all/vault.yml").write_text(f"deepgram_api_key: !vault |\n{indented}")
+    write(Path(".vault_pass"), "open sesame\n", 0o600)
+    assert problems() == []
+    write(Path(".vault_pass"), "open barley\n", 0o600)
+    problem = only()
+    assert problem.what == "deepgram_api_key cannot be decrypted"
+    assert problem.where == "group_vars/all/vault.yml:1"
