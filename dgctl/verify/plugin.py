@@ -31,12 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each check runs for each host of its groups; `host_name` is what every fixture of a host hangs on."""
-    groups = {name for mark in metafunc.definition.iter_markers("groups") for name in mark.args}
+    """Each check runs for each host in its file's GROUPS (none: every host); all fixtures hang on `host_name`."""
+    groups = set(getattr(metafunc.module, "GROUPS", ()))
     hosts = metafunc.config.stash[_plan]["hosts"]
     chosen = [name for name, host in hosts.items() if not groups or groups & set(host["groups"])]
     ids = [f"@{name}@" for name in chosen]
     metafunc.parametrize("host_name", chosen, ids=ids, scope="session", indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pytest keeps one skipped item of a check that no host has: it is nobody's."""
+    items[:] = [item for item in items if identify(item.nodeid)[0]]
 
 
 @pytest.hookimpl(optionalhook=True)

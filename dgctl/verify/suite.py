@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,9 @@ SUBJECTS = (
     *("reachable", "driver", "gpu", "toolkit", "cdi", "containers", "config"),
     *("engine", "models", "api", "tls", "transcription"),
 )
+# No single check takes this long (s), nor does pytest's end: beyond it hangs.
+STALL_S, EXIT_S = 600, 60
+STALLED = -99
 # Ends of a pytest run that mean "every check was made": all passed, some failed.
 _COMPLETE = (0, 1)
 
@@ -59,7 +64,7 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
     """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's."""
     workers = min(hosts, 4 * (os.cpu_count() or 1), MAX_WORKERS)
     parallel = (
-        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=2"] if workers > 1 else []
+        ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=0"] if workers > 1 else []
     )
     return [
         *(
@@ -133,16 +138,31 @@ def _pytest(
     os.close(writing)
     checks = []
     try:
-        with os.fdopen(reading) as pipe:
-            for line in pipe:
-                checks.append(Check(**json.loads(line)))
-                _tell(progress, checks[-1])
-        return checks, process.wait()
+        for line in _lines(reading):
+            checks.append(Check(**json.loads(line)))
+            _tell(progress, checks[-1])
+        return checks, process.wait(EXIT_S)
+    except (TimeoutError, subprocess.TimeoutExpired):
+        return checks, STALLED
     finally:
-        # Interrupted: pytest goes with us. Its workers end when it does.
+        os.close(reading)
+        # Interrupted or stalled: pytest goes with us. Its workers end when it does.
         if process.poll() is None:
-            process.terminate()
+            process.kill()
             process.wait()
+
+
+def _lines(descriptor: int) -> Iterator[bytes]:
+    """The lines of a pipe until its other end is closed. Raises TimeoutError when none comes for STALL_S."""
+    rest = b""
+    while True:
+        if not select.select([descriptor], [], [], STALL_S)[0]:
+            raise TimeoutError
+        data = os.read(descriptor, 65536)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
 
 
 def _tell(progress: Progress, check: Check) -> None:
@@ -156,6 +176,8 @@ def _in_order(checks: list[Check], hosts: list[str]) -> list[Check]:
 
 
 def _broken(log: Path, status: int) -> Problem:
+    if status == STALLED:
+        return Problem("the checks stopped half way", str(log), f"nothing for {STALL_S} s", "run verify again")
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
     return Problem(
         "the checks could not be run",

@@ -6,7 +6,7 @@ import pytest
 
 from dgctl.verify import certificates, tls
 
-pytestmark = pytest.mark.groups("node", "api")
+GROUPS = ("node", "api")
 MIN_DAYS = 90
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

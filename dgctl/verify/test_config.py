@@ -8,7 +8,7 @@ from testinfra.host import Host
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES
 
-pytestmark = pytest.mark.groups("node")
+GROUPS = ("node",)
 each = pytest.mark.parametrize("name", SERVICES)
 ETC = "/etc/deepgram"
 # Files that hold secrets. Absent ones are fine: a registry without a password needs no login file.

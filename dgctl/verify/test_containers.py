@@ -6,7 +6,7 @@ from testinfra.host import Host
 from dgctl.verify import containers, gpus
 from dgctl.verify.ask import ask
 
-pytestmark = pytest.mark.groups("node")
+GROUPS = ("node",)
 IMAGES = "/etc/deepgram/images.json"
 each = pytest.mark.parametrize("name", containers.SERVICES)
 

@@ -8,7 +8,7 @@ from dgctl.verify import metrics
 from dgctl.verify.containers import SERVICES
 from dgctl.verify.expect import text
 
-pytestmark = pytest.mark.groups("node", "engine")
+GROUPS = ("node", "engine")
 
 
 def test_max_active_requests(service, wanted, runtime, expect):

@@ -6,7 +6,7 @@ import pytest
 
 from dgctl.verify import gpus
 
-pytestmark = pytest.mark.groups("node", "engine")
+GROUPS = ("node", "engine")
 LOOK = "nvidia-smi; journalctl -k | grep -E 'NVRM|Xid'"
 
 

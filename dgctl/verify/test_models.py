@@ -7,7 +7,7 @@ from dgctl.verify import models
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.wanted import speech_models
 
-pytestmark = pytest.mark.groups("node", "engine")
+GROUPS = ("node", "engine")
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import pytest
 from testinfra.host import Host
 
-from dgctl.verify.ask import ask
+from dgctl.verify.ask import Answer, ask
 
-pytestmark = pytest.mark.groups("node", "engine")
+GROUPS = ("node", "engine")
 PACKAGES = (
     "nvidia-container-toolkit",
     "nvidia-container-toolkit-base",
@@ -22,12 +22,15 @@ for package in {" ".join(PACKAGES)}; do
 done"""
 
 
-def test_one_version(host: Host, wanted, expect):
-    version, said = (
-        str(wanted["nvidia_container_toolkit_version"]),
-        ask(host, {"versions": VERSIONS})["versions"],
-    )
-    versions = dict(line.split(" ", 1) for line in said.lines)
+@pytest.fixture(scope="module")
+def toolkit(host: Host) -> Answer:
+    """One line a package: its name and version."""
+    return ask(host, {"versions": VERSIONS})["versions"]
+
+
+def test_one_version(toolkit, wanted, expect):
+    version = str(wanted["nvidia_container_toolkit_version"])
+    versions = dict(line.split(" ", 1) for line in toolkit.lines)
     install = "apt-get install " + " ".join(f"{package}={version}" for package in PACKAGES)
     one = set(versions) == set(PACKAGES) and set(versions.values()) == {version}
-    expect(said.lines or said, f"{version} for each", install, ok=one)
+    expect(toolkit.lines or toolkit, f"{version} for each", install, ok=one)

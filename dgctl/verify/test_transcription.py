@@ -6,7 +6,7 @@ from websockets.exceptions import WebSocketException
 
 from dgctl.verify import speech
 
-pytestmark = pytest.mark.groups("node", "proxy")
+GROUPS = ("node", "proxy")
 LOOK = "tail /var/log/nginx/deepgram.error.log; "
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -113,7 +114,8 @@ def speaks(proxy: Proxy, version: ssl.TLSVersion) -> bool | None:
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     try:
         made.set_ciphers("ALL:@SECLEVEL=0")
-        made.minimum_version = made.maximum_version = version
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            made.minimum_version = made.maximum_version = version
         handshake(proxy, made)
     except ssl.SSLError as refusal:
         return None if refusal.reason in _NOT_OURS else False
@@ -136,5 +138,5 @@ def reason(problem: Exception) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return problem.verify_message or problem.reason or str(problem)
     if isinstance(problem, TimeoutError):
-        return f"no answer within {TIMEOUT_S} s"
+        return "no answer"
     return getattr(problem, "strerror", None) or str(problem)

@@ -11,7 +11,7 @@ import os
 import pytest
 from dgctl.verify.expect import Unmet
 
-pytestmark = pytest.mark.groups("node")
+GROUPS = ("node", "engine")
 
 def test_same(host, expect):
     expect(host.run("echo two words").stdout, "two words", "never needed", ok=True)
@@ -57,10 +57,6 @@ def test_worker(expect):
 
 def test_worker_again(expect):
     expect(os.getpid(), "", "x", ok=True)
-
-@pytest.mark.groups("proxy")
-def test_module_and_own_groups_both_count(host, expect):
-    expect(1, 1, "x")
 """
 
 
@@ -69,6 +65,7 @@ def small(tmp_path):
     folder = tmp_path / "suite"
     folder.mkdir()
     (folder / "test_small.py").write_text(CHECKS)
+    (folder / "test_proxy.py").write_text("GROUPS = ('proxy',)\ndef test_never(expect): expect(1, 2, '')\n")
     return folder
 
 
@@ -97,7 +94,6 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
             "small.each.engine": "pass",
             "small.worker": "pass",
             "small.worker_again": "pass",
-            "small.module_and_own_groups_both_count": "pass",
         }
         differs, same = checks[name, "small.differs"], checks[name, "small.same"]
         assert (differs.seen, differs.expected, differs.fix) == ("b, a", "a only", f"mend {name}")
@@ -132,7 +128,7 @@ def test_users_pytest_settings_do_not_reach_the_suite(deployment, progress, tmp_
     (small / "conftest.py").write_text("raise SystemExit('found me')")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--nonsense")
     monkeypatch.chdir(tmp_path)
-    assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 14
+    assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 13
 
 
 def test_a_suite_that_cannot_run_is_a_bug_and_never_an_empty_success(deployment, progress, tmp_path, small):
@@ -143,14 +139,29 @@ def test_a_suite_that_cannot_run_is_a_bug_and_never_an_empty_success(deployment,
     assert str(tmp_path / "verify.log") in caught.value.problems[0].where
 
 
-def test_a_worker_that_dies_is_a_failed_check(deployment, progress, tmp_path, small):
-    (small / "test_small.py").write_text(
-        "import os\ndef test_dies(host_name, expect):\n    os._exit(9) if host_name == 'b' else expect(1, 1, '')\n"
-    )
+DIES = """
+import os
+def test_before(expect): expect(1, 1, '')
+def test_dies(host_name, expect): os._exit(9) if host_name in {} else expect(1, 1, '')
+def test_after(expect): expect(1, 1, '')
+"""
+
+
+@pytest.mark.parametrize("dying", [["b"], ["a", "b"]])
+def test_a_worker_that_dies_is_a_failed_check_and_stops_no_other_host(deployment, progress, tmp_path, small, dying):
+    (small / "test_small.py").write_text(DIES.format(dying))
     checks = run(deployment, progress, tmp_path, small, a={}, b={})
-    assert checks["a", "small.dies"].verdict == "pass"
-    (dead,) = [check for (host, _), check in checks.items() if host == "b"]
-    assert dead.verdict == "fail" and "crashed" in dead.seen
+    for name in dying:
+        assert checks[name, "small.dies"].verdict == "fail" and "crashed" in checks[name, "small.dies"].seen
+    if "a" not in dying:
+        assert {check.verdict for (host, _), check in checks.items() if host == "a"} == {"pass"}
+
+
+def test_a_suite_that_hangs_is_stopped(deployment, progress, tmp_path, small, monkeypatch):
+    monkeypatch.setattr(suite, "STALL_S", 3)
+    (small / "test_small.py").write_text("import time\ndef test_hangs(expect): time.sleep(60)\n")
+    with pytest.raises(DgctlError, match="stopped half way"):
+        run(deployment, progress, tmp_path, small, gpu1={})
 
 
 def test_every_file_of_the_suite_has_its_place():

@@ -83,6 +83,7 @@ def test_an_expired_certificate_is_refused_and_its_age_known(served):
     assert tls.trusted(proxy) and tls.named(proxy)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_old_versions_are_seen_where_spoken_and_only_there(served, version):
     assert tls.speaks(served()[0], version) is False
