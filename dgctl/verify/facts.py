@@ -111,23 +111,53 @@ def _ask_at(bind_address: str | None) -> str:
 
 
 @pytest.fixture(scope="session")
-def address(planned: dict[str, Any], host: Host) -> str:
-    """The host's address beside SSH: an alias of ~/.ssh/config is resolved by ssh itself."""
+def ssh(planned: dict[str, Any], host: Host) -> dict[str, str]:
+    """What ssh makes of the options and of ~/.ssh/config: setting in small letters -> value. Empty without SSH."""
     login = planned["route"]["login"]
     if not login:
-        return planned["address"]
+        return {}
     said = subprocess.run([*login[:-1], "-G", login[-1]], capture_output=True, text=True, check=False).stdout
-    named = [line.split(" ", 1)[1] for line in said.splitlines() if line.startswith("hostname ")]
-    return named[0] if named else planned["address"]
+    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
 
 
 @pytest.fixture(scope="session")
-def proxy(host: Host, address: str, host_name: str, wanted: dict[str, Any]) -> tls.Proxy:
+def address(planned: dict[str, Any], ssh: dict[str, str]) -> str:
+    """The host's address for what is not SSH: an alias of ~/.ssh/config is no address."""
+    return ssh.get("hostname", planned["address"])
+
+
+@pytest.fixture(scope="session")
+def behind_jump(ssh: dict[str, str]) -> bool:
+    """True when SSH goes through another machine: then this one may not reach the host's other ports."""
+    return any(ssh.get(setting, "none") != "none" for setting in ("proxyjump", "proxycommand"))
+
+
+@pytest.fixture(scope="session")
+def proxy(
+    host: Host,
+    address: str,
+    behind_jump: bool,
+    host_name: str,
+    planned: dict[str, Any],
+    wanted: dict[str, Any],
+) -> tls.Proxy:
     """The host's TLS proxy as clients reach it, with the trust that the deployment gives it."""
     own = None
     if not wanted["nginx_proxy_tls_certificate"]:
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
         if "BEGIN CERTIFICATE" not in own.text:
             raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
-    name = wanted["nginx_proxy_server_name"] or host_name
-    return tls.Proxy(address, int(wanted["nginx_proxy_port"]), name, own.out if own else None)
+    name, port = wanted["nginx_proxy_server_name"] or host_name, int(wanted["nginx_proxy_port"])
+    tunnel = _tunnel(planned, port) if behind_jump else ""
+    return tls.Proxy(address, port, name, own.out if own else None, tunnel)
+
+
+def _tunnel(planned: dict[str, Any], port: int) -> str:
+    """A socket here that leads, over the host's SSH connection, to the proxy's port on the host."""
+    *words, target = planned["route"]["login"]
+    forward = f"{planned['tunnel']}:127.0.0.1:{port}"
+    done = subprocess.run([*words, "-O", "forward", "-L", forward, target], capture_output=True, check=False)
+    if done.returncode:
+        seen = done.stderr.decode(errors="replace")
+        raise Unmet(seen, "a way to the TLS proxy through SSH", "AllowTcpForwarding in /etc/ssh/sshd_config")
+    return planned["tunnel"]

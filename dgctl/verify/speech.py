@@ -96,9 +96,9 @@ def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language
 def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
     """Connects to the proxy's address itself, whatever proxy the environment names, and verifies its name."""
     host = f"[{proxy.address}]" if ":" in proxy.address else proxy.address
-    url = f"https://{host}:{proxy.port}"
+    way = httpx.HTTPTransport(verify=tls.context(proxy), uds=proxy.tunnel or None, trust_env=False)
     timeout = httpx.Timeout(limit_s, connect=tls.TIMEOUT_S)
-    return httpx.Client(base_url=url, verify=tls.context(proxy), timeout=timeout, trust_env=False)
+    return httpx.Client(base_url=f"https://{host}:{proxy.port}", transport=way, timeout=timeout, trust_env=False)
 
 
 def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, Any]:

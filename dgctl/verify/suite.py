@@ -109,6 +109,7 @@ def _plan(folder: Path, hosts: list[Host]) -> dict[str, str]:
         plan["hosts"][host.name] = {
             "groups": host.groups,
             "address": host.address,
+            "tunnel": str(folder / f"{number}.tls"),
             "route": way.as_dict(),
             "wanted": wanted(host.vars),
         }

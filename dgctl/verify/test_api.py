@@ -38,11 +38,13 @@ def test_end_of_life(service, expect):
 
 
 @pytest.mark.parametrize("port", ["api", "metrics"])
-def test_port_closed(address, planned, wanted, port, expect):
+def test_port_closed(address, behind_jump, planned, wanted, port, expect):
     """A port bound to the loopback address does not answer from here: nothing behind it asks who you are."""
     number, bound = wanted[f"deepgram_{port}_port"], wanted[f"deepgram_{port}_bind_address"]
     if bound not in LOOPBACK:
         pytest.skip(f"bound to {bound} as configured")
+    if behind_jump:
+        pytest.skip("SSH goes through another machine: what this one cannot reach proves nothing")
     if not planned["route"]["login"] or address in LOOPBACK:
         pytest.skip("asked from the server itself")
     try:

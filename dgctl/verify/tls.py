@@ -20,14 +20,16 @@ _NOT_OURS = ("NO_PROTOCOLS_AVAILABLE", "UNSUPPORTED_PROTOCOL", "NO_CIPHERS_AVAIL
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where the TLS proxy listens, the name that it must prove, and the only certificate to trust (PEM; None:
-    system).
+    """Where the TLS proxy listens, and the name that it must prove.
+
+    `only_trust`: the only certificate to trust (PEM; None: the system's). `tunnel`: a socket that leads there.
     """
 
     address: str
     port: int
     name: str
     only_trust: str | None = None
+    tunnel: str = ""
 
     @property
     def authority(self) -> str:
@@ -35,7 +37,12 @@ class Proxy:
         return self.name if self.port == 443 else f"{self.name}:{self.port}"
 
     def connect(self) -> socket.socket:
-        """A TCP connection to the address (the name need not resolve here). Raises OSError."""
+        """A connection to the address, or into the tunnel (the name need not resolve here). Raises OSError."""
+        if self.tunnel:
+            made = socket.socket(socket.AF_UNIX)
+            made.settimeout(TIMEOUT_S)
+            made.connect(self.tunnel)
+            return made
         return socket.create_connection((self.address, self.port), TIMEOUT_S)
 
 

@@ -152,8 +152,9 @@ def page(context: ssl.SSLContext, status: int, body: bytes):
 class Forward:
     """Ends TLS in front of a plain server on loopback, as the proxy does."""
 
-    def __init__(self, context: ssl.SSLContext, target: int):
-        self.context, self.target, self.port = context, target, 0
+    def __init__(self, context: ssl.SSLContext, target: int, path: str = ""):
+        """`path`: listen on this socket, as the end of a tunnel, and not on a port."""
+        self.context, self.target, self.port, self.path = context, target, 0, path
 
     def __enter__(self):
         ready = threading.Event()
@@ -168,8 +169,11 @@ class Forward:
 
     async def _serve(self, ready):
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._join, "127.0.0.1", 0, ssl=self.context)
-        self.port = server.sockets[0].getsockname()[1]
+        if self.path:
+            server = await asyncio.start_unix_server(self._join, self.path, ssl=self.context)
+        else:
+            server = await asyncio.start_server(self._join, "127.0.0.1", 0, ssl=self.context)
+            self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self.stop.wait()
         server.close()

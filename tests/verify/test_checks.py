@@ -200,6 +200,7 @@ def test_open_port_is_seen():
         world["wanted"] |= {"deepgram_api_port": server.getsockname()[1]}
         world["address"] = "127.0.0.2"
         assert verdict(test_api.test_port_closed, world, port="api") == "fail"
+        assert verdict(test_api.test_port_closed, world | {"behind_jump": True}, port="api") == "skip"
         world["wanted"] |= {"deepgram_api_bind_address": "0.0.0.0"}
         assert verdict(test_api.test_port_closed, world, port="api") == "skip"
 

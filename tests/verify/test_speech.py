@@ -19,17 +19,26 @@ def recording():
     return speech.Recording.shipped()
 
 
+@pytest.fixture(scope="module", params=["direct", "through a tunnel"])
+def api(request, programs, tmp_path_factory):
+    """The lab's API behind a TLS proxy with a self-signed certificate."""
+    folder = tmp_path_factory.mktemp("tls")
+    pem, file = loopback.self_signed(folder)
+    tunnel = str(folder / "s") if "tunnel" in request.param else ""
+    with Forward(loopback.server_context(file), programs, tunnel) as forward:
+        # Nothing listens at the address at the end of the tunnel.
+        yield tls.Proxy("192.0.2.1" if tunnel else "127.0.0.1", forward.port or 443, NAME, pem, tunnel)
+
+
 @pytest.fixture(scope="module")
-def api(tmp_path_factory):
-    """An Engine and an API of the lab behind a TLS proxy with a self-signed certificate."""
+def programs(tmp_path_factory):
+    """The port of an API of the lab with an Engine behind it."""
     bench = Bench(tmp_path_factory.mktemp("bench"))
     try:
         bench.license_server.wait_for("SIMULATED")
         engine = bench.engine()
         engine.wait_for("Listening on http")
-        pem, file = loopback.self_signed(bench.directory)
-        with Forward(loopback.server_context(file), bench.api(engine).ports["http"]) as forward:
-            yield tls.Proxy("127.0.0.1", forward.port, NAME, pem)
+        yield bench.api(engine).ports["http"]
     finally:
         bench.stop()
 

@@ -126,6 +126,7 @@ def healthy() -> dict[str, Any]:
         "disk": said(records=f"{{{record}}}"),
         "sizes": dict.fromkeys((BATCH, STREAM, HELPER), 5),
         "address": "127.0.0.1",
+        "behind_jump": False,
         "host": None,
     }
 
