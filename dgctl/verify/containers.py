@@ -81,6 +81,13 @@ class Runtime:
 
     cli: str
 
+    @property
+    def boot_units(self) -> tuple[str, ...]:
+        """The systemd units that start the containers when the host boots."""
+        if self.cli == "podman":
+            return tuple(f"deepgram-{name}.service" for name in SERVICES)
+        return ("deepgram.service",)
+
     def inspect(self, name: str, template: str) -> str:
         return f"{self.cli} inspect --type container --format '{template}' deepgram-{name}"
 

@@ -54,15 +54,11 @@ def _plain(value, where):
 def to_toml(data):
     """Text of `data` as TOML; `data` must be a dictionary."""
     if not isinstance(data, dict):
-        raise AnsibleFilterError(
-            f"to_toml needs a dictionary, not {type(data).__name__}. Fix: pass a dictionary."
-        )
+        raise AnsibleFilterError(f"to_toml needs a dictionary, not {type(data).__name__}. Fix: pass a dictionary.")
     plain = _plain(data, "settings")
     text = tomli_w.dumps(plain)
     if tomllib.loads(text) != plain:
-        raise AnsibleFilterError(
-            "the rendered TOML reads back differently. Fix: report the settings used as a bug."
-        )
+        raise AnsibleFilterError("the rendered TOML reads back differently. Fix: report the settings used as a bug.")
     return text
 
 

@@ -10,9 +10,7 @@ import subprocess
 from ansible.module_utils.deepgram_http import parse_time
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TELLING = re.compile(
-    r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE
-)
+_TELLING = re.compile(r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE)
 
 
 class CommandFailed(Exception):
@@ -88,9 +86,7 @@ def logs_command(engine, name, since=None, tail=None):
 def log_head(engine, name, since, limit=4 << 20):
     """The first `limit` bytes that a container logged since its start: what it said while starting, at a bounded cost."""
     argv = logs_command(engine, name, since=since)
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
         data = process.stdout.read(limit)
         process.kill()
     return _COLOUR.sub("", data.decode("utf-8", "replace"))

@@ -63,9 +63,7 @@ def engine_load(samples):
         values = samples.get(name)
         return int(values[0][1]) if values else None
 
-    active = {
-        labels.get("kind", "all"): int(value) for labels, value in samples.get("engine_active_requests", [])
-    }
+    active = {labels.get("kind", "all"): int(value) for labels, value in samples.get("engine_active_requests", [])}
     return {
         "max_active_requests": single("engine_max_active_requests"),
         "active_requests": active,

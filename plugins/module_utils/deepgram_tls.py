@@ -47,9 +47,7 @@ def describe(path):
     ]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise OSError(
-            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{path} cannot be read"
-        )
+        raise OSError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{path} cannot be read")
     end = re.search(r"notAfter=(.*)", done.stdout)
     return {
         "not_after": end.group(1).strip() if end else None,

@@ -163,9 +163,7 @@ def look(params):
     """Raises NotReady with the first thing that is missing; components in the order in which they depend on each other."""
     text, why = get(f"{params['metrics_url']}/metrics")
     if text is None:
-        raise NotReady(
-            f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine"
-        )
+        raise NotReady(f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine")
     status, why = get_json(f"{params['api_url']}/v1/status")
     if not isinstance(status, dict):
         raise NotReady(f"the API at {params['api_url']}/v1/status does not answer ({why})", "api")
@@ -174,9 +172,7 @@ def look(params):
     if seen != "Connected":
         raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
     if status.get("system_health") not in SERVING:
-        raise NotReady(
-            f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api"
-        )
+        raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
     return engine_load(metrics(text))
 
 
@@ -194,8 +190,7 @@ def wait(params):
     """(engine load, seconds waited); raises NotReady after timeout_s, or as soon as a container keeps dying."""
     begin = time.monotonic()
     count = {
-        name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0)
-        for name in ("engine", "api")
+        name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in ("engine", "api")
     }
     while True:
         try:
@@ -289,9 +284,7 @@ def main():
     if bad:
         what = "; ".join(f"{entry['check']}: {entry['seen']}, expected {entry['expected']}" for entry in bad)
         fix = "; ".join(dict.fromkeys(entry["fix"] for entry in bad))
-        module.fail_json(
-            msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings
-        )
+        module.fail_json(msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings)
     module.exit_json(changed=False, findings=findings, seconds=seconds)
 
 

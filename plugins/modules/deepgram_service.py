@@ -174,9 +174,7 @@ class Podman:
             run(["systemctl", "daemon-reload"])
         if self._unread():
             said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
-            raise CommandFailed(
-                f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}"
-            )
+            raise CommandFailed(f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}")
         names = COMPONENTS if "engine" in due else ["api"]
         for name in silent(self.urls, names, containers):
             run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
@@ -207,9 +205,7 @@ def explain(params, error):
     """(msg, fix) for a start that failed, with what the containers said last."""
     said, secrets = str(error), secrets_in(os.path.join(params["directory"], "deepgram.env"))
     fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), None)
-    logs = (
-        [log_tail(params["engine"], f"deepgram-{name}", 5, secrets) for name in COMPONENTS] if not fix else []
-    )
+    logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets) for name in COMPONENTS] if not fix else []
     lines = " | ".join(line for text in logs for line in text.splitlines())
     for secret in secrets:
         said = said.replace(secret, "********")

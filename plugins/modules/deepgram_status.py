@@ -120,10 +120,7 @@ def gpus(problems):
         )
         return []
     rows = [line.split(", ") for line in out.splitlines() if line.strip()]
-    return [
-        {ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)}
-        for row in rows
-    ]
+    return [{ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)} for row in rows]
 
 
 def driver(found):
@@ -183,9 +180,7 @@ def gather(params, now):
         "release": release(params["record"]),
         "containers": containers(params["engine"], problems),
         "api": problems.note("/v1/status", get_json(f"{params['api_url']}/v1/status")),
-        "engine_connection": problems.note(
-            "/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")
-        ),
+        "engine_connection": problems.note("/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")),
         "models": models(listed) if listed is not None else [],
         "load": engine_load(metrics(text)) if text is not None else None,
         "gpus": found,

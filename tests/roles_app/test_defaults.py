@@ -24,9 +24,7 @@ def test_specs_and_defaults_agree(role):
     options = read(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     defaults = read(role, "defaults/main.yml")
     optional = {
-        name: text_without_space(spec.get("default"))
-        for name, spec in options.items()
-        if not spec.get("required")
+        name: text_without_space(spec.get("default")) for name, spec in options.items() if not spec.get("required")
     }
     assert optional == {name: text_without_space(value) for name, value in defaults.items()}
     assert all(name.startswith(f"{role}_") for name in options) and all(

@@ -138,6 +138,7 @@ FAULTS = {
     "nothing pinned": (test_containers.test_pinned_image, part("on_host", images=NOTHING)),
     "other release": (test_containers.test_release, want(deepgram_release="release-261001")),
     "stays down": (test_containers.test_comes_back, engine(policy="no")),
+    "not started at boot": (test_containers.test_start_at_boot, part("on_host", boot=Answer(1, "disabled"))),
     "log without end": (test_containers.test_logs_rotate, engine(log={"Type": "json-file", "Config": {}})),
     "GPU hidden": (test_containers.test_engine_sees_the_gpus, part("on_host", gpus=NOTHING)),
     "one GPU hidden": (test_containers.test_engine_sees_the_gpus, part("on_host", gpus=listed(A))),

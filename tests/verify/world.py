@@ -110,7 +110,7 @@ def healthy() -> dict[str, Any]:
         "toolkit": Answer(0, "\n".join(f"{package} 1.20.1-1" for package in test_toolkit.PACKAGES)),
         "cdi": said(file=CDI, second="", refresh="enabled"),
         "containers_seen": {"api": CONTAINER, "engine": CONTAINER},
-        "on_host": said(images=f'{{"containers": {{{images}}}}}', gpus=listed(A, B)),
+        "on_host": said(images=f'{{"containers": {{{images}}}}}', gpus=listed(A, B), boot="enabled"),
         "files": said(**files),
         "service": Service(
             said(
