@@ -147,7 +147,7 @@ def _lowered(found: list[dict[str, Any]]) -> list[str]:
     for low in found:
         text = f"{low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
         shared.setdefault(text, []).append(str(low["host"]))
-    return [f"lowered: {text} on {_names(hosts)}" for text, hosts in shared.items()]
+    return [f"lowered: {text} on {_names(sorted(hosts))}" for text, hosts in shared.items()]
 
 
 def _names(hosts: list[str]) -> str:

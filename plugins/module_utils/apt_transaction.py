@@ -179,7 +179,7 @@ class Transaction:
 
     def checked_steps(self, arguments, wishes):
         """What apt would do, once it is known to be allowed."""
-        steps = self.simulate(arguments)
+        steps = self.rehearse(arguments)
         self.allow(steps, wishes)
         return steps
 
@@ -190,7 +190,7 @@ class Transaction:
         relatives = self.family(dpkg.installed(self.known)) if version else []
         return [f"{name}={version}" for name in relatives if name not in self.names]
 
-    def simulate(self, arguments):
+    def rehearse(self, arguments):
         """What apt would do.
 
         Lists are fetched when they are old, or when they do not offer what is wanted.

@@ -41,6 +41,8 @@ def pci_gpus(root="/sys/bus/pci/devices"):
             continue
         if read(os.path.join(device, "class"))[:6] not in GPU_CLASSES:
             continue
+        if os.path.basename(os.path.realpath(os.path.join(device, "driver"))) == "vfio-pci":
+            continue  # handed to a virtual machine
         model = read(os.path.join(device, "device"))[2:].lower()
         gpus.append({"address": os.path.basename(device), "id": "10de:" + model})
     return gpus

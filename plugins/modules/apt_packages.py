@@ -9,7 +9,7 @@ short_description: Installs packages in one guarded transaction, and holds them
 description:
   - Does in one call what a serving host needs and C(ansible.builtin.apt) does in five or not at all. It
     finishes a dpkg run that was interrupted, waits for the lock, fetches lists only when something must be
-    installed that they do not offer, simulates the transaction and refuses it when it would touch or remove
+    installed that they do not offer, rehearses the transaction and refuses it when it would touch or remove
     what it must not, installs, and holds.
   - An installed package that satisfies the wish is left at its version.
   - In check mode a package that no configured repository offers yet counts as one that would be

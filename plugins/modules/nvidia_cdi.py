@@ -125,9 +125,14 @@ def not_enabled():
 
 
 def enable(module):
-    """Enables and starts the units; True when that was needed."""
+    """Enables and starts the units, once systemd has read what was added to them; True when that was needed."""
     waiting = not_enabled()
-    if waiting and not module.check_mode:
+    if module.check_mode:
+        return bool(waiting)
+    _rc, out, _err = run(["systemctl", "show", UNITS[1], "--property=NeedDaemonReload", "--value"])
+    if out.strip() == "yes":
+        systemctl(module, "daemon-reload")
+    if waiting:
         systemctl(module, "enable", *UNITS)
         systemctl(module, "start", UNITS[0])
     return bool(waiting)

@@ -102,12 +102,20 @@ def unload(names):
     return ""
 
 
+def refusal(text):
+    """(the line that says why a module does not load, what to do about it)."""
+    for line in text.splitlines():
+        for known, fix in REFUSED:
+            if known in line:
+                return line.strip(), fix
+    return last_line(text), "See dmesg | grep -i nvidia, and dkms status."
+
+
 def load(module):
     """Loads the modules; only the first must succeed, the others are not in every build."""
     rc, out, err = run(["modprobe", LOAD[0]], timeout=300)
     if rc != 0:
-        said = last_line(err) or last_line(out)
-        fix = next((fix for text, fix in REFUSED if text in said), "See dmesg | grep -i nvidia, and dkms status.")
+        said, fix = refusal(err + out)
         fail(module, f"The NVIDIA module does not load: {said}", fix, said)
     for name in LOAD[1:]:
         run(["modprobe", name], timeout=120)

@@ -27,7 +27,7 @@ def apt(program, tmp_path, monkeypatch):
             for name, version in installed.items()
         )
 
-    def set_up(installed, offers="", after=None, simulate_rc=0, error="", status="installed"):
+    def set_up(installed, offers="", after=None, rehearsal_rc=0, error="", status="installed"):
         state.write_text(rows(installed, status))
         (tmp_path / "after").write_text(rows(installed | (after or {})))
         log.write_text("")
@@ -37,7 +37,7 @@ def apt(program, tmp_path, monkeypatch):
         program(
             "apt-get",
             f"""case " $* " in
-*" -s "*) [ {simulate_rc} = 0 ] || {{ echo '{error}' >&2; exit {simulate_rc}; }}; printf '{offers}' ;;
+*" -s "*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}; printf '{offers}' ;;
 *" update "*) echo update >> {log} ;;
 *) echo "install ${{*#*install }}" >> {log}
    if [ -e {tmp_path}/stale ]; then rm {tmp_path}/stale; echo 'E: File has unexpected size' >&2; exit 100; fi
@@ -108,13 +108,13 @@ def test_transaction_that_goes_too_far_is_refused(apt, call, step, what):
 def test_check_mode_installs_nothing_and_accepts_what_no_source_has_yet(apt, call):
     apt({}, "Inst podman (5)\\n")
     assert call("apt_packages", check=True, packages=["podman"])["transaction"] == ["Inst podman"]
-    apt({}, simulate_rc=100, error="E: Unable to locate package nvidia-open")
+    apt({}, rehearsal_rc=100, error="E: Unable to locate package nvidia-open")
     result = call("apt_packages", check=True, packages=["nvidia-open=580.*"], hold=True)
     assert result["changed"] and result["transaction"] == ["Inst nvidia-open=580.*"] and apt.log() == []
 
 
 def test_unknown_package_after_fresh_lists(apt, call):
-    apt({}, simulate_rc=100, error="E: Unable to locate package nvidia-opem")
+    apt({}, rehearsal_rc=100, error="E: Unable to locate package nvidia-opem")
     result = call("apt_packages", packages=["nvidia-opem"])
     assert result["failed"] and "Unable to locate package nvidia-opem" in result["msg"] and apt.log() == ["update"]
     assert "apt-cache policy" in result["fix"]
@@ -185,7 +185,7 @@ def test_upstream():
         ("E: The repository 'https://x' is not signed.", "_repository_key"),
         ("dpkg: error: No space left on device", "Free space"),
         ("Error! Bad return status for module build on kernel: 6.12", "make.log"),
-        ("something new", "by hand"),
+        ("something new", "By hand"),
     ],
 )
 def test_advice(said, hint):

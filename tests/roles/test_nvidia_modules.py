@@ -69,7 +69,7 @@ class Kernel:
             self.modules.pop(argv[2])
         elif argv[0] == "modprobe":
             if self.error:
-                return 1, "", self.error
+                return 1, "", self.error + "\nmodprobe: more words\n" * ("Exec" not in self.error)
             self.modules[argv[1].replace("-", "_")] = self.installed
         return 0, "", ""
 
@@ -122,6 +122,7 @@ def test_program_of_nobody_is_not_killed(call, monkeypatch):
     [
         ("modprobe: ERROR: could not insert 'nvidia': Key was rejected by service", "mokutil"),
         ("modprobe: ERROR: could not insert 'nvidia': No such device", "NVRM"),
+        ("modprobe: ERROR: could not insert 'nvidia': Exec format error", "dmesg"),
         ("modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.12", "headers"),
     ],
 )

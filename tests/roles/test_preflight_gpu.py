@@ -38,6 +38,12 @@ def test_only_gpus_count(bus):
     assert [gpu["id"] for gpu in nvidia_host.pci_gpus(bus("2684", "0x030000"))] == ["10de:1eb8", "10de:2684"]
 
 
+def test_gpu_of_a_virtual_machine_does_not_count(bus, tmp_path):
+    root = bus("1eb8")
+    (tmp_path / "0000:00:00.0/driver").symlink_to("../../../bus/pci/drivers/vfio-pci")
+    assert nvidia_host.pci_gpus(root) == []
+
+
 def test_a_t4_is_enough(bus):
     assert set(verdicts(bus("1eb8")).values()) == {"pass"}
 
