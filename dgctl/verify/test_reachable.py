@@ -15,6 +15,7 @@ FIXES = (
         "password is required",
         "let the user use sudo without a password, or set ansible_become_password in the vault",
     ),
+    ("password attempt", "check ansible_become_password in the vault"),
     ("not in the sudoers", "give the user sudo rights on the server, or set another ansible_user"),
     ("ansible_", "change that variable in the inventory"),
     (

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgctl import content
 from dgctl.verify import certificates, containers, gpus, metrics, models
 from dgctl.verify.ask import Answer
-from dgctl.verify.wanted import wanted
+from dgctl.verify.wanted import NAMES, wanted
 
 UUID = "GPU-3f1c2b4a-0000-1111-2222-333344445555"
 
@@ -265,6 +267,13 @@ def test_model_of_the_test_request_is_the_first_that_fits():
     }
     named = wanted({"deepgram_models_links": LINKS, "deepgram_verify_model": "mine"})
     assert named["speech"] == {"batch": "mine", "streaming": "mine"}
+
+
+def test_every_desired_value_is_a_variable_of_a_role():
+    """A renamed variable would leave its check without anything to compare with."""
+    specs = [yaml.safe_load(path.read_text()) for path in content.root().glob("roles/*/meta/argument_specs.yml")]
+    known = {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}
+    assert set(NAMES) <= known
 
 
 def test_value_that_needs_facts_counts_as_not_set():

@@ -1,5 +1,10 @@
 """A small suite through the same plugin, alone and over pytest-xdist: each end of a check becomes a Check."""
 
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
 import pytest
 
 from dgctl.errors import DgctlError
@@ -8,6 +13,11 @@ from dgctl.verify import suite
 
 CHECKS = """
 import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
 import pytest
 from dgctl.verify.expect import Unmet
 
@@ -183,3 +193,32 @@ def test_no_secret_is_written_down(deployment, progress, tmp_path, small, monkey
     assert written["plan.json"][1] == 0o600
     assert "hush" not in repr(written) + (tmp_path / "verify.log").read_text()
     assert (tmp_path / "verify.log").stat().st_mode & 0o077 == 0
+
+
+def test_the_wheel_carries_the_whole_suite_and_runs_it(deployment, progress, tmp_path):
+    """Installed, the suite finds its settings and its recording, and no checkout is near."""
+    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path]
+    subprocess.run([*wheel, Path(suite.HERE).parents[1]], check=True, capture_output=True)
+    site = tmp_path / "site"
+    zipfile.ZipFile(next(tmp_path.glob("*.whl"))).extractall(site)
+    script = (
+        "from pathlib import Path\n"
+        "from dgctl.deployment import Deployment, Host\n"
+        "from dgctl.verify import run, speech, suite\n"
+        "class Deaf:\n"
+        "    def host(self, *_): pass\n"
+        "gone = {'ansible_connection': 'ssh', 'ansible_port': 1}\n"
+        "host = Host('gone', '127.0.0.1', ['node'], gone)\n"
+        "checks = run(Deployment(Path('i'), {'gone': host}, ['gone']), ['gone'], None, Deaf(), Path('log'))\n"
+        "print(suite.HERE, len(checks), checks[0].check, checks[0].verdict, speech.Recording.shipped().seconds)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(site)!r})\n{script}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    where, count, check, verdict, _ = done.stdout.split()
+    assert (where, check, verdict) == (str(site / "dgctl" / "verify"), "reachable", "fail")
+    assert int(count) > 50
