@@ -5,7 +5,7 @@ from __future__ import annotations
 from dgctl import playbook
 from dgctl.collector import RunResult
 from dgctl.errors import Exit, Problem
-from dgctl.report import FAIL, REACHABLE, Check, HostState, Outcome, problem_of_check, states_of_checks
+from dgctl.report import FAIL, PASS, REACHABLE, SKIP, Check, HostState, Outcome, problem_of_check, states_of_checks
 from dgctl.session import interrupted
 from dgctl.work import Work
 
@@ -78,7 +78,8 @@ def add_verify(outcome: Outcome, work: Work) -> None:
 
     with work.progress(["Verify"]) as shown:
         shown.phase("Verify")
-        checks = suite.run(work.deployment, work.deployment.targets, work.vault, shown)
+        log = work.session.record.path / "verify.log"
+        checks = suite.run(work.deployment, work.deployment.targets, shown, log)
     outcome.checks = checks
     for name, state in states_of_checks(work.deployment.targets, checks).items():
         host = outcome.hosts.setdefault(name, state)
@@ -87,9 +88,16 @@ def add_verify(outcome: Outcome, work: Work) -> None:
     outcome.errors += _of_hosts(outcome)
     failed = [check for check in checks if check.verdict == FAIL]
     outcome.exit_code = _verdict(failed, checks)
-    passed = f"{len(checks) - len(failed)} of {count(len(checks), 'check')} hold"
+    passed = _tally(checks)
     outcome.summary = f"{outcome.summary}; {passed}" if outcome.summary else passed
     outcome.next_command = work.session.again("status" if outcome.exit_code == Exit.OK else "verify")
+
+
+def _tally(checks: list[Check]) -> str:
+    """How many checks hold; what was not asked does not count as holding."""
+    verdicts = [check.verdict for check in checks]
+    text = f"{verdicts.count(PASS)} of {count(len(checks), 'check')} hold"
+    return text + (f", {verdicts.count(SKIP)} not asked" if SKIP in verdicts else "")
 
 
 def _verdict(failed: list[Check], checks: list[Check]) -> Exit:

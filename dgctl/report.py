@@ -64,6 +64,7 @@ class Outcome:
     lowered: list[dict[str, Any]] = field(default_factory=list)
     summary: str = ""
     next_command: str = ""
+    brief: bool = False  # people see only the checks that do not pass
     log: str = ""
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
     from dgctl.progress import clock
 
     if outcome.checks:
-        _print_checks(outcome.checks, console)
+        _print_checks(outcome.checks, console, outcome.brief or len(outcome.checks) > MANY)
     if any(host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()):
         _print_hosts(outcome.hosts, console)
     for text in _lowered(outcome.lowered):
@@ -175,14 +176,16 @@ def _note(host: HostState) -> str:
     return host.errors[0].what + more if host.errors else ""
 
 
-def _print_checks(checks: list[Check], console: Console) -> None:
-    """Every check on a line; of a long list, only those that do not pass."""
-    shown = checks if len(checks) <= MANY else [check for check in checks if check.verdict != PASS]
+def _print_checks(checks: list[Check], console: Console, brief: bool) -> None:
+    """A check a line; `brief` leaves out those that pass. Of a server out of reach one line says all."""
+    gone = {check.host for check in checks if check.check == REACHABLE and check.verdict == FAIL}
+    shown = [check for check in checks if not (check.host in gone and check.verdict == SKIP)]
+    shown = [check for check in shown if not (brief and check.verdict == PASS)]
     rows = [(check.host, check.check, check.verdict, check.seen) for check in shown]
     if rows:
         _table(("HOST", "CHECK", "VERDICT", "SEEN"), rows, console, state=2)
-    if len(shown) < len(checks):
-        console.print(f"{len(checks) - len(shown)} more checks pass")
+    if passed := brief and sum(check.verdict == PASS for check in checks):
+        console.print(f"{passed} checks pass")
 
 
 def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Console, state: int) -> None:

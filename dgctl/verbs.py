@@ -39,6 +39,7 @@ def provision(session: Session) -> Outcome:
         with lock.held(history.folder(session.inventory), lock.this_command()):
             work.record()
             outcome = outcomes.of_playbook(work, "provision.yml", alone=True)
+            outcome.brief = True
             if outcome.exit_code != Exit.PREFLIGHT:
                 outcome.checks = None  # a passed preflight is no news here
             if outcome.exit_code == Exit.OK and not session.check:

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from dgctl import content
+from dgctl import content, scratch
 from dgctl.deployment import Deployment, Host
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.progress import Progress
 from dgctl.report import FAIL, REACHABLE, Check
-from dgctl.vault import VaultOptions
 from dgctl.verify.plugin import EVENTS, PLAN, SECRETS
 
 HERE = Path(__file__).resolve().parent
@@ -37,20 +36,17 @@ _COMPLETE = (0, 1)
 def run(
     deployment: Deployment,
     hosts: list[str],
-    vault: VaultOptions,
     progress: Progress,
     log: Path | None = None,
     suite: Path = HERE,
 ) -> list[Check]:
     """Makes every check on `hosts`; pytest's own output goes to the file `log`.
 
-    `vault` is not needed any more: `deployment` holds decrypted values, and passwords for the connection go
-    to the workers through their environment. Raises DgctlError when pytest itself broke.
+    Passwords for the connection go to the workers through their environment. Raises DgctlError when pytest itself broke.
     """
     if not hosts:
         return []
-    with tempfile.TemporaryDirectory(prefix="dgctl-verify-") as private:
-        folder = Path(private)
+    with scratch.folder("verify") as folder:
         environment = _plan(folder, [deployment.hosts[name] for name in hosts])
         output = log or folder / "pytest.log"
         with _append_privately(output) as sink:

@@ -96,7 +96,7 @@ def here(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def verdict(monkeypatch: pytest.MonkeyPatch, word: str, check: str = "transcript") -> None:
     """Lets verify find one check of this verdict on every host."""
 
-    def run(deployment: Any, hosts: list[str], vault: Any, progress: Any) -> list[Check]:
+    def run(deployment: Any, hosts: list[str], progress: Any, log: Any) -> list[Check]:
         return [Check(name, check, word, "nothing", "words", "look at the Engine") for name in hosts]
 
     monkeypatch.setattr("dgctl.verify.run", run)

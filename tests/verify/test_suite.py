@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from dgctl.errors import DgctlError
-from dgctl.vault import VaultOptions
 from dgctl.verify import suite
 
 CHECKS = """
@@ -81,7 +80,7 @@ def small(tmp_path):
 
 def run(deployment, progress, tmp_path, folder, **hosts):
     made = deployment(**hosts)
-    checks = suite.run(made, list(hosts), VaultOptions(), progress, tmp_path / "verify.log", folder)
+    checks = suite.run(made, list(hosts), progress, tmp_path / "verify.log", folder)
     return {(check.host, check.check): check for check in checks}
 
 
@@ -209,7 +208,7 @@ def test_the_wheel_carries_the_whole_suite_and_runs_it(deployment, progress, tmp
         "    def host(self, *_): pass\n"
         "gone = {'ansible_connection': 'ssh', 'ansible_port': 1}\n"
         "host = Host('gone', '127.0.0.1', ['node'], gone)\n"
-        "checks = run(Deployment(Path('i'), {'gone': host}, ['gone']), ['gone'], None, Deaf(), Path('log'))\n"
+        "checks = run(Deployment(Path('i'), {'gone': host}, ['gone']), ['gone'], Deaf(), Path('log'))\n"
         "print(suite.HERE, len(checks), checks[0].check, checks[0].verdict, speech.Recording.shipped().seconds)\n"
     )
     done = subprocess.run(
