@@ -253,9 +253,10 @@ def prove(params, load, logs):
     return [*found, finding(LIMIT[0], seen == wanted, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
 
 
-def diagnosis(params, reason):
+def diagnosis(params, reason, since):
     """(msg, log, fix) for services that do not work."""
-    log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets_in(params["env_file"]))
+    secrets = secrets_in(params["env_file"])
+    log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets, since)
     default = f"read the log of deepgram-{reason.component} on the server, or give it longer with deepgram_engine_start_timeout_s"
     fix = next((fix for pattern, fix in CURES if re.search(pattern, log, re.IGNORECASE)), default)
     lines = " | ".join(log.splitlines())
@@ -278,10 +279,11 @@ def main():
     )
     if module.check_mode:
         module.exit_json(changed=False, findings=[], seconds=0)
+    begin = time.time() - 5  # a container that was just started has spoken already
     try:
         load, seconds = wait(module.params)
     except NotReady as reason:
-        what, log, fix = diagnosis(module.params, reason)
+        what, log, fix = diagnosis(module.params, reason, begin)
         failed = finding("deepgram answers", False, str(reason), "connected and Ready or Healthy", fix)
         module.fail_json(msg=f"{what}. Fix: {fix}.", value=log, fix=fix, findings=[failed])
     findings = prove(module.params, load, start_logs(module.params["engine"]))

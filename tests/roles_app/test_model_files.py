@@ -175,9 +175,7 @@ def test_full_disk_is_said_before_the_first_byte(run, server, monkeypatch, tmp_p
 def test_disk_that_fills_up_on_the_way(run, tmp_path, monkeypatch):
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], capture_output=True
-    ).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], capture_output=True).returncode:
         pytest.skip("this machine allows no mount")
     try:
         monkeypatch.setattr(models.Models, "free", lambda self: 1 << 40)
@@ -208,9 +206,7 @@ def test_silent_server_is_given_up(run, server):
 
 
 def test_unreachable_server(run):
-    with pytest.raises(
-        download.DownloadError, match=r"127.0.0.1:9/a.dg could not be downloaded in 3 attempts"
-    ):
+    with pytest.raises(download.DownloadError, match=r"127.0.0.1:9/a.dg could not be downloaded in 3 attempts"):
         run(links=[{"url": "http://127.0.0.1:9/a.dg", "sha256": ""}])
 
 
@@ -260,9 +256,7 @@ def test_link_that_names_no_model(url):
 
 def test_two_links_to_one_name_and_a_sum_that_is_none():
     with pytest.raises(download.DownloadError, match="2 model links lead to a file called a.dg"):
-        models.wanted_files(
-            [{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}]
-        )
+        models.wanted_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}])
     with pytest.raises(download.DownloadError, match="not a SHA-256 sum: abc"):
         models.wanted_files([{"url": "https://h/a.dg", "sha256": "abc"}])
 

@@ -11,8 +11,7 @@ from .rendering import render, value
 
 IMAGES = {
     "images": {
-        name: {"reference": f"quay.io/deepgram/self-hosted-{name}@sha256:{'0' * 64}"}
-        for name in ("api", "engine")
+        name: {"reference": f"quay.io/deepgram/self-hosted-{name}@sha256:{'0' * 64}"} for name in ("api", "engine")
     }
 }
 DRIVER = {"stdout": "580.173.02"}
@@ -23,9 +22,7 @@ def config(name, **changes):
 
 
 def compose(**changes):
-    text = render(
-        "deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver=DRIVER, **changes
-    )
+    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver=DRIVER, **changes)
     return text, yaml.safe_load(text)
 
 
@@ -33,9 +30,7 @@ def unit(name, **changes):
     """(text, sections): a key that stands more than once has its values joined by newlines."""
     known = {"deepgram_container_engine": "podman", "__deepgram_images": IMAGES, "__deepgram_driver": DRIVER}
     text = render("deepgram", name + ".j2", **known, **changes)
-    parser = configparser.RawConfigParser(
-        strict=False, delimiters="=", comment_prefixes="#", dict_type=_Joining
-    )
+    parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#", dict_type=_Joining)
     parser.optionxform = str
     parser.read_string(text)
     return text, parser
@@ -62,6 +57,15 @@ def test_limit_stands_before_every_table():
     text = render("deepgram", "config.toml.j2", item="engine", deepgram_engine_max_active_requests=20)
     assert text.index("max_active_requests = 20") < text.index("[")
     assert config("api", deepgram_api_active_requests=30)["concurrency_limit"] == {"active_requests": 30}
+
+
+def test_values_from_an_ini_file_are_text_and_come_out_typed():
+    ini = {"deepgram_engine_max_active_requests": "19", "deepgram_engine_gpu_required": "false"}
+    assert config("engine", **ini)["max_active_requests"] == 19
+    assert config("engine", **ini)["health"]["gpu_required"] is False
+    assert "max_active_requests" not in config("engine", deepgram_engine_max_active_requests="")
+    text = nginx(nginx_proxy_listen_ipv6="false", nginx_proxy_hsts_max_age_s="0", **ini)
+    assert "max_conns=18 " in text and "[::]" not in text and "Strict-Transport" not in text
 
 
 def test_every_setting_can_be_added_changed_and_removed():
@@ -104,12 +108,8 @@ def test_api_is_not_made_anew_for_the_engine():
 
 
 def test_new_driver_makes_the_engine_anew():
-    text = render(
-        "deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver={"stdout": "580.95.05"}
-    )
-    assert (
-        yaml.safe_load(text)["services"]["engine"]["labels"] != compose()[1]["services"]["engine"]["labels"]
-    )
+    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver={"stdout": "580.95.05"})
+    assert yaml.safe_load(text)["services"]["engine"]["labels"] != compose()[1]["services"]["engine"]["labels"]
 
 
 def test_quadlet_units():
@@ -120,8 +120,7 @@ def test_quadlet_units():
     assert "nvidia-cdi-refresh.service" in engine["Unit"]["After"] and "abc123" not in text
     api = unit("deepgram-api.container")[1]
     assert (
-        api["Container"]["PublishPort"] == "127.0.0.1:8080:8080"
-        and "deepgram-engine.service" in api["Unit"]["After"]
+        api["Container"]["PublishPort"] == "127.0.0.1:8080:8080" and "deepgram-engine.service" in api["Unit"]["After"]
     )
     assert api["Container"]["EnvironmentFile"] == "/etc/deepgram/deepgram.env"
 

@@ -11,14 +11,10 @@ from .conftest import load
 
 to_toml = load("filter", "toml").to_toml
 
-plain = some.one_of(
-    some.booleans(), some.integers(-(2**63), 2**63 - 1), some.floats(allow_nan=False), some.text()
-)
+plain = some.one_of(some.booleans(), some.integers(-(2**63), 2**63 - 1), some.floats(allow_nan=False), some.text())
 values = some.recursive(
     plain,
-    lambda inner: some.one_of(
-        some.lists(inner, max_size=3), some.dictionaries(some.text(), inner, max_size=3)
-    ),
+    lambda inner: some.one_of(some.lists(inner, max_size=3), some.dictionaries(some.text(), inner, max_size=3)),
 )
 settings = some.dictionaries(some.text(), values, max_size=5)
 
@@ -60,9 +56,7 @@ def test_names_the_place_of_what_toml_cannot_hold():
 
 def test_links_of_both_kinds_come_out_alike_and_wrong_ones_stay_unsaid():
     model_links = load("filter", "model_links").model_links
-    assert model_links(
-        [" https://h/a.dg ", {"url": "https://h/b.dg", "sha256": "AB"}, {"url": "https://h/c.dg"}]
-    ) == [
+    assert model_links([" https://h/a.dg ", {"url": "https://h/b.dg", "sha256": "AB"}, {"url": "https://h/c.dg"}]) == [
         {"url": "https://h/a.dg", "sha256": ""},
         {"url": "https://h/b.dg", "sha256": "ab"},
         {"url": "https://h/c.dg", "sha256": ""},
