@@ -44,9 +44,7 @@ def _one(number, link):
 def model_links(links):
     """List of {url, sha256} in the order given; raises on anything else."""
     if not isinstance(links, (list, tuple)):
-        raise AnsibleFilterError(
-            "deepgram_models_links is not a list. Fix: write one link a line, each after '- '."
-        )
+        raise AnsibleFilterError("deepgram_models_links is not a list. Fix: write one link a line, each after '- '.")
     return [_one(number, link) for number, link in enumerate(links, 1)]
 
 

@@ -10,9 +10,7 @@ import subprocess
 from ansible.module_utils.deepgram_http import parse_time
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TELLING = re.compile(
-    r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE
-)
+_TELLING = re.compile(r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE)
 # What Podman says about itself goes into the same journal.
 _ENGINES_OWN = re.compile(r'time="[^"]*" level=(?!error|fatal)|See "systemctl')
 
@@ -68,7 +66,7 @@ def inspect(engine, name):
 
 
 def restarts(engine, name, found=None):
-    """How often a container was restarted after it died. With Podman systemd restarts, and a new container each time."""
+    """How often a container was restarted after it died. With Podman it is systemd that restarts."""
     if engine == "podman":
         out = run(["systemctl", "show", "-P", "NRestarts", f"{name}.service"], check=False)[1].strip()
         return int(out) if out.isdigit() else 0
@@ -89,11 +87,9 @@ def logs_command(engine, name, since=None, tail=None):
 
 
 def log_head(engine, name, since, limit=4 << 20):
-    """The first `limit` bytes that a container logged since its start: what it said while starting, at a bounded cost."""
+    """The first `limit` bytes that a container logged since its start: what it said then, at a bounded cost."""
     argv = logs_command(engine, name, since=since)
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
         data = process.stdout.read(limit)
         process.kill()
     return _COLOUR.sub("", data.decode("utf-8", "replace"))

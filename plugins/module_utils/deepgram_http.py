@@ -57,15 +57,13 @@ def metrics(text):
 
 
 def engine_load(samples):
-    """What the Engine's metrics say of its load; None where it says nothing. 0 active requests allowed means no limit."""
+    """What the Engine's metrics say of its load; None where they say nothing. A limit of 0 is no limit."""
 
     def single(name):
         values = samples.get(name)
         return int(values[0][1]) if values else None
 
-    active = {
-        labels.get("kind", "all"): int(value) for labels, value in samples.get("engine_active_requests", [])
-    }
+    active = {labels.get("kind", "all"): int(value) for labels, value in samples.get("engine_active_requests", [])}
     return {
         "max_active_requests": single("engine_max_active_requests"),
         "active_requests": active,

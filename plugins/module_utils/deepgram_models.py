@@ -41,9 +41,7 @@ class Models:
         except (OSError, ValueError):
             return {}
         return (
-            {name: entry for name, entry in found.items() if isinstance(entry, dict)}
-            if isinstance(found, dict)
-            else {}
+            {name: entry for name, entry in found.items() if isinstance(entry, dict)} if isinstance(found, dict) else {}
         )
 
     def record(self, name, sha256, path):
@@ -80,7 +78,7 @@ class Models:
         return entry.get("sha256") if same else None
 
     def examine(self, item, check_mode):
-        """Sets item.state: present, adopted (right, but not yet in the record) or missing; hashes only when in doubt."""
+        """Sets item.state: present, adopted (right, but not in the record) or missing. Hashes only in doubt."""
         known = self.recognised(item["name"])
         wanted = item["wanted"] or (self.records.get(item["name"]) or {}).get("sha256")
         item["state"] = "missing"
@@ -100,9 +98,7 @@ class Models:
     def ask(self, item):
         """What the server says about the file; asked once."""
         if "remote" not in item:
-            item["remote"] = probe(
-                item["url"], self.settings["timeout"], self.settings["retries"], self.sleep
-            )
+            item["remote"] = probe(item["url"], self.settings["timeout"], self.settings["retries"], self.sleep)
         return item["remote"]
 
     def lacking(self, items):
@@ -143,9 +139,7 @@ class Models:
         os.replace(partial, self.path(item["name"]))
         discard(partial)
         sync(self.directory)
-        item.update(
-            state="downloaded", sha256=fetched.sha256, size=fetched.size, downloaded=fetched.downloaded
-        )
+        item.update(state="downloaded", sha256=fetched.sha256, size=fetched.size, downloaded=fetched.downloaded)
 
     def _fetch(self, item, partial):
         return fetch(item["url"], partial, self.settings["timeout"], self.settings["retries"], self.sleep)
@@ -204,9 +198,7 @@ def wrong_checksum(item, seen, expected):
     """The error that names both sums, and who expected the other one."""
     what = f"{item['name']} from {shown(item['url'])} has the wrong checksum: SHA-256 is {seen}, expected {expected}"
     if item["wanted"]:
-        return DownloadError(
-            what, "correct sha256 in deepgram_models_links, or get a fresh link if the file is wrong"
-        )
+        return DownloadError(what, "correct sha256 in deepgram_models_links, or get a fresh link if the file is wrong")
     return DownloadError(
         f"{what} as at its first download",
         "if the new file is meant, give its sha256 in deepgram_models_links",
@@ -230,7 +222,7 @@ def sync(directory):
 
 def lock(directory, wait=LOCK_WAIT, sleep=time.sleep):
     """File that stays locked while open: a run whose controller died may still be downloading here."""
-    file = open(os.path.join(directory, LOCK), "w")
+    file = open(os.path.join(directory, LOCK), "w")  # noqa: SIM115 - the caller keeps it open
     end = time.monotonic() + wait
     while True:
         try:

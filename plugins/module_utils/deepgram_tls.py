@@ -20,7 +20,7 @@ def first_certificate(path):
 
 
 def served_certificate(host, port, server_name, timeout=5):
-    """DER of the certificate that a port serves, compared by the caller and therefore not verified here. Raises OSError."""
+    """DER of the certificate that a port serves, not verified: the caller compares it. Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -47,9 +47,7 @@ def describe(path):
     ]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise OSError(
-            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{path} cannot be read"
-        )
+        raise OSError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{path} cannot be read")
     end = re.search(r"notAfter=(.*)", done.stdout)
     return {
         "not_after": end.group(1).strip() if end else None,

@@ -8,8 +8,8 @@ module: deepgram_health
 short_description: Waits until Deepgram works, and proves that it runs as configured
 description:
   - Waits for the Engine's metrics, for the API's connection to the Engine, and for the API to be Ready or Healthy.
-  - Then reads what both containers said while they started, and fails on a configuration that was not read, on inference
-    without a GPU, on models that were refused, and on a limit of requests other than the one configured.
+  - Then reads what both containers said while they started, and fails on a configuration that was not read, on
+    inference without a GPU, on models that were refused, and on a limit of requests other than the one configured.
   - Changes nothing.
 options:
   engine:
@@ -102,7 +102,7 @@ CURES = (
     ),
     (
         r"libcuda",
-        "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the driver's libraries are missing",
+        "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the GPU's libraries lack",
     ),
     (
         r"no gpu|gpu.*(not found|required|unavailable)|no cuda",
@@ -126,7 +126,7 @@ CURES = (
 
 DEFAULTS = r"falling back to (the )?(default|bundled)"
 CPU = r"using devices: *cpu|on device cpu"
-# Traps into which a start that looks good may have fallen: check, component, what its log says then, what is expected, cure.
+# Traps into which a start that looks good may have fallen: check, component, what its log says, what is expected, cure.
 TRAPS = (
     (
         "engine reads its configuration", "engine", DEFAULTS, "no fallback to a default configuration",
@@ -160,12 +160,10 @@ class NotReady(Exception):
 
 
 def look(params):
-    """Raises NotReady with the first thing that is missing; components in the order in which they depend on each other."""
+    """Load of the Engine. Raises NotReady with the first thing that is missing, the Engine's before the API's."""
     text, why = get(f"{params['metrics_url']}/metrics")
     if text is None:
-        raise NotReady(
-            f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine"
-        )
+        raise NotReady(f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine")
     status, why = get_json(f"{params['api_url']}/v1/status")
     if not isinstance(status, dict):
         raise NotReady(f"the API at {params['api_url']}/v1/status does not answer ({why})", "api")
@@ -174,9 +172,7 @@ def look(params):
     if seen != "Connected":
         raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
     if status.get("system_health") not in SERVING:
-        raise NotReady(
-            f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api"
-        )
+        raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
     return engine_load(metrics(text))
 
 
@@ -194,8 +190,7 @@ def wait(params):
     """(engine load, seconds waited); raises NotReady after timeout_s, or as soon as a container keeps dying."""
     begin = time.monotonic()
     count = {
-        name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0)
-        for name in ("engine", "api")
+        name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in ("engine", "api")
     }
     while True:
         try:
@@ -257,7 +252,10 @@ def diagnosis(params, reason, since):
     """(msg, log, fix) for services that do not work."""
     secrets = secrets_in(params["env_file"])
     log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets, since)
-    default = f"read the log of deepgram-{reason.component} on the server, or give it longer with deepgram_engine_start_timeout_s"
+    default = (
+        f"read the log of deepgram-{reason.component} on the server, or give it longer with "
+        "deepgram_engine_start_timeout_s"
+    )
     fix = next((fix for pattern, fix in CURES if re.search(pattern, log, re.IGNORECASE)), default)
     lines = " | ".join(log.splitlines())
     return f"{reason}; last lines of deepgram-{reason.component}: {lines or '(no log)'}", log, fix
@@ -291,9 +289,7 @@ def main():
     if bad:
         what = "; ".join(f"{entry['check']}: {entry['seen']}, expected {entry['expected']}" for entry in bad)
         fix = "; ".join(dict.fromkeys(entry["fix"] for entry in bad))
-        module.fail_json(
-            msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings
-        )
+        module.fail_json(msg=f"Deepgram runs, but not as configured: {what}. Fix: {fix}.", fix=fix, findings=findings)
     module.exit_json(changed=False, findings=findings, seconds=seconds)
 
 

@@ -61,7 +61,7 @@ EXAMPLES = """
 """
 RETURN = """
 images:
-  description: By component the repository, digest and reference (repository@digest, or repository:release while unknown).
+  description: By component the repository, digest and reference, which is repository@digest once that is known.
   returned: success
   type: dict
 pulled:
@@ -127,9 +127,7 @@ class Images:
         self.engine, self.timeout = engine, timeout
         has_auth = os.path.exists(os.path.join(auth_dir, "config.json"))
         if engine == "docker":
-            self.pull_command = (
-                ["docker"] + (["--config", auth_dir] if has_auth else []) + ["pull", "--quiet"]
-            )
+            self.pull_command = ["docker"] + (["--config", auth_dir] if has_auth else []) + ["pull", "--quiet"]
         else:
             authfile = ["--authfile", os.path.join(auth_dir, "config.json")] if has_auth else []
             self.pull_command = ["podman", "pull", "--quiet", *authfile]

@@ -176,9 +176,7 @@ class Podman:
             run(["systemctl", "daemon-reload"])
         if self._unread():
             said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
-            raise CommandFailed(
-                f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}"
-            )
+            raise CommandFailed(f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}")
         names = COMPONENTS if "engine" in due else ["api"]
         for name in silent(self.urls, names, containers):
             run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died

@@ -49,7 +49,8 @@ status:
     models, a list of kind, name, canonical_name, architecture, languages, version, uuid, batch, streaming;
     load with max_active_requests (0 is no limit), active_requests by kind, estimated_stream_capacity;
     gpus, a list of index, name, uuid, memory_total_mb, memory_used_mb, utilization_percent, temperature_c;
-    driver with loaded and reported; certificates with proxy, api and engine, each with days_left; problems, a list of sentences.
+    driver with loaded and reported; certificates with proxy, api and engine, each with days_left;
+    problems, a list of sentences.
   returned: success
   type: dict
 """
@@ -120,10 +121,7 @@ def gpus(problems):
         )
         return []
     rows = [line.split(", ") for line in out.splitlines() if line.strip()]
-    return [
-        {ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)}
-        for row in rows
-    ]
+    return [{ours: convert(kind, text.strip()) for (ours, kind), text in zip(GPU_FIELDS.values(), row)} for row in rows]
 
 
 def driver(found):
@@ -183,9 +181,7 @@ def gather(params, now):
         "release": release(params["record"]),
         "containers": containers(params["engine"], problems),
         "api": problems.note("/v1/status", get_json(f"{params['api_url']}/v1/status")),
-        "engine_connection": problems.note(
-            "/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")
-        ),
+        "engine_connection": problems.note("/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")),
         "models": models(listed) if listed is not None else [],
         "load": engine_load(metrics(text)) if text is not None else None,
         "gpus": found,

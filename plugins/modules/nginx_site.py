@@ -120,35 +120,27 @@ def test(files):
             os.unlink(f"{stage}/sites-enabled/default")
         for path in glob.glob(f"{stage}/**/*", recursive=True):
             # A link leads to the live file, which stays as it is.
-            if (
-                os.path.isfile(path)
-                and not os.path.islink(path)
-                and not path.endswith((".crt", ".key", ".pem"))
-            ):
+            if os.path.isfile(path) and not os.path.islink(path) and not path.endswith((".crt", ".key", ".pem")):
                 with open(path, errors="surrogateescape") as file:
                     text = file.read()
                 if ROOT in text:
                     with open(path, "w", errors="surrogateescape") as file:
                         file.write(text.replace(ROOT, stage))
-        done = subprocess.run(
-            ["nginx", "-t", "-q", "-c", f"{stage}/nginx.conf"], capture_output=True, text=True
-        )
+        done = subprocess.run(["nginx", "-t", "-q", "-c", f"{stage}/nginx.conf"], capture_output=True, text=True)
         return "" if done.returncode == 0 else done.stderr.replace(stage, ROOT).strip()
     finally:
         shutil.rmtree(scratch)
 
 
 def started_last():
-    """When the newest process of NGINX started (seconds since 1970): a reload makes new workers. None if it does not run."""
+    """When the newest process of NGINX started (seconds since 1970); a reload makes new ones. None: not running."""
     master = (read(PID) or "").strip()
     children = read(f"/proc/{master}/task/{master}/children") if master else None
     if children is None:
         return None
     boot = time.time() - float(read("/proc/uptime").split()[0])
     lines = [read(f"/proc/{pid}/stat") for pid in [master, *children.split()]]
-    return max(
-        boot + int(line.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK") for line in lines if line
-    )
+    return max(boot + int(line.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK") for line in lines if line)
 
 
 def reload_needed(params):
@@ -168,11 +160,7 @@ def apply(module):
     welcome = os.path.islink(WELCOME)
     if not files and not welcome:
         return False, reload_needed(params)
-    if (
-        shutil.which("nginx")
-        and os.path.isdir(ROOT)
-        and (not module.check_mode or os.path.exists(params["key"]))
-    ):
+    if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or os.path.exists(params["key"])):
         said = test(files)
         if said:
             fix = "correct what it names; nothing was changed on the server"

@@ -70,9 +70,7 @@ class OpensslFailed(Exception):
 def openssl(*arguments, check=True):
     """(rc, stdout) of openssl."""
     try:
-        done = subprocess.run(
-            ["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         raise OpensslFailed("openssl is not installed") from None
     if check and done.returncode:
@@ -106,16 +104,13 @@ def unfit(params):
     if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
         return "certificate and key do not belong together"
     subject, issuer = (
-        openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2]
-        for part in ("subject", "issuer")
+        openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2] for part in ("subject", "issuer")
     )
     if subject != issuer:
         return "it is not self-signed"
     if alternatives_of(certificate) != sorted(alternative(name) for name in params["names"]):
         return "its names differ"
-    if openssl(
-        "x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400), check=False
-    )[0]:
+    if openssl("x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400), check=False)[0]:
         return f"it ends in less than {params['renew_days']} days"
     return ""
 
