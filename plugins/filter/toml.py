@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import tomli_w
+import tomllib
 from ansible.errors import AnsibleFilterError
 
 DOCUMENTATION = """
@@ -12,7 +11,7 @@ name: to_toml
 short_description: Renders a dictionary as TOML
 description:
   - Keys that are null are left out, and so are tables that held nothing else.
-  - At every level plain values come before tables, so that no table header swallows a key that was meant for the level above.
+  - At every level plain values come before tables, so that no table header swallows a key of the level above.
   - The text is parsed again and compared, so that what is written is what was meant.
 positional: _input
 options:

@@ -11,6 +11,8 @@ from ansible.module_utils.deepgram_http import parse_time
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TELLING = re.compile(r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE)
+# What Podman says about itself goes into the same journal.
+_ENGINES_OWN = re.compile(r'time="[^"]*" level=(?!error|fatal)|See "systemctl')
 
 
 class CommandFailed(Exception):
@@ -36,7 +38,8 @@ def run(argv, timeout=120, check=True):
 
 def last_words(text, lines):
     """The last lines of a text that are not empty, in one line."""
-    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+    said = [line.strip() for line in text.splitlines() if line.strip() and not _ENGINES_OWN.match(line.strip())]
+    return " | ".join(said[-lines:])
 
 
 def inspect(engine, name):
@@ -63,7 +66,7 @@ def inspect(engine, name):
 
 
 def restarts(engine, name, found=None):
-    """How often a container was restarted after it died. With Podman systemd restarts, and a new container each time."""
+    """How often a container was restarted after it died. With Podman it is systemd that restarts."""
     if engine == "podman":
         out = run(["systemctl", "show", "-P", "NRestarts", f"{name}.service"], check=False)[1].strip()
         return int(out) if out.isdigit() else 0
@@ -84,7 +87,7 @@ def logs_command(engine, name, since=None, tail=None):
 
 
 def log_head(engine, name, since, limit=4 << 20):
-    """The first `limit` bytes that a container logged since its start: what it said while starting, at a bounded cost."""
+    """The first `limit` bytes that a container logged since its start: what it said then, at a bounded cost."""
     argv = logs_command(engine, name, since=since)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
         data = process.stdout.read(limit)
@@ -92,12 +95,21 @@ def log_head(engine, name, since, limit=4 << 20):
     return _COLOUR.sub("", data.decode("utf-8", "replace"))
 
 
-def log_tail(engine, name, lines=20, secrets=()):
-    """The last telling lines of a container's log, without secrets."""
-    _, out, err = run(logs_command(engine, name, tail=400), check=False)
-    every = [line.strip() for line in _COLOUR.sub("", out + err).splitlines() if line.strip()]
-    telling = [line for line in every if _TELLING.search(line)]
-    text = "\n".join((telling or every)[-lines:])
+def log_tail(engine, name, lines=20, secrets=(), since=None):
+    """The last telling lines of a container's log, without secrets; of those since a moment, if there are any."""
+    found = _log_lines(engine, name, since) or _log_lines(engine, name, None)
+    telling = [line for line in found if _TELLING.search(line)]
+    return without("\n".join(list(dict.fromkeys(telling or found))[-lines:]), secrets)
+
+
+def _log_lines(engine, name, since):
+    _, out, err = run(logs_command(engine, name, since=since, tail=400), check=False)
+    found = [line.strip() for line in _COLOUR.sub("", out + err).splitlines()]
+    return [line for line in found if line and not _ENGINES_OWN.match(line)]
+
+
+def without(text, secrets):
+    """The text with every secret replaced by asterisks."""
     for secret in secrets:
         text = text.replace(secret, "********")
     return text

@@ -171,10 +171,8 @@ class Transfer:
     def discard(self):
         """Forgets all that has arrived."""
         for path in (self.partial, self.memory):
-            try:
+            if os.path.exists(path):
                 os.unlink(path)
-            except FileNotFoundError:
-                pass
         self.remote, self.offset, self.digest = Remote(None, ""), 0, hashlib.sha256()
         self.resumed = False
 

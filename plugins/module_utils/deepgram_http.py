@@ -57,7 +57,7 @@ def metrics(text):
 
 
 def engine_load(samples):
-    """What the Engine's metrics say of its load; None where it says nothing. 0 active requests allowed means no limit."""
+    """What the Engine's metrics say of its load; None where they say nothing. A limit of 0 is no limit."""
 
     def single(name):
         values = samples.get(name)

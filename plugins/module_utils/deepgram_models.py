@@ -78,7 +78,7 @@ class Models:
         return entry.get("sha256") if same else None
 
     def examine(self, item, check_mode):
-        """Sets item.state: present, adopted (right, but not yet in the record) or missing; hashes only when in doubt."""
+        """Sets item.state: present, adopted (right, but not in the record) or missing. Hashes only in doubt."""
         known = self.recognised(item["name"])
         wanted = item["wanted"] or (self.records.get(item["name"]) or {}).get("sha256")
         item["state"] = "missing"
@@ -222,7 +222,7 @@ def sync(directory):
 
 def lock(directory, wait=LOCK_WAIT, sleep=time.sleep):
     """File that stays locked while open: a run whose controller died may still be downloading here."""
-    file = open(os.path.join(directory, LOCK), "w")
+    file = open(os.path.join(directory, LOCK), "w")  # noqa: SIM115 - the caller keeps it open
     end = time.monotonic() + wait
     while True:
         try:

@@ -20,7 +20,7 @@ def first_certificate(path):
 
 
 def served_certificate(host, port, server_name, timeout=5):
-    """DER of the certificate that a port serves, compared by the caller and therefore not verified here. Raises OSError."""
+    """DER of the certificate that a port serves, not verified: the caller compares it. Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

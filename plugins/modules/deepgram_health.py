@@ -8,8 +8,8 @@ module: deepgram_health
 short_description: Waits until Deepgram works, and proves that it runs as configured
 description:
   - Waits for the Engine's metrics, for the API's connection to the Engine, and for the API to be Ready or Healthy.
-  - Then reads what both containers said while they started, and fails on a configuration that was not read, on inference
-    without a GPU, on models that were refused, and on a limit of requests other than the one configured.
+  - Then reads what both containers said while they started, and fails on a configuration that was not read, on
+    inference without a GPU, on models that were refused, and on a limit of requests other than the one configured.
   - Changes nothing.
 options:
   engine:
@@ -102,7 +102,7 @@ CURES = (
     ),
     (
         r"libcuda",
-        "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the driver's libraries are missing",
+        "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the GPU's libraries lack",
     ),
     (
         r"no gpu|gpu.*(not found|required|unavailable)|no cuda",
@@ -126,7 +126,7 @@ CURES = (
 
 DEFAULTS = r"falling back to (the )?(default|bundled)"
 CPU = r"using devices: *cpu|on device cpu"
-# Traps into which a start that looks good may have fallen: check, component, what its log says then, what is expected, cure.
+# Traps into which a start that looks good may have fallen: check, component, what its log says, what is expected, cure.
 TRAPS = (
     (
         "engine reads its configuration", "engine", DEFAULTS, "no fallback to a default configuration",
@@ -160,7 +160,7 @@ class NotReady(Exception):
 
 
 def look(params):
-    """Raises NotReady with the first thing that is missing; components in the order in which they depend on each other."""
+    """Load of the Engine. Raises NotReady with the first thing that is missing, the Engine's before the API's."""
     text, why = get(f"{params['metrics_url']}/metrics")
     if text is None:
         raise NotReady(f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine")
@@ -248,10 +248,14 @@ def prove(params, load, logs):
     return [*found, finding(LIMIT[0], seen == wanted, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
 
 
-def diagnosis(params, reason):
+def diagnosis(params, reason, since):
     """(msg, log, fix) for services that do not work."""
-    log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets_in(params["env_file"]))
-    default = f"read the log of deepgram-{reason.component} on the server, or give it longer with deepgram_engine_start_timeout_s"
+    secrets = secrets_in(params["env_file"])
+    log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets, since)
+    default = (
+        f"read the log of deepgram-{reason.component} on the server, or give it longer with "
+        "deepgram_engine_start_timeout_s"
+    )
     fix = next((fix for pattern, fix in CURES if re.search(pattern, log, re.IGNORECASE)), default)
     lines = " | ".join(log.splitlines())
     return f"{reason}; last lines of deepgram-{reason.component}: {lines or '(no log)'}", log, fix
@@ -273,10 +277,11 @@ def main():
     )
     if module.check_mode:
         module.exit_json(changed=False, findings=[], seconds=0)
+    begin = time.time() - 5  # a container that was just started has spoken already
     try:
         load, seconds = wait(module.params)
     except NotReady as reason:
-        what, log, fix = diagnosis(module.params, reason)
+        what, log, fix = diagnosis(module.params, reason, begin)
         failed = finding("deepgram answers", False, str(reason), "connected and Ready or Healthy", fix)
         module.fail_json(msg=f"{what}. Fix: {fix}.", value=log, fix=fix, findings=[failed])
     findings = prove(module.params, load, start_logs(module.params["engine"]))

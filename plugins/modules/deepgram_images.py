@@ -61,7 +61,7 @@ EXAMPLES = """
 """
 RETURN = """
 images:
-  description: By component the repository, digest and reference (repository@digest, or repository:release while unknown).
+  description: By component the repository, digest and reference, which is repository@digest once that is known.
   returned: success
   type: dict
 pulled:

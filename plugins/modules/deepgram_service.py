@@ -8,8 +8,8 @@ module: deepgram_service
 short_description: Makes the Deepgram containers run what their files say
 description:
   - With Docker the containers belong to a compose project, with Podman to Quadlet units.
-  - A container is made anew when its definition changed, or when a file that it reads at its start is newer than that start.
-    So a run that was killed after it wrote a file is completed by the next one.
+  - A container is made anew when its definition changed, or when a file that it reads at its start is newer than
+    that start. So a run that was killed after it wrote a file is completed by the next one.
   - When the Engine has to go, the API is stopped first, and both finish the requests that they have.
     A container that does not answer has none; it is killed, because one that keeps dying may miss the signal to stop.
 options:
@@ -75,6 +75,7 @@ from ansible.module_utils.deepgram_containers import (
     log_tail,
     run,
     secrets_in,
+    without,
 )
 from ansible.module_utils.deepgram_http import get
 
@@ -83,7 +84,8 @@ START_S = 300  # beyond the time that the old containers may take to stop
 CURES = (
     (
         r"unresolvable CDI|CDI device|could not select device driver",
-        "run `systemctl restart nvidia-cdi-refresh.service` on the server and see `nvidia-ctk cdi list`: it must name nvidia.com/gpu=all",
+        "run `systemctl restart nvidia-cdi-refresh.service` on the server; then `nvidia-ctk cdi list` must name every "
+        "device in deepgram_gpu_devices",
     ),
     (
         r"already allocated|address already in use|bind",
@@ -201,16 +203,14 @@ def _instance(container):
     return container and (container["id"], container["started_at"])
 
 
-def explain(params, error):
-    """(msg, fix) for a start that failed, with what the containers said last."""
-    said, secrets = str(error), secrets_in(os.path.join(params["directory"], "deepgram.env"))
+def explain(params, error, since):
+    """(msg, fix) for a start that failed, with what the containers said since."""
+    secrets = secrets_in(os.path.join(params["directory"], "deepgram.env"))
+    logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets, since) for name in COMPONENTS]
+    lines = [line for log in logs for line in log.splitlines()]
+    said = " | ".join([without(str(error), secrets), *lines])
     fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), None)
-    logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets) for name in COMPONENTS] if not fix else []
-    lines = " | ".join(line for text in logs for line in text.splitlines())
-    for secret in secrets:
-        said = said.replace(secret, "********")
-    what = f"the Deepgram containers did not start: {said}{'; they said: ' if lines else ''}{lines}"
-    return what, fix or "look at the containers' logs on the server, then run again"
+    return f"the Deepgram containers did not start: {said}", fix or "look at their logs on the server, then run again"
 
 
 def main():
@@ -224,10 +224,11 @@ def main():
         },
         supports_check_mode=True,
     )
+    begin = time.time()
     try:
         started = work(module.params, module.check_mode)
     except CommandFailed as error:
-        what, fix = explain(module.params, error)
+        what, fix = explain(module.params, error, begin)
         module.fail_json(msg=f"{what}. Fix: {fix}.", fix=fix)
     module.exit_json(changed=bool(started), started=started)
 

@@ -49,7 +49,8 @@ status:
     models, a list of kind, name, canonical_name, architecture, languages, version, uuid, batch, streaming;
     load with max_active_requests (0 is no limit), active_requests by kind, estimated_stream_capacity;
     gpus, a list of index, name, uuid, memory_total_mb, memory_used_mb, utilization_percent, temperature_c;
-    driver with loaded and reported; certificates with proxy, api and engine, each with days_left; problems, a list of sentences.
+    driver with loaded and reported; certificates with proxy, api and engine, each with days_left;
+    problems, a list of sentences.
   returned: success
   type: dict
 """

@@ -9,7 +9,7 @@ short_description: Downloads Deepgram model files and keeps them right
 description:
   - Checks the free space for everything that is missing before the first byte is fetched.
   - Downloads beside the target, resumes, compares or records the SHA-256, then renames into place.
-  - A file whose size or time differs from the record is hashed again, and fetched again when it is not the recorded one.
+  - A file whose size or time differs from the record is hashed again, and fetched again when it is another one.
   - The query of a link may be a signature and is never shown.
 options:
   links:
@@ -61,7 +61,7 @@ EXAMPLES = """
 """
 RETURN = """
 files:
-  description: One entry a link with name, state (present, adopted, downloaded or missing), size, sha256, downloaded (bytes).
+  description: One entry a link with name, state (present, adopted, downloaded, missing), size, sha256, downloaded.
   returned: success
   type: list
   elements: dict

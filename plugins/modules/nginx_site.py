@@ -133,7 +133,7 @@ def test(files):
 
 
 def started_last():
-    """When the newest process of NGINX started (seconds since 1970): a reload makes new workers. None if it does not run."""
+    """When the newest process of NGINX started (seconds since 1970); a reload makes new ones. None: not running."""
     master = (read(PID) or "").strip()
     children = read(f"/proc/{master}/task/{master}/children") if master else None
     if children is None:

@@ -7,7 +7,7 @@ DOCUMENTATION = """
 module: tls_served
 short_description: Checks that a port serves the certificate in a file
 description:
-  - A reload of a web server succeeds even if the server could not take over its new files; this looks at what clients get.
+  - A reload of a web server succeeds even if the server cannot use its new files; this looks at what clients get.
   - Changes nothing.
 options:
   host:
@@ -87,7 +87,8 @@ def main():
         wrong = seen(module.params)
     if wrong:
         where = f"{module.params['host']}:{module.params['port']}"
-        fix = f"see `journalctl -u nginx` and `ss -ltnp 'sport = :{module.params['port']}'` on the server for what holds the port"
+        listeners = f"ss -ltnp 'sport = :{module.params['port']}'"
+        fix = f"see `journalctl -u nginx` and `{listeners}` on the server for what holds the port"
         module.fail_json(msg=f"{where} {wrong} ({module.params['certificate']}). Fix: {fix}.", fix=fix)
     module.exit_json(changed=False)
 

@@ -166,7 +166,7 @@ def test_full_disk_is_said_before_the_first_byte(run, server, monkeypatch, tmp_p
     real = os.statvfs(tmp_path)
     few = type("Few", (), {"f_bavail": 10, "f_frsize": real.f_frsize})
     monkeypatch.setattr(models.os, "statvfs", lambda path: few)
-    with pytest.raises(download.DownloadError, match="the models still need 0.00 GB") as error:
+    with pytest.raises(download.DownloadError, match=r"the models still need 0\.00 GB") as error:
         run()
     assert "free space" in error.value.fix and server.body_requests() == [] and left_over(tmp_path) == []
 
@@ -179,7 +179,7 @@ def test_disk_that_fills_up_on_the_way(run, tmp_path, monkeypatch):
         pytest.skip("this machine allows no mount")
     try:
         monkeypatch.setattr(models.Models, "free", lambda self: 1 << 40)
-        with pytest.raises(download.DownloadError, match="the disk filled up") as error:
+        with pytest.raises(download.DownloadError, match=r"the disk filled up") as error:
             run(dir=str(small))
         assert "free space" in error.value.fix
         assert not list(small.glob("*.dg*"))
@@ -189,7 +189,7 @@ def test_disk_that_fills_up_on_the_way(run, tmp_path, monkeypatch):
 
 def test_refused_link_is_not_tried_again_and_hides_its_signature(run, server):
     server.codes = [403] * 9
-    with pytest.raises(download.DownloadError, match="answers HTTP 403") as error:
+    with pytest.raises(download.DownloadError, match=r"answers HTTP 403") as error:
         run(links=[{"url": f"{server.base}/m/{NAME}?X-Amz-Signature=secret", "sha256": ""}])
     assert len(server.codes) == 8 and "secret" not in f"{error.value}{error.value.fix}"
 
@@ -216,7 +216,7 @@ def test_one_bad_link_does_not_stop_the_others(run, server, tmp_path):
         {"url": f"{server.base}/m/bad.dg", "sha256": "1" * 64},
         {"url": f"{server.base}/m/{NAME}", "sha256": ""},
     ]
-    with pytest.raises(download.DownloadError, match="bad.dg"):
+    with pytest.raises(download.DownloadError, match=r"bad.dg"):
         run(links=links)
     assert (tmp_path / NAME).read_bytes() == DATA
 
@@ -242,7 +242,7 @@ def test_prunes_only_when_asked(run, tmp_path):
     assert run()["removed"] == [] and (tmp_path / "old.dg").exists()
     assert run(prune=True)["removed"] == ["old.dg", "old.dg.partial", "old.dg.partial.json"]
     assert left_over(tmp_path) == ["notes.txt"]
-    with pytest.raises(download.DownloadError, match="would remove every model"):
+    with pytest.raises(download.DownloadError, match=r"would remove every model"):
         MODULE.work({"links": [], "prune": True, "dir": str(tmp_path)}, False)
 
 
@@ -255,9 +255,9 @@ def test_link_that_names_no_model(url):
 
 
 def test_two_links_to_one_name_and_a_sum_that_is_none():
-    with pytest.raises(download.DownloadError, match="2 model links lead to a file called a.dg"):
+    with pytest.raises(download.DownloadError, match=r"2 model links lead to a file called a.dg"):
         models.wanted_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}])
-    with pytest.raises(download.DownloadError, match="not a SHA-256 sum: abc"):
+    with pytest.raises(download.DownloadError, match=r"not a SHA-256 sum: abc"):
         models.wanted_files([{"url": "https://h/a.dg", "sha256": "abc"}])
 
 
@@ -267,7 +267,7 @@ def test_shown_link_has_neither_query_nor_password():
 
 def test_second_process_waits_for_the_lock(tmp_path):
     held = models.lock(str(tmp_path))
-    with pytest.raises(download.DownloadError, match="another process"):
+    with pytest.raises(download.DownloadError, match=r"another process"):
         models.lock(str(tmp_path), wait=0)
     held.close()
     models.lock(str(tmp_path), wait=0).close()

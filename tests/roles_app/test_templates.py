@@ -59,6 +59,15 @@ def test_limit_stands_before_every_table():
     assert config("api", deepgram_api_active_requests=30)["concurrency_limit"] == {"active_requests": 30}
 
 
+def test_values_from_an_ini_file_are_text_and_come_out_typed():
+    ini = {"deepgram_engine_max_active_requests": "19", "deepgram_engine_gpu_required": "false"}
+    assert config("engine", **ini)["max_active_requests"] == 19
+    assert config("engine", **ini)["health"]["gpu_required"] is False
+    assert "max_active_requests" not in config("engine", deepgram_engine_max_active_requests="")
+    text = nginx(nginx_proxy_listen_ipv6="false", nginx_proxy_hsts_max_age_s="0", **ini)
+    assert "max_conns=18 " in text and "[::]" not in text and "Strict-Transport" not in text
+
+
 def test_every_setting_can_be_added_changed_and_removed():
     more = {"half_precision": {"state": "auto"}, "features": {"multichannel": None, "streaming_ner": False}}
     engine = config("engine", deepgram_engine_settings=more)

@@ -65,7 +65,7 @@ def test_nginx_stopped(deployment, server):
 
 def test_unreachable_server_is_said_to_be_unreachable(deployment, server):
     # The connections that earlier runs left open, too.
-    server.sh("systemctl stop ssh && { pkill -f sshd-session || true; }")
+    server.sh("systemctl stop ssh && { pkill sshd-session || true; }")
     try:
         run = deployment.dgctl("verify")
     finally:

@@ -37,13 +37,15 @@ def test_own_keys_in_daemon_json_stay(deployment, server):
 
 
 def test_malformed_daemon_json_is_refused_and_left_alone(deployment, server):
-    good = server.sh("cat /etc/docker/daemon.json")
-    server.sh("echo '{ not json' > /etc/docker/daemon.json")
-    run = deployment.dgctl("provision", "--yes")
-    assert run.exit_code in (4, 6)
+    server.sh("cp -a /etc/docker/daemon.json /root/ && echo '{ not json' > /etc/docker/daemon.json")
+    try:
+        run = deployment.dgctl("provision", "--yes")
+        left = server.sh("cat /etc/docker/daemon.json")
+    finally:
+        server.sh("mv /root/daemon.json /etc/docker/")
+    assert run.exit_code == 6, run.problems()
     assert "/etc/docker/daemon.json" in run.problems()
-    assert server.sh("cat /etc/docker/daemon.json") == "{ not json\n"
-    server.sh(f"cat > /etc/docker/daemon.json <<'END'\n{good}END")
+    assert left == "{ not json\n"
 
 
 def test_wrong_checksum_keeps_the_good_file(deployment, server, tmp_path):

@@ -1,0 +1,89 @@
+"""self_signed_certificate and deepgram_tls with the real openssl."""
+
+import os
+import ssl
+import stat
+import subprocess
+import time
+
+import pytest
+from ansible.module_utils import deepgram_http, deepgram_tls
+
+from .conftest import load
+
+MODULE = load("modules", "self_signed_certificate")
+
+
+@pytest.fixture
+def params(tmp_path):
+    return {
+        "certificate": str(tmp_path / "tls" / "c.crt"),
+        "key": str(tmp_path / "tls" / "c.key"),
+        "names": ["gpu1.test", "192.0.2.11"],
+        "days": 100,
+        "renew_days": 30,
+    }
+
+
+@pytest.fixture
+def made(params):
+    before = os.umask(0o022)
+    MODULE.make(params)
+    os.umask(before)
+    return params
+
+
+def test_is_good_for_its_names_and_kept(made):
+    assert MODULE.unfit(made) == ""
+    assert (
+        stat.S_IMODE(os.stat(made["key"]).st_mode) == 0o600
+        and stat.S_IMODE(os.stat(made["certificate"]).st_mode) == 0o644
+    )
+    for kind, name in (("verify_hostname", "gpu1.test"), ("verify_ip", "192.0.2.11")):
+        argv = [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-CAfile",
+            made["certificate"],
+            f"-{kind}",
+            name,
+            made["certificate"],
+        ]
+        assert subprocess.run(argv, capture_output=True).returncode == 0
+    ssl.create_default_context().load_cert_chain(made["certificate"], made["key"])
+    assert sorted(os.listdir(os.path.dirname(made["key"]))) == ["c.crt", "c.key"]
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ({"names": ["gpu2.test"]}, "its names differ"),
+        ({"renew_days": 101}, "it ends in less than 101 days"),
+        ({"key": "/nowhere"}, "there is none"),
+    ],
+)
+def test_is_made_anew_when_it_no_longer_fits(made, change, why):
+    assert MODULE.unfit({**made, **change}) == why
+
+
+def test_is_made_anew_for_another_key_or_an_open_one(made, tmp_path):
+    other = {**made, "certificate": str(tmp_path / "o.crt"), "key": str(tmp_path / "o.key")}
+    MODULE.make(other)
+    assert MODULE.unfit({**made, "key": other["key"]}) == "certificate and key do not belong together"
+    os.chmod(made["key"], 0o644)
+    assert MODULE.unfit(made) == "others than root could read its key"
+
+
+def test_long_name_is_cut_only_in_the_subject(params):
+    params["names"] = [f"{'a' * 63}.{'b' * 30}.test"]
+    MODULE.make(params)
+    assert MODULE.unfit(params) == ""
+
+
+def test_description_says_names_and_end(made):
+    found = deepgram_tls.describe(made["certificate"])
+    assert found["names"] == ["gpu1.test", "192.0.2.11"]
+    assert deepgram_http.days_left(found["not_after"], time.time()) in (99, 100)
+    with pytest.raises(OSError):
+        deepgram_tls.describe("/nowhere")

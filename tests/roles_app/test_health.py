@@ -1,0 +1,208 @@
+"""deepgram_health and deepgram_service: what is seen, what counts as proof, what makes a container anew."""
+
+import os
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from ansible.module_utils import deepgram_containers as containers
+from ansible.module_utils import deepgram_http as http
+
+from .conftest import load
+from .fake_engine import FakeEngine
+
+HEALTH = load("modules", "deepgram_health")
+SERVICE = load("modules", "deepgram_service")
+METRICS = """# TYPE engine_active_requests gauge
+engine_active_requests{kind="batch"} 1
+engine_active_requests{kind="stream"} 2
+engine_estimated_stream_capacity 64
+engine_max_active_requests 20
+"""
+
+
+@pytest.fixture
+def pages():
+    """{path: text} that a server on the loopback address answers with; the key "url" is its address."""
+    found = {
+        "/metrics": METRICS,
+        "/v1/status": '{"system_health":"Ready"}',
+        "/v1/status/engine": '{"engine_connection_status":"Connected"}',
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            text = found.get(self.path)
+            self.send_response(200 if text else 503)
+            self.end_headers()
+            self.wfile.write((text or "busy").encode())
+
+        def log_message(self, *args):
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    found["url"] = f"http://127.0.0.1:{server.server_port}"
+    yield found
+    server.shutdown()
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    fake = FakeEngine(tmp_path / "bin", monkeypatch)
+    fake.set(containers={f"deepgram-{name}": container() for name in ("engine", "api")})
+    return fake
+
+
+def container(restarts=0, started="2026-11-21T05:00:00.5Z", **state):
+    running = {"Running": True, "Status": "running", "StartedAt": started, **state}
+    return {"Id": "a1", "State": running, "RestartCount": restarts, "Config": {"Labels": {}}}
+
+
+@pytest.fixture
+def params(pages, tmp_path):
+    return {
+        "engine": "docker",
+        "api_url": pages["url"],
+        "metrics_url": pages["url"],
+        "max_active_requests": "20",
+        "gpu_required": True,
+        "timeout_s": 0,
+        "env_file": str(tmp_path / "env"),
+        "models_dir": str(tmp_path),
+    }
+
+
+@pytest.mark.parametrize(
+    "page, text, component, words",
+    [
+        ("/metrics", None, "engine", "HTTP 503: busy"),
+        ("/v1/status", None, "api", "/v1/status does not answer"),
+        ("/v1/status", "<html>", "api", "not JSON"),
+        ("/v1/status/engine", '{"engine_connection_status":"Disconnected"}', "api", "Disconnected"),
+        ("/v1/status", '{"system_health":"Critical"}', "api", "system_health is Critical"),
+    ],
+)
+def test_what_is_missing_is_named(pages, params, page, text, component, words):
+    assert HEALTH.look(params)["max_active_requests"] == 20
+    pages[page] = text
+    with pytest.raises(HEALTH.NotReady, match=words) as reason:
+        HEALTH.look(params)
+    assert reason.value.component == component
+
+
+def test_container_that_keeps_dying_is_not_waited_for(pages, params, engine, monkeypatch):
+    pages["/metrics"] = None
+    params["timeout_s"] = 600
+    restarted = {f"deepgram-{name}": container(restarts=3) for name in ("engine", "api")}
+    monkeypatch.setattr(HEALTH.time, "sleep", lambda seconds: engine.set(containers=restarted))
+    with pytest.raises(HEALTH.NotReady, match="the engine container dies again and again"):
+        HEALTH.wait(params)
+
+
+def test_diagnosis_shows_the_log_without_the_key_and_the_cure(params, engine, tmp_path):
+    (tmp_path / "env").write_text("DEEPGRAM_API_KEY=topsecretkey\n")
+    engine.set(logs={"deepgram-engine": "fine\nERROR key topsecretkey: 401 Unauthorized\n"})
+    what, log, fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)
+    assert "topsecretkey" not in what + log and "401 Unauthorized" in log and "fine" not in log
+    assert "deepgram_api_key" in fix
+
+
+GOOD = "INFO impeller::config: Using devices: Gpu(0)\n"
+
+
+@pytest.mark.parametrize(
+    "logs, load, failing",
+    [
+        ({}, {}, []),
+        (
+            {"engine": "WARN Configuration file not found at /x. Falling back to default configuration"},
+            {},
+            ["engine reads its configuration"],
+        ),
+        ({"api": "WARN Falling back to bundled configuration"}, {}, ["api reads its configuration"]),
+        ({"engine": "INFO impeller::config: Using devices: CPU"}, {}, ["engine computes on the GPU"]),
+        ({"engine": "INFO Running model on device cpu"}, {}, ["engine computes on the GPU"]),
+        ({}, {"max_active_requests": 0}, ["engine limits its requests"]),
+        ({}, {"max_active_requests": None}, ["engine limits its requests"]),
+    ],
+)
+def test_green_means_as_configured(params, logs, load, failing):
+    found = HEALTH.prove(params, {"max_active_requests": 20, **load}, {"engine": GOOD, "api": "", **logs})
+    assert [entry["check"] for entry in found if entry["verdict"] == "fail"] == failing
+    assert all(entry["fix"] for entry in found if entry["verdict"] == "fail")
+
+
+def test_cpu_is_no_finding_where_it_is_allowed_and_no_limit_is_none(params):
+    params.update(gpu_required=False, max_active_requests=None)
+    found = HEALTH.prove(params, {"max_active_requests": 0}, {"engine": "Using devices: CPU", "api": ""})
+    assert [entry["verdict"] for entry in found] == ["pass"] * 4
+
+
+def test_refused_model_counts_until_its_file_is_replaced(params, tmp_path):
+    model = tmp_path / "a.dg"
+    log = "2026-11-21T05:51:58.003831Z ERROR autoload: Failed to load model: truncated path=/models/a.dg"
+    assert HEALTH.refused_model(log, tmp_path) == ""
+    model.write_bytes(b"x")
+    os.utime(model, (1, 1))
+    assert "Failed to load model" in HEALTH.refused_model(log, tmp_path)
+    os.utime(model, (http.parse_time("2026-11-21T05:52:00Z"),) * 2)
+    assert HEALTH.refused_model(log, tmp_path) == ""
+
+
+@pytest.mark.parametrize("age, anew", [(-60, {"engine"}), (60, set())])
+def test_file_newer_than_its_container_makes_it_anew(tmp_path, age, anew):
+    file = tmp_path / "engine.toml"
+    file.write_text("")
+    view = {"running": True, "started": time.time() + age}
+    assert set(SERVICE.stale({"engine": [str(file)]}, {"engine": view, "api": view})) == anew
+
+
+def test_file_from_the_future_does_not(tmp_path):
+    file = tmp_path / "engine.toml"
+    file.write_text("")
+    os.utime(file, (time.time() + 9999,) * 2)
+    view = {"running": True, "started": time.time() - 60}
+    assert SERVICE.stale({"engine": [str(file)]}, {"engine": view, "api": view}) == []
+
+
+def test_view_of_a_container_is_the_same_for_both_engines(engine):
+    docker = containers.inspect("docker", "deepgram-api")
+    engine.set(containers={"deepgram-api": container(started="2026-11-21T06:00:00.5+01:00")})
+    podman = containers.inspect("podman", "deepgram-api")
+    assert docker["started"] == podman["started"] == http.parse_time("2026-11-21T05:00:00.5Z")
+    assert docker["running"] and podman["running"] and containers.inspect("docker", "nothing") is None
+    engine.set(containers={"deepgram-api": container(Restarting=True)})
+    assert not containers.inspect("docker", "deepgram-api")["running"]
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("1970-01-02 00:00:00.0 +00:00:00", 86400),
+        ("1970-01-01 3:26:33.5 +00:00:00", 12393.5),
+        ("1970-01-01T02:00:00.123456789+01:00", 3600.123456789),
+        ("1970-01-01T00:00:10Z", 10),
+        ("1970-01-01 00:00:00 -0130", 5400),
+        ("1970-02-31T00:00:00Z", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_dates_as_deepgram_docker_and_openssl_write_them(text, seconds):
+    assert http.parse_time(text) == seconds
+
+
+def test_metrics_and_both_shapes_of_models():
+    load_ = http.engine_load(http.metrics(METRICS))
+    assert load_ == {
+        "max_active_requests": 20,
+        "active_requests": {"batch": 1, "stream": 2},
+        "estimated_stream_capacity": 64,
+    }
+    one = {"name": "general", "uuid": "u"}
+    assert [model["kind"] for model in http.models([one])] == ["stt"]
+    assert [model["kind"] for model in http.models({"stt": [one], "tts": [one], "note": "x"})] == ["stt", "tts"]
+    assert http.days_left("2026-11-23T00:00:00Z", http.parse_time("2026-11-21T12:00:00Z")) == 1

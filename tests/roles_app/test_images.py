@@ -1,0 +1,107 @@
+"""deepgram_images: what is pulled, what a release stays pinned to, and what a refusal says."""
+
+import json
+
+import pytest
+
+from .conftest import load
+from .fake_engine import FakeEngine
+
+MODULE = load("modules", "deepgram_images")
+REPOSITORY = "registry.test/deepgram/self-hosted-engine"
+ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    fake = FakeEngine(tmp_path / "bin", monkeypatch)
+    fake.offer(REPOSITORY, "release-1", ONE)
+    monkeypatch.setattr(MODULE.time, "sleep", lambda seconds: None)
+    return fake
+
+
+@pytest.fixture
+def run(engine, tmp_path):
+    def go(check_mode=False, **changes):
+        params = {
+            "engine": "docker",
+            "registry": "registry.test/deepgram",
+            "release": "release-1",
+            "digests": {},
+            "images": {"engine": "self-hosted-engine"},
+            "record": str(tmp_path / "images.json"),
+            "auth_dir": str(tmp_path / "auth"),
+            "timeout_s": 20,
+        }
+        return MODULE.work({**params, **changes}, check_mode)
+
+    return go
+
+
+@pytest.mark.parametrize("program", ["docker", "podman"])
+def test_pulls_by_tag_runs_by_digest_and_asks_no_registry_again(run, engine, program):
+    result = run(engine=program)
+    assert result["images"]["engine"]["reference"] == f"{REPOSITORY}@{ONE}" and result["changed"]
+    assert engine.pulls() == [f"{REPOSITORY}:release-1"] and engine.calls[0][0] == program
+    again = run(engine=program)
+    assert not again["changed"] and again["images"] == result["images"] and len(engine.pulls()) == 1
+
+
+def test_moved_tag_does_not_change_a_host(run, engine, tmp_path):
+    run()
+    engine.offer(REPOSITORY, "release-1", TWO)
+    engine.set(images={})
+    engine.offer(REPOSITORY, "other", ONE)
+    result = run()
+    assert result["images"]["engine"]["digest"] == ONE and engine.pulls()[-1] == f"{REPOSITORY}@{ONE}"
+
+
+def test_way_back_to_an_earlier_release_is_its_pin(run, engine, tmp_path):
+    engine.offer(REPOSITORY, "release-2", TWO)
+    run()
+    assert run(release="release-2")["images"]["engine"]["digest"] == TWO
+    assert run()["images"]["engine"]["digest"] == ONE
+    record = json.loads((tmp_path / "images.json").read_text())
+    assert record["release"] == "release-1" and record["containers"]["deepgram-engine"]["digest"] == ONE
+    assert record["pins"] == {f"{REPOSITORY}:release-1": ONE, f"{REPOSITORY}:release-2": TWO}
+
+
+def test_digest_of_the_user_wins_and_does_not_become_the_pin(run, engine, tmp_path):
+    engine.offer(REPOSITORY, "x", TWO)
+    assert run(digests={"engine": TWO})["images"]["engine"]["reference"] == f"{REPOSITORY}@{TWO}"
+    assert json.loads((tmp_path / "images.json").read_text())["pins"] == {}
+    assert run()["images"]["engine"]["digest"] == ONE
+
+
+def test_check_mode_pulls_and_writes_nothing(run, engine, tmp_path):
+    result = run(check_mode=True)
+    assert result["changed"] and result["pulled"] == [f"{REPOSITORY}:release-1"]
+    assert result["images"]["engine"]["reference"] == f"{REPOSITORY}:release-1"
+    assert engine.pulls() == [] and not (tmp_path / "images.json").exists()
+
+
+def test_credentials_are_named_by_file_and_only_if_there_are_any(run, engine, tmp_path):
+    (tmp_path / "auth").mkdir()
+    (tmp_path / "auth" / "config.json").write_text("{}")
+    run()
+    assert ["docker", "--config", str(tmp_path / "auth"), "pull"] == next(
+        call for call in engine.calls if "pull" in call
+    )[:4]
+
+
+@pytest.mark.parametrize(
+    "said, fix, attempts",
+    [
+        ("unauthorized: authentication required", "deepgram_registry_username", 1),
+        ("manifest unknown", "deepgram_release", 1),
+        ("x509: certificate signed by unknown authority", "trust store", 1),
+        ("write: no space left on device", "free space", 1),
+        ("dial tcp: lookup registry.test: no such host", "reaches the registry", 3),
+    ],
+)
+def test_refusals_name_the_cure(run, engine, said, fix, attempts):
+    engine.set(registry={f"{REPOSITORY}:release-1": {"error": said}})
+    with pytest.raises(MODULE.PullFailed) as failure:
+        run()
+    assert fix in failure.value.fix and said in str(failure.value) and len(engine.pulls()) == attempts
