@@ -1,0 +1,98 @@
+"""nginx_site: nothing goes live that nginx has not tested as a whole."""
+
+import os
+import stat
+from types import SimpleNamespace
+
+import pytest
+
+from .conftest import load
+
+MODULE = load("modules", "nginx_site")
+# Stands in PATH as nginx: refuses a configuration in which any file says "bad".
+NGINX = """#!/bin/sh
+for word; do last=$word; done
+if grep -rqs bad "$(dirname "$last")"; then echo "nginx: [emerg] bad in $(dirname "$last")/conf.d/x.conf" >&2; exit 1; fi
+"""
+
+
+class Failed(Exception):
+    pass
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """site(**parameters) -> (changed, reload needed) on an /etc/nginx of the test's own, with Debian's welcome page."""
+    root, programs = tmp_path / "etc" / "nginx", tmp_path / "bin"
+    for folder in (root / "conf.d", root / "tls", root / "sites-enabled", programs):
+        folder.mkdir(parents=True)
+    (root / "nginx.conf").write_text(f"include {root}/conf.d/*.conf;")
+    (root / "sites-enabled" / "default").symlink_to("/dev/null")
+    (programs / "nginx").write_text(NGINX)
+    (programs / "nginx").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    monkeypatch.setattr(MODULE, "ROOT", str(root))
+    monkeypatch.setattr(MODULE, "WELCOME", str(root / "sites-enabled" / "default"))
+    monkeypatch.setattr(MODULE, "PID", str(tmp_path / "no.pid"))
+
+    def fail_json(**result):
+        raise Failed(result["msg"])
+
+    def go(check_mode=False, **changes):
+        params = {
+            "path": f"{root}/conf.d/deepgram.conf",
+            "content": "good",
+            "certificate": f"{root}/tls/d.crt",
+            "key": f"{root}/tls/d.key",
+            "certificate_content": None,
+            "key_content": None,
+        }
+        module = SimpleNamespace(params={**params, **changes}, check_mode=check_mode, fail_json=fail_json)
+        return MODULE.apply(module)
+
+    go.root = root
+    return go
+
+
+def test_first_run_writes_and_switches_the_welcome_page_off(site):
+    assert site() == (True, True)
+    assert (site.root / "conf.d/deepgram.conf").read_text() == "good"
+    assert not os.path.lexists(site.root / "sites-enabled/default")
+    assert site() == (False, False)
+
+
+def test_refused_site_leaves_everything_as_it_was(site):
+    site()
+    with pytest.raises(Failed, match=r"nginx refuses the configuration: nginx: \[emerg\] bad in .*Fix:") as failure:
+        site(content="bad", key_content="new key")
+    assert str(site.root) in str(failure.value), "the message names the live path, not the copy"
+    assert (site.root / "conf.d/deepgram.conf").read_text() == "good" and not (site.root / "tls/d.key").exists()
+
+
+def test_other_sites_are_tested_along_and_stay(site):
+    (site.root / "conf.d/other.conf").write_text("bad")
+    with pytest.raises(Failed):
+        site()
+    assert (site.root / "conf.d/other.conf").read_text() == "bad" and not (site.root / "conf.d/deepgram.conf").exists()
+
+
+def test_key_is_for_root_alone_and_stays_so(site):
+    files = {"certificate_content": "cert", "key_content": "key"}
+    site(**files)
+    key = site.root / "tls/d.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and stat.S_IMODE((site.root / "tls/d.crt").stat().st_mode) == 0o644
+    key.chmod(0o644)
+    assert site(**files)[0] and stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_check_mode_writes_nothing(site):
+    assert site(check_mode=True) == (True, True)
+    assert not (site.root / "conf.d/deepgram.conf").exists() and os.path.lexists(site.root / "sites-enabled/default")
+
+
+def test_reload_is_due_while_the_workers_are_older_than_a_file(site, monkeypatch):
+    site()
+    file = site.root / "conf.d/deepgram.conf"
+    for started, due in ((file.stat().st_mtime - 5, True), (file.stat().st_mtime + 5, False)):
+        monkeypatch.setattr(MODULE, "started_last", lambda started=started: started)
+        assert site() == (False, due)
