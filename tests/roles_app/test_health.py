@@ -4,6 +4,7 @@ import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import deepgram_containers as containers
@@ -97,7 +98,9 @@ def test_container_that_keeps_dying_is_not_waited_for(pages, params, engine, mon
     pages["/metrics"] = None
     params["timeout_s"] = 600
     restarted = {f"deepgram-{name}": container(restarts=3) for name in ("engine", "api")}
-    monkeypatch.setattr(HEALTH.time, "sleep", lambda seconds: engine.set(containers=restarted))
+    # The module's sleep alone: subprocess sleeps too, while it waits for a program.
+    sleep = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: engine.set(containers=restarted))
+    monkeypatch.setattr(HEALTH, "time", sleep)
     with pytest.raises(HEALTH.NotReady, match="the engine container dies again and again"):
         HEALTH.wait(params)
 
