@@ -92,6 +92,16 @@ def errors(rc, out, err):
     return "; ".join(lines) or last_line(err) or last_line(out)
 
 
+def offered(said):
+    """The sources' packages that differ from one that apt could not find in their number alone: " They offer: ..."."""
+    missing = re.search(r"Unable to locate package (\S*?)([\d.]+)$", said, re.MULTILINE)
+    if not missing:
+        return ""
+    _, out, _ = run(["apt-cache", "pkgnames", missing[1]], timeout=60, env=dpkg.environment())
+    names = [name for name in out.split() if re.fullmatch(re.escape(missing[1]) + r"[\d.]+", name)]
+    return " The repositories offer: {}.".format(", ".join(sorted(names))) if names else ""
+
+
 def upstream(version):
     """ "580.173.02" of "580.173.02-1", without epoch and revision."""
     return version.split(":", 1)[-1].rsplit("-", 1)[0]
@@ -206,7 +216,7 @@ class Transaction:
         if rc != 0:
             self.give_up(
                 "apt cannot install {}: {}".format(", ".join(self.missing()), errors(rc, out, err)),
-                advice(err + out),
+                advice(err + out) + offered(err),
             )
         return ["{} {}".format(*step) for step in STEP.findall(out)]
 

@@ -194,3 +194,11 @@ def test_advice(said, hint):
 
 def test_apt_that_was_killed():
     assert apt_transaction.errors(-9, "Unpacking podman", "") == "it was killed (signal 9)"
+
+
+def test_a_branch_that_is_not_there_names_those_that_are(monkeypatch):
+    names = "nvidia-driver-pinning-580\nnvidia-driver-pinning-595\nnvidia-driver-pinning-extra\n"
+    monkeypatch.setattr(apt_transaction, "run", lambda argv, **options: (0, names, ""))
+    said = apt_transaction.offered("E: Unable to locate package nvidia-driver-pinning-999")
+    assert said == " The repositories offer: nvidia-driver-pinning-580, nvidia-driver-pinning-595."
+    assert apt_transaction.offered("E: something else") == ""
