@@ -11,6 +11,11 @@ from lab.home import Home
 from lab.packages import require
 from lab.shell import run, say, succeeds, wait_for
 
+PID_FILES = {
+    "dockerd": Path("/var/run/docker.pid"),
+    "containerd": Path("/var/run/docker/containerd/containerd.pid"),
+}
+
 
 def docker(*arguments: str, stdin: str | bytes | None = None) -> str:
     """Runs the docker client and returns its stdout, stripped."""
@@ -39,6 +44,10 @@ def ensure(home: Home) -> None:
 def _start_by_hand(home: Home) -> None:
     """Starts dockerd in a session of its own, for machines whose first process is not systemd."""
     log = home.directory() / "dockerd.log"
+    for name, record in PID_FILES.items():
+        # dockerd refuses to start when a process of any kind has the number that a killed dockerd left.
+        if record.exists() and _name(record.read_text().strip()) != name:
+            record.unlink()
     with log.open("ab") as output:
         process = subprocess.Popen(
             ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -69,7 +78,17 @@ def stop(home: Home) -> None:
         return
     pid = int(record.read_text())
     record.unlink()
-    comm = Path(f"/proc/{pid}/comm")
-    if comm.exists() and comm.read_text().strip() == "dockerd":  # the number may belong to another program by now
+    if _name(pid) == "dockerd":  # the number may belong to another program by now
         os.kill(pid, signal.SIGTERM)
+        wait_for("the end of dockerd", lambda: _name(pid) != "dockerd", 60, f"kill {pid}")
         say(f"Stopped Docker on this machine (dockerd, process {pid}).")
+
+
+def _name(pid: int | str) -> str:
+    """The program that runs under a process number; empty for none, and for one that has ended unseen."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return "" if fields["State"].startswith("Z") else fields["Name"]
