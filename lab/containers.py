@@ -1,12 +1,10 @@
 """How a systemd container is started here, also where `--privileged` does not work."""
 
-import io
-import tarfile
-
 from lab.engine import docker, execute
 from lab.home import Home
 from lab.machine import unified_cgroups
 from lab.shell import LabError, wait_for
+from lab.tarball import tar_of
 
 # All capabilities but those that this machine's bounding set may lack (CAP_SYS_RESOURCE and newer ones).
 CAPABILITIES = [
@@ -49,13 +47,7 @@ def create(home: Home, name: str, image: str, address: str, labels: dict[str, st
 
 def put(container: str, files: dict[str, tuple[bytes, int]]) -> None:
     """Writes files (path without leading slash -> content, mode) into a container, owned by root."""
-    output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode="w") as archive:
-        for name, (content, mode) in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), mode
-            archive.addfile(info, io.BytesIO(content))
-    docker("cp", "-", f"{container}:/", stdin=output.getvalue())
+    docker("cp", "-", f"{container}:/", stdin=tar_of(files))
 
 
 def wait_until_running(container: str, timeout_s: float = 90) -> None:

@@ -1,9 +1,7 @@
 """Root file systems from Debian's packages, as Docker images named after the hash of what went in."""
 
 import hashlib
-import io
 import subprocess
-import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from lab.engine import docker, image_exists
 from lab.home import Home
 from lab.machine import SUITE, debian_sources
 from lab.shell import LabError, say
+from lab.tarball import tar_of
 
 # What any systemd server of the lab has.
 SYSTEM = [
@@ -42,13 +41,7 @@ class Image:
             if path.is_file():
                 mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
                 entries[str(path.relative_to(self.overlay))] = (path.read_bytes(), mode)
-        output = io.BytesIO()
-        with tarfile.open(fileobj=output, mode="w") as archive:
-            for name, (content, mode) in sorted(entries.items()):
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(content), mode
-                archive.addfile(info, io.BytesIO(content))
-        return output.getvalue()
+        return tar_of(entries)
 
 
 def exists(image: Image) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from lab.machine import SUITE, debian_sources
 from lab.packages import require
 from lab.shell import LabError, say
+from lab.tarball import tar_of
 
 from . import oci
 from .certificates import internal_ca
@@ -80,7 +81,7 @@ def build(name: str, release: Release, base: oci.Blob, ca_file: Path, state: Pat
     """One image from the base layer and its program; its new blobs are files in `state`."""
     program, module, ports = IMAGES[name]
     layer = oci.compress(
-        [oci.tar_of(_files(program, module, release, ca_file, state))], state / f"{name}-{release.tag}.tar.gz"
+        [tar_of(_files(program, module, release, ca_file, state))], state / f"{name}-{release.tag}.tar.gz"
     )
     config = {
         "Entrypoint": [f"/bin/{program}"],

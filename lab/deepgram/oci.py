@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,17 +57,6 @@ def known(path: Path) -> Blob:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Blob(path, "sha256:" + digest, path.stat().st_size, path.with_suffix(".diff_id").read_text())
-
-
-def tar_of(files: dict[str, tuple[bytes, int]]) -> bytes:
-    """A tar of path -> (content, mode), owned by root, without times."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, (content, mode) in sorted(files.items()):
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), mode
-            tar.addfile(entry, io.BytesIO(content))
-    return out.getvalue()
 
 
 def image(layers: list[Blob], config: dict, directory: Path) -> Image:

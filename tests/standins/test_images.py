@@ -11,6 +11,7 @@ import tarfile
 import pytest
 
 from lab.deepgram import images, oci
+from lab.tarball import tar_of
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def state(tmp_path):
 def build(state, name="self-hosted-engine", release=images.RELEASES[1]) -> oci.Image:
     ca = state / "ca.pem"
     ca.write_text("a certificate")
-    base = oci.compress([oci.tar_of({"etc/debian_version": (b"13\n", 0o644)})], state / "base.tar.gz")
+    base = oci.compress([tar_of({"etc/debian_version": (b"13\n", 0o644)})], state / "base.tar.gz")
     return images.build(name, release, base, ca, state)
 
 
