@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import subprocess
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any
 
 from dgctl import content, scratch, ssh, unreachable
@@ -24,6 +26,7 @@ LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long 
 PARALLEL = 32  # sessions at a time
 _MARK = "applied-state: "
 _START = "#look\n"
+_IMPORTED = re.compile(r"ansible\.module_utils\.(applied_\w+)")
 # A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
 _BOOT = (
     "import sys,zlib,binascii;"
@@ -134,21 +137,7 @@ def _sources() -> str:
     folder = content.root() / "plugins" / "module_utils"
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("applied_*.py"))}
     lines = [_LOADER]
-    for name in _ordered(texts):
+    imported = {name: set(_IMPORTED.findall(text)) & texts.keys() for name, text in texts.items()}
+    for name in TopologicalSorter(imported).static_order():
         lines.append(f'_load("ansible.module_utils.{name}", {texts[name]!r})\n')
     return "".join(lines)
-
-
-def _ordered(texts: dict[str, str]) -> list[str]:
-    ordered: list[str] = []
-    while len(ordered) < len(texts):
-        ready = [
-            name
-            for name, text in texts.items()
-            if name not in ordered
-            and not any(f"module_utils.{other} " in text for other in texts if other not in (*ordered, name))
-        ]
-        if not ready:
-            raise RuntimeError(f"the look's modules import each other in a circle: {set(texts) - set(ordered)}")
-        ordered += ready
-    return ordered
