@@ -99,7 +99,7 @@ def test_secrets_stay_secret(deployment, server):
 
 def test_locked_while_another_run_works(deployment):
     with subprocess.Popen(
-        [DGCTL, "provision", deployment.inventory, "--yes"],
+        [DGCTL, "provision", deployment.inventory, "--yes", "--full"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
         next(line for line in running.stderr if "Preflight" in line)
