@@ -36,6 +36,7 @@ modes:
 
 import os
 
+from ansible.module_utils import whole_file
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import read, smi_gpus
 from ansible.module_utils.outcome import fail, last_line, run
@@ -69,11 +70,7 @@ def write(text, path=DROP_IN):
     if not text:
         os.unlink(path)
         return True
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.chmod(path + ".new", 0o644)
-    os.replace(path + ".new", path)
+    whole_file.write(path, text, 0o644)
     return True
 
 
