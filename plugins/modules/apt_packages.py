@@ -91,6 +91,10 @@ installed:
   description: Versions of the wanted packages after the call.
   type: dict
   returned: success
+added:
+  description: Packages that were not installed before this call.
+  type: list
+  returned: success
 transaction:
   description: What apt did, or would do, as one word and package name an entry.
   type: list
@@ -101,6 +105,7 @@ held:
   returned: success
 """
 
+from ansible.module_utils import dpkg
 from ansible.module_utils.apt_transaction import Transaction
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kernel import headers
@@ -139,6 +144,7 @@ def main():
 
     before = begin(packages=params["first"], replaces=params["first_replaces"], **NO_LIMITS)
     repaired = before.finish_interrupted()
+    at_first = dpkg.installed(before.known)
     steps, held_now, held = carry_out(before)
     wanted = params["packages"] + (headers(before.known) if params["kernel_headers"] else [])
     transaction = begin(packages=wanted)
@@ -148,6 +154,7 @@ def main():
     module.exit_json(
         changed=bool(repaired or steps or held_now),
         transaction=steps,
+        added=sorted(set(dpkg.installed(transaction.known)) - set(at_first)),
         held=held,
         installed=transaction.wanted_versions(),
         diff={"before": "", "after": diff} if diff else {},

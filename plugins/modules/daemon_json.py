@@ -32,6 +32,10 @@ options:
     description: Whether to restart, start and enable the daemon as needed.
     type: bool
     default: false
+  restart:
+    description: With O(run), restart the daemon in any case, as when there is a program now that it looks for once.
+    type: bool
+    default: false
   unit:
     description: The daemon's unit.
     type: str
@@ -185,7 +189,7 @@ def run_daemon(module, changing):
     if module.check_mode and seen.get("LoadState") != "loaded":
         return True
     enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
-    older = active and (changing or runs_with_older(path, seen))
+    older = active and (changing or module.params["restart"] or runs_with_older(path, seen))
     if module.check_mode or (enabled and active and not older):
         return older or not (enabled and active)
     if older:
@@ -223,6 +227,7 @@ def main():
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
             "validate": {"type": "str", "default": "dockerd --validate --config-file=%s"},
             "run": {"type": "bool", "default": False},
+            "restart": {"type": "bool", "default": False},
             "unit": {"type": "str", "default": "docker.service"},
         },
         supports_check_mode=True,

@@ -41,6 +41,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+files:
+  description: The specification, and the files that tell the refresh unit how to write it.
+  type: list
+  returned: success
 devices:
   description: Names of the CDI devices.
   type: list
@@ -191,7 +195,7 @@ def main():
     )
     driver, gpus = loaded_version(), len(pci_gpus())
     if module.check_mode and not (driver and glob.glob("/usr/bin/nvidia-ctk")):
-        module.exit_json(changed=True, devices=[], driver_version="")
+        module.exit_json(changed=True, devices=[], driver_version="", files=[])
     if not driver:
         fail(
             module,
@@ -207,7 +211,8 @@ def main():
         if flagged:
             systemctl(module, "restart", UNITS[1])
         changed = refresh(module, driver, gpus) or changed
-    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver)
+    files = [path for path in (SPEC, DROP_IN, SETTINGS) if os.path.exists(path)]
+    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+drop_in:
+  description: The drop-in's path; empty where the packaged unit needs none.
+  type: str
+  returned: success
+unit:
+  description: What holds for the unit, active and enabled; a unit that is static cannot be enabled.
+  type: list
+  returned: success
 modes:
   description: Persistence mode by GPU, as nvidia-smi says it.
   type: dict
@@ -91,6 +99,12 @@ def modes(module):
     return {card["pci.bus_id"]: card["persistence_mode"] for card in cards}
 
 
+def made():
+    """What the role answers for beside the modes."""
+    enabled = unit().get("UnitFileState") == "enabled"
+    return {"drop_in": DROP_IN if os.path.exists(DROP_IN) else "", "unit": ["active"] + ["enabled"] * enabled}
+
+
 def settle(module, wanted):
     """Brings the unit to the wanted state; (changed, modes)."""
     before = unit()
@@ -120,7 +134,7 @@ def main():
         now = unit()
         there = now.get("FragmentPath") and now["ActiveState"] == "active"
         stale = not there or drop_in(read(now["FragmentPath"]), wanted).strip() != read(DROP_IN)
-        module.exit_json(changed=bool(stale), modes={})
+        module.exit_json(changed=bool(stale), modes={}, **made())
     changed, seen = settle(module, wanted)
     if wanted and set(seen.values()) != {"Enabled"}:
         fail(
@@ -129,7 +143,7 @@ def main():
             "journalctl -u nvidia-persistenced on the host says why.",
             seen,
         )
-    module.exit_json(changed=changed, modes=seen)
+    module.exit_json(changed=changed, modes=seen, **made())
 
 
 if __name__ == "__main__":
