@@ -2,6 +2,7 @@
 
 import fcntl
 import multiprocessing
+import os
 
 import pytest
 from ansible.module_utils import apt_transaction, dpkg
@@ -17,6 +18,7 @@ def apt(program, tmp_path, monkeypatch):
     """
     state, log = tmp_path / "state", tmp_path / "log"
     monkeypatch.setattr(apt_transaction, "lists_age", lambda: 0)
+    monkeypatch.setattr(apt_transaction, "sources_newer_than_lists", lambda: [])
     monkeypatch.setattr(dpkg.wait_for_lock, "__defaults__", ((str(tmp_path / "lock"),),))
     monkeypatch.setattr(dpkg.interrupted, "__defaults__", (str(tmp_path / "updates"),))
 
@@ -39,7 +41,9 @@ def apt(program, tmp_path, monkeypatch):
             f"""case " $* " in
 *" -s "*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}; printf '{offers}' ;;
 *" update "*) echo update >> {log} ;;
-*) echo "install ${{*#*install }}" >> {log}
+*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}
+   echo "install ${{*#*install }}" >> {log}
+   case " $* " in *" --no-remove "*) [ ! -e {tmp_path}/removes ] || {{ echo 'E: remove is disabled' >&2; exit 100; }} ;; esac
    if [ -e {tmp_path}/stale ]; then rm {tmp_path}/stale; echo 'E: File has unexpected size' >&2; exit 100; fi
    cp {tmp_path}/after {state} ;;
 esac
@@ -90,6 +94,38 @@ def test_package_gives_way(apt, call):
     apt({"pinning-580": "1"}, "Remv pinning-580 [1]\\nInst pinning-595 (1)\\n", {"pinning-595": "1"})
     assert call("apt_packages", packages=["pinning-595"], replaces=["pinning-*"])["changed"]
     assert apt.log() == ["install pinning-595 pinning-580-"]
+
+
+def test_first_packages_come_in_a_transaction_of_their_own_and_are_held_too(apt, call):
+    both = {"pinning-580": "1", "nvidia-open": "580.1-1"}
+    apt({"!pinning-570": "1"}, "Inst x (1)\\n", both)
+    arguments = {"first": ["pinning-580"], "first_replaces": ["pinning-*"], "packages": ["nvidia-open=580.*"]}
+    result = call("apt_packages", hold=True, **arguments)
+    assert apt.log()[0] == "install pinning-580 pinning-570-"
+    assert set(result["held"]) == {"pinning-580", "nvidia-open"} and set(result["installed"]) == {"nvidia-open"}
+
+
+def test_a_plain_installation_is_not_rehearsed_until_apt_refuses_it(apt, call, tmp_path):
+    apt({"sed": "1"}, "Inst docker.io (26)\\nRemv docker-ce [5:29]\\n", {"docker.io": "26"})
+    result = call("apt_packages", packages=["docker.io"])
+    assert result["transaction"] == ["Inst docker.io"]
+    apt({"docker-ce": "5:29"}, "Inst docker.io (26)\\nRemv docker-ce [5:29]\\n", {"docker.io": "26"})
+    (tmp_path / "removes").touch()
+    refused = call("apt_packages", packages=["docker.io"])
+    assert refused["failed"] and "would remove docker-ce" in refused["msg"]
+
+
+def test_repositories_added_since_the_lists_were_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(apt_transaction, "STAMP", str(tmp_path / "none"))
+    lists, sources = tmp_path / "lists", tmp_path / "sources"
+    for number, folder in enumerate((sources, lists, lists / "partial")):
+        folder.mkdir()
+        os.utime(folder, (1000 + number, 1000 + number))
+    for name, written in (("old.list", 900), ("new.sources", 2000), ("new.save", 2000)):
+        (sources / name).touch()
+        os.utime(sources / name, (written, written))
+    os.utime(lists, (1500, 1500))
+    assert apt_transaction.sources_newer_than_lists(str(lists), str(sources)) == [str(sources / "new.sources")]
 
 
 @pytest.mark.parametrize(
