@@ -271,21 +271,23 @@ class Transaction:
             self.update()
             return
         for path in sources_newer_than_lists():
-            self.update("-o", f"Dir::Etc::sourcelist={path}", "-o", "Dir::Etc::sourceparts=-", *KEEP_OTHERS)
+            alone = ("-o", f"Dir::Etc::sourcelist={path}", "-o", "Dir::Etc::sourceparts=-", *KEEP_OTHERS)
+            self.update(*alone, fatal=False)  # one that fails and is needed shows when apt looks for the packages
 
-    def update(self, *options):
+    def update(self, *options, fatal=True):
         """Fetches the lists; a repository that fails is fatal only if it has what is wanted."""
         if self.check_mode:
             return
         end = time.monotonic() + self.params["lock_timeout_s"]
         rc, out, err = 1, "", "Could not get lock"
-        while rc != 0 and re.search("Could not get lock|Unable to lock", err) and time.monotonic() < end:
+        locked = "Could not get lock|Unable to lock"
+        while rc != 0 and re.search(locked, err) and time.monotonic() < end:
             rc, out, err = run(
                 ["apt-get", "update", "-q", "-o", "Acquire::Retries=3", *options], timeout=600, env=dpkg.environment()
             )
-            if rc != 0:
+            if re.search(locked, err):
                 time.sleep(2)
-        if rc != 0:
+        if rc != 0 and fatal:
             self.give_up(f"apt-get update: {errors(rc, out, err)}", advice(err))
 
     def apt(self, arguments):

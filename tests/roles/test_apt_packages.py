@@ -29,7 +29,7 @@ def apt(program, tmp_path, monkeypatch):
             for name, version in installed.items()
         )
 
-    def set_up(installed, offers="", after=None, rehearsal_rc=0, error="", status="installed"):
+    def set_up(installed, offers="", after=None, rehearsal_rc=0, error="", status="installed", update_rc=0):
         state.write_text(rows(installed, status))
         (tmp_path / "after").write_text(rows(installed | (after or {})))
         log.write_text("")
@@ -40,7 +40,7 @@ def apt(program, tmp_path, monkeypatch):
             "apt-get",
             f"""case " $* " in
 *" -s "*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}; printf '{offers}' ;;
-*" update "*) echo update >> {log} ;;
+*" update "*) echo update >> {log}; exit {update_rc} ;;
 *) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}
    echo "install ${{*#*install }}" >> {log}
    case " $* " in *" --no-remove "*) [ ! -e {tmp_path}/removes ] || {{ echo 'E: remove is disabled' >&2; exit 100; }} ;; esac
@@ -126,6 +126,15 @@ def test_repositories_added_since_the_lists_were_fetched(tmp_path, monkeypatch):
         os.utime(sources / name, (written, written))
     os.utime(lists, (1500, 1500))
     assert apt_transaction.sources_newer_than_lists(str(lists), str(sources)) == [str(sources / "new.sources")]
+
+
+def test_only_a_new_repository_s_lists_are_fetched_and_a_broken_stranger_does_no_harm(apt, call, monkeypatch):
+    apt({}, "", {"podman": "5"})
+    monkeypatch.setattr(apt_transaction, "sources_newer_than_lists", lambda: ["/x/new.sources"])
+    assert call("apt_packages", packages=["podman"])["changed"]
+    assert apt.log() == ["update", "install podman"]
+    apt({}, "", {"podman": "5"}, update_rc=100)
+    assert call("apt_packages", packages=["podman"])["changed"]
 
 
 @pytest.mark.parametrize(
