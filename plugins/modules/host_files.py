@@ -29,13 +29,13 @@ options:
       content: {description: What it holds., type: str, required: true}
       mode: {description: Its mode in octal digits., type: str, default: "0644"}
   secrets:
-    description: Files whose content is never shown, neither as a difference nor with the arguments.
+    description: Files of one line that is never shown, neither as a difference nor with the arguments.
     type: list
     elements: dict
     default: []
     suboptions:
       path: {description: The file., type: path, required: true}
-      content: {description: What it holds., type: str, required: true}
+      content: {description: Its line. The line end is added., type: str, required: true}
       mode: {description: Its mode in octal digits., type: str, default: "0600"}
   absent:
     description: Files not to have.
@@ -66,6 +66,7 @@ paths:
   returned: success
 """
 
+import errno
 import os
 import stat
 
@@ -103,6 +104,13 @@ def put(entry, check_mode):
     return True
 
 
+def line(entry):
+    """The content of a secret file; Ansible can keep only a text of one line out of the host's log."""
+    if "\n" in entry["content"]:
+        raise OSError(errno.EINVAL, "its content has more than one line", entry["path"])
+    return entry["content"] + "\n"
+
+
 def remove(path, check_mode):
     """Removes a file; True when it was there."""
     if not os.path.lexists(path):
@@ -119,7 +127,7 @@ def difference(path, before, after):
 def work(params, check_mode):
     """(changed paths, their differences)."""
     paths = [entry["path"] for entry in params["directories"] if make_directory(entry, check_mode)]
-    paths += [entry["path"] for entry in params["secrets"] if put(entry, check_mode)]
+    paths += [entry["path"] for entry in params["secrets"] if put({**entry, "content": line(entry)}, check_mode)]
     differences = []
     for entry in params["files"]:
         before = text_of(entry["path"])

@@ -16,7 +16,8 @@ from tests.scenarios.servers import DGCTL
 SECRETS = ("deepgram_api_key", "deepgram_registry_password")
 
 
-def test_killed_on_the_way_and_run_again(deployment, server):
+def killed(deployment, phase: str, after_s: float) -> None:
+    """Starts `provision` and kills it, so many seconds after it said that this phase began."""
     with subprocess.Popen(
         [DGCTL, "provision", deployment.inventory, "--yes"],
         stdin=subprocess.DEVNULL,
@@ -25,20 +26,23 @@ def test_killed_on_the_way_and_run_again(deployment, server):
         text=True,
         start_new_session=True,
     ) as running:
-        for line in running.stderr:
-            if "Container engine" in line:
-                break
-        else:
-            pytest.fail("the run ended before it reached the container engine")
-        time.sleep(4)
+        if not any(phase in line for line in running.stderr):
+            pytest.fail(f"the run ended before it reached {phase}")
+        time.sleep(after_s)
         running.send_signal(signal.SIGKILL)
+
+
+def test_killed_on_the_way_and_run_again(deployment, server):
+    killed(deployment, "Container engine", 3)  # while apt works
+    killed(deployment, "Deepgram", 1)
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     host = run.document["hosts"][server.name]
     assert host["state"] == "changed"
     assert {check["verdict"] for check in run.document["checks"]} <= {"pass", "skip"}
-    # What the killed run had done is not done again.
-    assert "nvidia_driver" not in roles_run(deployment) and "deepgram" in roles_run(deployment)
+    # What the killed runs had done is not done again, and nothing is left to do.
+    assert not {"nvidia_driver", "docker", "deepgram_models"} & roles_run(deployment)
+    assert deployment.dgctl("plan").exit_code == 0
 
 
 def roles_run(deployment) -> set[str]:
