@@ -1,0 +1,57 @@
+"""A blank server made right: by dgctl, and by a good script over one SSH connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import by_hand, labs, records, tree
+from bench.measure import BenchError, Cost
+from bench.statistics import Verdict, medians
+from bench.world import World
+
+TASKS, TIMES = 60, 1.3
+# A script by hand leaves no record that dgctl could compare with; anything else that verify asks must hold.
+
+
+def measure(world: World) -> None:
+    dgctl, hand, tasks, phases = [], [], [], []
+    known = None
+    for number in range(world.repeat):
+        world.say(f"converge {number + 1}/{world.repeat}: dgctl on a blank server")
+        deployment = labs.blank()
+        labs.settle()
+        cost, _ = deployment.provision()
+        dgctl.append(without_verify(cost))
+        tasks.append(max(records.tasks_of_newest(deployment.folder).values()))
+        phases.append(records.phases(cost.lines))
+        known = known or by_hand.learn(labs.names(labs.BLANK)[0], deployment)
+        tree.cool()
+        world.say(f"converge {number + 1}/{world.repeat}: by hand on a blank server")
+        deployment = labs.blank()
+        labs.settle()
+        hand.append(by_hand.converge(deployment, known))
+        check(deployment)
+        tree.cool()
+    labs.down(labs.BLANK)
+    result: dict[str, Any] = {"tasks": max(tasks), "phases": phases[-1]}
+    result |= {"dgctl_without_verify": medians(dgctl), "by_hand": medians(hand)}
+    world.measured["converge"] = result
+    ratio = result["dgctl_without_verify"]["wall_s"] / result["by_hand"]["wall_s"]
+    world.verdicts += [
+        Verdict("converge", "tasks executed on a blank server", max(tasks), TASKS, unit=""),
+        Verdict("converge", "wall: dgctl without verify / script by hand", ratio, TIMES),
+    ]
+
+
+def without_verify(cost: Cost) -> Cost:
+    """The same run as if it had ended when its verification began. CPU and memory stay those of the whole run."""
+    return Cost(records.verify_began(cost.lines, cost.wall_s), cost.cpu_s, cost.peak_mb, cost.exit_code)
+
+
+def check(deployment: Any) -> None:
+    """The script has done the same only if dgctl's own verification passes."""
+    _, document = deployment.dgctl("verify", allowed=(0, 8))
+    bad = [c for c in document["checks"] if c["verdict"] == "fail"]
+    if bad or not document["checks"]:
+        said = "\n".join(f"  {c['check']}: {c['seen']}; expected {c['expected']}" for c in bad)
+        raise BenchError(f"the script by hand has not made the server right:\n{said}")
