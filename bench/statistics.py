@@ -19,18 +19,23 @@ def medians(costs: Sequence[Cost]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One number beside its limit. `at_least`: the limit is the smallest good value, else the largest."""
+    """One number beside its limit. `at_least`: the limit is the smallest good value, else the largest; None: no limit."""
 
     part: str
     what: str
     value: float
-    limit: float
+    limit: float | None = None
     at_least: bool = False
     unit: str = "x"
 
     @property
-    def passed(self) -> bool:
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
+    def verdict(self) -> str:
+        if self.limit is None:
+            return "-"
+        return "pass" if self._holds(self.limit) else "fail"
+
+    def _holds(self, limit: float) -> bool:
+        return self.value >= limit if self.at_least else self.value <= limit
 
     def document(self) -> dict[str, Any]:
         return {
@@ -40,7 +45,7 @@ class Verdict:
             "limit": self.limit,
             "sense": "at least" if self.at_least else "at most",
             "unit": self.unit,
-            "verdict": "pass" if self.passed else "fail",
+            "verdict": self.verdict,
         }
 
 
