@@ -22,6 +22,19 @@ OPTIONS = (
     click.option("-J", "--ask-vault-pass", "--ask-vault-password", is_flag=True, help="Ask for it."),
 )  # fmt: skip
 CHECK = click.option("-C", "--check", is_flag=True, help="Change nothing; say what would change.")
+FULL = click.option("--full", is_flag=True, help="Run every role on every server, also where nothing is to be done.")
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the plan to FILE, for `provision --plan FILE`.",
+)
+PLAN = click.option(
+    "--plan",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Do at most what this plan says; refuse if more is to be done by now.",
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -34,7 +47,7 @@ def main() -> None:
 
     Exit codes: 0 done; 1 bug in dgctl; 2 wrong usage; 3 invalid inventory or variables; 4 preflight failed;
     5 some hosts failed within the budget; 6 run halted by a failed host; 7 hosts unreachable, nothing else
-    wrong; 8 verification failed; 9 another run holds the lock; 130 interrupted.
+    wrong; 8 verification failed; 9 another run holds the lock; 10 changes are pending; 130 interrupted.
     """
 
 
@@ -86,9 +99,24 @@ def preflight() -> Any:
     return verbs.preflight
 
 
-@verb(CHECK, YES)
+@verb(OUT, FULL)
+def plan() -> Any:
+    """Look at every server, and say what `provision` would do there and why. Changes nothing.
+
+    Exit code 10 when something would change. -v shows what files would become.
+    """
+    from dgctl import verbs
+
+    return verbs.plan
+
+
+@verb(CHECK, YES, FULL, PLAN)
 def provision() -> Any:
-    """Make the servers match the inventory, then verify them."""
+    """Make the servers match the inventory, then verify them.
+
+    Looks first, shows the plan and asks. Servers that are right take no part; on others only the roles run that
+    are not right, and those that follow them.
+    """
     from dgctl import verbs
 
     return verbs.provision

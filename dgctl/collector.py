@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class HostResult:
     """One host's end: `state` is ok, changed, failed, unreachable or skipped; `changed` counts tasks.
 
-    `seconds`: from the run's start to the host's last task. `data`: what a status task returned.
+    `seconds`: from the run's start to the host's last task. `roles`: seconds of each role's tasks. `data`: what a
+    status task returned.
     """
 
     state: str = "skipped"
@@ -27,6 +28,7 @@ class HostResult:
     errors: list[Problem] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    roles: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,7 +50,9 @@ class Collector:
     def __init__(self, job: Run, last_phase: str):
         self.job = job
         self._last_phase = last_phase
-        self.result = RunResult({name: HostResult() for name in job.deployment.targets})
+        self.result = RunResult(
+            {name: HostResult() for name in (job.part.hosts if job.part else job.deployment.targets)}
+        )
         self._last_words: list[str] = []
         self._stats: dict[str, Any] | None = None
         self._overcome: dict[str, list[Problem]] = {}
@@ -101,6 +105,8 @@ class Collector:
         name, result = data.get("host", ""), data.get("res") or {}
         host = self.result.hosts.setdefault(name, HostResult())
         host.seconds = time.monotonic() - self._began
+        if role := data.get("role"):
+            host.roles[role] = host.roles.get(role, 0.0) + (data.get("duration") or 0.0)
         self._collect(name, result)
         if kind == "runner_on_ok" and result.get("changed"):
             host.changed += 1

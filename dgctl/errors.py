@@ -34,7 +34,7 @@ MEANING = {
     Exit.UNREACHABLE: "servers could not be reached; nothing else is wrong",
     Exit.VERIFY: "a check of `verify` failed",
     Exit.LOCKED: "another run holds this deployment's lock",
-    Exit.CHANGES: "changes are pending (`plan`, a later version)",
+    Exit.CHANGES: "`plan`: changes are pending; `provision --plan`: more is to be done than the plan says, nothing was changed",
     Exit.INTERRUPTED: "interrupted, or not confirmed",
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
 
 MASK = "********"
+TIMINGS = "timings.json"
+LATELY = 5  # runs that an estimate looks back on
 
 
 class Redactor:
@@ -68,9 +72,24 @@ class Record:
         with _private(self.path / "result.json") as file:
             file.write(self.redact(json.dumps(document, indent=2, ensure_ascii=False)) + "\n")
 
+    def timings(self, timings: dict[str, Any]) -> None:
+        """Keeps what the next plan estimates from."""
+        with _private(self.path / TIMINGS) as file:
+            json.dump(timings, file)
+
     def close(self) -> None:
         self._log.close()
         self._events.close()
+
+
+def lately(inventory: Path) -> dict[str, float]:
+    """Role -> the seconds that it took a server, the middle one of the last runs; nothing for one that never ran."""
+    found: dict[str, list[float]] = {}
+    for path in sorted((folder(inventory) / "runs").glob(f"*/{TIMINGS}"), reverse=True)[:LATELY]:
+        with contextlib.suppress(ValueError):  # a run that was killed may have left half a file
+            for role, seconds in json.loads(path.read_text()).get("roles", {}).items():
+                found.setdefault(role, []).append(seconds)
+    return {role: statistics.median(seconds) for role, seconds in found.items()}
 
 
 def _new(runs: Path, verb: str) -> Path:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
+
 from dgctl import playbook
 from dgctl.collector import RunResult
 from dgctl.errors import Exit, Problem
 from dgctl.report import FAIL, PASS, REACHABLE, SKIP, Check, HostState, Outcome, problem_of_check, states_of_checks
 from dgctl.session import interrupted
+from dgctl.words import count
 from dgctl.work import Work
 
 PREFLIGHT = "Preflight"
 
 
-def of_playbook(work: Work, name: str, alone: bool = False) -> Outcome:
-    """Runs a playbook on the targets; the exit code comes from events alone."""
+def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> Outcome:
+    """Runs a playbook on the targets, or on a part of them; the exit code comes from events alone."""
     session = work.session
-    with work.progress(playbook.phases(name)) as shown:
+    with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
         job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
-        job.check, job.verbosity, job.alone = session.check, session.verbosity, alone
+        job.check, job.verbosity, job.alone, job.part = session.check, session.verbosity, alone, part
         result = playbook.run(job)
     outcome = Outcome(_exit_code(result), checks=result.findings or None, log=work.log)
     outcome.hosts = {
@@ -25,8 +28,22 @@ def of_playbook(work: Work, name: str, alone: bool = False) -> Outcome:
         for name, each in result.hosts.items()
     }
     outcome.lowered = result.lowered or work.lowered()
+    outcome.timings = {
+        "tasks": max((host.seconds for host in result.hosts.values()), default=0.0),
+        "roles": _roles(result),
+    }
     _conclude(outcome, work, result)
     return outcome
+
+
+def _roles(result: RunResult) -> dict[str, float]:
+    """Role -> seconds that it took a server, the middle one of all that it was done on."""
+    found: dict[str, list[float]] = {}
+    for host in result.hosts.values():
+        for role, seconds in host.roles.items():
+            if host.state in ("ok", "changed"):
+                found.setdefault(role, []).append(seconds)
+    return {role: round(statistics.median(seconds), 2) for role, seconds in found.items()}
 
 
 def _exit_code(result: RunResult) -> Exit:
@@ -72,16 +89,17 @@ def _itemise(outcome: Outcome) -> None:
         host.errors = [problem_of_check(check) for check in failed] or host.errors
 
 
-def add_verify(outcome: Outcome, work: Work) -> None:
-    """Verifies the targets into `outcome`: exit 8 when a check fails, 7 when only the network does."""
+def add_verify(outcome: Outcome, work: Work, hosts: list[str] | None = None) -> None:
+    """Verifies the targets, or some of them, into `outcome`: exit 8 when a check fails, 7 when only the network does."""
     from dgctl import verify as suite
 
-    with work.progress(["Verify"]) as shown:
+    hosts = work.deployment.targets if hosts is None else hosts
+    with work.progress(["Verify"], hosts) as shown:
         shown.phase("Verify")
         log = work.session.record.path / "verify.log"
-        checks = suite.run(work.deployment, work.deployment.targets, shown, log)
+        checks = suite.run(work.deployment, hosts, shown, log)
     outcome.checks = checks
-    for name, state in states_of_checks(work.deployment.targets, checks).items():
+    for name, state in states_of_checks(hosts, checks).items():
         host = outcome.hosts.setdefault(name, state)
         if state.state != "ok" and host is not state:
             host.state, host.errors = state.state, [*host.errors, *state.errors]
@@ -121,7 +139,3 @@ def add_status(outcome: Outcome, work: Work) -> None:
         outcome.next_command = work.session.again("verify")
     well = sum(host.state == "ok" for host in outcome.hosts.values())
     outcome.summary = f"{well} of {count(len(outcome.hosts), 'server')} well"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

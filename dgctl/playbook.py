@@ -37,7 +37,8 @@ class Run:
     """What a run of a playbook needs.
 
     `verbosity` > 0 also sends Ansible's own words to stderr. `alone`: the run holds the deployment's lock, so
-    what a kill leaves of it may be ended by the next holder.
+    what a kill leaves of it may be ended by the next holder. `part`: only these servers and roles; without it
+    every target, and every role.
     """
 
     playbook: str
@@ -48,7 +49,21 @@ class Run:
     check: bool = False
     verbosity: int = 0
     alone: bool = False
+    diff: bool = False
+    part: Part | None = None
     on_event: Callable[[dict[str, Any]], None] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a playbook that is to run: play -> its servers, and what each server is to become.
+
+    `desired`: server -> {roles: role -> desired state, begin: the roles that will run}; roles record it.
+    """
+
+    hosts: list[str]
+    hosts_of_play: dict[str, list[str]]
+    desired: dict[str, dict[str, Any]]
 
 
 def run(job: Run) -> RunResult:
@@ -56,6 +71,8 @@ def run(job: Run) -> RunResult:
     collector = Collector(job, phases(job.playbook)[-1])
     with scratch.folder("run") as private, Interrupt() as interrupt:
         _settings(private)
+        if job.part:
+            _write_part(private, job.part)
         outcome = _runner(job, str(private), collector, interrupt)
         collector.result.interrupted = interrupt.asked
         interrupt.end_children()
@@ -69,17 +86,29 @@ def _settings(private: Path) -> None:
     (private / "env" / "settings").write_text(json.dumps(settings))
 
 
+def _write_part(private: Path, part: Part) -> None:
+    """Files that Ansible reads: the servers, the extra variables, a server's desired state each."""
+    (private / "desired").mkdir()
+    for name, said in part.desired.items():
+        (private / "desired" / f"{name}.json").write_text(json.dumps(said))
+    (private / "hosts").write_text("\n".join(part.hosts) + "\n")
+    plays = {play: ",".join(hosts) if hosts else "all:!all" for play, hosts in part.hosts_of_play.items()}
+    extra = {"hosts_of_play": plays, "applied_state_dir": str(private / "desired")}
+    (private / "extra.json").write_text(json.dumps(extra))
+
+
 def _runner(job: Run, private: str, collector: Collector, interrupt: Interrupt) -> Any:
     import ansible_runner
 
-    words = [*job.vault.arguments(), *(["--check"] if job.check else [])]
-    targets = job.deployment.targets
+    words = [*job.vault.arguments(), *(["--check"] if job.check else []), *(["--diff"] if job.diff else [])]
+    words += ["--extra-vars", f"@{private}/extra.json"] if job.part else []
+    targets = job.part.hosts if job.part else job.deployment.targets
     return ansible_runner.run(
         private_data_dir=private,
         project_dir=os.getcwd(),
         playbook=str(content.root() / "playbooks" / job.playbook),
         inventory=str(job.deployment.inventory.absolute()),
-        limit=job.deployment.limit,
+        limit=f"@{private}/hosts" if job.part else job.deployment.limit,
         cmdline=shlex.join(words) or None,
         forks=max(1, min(len(targets), 8 * (os.cpu_count() or 1))),
         verbosity=max(0, job.verbosity - 1) or None,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dgctl.errors import Exit, Problem
+from dgctl.words import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,18 +45,25 @@ class Check:
 
 @dataclass
 class HostState:
-    """One host in the end table and the JSON document; `status` is what `dgctl status` found."""
+    """One host in the end table and the JSON document.
+
+    `status` is what `dgctl status` found, `plan` what is to be done.
+    """
 
     state: str = "ok"
     changed: int = 0
     errors: list[Problem] = field(default_factory=list)
     seconds: float | None = None
     status: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Outcome:
-    """What a verb came to. `hosts` and `checks` are None for verbs that have none."""
+    """What a verb came to. `hosts` and `checks` are None for verbs that have none.
+
+    `text`: lines for people, before the tables. `timings`: phase -> seconds, and `roles`: role -> seconds a server.
+    """
 
     exit_code: Exit = Exit.OK
     errors: list[Problem] = field(default_factory=list)
@@ -66,6 +74,9 @@ class Outcome:
     next_command: str = ""
     brief: bool = False  # people see only the checks that do not pass
     log: str = ""
+    text: list[str] = field(default_factory=list)
+    timings: dict[str, Any] = field(default_factory=dict)
+    diffs: list[dict[str, str]] = field(default_factory=list)
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
         """The document that `--json` prints: design.md section 6."""
@@ -79,8 +90,9 @@ class Outcome:
             found["hosts"] = {name: _host(host) for name, host in self.hosts.items()}
         if self.checks is not None:
             found["checks"] = [check.as_dict() for check in self.checks]
-        if self.lowered:
-            found["lowered"] = self.lowered
+        for name in ("lowered", "timings", "diffs"):
+            if getattr(self, name):
+                found[name] = getattr(self, name)
         if self.log:
             found["log"] = self.log
         return found
@@ -88,7 +100,7 @@ class Outcome:
 
 def _host(host: HostState) -> dict[str, Any]:
     found = {"state": host.state, "changed": host.changed, "errors": [each.as_dict() for each in host.errors]}
-    return {**found, "status": host.status} if host.status else found
+    return found | {name: getattr(host, name) for name in ("status", "plan") if getattr(host, name)}
 
 
 def states_of_checks(hosts: list[str], checks: list[Check]) -> dict[str, HostState]:
@@ -117,7 +129,7 @@ def print_errors(problems: list[Problem], console: Console) -> None:
     for problem in problems:
         places.setdefault(replace(problem, where=""), []).append(problem.where)
     for shared, where in places.items():
-        problem = replace(shared, where=_names(list(dict.fromkeys(filter(None, where)))))
+        problem = replace(shared, where=listed(list(dict.fromkeys(filter(None, where)))))
         console.print("error:", problem.what, style="bold red", markup=False, highlight=False, soft_wrap=True)
         for label, text in (("where", problem.where), ("value", problem.value), ("fix", problem.fix)):
             if text:
@@ -128,6 +140,8 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
     """The end of a run on stdout: tables, time, log, next command."""
     from dgctl.progress import clock
 
+    for line in outcome.text:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if outcome.checks:
         _print_checks(outcome.checks, console, outcome.brief or len(outcome.checks) > MANY)
     if any(host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()):
@@ -148,11 +162,7 @@ def _lowered(found: list[dict[str, Any]]) -> list[str]:
     for low in found:
         text = f"{low.get('name')} is {low.get('value')} (usual: {low.get('usual')})"
         shared.setdefault(text, []).append(str(low["host"]))
-    return [f"lowered: {text} on {_names(sorted(hosts))}" for text, hosts in shared.items()]
-
-
-def _names(hosts: list[str]) -> str:
-    return ", ".join(hosts) if len(hosts) <= 5 else f"{', '.join(hosts[:3])} and {len(hosts) - 3} more"
+    return [f"lowered: {text} on {listed(sorted(hosts))}" for text, hosts in shared.items()]
 
 
 def _print_hosts(hosts: dict[str, HostState], console: Console) -> None:

@@ -30,6 +30,9 @@ class Session:
     limit: str | None = None
     check: bool = False
     yes: bool = False
+    full: bool = False
+    plan: Path | None = None
+    out: Path | None = None
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()

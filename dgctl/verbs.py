@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
-from dgctl import history, lock, outcomes
+from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.outcomes import count
+from dgctl.plan import Plan
 from dgctl.report import HostState, Outcome
 from dgctl.session import Session
-from dgctl.work import Work, recorded, valid
+from dgctl.words import count
+from dgctl.work import recorded, valid
 
 
 def validate(session: Session) -> Outcome:
@@ -29,21 +31,39 @@ def preflight(session: Session) -> Outcome:
         return outcome
 
 
+def plan(session: Session) -> Outcome:
+    with recorded(session) as work:
+        found = provisioning.planned(work)
+        outcome = provisioning.outcome_of(work, found)
+        if session.out:
+            plan_file.write(found, session.out)
+        if session.verbosity and found.changing:
+            outcome.diffs = provisioning.diffs(work, found)
+            outcome.text += plan_text.diffs(outcome.diffs)
+        if found.changing:
+            outcome.next_command = session.again("provision")
+            outcome.next_command += f" --plan {shlex.quote(str(session.out))}" if session.out else ""
+        return outcome
+
+
 def provision(session: Session) -> Outcome:
     if not session.yes and not session.check and not sys.stdin.isatty():
-        fix = "add --yes, or look with --check"
+        fix = "add --yes, or look with `dgctl plan`"
         raise DgctlError(Problem("nobody is here to confirm", "stdin is not a terminal", fix=fix), Exit.USAGE)
-    with valid(session) as work:
-        if not session.yes and not session.check:
-            _confirm(work)
-        with lock.held(history.folder(session.inventory), lock.this_command()):
-            work.record()
-            outcome = outcomes.of_playbook(work, "provision.yml", alone=True)
-            outcome.brief = True
-            if outcome.exit_code != Exit.PREFLIGHT:
-                outcome.checks = None  # a passed preflight is no news here
-            if outcome.exit_code == Exit.OK and not session.check:
-                outcomes.add_verify(outcome, work)
+    planned = plan_file.read(session.plan) if session.plan else None
+    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+        work.record()
+        found = provisioning.planned(work)
+        if found.problems:
+            return provisioning.unreachable(work, found)
+        if planned is not None:
+            plan_file.require_within(planned, found)
+        if found.changing and not session.yes and not session.check:
+            _confirm(found)
+        outcome = provisioning.carry_out(work, found)
+        if outcome.exit_code == Exit.OK and not session.check:
+            provisioning.prove(work, found, outcome)
+            session.record.timings(outcome.timings)
         return outcome
 
 
@@ -61,17 +81,11 @@ def status(session: Session) -> Outcome:
         return outcome
 
 
-def _confirm(work: Work) -> None:
-    """Shows what will be touched, and asks; raises DgctlError (exit 130) for a no."""
+def _confirm(found: Plan) -> None:
+    """Shows the plan, and asks; raises DgctlError (exit 130) for a no."""
     import click
 
-    for name in work.deployment.targets:
-        host = work.deployment.hosts[name]
-        known = host.vars.get
-        facts = [known("deepgram_release"), known("deepgram_container_engine")]
-        facts.append(f"driver {known('nvidia_driver_version') or known('nvidia_driver_branch')}")
-        facts.append(count(len(known("deepgram_models_links") or []), "model"))
-        facts.append("may reboot" if known("nvidia_driver_reboot_allowed") else "no reboot")
-        click.echo(f"  {name}  {host.address}  {', '.join(str(fact) for fact in facts if fact)}", err=True)
-    if not click.confirm(f"Provision {count(len(work.deployment.targets), 'server')}?", err=True):
+    for line in plan_text.lines(found):
+        click.echo(line, err=True)
+    if not click.confirm(f"Provision {count(len(found.changing), 'server')}?", err=True):
         raise DgctlError(Problem("not confirmed: nothing was touched", fix="answer y, or add --yes"), Exit.INTERRUPTED)

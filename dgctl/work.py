@@ -35,9 +35,10 @@ class Work:
         redact = history.Redactor(secrets.values(self.deployment))
         self.session.record = history.Record(self.session.inventory, self.session.command, redact)
 
-    def progress(self, phases: list[str]) -> AbstractContextManager[Progress]:
+    def progress(self, phases: list[str], hosts: list[str] | None = None) -> AbstractContextManager[Progress]:
+        """What shows how far `hosts` (all targets, unless given) are in `phases`."""
         session = self.session
-        return progress.shown(self.deployment.targets, phases, session.verbosity > 0, session.began)
+        return progress.shown(hosts or self.deployment.targets, phases, session.verbosity > 0, session.began)
 
 
 @contextmanager

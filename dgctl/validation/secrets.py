@@ -57,12 +57,13 @@ def values(deployment: Deployment) -> set[str]:
         for name, value in host.vars.items():
             if context.secret(name):
                 found |= {text for text in _texts(value) if len(text) >= 4}
-            elif name in host.written and _vaulted(host.written[name]):
+            elif name in host.written and vaulted(host.written[name]):
                 found |= {text for text in _texts(value) if len(text) >= 12}  # `docker` in a vault is no secret
     return found
 
 
-def _vaulted(value: Any) -> bool:
+def vaulted(value: Any) -> bool:
+    """Whether a value as written stands in a vault."""
     if type(value).__name__ == "EncryptedString":
         return True
     place = origin(value)

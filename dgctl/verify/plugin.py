@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.verify.connection import Connection, Route, Unreachable
+from dgctl.ssh import Route
+from dgctl.verify.connection import Connection, Unreachable
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.reporter import Reporter, identify
 

@@ -94,7 +94,7 @@ def _place(path: Path) -> tuple[int, str]:
 
 def _plan(folder: Path, hosts: list[Host]) -> dict[str, str]:
     """Writes the plan, which holds no secret, and returns the environment for pytest, which does."""
-    from dgctl.verify.connection import ASKPASS, route
+    from dgctl.ssh import ASKPASS, route
     from dgctl.verify.wanted import wanted
 
     plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}}

@@ -5,9 +5,10 @@ import sys
 import pytest
 from testinfra.host import Host
 
+from dgctl.ssh import Route
 from dgctl.verify import ask as asking
 from dgctl.verify.ask import ask
-from dgctl.verify.connection import Connection, Route
+from dgctl.verify.connection import Connection
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dgctl import content
-from dgctl.verify.connection import ASKPASS, Connection, Route, Unreachable, route
+from dgctl.ssh import ASKPASS, Route, route
+from dgctl.verify.connection import Connection, Unreachable
 
 CONFIG = content.root() / "ansible.cfg"
 

@@ -1,0 +1,143 @@
+"""The look: one read-only round trip to each server, that says of each role whether it is as desired.
+
+What runs on the server is the source of plugins/module_utils/applied_*.py, sent along; nothing is left there.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import re
+import subprocess
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Any
+
+from dgctl import content, scratch, ssh, unreachable
+from dgctl.deployment import Host
+from dgctl.errors import Problem
+
+FORMAT = 1
+LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long is not well
+PARALLEL = 32  # sessions at a time
+_MARK = "applied-state: "
+_START = "#look\n"
+_IMPORTED = re.compile(r"ansible\.module_utils\.(applied_\w+)")
+# A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
+_BOOT = (
+    "import sys,zlib,binascii;"
+    f"_program,_,_request=sys.stdin.read().partition({_START!r})[2].partition('\\n');"
+    "exec(zlib.decompress(binascii.a2b_base64(_program)).decode())"
+)
+_LOADER = """\
+import sys, types
+def _load(name, source):
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(source, name, "exec"), module.__dict__)
+for _name in ("ansible", "ansible.module_utils"):
+    sys.modules[_name] = types.ModuleType(_name)
+    sys.modules[_name].__path__ = []
+"""
+
+
+@dataclass
+class Seen:
+    """What a look found on one server: `roles` as applied_look.py answers; `problem` when it could not be asked.
+
+    `doubt`: it was asked, and its answer says nothing about its roles.
+    """
+
+    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verified: bool = False
+    answers: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    doubt: str = ""
+    problem: Problem | None = None
+
+
+def look(requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]) -> dict[str, Seen]:
+    """Looks at each host, given with the fingerprints of its roles; `tell` hears each answer as it comes."""
+    return _ask("look", requests, tell)
+
+
+def mark_verified(requests: Iterable[tuple[Host, dict[str, str]]]) -> dict[str, Seen]:
+    """Notes on each host that it was verified with these fingerprints."""
+    return _ask("verified", requests, lambda name, seen: None)
+
+
+def _ask(
+    mode: str, requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]
+) -> dict[str, Seen]:
+    found: dict[str, Seen] = {}
+    with scratch.folder("look") as folder, ThreadPoolExecutor(PARALLEL) as pool:
+        askpass = folder / "askpass"
+        askpass.touch(0o700)
+        askpass.write_text(ssh.ASKPASS)
+
+        def one(asked: tuple[Host, dict[str, str]]) -> tuple[str, Seen]:
+            host, fingerprints = asked
+            request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
+            return host.name, _one(host, request, str(askpass))
+
+        for name, seen in pool.map(one, requests):
+            found[name] = seen
+            tell(name, seen)
+    return found
+
+
+def _one(host: Host, request: dict[str, Any], askpass: str) -> Seen:
+    way, secrets = ssh.route(host.vars, host.address, content.root() / "ansible.cfg")
+    if way.problem:
+        return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
+    python = str(host.vars.get("ansible_python_interpreter") or "python3")
+    words = way.command([python if python.startswith("/") else "python3", "-IS", "-c", _BOOT])
+    password = f"{secrets['become']}\n" if "become" in secrets else ""
+    try:
+        done = subprocess.run(
+            words,
+            input=(password + _START + _program() + json.dumps(request)).encode(),
+            capture_output=True,
+            timeout=LIMIT_S,
+            env=ssh.environment(secrets, askpass),
+        )
+    except subprocess.TimeoutExpired:
+        fix = f"try it by hand: {way.by_hand}" if way.by_hand else "look what holds it up"
+        return Seen(problem=Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=fix))
+    return _read(host, done)
+
+
+def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
+    for line in done.stdout.decode(errors="replace").splitlines():
+        if line.startswith(_MARK):
+            said = json.loads(line.removeprefix(_MARK))
+            return Seen(
+                said.get("roles", {}), bool(said.get("verified")), said.get("answers") or {}, said.get("seconds", 0.0)
+            )
+    words = ssh.last_words(done.stderr) or f"exit status {done.returncode}"
+    if b"Traceback" in done.stderr:
+        return Seen(doubt=f"the look failed: {words}")
+    what, fix = unreachable.cause(words)
+    return Seen(problem=Problem(what, host.name, words, fix))
+
+
+@functools.cache
+def _program() -> str:
+    """The program as one line; the request follows it."""
+    call = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
+    return base64.b64encode(zlib.compress((_sources() + call).encode())).decode() + "\n"
+
+
+def _sources() -> str:
+    """The modules in an order in which each finds those that it imports."""
+    folder = content.root() / "plugins" / "module_utils"
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("applied_*.py"))}
+    lines = [_LOADER]
+    imported = {name: set(_IMPORTED.findall(text)) & texts.keys() for name, text in texts.items()}
+    for name in TopologicalSorter(imported).static_order():
+        lines.append(f'_load("ansible.module_utils.{name}", {texts[name]!r})\n')
+    return "".join(lines)

@@ -1,0 +1,130 @@
+"""What `plan` and `provision` share: the look with its plan, the run of what the plan says, the proof that it works."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dgctl import history, look, outcomes, plan_text, playbook
+from dgctl import plan as plans
+from dgctl.errors import Exit
+from dgctl.plan import Plan
+from dgctl.report import FAIL, HostState, Outcome
+from dgctl.words import count, listed
+from dgctl.work import Work
+
+PLAYBOOK = "provision.yml"
+LOOK = "Look"
+
+
+def planned(work: Work) -> Plan:
+    """Looks at every target, and shows which are right as their answers come."""
+    lately = history.lately(work.session.inventory)
+    started, began = work.session.seconds, time.monotonic()
+    with work.progress([LOOK]) as shown:
+        shown.phase(LOOK)
+
+        def tell(name: str, seen: look.Seen) -> None:
+            right = all(said["state"] == "right" for said in seen.roles.values()) and seen.roles
+            state = "unreachable" if seen.problem else "ok" if right else "changed"
+            shown.host(name, state, seen.problem.what if seen.problem else "right" if right else "not as desired")
+
+        plan = plans.make(work.deployment, lately, tell, work.session.full)
+    plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}
+    return plan
+
+
+def outcome_of(work: Work, plan: Plan) -> Outcome:
+    """The plan as an outcome: exit 10 when something would change, 7 when a server could not be asked."""
+    outcome = Outcome(hosts={}, lowered=work.lowered(), log=work.log, timings=dict(plan.timings))
+    for name, host in plan.hosts.items():
+        state = "unreachable" if host.problem else "changed" if host.steps else "ok"
+        outcome.hosts[name] = HostState(state, len(host.steps), [host.problem] if host.problem else [])
+        outcome.hosts[name].plan = host.as_dict() if host.steps else {}
+    outcome.errors = plan.problems
+    outcome.exit_code = Exit.UNREACHABLE if plan.problems else Exit.CHANGES if plan.changing else Exit.OK
+    outcome.summary = _summary(plan)
+    outcome.text = plan_text.lines(plan, work.session.verbosity > 0)
+    return outcome
+
+
+def _summary(plan: Plan) -> str:
+    changing = len(plan.changing)
+    text = f"{changing} of {count(len(plan.hosts), 'server')} would change"
+    return text + (f", {len(plan.problems)} could not be asked" if plan.problems else "")
+
+
+def unreachable(work: Work, plan: Plan) -> Outcome:
+    """Nothing was touched, because not every server could be looked at."""
+    outcome = outcome_of(work, plan)
+    for host in outcome.hosts.values():
+        host.state, host.changed, host.plan = (host.state if host.errors else "skipped"), 0, {}
+    gone = [name for name, host in plan.hosts.items() if host.problem]
+    outcome.text = []
+    outcome.summary = f"nothing was changed: {listed(gone)} could not be looked at"
+    if len(gone) < len(plan.hosts):
+        outcome.next_command = work.session.again(limit=":".join(["all", *(f"!{name}" for name in gone)]))
+    else:
+        outcome.next_command = work.session.again()
+    return outcome
+
+
+def part_of(plan: Plan, work: Work) -> playbook.Part:
+    """What of the playbook the plan wants to run."""
+    desired: dict[str, Any] = {
+        name: {"roles": plan.desired[name], "begin": plan.hosts[name].roles} for name in plan.changing
+    }
+    return playbook.Part(plan.changing, plan.hosts_of_play(work.deployment), desired)
+
+
+def carry_out(work: Work, plan: Plan) -> Outcome:
+    """Runs what the plan says; servers that are right take no part."""
+    if plan.changing:
+        ran = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=part_of(plan, work))
+    else:
+        ran = Outcome(lowered=work.lowered(), log=work.log, summary=_all_right(plan))
+    hosts = ran.hosts or {}
+    ran.hosts = {name: hosts.get(name) or HostState() for name in plan.hosts}
+    if plan.changing and len(plan.changing) < len(plan.hosts):
+        ran.summary += f"; {len(plan.hosts) - len(plan.changing)} were right"
+    ran.timings = {**plan.timings, **ran.timings}
+    ran.brief = True
+    if ran.exit_code != Exit.PREFLIGHT:
+        ran.checks = None  # a passed preflight is no news here
+    return ran
+
+
+def _all_right(plan: Plan) -> str:
+    return "the server is right" if len(plan.hosts) == 1 else f"all {len(plan.hosts)} servers are right"
+
+
+def prove(work: Work, plan: Plan, outcome: Outcome) -> None:
+    """Verifies what was changed or not yet proven, and has the servers remember that it held."""
+    hosts = [name for name in plan.hosts if name in {*plan.changing, *plan.unverified}]
+    if not hosts:
+        return
+    began = time.monotonic()
+    outcomes.add_verify(outcome, work, hosts)
+    bad = {check.host for check in outcome.checks or [] if check.verdict == FAIL}
+    proven = [name for name in hosts if name not in bad and any(c.host == name for c in outcome.checks or [])]
+    look.mark_verified((work.deployment.hosts[name], plan.fingerprints(name)) for name in proven)
+    outcome.timings["verify"] = round(time.monotonic() - began, 2)
+
+
+def diffs(work: Work, plan: Plan) -> list[dict[str, str]]:
+    """What the planned roles would write, from a run of only them in check mode."""
+    found: list[dict[str, str]] = []
+
+    def hear(event: dict[str, Any]) -> None:
+        data = event.get("event_data") or {}
+        if event["event"] != "runner_on_ok":
+            return
+        for text in plan_text.diffs_of(data.get("res") or {}):
+            clean = work.session.record.redact(text)
+            found.append({"host": data["host"], "role": data.get("role", ""), "task": data["task"], "text": clean})
+
+    with work.progress(playbook.phases(PLAYBOOK), plan.changing) as shown:
+        job = playbook.Run(PLAYBOOK, work.deployment, work.vault, work.session.record, shown)
+        job.check, job.diff, job.part, job.on_event = True, True, part_of(plan, work), hear
+        playbook.run(job)
+    return found

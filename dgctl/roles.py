@@ -1,0 +1,140 @@
+"""What a full provision runs, read from the playbook and the roles themselves: which roles in which order, what
+each depends on, and what its changes do to a server.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dgctl import content
+
+PLAYBOOK = "provision.yml"
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_IMPORTED = re.compile(r"ansible\.module_utils\.(\w+)")
+_CONTROLLER_FILE = re.compile(r"lookup\('ansible\.builtin\.file', *(\w+)")
+# What records the applied state is no part of it: its own format number says when it changes.
+_RECORDER = ("applied_",)
+
+
+@dataclass(frozen=True)
+class Play:
+    """A play of the playbook that runs one role; `role` may be a template such as the container engine's."""
+
+    name: str
+    role: str
+
+    def role_of(self, variables: dict[str, Any]) -> str:
+        """The role's name for a host with these variables."""
+        if "{{" not in self.role:
+            return self.role
+        from jinja2 import Template
+
+        return str(Template(self.role).render(variables))
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role: `content` is the hash of everything that it runs, `words` every name that its files use.
+
+    `controller_files`: variables that name files on this machine which the role reads. `follows`, `restarts`,
+    `reboots`: see its meta/effects.yml.
+    """
+
+    name: str
+    content: str
+    words: frozenset[str]
+    controller_files: frozenset[str] = frozenset()
+    follows: tuple[str, ...] = ()
+    restarts: dict[str, list[str]] = field(default_factory=dict)
+    reboots: tuple[str, ...] = ()
+
+    def restarted(self, causes: list[str]) -> list[str]:
+        """The containers that a run of this role for these causes makes anew."""
+        return [name for name, patterns in self.restarts.items() if matches(causes, patterns)]
+
+
+def matches(causes: list[str], patterns: list[str] | tuple[str, ...]) -> bool:
+    return any(fnmatchcase(cause, pattern) for cause in causes for pattern in patterns)
+
+
+@functools.cache
+def plays() -> tuple[Play, ...]:
+    """The plays of the playbook that run a role, in their order."""
+    path = content.root() / "playbooks" / PLAYBOOK
+    found = []
+    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+        name = next(iter([*_listed(play), *_included(play)]), None)
+        if name:
+            found.append(Play(play["name"], name))
+    return tuple(found)
+
+
+def _listed(play: dict[str, Any]) -> list[str]:
+    return [role if isinstance(role, str) else role["role"] for role in play.get("roles") or []]
+
+
+def _included(play: dict[str, Any]) -> list[str]:
+    tasks = [task.get("ansible.builtin.include_role") for task in play.get("tasks") or []]
+    return [task["name"] for task in tasks if task]
+
+
+@functools.cache
+def role(name: str) -> Role:
+    """Reads one role, and the modules and filters that it uses."""
+    folder = content.root() / "roles" / name
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".md", ".pyc"))
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    words = frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
+    effects = _effects(folder / "meta" / "effects.yml")
+    return Role(
+        name,
+        _hash([*files, *_plugins(words)]),
+        words,
+        frozenset(found for text in texts for found in _CONTROLLER_FILE.findall(text)),
+        tuple(effects.get("follows") or ()),
+        effects.get("restarts") or {},
+        tuple(effects.get("reboots") or ()),
+    )
+
+
+def _effects(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
+
+
+def _plugins(words: frozenset[str]) -> list[Path]:
+    """The modules and filters among these words, with what they import."""
+    folder = content.root() / "plugins"
+    found = [path for path in sorted((folder / "modules").glob("*.py")) if path.stem in words]
+    found += [path for path in sorted((folder / "filter").glob("*.py")) if words & _filters(path)]
+    waiting = [path for path in found if not path.stem.startswith(_RECORDER)]
+    used: list[Path] = []
+    while waiting:
+        path = waiting.pop()
+        used.append(path)
+        imported = _IMPORTED.findall(path.read_text(encoding="utf-8"))
+        utils = [folder / "module_utils" / f"{name}.py" for name in sorted(set(imported))]
+        waiting += [each for each in utils if each.is_file() and each not in [*used, *waiting]]
+    return sorted(used)
+
+
+def _filters(path: Path) -> set[str]:
+    """The names of the filters that a file gives."""
+    said = path.read_text(encoding="utf-8").partition("def filters(self)")[2]
+    return set(re.findall(r'"(\w+)":', said))
+
+
+def _hash(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(content.root())}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()

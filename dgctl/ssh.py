@@ -1,0 +1,158 @@
+"""The way to a server: the SSH command and the sudo words that Ansible itself would use, and the secrets for them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way to a host; nothing here is secret.
+
+    `login` precedes the remote command and is empty for this machine. `problem`: why no way is known, or empty.
+    `by_hand`: the command with which a person tries the same.
+    """
+
+    address: str
+    login: list[str] = field(default_factory=list)
+    sudo: list[str] = field(default_factory=list)
+    problem: str = ""
+    by_hand: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def command(self, words: list[str]) -> list[str]:
+        """The local command that runs `words` as root there."""
+        words = [*self.sudo, *words]
+        return [*self.login, shlex.join(words)] if self.login else words
+
+
+def route(
+    variables: dict[str, Any], address: str, config: Path, socket: Path | None = None
+) -> tuple[Route, dict[str, str]]:
+    """The route to a host with these Ansible variables under this ansible.cfg, and the secrets that it needs.
+
+    `socket`: a shared connection of one's own; without it the one that Ansible keeps for this host is used, or
+    left for Ansible. Secrets are `password` (SSH), `passphrase` (of the key) and `become` (sudo); absent ones
+    are left out.
+    """
+    ssh = _options("connection", "ssh", variables, config)
+    sudo = _options("become", "sudo", variables, config)
+    secrets = {
+        "password": ssh["password"],
+        "passphrase": ssh["private_key_passphrase"],
+        "become": sudo["become_pass"],
+    }
+    secrets = {name: str(value) for name, value in secrets.items() if value}
+    become = _sudo_words(ssh, sudo, "become" in secrets)
+    method = variables.get("ansible_become_method", "sudo")
+    if str(method).rpartition(".")[2] != "sudo":
+        return Route(address, problem=f"ansible_become_method is {method}, and only sudo is known here"), {}
+    connection = str(variables.get("ansible_connection", "ssh")).rpartition(".")[2]
+    if connection == "local":
+        return Route(address, [], become if os.geteuid() else []), secrets
+    if connection not in ("ssh", "smart"):
+        return Route(address, problem=f"ansible_connection is {connection}, and only ssh and local are known here"), {}
+    words = _ssh_words(ssh, address, secrets, socket)
+    return Route(address, words, become, by_hand=_by_hand(ssh, address)), secrets
+
+
+def environment(secrets: dict[str, str], askpass: str) -> dict[str, str]:
+    """The environment for ssh, which asks the program `askpass` for passwords: they are in no argument."""
+    found = dict(os.environ)
+    if askpass and {"password", "passphrase"} & secrets.keys():
+        found |= {"SSH_ASKPASS": askpass, "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":"}
+        found["DGCTL_SSH_PASSWORD"] = secrets.get("password", "")
+        found["DGCTL_SSH_PASSPHRASE"] = secrets.get("passphrase", "")
+    return found
+
+
+ASKPASS = """#!/bin/sh
+case "$1" in
+  *assphrase*) printf '%s\\n' "$DGCTL_SSH_PASSPHRASE" ;;
+  *) printf '%s\\n' "$DGCTL_SSH_PASSWORD" ;;
+esac
+"""
+
+
+def last_words(said: bytes) -> str:
+    """What ssh said at the end, on one line: the cause stands there, warnings and banners before it."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return " ".join(lines[-3:])
+
+
+def _by_hand(options: dict[str, Any], address: str) -> str:
+    key, port, user = options["private_key_file"], options["port"], options["remote_user"]
+    words = [*(["-i", str(key)] if key else []), *(["-p", str(port)] if port else [])]
+    for extra in ("ssh_common_args", "ssh_extra_args"):
+        words += shlex.split(options[extra] or "")
+    return shlex.join(["ssh", *words, f"{user}@{address}" if user else address])
+
+
+@functools.cache
+def _manager(config: Path) -> Any:
+    """Ansible's own reader of options, which takes a while to make."""
+    from ansible import constants
+    from ansible.config.manager import ConfigManager
+    from ansible.plugins.loader import become_loader, connection_loader
+
+    manager = ConfigManager(conf_file=str(config))
+    for kind, name, loader in (("connection", "ssh", connection_loader), ("become", "sudo", become_loader)):
+        loader.get(name, class_only=True)
+        definitions = constants.config.get_configuration_definitions(kind, name)
+        manager.initialize_plugin_configuration_definitions(kind, name, definitions)
+    return manager
+
+
+def _options(kind: str, name: str, variables: dict[str, Any], config: Path) -> dict[str, Any]:
+    """The plugin's options as Ansible resolves them: variables, then environment, then ansible.cfg, then defaults."""
+    return _manager(config).get_plugin_options(kind, name, variables=variables)
+
+
+def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str], socket: Path | None) -> list[str]:
+    """The ssh command in the order in which Ansible builds it (ssh takes the first value that it sees)."""
+    settings = {
+        "StrictHostKeyChecking": None if options["host_key_checking"] else "no",
+        "Port": options["port"],
+        "IdentityFile": f'"{Path(options["private_key_file"]).expanduser()}"' if options["private_key_file"] else None,
+        "User": options["remote_user"],
+        "ConnectTimeout": options["timeout"],
+        "BatchMode": None if {"password", "passphrase"} & secrets.keys() else "yes",
+    }
+    words = [str(options["ssh_executable"])]
+    if socket:  # before all else, because the first value counts
+        words += ["-o", f"ControlPath={socket}", "-o", "ControlMaster=auto", "-o", "ControlPersist=60s"]
+    words += shlex.split(options["ssh_args"] or "")
+    for name, value in settings.items():
+        words += ["-o", f"{name}={value}"] if value is not None else []
+    for extra in ("ssh_common_args", "ssh_extra_args"):
+        words += shlex.split(options[extra] or "")
+    return [*words, *([] if socket else _ansibles_socket(words, options)), address]
+
+
+def _ansibles_socket(words: list[str], options: dict[str, Any]) -> list[str]:
+    """The option that names Ansible's shared connection to this host, by the rule of its ssh plugin."""
+    from ansible.plugins.connection.ssh import Connection
+    from ansible.utils.path import makedirs_safe, unfrackpath
+
+    said = " ".join(words).lower()
+    if "controlpersist" not in said or "controlpath" in said:
+        return []
+    directory = unfrackpath(options["control_path_dir"])
+    makedirs_safe(directory, 0o700)
+    path = options["control_path"] or Connection._create_control_path(
+        options["host"], options["port"], options["remote_user"]
+    )
+    return ["-o", f'ControlPath="{path % {"directory": directory}}"']
+
+
+def _sudo_words(ssh: dict[str, Any], sudo: dict[str, Any], password: bool) -> list[str]:
+    if ssh["remote_user"] == "root":
+        return []
+    return [str(sudo["become_exe"] or "sudo"), *(["-S", "-p", ""] if password else ["-n"])]

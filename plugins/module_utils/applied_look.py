@@ -1,0 +1,69 @@
+"""Looks at a host: does what its roles recorded still hold, and is it what is wanted now? Changes nothing.
+
+Sent to the host as source together with what it uses: only the standard library may be imported.
+"""
+
+import json
+import time
+
+from ansible.module_utils import applied_record, applied_things
+
+FORMAT = 1
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def main(text):
+    """Carries out a request in JSON; prints one line that is found again in whatever a login shell says."""
+    request = json.loads(text)
+    answer = {"look": look, "verified": verified}[request["mode"]](request)
+    print("applied-state: " + json.dumps(answer))
+
+
+def look(request):
+    begin, host, wanted = time.monotonic(), request["host"], request["roles"]
+    records = {role: applied_record.read(role, host) for role in wanted}
+    server = applied_things.Server([record["things"] for record, _ in records.values() if record])
+    roles = {role: judge(*records[role], fingerprint, server) for role, fingerprint in wanted.items()}
+    urls = sorted({url for record, _ in records.values() if record for url in record["things"].get("answers", [])})
+    done = applied_record.read(applied_record.VERIFIED, host)[0]
+    return {
+        "format": FORMAT,
+        "time": time.time(),
+        "boot_id": _boot_id(),
+        "roles": roles,
+        "verified": bool(done) and done["fingerprints"] == wanted,
+        "answers": {url: server.answer(url).get("body") for url in urls},
+        "seconds": round(time.monotonic() - begin, 4),
+    }
+
+
+def judge(record, why, fingerprint, server):
+    """State of one role: the first that fits of new, distrusted, unfinished, changed, drifted, right."""
+    if record is None:
+        return {"state": "distrusted" if why else "new", "why": why, "drift": [], "things": {}}
+    drift = applied_things.compare(record["things"], server)
+    answer = {"drift": drift, "things": applied_things.count(record["things"])}
+    desired = record["desired"]
+    if not record["finished"]:
+        return {"state": "unfinished", "why": "a run ended before this role was done", **answer}
+    if not desired:
+        return {"state": "distrusted", "why": "the role was last run without dgctl", **answer}
+    if desired["fingerprint"] != fingerprint:
+        return {"state": "changed", "why": "what is wanted has changed", "applied": desired, **answer}
+    if drift:
+        return {"state": "drifted", "why": "the server was changed", **answer}
+    return {"state": "right", "why": "", **answer}
+
+
+def verified(request):
+    """Notes that this host was verified with these fingerprints."""
+    applied_record.write(applied_record.VERIFIED, request["host"], fingerprints=request["roles"])
+    return {"format": FORMAT, "verified": True}
+
+
+def _boot_id():
+    try:
+        with open(BOOT_ID) as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""

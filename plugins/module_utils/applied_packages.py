@@ -1,0 +1,54 @@
+"""Packages, read from dpkg's own file: one read costs less than any program."""
+
+import os
+
+STATUS = "/var/lib/dpkg/status"
+UPDATES = "/var/lib/dpkg/updates"
+
+
+def look_at(names):
+    """{name: {version, held, status}} of those that dpkg knows; of two architectures the installed one counts."""
+    with open(STATUS, "rb") as stream:
+        text = b"\n" + stream.read()
+    known = {}
+    for name in names:
+        for package in _entries(text, name):
+            if name not in known or package["status"] == "installed":
+                known[name] = package
+    return known
+
+
+def interrupted():
+    """Whether dpkg is at work, or was killed at it: its file is not the last word then."""
+    return os.path.isdir(UPDATES) and bool(os.listdir(UPDATES))
+
+
+def compare(recorded, known):
+    """(thing, how) of each package that is another than recorded."""
+    for name, was in recorded.items():
+        now = known.get(name, {})
+        if now.get("status") != "installed":
+            yield f"package {name}", f"is {now.get('status', 'not-installed')}".replace("not-", "not ")
+        elif not was:
+            yield f"package {name}", "was not installed when the role ended"
+        elif was["version"] != now["version"]:
+            yield f"package {name}", f"version {now['version']} instead of {was['version']}"
+        elif was["held"] != now["held"]:
+            yield f"package {name}", "is held" if now["held"] else "is no longer held"
+    if interrupted():
+        yield "packages", "dpkg is at work, or was interrupted"
+
+
+def _entries(text, name):
+    start = 0
+    while True:
+        start = text.find(b"\nPackage: %s\n" % name.encode(), start)
+        if start < 0:
+            return
+        end = text.find(b"\n\n", start)
+        lines = text[start : end if end >= 0 else None].decode("utf-8", "replace").splitlines()
+        fields = dict(line.partition(": ")[::2] for line in lines if not line.startswith(" "))
+        want, _error, status = fields.get("Status", "? ? ?").split()
+        if status != "not-installed":
+            yield {"version": fields.get("Version", ""), "held": want == "hold", "status": status}
+        start += 1

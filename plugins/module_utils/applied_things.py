@@ -1,0 +1,142 @@
+"""The kinds of things that roles answer for: how each is recorded, and how compared with what is there."""
+
+import time
+
+from ansible.module_utils import (
+    applied_containers,
+    applied_driver,
+    applied_files,
+    applied_network,
+    applied_packages,
+    applied_record,
+    applied_units,
+)
+
+OF_UNITS = ("units", "read_at_start", "read_at_reload")
+
+
+class Server:
+    """What is really there. Each source is asked once for all roles, and slow ones are asked first."""
+
+    def __init__(self, things):
+        """things: what roles declare or recorded, one dict by kind for each of them."""
+        self.things, self.kept = things, {}
+        self.smi = any(one["driver"]["persistence"] for one in self._all("driver")) and applied_driver.start()
+        units = {unit for kind in OF_UNITS for one in self._all(kind) for unit in one[kind]}
+        self.question = applied_units.start(units) if units else None
+
+    def _all(self, kind):
+        return [one for one in self.things if one.get(kind)]
+
+    def _once(self, key, function, *arguments):
+        if key not in self.kept:
+            self.kept[key] = function(*arguments)
+        return self.kept[key]
+
+    def packages(self):
+        names = {name for one in self._all("packages") for name in one["packages"]}
+        return self._once("packages", applied_packages.look_at, names)
+
+    def units(self):
+        return self._once("units", applied_units.look_at, self.question)
+
+    def modes(self):
+        return self._once("modes", applied_driver.modes, self.smi)
+
+    def containers(self, engine):
+        used = [one["containers"] for one in self._all("containers") if one["containers"]["engine"] == engine]
+        names = sorted({name for one in used for name in one["names"]})
+        return self._once(engine, applied_containers.look_at, engine, names)
+
+    def answer(self, url):
+        return self._once(url, applied_network.ask, url)
+
+
+def record_containers(declared, server):
+    seen = server.containers(declared["engine"])
+    names = {
+        name: dict(applied_containers.record(seen[name]), reads=reads) for name, reads in declared["names"].items()
+    }
+    return {"engine": declared["engine"], "names": names}
+
+
+def compare_containers(recorded, server):
+    seen = server.containers(recorded["engine"])
+    for name, was in recorded["names"].items():
+        yield from applied_containers.compare(name, was, seen[name])
+
+
+def compare_answers(urls, server):
+    for url in urls:
+        yield from applied_network.compare_answer(url, server.answer(url))
+
+
+def compare_until(moment, _server):
+    if moment <= time.time():
+        yield "certificate", f"due for renewal since {applied_record.day(moment)}"
+
+
+def _as_declared(declared, _server):
+    return declared
+
+
+# kind: (what is recorded of it, what differs from the record). Both get the declaration or record, and the server.
+KINDS = {
+    "files": (
+        lambda paths, _: {path: applied_files.look_at(path) for path in paths},
+        lambda recorded, _: applied_files.compare(recorded),
+    ),
+    "absent": (_as_declared, lambda paths, _: applied_files.compare_absent(paths)),
+    "large_files": (
+        lambda paths, _: {path: applied_files.look_at_large(path) for path in paths},
+        lambda recorded, _: applied_files.compare(recorded, applied_files.look_at_large),
+    ),
+    "packages": (
+        lambda names, server: {name: server.packages().get(name, {}) for name in names},
+        lambda recorded, server: applied_packages.compare(recorded, server.packages()),
+    ),
+    "driver": (
+        lambda declared, _: applied_driver.look_at(declared["persistence"]),
+        lambda recorded, server: applied_driver.compare(recorded, server.modes),
+    ),
+    "units": (_as_declared, lambda declared, server: applied_units.compare(declared, server.units())),
+    "read_at_start": (
+        _as_declared,
+        lambda declared, server: applied_units.compare_reads(declared, server.units(), applied_units.started),
+    ),
+    "read_at_reload": (
+        _as_declared,
+        lambda declared, server: applied_units.compare_reads(declared, server.units(), applied_units.reloaded),
+    ),
+    "containers": (record_containers, compare_containers),
+    "answers": (_as_declared, compare_answers),
+    "tls": (_as_declared, lambda tls, _: applied_network.compare_certificate(tls)),
+    "until": (_as_declared, compare_until),
+}
+
+
+def record(declared):
+    """What is there of the things that a role declares, by kind."""
+    declared = {kind: value for kind, value in declared.items() if value}
+    server = Server([declared])
+    return {kind: KINDS[kind][0](value, server) for kind, value in declared.items()}
+
+
+def compare(things, server):
+    """[{thing, how}] of what is not as recorded. What cannot be read counts, and never ends the look."""
+    drift = []
+    for kind, recorded in things.items():
+        try:
+            drift += [{"thing": thing, "how": how} for thing, how in KINDS[kind][1](recorded, server)]
+        except Exception as error:  # whatever it is, it is no reason to call the host right
+            drift.append({"thing": kind, "how": f"cannot be compared: {type(error).__name__}: {error}"})
+    return drift
+
+
+def count(things):
+    """How many things of each kind."""
+    single = {"driver": 1, "tls": 1, "until": 1}
+    return {
+        kind: single.get(kind) or len(value["names"] if kind == "containers" else value)
+        for kind, value in things.items()
+    }

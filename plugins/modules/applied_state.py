@@ -1,0 +1,225 @@
+#!/usr/bin/python
+"""Records on the host what a role answers for, so that a later look can tell whether it still holds."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: applied_state
+short_description: Records on the host what a role answers for
+description:
+  - The last task of a role declares the things that the role made. Their real state is read and written to a record in
+    C(/var/lib/deepgram/applied-state), together with the fingerprint of what was wanted.
+  - C(dgctl) compares that record with the host and with what is wanted, and runs only the roles that are not right.
+  - A record is no change of the server, so this never reports one.
+options:
+  state:
+    description: >-
+      V(recorded) writes the record of the role whose task this is. V(begun), once before the first role, marks the
+      records of the roles to come as unfinished, so that a run that is killed is continued by the next one.
+    type: str
+    choices: [recorded, begun]
+    default: recorded
+  files:
+    description: Files, directories and links. Of a file content, mode and owner count; of a directory mode and owner.
+    type: list
+    elements: path
+    default: []
+  absent:
+    description: Paths at which nothing may be.
+    type: list
+    elements: path
+    default: []
+  large_files:
+    description: Files too large to be read at each look; size, time of writing, mode and owner count.
+    type: list
+    elements: path
+    default: []
+  packages:
+    description: Packages; version and hold count.
+    type: list
+    elements: str
+    default: []
+  units:
+    description: By unit a list of what must hold - V(active), V(inactive), V(enabled), V(disabled), V(masked).
+    type: dict
+    default: {}
+  read_at_start:
+    description: By unit the files that its main process reads when it starts.
+    type: dict
+    default: {}
+  read_at_reload:
+    description: By unit the files that its processes read when it is reloaded.
+    type: dict
+    default: {}
+  containers:
+    description: Containers that must run; image, definition and health count.
+    type: dict
+    suboptions:
+      engine:
+        description: Container engine.
+        type: str
+        choices: [docker, podman]
+        required: true
+      names:
+        description: By container the files that it reads when it starts.
+        type: dict
+        required: true
+  driver:
+    description: The NVIDIA driver; version of module and library, and its GPUs count.
+    type: dict
+    suboptions:
+      persistence:
+        description: Whether each GPU must be in persistence mode.
+        type: bool
+        default: false
+  answers:
+    description: Addresses (http) on the server that must answer with status 200.
+    type: list
+    elements: str
+    default: []
+  tls:
+    description: A port that must serve the first certificate in a file.
+    type: dict
+    suboptions:
+      address:
+        description: Address to connect to.
+        type: str
+        required: true
+      port:
+        description: Port to connect to.
+        type: int
+        required: true
+      server_name:
+        description: Name that the client asks for.
+        type: str
+        required: true
+      certificate:
+        description: File in PEM.
+        type: path
+        required: true
+  until:
+    description: From this moment on (seconds since 1970) the role wants to run again; 0 for never.
+    type: int
+    default: 0
+  role:
+    description: The role; set by the action plugin.
+    type: str
+  host:
+    description: The host's name in the inventory; set by the action plugin.
+    type: str
+    required: true
+  desired:
+    description: JSON of what dgctl wanted to be applied; set by the action plugin.
+    type: str
+    default: "{}"
+  begin:
+    description: Roles that O(state=begun) marks; all that have a record when it is not given. Set by the action plugin.
+    type: list
+    elements: str
+attributes:
+  check_mode:
+    support: full
+    details: Nothing is read or written.
+  diff_mode:
+    support: none
+"""
+EXAMPLES = r"""
+- name: Record what this role answers for
+  applied_state:
+    files: [/etc/docker/daemon.json]
+    packages: [docker.io]
+    units: {docker.service: [active, enabled]}
+    read_at_start: {docker.service: [/etc/docker/daemon.json]}
+
+- name: Note that a run begins
+  applied_state:
+    state: begun
+"""
+RETURN = r"""
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+"""
+
+import json
+
+from ansible.module_utils import applied_record, applied_things, applied_units
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.outcome import fail
+
+SPEC = {
+    "state": {"choices": ["recorded", "begun"], "default": "recorded"},
+    "files": {"type": "list", "elements": "path", "default": []},
+    "absent": {"type": "list", "elements": "path", "default": []},
+    "large_files": {"type": "list", "elements": "path", "default": []},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "units": {"type": "dict", "default": {}},
+    "read_at_start": {"type": "dict", "default": {}},
+    "read_at_reload": {"type": "dict", "default": {}},
+    "containers": {
+        "type": "dict",
+        "options": {
+            "engine": {"choices": ["docker", "podman"], "required": True},
+            "names": {"type": "dict", "required": True},
+        },
+    },
+    "driver": {"type": "dict", "options": {"persistence": {"type": "bool", "default": False}}},
+    "answers": {"type": "list", "elements": "str", "default": []},
+    "tls": {
+        "type": "dict",
+        "options": {
+            "address": {"required": True},
+            "port": {"type": "int", "required": True},
+            "server_name": {"required": True},
+            "certificate": {"type": "path", "required": True},
+        },
+    },
+    "until": {"type": "int", "default": 0},
+    "role": {"type": "str"},
+    "host": {"required": True},
+    # One text: of a dict Ansible would hide each value, such as "443", wherever it stands in a result.
+    "desired": {"default": "{}", "no_log": True},
+    "begin": {"type": "list", "elements": "str"},
+}
+
+
+def check(module):
+    """Fails for a state of a unit that nobody could compare."""
+    for unit, states in module.params["units"].items():
+        unknown = [state for state in states if state not in applied_units.STATES]
+        if unknown:
+            fail(
+                module,
+                f"units: {unit}: {unknown[0]} is no state that can be declared",
+                f"use one of {', '.join(applied_units.STATES)}.",
+                unknown[0],
+            )
+
+
+def main():
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=[("state", "recorded", ["role"])])
+    params = module.params
+    check(module)
+    if module.check_mode:
+        module.exit_json(changed=False)
+    try:
+        if params["state"] == "begun":
+            applied_record.begin(params["begin"], params["host"])
+        else:
+            things = applied_things.record({kind: params[kind] for kind in applied_things.KINDS})
+            desired = json.loads(params["desired"])
+            applied_record.write(
+                params["role"], params["host"], role=params["role"], finished=True, desired=desired, things=things
+            )
+    except OSError as error:
+        fail(
+            module,
+            f"The record of what was applied cannot be written: {error}",
+            f"see that {applied_record.FOLDER} can be written and that its disk is not full, then run again.",
+        )
+    module.exit_json(changed=False)
+
+
+if __name__ == "__main__":
+    main()
