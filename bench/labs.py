@@ -61,4 +61,6 @@ def _lab(*words: str) -> str:
 def payload(server: str, paths: list[str], to: Path) -> None:
     """A tar of these files of a server."""
     to.touch(mode=0o600)
-    to.write_bytes(sh(server, "exec tar --create --gzip --no-recursion --directory / -- " + " ".join(p.lstrip("/") for p in paths)))
+    to.write_bytes(
+        sh(server, "exec tar --create --gzip --no-recursion --directory / -- " + " ".join(p.lstrip("/") for p in paths))
+    )

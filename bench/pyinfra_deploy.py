@@ -21,9 +21,7 @@ def right(what: str, good: bool) -> None:
 
 
 for path in managed["FILES"]:
-    files.put(
-        name=path, src=wanted["files"] + path, dest=path, user="root", group="root", mode=wanted["modes"][path]
-    )
+    files.put(name=path, src=wanted["files"] + path, dest=path, user="root", group="root", mode=wanted["modes"][path])
 
 apt.packages(name="packages", packages=[f"{name}={version}" for name, version in wanted["packages"].items()])
 held = host.get_fact(Command, command="apt-mark showhold").split()
@@ -39,7 +37,9 @@ for name in managed["CONTAINERS"]:
 
 sizes = host.get_fact(Command, command=f"cd {managed['MODELS']} && stat -c '%n %s' *.dg")
 right("the models", dict(line.split(" ") for line in sizes.splitlines()) == wanted["models"])
-smi = "cat /sys/module/nvidia/version; nvidia-smi --query-gpu=uuid,driver_version,persistence_mode --format=csv,noheader"
+smi = (
+    "cat /sys/module/nvidia/version; nvidia-smi --query-gpu=uuid,driver_version,persistence_mode --format=csv,noheader"
+)
 lines = host.get_fact(Command, command=smi).splitlines()
 right("the driver", lines[0] == wanted["driver"] and all(line.endswith("Enabled") for line in lines[1:]))
 status = f"curl --silent --output /dev/null --max-time 3 --write-out '%{{http_code}}' {managed['STATUS']}"
