@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import labs, pyinfra_peer, tree
+from bench import labs, pyinfra_peer, records, tree
 from bench.deployment import Deployment
 from bench.fan import LOOK, Fan
 from bench.measure import BenchError, Cost
@@ -20,7 +20,7 @@ def measure(world: World) -> None:
     timings: list[dict[str, Any]] = []
     for number in range(world.repeat):
         world.say(f"right {number + 1}/{world.repeat}: dgctl, cold and warm, on {world.hosts} hosts")
-        _dgctl(deployment, costs, timings)
+        _dgctl(world, deployment, costs, timings)
         world.say(f"right {number + 1}/{world.repeat}: plain SSH, cold and warm")
         _ssh(world, deployment, costs)
         world.say(f"right {number + 1}/{world.repeat}: pyinfra")
@@ -45,7 +45,9 @@ def ready(world: World) -> Deployment:
     return deployment
 
 
-def _dgctl(deployment: Deployment, costs: dict[str, list[Cost]], timings: list[dict[str, Any]]) -> None:
+def _dgctl(
+    world: World, deployment: Deployment, costs: dict[str, list[Cost]], timings: list[dict[str, Any]]
+) -> None:
     tree.cool()
     for name in ("dgctl_cold", "dgctl_warm"):
         cost, document = deployment.provision()
@@ -53,6 +55,8 @@ def _dgctl(deployment: Deployment, costs: dict[str, list[Cost]], timings: list[d
         if changed:
             raise BenchError(f"not right: dgctl changed {', '.join(changed)}; see {document.get('log')}")
         costs.setdefault(name, []).append(cost)
+        if executed := sum(records.tasks_of_newest(deployment.folder).values()):
+            world.note(f"right: dgctl executed {executed} tasks on servers that are right")
         if document.get("timings"):
             timings.append({"connections": name.removeprefix("dgctl_"), **document["timings"]})
 
