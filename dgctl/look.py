@@ -5,19 +5,23 @@ What runs on the server is the source of plugins/module_utils/applied_*.py, sent
 
 from __future__ import annotations
 
+import ast
 import base64
 import functools
 import json
-import re
+import os
+import signal
 import subprocess
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
-from dgctl import content, scratch, ssh, unreachable
+from dgctl import content, processes, scratch, ssh, unreachable
 from dgctl.deployment import Host
 from dgctl.errors import Problem
 
@@ -26,7 +30,6 @@ LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long 
 PARALLEL = 32  # sessions at a time
 _MARK = "applied-state: "
 _START = "#look\n"
-_IMPORTED = re.compile(r"ansible\.module_utils\.(applied_\w+)")
 # A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
 _BOOT = (
     "import sys,zlib,binascii;"
@@ -36,8 +39,8 @@ _BOOT = (
 _LOADER = """\
 import sys, types
 def _load(name, source):
-    module = types.ModuleType(name)
-    sys.modules[name] = module
+    module = sys.modules[name] = types.ModuleType(name)
+    setattr(sys.modules["ansible.module_utils"], name.rpartition(".")[2], module)
     exec(compile(source, name, "exec"), module.__dict__)
 for _name in ("ansible", "ansible.module_utils"):
     sys.modules[_name] = types.ModuleType(_name)
@@ -74,7 +77,7 @@ def _ask(
     mode: str, requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]
 ) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
-    with scratch.folder("look") as folder, ThreadPoolExecutor(PARALLEL) as pool:
+    with scratch.folder("look") as folder:
         askpass = folder / "askpass"
         askpass.touch(0o700)
         askpass.write_text(ssh.ASKPASS)
@@ -84,10 +87,25 @@ def _ask(
             request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
             return host.name, _one(host, request, str(askpass))
 
-        for name, seen in pool.map(one, requests):
-            found[name] = seen
-            tell(name, seen)
+        with _workers() as pool:
+            for name, seen in pool.map(one, requests):
+                found[name] = seen
+                tell(name, seen)
     return found
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that an interrupt does not have to wait for: their ssh processes are ended."""
+    pool = ThreadPoolExecutor(PARALLEL)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        processes.send(processes.children(os.getpid()), signal.SIGTERM)
+        raise
+    finally:
+        pool.shutdown()
 
 
 def _one(host: Host, request: dict[str, Any], askpass: str) -> Seen:
@@ -100,7 +118,9 @@ def _one(host: Host, request: dict[str, Any], askpass: str) -> Seen:
     try:
         done = subprocess.run(
             words,
-            input=(password + _START + _program() + json.dumps(request)).encode(),
+            input=(
+                password + _START + _program(content.root() / "plugins" / "module_utils") + json.dumps(request)
+            ).encode(),
             capture_output=True,
             timeout=LIMIT_S,
             env=ssh.environment(secrets, askpass),
@@ -126,18 +146,28 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
 
 
 @functools.cache
-def _program() -> str:
-    """The program as one line; the request follows it."""
+def _program(folder: Path) -> str:
+    """The program as one line, from the modules in `folder`; the request follows it."""
     call = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
-    return base64.b64encode(zlib.compress((_sources() + call).encode())).decode() + "\n"
+    return base64.b64encode(zlib.compress((_sources(folder) + call).encode())).decode() + "\n"
 
 
-def _sources() -> str:
+def _sources(folder: Path) -> str:
     """The modules in an order in which each finds those that it imports."""
-    folder = content.root() / "plugins" / "module_utils"
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("applied_*.py"))}
     lines = [_LOADER]
-    imported = {name: set(_IMPORTED.findall(text)) & texts.keys() for name, text in texts.items()}
+    imported = {name: _imported(text) & texts.keys() for name, text in texts.items()}
     for name in TopologicalSorter(imported).static_order():
         lines.append(f'_load("ansible.module_utils.{name}", {texts[name]!r})\n')
     return "".join(lines)
+
+
+def _imported(text: str) -> set[str]:
+    """The module utilities that a Python source imports."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module == "ansible.module_utils":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.rpartition(".")[2])
+    return found

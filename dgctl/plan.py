@@ -142,7 +142,7 @@ def _of_host(
     found = HostPlan(verified=seen.verified, busy=_busy(seen.answers))
     for role in desired.roles(host):
         reasons = _reasons(role, wanted[role.name], seen, desired.unsettled(role, host))
-        reasons += [Reason(FOLLOWS, name) for name in found.roles if name in role.follows]
+        reasons += [Reason(FOLLOWS, name) for name in found.roles if name in role.follows and not full]
         reasons = reasons or ([Reason(ASKED)] if full else [])
         if reasons:
             found.steps.append(Step(role.name, wanted[role.name]["fingerprint"], reasons))
@@ -160,9 +160,11 @@ def _reasons(role: Role, wanted: dict[str, Any], seen: Seen, unsettled: list[str
     found = [Reason(CHANGED, f"variable {name}", now="only the server's facts tell its value") for name in unsettled]
     if said["state"] in (NEW, UNFINISHED, DISTRUSTED):
         found.append(Reason(said["state"], said.get("why") or ""))
-    if said["state"] in (CHANGED, UNFINISHED):
+    if said["state"] == CHANGED:
         found += _changes(said.get("applied") or {}, wanted)
     found += [Reason(DRIFTED, thing["thing"], now=thing["how"]) for thing in said.get("drift") or []]
+    if said["state"] != "right" and not found:
+        found.append(Reason(DISTRUSTED, f"the look calls it {said['state']}, and does not say why"))
     return found
 
 

@@ -66,10 +66,13 @@ def matches(causes: list[str], patterns: list[str] | tuple[str, ...]) -> bool:
     return any(fnmatchcase(cause, pattern) for cause in causes for pattern in patterns)
 
 
-@functools.cache
 def plays() -> tuple[Play, ...]:
     """The plays of the playbook that run a role, in their order."""
-    path = content.root() / "playbooks" / PLAYBOOK
+    return _plays(content.root() / "playbooks" / PLAYBOOK)
+
+
+@functools.cache
+def _plays(path: Path) -> tuple[Play, ...]:
     found = []
     for play in yaml.safe_load(path.read_text(encoding="utf-8")):
         name = next(iter([*_listed(play), *_included(play)]), None)
@@ -87,16 +90,19 @@ def _included(play: dict[str, Any]) -> list[str]:
     return [task["name"] for task in tasks if task]
 
 
-@functools.cache
 def role(name: str) -> Role:
     """Reads one role, and the modules and filters that it uses."""
-    folder = content.root() / "roles" / name
+    return _role(content.root() / "roles" / name)
+
+
+@functools.cache
+def _role(folder: Path) -> Role:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".md", ".pyc"))
     texts = [path.read_text(encoding="utf-8") for path in files]
     words = frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
     effects = _effects(folder / "meta" / "effects.yml")
     return Role(
-        name,
+        folder.name,
         _hash([*files, *_plugins(words)]),
         words,
         frozenset(found for text in texts for found in _CONTROLLER_FILE.findall(text)),

@@ -37,5 +37,11 @@ class ActionModule(ActionBase):
         if "applied_state_dir" not in task_vars:
             return None
         folder = self._templar.template(task_vars["applied_state_dir"])
-        with open(os.path.join(folder, host + ".json"), encoding="utf-8") as stream:
-            return json.load(stream)
+        path = os.path.join(folder, host + ".json")
+        try:
+            with open(path, encoding="utf-8") as stream:
+                return json.load(stream)
+        except (OSError, ValueError) as error:
+            raise AnsibleActionFail(
+                f"{path} cannot be read: {error}. Fix: run dgctl again; without dgctl, do not set applied_state_dir."
+            ) from error

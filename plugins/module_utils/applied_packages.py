@@ -27,8 +27,10 @@ def compare(recorded, known):
     """(thing, how) of each package that is another than recorded."""
     for name, was in recorded.items():
         now = known.get(name, {})
-        if now.get("status") != "installed":
-            yield f"package {name}", f"is {now.get('status', 'not-installed')}".replace("not-", "not ")
+        if now.get("status", "config-files") == "config-files":
+            yield f"package {name}", "is not installed"
+        elif now["status"] != "installed":
+            yield f"package {name}", f"is {now['status']}"
         elif not was:
             yield f"package {name}", "was not installed when the role ended"
         elif was["version"] != now["version"]:

@@ -55,8 +55,12 @@ def compare(declared, seen):
 
 def compare_reads(declared, seen, moment_of):
     """(thing, how) of each unit that read a file before it was written; moment_of: started or reloaded."""
+    found, why = seen
+    if why:
+        yield "units", why
+        return
     for unit, paths in declared.items():
-        pid = seen[0].get(unit, {}).get("MainPID", "0")
+        pid = found[unit].get("MainPID", "0")
         moment = moment_of(pid) if pid != "0" else None
         for path in written_after(paths, moment) if moment else ():
             yield f"unit {unit}", f"runs with an older {path}"

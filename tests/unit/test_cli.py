@@ -13,10 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from dgctl import cli, verbs
+from dgctl.look import Seen
 from dgctl.session import Session, main
 from tests.unit.conftest import write
 
-VERBS = ("init", "validate", "preflight", "provision", "verify", "status")
+VERBS = ("init", "validate", "preflight", "plan", "provision", "verify", "status")
 Dgctl = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -145,10 +146,13 @@ def test_ctrl_c_before_anything_runs(folder: Path, capsys: object) -> None:
 def test_a_no_touches_nothing(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.confirm", lambda *words, **options: False)
+    play = "- name: Deepgram\n  hosts: node\n  roles: [deepgram]\n"
+    write(root / "playbooks" / "provision.yml", play)
+    monkeypatch.setattr("dgctl.plan.look", lambda requests, tell: {host.name: Seen() for host, _ in requests})
     assert main(Session("provision", Path("inventory.ini")), verbs.provision) == 130
     said = capsys.readouterr().err
-    assert "gpu1  192.0.2.11  release-260812, docker, driver 580, 2 models" in said
-    assert not (folder / ".dgctl").exists()
+    assert "gpu1, gpu2: 1 role to run" in said
+    assert "not confirmed: nothing was touched" in said
 
 
 def test_init_writes_a_deployment_that_validate_finds_unfilled(dgctl: Dgctl, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from dgctl import playbook, processes, verbs
+from dgctl.look import Seen
 from dgctl.playbook import Run
 from dgctl.report import Check
 from dgctl.session import Session, main
@@ -50,36 +51,43 @@ PROVISION = """\
 - name: Import the preflight
   ansible.builtin.import_playbook: preflight.yml
 - name: Container engine
-  hosts: node
+  hosts: "{{ hosts_of_play['Container engine'] | default('node') }}"
   gather_facts: false
   tasks:
-    - name: Handled
-      block:
-        - name: Fails at first
-          ansible.builtin.command: "false"
-          when: inventory_hostname in (rescued | default([]))
-      rescue:
-        - name: Helps
-          ansible.builtin.debug:
-            msg: helped
-    - name: Break
-      ansible.builtin.command: sh -c 'echo the wheel came off >&2; exit 3'
-      when: inventory_hostname in (broken | default([]))
-    - name: Wait
-      ansible.builtin.command: sleep {{ deepgram_pause_s | default(0) }}
-      changed_when: false
+    - name: Engine
+      ansible.builtin.include_role:
+        name: "{{ deepgram_container_engine | default('docker') }}"
 - name: Deepgram
-  hosts: node
+  hosts: "{{ hosts_of_play['Deepgram'] | default('node') }}"
   gather_facts: false
-  tasks:
-    - name: Write a file
-      ansible.builtin.copy:
-        content: "{{ deepgram_release }}"
-        dest: "{{ inventory_dir }}/{{ inventory_hostname }}.txt"
-        mode: "0644"
-    - name: Tell a secret
+  roles: [deepgram]
+"""
+DOCKER = """\
+- name: Handled
+  block:
+    - name: Fails at first
+      ansible.builtin.command: "false"
+      when: inventory_hostname in (rescued | default([]))
+  rescue:
+    - name: Helps
       ansible.builtin.debug:
-        msg: "the key is {{ deepgram_api_key }}"
+        msg: helped
+- name: Break
+  ansible.builtin.command: sh -c 'echo the wheel came off >&2; exit 3'
+  when: inventory_hostname in (broken | default([]))
+- name: Wait
+  ansible.builtin.command: sleep {{ deepgram_pause_s | default(0) }}
+  changed_when: false
+"""
+DEEPGRAM = """\
+- name: Write a file
+  ansible.builtin.copy:
+    content: "{{ deepgram_release }}"
+    dest: "{{ inventory_dir }}/{{ inventory_hostname }}.txt"
+    mode: "0644"
+- name: Tell a secret
+  ansible.builtin.debug:
+    msg: "the key is {{ deepgram_api_key }}"
 """
 
 
@@ -89,6 +97,8 @@ def here(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(folder / "inventory.ini", INVENTORY)
     write(root / "playbooks" / "preflight.yml", PREFLIGHT)
     write(root / "playbooks" / "provision.yml", PROVISION)
+    write(root / "roles" / "docker" / "tasks" / "main.yml", DOCKER)
+    write(root / "roles" / "deepgram" / "tasks" / "main.yml", DEEPGRAM)
     verdict(monkeypatch, "pass")
     return folder
 
@@ -127,6 +137,116 @@ def test_a_run_that_changes_and_one_that_does_not(capsys: pytest.CaptureFixture[
     assert {check["verdict"] for check in first["checks"]} == {"pass"}
     second = do(capsys, verbs.provision, yes=True)
     assert second["hosts"]["a"] == {"state": "ok", "changed": 0, "errors": []}
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, **states: dict[str, str]) -> None:
+    """Lets the look find each role of each host in this state; hosts that are not named are right and verified."""
+    every = dict.fromkeys(("docker", "deepgram"), "right")
+
+    def look(requests: Any, tell: Any) -> dict[str, Seen]:
+        names = [host.name for host, _ in requests]
+        found = {name: every | states.get(name, {}) for name in names}
+        return {
+            name: Seen({role: {"state": state} for role, state in roles.items()}, verified=name not in states)
+            for name, roles in found.items()
+        }
+
+    monkeypatch.setattr("dgctl.plan.look", look)
+    monkeypatch.setattr("dgctl.look.mark_verified", lambda requests: marked.extend(host.name for host, _ in requests))
+    marked.clear()
+
+
+marked: list[str] = []
+
+
+def ran() -> set[tuple[str, str]]:
+    """(host, role) of the tasks of the newest run."""
+    lines = (records()[-1] / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return {(event["host"], event["role"]) for event in events if event.get("host") and event.get("role")}
+
+
+def test_only_what_is_not_right_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    looks(monkeypatch, b={"deepgram": "drifted"})
+    document = do(capsys, verbs.provision, yes=True)
+    assert (document["exit_code"], document["errors"]) == (0, [])
+    assert {name: host["state"] for name, host in document["hosts"].items()} == {"a": "ok", "b": "changed"}
+    assert ran() == {("b", "deepgram")}
+    assert {check["host"] for check in document["checks"]} == {"b"}
+    assert marked == ["b"]
+    assert set(document["timings"]) == {"start", "look", "tasks", "verify", "roles"}
+
+
+def test_servers_that_are_right_cost_a_look(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks(monkeypatch)
+    monkeypatch.setattr("dgctl.playbook.run", lambda job: pytest.fail("Ansible ran"))
+    document = do(capsys, verbs.provision, yes=True)
+    assert document["exit_code"] == 0
+    assert document["hosts"] == {name: {"state": "ok", "changed": 0, "errors": []} for name in "ab"}
+    assert "checks" not in document
+
+
+def test_full_runs_every_role(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    looks(monkeypatch)
+    assert do(capsys, verbs.provision, yes=True, full=True)["exit_code"] == 0
+    assert ran() == {(host, role) for host in "ab" for role in ("docker", "deepgram")}
+
+
+def test_right_and_not_verified_is_verified(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks(monkeypatch, a={})
+    verdict(monkeypatch, "fail")
+    document = do(capsys, verbs.provision, yes=True)
+    assert (document["exit_code"], document["hosts"]["a"]["state"], marked) == (8, "failed", [])
+    verdict(monkeypatch, "pass")
+    assert do(capsys, verbs.provision, yes=True)["exit_code"] == 0
+    assert marked == ["a"]
+
+
+def test_plan_says_it_and_changes_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    looks(monkeypatch, b={"deepgram": "new"})
+    monkeypatch.setattr("dgctl.playbook.run", lambda job: pytest.fail("Ansible ran"))
+    document = do(capsys, verbs.plan)
+    assert document["exit_code"] == 10
+    assert document["hosts"]["a"] == {"state": "ok", "changed": 0, "errors": []}
+    (step,) = document["hosts"]["b"]["plan"]["steps"]
+    assert (step["role"], step["reasons"]) == ("deepgram", [{"kind": "new"}])
+    looks(monkeypatch)
+    assert do(capsys, verbs.plan)["exit_code"] == 0
+
+
+def test_plan_with_v_shows_what_files_become(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("b.txt").write_text("release-1")
+    looks(monkeypatch, b={"deepgram": "drifted"})
+    document = do(capsys, verbs.plan, verbosity=1)
+    (diff,) = document["diffs"]
+    assert (diff["host"], diff["task"]) == ("b", "Write a file")
+    assert "-release-1" in diff["text"] and "+release-260812" in diff["text"]
+    assert Path("b.txt").read_text() == "release-1"
+
+
+def test_a_plan_in_a_file_is_carried_out_once_and_no_more_than_it_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks(monkeypatch, b={"deepgram": "new"})
+    out = Path("plan.json")
+    do(capsys, verbs.plan, out=out)
+    assert out.stat().st_mode & 0o777 == 0o600
+    looks(monkeypatch, b={"deepgram": "new"}, a={"docker": "drifted"})
+    refused = do(capsys, verbs.provision, yes=True, plan=out)
+    assert refused["exit_code"] == 10
+    assert refused["errors"][0]["where"] == "a" and "docker" in refused["errors"][0]["what"]
+    assert not Path("b.txt").exists()
+    looks(monkeypatch, b={"deepgram": "new"})
+    assert do(capsys, verbs.provision, yes=True, plan=out)["exit_code"] == 0
+    assert Path("b.txt").exists()
+    looks(monkeypatch)
+    assert do(capsys, verbs.provision, yes=True, plan=out)["exit_code"] == 0
 
 
 def test_check_mode_changes_nothing_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,7 +391,7 @@ def test_the_record_is_private_whole_and_without_secrets(capsys: pytest.CaptureF
     do(capsys, verbs.provision, yes=True, limit="a")
     (record,) = records()
     assert record.name.endswith("-provision")
-    assert {path.name for path in record.iterdir()} == {"events.jsonl", "ansible.log", "result.json"}
+    assert {path.name for path in record.iterdir()} == {"events.jsonl", "ansible.log", "result.json", "timings.json"}
     for path in [Path(".dgctl"), Path(".dgctl/runs"), record]:
         assert path.stat().st_mode & 0o777 == 0o700
     for path in record.iterdir():
@@ -281,7 +401,7 @@ def test_the_record_is_private_whole_and_without_secrets(capsys: pytest.CaptureF
     lines = [json.loads(line) for line in (record / "events.jsonl").read_text().splitlines()]
     written = next(line for line in lines if line.get("task") == "Write a file" and line.get("host") == "a")
     assert written["changed"] is True
-    assert written["path"].endswith("provision.yml:26")
+    assert written["path"].endswith("roles/deepgram/tasks/main.yml:1")
 
 
 def test_nothing_is_left_in_the_temporary_folder(

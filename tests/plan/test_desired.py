@@ -1,0 +1,126 @@
+"""A fingerprint changes with everything that its role can see, and with nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dgctl import roles
+from dgctl.desired import Desired, differences
+from tests.plan.conftest import read, set_variable
+from tests.unit.conftest import write
+
+
+def fingerprints(name: str = "gpu1") -> dict[str, str]:
+    """Role -> fingerprint, read anew."""
+    roles._role.cache_clear()
+    deployment = read()
+    return {role: said["fingerprint"] for role, said in Desired(deployment).of(deployment.hosts[name]).items()}
+
+
+def differing(before: dict[str, str]) -> set[str]:
+    after = fingerprints()
+    return {role for role in before.keys() | after.keys() if before.get(role) != after.get(role)}
+
+
+def test_the_roles_of_a_host_in_their_order(small: Path) -> None:
+    assert list(fingerprints()) == ["docker", "deepgram", "nginx_proxy"]
+    set_variable("deepgram_container_engine: podman")
+    assert list(fingerprints()) == ["podman", "deepgram", "nginx_proxy"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "roles_that_see_it"),
+    [
+        ("nginx_proxy_port: 8443", {"nginx_proxy"}),
+        ("deepgram_release: release-2", {"deepgram"}),
+        ("docker_log_max_size: 1m", {"docker"}),
+        ("ansible_user: other", set()),
+        ("of_nobody: 1", set()),
+    ],
+)
+def test_a_variable_changes_the_roles_that_use_it(small: Path, variable: str, roles_that_see_it: set[str]) -> None:
+    write(small / "roles" / "docker" / "defaults" / "main.yml", "docker_log_max_size: 100m\n")
+    before = fingerprints()
+    set_variable(variable)
+    if variable.startswith("deepgram_release"):  # the inventory's own value wins over group_vars/all
+        inventory = Path("inventory.ini")
+        inventory.write_text(inventory.read_text().replace("release-260812", "release-2"))
+    assert differing(before) == roles_that_see_it
+
+
+def test_a_variable_inside_a_variable_counts(small: Path) -> None:
+    set_variable("size: 1m\ndocker_log_max_size: '{{ size }}'")
+    before = fingerprints()
+    path = Path("group_vars/all/main.yml")
+    path.write_text(path.read_text().replace("size: 1m", "size: 2m"))
+    assert differing(before) == {"docker"}
+
+
+def test_the_role_s_own_files_count_and_its_modules(small: Path) -> None:
+    before = fingerprints()
+    path = small / "roles" / "nginx_proxy" / "templates" / "site.conf.j2"
+    write(path, "listen 443;\n")
+    assert differing(before) == {"nginx_proxy"}
+    assert roles.role("nginx_proxy").content != ""
+
+
+def test_modules_count_with_what_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = {path.name for path in roles._plugins(frozenset({"model_files", "model_links", "applied_state"}))}
+    assert {"model_files.py", "deepgram_models.py", "deepgram_download.py", "model_links.py"} <= used
+    assert not {name for name in used if name.startswith("applied_")}
+    assert "toml.py" not in used
+
+
+def test_a_file_of_this_machine_counts(small: Path, tmp_path: Path) -> None:
+    certificate = write(tmp_path / "tls.crt", "one\n")
+    set_variable(f"nginx_proxy_tls_certificate: {certificate}")
+    before = fingerprints()
+    os.utime(certificate, (1, 1))
+    assert differing(before) == set()
+    certificate.write_text("two\n")
+    assert differing(before) == {"nginx_proxy"}
+
+
+def test_another_server_counts_for_a_role_that_reads_it(small: Path) -> None:
+    write(small / "roles" / "docker" / "tasks" / "more.yml", "- thing: '{{ groups.node | map(\"x\", hostvars) }}'\n")
+    before = fingerprints()
+    inventory = Path("inventory.ini")
+    inventory.write_text(inventory.read_text().replace("gpu2 ", "gpu2 docker_log_max_size=5m "))
+    assert differing(before) == {"docker"}
+
+
+def test_a_secret_is_a_digest_and_still_counts(small: Path) -> None:
+    deployment = read()
+    said = json.dumps(Desired(deployment).of(deployment.hosts["gpu1"]))
+    assert "key-of-the-unit-tests" not in said
+    before = fingerprints()
+    vault = Path("group_vars/all/vault.yml")
+    vault.write_text("deepgram_api_key: another-key-of-the-tests\n")
+    assert differing(before) == {"deepgram"}
+
+
+def test_the_signature_of_a_link_is_no_text(small: Path) -> None:
+    write(small / "roles" / "deepgram" / "tasks" / "more.yml", "- thing: '{{ deepgram_models_links }}'\n")
+    deployment = read()
+    said = json.dumps(Desired(deployment).of(deployment.hosts["gpu1"]))
+    assert "signature=abc" not in said
+    assert "nova-2.dg?" in said
+
+
+def test_what_only_facts_can_tell_is_not_settled(small: Path) -> None:
+    set_variable("docker_log_max_size: \"{{ ansible_facts['memtotal_mb'] }}m\"")
+    deployment = read()
+    desired = Desired(deployment)
+    assert desired.unsettled(roles.role("docker"), deployment.hosts["gpu1"]) == ["docker_log_max_size"]
+    assert desired.unsettled(roles.role("deepgram"), deployment.hosts["gpu1"]) == []
+
+
+def test_differences_by_variable() -> None:
+    before = {"variables": {"a": 1, "b": 2, "gone": 3}}
+    assert list(differences(before, {"variables": {"a": 1, "b": 5, "new": 6}})) == [
+        ("b", 2, 5), ("gone", 3, None), ("new", None, 6),
+    ]  # fmt: skip

@@ -1,0 +1,56 @@
+"""The look against this machine and against one that is not there: what is sent runs, what comes back is read."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dgctl import content, look
+from dgctl.deployment import Host
+
+FOLDER = content.root() / "plugins" / "module_utils"
+
+
+def host(**variables: object) -> Host:
+    return Host(
+        "here", "127.0.0.1", ["node"], {"ansible_connection": "local", "ansible_become_exe": "env", **variables}
+    )
+
+
+def test_a_role_that_never_ran_here() -> None:
+    heard = []
+    fingerprints = {"role_of_no_server": "f1"}
+    (seen,) = look.look([(host(), fingerprints)], lambda name, seen: heard.append(name)).values()
+    assert seen.problem is None and seen.doubt == ""
+    assert seen.roles["role_of_no_server"]["state"] == "new"
+    assert heard == ["here"]
+
+
+def test_a_password_that_nobody_asked_for_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["python3", "-IS", "-c", look._BOOT]
+    text = "hush\n" + look._START + look._program(FOLDER) + '{"mode": "look", "host": "h", "roles": {}}'
+    done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith(look._MARK)
+    assert done.stderr == ""
+
+
+def test_a_server_that_is_not_there() -> None:
+    gone = host(ansible_connection="ssh", ansible_port=1, ansible_user="root")
+    (seen,) = look.look([(gone, {})], lambda name, seen: None).values()
+    assert seen.problem.what == "nothing listens on the SSH port"
+    assert seen.problem.where == "here"
+
+
+def test_a_look_that_breaks_is_a_doubt_and_no_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(look, "_program", lambda folder: "eJwrKEotSk1UyEksSdVQBwAn6wUV\n")  # not a program
+    (seen,) = look.look([(host(), {"a": "1"})], lambda name, seen: None).values()
+    assert seen.doubt.startswith("the look failed: ")
+
+
+def test_only_the_look_s_own_modules_are_sent() -> None:
+    sent = look._sources(FOLDER)
+    assert "applied_look" in sent and "applied_record" in sent
+    assert "model_files" not in sent
+    assert len(look._program(FOLDER)) < 20_000
