@@ -44,6 +44,11 @@ class Deployment:
     def endpoints(self) -> list[Endpoint]:
         return endpoints(self.inventory.read_text())
 
+    def first(self, count: int) -> None:
+        """Leaves only the first hosts in the inventory: a lab that was left running may have more servers."""
+        kept = self.endpoints()[:count]
+        self.inventory.write_text(with_hosts(self.inventory.read_text(), kept))
+
     def setting(self, name: str) -> str:
         """A variable of all hosts, from the inventory file."""
         return setting(self.inventory.read_text(), name)
@@ -84,6 +89,12 @@ def endpoints(inventory: str) -> list[Endpoint]:
     """The hosts of an inventory that the lab wrote."""
     found = re.findall(r"(?m)^(\S+) ansible_host=(\S+)", inventory)
     return [Endpoint(name, address) for name, address in found]
+
+
+def with_hosts(inventory: str, hosts: Sequence[Endpoint]) -> str:
+    """The inventory with other hosts in [node]."""
+    lines = "".join(f"{host.name} ansible_host={host.address}\n" for host in hosts)
+    return re.sub(r"(?ms)^\[node\]\n.*?(?=^\[)", lambda _: f"[node]\n{lines}\n", inventory)
 
 
 def setting(inventory: str, name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import labs
-from bench.deployment import Deployment, Endpoint
+from bench.deployment import Deployment, Endpoint, with_hosts
 from bench.measure import BenchError
 
 # RFC 2544: set aside for benchmarks, so that nobody's network has it. One /22 a server.
@@ -80,14 +80,10 @@ def deployment(base: Deployment, hosts: list[tuple[Endpoint, Endpoint]], folder:
         raise BenchError(f"{base.inventory} names no file of host keys")
     known = folder / "known_hosts"
     known.write_text(known_hosts(Path(original.group(1)).read_text(), hosts))
-    (folder / "inventory.ini").write_text(inventory(text, hosts).replace(original.group(1), str(known)))
+    (folder / "inventory.ini").write_text(
+        with_hosts(text, [endpoint for endpoint, _ in hosts]).replace(original.group(1), str(known))
+    )
     return Deployment(folder)
-
-
-def inventory(text: str, hosts: list[tuple[Endpoint, Endpoint]]) -> str:
-    """The lab's inventory with other hosts in [node]."""
-    lines = "".join(f"{endpoint.name} ansible_host={endpoint.address}\n" for endpoint, _ in hosts)
-    return re.sub(r"(?ms)^\[node\]\n.*?(?=^\[)", lambda _: f"[node]\n{lines}\n", text)
 
 
 def known_hosts(text: str, hosts: list[tuple[Endpoint, Endpoint]]) -> str:

@@ -24,20 +24,26 @@ class BenchError(Exception):
 
 @dataclass
 class Cost:
-    """What one run of a command took; `phases`: seconds from the start to each line on stderr that begins a phase."""
+    """What one run of a command took; `lines`: each line of stderr with the second at which it came.
+
+    `peak_mb` counts memory that processes share once, `peak_rss_mb` once for each process.
+    `masters`: kept SSH connections below this process at the end; their memory is in the peak.
+    """
 
     wall_s: float
     cpu_s: float
     peak_mb: float
+    peak_rss_mb: float
     exit_code: int
     stdout: str = ""
     stderr: str = ""
     lines: list[tuple[float, str]] = field(default_factory=list)
+    masters: int = 0
 
     def numbers(self) -> dict[str, Any]:
         """Without the texts, for the JSON."""
         kept = asdict(self)
-        return {key: round(kept[key], 4) for key in ("wall_s", "cpu_s", "peak_mb")}
+        return {key: round(kept[key], 4) for key in ("wall_s", "cpu_s", "peak_mb", "peak_rss_mb", "masters")}
 
 
 def run(
@@ -62,13 +68,15 @@ def run(
         lines: list[tuple[float, str]] = []
         reader = threading.Thread(target=_read, args=(process.stderr, began, lines), daemon=True)
         reader.start()
-        peak = _watch(process, began, timeout_s)
+        pss, rss = _watch(process, began, timeout_s)
         wall = time.monotonic() - began
         cpu = tree.cpu_seconds() - before
         reader.join(1)  # a kept SSH connection may hold stderr open
         out.seek(0)
         text = "".join(line for _, line in lines)
-        cost = Cost(wall, cpu, peak / 2**20, process.returncode, out.read(), text, lines)
+        cost = Cost(
+            wall, cpu, pss / 2**20, rss / 2**20, process.returncode, out.read(), text, lines, len(tree.masters())
+        )
     if cost.exit_code not in allowed:
         said = (cost.stderr + cost.stdout)[-3000:]
         words = " ".join(str(word) for word in command)[:200]
@@ -81,16 +89,17 @@ def _read(stream: Any, began: float, lines: list[tuple[float, str]]) -> None:
         lines.append((time.monotonic() - began, line))
 
 
-def _watch(process: subprocess.Popen[str], began: float, timeout_s: float) -> int:
-    """Waits for the end; returns the largest sum of resident memory that was seen."""
-    peak = 0
+def _watch(process: subprocess.Popen[str], began: float, timeout_s: float) -> tuple[int, int]:
+    """Waits for the end; returns the largest Pss and Rss that were seen."""
+    pss = rss = 0
     ended = os.pidfd_open(process.pid)  # Popen.wait() notices an end up to 50 ms late
     try:
         while True:
-            peak = max(peak, tree.rss_bytes(tree.descendants()))
+            seen = tree.memory_bytes(tree.descendants())
+            pss, rss = max(pss, seen[0]), max(rss, seen[1])
             if select.select([ended], [], [], SAMPLE_S)[0]:
                 process.wait()
-                return peak
+                return pss, rss
             if time.monotonic() - began > timeout_s:
                 process.kill()
                 raise BenchError(f"{process.args} has not ended after {timeout_s} s")

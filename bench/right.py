@@ -40,14 +40,13 @@ def ready(world: World) -> Deployment:
     """The lab with as many servers as asked for, all right by dgctl's own judgement."""
     world.say(f"making {world.hosts} servers right")
     deployment = labs.up(labs.RIGHT, world.hosts)
+    deployment.first(world.hosts)
     deployment.provision()
     labs.settle()
     return deployment
 
 
-def _dgctl(
-    world: World, deployment: Deployment, costs: dict[str, list[Cost]], timings: list[dict[str, Any]]
-) -> None:
+def _dgctl(world: World, deployment: Deployment, costs: dict[str, list[Cost]], timings: list[dict[str, Any]]) -> None:
     tree.cool()
     for name in ("dgctl_cold", "dgctl_warm"):
         cost, document = deployment.provision()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -69,13 +68,20 @@ def _living(pid: int) -> float:
         return 0.0
 
 
-def rss_bytes(pids: list[int]) -> int:
-    """Resident memory of these processes; pages that they share count once for each."""
-    total = 0
+def memory_bytes(pids: list[int]) -> tuple[int, int]:
+    """(Pss, Rss) of these processes. Pss counts a page that several share once; Rss once for each of them."""
+    pss = rss = 0
     for pid in pids:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            total += int((_PROC / str(pid) / "statm").read_text().split()[1])
-    return total * _PAGE
+        with contextlib.suppress(OSError):
+            one, other = memory_of((_PROC / str(pid) / "smaps_rollup").read_text())
+            pss, rss = pss + one, rss + other
+    return pss, rss
+
+
+def memory_of(rollup: str) -> tuple[int, int]:
+    """(Pss, Rss) in bytes, from the text of a smaps_rollup; nothing for a process that has ended."""
+    fields = {words[0]: words[1] for line in rollup.splitlines() if len(words := line.split()) == 3}
+    return int(fields.get("Pss:", 0)) * 1024, int(fields.get("Rss:", 0)) * 1024
 
 
 def masters() -> list[int]:
