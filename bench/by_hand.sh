@@ -19,18 +19,21 @@ mkdir -p /etc/nginx/tls
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha256 -nodes -days "$days" -subj "/CN=$name" \
     -addext "subjectAltName=DNS:$name,IP:$address" -addext basicConstraints=critical,CA:FALSE \
     -addext keyUsage=critical,digitalSignature -addext extendedKeyUsage=serverAuth \
-    -keyout /etc/nginx/tls/deepgram.key -out /etc/nginx/tls/deepgram.crt 2>>/var/log/by-hand.log
+    -keyout /etc/nginx/tls/deepgram.key -out /etc/nginx/tls/deepgram.crt 2>/dev/null
 chmod 0600 /etc/nginx/tls/deepgram.key
 
 apt-get update -qq
-# apt reads the pin before it resolves the rest.
-"${install[@]}" "nvidia-driver-pinning-${driver%%.*}" >>/var/log/by-hand.log
-"${install[@]}" "nvidia-open=$driver-*" docker.io docker-cli docker-compose nginx openssl \
-    "nvidia-container-toolkit=$toolkit" "nvidia-container-toolkit-base=$toolkit" \
-    "libnvidia-container-tools=$toolkit" "libnvidia-container1=$toolkit" >>/var/log/by-hand.log
-dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${source:Package} ${Version}\n' |
-    awk -v v="$driver-" '$1 == "ii" && (index($4, v) == 1 || $2 ~ /^(nvidia-driver-pinning|nvidia-container|libnvidia-container)/) {print $2}' |
-    xargs apt-mark hold >>/var/log/by-hand.log
+{
+    # apt reads the pin before it resolves the rest.
+    "${install[@]}" "nvidia-driver-pinning-${driver%%.*}"
+    "${install[@]}" "nvidia-open=$driver-*" docker.io docker-cli docker-compose nginx openssl \
+        "nvidia-container-toolkit=$toolkit" "nvidia-container-toolkit-base=$toolkit" \
+        "libnvidia-container-tools=$toolkit" "libnvidia-container1=$toolkit"
+    # The driver's packages, its pin, the toolkit's.
+    dpkg-query -W -f '${Package} ${Version}\n' |
+        awk -v v="$driver-" 'index($2, v) == 1 || /^(nvidia-driver-pinning|(lib)?nvidia-container)/ {print $1}' |
+        xargs apt-mark hold
+} >/var/log/by-hand.log
 
 modprobe nvidia
 modprobe nvidia-uvm || true
@@ -62,7 +65,7 @@ done; echo '}'; } >.sha256.json
 
 cd /etc/deepgram
 docker --config registry compose pull --quiet
-docker compose up --detach --quiet-pull 2>>/var/log/by-hand.log
+docker compose --progress quiet up --detach
 systemctl enable --quiet --now deepgram.service
 until curl --silent --max-time 2 http://127.0.0.1:8080/v1/status/engine | grep -q '"Connected"'; do sleep 0.5; done
 nvidia-smi --query-gpu=persistence_mode,driver_version --format=csv,noheader
