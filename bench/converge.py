@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench import by_hand, labs, records, tree
+from bench.deployment import Deployment, problems
 from bench.measure import BenchError, Cost
 from bench.statistics import Verdict, medians
 from bench.world import World
@@ -20,10 +21,11 @@ def measure(world: World) -> None:
         world.say(f"converge {number + 1}/{world.repeat}: dgctl on a blank server")
         deployment = labs.blank()
         labs.settle()
-        cost, _ = deployment.provision()
+        cost, document = deployment.provision()
         dgctl.append(without_verify(cost))
         tasks.append(max(records.tasks_of_newest(deployment.folder).values()))
         phases.append(records.phases(cost.lines))
+        world.where("converge", timings=document.get("timings"))
         known = known or by_hand.learn(labs.names(labs.BLANK)[0], deployment)
         tree.cool()
         world.say(f"converge {number + 1}/{world.repeat}: by hand on a blank server")
@@ -48,10 +50,8 @@ def without_verify(cost: Cost) -> Cost:
     return replace(cost, wall_s=records.verify_began(cost.lines, cost.wall_s))
 
 
-def check(deployment: Any) -> None:
+def check(deployment: Deployment) -> None:
     """The script has done the same only if dgctl's own verification passes."""
     _, document = deployment.dgctl("verify", allowed=(0, 8))
-    bad = [c for c in document["checks"] if c["verdict"] == "fail"]
-    if bad or not document["checks"]:
-        said = "\n".join(f"  {c['check']}: {c['seen']}; expected {c['expected']}" for c in bad)
-        raise BenchError(f"the script by hand has not made the server right:\n{said}")
+    if document["exit_code"] or not document["checks"]:
+        raise BenchError(f"the script by hand has not made the server right: {problems(document)}")

@@ -69,11 +69,14 @@ class Deployment:
 
     def dgctl(self, verb: str, *options: str, allowed: Sequence[int] = (0,)) -> tuple[Cost, dict[str, Any]]:
         """Runs `dgctl VERB --json`; its cost and its document."""
-        cost = run([PROJECT / "bin/dgctl", verb, self.inventory, *options, "--json"], allowed=allowed)
+        cost = run([PROJECT / "bin/dgctl", verb, self.inventory, *options, "--json"], allowed=range(256))
         try:
-            return cost, json.loads(cost.stdout)
+            document = json.loads(cost.stdout)
         except ValueError:
-            raise BenchError(f"dgctl {verb}: no JSON on stdout: {cost.stdout[:500]!r}") from None
+            raise BenchError(f"dgctl {verb}: no JSON on stdout: {cost.stdout[:500]!r} {cost.stderr[-500:]}") from None
+        if cost.exit_code not in allowed:
+            raise BenchError(f"dgctl {verb} ended with {cost.exit_code}: {problems(document)}")
+        return cost, document
 
     def provision(self) -> tuple[Cost, dict[str, Any]]:
         return self.dgctl("provision", "--yes")
@@ -83,6 +86,15 @@ class Deployment:
         program = PROJECT / ".venv/bin/ansible-playbook"
         environment = {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
         return run([program, "-i", self.inventory, *self.vault, playbook], environment=environment)
+
+
+def problems(document: dict[str, Any]) -> str:
+    """What a document of dgctl says is wrong, in one line."""
+    errors = [*document.get("errors", []), *(e for h in document.get("hosts", {}).values() for e in h["errors"])]
+    said = [error["what"] for error in errors]
+    failed = [check for check in document.get("checks") or [] if check["verdict"] == "fail"]
+    said += [f"{check['host']} {check['check']}: {check['seen']}; expected {check['expected']}" for check in failed]
+    return "; ".join(said)[:1500]
 
 
 def endpoints(inventory: str) -> list[Endpoint]:

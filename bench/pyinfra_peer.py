@@ -15,7 +15,8 @@ from bench.measure import BenchError, Cost, run
 from bench.world import CACHE, World
 
 HERE = Path(__file__).parent
-_CHANGES = re.compile(r"(?m)^ {4}(\S.*?) {2,}(\d+|-) +(\d+|-)\s*$")
+_COUNT = r"(-|\d+(?: \([^)]*\))?)"  # such as `-`, `2`, `1 (bench-gpu2)`
+_CHANGES = re.compile(rf"(?m)^ {{4}}(\S.*?) {{2,}}{_COUNT} +{_COUNT}\s*$")
 
 
 def install(world: World) -> Path:

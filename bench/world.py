@@ -36,3 +36,7 @@ class World:
         if text not in self.notes:
             self.notes.append(text)
             self.say(f"note: {text}")
+
+    def where(self, part: str, **found: Any) -> None:
+        """Where dgctl says that its time went, into the JSON."""
+        self.measured.setdefault("where", {})[part] = found

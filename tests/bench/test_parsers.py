@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bench import managed, records
-from bench.deployment import Deployment, Endpoint, endpoints, setting, with_hosts
+from bench.deployment import Deployment, Endpoint, endpoints, problems, setting, with_hosts
 from bench.fan import LOOK
 from bench.many import Range, known_hosts, spread
 from bench.measure import BenchError
@@ -53,7 +53,10 @@ def test_verify_is_cut_off_where_its_line_came():
     assert records.verify_began(lines[:1], 70) == 70
 
 
-@pytest.mark.parametrize(("change", "found"), [("-", []), ("2", ["packages, at their versions"])])
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [("-", []), ("2", ["packages, at their versions"]), ("1 (gpu2)", ["packages, at their versions"])],
+)
 def test_pyinfra_proposals(change, found):
     assert proposed(PYINFRA.format(change)) == found
 
@@ -118,3 +121,14 @@ def test_the_script_by_hand_asks_about_what_pyinfra_is_asked_about():
     assert asked == {path.lstrip("/") for path in managed.FILES}
     for name in (*managed.PACKAGES, *managed.UNITS, *managed.CONTAINERS, managed.STATUS):
         assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), name
+
+
+def test_problems_of_a_document():
+    check = {"host": "gpu1", "check": "tls.name", "verdict": "fail", "seen": "x", "expected": "gpu1"}
+    document = {
+        "errors": [{"what": "first"}],
+        "hosts": {"gpu1": {"errors": [{"what": "second"}]}},
+        "checks": [check, {**check, "verdict": "pass"}],
+    }
+    assert problems(document) == "first; second; gpu1 tls.name: x; expected gpu1"
+    assert problems({"errors": [], "hosts": {}}) == ""

@@ -3,6 +3,7 @@
 import pytest
 
 from bench.measure import Cost
+from bench.right import connecting
 from bench.right import verdicts as right_verdicts
 from bench.statistics import Verdict, growth, medians
 
@@ -47,3 +48,8 @@ def test_right_compares_cold_with_cold_and_warm_with_warm():
     assert found["wall: dgctl / SSH with one script, warm"].value == 2
     assert found["controller CPU: dgctl / SSH with one script, warm"].verdict == "-"
     assert all(verdict.verdict != "fail" for verdict in found.values())
+
+
+def test_connecting_is_what_cold_looks_take_longer():
+    seconds = {"cold": [3.0, 3.5, 9.0], "warm": [1.0, 1.25, 1.5]}
+    assert connecting([{"connections": state, "look": s} for state, found in seconds.items() for s in found]) == 2.25
