@@ -127,6 +127,7 @@ def _environment(job: Run) -> dict[str, str]:
         **({} if utf8 else {"LC_ALL": "C.UTF-8"}),  # Ansible refuses to start in another encoding
         **({processes.MARK: str(folder(job.deployment.inventory))} if job.alone else {}),
         "ANSIBLE_CONFIG": str(content.root() / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(content.root() / "plugins/callback"),  # beside ansible-runner's own
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner turns it off unless told
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
         "ANSIBLE_NOCOLOR": "1",

@@ -1,5 +1,6 @@
 """Rules that hold over all roles, playbooks and plugins."""
 
+import fnmatch
 import re
 
 import pytest
@@ -46,3 +47,132 @@ def test_task_files_are_small_and_honest(path):
     text = path.read_text()
     assert "ignore_errors" not in text
     assert text.count("\n") <= 80
+
+
+ROLES = sorted(path.parents[1].name for path in PROJECT.glob("roles/*/tasks/main.yml"))
+RECORDING = [role for role in ROLES if role != "preflight"]
+# Parameters of this project's modules that name what the module writes; templates write through host_files alone.
+WRITTEN = {
+    "apt_source": ("path", "key"),
+    "daemon_json": ("path",),
+    "deepgram_images": ("record", "auth_dir"),
+    "model_files": ("dir",),
+    "nginx_site": ("path", "certificate", "key"),
+    "self_signed_certificate": ("certificate", "key"),
+}
+# What these make lies at places of their own, which they return for the declaration: module to the variable's part.
+RETURNED = {"nvidia_cdi": ".files", "nvidia_persistence": ".drop_in", "model_files": ".records"}
+READING = {"preflight_probe", "apt_packages", "nvidia_driver_load", "deepgram_service", "deepgram_health"}
+
+
+def tasks(role):
+    """Every task of a role's files."""
+    for path in sorted((PROJECT / "roles" / role / "tasks").glob("*.yml")):
+        yield from yaml.safe_load(path.read_text())
+
+
+def module_of(task):
+    """(name, arguments) of a task's module."""
+    keywords = {"name", "when", "register", "changed_when", "failed_when", "vars", "no_log", "loop"}
+    return next((key, value) for key, value in task.items() if key not in keywords)
+
+
+def variables(role):
+    """The role's own variables, as written."""
+    values = {}
+    for path in (PROJECT / "roles" / role / "vars").rglob("*.yml"):
+        values |= yaml.safe_load(path.read_text())
+    return values
+
+
+def reached(role, start):
+    """What a task's arguments say, and all of the role's own variables that they lead to."""
+    values, found, names = variables(role), [start], set()
+    for one in found:
+        for name in sorted(set(re.findall(r"_[a-z]\w+", str(one))) & set(values) - names):
+            names.add(name)
+            found.append(values[name])
+    return found
+
+
+def paths_in(value):
+    """The paths in entries for host_files: written as YAML, or as a dictionary within a template."""
+    if isinstance(value, dict) and "path" in value:
+        yield value["path"]
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from item if key == "absent" else paths_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from paths_in(item)
+    elif isinstance(value, str):
+        yield from re.findall(r"'path': ([^}]+)}", value)
+
+
+def written(role):
+    """The paths, as the role's tasks have them, that the role writes or takes away."""
+    for task in tasks(role):
+        module, arguments = module_of(task)
+        if module == "host_files":
+            yield from (path for one in reached(role, arguments) for path in paths_in(one))
+        for parameter in WRITTEN.get(module, ()):
+            yield arguments[parameter]
+
+
+def declaration(role):
+    (found,) = [arguments for task in tasks(role) for name, arguments in [module_of(task)] if name == "applied_state"]
+    return found
+
+
+def plain(text):
+    """A path without the marks of a template: what stays is the same however it is put together."""
+    return re.sub(r"[{}\"' ~]", "", str(text))
+
+
+@pytest.mark.parametrize("role", RECORDING)
+def test_what_a_role_writes_is_in_its_declaration(role):
+    declared = plain("\n".join(map(str, reached(role, declaration(role)))))
+    paths = {plain(path) for path in written(role)}
+    assert {path for path in paths if path not in declared} == set()
+
+
+@pytest.mark.parametrize("role", RECORDING)
+def test_every_module_of_a_role_is_known_to_the_test_above(role):
+    own = {path.stem for path in (PROJECT / "plugins/modules").glob("*.py")} - READING
+    used = {name for task in tasks(role) for name, _ in [module_of(task)]} & own
+    assert used - set(WRITTEN) - set(RETURNED) - {"host_files", "applied_state"} == set()
+    text = str(declaration(role))
+    assert [name for name in used & set(RETURNED) if RETURNED[name] not in text] == []
+
+
+@pytest.mark.parametrize("role", RECORDING)
+def test_a_role_ends_with_its_record(role):
+    last = yaml.safe_load((PROJECT / f"roles/{role}/tasks/main.yml").read_text())[-1]
+    assert last["ansible.builtin.import_tasks"] == "record.yml" and "when" not in last
+
+
+def test_the_test_sees_what_roles_write():
+    assert len({path for role in RECORDING for path in written(role)}) >= 28
+
+
+@pytest.mark.parametrize("role", RECORDING)
+def test_effects_name_what_there_is(role):
+    effects = yaml.safe_load((PROJECT / f"roles/{role}/meta/effects.yml").read_text())
+    known = {name for path in DEFAULTS.values() for name in yaml.safe_load(path.read_text())}
+    known |= {"deepgram_release", "deepgram_api_key"}
+    assert set(effects) == {"follows", "restarts", "reboots"} and set(effects["follows"]) <= set(RECORDING) - {role}
+    assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine"}
+    kinds = "\n".join(map(str, reached(role, declaration(role))))
+    for pattern in [*effects["reboots"], *(one for many in effects["restarts"].values() for one in many)]:
+        kind, _, name = pattern.partition(" ")
+        if kind == "variable":
+            assert fnmatch.filter(known, name), pattern
+        else:
+            assert kind in ("role", "driver") or kind + "s" in declaration(role), pattern
+        if kind == "file":
+            folder = name.rpartition("/")[0]
+            assert folder in kinds or folder.rpartition("/")[0] in kinds, pattern
+
+
+def test_preflight_records_nothing():
+    assert not (PROJECT / "roles/preflight/meta/effects.yml").exists()

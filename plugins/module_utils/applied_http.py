@@ -6,9 +6,8 @@ LIMIT = 4 << 20  # bytes of an answer that are read
 
 
 def get(connection, host, target, timeout):
-    """(status, body). Raises OSError, also for what is no answer."""
+    """(status, body), within so many seconds. Raises OSError, also for what is no answer."""
     deadline, parts, size = time.monotonic() + timeout, [], 0
-    connection.settimeout(timeout)
     connection.sendall(f"GET {target} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     while size < LIMIT:
         connection.settimeout(max(0.001, deadline - time.monotonic()))

@@ -49,7 +49,7 @@ def _entries(text, name):
             return
         end = text.find(b"\n\n", start)
         lines = text[start : end if end >= 0 else None].decode("utf-8", "replace").splitlines()
-        fields = dict(line.partition(": ")[::2] for line in lines if not line.startswith(" "))
+        fields = dict(line.partition(": ")[::2] for line in lines)
         want, _error, status = fields.get("Status", "? ? ?").split()
         if status != "not-installed":
             yield {"version": fields.get("Version", ""), "held": want == "hold", "status": status}

@@ -10,7 +10,13 @@ from ansible.module_utils import dpkg
 from ansible.module_utils.outcome import last_line, run
 
 LISTS = "/var/lib/apt/lists"
+STAMP = "/var/lib/apt/periodic/update-success-stamp"
+SOURCES = "/etc/apt/sources.list.d"
 STEP = re.compile(r"^(Inst|Remv) (\S+)", re.M)
+# apt changed nothing, and says why not in words that a rehearsal makes better.
+REFUSED = re.compile(
+    r"remove is disabled|Unable to locate|no installation candidate|was not found|unmet dependencies|held broken"
+)
 # The repository has moved on since its lists were fetched.
 STALE = re.compile(r"404  Not Found|unexpected size|Hash Sum mismatch")
 INSTALL = [
@@ -26,6 +32,7 @@ INSTALL = [
     "-o",
     "Acquire::Retries=3",
 ]
+KEEP_OTHERS = ("-o", "APT::Get::List-Cleanup=0")
 # What apt says, and what to do about it; the first that matches counts.
 ADVICE = (
     (
@@ -168,24 +175,45 @@ class Transaction:
         if not wishes:
             return []
         arguments = ["install", *wishes, *self.family_moves(wishes), *self.giving_way()]
-        steps = self.checked_steps(arguments, wishes)
+        self.refresh_lists()
         if self.check_mode:
-            return steps
+            return self.checked_steps(arguments, wishes)
         self.wait()
-        rc, out, err = self.apt(arguments)
-        if rc != 0 and STALE.search(err):
-            self.update()
-            steps = self.checked_steps(arguments, wishes)
-            rc, out, err = self.apt(arguments)
-        if rc != 0:
-            self.give_up("apt-get install {}: {}".format(" ".join(wishes), errors(rc, out, err)), advice(out + err))
+        before = dpkg.installed(self.known)
+        if not self.install_unrehearsed(arguments):
+            self.install_rehearsed(arguments, wishes)
         self.known = dpkg.packages()
         if self.missing():
             self.give_up(
                 "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
                 "apt-cache policy shows which version apt prefers.",
             )
-        return steps
+        return steps_between(before, dpkg.installed(self.known))
+
+    def install_unrehearsed(self, arguments):
+        """Where nothing has to go and nothing is out of bounds apt itself keeps the rules; False when it refuses."""
+        if self.params["must_not_touch"] or self.giving_way():
+            return False
+        rc, out, err = self.apt(["--no-remove", *arguments])
+        if rc != 0 and STALE.search(err):
+            self.update()
+        elif rc != 0 and not REFUSED.search(err):
+            self.failed(arguments, rc, out, err)
+        return rc == 0
+
+    def install_rehearsed(self, arguments, wishes):
+        """The long way: what apt would do is looked at before it does it."""
+        self.checked_steps(arguments, wishes)
+        rc, out, err = self.apt(arguments)
+        if rc != 0 and STALE.search(err):
+            self.update()
+            self.checked_steps(arguments, wishes)
+            rc, out, err = self.apt(arguments)
+        if rc != 0:
+            self.failed(arguments, rc, out, err)
+
+    def failed(self, arguments, rc, out, err):
+        self.give_up("apt-get {}: {}".format(" ".join(arguments), errors(rc, out, err)), advice(out + err))
 
     def checked_steps(self, arguments, wishes):
         """What apt would do, once it is known to be allowed."""
@@ -201,12 +229,7 @@ class Transaction:
         return [f"{name}={version}" for name in relatives if name not in self.names]
 
     def rehearse(self, arguments):
-        """What apt would do.
-
-        Lists are fetched when they are old, or when they do not offer what is wanted.
-        """
-        if lists_age() > self.params["lists_max_age_s"]:
-            self.update()
+        """What apt would do; lists that do not offer what is wanted are fetched anew."""
         rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and not self.check_mode:
             self.update()
@@ -242,19 +265,29 @@ class Transaction:
                     ),
                 )
 
-    def update(self):
+    def refresh_lists(self):
+        """Fetches lists that are old; of young ones only those of repositories that were added since."""
+        if lists_age() > self.params["lists_max_age_s"]:
+            self.update()
+            return
+        for path in sources_newer_than_lists():
+            alone = ("-o", f"Dir::Etc::sourcelist={path}", "-o", "Dir::Etc::sourceparts=-", *KEEP_OTHERS)
+            self.update(*alone, fatal=False)  # one that fails and is needed shows when apt looks for the packages
+
+    def update(self, *options, fatal=True):
         """Fetches the lists; a repository that fails is fatal only if it has what is wanted."""
         if self.check_mode:
             return
         end = time.monotonic() + self.params["lock_timeout_s"]
         rc, out, err = 1, "", "Could not get lock"
-        while rc != 0 and re.search("Could not get lock|Unable to lock", err) and time.monotonic() < end:
+        locked = "Could not get lock|Unable to lock"
+        while rc != 0 and re.search(locked, err) and time.monotonic() < end:
             rc, out, err = run(
-                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3"], timeout=600, env=dpkg.environment()
+                ["apt-get", "update", "-q", "-o", "Acquire::Retries=3", *options], timeout=600, env=dpkg.environment()
             )
-            if rc != 0:
+            if re.search(locked, err):
                 time.sleep(2)
-        if rc != 0:
+        if rc != 0 and fatal:
             self.give_up(f"apt-get update: {errors(rc, out, err)}", advice(err))
 
     def apt(self, arguments):
@@ -293,10 +326,24 @@ class Transaction:
         return {name: versions.get(name, "") for name in self.names}
 
 
+def steps_between(before, after):
+    """What happened to the packages, in apt's words."""
+    installed = [f"Inst {name}" for name in sorted(after) if before.get(name) != after[name]]
+    return installed + [f"Remv {name}" for name in sorted(before) if name not in after]
+
+
+def sources_newer_than_lists(lists=LISTS, sources=SOURCES):
+    """Files that name repositories and were written since lists were fetched."""
+    paths = sorted(glob.glob(os.path.join(sources, "*.sources")) + glob.glob(os.path.join(sources, "*.list")))
+    return [path for path in paths if os.path.getmtime(path) > fetched(lists)]
+
+
 def lists_age(lists=LISTS):
     """Seconds since the lists were fetched; infinite when there are none."""
-    if not glob.glob(os.path.join(lists, "*Packages*")):
-        return float("inf")
-    stamp = "/var/lib/apt/periodic/update-success-stamp"
-    times = [os.path.getmtime(path) for path in (lists, os.path.join(lists, "partial"), stamp) if os.path.exists(path)]
-    return time.time() - max(times)
+    return time.time() - fetched(lists) if glob.glob(os.path.join(lists, "*Packages*")) else float("inf")
+
+
+def fetched(lists):
+    """When lists were fetched last; their own times are their server's."""
+    places = (lists, os.path.join(lists, "partial"), STAMP)
+    return max((os.path.getmtime(path) for path in places if os.path.exists(path)), default=0)

@@ -111,7 +111,6 @@ options:
   desired:
     description: JSON of what dgctl wanted to be applied; set by the action plugin.
     type: str
-    default: "{}"
   begin:
     description: Roles that O(state=begun) marks; all that have a record when it is not given. Set by the action plugin.
     type: list
@@ -179,7 +178,7 @@ SPEC = {
     "role": {"type": "str"},
     "host": {"required": True},
     # One text: of a dict Ansible would hide each value, such as "443", wherever it stands in a result.
-    "desired": {"default": "{}", "no_log": True},
+    "desired": {"no_log": True},
     "begin": {"type": "list", "elements": "str"},
 }
 
@@ -208,7 +207,7 @@ def main():
             applied_record.begin(params["begin"], params["host"])
         else:
             things = applied_things.record({kind: params[kind] for kind in applied_things.KINDS})
-            desired = json.loads(params["desired"])
+            desired = json.loads(params["desired"] or "{}")
             applied_record.write(
                 params["role"], params["host"], role=params["role"], finished=True, desired=desired, things=things
             )

@@ -20,6 +20,21 @@ options:
     type: list
     elements: str
     required: true
+  first:
+    description: Packages to install in a transaction of their own before O(packages), as those that steer apt
+      by its preferences. They are held as O(packages) are.
+    type: list
+    elements: str
+    default: []
+  first_replaces:
+    description: Patterns of installed packages that give way to those in O(first).
+    type: list
+    elements: str
+    default: []
+  kernel_headers:
+    description: Also install the headers that DKMS needs, for the running kernel and for those to come.
+    type: bool
+    default: false
   hold:
     description: Hold O(packages), or the family of O(same_version_as), against upgrades; false releases
       them.
@@ -63,7 +78,9 @@ attributes:
 EXAMPLES = r"""
 - name: Install the driver
   apt_packages:
-    packages: ["nvidia-open=580.*", linux-headers-6.12.48+deb13-amd64]
+    first: [nvidia-driver-pinning-580]
+    packages: ["nvidia-open=580.*"]
+    kernel_headers: true
     must_not_touch: ["linux-image-*"]
     same_version_as: nvidia-open
     hold: true
@@ -73,6 +90,10 @@ RETURN = r"""
 installed:
   description: Versions of the wanted packages after the call.
   type: dict
+  returned: success
+added:
+  description: Packages that were not installed before this call.
+  type: list
   returned: success
 transaction:
   description: What apt did, or would do, as one word and package name an entry.
@@ -84,15 +105,28 @@ held:
   returned: success
 """
 
+from ansible.module_utils import dpkg
 from ansible.module_utils.apt_transaction import Transaction
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kernel import headers
 from ansible.module_utils.outcome import fail
+
+NO_LIMITS = {"must_not_touch": [], "may_remove": [], "same_version_as": None}
+
+
+def carry_out(transaction):
+    """Does it and holds; (steps of apt, steps of the hold, what is held)."""
+    steps = transaction.install()
+    return (steps, *transaction.hold())
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
             "packages": {"type": "list", "elements": "str", "required": True},
+            "first": {"type": "list", "elements": "str", "default": []},
+            "first_replaces": {"type": "list", "elements": "str", "default": []},
+            "kernel_headers": {"type": "bool", "default": False},
             "hold": {"type": "bool"},
             "same_version_as": {"type": "str"},
             "must_not_touch": {"type": "list", "elements": "str", "default": []},
@@ -103,14 +137,24 @@ def main():
         },
         supports_check_mode=True,
     )
-    transaction = Transaction(module.params, module.check_mode, lambda what, fix: fail(module, what, fix))
-    repaired = transaction.finish_interrupted()
-    steps = transaction.install()
-    released_or_held, held = transaction.hold()
-    diff = "".join(step + "\n" for step in steps + released_or_held)
+    params = module.params
+
+    def begin(**changes):
+        return Transaction({**params, **changes}, module.check_mode, lambda what, fix: fail(module, what, fix))
+
+    before = begin(packages=params["first"], replaces=params["first_replaces"], **NO_LIMITS)
+    repaired = before.finish_interrupted()
+    at_first = dpkg.installed(before.known)
+    steps, held_now, held = carry_out(before)
+    wanted = params["packages"] + (headers(before.known) if params["kernel_headers"] else [])
+    transaction = begin(packages=wanted)
+    later = carry_out(transaction)
+    steps, held_now, held = steps + later[0], held_now + later[1], held + later[2]
+    diff = "".join(step + "\n" for step in steps + held_now)
     module.exit_json(
-        changed=bool(repaired or steps or released_or_held),
+        changed=bool(repaired or steps or held_now),
         transaction=steps,
+        added=sorted(set(dpkg.installed(transaction.known)) - set(at_first)),
         held=held,
         installed=transaction.wanted_versions(),
         diff={"before": "", "after": diff} if diff else {},

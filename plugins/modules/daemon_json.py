@@ -10,6 +10,8 @@ description:
   - Reads the file, merges O(settings) deeply over it and writes it only when that changes anything. A
     file that is not a JSON object is an error, and is left as it is. The result is validated by the daemon
     before it replaces the old file, of which a backup is kept.
+  - With O(run) the daemon then runs with these settings, now and at boot. One that runs with an older file is
+    restarted, also when an earlier run ended between writing and restarting.
   - Lists and scalars in O(settings) replace what is there; a key that leaves O(settings) stays in the
     file.
 options:
@@ -26,8 +28,16 @@ options:
       not installed.
     type: str
     default: dockerd --validate --config-file=%s
+  run:
+    description: Whether to restart, start and enable the daemon as needed.
+    type: bool
+    default: false
+  restart:
+    description: With O(run), restart the daemon in any case, as when there is a program now that it looks for once.
+    type: bool
+    default: false
   unit:
-    description: The daemon's unit, for RV(restart_needed).
+    description: The daemon's unit.
     type: str
     default: docker.service
 attributes:
@@ -44,22 +54,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-restart_needed:
-  description: Does the daemon run with an older file? Also true when an earlier run ended between writing
-    and restarting.
-  type: bool
-  returned: success
 backup_file:
   description: Copy of the file as it was.
   type: str
   returned: when the file existed and changed
 """
 
+import datetime
 import json
 import os
 import shlex
 import shutil
 import tempfile
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail, last_line, run
@@ -137,15 +144,80 @@ def validate(module, path, scratch):
         )
 
 
-def restart_needed(path, unit):
-    """Is the daemon running since before the file was last written?"""
-    rc, out, _err = run(
-        ["systemctl", "show", unit, "--property=ActiveState,ExecMainStartTimestamp", "--timestamp=unix"]
-    )
-    fields = dict(line.split("=", 1) for line in out.splitlines() if "=" in line) if rc == 0 else {}
-    started = fields.get("ExecMainStartTimestamp", "").lstrip("@")
-    running = fields.get("ActiveState") == "active" and started.isdigit() and os.path.exists(path)
-    return running and int(os.path.getmtime(path)) > int(started)
+def state(unit):
+    """What systemd says about the daemon; ActiveState is missing where there is no systemd."""
+    fields = "LoadState,ActiveState,UnitFileState,ExecMainStartTimestamp"
+    _rc, out, _err = run(["systemctl", "show", unit, f"--property={fields}", "--timestamp=us+utc"])
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def started(seen):
+    """When the daemon started, in seconds since 1970; None when that is not known."""
+    try:
+        moment = datetime.datetime.strptime(seen.get("ExecMainStartTimestamp", ""), "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def runs_with_older(path, seen):
+    """Was the file written after the daemon started? A date in the future says nothing."""
+    begin = started(seen)
+    return begin is not None and os.path.exists(path) and begin < os.path.getmtime(path) <= time.time()
+
+
+def systemctl(module, *arguments):
+    rc, out, err = run(["systemctl", *arguments], timeout=300)
+    if rc != 0:
+        unit = module.params["unit"]
+        _rc, log, _err = run(["journalctl", "-u", unit, "-n", "5", "--no-pager", "-o", "cat"])
+        fail(
+            module,
+            "systemctl {}: {}".format(" ".join(arguments), last_line(err) or last_line(out)),
+            f"journalctl -u {unit} on the host says more; its last word was: {last_line(log) or '(none)'}",
+            log,
+        )
+
+
+def run_daemon(module, changing):
+    """Has the daemon run with the file as it is, now and at boot; True when something was done, or would be.
+
+    changing: in check mode the file would change.
+    """
+    path, unit = module.params["path"], module.params["unit"]
+    seen = state(unit)
+    if module.check_mode and seen.get("LoadState") != "loaded":
+        return True
+    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
+    older = active and (changing or module.params["restart"] or runs_with_older(path, seen))
+    if module.check_mode or (enabled and active and not older):
+        return older or not (enabled and active)
+    if older:
+        # Reload first: that takes live-restore in, and the containers of a daemon that had it off survive too.
+        systemctl(module, "reload", unit)
+        systemctl(module, "restart", unit)
+    if not active:
+        # One that could not start, for a file that has been mended since, is not refused for failing too often.
+        run(["systemctl", "reset-failed", unit])
+        systemctl(module, "start", unit)
+    if not enabled:
+        systemctl(module, "enable", unit)
+    return True
+
+
+def settle(module):
+    """The module's result: the file as wanted, then the daemon where that is asked for."""
+    path = module.params["path"]
+    before, settings = load(module, path)
+    merged = merge(settings, module.params["settings"])
+    result = {"changed": merged != settings or not before}
+    if result["changed"]:
+        result["diff"] = {"before": before, "after": text_of(merged), "before_header": path, "after_header": path}
+        if not module.check_mode:
+            result["backup_file"] = write(module, path, text_of(merged))
+    if module.params["run"]:
+        result["changed"] |= run_daemon(module, result["changed"] and module.check_mode)
+    return result
 
 
 def main():
@@ -154,23 +226,13 @@ def main():
             "settings": {"type": "dict", "required": True},
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
             "validate": {"type": "str", "default": "dockerd --validate --config-file=%s"},
+            "run": {"type": "bool", "default": False},
+            "restart": {"type": "bool", "default": False},
             "unit": {"type": "str", "default": "docker.service"},
         },
         supports_check_mode=True,
     )
-    path, unit = module.params["path"], module.params["unit"]
-    before, settings = load(module, path)
-    merged = merge(settings, module.params["settings"])
-    if merged == settings and before:
-        module.exit_json(changed=False, restart_needed=restart_needed(path, unit))
-    result = {
-        "changed": True,
-        "diff": {"before": before, "after": text_of(merged), "before_header": path, "after_header": path},
-    }
-    running = run(["systemctl", "is-active", "--quiet", unit])[0] == 0
-    if not module.check_mode:
-        result["backup_file"] = write(module, path, text_of(merged))
-    module.exit_json(restart_needed=running, **result)
+    module.exit_json(**settle(module))
 
 
 if __name__ == "__main__":

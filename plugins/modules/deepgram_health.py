@@ -202,7 +202,7 @@ def wait(params):
                 raise NotReady(f"the {sick} container dies again and again", sick) from None
             if waited >= params["timeout_s"]:
                 raise NotReady(f"{reason} after {int(waited)} s", reason.component) from None
-        time.sleep(1 if waited < 30 else 3)
+        time.sleep(0.25 if waited < 10 else 1 if waited < 30 else 3)
 
 
 def start_logs(engine):

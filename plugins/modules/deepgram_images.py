@@ -9,6 +9,7 @@ short_description: Pulls the images of a Deepgram release and pins them by diges
 description:
   - The first pull of a release records its digests; from then on the server runs those, even if the tag moves.
   - An image that is there is not asked for again, so a second run needs no registry.
+  - Keeps the registry's credentials in a file for pulls, readable by root alone, and removes it when there are none.
 options:
   engine:
     description: Container engine that holds the images.
@@ -36,9 +37,17 @@ options:
     type: path
     required: true
   auth_dir:
-    description: Directory that holds config.json with the registry's user and password, if it needs one.
+    description: Directory for config.json with the registry's user and password.
     type: path
     required: true
+  username:
+    description: User of the registry; empty means that it asks for none.
+    type: str
+    default: ""
+  password:
+    description: The user's password.
+    type: str
+    default: ""
   timeout_s:
     description: Seconds that one pull may take.
     type: int
@@ -64,6 +73,10 @@ images:
   description: By component the repository, digest and reference, which is repository@digest once that is known.
   returned: success
   type: dict
+driver_version:
+  description: Version of the NVIDIA driver that is loaded, for containers to be made anew with another one.
+  returned: success
+  type: str
 pulled:
   description: References that were pulled, or in check mode would be.
   returned: success
@@ -75,6 +88,7 @@ fix:
   type: str
 """
 
+import base64
 import json
 import os
 import re
@@ -82,6 +96,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import last_words, run
+from ansible.module_utils.nvidia_host import loaded_version
+from ansible.module_utils.parallel import in_parallel
+from ansible.module_utils.whole_file import is_so, write
 
 ATTEMPTS = 3
 # What the registry or the engine says, and what to do about it; the first that is found counts. True: try again.
@@ -165,58 +182,127 @@ def read_record(path):
         return {}
 
 
-def write_record(path, record):
-    new = path + ".new"
-    with open(new, "w") as file:
-        json.dump(record, file, indent=2, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(new, 0o644)
-    os.replace(new, path)
+def credentials(params):
+    """Text of the file that Docker and Podman read an account from; empty without one."""
+    if not params["username"]:
+        return ""
+    pair = base64.b64encode("{username}:{password}".format(**params).encode()).decode()
+    registry = params["registry"].split("/")[0]
+    return json.dumps({"auths": {registry: {"auth": pair}}}, indent=4) + "\n"
 
 
-def settle(images, repository, release, wanted, pulled, check_mode):
-    """The digest to run: `wanted` if given, else what the release's tag leads to. None only in check mode."""
-    tag = f"{repository}:{release}"
-    reference = f"{repository}@{wanted}" if wanted else tag
-    if wanted and images.digest(repository, reference):
-        return wanted
-    pulled.append(reference)
-    if check_mode:
-        return wanted
+def keep_credentials(params, check_mode):
+    """Has the credentials in their file, or no file; True when it was not so."""
+    path, text = os.path.join(params["auth_dir"], "config.json"), credentials(params)
+    if is_so(path, text, 0o600) if text else not os.path.lexists(path):
+        return False
+    if not check_mode and text:
+        write(path, text, 0o600)
+    elif not check_mode:
+        os.unlink(path)
+    return True
+
+
+def make_directory(path, mode, check_mode):
+    """A directory of root's with this mode; True when it was not so."""
+    if os.path.isdir(path) and os.stat(path).st_mode & 0o7777 == mode:
+        return False
+    if not check_mode:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        os.chmod(path, mode)
+    return True
+
+
+def due(images, repository, release, wanted):
+    """The reference to pull, or None: `wanted` (a digest) is here, or there is none and the release's tag counts."""
+    if wanted and images.digest(repository, f"{repository}@{wanted}"):
+        return None
     # A tag is always asked for: what lies here under it may be older than the release.
-    images.pull(reference)
+    return f"{repository}@{wanted}" if wanted else f"{repository}:{release}"
+
+
+def pull_all(images, references):
+    """Pulls at the same time. Raises the first failure once all have ended."""
+
+    def attempt(reference):
+        try:
+            images.pull(reference)
+        except PullFailed as failure:
+            return failure
+        return None
+
+    calls = [lambda reference=reference: attempt(reference) for reference in references]
+    limit = ATTEMPTS * images.timeout + 60
+    ended = in_parallel(calls, limit, lambda index: PullFailed(references[index], "timeout"))
+    for failure in ended:
+        if failure:
+            raise failure
+
+
+def digest_of(images, repository, reference):
+    """The digest that a pull led to."""
     digest = images.digest(repository, reference)
     if not digest:
         raise PullFailed(reference, "the registry gave no digest for it")
     return digest
 
 
+def repositories(params):
+    """The repository of each component's image."""
+    return {component: f"{params['registry']}/{name}" for component, name in params["images"].items()}
+
+
+def settle(images, params, pins, check_mode):
+    """(digest to run by component, None only in check mode; references that were pulled, or would be)."""
+    digests, pulls = {}, {}
+    for component, repository in repositories(params).items():
+        own, tag = params["digests"].get(component), f"{repository}:{params['release']}"
+        digests[component] = own or pins.get(tag)
+        reference = due(images, repository, params["release"], digests[component])
+        if reference:
+            pulls[component] = reference
+    if not check_mode:
+        pull_all(images, list(pulls.values()))
+        for component, reference in pulls.items():
+            digests[component] = digest_of(images, repositories(params)[component], reference)
+    return digests, list(pulls.values())
+
+
+def record_of(params, digests, pins):
+    """What this server runs, and the digest that each release was first pulled with."""
+    release, containers, pins = params["release"], {}, dict(pins)
+    for component, repository in repositories(params).items():
+        digest = digests[component]
+        containers[f"deepgram-{component}"] = {"repository": repository, "release": release, "digest": digest}
+        if digest and not params["digests"].get(component):
+            pins[f"{repository}:{release}"] = digest
+    return {"release": release, "containers": containers, "pins": pins}
+
+
+def prepare(params, check_mode):
+    """Directories and credentials; True when they were not so."""
+    changed = make_directory(os.path.dirname(params["record"]), 0o755, check_mode)
+    changed |= make_directory(params["auth_dir"], 0o700, check_mode)
+    return changed | keep_credentials(params, check_mode)
+
+
 def work(params, check_mode):
     """The module's result; raises PullFailed."""
-    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
+    changed = prepare(params, check_mode)
     old = read_record(params["record"])
-    pins = dict(old.get("pins") or {})
-    result, pulled, containers = {}, [], {}
-    for component, name in params["images"].items():
-        repository = f"{params['registry']}/{name}"
-        tag = f"{repository}:{params['release']}"
-        own = params["digests"].get(component)
-        digest = settle(images, repository, params["release"], own or pins.get(tag), pulled, check_mode)
-        if digest and not own:
-            pins[tag] = digest
-        reference = f"{repository}@{digest}" if digest else tag
-        result[component] = {"repository": repository, "digest": digest, "reference": reference}
-        containers[f"deepgram-{component}"] = {
-            "repository": repository,
-            "release": params["release"],
-            "digest": digest,
-        }
-    record = {"release": params["release"], "containers": containers, "pins": pins}
+    pins = old.get("pins") or {}
+    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
+    digests, pulled = settle(images, params, pins, check_mode)
+    record = record_of(params, digests, pins)
     if not check_mode and record != old:
-        write_record(params["record"], record)
-    return {"changed": bool(pulled) or record != old, "images": result, "pulled": pulled}
+        write(params["record"], json.dumps(record, indent=2, sort_keys=True) + "\n", 0o644)
+    result = {}
+    for component, repository in repositories(params).items():
+        digest = digests[component]
+        reference = f"{repository}@{digest}" if digest else f"{repository}:{params['release']}"
+        result[component] = {"repository": repository, "digest": digest, "reference": reference}
+    changed |= bool(pulled) or record != old
+    return {"changed": changed, "images": result, "pulled": pulled, "driver_version": loaded_version()}
 
 
 def main():
@@ -229,6 +315,8 @@ def main():
             "digests": {"type": "dict", "default": {}},
             "record": {"type": "path", "required": True},
             "auth_dir": {"type": "path", "required": True},
+            "username": {"type": "str", "default": ""},
+            "password": {"type": "str", "default": "", "no_log": True},
             "timeout_s": {"type": "int", "default": 3600},
         },
         supports_check_mode=True,

@@ -12,6 +12,8 @@ description:
     that start. So a run that was killed after it wrote a file is completed by the next one.
   - When the Engine has to go, the API is stopped first, and both finish the requests that they have.
     A container that does not answer has none; it is killed, because one that keeps dying may miss the signal to stop.
+  - Containers of the other engine are stopped and removed first, with the files that define them.
+  - With Docker a unit of systemd starts the containers at boot; its file is not this module's.
 options:
   engine:
     description: Container engine.
@@ -71,16 +73,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import (
     CommandFailed,
     inspect,
-    last_words,
     log_tail,
-    run,
     secrets_in,
     without,
 )
-from ansible.module_utils.deepgram_http import get
+from ansible.module_utils.deepgram_engines import COMPONENTS, ENGINES
 
-COMPONENTS = ("engine", "api")
-START_S = 300  # beyond the time that the old containers may take to stop
 CURES = (
     (
         r"unresolvable CDI|CDI device|could not select device driver",
@@ -96,107 +94,31 @@ CURES = (
 )
 
 
-def newer(paths, started):
-    """Whether a file was written after a container started. A date in the future says nothing."""
-    now = time.time()
-    times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
-    return any(started < moment <= now for moment in times)
-
-
-def stopped(containers):
-    return [name for name in COMPONENTS if not (containers[name] and containers[name]["running"])]
-
-
-def stale(files, containers):
-    """Components that run on something older than their files."""
-    running = [name for name in COMPONENTS if name not in stopped(containers)]
-    return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
-
-
-def silent(urls, names, containers):
-    """Those of `names` that have a container which does not answer."""
-    return [name for name in names if containers[name] and get(urls[name], timeout=3)[0] is None]
-
-
-class Docker:
-    """The compose project in a directory."""
-
-    up = ("up", "--detach", "--no-build", "--pull", "never")
-
-    def __init__(self, params, check_mode):
-        self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
-        self.compose = ["docker", "compose", "--project-directory", params["directory"]]
-        self.timeout = 2 * params["stop_timeout_s"] + START_S
-
-    def due(self, containers):
-        """Components that compose would make or start anew, and those on old files, which compose does not see."""
-        if not any(containers.values()):
-            return set(COMPONENTS)  # also in check mode on a host without Docker
-        # Not by `config --hash`: Compose 2.26 labels containers with another hash than it prints there.
-        _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
-        acts = re.findall(r"Container (?:\w+_)?deepgram-(\w+) +(\w+)", out + err)
-        redefined = {name for name, act in acts if name in COMPONENTS and act != "Running"}
-        return {*stopped(containers), *stale(self.files, containers), *redefined}
-
-    def restart(self, due, containers):
-        """Has compose bring everything up; forces only what compose would take for unchanged."""
-        for name in silent(self.urls, due, containers):
-            run(["docker", "rm", "--force", f"deepgram-{name}"])
-        if "engine" in due and containers["api"]:
-            run([*self.compose, "stop", "api"], timeout=self.timeout)
-        forced = stale(self.files, containers)
-        if forced:
-            run([*self.compose, *self.up, "--no-deps", "--force-recreate", *forced], timeout=self.timeout)
-        run([*self.compose, *self.up], timeout=self.timeout)
-
-
-class Podman:
-    """The Quadlet units. Their files are among those that a container reads at its start."""
-
-    def __init__(self, params, check_mode):
-        self.files, self.urls = params["files"], params["urls"]
-        self.timeout = 2 * params["stop_timeout_s"] + START_S
-
-    def due(self, containers):
-        return {*stopped(containers), *stale(self.files, containers)}
-
-    @staticmethod
-    def _unread():
-        """Whether systemd lacks a unit, or knows one as it was before its file changed."""
-        for name in COMPONENTS:
-            show = ["systemctl", "show", f"deepgram-{name}.service", "-P"]
-            state = [run([*show, item], check=False)[1].strip() for item in ("LoadState", "NeedDaemonReload")]
-            if state != ["loaded", "no"]:
-                return True
-        return False
-
-    def restart(self, due, containers):
-        """Restarts in one transaction: the order in the units stops the API first and starts it last."""
-        if self._unread():
-            run(["systemctl", "daemon-reload"])
-        if self._unread():
-            said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
-            raise CommandFailed(f"Quadlet makes no unit of the files in /etc/containers/systemd: {last_words(said, 3)}")
-        names = COMPONENTS if "engine" in due else ["api"]
-        for name in silent(self.urls, names, containers):
-            run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
-        run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
-
-
 def views(engine):
     return {name: inspect(engine, f"deepgram-{name}") for name in COMPONENTS}
 
 
+def move(params, check_mode):
+    """Takes the containers away from the other engine; True when they were there."""
+    other = next(kind for name, kind in ENGINES.items() if name != params["engine"])(params, check_mode)
+    there = other.there()
+    if there and not check_mode:
+        other.leave()
+    return there
+
+
 def work(params, check_mode):
-    """Names of the containers that are new, or would be."""
-    engine = (Docker if params["engine"] == "docker" else Podman)(params, check_mode)
+    """(changed, names of the containers that are new, or would be)."""
+    moved = move(params, check_mode)
+    engine = ENGINES[params["engine"]](params, check_mode)
     before = views(params["engine"])
     due = engine.due(before)
     if due and not check_mode:
         engine.restart(due, before)
         after = views(params["engine"])
         due = {name for name in COMPONENTS if _instance(before[name]) != _instance(after[name])}
-    return [f"deepgram-{name}" for name in COMPONENTS if name in due]
+    kept = engine.keep()
+    return moved or bool(due) or kept, [f"deepgram-{name}" for name in COMPONENTS if name in due]
 
 
 def _instance(container):
@@ -226,11 +148,11 @@ def main():
     )
     begin = time.time()
     try:
-        started = work(module.params, module.check_mode)
+        changed, started = work(module.params, module.check_mode)
     except CommandFailed as error:
         what, fix = explain(module.params, error, begin)
         module.fail_json(msg=f"{what}. Fix: {fix}.", fix=fix)
-    module.exit_json(changed=bool(started), started=started)
+    module.exit_json(changed=changed, started=started)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ files:
   returned: success
   type: list
   elements: dict
+records:
+  description: The file that remembers the sums, if there are any.
+  returned: success
+  type: list
+  elements: str
 removed:
   description: Files removed, or in check mode to be removed.
   returned: success
@@ -84,7 +89,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_download import DownloadError
-from ansible.module_utils.deepgram_models import RESERVE, Models, lock, wanted_files
+from ansible.module_utils.deepgram_models import RECORD, RESERVE, Models, lock, wanted_files
 
 SHOWN = ("name", "state", "size", "sha256", "downloaded")
 
@@ -132,6 +137,7 @@ def work(params, check_mode):
     return {
         "changed": bool(missing or surplus) or models.recorded != before,
         "files": [{key: item.get(key) for key in SHOWN} for item in items],
+        "records": [path for path in [models.path(RECORD)] if os.path.exists(path)],
         "removed": surplus,
         "downloaded_bytes": sum(item["downloaded"] for item in items),
     }

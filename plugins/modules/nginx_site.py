@@ -5,9 +5,11 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 module: nginx_site
-short_description: Puts a site of NGINX in place after testing it
+short_description: Puts a site of NGINX in place after testing it, and serves it
 description:
   - Copies /etc/nginx, changes the copy, and has nginx test it. Only then the files go live, each whole or not at all.
+  - NGINX then runs, now and at boot, with these files. A reload succeeds even if NGINX cannot use its new files; so
+    it ends with a look at the certificate that clients get.
   - Debian's welcome page is switched off, because it takes port 80; other sites stay as they are.
 options:
   path:
@@ -32,6 +34,18 @@ options:
   key_content:
     description: The key in PEM, if it is to be put there.
     type: str
+  port:
+    description: Port at which the site is served.
+    type: int
+    required: true
+  server_name:
+    description: Name that clients ask for.
+    type: str
+    required: true
+  timeout_s:
+    description: Seconds to wait until clients get the certificate.
+    type: int
+    default: 20
 attributes:
   check_mode:
     support: full
@@ -46,12 +60,10 @@ EXAMPLES = """
     content: "{{ lookup('ansible.builtin.template', 'deepgram.conf.j2') }}"
     certificate: /etc/nginx/tls/deepgram.crt
     key: /etc/nginx/tls/deepgram.key
+    port: 443
+    server_name: gpu1.example.com
 """
 RETURN = """
-reload_needed:
-  description: Whether NGINX runs with older files than these.
-  returned: success
-  type: bool
 fix:
   description: What to do about the failure.
   returned: failure
@@ -67,10 +79,14 @@ import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram_tls import first_certificate, served_certificate
+from ansible.module_utils.outcome import last_line, run
+from ansible.module_utils.whole_file import write
 
 ROOT = "/etc/nginx"
 WELCOME = f"{ROOT}/sites-enabled/default"
 PID = "/run/nginx.pid"
+UNIT = "nginx.service"
 
 
 def read(path):
@@ -79,18 +95,6 @@ def read(path):
             return file.read()
     except FileNotFoundError:
         return None
-
-
-def write(path, content, mode):
-    """Replaces a file at once."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
-    with os.fdopen(handle, "w") as file:
-        os.fchmod(handle, mode)
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-    os.replace(new, path)
 
 
 def changes(params):
@@ -177,6 +181,51 @@ def apply(module):
     return True, True
 
 
+def serve(module, reload):
+    """Has NGINX run with the files as they are, now and at boot; True when something was done, or would be."""
+    _rc, out, _err = run(["systemctl", "show", UNIT, "--property=LoadState,ActiveState,UnitFileState"])
+    seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
+    if not module.check_mode:
+        for due, verb in ((not active, "start"), (active and reload, "reload"), (not enabled, "enable")):
+            if due:
+                systemctl(module, verb)
+    return reload or not enabled or not active
+
+
+def systemctl(module, verb):
+    rc, out, err = run(["systemctl", verb, UNIT], timeout=120)
+    if rc != 0:
+        log = last_line(run(["journalctl", "-u", UNIT, "-n", "5", "--no-pager", "-o", "cat"])[1])
+        fix = "see `journalctl -u nginx` on the server; a port that something else holds is the usual cause"
+        said = " | ".join(line for line in (last_line(err) or last_line(out), log) if line)
+        module.fail_json(msg=f"systemctl {verb} {UNIT}: {said}. Fix: {fix}.", fix=fix)
+
+
+def fault(params):
+    """What is wrong with what the port serves, or an empty string."""
+    try:
+        served = served_certificate("127.0.0.1", params["port"], params["server_name"])
+    except OSError as error:
+        return f"does not answer: {error}"
+    same = served == first_certificate(params["certificate"])
+    return "" if same else "serves another certificate than the one in the file"
+
+
+def prove(module):
+    """Fails unless clients get the certificate within the time."""
+    params = module.params
+    end = time.monotonic() + params["timeout_s"]
+    wrong = fault(params)
+    while wrong and time.monotonic() < end:
+        time.sleep(0.1)
+        wrong = fault(params)
+    if wrong:
+        port = params["port"]
+        fix = f"see `journalctl -u nginx` and `ss -ltnp 'sport = :{port}'` on the server for what holds the port"
+        module.fail_json(msg=f"127.0.0.1:{port} {wrong} ({params['certificate']}). Fix: {fix}.", fix=fix)
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -186,13 +235,19 @@ def main():
             "key": {"type": "path", "required": True, "no_log": False},
             "certificate_content": {"type": "str"},
             "key_content": {"type": "str", "no_log": True},
+            "port": {"type": "int", "required": True},
+            "server_name": {"type": "str", "required": True},
+            "timeout_s": {"type": "int", "default": 20},
         },
         supports_check_mode=True,
     )
     before = read(module.params["path"]) or ""
     changed, reload = apply(module)
+    changed |= serve(module, reload)
+    if not module.check_mode:
+        prove(module)
     diff = {"before": before, "after": module.params["content"], "before_header": module.params["path"]}
-    module.exit_json(changed=changed, reload_needed=reload, diff=diff)
+    module.exit_json(changed=changed, diff=diff)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ description:
   - Enables the toolkit's refresh units, tells them the feature flag that an old engine needs, removes a
     second specification that would go stale, and has the specification written anew when it was made for
     another driver or lacks a GPU.
+  - Adds O(drop_in) to the unit that writes the specification.
   - Ends with the proof that C(nvidia-ctk cdi list) names each GPU of the PCI bus.
 options:
   engine:
@@ -22,6 +23,10 @@ options:
       the feature flag.
     type: str
     required: true
+  drop_in:
+    description: What to add to C(nvidia-cdi-refresh.service), as for containers to wait for it at boot.
+    type: str
+    required: true
 attributes:
   check_mode:
     support: full
@@ -32,9 +37,14 @@ EXAMPLES = r"""
   nvidia_cdi:
     engine: docker
     full_cdi_from: 26.1.0
+    drop_in: "[Unit]\\nBefore=docker.service\\n"
 """
 
 RETURN = r"""
+files:
+  description: The specification, and the files that tell the refresh unit how to write it.
+  type: list
+  returned: success
 devices:
   description: Names of the CDI devices.
   type: list
@@ -52,10 +62,12 @@ import re
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import VERSION, loaded_version, pci_gpus, read
 from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.whole_file import is_so, write
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")
 UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
+DROP_IN = f"/etc/systemd/system/{UNITS[1]}.d/50-before-containers.conf"
 SETTINGS = "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env"
 FLAG = "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-additional-gids-for-device-nodes"
 LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\." + VERSION)
@@ -100,11 +112,16 @@ def set_flag(wanted, check_mode, path=SETTINGS):
     if kept == lines or (FLAG in lines) == wanted:
         return False
     if not check_mode:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        with open(path + ".new", "w", encoding="utf-8") as stream:
-            stream.write("\n".join(kept) + "\n")
-        os.chmod(path + ".new", 0o644)
-        os.replace(path + ".new", path)
+        write(path, "\n".join(kept) + "\n", 0o644)
+    return True
+
+
+def add_drop_in(text, check_mode, path=DROP_IN):
+    """Puts the drop-in there; True when it was not so."""
+    if is_so(path, text, 0o644):
+        return False
+    if not check_mode:
+        write(path, text, 0o644)
     return True
 
 
@@ -172,12 +189,13 @@ def main():
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "full_cdi_from": {"type": "str", "required": True},
+            "drop_in": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )
     driver, gpus = loaded_version(), len(pci_gpus())
     if module.check_mode and not (driver and glob.glob("/usr/bin/nvidia-ctk")):
-        module.exit_json(changed=True, devices=[], driver_version="")
+        module.exit_json(changed=True, devices=[], driver_version="", files=[])
     if not driver:
         fail(
             module,
@@ -185,14 +203,16 @@ def main():
             "Run the role nvidia_driver before this one, or reboot after its installation.",
         )
     flagged = set_flag(engine_is_old(module.params["engine"], module.params["full_cdi_from"]), module.check_mode)
-    changed = bool(enable(module)) | bool(set_aside(module.check_mode)) | flagged
+    added = add_drop_in(module.params["drop_in"], module.check_mode)
+    changed = bool(enable(module)) | bool(set_aside(module.check_mode)) | flagged | added
     if module.check_mode:
         changed = changed or bool(faults(read(SPEC), devices()[0], driver, gpus))
     else:
         if flagged:
             systemctl(module, "restart", UNITS[1])
         changed = refresh(module, driver, gpus) or changed
-    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver)
+    files = [path for path in (SPEC, DROP_IN, SETTINGS) if os.path.exists(path)]
+    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files)
 
 
 if __name__ == "__main__":

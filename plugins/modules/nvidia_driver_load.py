@@ -5,8 +5,9 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nvidia_driver_load
-short_description: Loads the NVIDIA kernel module, or replaces the loaded one
+short_description: Loads the NVIDIA kernel module, or replaces the loaded one, and proves that it works
 description:
+  - An initramfs that would load nouveau at boot, though a file forbids that since, is rebuilt first.
   - When the wanted version is loaded, nothing happens. When none is loaded, nouveau is unloaded and the
     module loaded.
   - When another version is loaded, those that use the GPUs are stopped (containers, units, the driver's
@@ -14,11 +15,21 @@ description:
     that were stopped started again.
   - Where that cannot be done, what was stopped is started again and RV(reboot_needed) says why only a
     reboot will help.
+  - Ends with the proof that installed package, loaded module, user-space library and nvidia-smi name the same
+    version, and that nvidia-smi shows each GPU of the PCI bus.
 options:
   version:
     description: Version that must be loaded, as in C(580.173.02).
     type: str
     required: true
+  package:
+    description: The package whose version stands for the installed driver.
+    type: str
+    default: nvidia-open
+  blacklist:
+    description: The file that keeps nouveau from loading; the initramfs must be newer than it.
+    type: path
+    default: /etc/modprobe.d/nvidia-driver.conf
 attributes:
   check_mode:
     support: full
@@ -41,9 +52,20 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import gpu_clients
+import platform
+
+from ansible.module_utils import dpkg, gpu_clients
+from ansible.module_utils.apt_transaction import upstream
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.nvidia_host import loaded_version, module_file_version, module_loaded
+from ansible.module_utils.kernel import initramfs_stale
+from ansible.module_utils.nvidia_host import (
+    library_version,
+    loaded_version,
+    module_file_version,
+    module_loaded,
+    pci_gpus,
+    smi_gpus,
+)
 from ansible.module_utils.outcome import fail, last_line, run
 
 # Users before what they use. nvidia_current*: the names in Debian's own packages.
@@ -168,13 +190,55 @@ def bring(module, version):
     return ""
 
 
+def forget_nouveau(module):
+    """Rebuilds an initramfs that would load nouveau; True when that was needed."""
+    if not initramfs_stale("nouveau", module.params["blacklist"]):
+        return False
+    if not module.check_mode:
+        rc, out, err = run(["update-initramfs", "-u", "-k", platform.release()], timeout=1800)
+        if rc != 0:
+            said = last_line(err) or last_line(out)
+            fix = "Run update-initramfs -u on the host until it ends well; a full /boot is the usual cause."
+            fail(module, f"The initramfs cannot be rebuilt without nouveau: {said}", fix, said)
+    return True
+
+
+def prove(module):
+    """Fails unless all that has a version of the driver has the same, and every GPU answers."""
+    versions = dpkg.installed(dpkg.packages())
+    package = upstream(versions.get(module.params["package"], ""))
+    cards, error = smi_gpus()
+    gpus, library, loaded = pci_gpus(), library_version(), loaded_version()
+    if {package, library, loaded, *(card["driver_version"] for card in cards)} == {loaded} and len(cards) == len(gpus):
+        return
+    fail(
+        module,
+        f"The driver is not coherent: installed {package or 'none'}, loaded {loaded or 'none'}, "
+        f"library {library or 'none'}, nvidia-smi shows {len(cards)} of {len(gpus)} GPUs"
+        + (f": {error}" if error else ""),
+        "Look at dmesg | grep -E 'NVRM|Xid' for a GPU that does not start; where versions differ, another "
+        "installation is in the way (dpkg -l '*nvidia*', ldconfig -p | grep libnvidia-ml)",
+        error,
+    )
+
+
 def main():
-    module = AnsibleModule(argument_spec={"version": {"type": "str", "required": True}}, supports_check_mode=True)
-    version = module.params["version"]
-    if loaded_version() == version:
-        module.exit_json(changed=False, loaded_version=version, reboot_needed="")
-    reboot_needed = "" if module.check_mode else bring(module, version)
-    module.exit_json(changed=True, loaded_version=loaded_version(), reboot_needed=reboot_needed)
+    module = AnsibleModule(
+        argument_spec={
+            "version": {"type": "str", "required": True},
+            "package": {"type": "str", "default": "nvidia-open"},
+            "blacklist": {"type": "path", "default": "/etc/modprobe.d/nvidia-driver.conf"},
+        },
+        supports_check_mode=True,
+    )
+    version, reboot_needed = module.params["version"], ""
+    rebuilt = forget_nouveau(module)
+    loaded = loaded_version() != version
+    if loaded and not module.check_mode:
+        reboot_needed = bring(module, version)
+    if not module.check_mode and not reboot_needed:
+        prove(module)
+    module.exit_json(changed=rebuilt or loaded, loaded_version=loaded_version(), reboot_needed=reboot_needed)
 
 
 if __name__ == "__main__":

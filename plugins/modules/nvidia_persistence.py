@@ -28,6 +28,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+drop_in:
+  description: The drop-in's path; empty where the packaged unit needs none.
+  type: str
+  returned: success
+unit:
+  description: What holds for the unit, active and enabled; a unit that is static cannot be enabled.
+  type: list
+  returned: success
 modes:
   description: Persistence mode by GPU, as nvidia-smi says it.
   type: dict
@@ -36,6 +44,7 @@ modes:
 
 import os
 
+from ansible.module_utils import whole_file
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import read, smi_gpus
 from ansible.module_utils.outcome import fail, last_line, run
@@ -69,11 +78,7 @@ def write(text, path=DROP_IN):
     if not text:
         os.unlink(path)
         return True
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.chmod(path + ".new", 0o644)
-    os.replace(path + ".new", path)
+    whole_file.write(path, text, 0o644)
     return True
 
 
@@ -92,6 +97,12 @@ def modes(module):
     if error:
         fail(module, f"nvidia-smi does not answer: {error}", "See dmesg | grep NVRM on the host.", error)
     return {card["pci.bus_id"]: card["persistence_mode"] for card in cards}
+
+
+def made():
+    """What the role answers for beside the modes."""
+    enabled = unit().get("UnitFileState") == "enabled"
+    return {"drop_in": DROP_IN if os.path.exists(DROP_IN) else "", "unit": ["active"] + ["enabled"] * enabled}
 
 
 def settle(module, wanted):
@@ -123,7 +134,7 @@ def main():
         now = unit()
         there = now.get("FragmentPath") and now["ActiveState"] == "active"
         stale = not there or drop_in(read(now["FragmentPath"]), wanted).strip() != read(DROP_IN)
-        module.exit_json(changed=bool(stale), modes={})
+        module.exit_json(changed=bool(stale), modes={}, **made())
     changed, seen = settle(module, wanted)
     if wanted and set(seen.values()) != {"Enabled"}:
         fail(
@@ -132,7 +143,7 @@ def main():
             "journalctl -u nvidia-persistenced on the host says why.",
             seen,
         )
-    module.exit_json(changed=changed, modes=seen)
+    module.exit_json(changed=changed, modes=seen, **made())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ short_description: Collects all preflight findings of a host in one call
 description:
   - Looks at system, hardware, GPUs, ports, kernel headers, Secure Boot, clock, and probes name
     resolution, TCP, TLS, the registry login and every model link at the same time.
-  - Changes nothing and never fails because of what it finds; the findings say what is wrong.
+  - Changes nothing; fails once everything was looked at when a finding is bad, with all findings in the result.
+  - Returns which system this is as facts, so that later roles need not ask.
 options:
   systems:
     description: Supported systems, each with C(id), C(version), C(name) and C(architectures).
@@ -144,6 +145,10 @@ lowered:
   description: Minimums that are below their usual value, with name, value, usual.
   type: list
   returned: always
+ansible_facts:
+  description: distribution and distribution_major_version, as C(ansible.builtin.setup) gives them.
+  type: dict
+  returned: always
 """
 
 import os
@@ -221,6 +226,28 @@ def look(params, minimums):
     return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
 
 
+def facts():
+    """Which system this is, under the names of Ansible's own facts."""
+    release = preflight_host.os_release()
+    return {
+        "ansible_distribution": release.get("ID", "").capitalize(),
+        "ansible_distribution_major_version": release.get("VERSION_ID", "").split(".")[0],
+    }
+
+
+def complaint(findings):
+    """(what failed in a line, the list of it with what to do), or None when nothing failed."""
+    failed = [found for found in findings if found["verdict"] == "fail"]
+    if not failed:
+        return None
+    names = ", ".join(found["check"] for found in failed)
+    lines = ["- {check}: {seen}; expected {expected}. {fix}\n".format(**found) for found in failed]
+    return (
+        f"{len(failed)} of {len(findings)} preflight checks failed: {names}",
+        "correct these, nothing has been changed yet:\n" + "".join(lines),
+    )
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -252,7 +279,12 @@ def main():
     )
     configured, base, usual = (as_numbers(module.params[key]) for key in ("minimums", "base", "usual"))
     minimums = effective(configured, base, usual)
-    module.exit_json(changed=False, findings=look(module.params, minimums), lowered=lowered(minimums, usual))
+    findings = look(module.params, minimums)
+    result = {"findings": findings, "lowered": lowered(minimums, usual), "ansible_facts": facts()}
+    wrong = complaint(findings)
+    if wrong:
+        module.fail_json(msg="{}. Fix: {}".format(*wrong), **result)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

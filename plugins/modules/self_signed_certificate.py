@@ -44,6 +44,10 @@ EXAMPLES = """
     names: [gpu1.example.com, 192.0.2.11]
 """
 RETURN = """
+renew_at:
+  description: From when on it is made anew, in seconds since 1970; 0 where there is no certificate.
+  returned: success
+  type: int
 reason:
   description: Why a new certificate was needed, or an empty string.
   returned: success
@@ -54,6 +58,7 @@ import ipaddress
 import os
 import re
 import shutil
+import ssl
 import stat
 import subprocess
 import tempfile
@@ -115,6 +120,14 @@ def unfit(params):
     return ""
 
 
+def renew_at(params):
+    """When the certificate is due to be made anew."""
+    if not os.path.exists(params["certificate"]):
+        return 0
+    ends = openssl("x509", "-in", params["certificate"], "-noout", "-enddate")[1].strip().partition("=")[2]
+    return int(ssl.cert_time_to_seconds(ends)) - params["renew_days"] * 86400
+
+
 def make(params):
     """Writes key and certificate, each whole or not at all."""
     for path in (params["certificate"], params["key"]):
@@ -172,12 +185,13 @@ def main():
         reason = unfit(module.params)
         if reason and not module.check_mode:
             make(module.params)
+        due = renew_at(module.params)
     except OpensslFailed as error:
         if module.check_mode:
-            module.exit_json(changed=True, reason="there is none")
+            module.exit_json(changed=True, reason="there is none", renew_at=0)
         fix = "check nginx_proxy_server_name and nginx_proxy_tls_self_signed_days"
         module.fail_json(msg=f"no certificate could be made: {error}. Fix: {fix}.", fix=fix)
-    module.exit_json(changed=bool(reason), reason=reason)
+    module.exit_json(changed=bool(reason), reason=reason, renew_at=due)
 
 
 if __name__ == "__main__":

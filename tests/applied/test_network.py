@@ -47,7 +47,7 @@ def test_an_address_where_nothing_listens(host):
     assert said["answers"] == {url: None}
 
 
-@pytest.mark.parametrize("speech", [b"", b"SSH-2.0-OpenSSH\r\n", None])
+@pytest.mark.parametrize("speech", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 OK\r\n\r\n", None])
 def test_an_address_that_speaks_something_else(host, speech):
     """None: it says nothing and keeps the connection."""
     host.set("applied_network", TIMEOUT_S=0.3)

@@ -102,6 +102,12 @@ def test_of_another_installation(recorded, machine_id):
     assert distrusted(recorded).startswith("its record is of another installation: the server was re-imaged")
 
 
+def test_an_installation_without_a_number_is_never_the_same(host):
+    (host.root / "machine-id").write_text("")
+    host.record()
+    assert distrusted(host).startswith("its record is of another installation")
+
+
 def test_dated_in_the_future(recorded):
     edit(recorded, {"at": int(time.time()) + 290})
     assert recorded.role()["state"] == "right"
@@ -136,7 +142,9 @@ def test_a_role_that_ends_is_right_again(recorded):
 
 def test_begun_without_dgctl_marks_all(recorded):
     recorded.record(role="other")
+    recorded.ask("verified")
     recorded.module(state="begun", host="gpu1")
+    assert {path.name for path in recorded.path.parent.iterdir()} == {"role.json", "other.json"}
     said = recorded.ask(role="f1", other="f1")[0]["roles"]
     assert [entry["state"] for entry in said.values()] == ["unfinished", "unfinished"]
 

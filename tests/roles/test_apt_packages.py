@@ -2,6 +2,7 @@
 
 import fcntl
 import multiprocessing
+import os
 
 import pytest
 from ansible.module_utils import apt_transaction, dpkg
@@ -17,6 +18,7 @@ def apt(program, tmp_path, monkeypatch):
     """
     state, log = tmp_path / "state", tmp_path / "log"
     monkeypatch.setattr(apt_transaction, "lists_age", lambda: 0)
+    monkeypatch.setattr(apt_transaction, "sources_newer_than_lists", lambda: [])
     monkeypatch.setattr(dpkg.wait_for_lock, "__defaults__", ((str(tmp_path / "lock"),),))
     monkeypatch.setattr(dpkg.interrupted, "__defaults__", (str(tmp_path / "updates"),))
 
@@ -27,7 +29,7 @@ def apt(program, tmp_path, monkeypatch):
             for name, version in installed.items()
         )
 
-    def set_up(installed, offers="", after=None, rehearsal_rc=0, error="", status="installed"):
+    def set_up(installed, offers="", after=None, rehearsal_rc=0, error="", status="installed", update_rc=0):
         state.write_text(rows(installed, status))
         (tmp_path / "after").write_text(rows(installed | (after or {})))
         log.write_text("")
@@ -38,8 +40,10 @@ def apt(program, tmp_path, monkeypatch):
             "apt-get",
             f"""case " $* " in
 *" -s "*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}; printf '{offers}' ;;
-*" update "*) echo update >> {log} ;;
-*) echo "install ${{*#*install }}" >> {log}
+*" update "*) echo update >> {log}; exit {update_rc} ;;
+*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}
+   echo "install ${{*#*install }}" >> {log}
+   case " $* " in *" --no-remove "*) [ ! -e {tmp_path}/removes ] || {{ echo 'E: remove is disabled' >&2; exit 100; }} ;; esac
    if [ -e {tmp_path}/stale ]; then rm {tmp_path}/stale; echo 'E: File has unexpected size' >&2; exit 100; fi
    cp {tmp_path}/after {state} ;;
 esac
@@ -90,6 +94,47 @@ def test_package_gives_way(apt, call):
     apt({"pinning-580": "1"}, "Remv pinning-580 [1]\\nInst pinning-595 (1)\\n", {"pinning-595": "1"})
     assert call("apt_packages", packages=["pinning-595"], replaces=["pinning-*"])["changed"]
     assert apt.log() == ["install pinning-595 pinning-580-"]
+
+
+def test_first_packages_come_in_a_transaction_of_their_own_and_are_held_too(apt, call):
+    both = {"pinning-580": "1", "nvidia-open": "580.1-1"}
+    apt({"!pinning-570": "1"}, "Inst x (1)\\n", both)
+    arguments = {"first": ["pinning-580"], "first_replaces": ["pinning-*"], "packages": ["nvidia-open=580.*"]}
+    result = call("apt_packages", hold=True, **arguments)
+    assert apt.log()[0] == "install pinning-580 pinning-570-"
+    assert set(result["held"]) == {"pinning-580", "nvidia-open"} and set(result["installed"]) == {"nvidia-open"}
+
+
+def test_a_plain_installation_is_not_rehearsed_until_apt_refuses_it(apt, call, tmp_path):
+    apt({"sed": "1"}, "Inst docker.io (26)\\nRemv docker-ce [5:29]\\n", {"docker.io": "26"})
+    result = call("apt_packages", packages=["docker.io"])
+    assert result["transaction"] == ["Inst docker.io"]
+    apt({"docker-ce": "5:29"}, "Inst docker.io (26)\\nRemv docker-ce [5:29]\\n", {"docker.io": "26"})
+    (tmp_path / "removes").touch()
+    refused = call("apt_packages", packages=["docker.io"])
+    assert refused["failed"] and "would remove docker-ce" in refused["msg"]
+
+
+def test_repositories_added_since_the_lists_were_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(apt_transaction, "STAMP", str(tmp_path / "none"))
+    lists, sources = tmp_path / "lists", tmp_path / "sources"
+    for number, folder in enumerate((sources, lists, lists / "partial")):
+        folder.mkdir()
+        os.utime(folder, (1000 + number, 1000 + number))
+    for name, written in (("old.list", 900), ("new.sources", 2000), ("new.save", 2000)):
+        (sources / name).touch()
+        os.utime(sources / name, (written, written))
+    os.utime(lists, (1500, 1500))
+    assert apt_transaction.sources_newer_than_lists(str(lists), str(sources)) == [str(sources / "new.sources")]
+
+
+def test_only_a_new_repository_s_lists_are_fetched_and_a_broken_stranger_does_no_harm(apt, call, monkeypatch):
+    apt({}, "", {"podman": "5"})
+    monkeypatch.setattr(apt_transaction, "sources_newer_than_lists", lambda: ["/x/new.sources"])
+    assert call("apt_packages", packages=["podman"])["changed"]
+    assert apt.log() == ["update", "install podman"]
+    apt({}, "", {"podman": "5"}, update_rc=100)
+    assert call("apt_packages", packages=["podman"])["changed"]
 
 
 @pytest.mark.parametrize(

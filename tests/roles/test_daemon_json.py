@@ -76,13 +76,54 @@ def test_check_mode_shows_and_writes_nothing(settle, tmp_path):
     assert not (tmp_path / "docker").exists()
 
 
-@pytest.mark.parametrize(("started", "expected"), [(0, True), (2**33, False)])
-def test_daemon_that_started_before_the_file_needs_a_restart(settle, program, started, expected):
+LONG_AGO, FAR_AHEAD = "Fri 2020-11-20 08:02:11.123456 UTC", "Fri 2220-11-21 08:02:11.123456 UTC"
+GOOD = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "ExecMainStartTimestamp": FAR_AHEAD}
+
+
+@pytest.fixture
+def daemon(settle, program, tmp_path):
+    """daemon(check=False, **state): (result, what systemd was asked to do) for a daemon in that state."""
+    log = tmp_path / "systemctl.log"
+
+    def run(check=False, **state):
+        lines = "\\n".join(f"{key}={value}" for key, value in {**GOOD, **state}.items())
+        program("systemctl", f'[ "$1" = show ] && printf "{lines}\\n" || echo "$*" >> {log}\n')
+        log.write_text("")
+        return settle(run=True, check=check)[0], log.read_text().splitlines()
+
+    return run
+
+
+def test_daemon_that_runs_with_the_file_is_left_alone(settle, daemon):
     settle()
-    program(
-        "systemctl", f'[ "$1" = is-active ] || printf "ActiveState=active\\nExecMainStartTimestamp=@{started}\\n"\n'
-    )
-    assert settle()[0]["restart_needed"] is expected
+    assert daemon() == ({**daemon()[0], "changed": False}, [])
+
+
+def test_daemon_that_started_before_the_file_is_reloaded_and_restarted(settle, daemon):
+    settle()
+    done = ["reload docker.service", "restart docker.service"]
+    result, asked = daemon(ExecMainStartTimestamp=LONG_AGO)
+    assert result["changed"] and asked == done
+    result, asked = daemon(check=True, ExecMainStartTimestamp=LONG_AGO)
+    assert result["changed"] and asked == []
+
+
+def test_daemon_that_is_down_is_forgiven_started_and_enabled(settle, daemon):
+    settle()
+    _, asked = daemon(ActiveState="failed", UnitFileState="disabled")
+    assert asked == [f"{verb} docker.service" for verb in ("reset-failed", "start", "enable")]
+
+
+def test_check_mode_before_docker_is_installed(daemon):
+    assert daemon(check=True, LoadState="not-found", ActiveState="inactive")[0]["changed"]
+
+
+def test_daemon_that_does_not_start_says_why(settle, program):
+    program("systemctl", '[ "$1" = show ] && echo ActiveState=inactive || { echo "Job failed" >&2; exit 1; }\n')
+    program("journalctl", "echo unable to configure\n")
+    result, _ = settle(run=True)
+    assert result["failed"] and "start docker.service: Job failed" in result["msg"]
+    assert "unable to configure" in result["fix"]
 
 
 @given(OBJECT, OBJECT)

@@ -1,11 +1,13 @@
 """Loading the driver, its clients, its persistence daemon, its state, and the CDI file."""
 
+import os
+import platform
+
 import nvidia_cdi
 import nvidia_driver_load
-import nvidia_driver_state
 import nvidia_persistence
 import pytest
-from ansible.module_utils import gpu_clients, nvidia_host
+from ansible.module_utils import gpu_clients, kernel, nvidia_host
 
 ID = "0123456789abcdef" * 4
 OUTER = "fedcba9876543210" * 4
@@ -52,10 +54,17 @@ class Kernel:
     def __init__(self, monkeypatch, loaded="", installed="580.173.02", clients=((), (), ()), stuck=(), error=""):
         self.modules = {"nvidia": loaded, "nvidia_uvm": loaded} if loaded else {}
         self.installed, self.stuck, self.error, self.log = installed, stuck, error, []
+        self.stale, self.library, self.gpus = False, "", 1
         monkeypatch.setattr(nvidia_driver_load, "run", self.run)
         monkeypatch.setattr(nvidia_driver_load, "loaded_version", lambda: self.modules.get("nvidia", ""))
         monkeypatch.setattr(nvidia_driver_load, "module_loaded", lambda name: name in self.modules)
         monkeypatch.setattr(nvidia_driver_load, "module_file_version", lambda: self.installed)
+        monkeypatch.setattr(nvidia_driver_load, "initramfs_stale", lambda *_: self.stale)
+        monkeypatch.setattr(nvidia_driver_load, "library_version", lambda: self.library or self.installed)
+        monkeypatch.setattr(nvidia_driver_load, "pci_gpus", lambda: [{"address": "0000:3b:00.0"}] * self.gpus)
+        monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([{"driver_version": self.modules["nvidia"]}], ""))
+        package = {"version": f"{installed}-1", "held": True, "status": "installed"}
+        monkeypatch.setattr(nvidia_driver_load.dpkg, "packages", lambda: {"nvidia-open": package})
         monkeypatch.setattr(gpu_clients, "clients", lambda: tuple(map(list, clients)))
         monkeypatch.setattr(gpu_clients, "active", lambda units: [u for u in units if "persistenced" in u])
         for verb in ("stop", "start"):
@@ -143,10 +152,49 @@ def test_check_mode_touches_nothing(call, monkeypatch):
     assert load(call, check=True)["changed"] and kernel.log == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"library": "570.1.2"}, "library 570.1.2, nvidia-smi shows 1 of 1 GPUs"),
+        ({"gpus": 2}, "nvidia-smi shows 1 of 2 GPUs"),
+    ],
+)
+def test_driver_that_is_not_coherent(call, monkeypatch, fault, words):
+    vars(Kernel(monkeypatch, loaded="580.173.02")).update(fault)
+    result = load(call)
+    assert result["failed"] and words in result["msg"] and "dmesg" in result["fix"]
+    assert "failed" not in load(call, check=True)
+
+
+def test_initramfs_that_would_load_nouveau_is_rebuilt(call, monkeypatch):
+    kernel = Kernel(monkeypatch, loaded="580.173.02")
+    kernel.stale = True
+    assert load(call, check=True)["changed"] and kernel.log == []
+    assert load(call)["changed"] and kernel.log[0].startswith("update-initramfs -u -k ")
+
+
+def test_initramfs_is_stale_while_it_holds_nouveau_and_is_older_than_the_blacklist(tmp_path, program):
+    blacklist, image = tmp_path / "blacklist.conf", tmp_path / f"initrd.img-{platform.release()}"
+    program("lsinitramfs", "echo usr/lib/modules/6.12/nouveau.ko.xz\n")
+
+    def stale(module="nouveau"):
+        return kernel.initramfs_stale(module, str(blacklist), str(tmp_path))
+
+    assert not stale()
+    image.touch()
+    assert stale() and not stale("nova_core")
+    blacklist.touch()
+    os.utime(blacklist, (1, 1))
+    assert not stale()
+    os.utime(image, (0, 0))
+    assert stale()
+
+
 def test_headers_for_running_and_coming_kernels(monkeypatch):
     installed = ["linux-image-amd64", "linux-image-6.12.48+deb13-amd64", "linux-image-cloud-amd64", "sed"]
-    monkeypatch.setattr(nvidia_driver_state.os.path, "isdir", lambda path: False)
-    assert nvidia_driver_state.headers(installed, "6.12.48+deb13-amd64") == [
+    known = {name: {"version": "1", "held": False, "status": "installed"} for name in installed}
+    monkeypatch.setattr(kernel.os.path, "isdir", lambda path: False)
+    assert kernel.headers(known, "6.12.48+deb13-amd64") == [
         "linux-headers-6.12.48+deb13-amd64", "linux-headers-amd64", "linux-headers-cloud-amd64",
     ]  # fmt: skip
 

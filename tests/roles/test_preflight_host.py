@@ -1,11 +1,12 @@
 """The host itself: system, disk, headers, Secure Boot, clock; and the module that puts all findings together."""
 
+import importlib
 import sys
 import time
 
 import pytest
 import yaml
-from ansible.module_utils import preflight_host
+from ansible.module_utils import outcome, preflight_host
 
 from tests.paths import PROJECT
 
@@ -97,9 +98,27 @@ def probe(call, tmp_path):
 def test_everything_in_one_call_and_nothing_changed(probe):
     result = probe()
     checks = {item["check"]: item for item in result["findings"]}
-    assert result["changed"] is False and result["lowered"] == []
+    assert not result.get("changed") and result["lowered"] == []
     assert {"operating system", "cpu cores", "memory", "disk", "clock", "registry 127.0.0.1"} <= set(checks)
     assert all(item["fix"] for item in result["findings"] if item["verdict"] == "fail")
+
+
+def test_a_bad_finding_fails_with_what_to_do_and_no_bad_one_passes(probe, monkeypatch):
+    module = importlib.import_module("preflight_probe")
+    finding = outcome.finding
+    found = [finding("disk", False, "1 GB", "50 GB", "Free some."), finding("clock", True, "0 s", "30 s")]
+    monkeypatch.setattr(module, "look", lambda *_: found)
+    refused = probe()
+    assert refused["failed"] and refused["findings"] == found and refused["lowered"] == []
+    assert refused["msg"].startswith("1 of 2 preflight checks failed: disk. Fix: correct these, nothing has been")
+    assert "- disk: 1 GB; expected 50 GB. Free some.\n" in refused["msg"]
+    del found[0]
+    assert "failed" not in probe()
+
+
+def test_later_roles_are_told_which_system_this_is(probe, monkeypatch):
+    monkeypatch.setattr(preflight_host, "os_release", lambda: {"ID": "debian", "VERSION_ID": "13"})
+    assert probe()["ansible_facts"] == {"ansible_distribution": "Debian", "ansible_distribution_major_version": "13"}
 
 
 def test_lowered_minimums_are_told(probe):

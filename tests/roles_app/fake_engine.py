@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 PROGRAM = f"""#!{sys.executable}
-import json, pathlib, sys
+import fcntl, json, pathlib, sys
 state_file = pathlib.Path(__file__).with_name("state.json")
+lock = open(state_file.with_name("lock"), "w")
+fcntl.flock(lock, fcntl.LOCK_EX)  # two may be called at the same time
 state = json.loads(state_file.read_text())
 state["calls"].append([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
 words = [word for word in sys.argv[1:] if not word.startswith("-")]

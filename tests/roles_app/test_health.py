@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import deepgram_containers as containers
+from ansible.module_utils import deepgram_engines as engines
 from ansible.module_utils import deepgram_http as http
 
 from .conftest import load
 from .fake_engine import FakeEngine
 
 HEALTH = load("modules", "deepgram_health")
-SERVICE = load("modules", "deepgram_service")
 METRICS = """# TYPE engine_active_requests gauge
 engine_active_requests{kind="batch"} 1
 engine_active_requests{kind="stream"} 2
@@ -160,7 +160,7 @@ def test_file_newer_than_its_container_makes_it_anew(tmp_path, age, anew):
     file = tmp_path / "engine.toml"
     file.write_text("")
     view = {"running": True, "started": time.time() + age}
-    assert set(SERVICE.stale({"engine": [str(file)]}, {"engine": view, "api": view})) == anew
+    assert set(engines.stale({"engine": [str(file)]}, {"engine": view, "api": view})) == anew
 
 
 def test_file_from_the_future_does_not(tmp_path):
@@ -168,7 +168,7 @@ def test_file_from_the_future_does_not(tmp_path):
     file.write_text("")
     os.utime(file, (time.time() + 9999,) * 2)
     view = {"running": True, "started": time.time() - 60}
-    assert SERVICE.stale({"engine": [str(file)]}, {"engine": view, "api": view}) == []
+    assert engines.stale({"engine": [str(file)]}, {"engine": view, "api": view}) == []
 
 
 def test_view_of_a_container_is_the_same_for_both_engines(engine):

@@ -1,5 +1,6 @@
 """deepgram_images: what is pulled, what a release stays pinned to, and what a refusal says."""
 
+import base64
 import json
 
 import pytest
@@ -30,8 +31,10 @@ def run(engine, tmp_path):
             "release": "release-1",
             "digests": {},
             "images": {"engine": "self-hosted-engine"},
-            "record": str(tmp_path / "images.json"),
-            "auth_dir": str(tmp_path / "auth"),
+            "record": str(tmp_path / "etc" / "images.json"),
+            "auth_dir": str(tmp_path / "etc" / "auth"),
+            "username": "",
+            "password": "",
             "timeout_s": 20,
         }
         return MODULE.work({**params, **changes}, check_mode)
@@ -62,7 +65,7 @@ def test_way_back_to_an_earlier_release_is_its_pin(run, engine, tmp_path):
     run()
     assert run(release="release-2")["images"]["engine"]["digest"] == TWO
     assert run()["images"]["engine"]["digest"] == ONE
-    record = json.loads((tmp_path / "images.json").read_text())
+    record = json.loads((tmp_path / "etc" / "images.json").read_text())
     assert record["release"] == "release-1" and record["containers"]["deepgram-engine"]["digest"] == ONE
     assert record["pins"] == {f"{REPOSITORY}:release-1": ONE, f"{REPOSITORY}:release-2": TWO}
 
@@ -70,7 +73,7 @@ def test_way_back_to_an_earlier_release_is_its_pin(run, engine, tmp_path):
 def test_digest_of_the_user_wins_and_does_not_become_the_pin(run, engine, tmp_path):
     engine.offer(REPOSITORY, "x", TWO)
     assert run(digests={"engine": TWO})["images"]["engine"]["reference"] == f"{REPOSITORY}@{TWO}"
-    assert json.loads((tmp_path / "images.json").read_text())["pins"] == {}
+    assert json.loads((tmp_path / "etc" / "images.json").read_text())["pins"] == {}
     assert run()["images"]["engine"]["digest"] == ONE
 
 
@@ -78,16 +81,29 @@ def test_check_mode_pulls_and_writes_nothing(run, engine, tmp_path):
     result = run(check_mode=True)
     assert result["changed"] and result["pulled"] == [f"{REPOSITORY}:release-1"]
     assert result["images"]["engine"]["reference"] == f"{REPOSITORY}:release-1"
-    assert engine.pulls() == [] and not (tmp_path / "images.json").exists()
+    assert engine.pulls() == [] and not (tmp_path / "etc" / "images.json").exists()
 
 
-def test_credentials_are_named_by_file_and_only_if_there_are_any(run, engine, tmp_path):
-    (tmp_path / "auth").mkdir()
-    (tmp_path / "auth" / "config.json").write_text("{}")
-    run()
-    assert ["docker", "--config", str(tmp_path / "auth"), "pull"] == next(
-        call for call in engine.calls if "pull" in call
-    )[:4]
+def test_credentials_are_kept_for_root_alone_while_there_are_any(run, engine, tmp_path):
+    folder = tmp_path / "etc" / "auth"
+    assert run(username="robot", password="secret", check_mode=True)["changed"] and not folder.exists()
+    run(username="robot", password="secret")
+    pull = next(call for call in engine.calls if "pull" in call)
+    assert pull[:4] == ["docker", "--config", str(folder), "pull"]
+    file = folder / "config.json"
+    entry = json.loads(file.read_text())["auths"]["registry.test"]["auth"]
+    assert base64.b64decode(entry) == b"robot:secret"
+    assert (file.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert not run(username="robot", password="secret")["changed"]
+    assert run()["changed"] and not file.exists()
+
+
+def test_images_are_pulled_together_and_the_first_failure_is_told(run, engine):
+    names = {"engine": "self-hosted-engine", "api": "self-hosted-api"}
+    with pytest.raises(MODULE.PullFailed, match="self-hosted-api:release-1"):
+        run(images=names)
+    engine.offer("registry.test/deepgram/self-hosted-api", "release-1", TWO)
+    assert run(images=names)["images"]["api"]["digest"] == TWO
 
 
 @pytest.mark.parametrize(

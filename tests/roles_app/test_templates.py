@@ -12,9 +12,9 @@ from .rendering import render, value
 IMAGES = {
     "images": {
         name: {"reference": f"quay.io/deepgram/self-hosted-{name}@sha256:{'0' * 64}"} for name in ("api", "engine")
-    }
+    },
+    "driver_version": "580.173.02",
 }
-DRIVER = {"stdout": "580.173.02"}
 
 
 def config(name, **changes):
@@ -22,13 +22,13 @@ def config(name, **changes):
 
 
 def compose(**changes):
-    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver=DRIVER, **changes)
+    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, **changes)
     return text, yaml.safe_load(text)
 
 
 def unit(name, **changes):
     """(text, sections): a key that stands more than once has its values joined by newlines."""
-    known = {"deepgram_container_engine": "podman", "__deepgram_images": IMAGES, "__deepgram_driver": DRIVER}
+    known = {"deepgram_container_engine": "podman", "__deepgram_images": IMAGES}
     text = render("deepgram", name + ".j2", **known, **changes)
     parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#", dict_type=_Joining)
     parser.optionxform = str
@@ -108,7 +108,7 @@ def test_api_is_not_made_anew_for_the_engine():
 
 
 def test_new_driver_makes_the_engine_anew():
-    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES, __deepgram_driver={"stdout": "580.95.05"})
+    text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES | {"driver_version": "580.95.05"})
     assert yaml.safe_load(text)["services"]["engine"]["labels"] != compose()[1]["services"]["engine"]["labels"]
 
 
@@ -178,7 +178,7 @@ def nginx(**changes):
     return render(
         "nginx_proxy",
         "deepgram.conf.j2",
-        __nginx_proxy_version={"stderr": "nginx version: nginx/1.26.3", "rc": 0},
+        __nginx_proxy_packages={"installed": {"nginx": "1.26.3-3+deb13u1"}},
         **changes,
     )
 
@@ -195,10 +195,10 @@ def test_http2_in_the_notation_of_the_version():
     old = render(
         "nginx_proxy",
         "deepgram.conf.j2",
-        __nginx_proxy_version={"stderr": "nginx version: nginx/1.22.1", "rc": 0},
+        __nginx_proxy_packages={"installed": {"nginx": "1:1.22.1-9"}},
     )
     assert "http2 on;" not in old and "listen 443 ssl http2;" in old
-    blank = render("nginx_proxy", "deepgram.conf.j2", __nginx_proxy_version={"rc": 2, "stderr": ""})
+    blank = render("nginx_proxy", "deepgram.conf.j2", __nginx_proxy_packages={"installed": {"nginx": ""}})
     assert "http2 on;" in blank
 
 

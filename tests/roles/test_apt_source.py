@@ -1,4 +1,4 @@
-"""A repository key is trusted only by its fingerprint."""
+"""A repository is added once its key is trusted, and a key is trusted only by its fingerprint."""
 
 import base64
 import contextlib
@@ -32,6 +32,13 @@ def served(https):
     return lambda data, status=200: f"https://{https(lambda *_: (status, {}, data))}/key.pub"
 
 
+@pytest.fixture
+def add(call, tmp_path):
+    """add(key_url, **arguments): the result for a repository whose files lie in the test's folder."""
+    paths = {"path": str(tmp_path / "x.sources"), "key": str(tmp_path / "keyrings/x.gpg"), "content": "Types: deb\n"}
+    return lambda url, **more: call("apt_source", key_url=url, **{"fingerprint": FINGERPRINT, **paths, **more})
+
+
 def test_fingerprint_is_gpg_s():
     assert openpgp.fingerprints(BINARY) == [FINGERPRINT]
     if shutil.which("gpg"):
@@ -39,38 +46,47 @@ def test_fingerprint_is_gpg_s():
         assert f"fpr:::::::::{FINGERPRINT}:".encode() in shown
 
 
-def test_right_key_is_installed_once(call, served, tmp_path):
-    path, url = tmp_path / "keyrings/x.gpg", served(ARMORED)
+def test_right_key_and_repository_are_put_there_once(add, served, tmp_path):
+    key, url = tmp_path / "keyrings/x.gpg", served(ARMORED)
     spaced = "8F91 03ED 7D8C 96BE 8764  6095 95F8 598B 0039 6427"
-    assert call("apt_signing_key", check=True, url=url, fingerprint=spaced, path=str(path))["changed"]
-    assert not path.exists()
-    assert call("apt_signing_key", url=url, fingerprint=spaced, path=str(path))["changed"]
-    assert path.read_bytes() == BINARY and path.stat().st_mode & 0o777 == 0o644
-    again = call("apt_signing_key", url="https://127.0.0.1:1/gone", fingerprint=FINGERPRINT, path=str(path))
-    assert again["changed"] is False
+    assert add(url, fingerprint=spaced, check=True)["changed"]
+    assert not key.exists() and not (tmp_path / "x.sources").exists()
+    assert add(url, fingerprint=spaced)["changed"]
+    assert key.read_bytes() == BINARY and key.stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "x.sources").read_text() == "Types: deb\n"
+    assert add("https://127.0.0.1:1/gone")["changed"] is False
 
 
-def test_other_key_is_refused(call, served, tmp_path):
-    path = tmp_path / "x.gpg"
-    path.write_bytes(b"the old key")
-    result = call("apt_signing_key", url=served(ARMORED), fingerprint="0" * 40, path=str(path), variable="x_key")
+def test_other_address_is_written_without_asking_for_the_key(add, served, tmp_path):
+    add(served(ARMORED))
+    result = add("https://127.0.0.1:1/gone", content="Types: deb-src\n")
+    assert result["changed"] and result["diff"]["before"] == "Types: deb\n"
+    assert (tmp_path / "x.sources").read_text() == "Types: deb-src\n"
+
+
+def test_other_key_is_refused_and_its_repository_not_added(add, served, tmp_path):
+    key = tmp_path / "keyrings/x.gpg"
+    key.parent.mkdir()
+    key.write_bytes(b"the old key")
+    result = add(served(ARMORED), fingerprint="0" * 40, variable="x_key")
     assert result["failed"] and FINGERPRINT in result["msg"] and " Fix: " in result["msg"]
-    assert "x_key_fingerprint" in result["fix"] and path.read_bytes() == b"the old key"
+    assert "x_key_fingerprint" in result["fix"] and key.read_bytes() == b"the old key"
+    assert not (tmp_path / "x.sources").exists()
 
 
-def test_second_key_in_the_file_is_refused(call, served, tmp_path):
-    result = call("apt_signing_key", url=served(ARMORED + ARMORED), fingerprint=FINGERPRINT, path=str(tmp_path / "x"))
+def test_second_key_in_the_file_is_refused(add, served):
+    result = add(served(ARMORED + ARMORED))
     assert result["failed"] and "set" in result["fix"] and " and " in result["msg"]
 
 
 @pytest.mark.parametrize(("data", "status"), [(b"<html>login</html>", 200), (b"", 200), (BINARY[:40], 200), (b"", 404)])
-def test_what_is_no_key(call, served, tmp_path, data, status):
-    result = call("apt_signing_key", url=served(data, status), fingerprint=FINGERPRINT, path=str(tmp_path / "x"))
-    assert result["failed"] and " Fix: " in result["msg"] and not (tmp_path / "x").exists()
+def test_what_is_no_key(add, served, tmp_path, data, status):
+    result = add(served(data, status))
+    assert result["failed"] and " Fix: " in result["msg"] and not (tmp_path / "keyrings").exists()
 
 
-def test_key_without_tls_is_refused(call, tmp_path):
-    result = call("apt_signing_key", url="http://127.0.0.1/key", fingerprint=FINGERPRINT, path=str(tmp_path / "x"))
+def test_key_without_tls_is_refused(add):
+    result = add("http://127.0.0.1/key")
     assert result["failed"] and "not https" in result["msg"]
 
 

@@ -1,18 +1,27 @@
 #!/usr/bin/python
-"""Ansible module: the signing key of an APT repository, trusted by its fingerprint."""
+"""Ansible module: an APT repository, and its signing key, trusted by its fingerprint."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: apt_signing_key
-short_description: Downloads a repository key and installs it only when its fingerprint is the pinned one
+module: apt_source
+short_description: Adds an APT repository once its key has the pinned fingerprint
 description:
   - Fetches the key over HTTPS, checks that the file holds exactly one primary key with the expected
     fingerprint, and writes it in binary form for C(Signed-By). A key that is there already and matches is
     not fetched again.
+  - Then writes the file that names the repository.
   - Needs neither gpg nor python3-debian on the host.
 options:
-  url:
+  path:
+    description: The file in C(/etc/apt/sources.list.d) that names the repository.
+    type: path
+    required: true
+  content:
+    description: What it holds.
+    type: str
+    required: true
+  key_url:
     description: HTTPS address of the key, armored or binary.
     type: str
     required: true
@@ -20,7 +29,7 @@ options:
     description: Fingerprint of the primary key, 40 hex digits; blanks are allowed.
     type: str
     required: true
-  path:
+  key:
     description: Where the key goes, a name that ends in C(.gpg).
     type: path
     required: true
@@ -35,22 +44,22 @@ options:
 attributes:
   check_mode:
     support: full
+  diff_mode:
+    support: partial
+    details: For the repository's file alone.
 """
 
 EXAMPLES = r"""
-- name: Trust NVIDIA's key
-  apt_signing_key:
-    url: https://nvidia.github.io/libnvidia-container/gpgkey
+- name: Add NVIDIA's repository
+  apt_source:
+    path: /etc/apt/sources.list.d/nvidia-container-toolkit.sources
+    content: "{{ lookup('ansible.builtin.template', 'nvidia-container-toolkit.sources.j2') }}"
+    key: /etc/apt/keyrings/nvidia-container-toolkit.gpg
+    key_url: https://nvidia.github.io/libnvidia-container/gpgkey
     fingerprint: C95B321B61E88C1809C4F759DDCAE044F796ECB0
-    path: /etc/apt/keyrings/nvidia-container-toolkit.gpg
 """
 
-RETURN = r"""
-fingerprint:
-  description: The fingerprint of the key that is installed, or would be.
-  type: str
-  returned: success
-"""
+RETURN = r""" # """
 
 import os
 import tempfile
@@ -59,6 +68,7 @@ from ansible.module_utils import openpgp
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.https import advice, ask
 from ansible.module_utils.outcome import fail
+from ansible.module_utils.whole_file import is_so, text_of, write
 
 LIMIT = 1024 * 1024  # bytes; NVIDIA's keys have 2 to 4 kB
 
@@ -88,8 +98,9 @@ def download(module, url, variable):
     return answer.body
 
 
-def checked(module, data, fingerprint, url, variable):
+def checked(module, data, fingerprint):
     """The key in binary form, if it is the expected one and no other key comes with it."""
+    url, variable = module.params["key_url"], module.params["variable"]
     try:
         binary = openpgp.dearmor(data)
         found = openpgp.fingerprints(binary)
@@ -108,7 +119,7 @@ def checked(module, data, fingerprint, url, variable):
     return binary
 
 
-def write(module, path, binary):
+def write_key(module, path, binary):
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=module.tmpdir)
     with os.fdopen(handle, "wb") as stream:
@@ -117,25 +128,45 @@ def write(module, path, binary):
     os.chmod(path, 0o644)
 
 
+def trust(module):
+    """Has the key in its place; True when it was not there."""
+    params = module.params
+    fingerprint = params["fingerprint"].replace(" ", "").upper()
+    if installed(params["key"], fingerprint):
+        return False
+    binary = checked(module, download(module, params["key_url"], params["variable"]), fingerprint)
+    if not module.check_mode:
+        write_key(module, params["key"], binary)
+    return True
+
+
+def add(module):
+    """Has the repository's file; (whether it was not so, its difference)."""
+    path, content = module.params["path"], module.params["content"]
+    if is_so(path, content, 0o644):
+        return False, {}
+    before = text_of(path) or ""
+    if not module.check_mode:
+        write(path, content, 0o644)
+    return True, {"before": before, "after": content, "before_header": path, "after_header": path}
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "fingerprint": {"type": "str", "required": True},
             "path": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True},
+            "key": {"type": "path", "required": True, "no_log": False},
+            "key_url": {"type": "str", "required": True, "no_log": False},
+            "fingerprint": {"type": "str", "required": True},
             "variable": {"type": "str", "default": "repository_key"},
             "timeout": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
     )
-    url, path, variable = module.params["url"], module.params["path"], module.params["variable"]
-    fingerprint = module.params["fingerprint"].replace(" ", "").upper()
-    if installed(path, fingerprint):
-        module.exit_json(changed=False, fingerprint=fingerprint)
-    binary = checked(module, download(module, url, variable), fingerprint, url, variable)
-    if not module.check_mode:
-        write(module, path, binary)
-    module.exit_json(changed=True, fingerprint=fingerprint)
+    trusted = trust(module)
+    added, difference = add(module)
+    module.exit_json(changed=trusted or added, diff=difference)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,164 @@
+"""How the Deepgram containers are run: as a compose project of Docker, or as Quadlet units of Podman."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from ansible.module_utils.deepgram_containers import CommandFailed, last_words, run
+from ansible.module_utils.deepgram_http import get
+
+COMPONENTS = ("engine", "api")
+START_S = 300  # beyond the time that the old containers may take to stop
+UNIT = "deepgram.service"
+UNIT_FILE = "/etc/systemd/system/deepgram.service"
+QUADLETS = "/etc/containers/systemd"
+
+
+def newer(paths, started):
+    """Whether a file was written after a container started. A date in the future says nothing."""
+    now = time.time()
+    times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
+    return any(started < moment <= now for moment in times)
+
+
+def stopped(containers):
+    return [name for name in COMPONENTS if not (containers[name] and containers[name]["running"])]
+
+
+def stale(files, containers):
+    """Components that run on something older than their files."""
+    running = [name for name in COMPONENTS if name not in stopped(containers)]
+    return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
+
+
+def silent(urls, names, containers):
+    """Those of `names` that have a container which does not answer."""
+    return [name for name in names if containers[name] and get(urls[name], timeout=3)[0] is None]
+
+
+def properties(unit, *names):
+    """What systemd says about a unit, by property."""
+    out = run(["systemctl", "show", unit, "--property=" + ",".join(names)], check=False)[1]
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def unread(unit):
+    """Whether systemd lacks a unit, or knows it as it was before its file changed."""
+    seen = properties(unit, "LoadState", "NeedDaemonReload")
+    return (seen.get("LoadState"), seen.get("NeedDaemonReload")) != ("loaded", "no")
+
+
+def remove(*paths):
+    """Removes the files that are there, in this order."""
+    for path in paths:
+        if os.path.lexists(path):
+            os.unlink(path)
+
+
+class Docker:
+    """The compose project in a directory."""
+
+    up = ("up", "--detach", "--no-build", "--pull", "never")
+
+    def __init__(self, params, check_mode):
+        self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
+        self.project = os.path.join(params["directory"], "compose.yaml")
+        self.compose = ["docker", "compose", "--project-directory", params["directory"]]
+        self.timeout = 2 * params["stop_timeout_s"] + START_S
+
+    def due(self, containers):
+        """Components that compose would make or start anew, and those on old files, which compose does not see."""
+        if not any(containers.values()):
+            return set(COMPONENTS)  # also in check mode on a host without Docker
+        # Not by `config --hash`: Compose 2.26 labels containers with another hash than it prints there.
+        _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
+        acts = re.findall(r"Container (?:\w+_)?deepgram-(\w+) +(\w+)", out + err)
+        redefined = {name for name, act in acts if name in COMPONENTS and act != "Running"}
+        return {*stopped(containers), *stale(self.files, containers), *redefined}
+
+    def restart(self, due, containers):
+        """Has compose bring everything up; forces only what compose would take for unchanged."""
+        for name in silent(self.urls, due, containers):
+            run(["docker", "rm", "--force", f"deepgram-{name}"])
+        if "engine" in due and containers["api"]:
+            run([*self.compose, "stop", "api"], timeout=self.timeout)
+        forced = stale(self.files, containers)
+        if forced:
+            run([*self.compose, *self.up, "--no-deps", "--force-recreate", *forced], timeout=self.timeout)
+        run([*self.compose, *self.up], timeout=self.timeout)
+
+    def keep(self):
+        """Has systemd start the containers at boot, and stop them with patience when the server goes down.
+
+        True when that was needed, or would be.
+        """
+        seen = properties(UNIT, "ActiveState", "UnitFileState")
+        wanted = {"ActiveState": "active", "UnitFileState": "enabled"}
+        stale = unread(UNIT)
+        if not self.check_mode and stale:
+            run(["systemctl", "daemon-reload"])
+        if not self.check_mode and seen != wanted:
+            run(["systemctl", "enable", "--now", UNIT], timeout=self.timeout)
+        return seen != wanted or stale
+
+    def there(self):
+        """Does this server run Deepgram this way, or did so until a move that was cut off?"""
+        return os.path.exists(self.project)
+
+    def leave(self):
+        """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
+        if os.path.exists(UNIT_FILE):
+            run(["systemctl", "disable", "--now", UNIT], timeout=self.timeout)
+        if os.path.exists("/var/run/docker.sock"):
+            run([*self.compose, "down"], timeout=self.timeout)
+        remove(UNIT_FILE, self.project)
+
+
+class Podman:
+    """The Quadlet units. Their files are among those that a container reads at its start."""
+
+    def __init__(self, params, check_mode):
+        self.files, self.urls = params["files"], params["urls"]
+        self.timeout = 2 * params["stop_timeout_s"] + START_S
+
+    def due(self, containers):
+        return {*stopped(containers), *stale(self.files, containers)}
+
+    @staticmethod
+    def _unread():
+        return any(unread(f"deepgram-{name}.service") for name in COMPONENTS)
+
+    def restart(self, due, containers):
+        """Restarts in one transaction: the order in the units stops the API first and starts it last."""
+        if self._unread():
+            run(["systemctl", "daemon-reload"])
+        if self._unread():
+            said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
+            raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(said, 3)}")
+        names = COMPONENTS if "engine" in due else ["api"]
+        for name in silent(self.urls, names, containers):
+            run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
+        run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
+
+    def keep(self):
+        """The units start at boot by themselves."""
+        return False
+
+    def there(self):
+        """Does this server run Deepgram this way, or did so until a move that was cut off?"""
+        return os.path.exists(f"{QUADLETS}/deepgram-engine.container")
+
+    def leave(self):
+        """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
+        units = [f"deepgram-{name}.service" for name in ("api", "engine")]
+        rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
+        if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
+            raise CommandFailed(last_words(err or out, 5))
+        names = ("deepgram-api.container", "deepgram.network", "deepgram-engine.container")
+        remove(*(f"{QUADLETS}/{name}" for name in names))
+        run(["systemctl", "daemon-reload"])
+
+
+ENGINES = {"docker": Docker, "podman": Podman}

@@ -1,0 +1,45 @@
+"""Files that are replaced whole or not at all."""
+
+import os
+import stat
+import tempfile
+
+
+def text_of(path):
+    """A file's text; None when there is no such file."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def is_so(path, content, mode):
+    """Is this a regular file of ours with this text and mode?"""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    regular = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode
+    return regular and is_ours(status) and text_of(path) == content
+
+
+def is_ours(status):
+    """Does it belong to whom the module runs as?"""
+    return (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+
+
+def write(path, content, mode):
+    """Replaces a file at once; makes its directory."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            os.fchmod(handle, mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(handle)
+        os.replace(new, path)
+    finally:
+        if os.path.exists(new):
+            os.unlink(new)

@@ -1,0 +1,181 @@
+"""Every way in which a recorded thing can be changed by hand, and the way back: what a look must find, one by one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+KEPT = "/root/kept-by-the-drift-test"
+
+
+@dataclass(frozen=True)
+class Change:
+    """`thing`: how the look must name what `do` changed; `undo` makes it right again."""
+
+    role: str
+    thing: str
+    do: str
+    undo: str
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][:60]}"
+
+
+def changes(role: str, things: dict[str, Any]) -> Iterator[Change]:
+    """The changes to everything in one role's record; a kind that nobody thought of is a KeyError."""
+    for kind, recorded in things.items():
+        for thing, do, undo in KINDS[kind](recorded):
+            yield Change(role, thing, do, undo)
+
+
+Way = tuple[str, str, str]
+
+
+def _keep(path: str) -> str:
+    return f"rm -rf {KEPT} && cp -a {shlex.quote(path)} {KEPT} && "
+
+
+def _put_back(path: str) -> str:
+    return f"rm -rf {shlex.quote(path)} && cp -a {KEPT} {shlex.quote(path)}"
+
+
+def _files(recorded: dict[str, Any]) -> Iterator[Way]:
+    for path, was in recorded.items():
+        name, quoted = f"{was['type']} {path}", shlex.quote(path)
+        if was["type"] == "directory":
+            yield name, f"chmod 0711 {quoted}", f"chmod {was['mode']} {quoted}"
+            yield name, f"chown 12 {quoted}", f"chown {was['uid']}:{was['gid']} {quoted}"
+            continue
+        if was["type"] == "link":
+            yield name, _keep(path) + f"ln -sfn /nowhere {quoted}", _put_back(path)
+            continue
+        yield name, _keep(path) + f"printf x >> {quoted}", _put_back(path)
+        yield name, _keep(path) + f"chmod 0601 {quoted}", f"chmod {was['mode']} {quoted}"
+        yield name, _keep(path) + f"rm {quoted}", _put_back(path)
+
+
+def _absent(paths: list[str]) -> Iterator[Way]:
+    for path in paths:
+        quoted = shlex.quote(path)
+        yield (
+            f"file {path}",
+            f"mkdir -p $(dirname {quoted}) && touch {quoted}",
+            f"rm {quoted}; rmdir --ignore-fail-on-non-empty $(dirname {quoted})",
+        )
+
+
+def _large_files(recorded: dict[str, Any]) -> Iterator[Way]:
+    for path in recorded:
+        yield f"file {path}", _keep(path) + f"printf x >> {path}", _put_back(path)
+        yield f"file {path}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+        yield f"file {path}", _keep(path) + f"rm {path}", _put_back(path)
+
+
+def _packages(recorded: dict[str, Any]) -> Iterator[Way]:
+    status = "/var/lib/dpkg/status"
+    for name, was in recorded.items():
+        held, other = ("hold", "unhold") if was["held"] else ("unhold", "hold")
+        yield f"package {name}", f"apt-mark {other} {name}", f"apt-mark {held} {name}"
+        block = f"/^Package: {name}$/,/^$/"
+        yield (
+            f"package {name}",
+            _keep(status) + f"sed -i '{block} s/^Version: .*/Version: 0.1/' {status}",
+            _put_back(status),
+        )
+        yield (
+            f"package {name}",
+            _keep(status) + f"sed -i '{block} s/^Status: .*/Status: deinstall ok config-files/' {status}",
+            _put_back(status),
+        )
+
+
+def _units(declared: dict[str, list[str]]) -> Iterator[Way]:
+    for unit, states in declared.items():
+        if "active" in states:
+            yield f"unit {unit}", f"systemctl stop {unit}", f"systemctl start {unit}"
+        if "enabled" in states:
+            path = f"/etc/systemd/system/{unit}"
+            # Some units are enabled by where they lie, and cannot be disabled: those are masked.
+            yield (
+                f"unit {unit}",
+                f"systemctl disable {unit}; systemctl is-enabled -q {unit} && systemctl mask --runtime {unit} || true",
+                f"systemctl unmask --runtime {unit}; systemctl enable {unit} || test -e {path}",
+            )
+
+
+def _reads(declared: dict[str, list[str]]) -> Iterator[Way]:
+    for unit, paths in declared.items():
+        for path in paths:
+            yield f"unit {unit}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+
+
+def _containers(recorded: dict[str, Any]) -> Iterator[Way]:
+    for name, was in recorded["names"].items():
+        for path in was["reads"]:
+            yield f"container {name}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+        if recorded["engine"] == "docker":
+            yield f"container {name}", f"docker stop {name}", f"docker start {name}"
+            image = was["image"]
+            yield (
+                f"container {name}",
+                f"docker rm -f {name} && docker run -d --name {name} --entrypoint sleep {image} 1000",
+                f"docker rm -f {name} && docker compose --project-directory /etc/deepgram up -d",
+            )
+        else:
+            yield f"container {name}", f"systemctl stop {name}", f"systemctl start {name}"
+
+
+def _driver(recorded: dict[str, Any]) -> Iterator[Way]:
+    version = "/sys/module/nvidia/version"
+    yield "driver", f"echo 1.2.3 > {version}", f"echo {recorded['module']} > {version}"
+    gone = "/run/gone-by-the-drift-test"
+    for address in recorded["gpus"]:
+        path = f"/proc/driver/nvidia/gpus/{address}"
+        yield f"GPU {address}", f"mv {path} {gone}", f"mv {gone} {path}"
+    if recorded["persistence"]:
+        yield f"GPU {recorded['gpus'][0]}", "nvidia-smi -pm 0", "nvidia-smi -pm 1"
+    link = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
+    yield "driver", _keep(link) + f"ln -sfn libnvidia-ml.so.9.9 {link} && touch {link}", _put_back(link)
+
+
+def _answers(urls: list[str]) -> Iterator[Way]:
+    for url in urls:
+        port = url.rpartition(":")[2].partition("/")[0]
+        rule = f"OUTPUT -o lo -p tcp --dport {port} -j REJECT"
+        yield f"address {url}", f"iptables -I {rule}", f"iptables -D {rule}"
+
+
+def _tls(declared: dict[str, Any]) -> Iterator[Way]:
+    path, key = declared["certificate"], "/etc/nginx/tls/deepgram.key"
+    other = (
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -keyout {key} -out {path}"
+    )
+    yield (
+        f"certificate on port {declared['port']}",
+        f"rm -rf {KEPT}* && cp -a {path} {KEPT} && cp -a {key} {KEPT}.key && {other} 2>/dev/null && nginx -s reload && "
+        f"sleep 1 && cp -a {KEPT} {path} && cp -a {KEPT}.key {key}",
+        "nginx -s reload && sleep 1",
+    )
+
+
+def _nothing(_recorded: Any) -> Iterator[Way]:
+    """A date: its time comes by itself (tests/applied)."""
+    yield from ()
+
+
+KINDS = {
+    "files": _files,
+    "absent": _absent,
+    "large_files": _large_files,
+    "packages": _packages,
+    "units": _units,
+    "read_at_start": _reads,
+    "read_at_reload": _reads,
+    "containers": _containers,
+    "driver": _driver,
+    "answers": _answers,
+    "tls": _tls,
+    "until": _nothing,
+}
