@@ -33,7 +33,7 @@ def test_what_is_in_it(wheel):
     ):
         assert wanted in names
     assert any(name.startswith("dgctl/verify/audio/") and name.endswith(".wav") for name in names)
-    assert not [name for name in names if name.startswith(("lab/", "tests/", "molecule/"))]
+    assert not [name for name in names if name.startswith(("lab/", "bench/", "tests/", "molecule/"))]
 
 
 def test_installed_dgctl_makes_a_deployment_and_reads_its_roles(wheel, tmp_path):

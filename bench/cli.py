@@ -1,0 +1,102 @@
+"""bin/bench: which parts, how often, where the numbers go."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import converge, labs, machine, one_variable, plan_many, report, right, tree
+from bench.measure import BenchError
+from bench.world import PROJECT, World
+from dgctl import look
+
+# What needs few servers comes before what starts many, which then keep the machine busy.
+PARTS = {
+    "converge": converge.measure,
+    "plan_1000": plan_many.measure,
+    "right": right.measure,
+    "one_variable": one_variable.measure,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="bin/bench", description="What dgctl costs, beside others: docs/benchmark.md.")
+    top.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,..", help=f"of {', '.join(PARTS)}")
+    top.add_argument("--hosts", type=_positive, default=40, metavar="N", help="servers that are right (default: 40)")
+    top.add_argument("--repeat", type=_positive, default=5, metavar="N", help="runs of each thing (default: 5)")
+    top.add_argument(
+        "--repeat-slow", type=_positive, default=5, metavar="N", help="runs of everything by Ansible (default: 5)"
+    )
+    top.add_argument(
+        "--parallel", type=_positive, default=look.PARALLEL, metavar="N", help="SSH and pyinfra: hosts at a time"
+    )
+    top.add_argument(
+        "--endpoints", type=_sizes, default=(250, 500, 1000), metavar="N,..", help="plan for so many hosts"
+    )
+    top.add_argument("--out", type=Path, metavar="FILE", help="the JSON (default: bench/results/<utc>.json)")
+    top.add_argument("--keep", action="store_true", help="leave the lab servers up")
+    return top
+
+
+def _parts(text: str) -> list[str]:
+    wanted = text.split(",")
+    for name in wanted:
+        if name not in PARTS:
+            raise argparse.ArgumentTypeError(f"{name}: there are {', '.join(PARTS)}")
+    return [name for name in PARTS if name in wanted]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a number from 1 on")
+    return int(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(sorted(_positive(one) for one in text.split(",")))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 every number is within its limit, 1 one is not or a part could not be measured, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    world = World(options.hosts, options.repeat, options.repeat_slow, options.parallel, options.endpoints)
+    at, facts = datetime.now(UTC), machine.facts()
+    try:
+        broken = [name for name in options.only if not _part(world, name)]
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _put_away(world, options.keep)
+        content = report.document(world, facts, f"{at:%Y-%m-%dT%H:%M:%SZ}", time.monotonic() - world.began)
+        out = options.out or PROJECT / f"bench/results/{at:%Y%m%dT%H%M%SZ}.json"
+        report.write(out, content)
+        report.show(world, Console() if sys.stdout.isatty() else Console(width=160))
+        world.say(f"written to {out}")
+    return 1 if broken or any(verdict.verdict == "fail" for verdict in world.verdicts) else 0
+
+
+def _part(world: World, name: str) -> bool:
+    """Measures one part; when it cannot be measured, says why and lets the others go on."""
+    began = time.monotonic()
+    try:
+        PARTS[name](world)
+    except BenchError as error:
+        world.note(f"{name} could not be measured: {error}")
+        return False
+    world.say(f"{name} took {time.monotonic() - began:.0f} s")
+    return True
+
+
+def _put_away(world: World, keep: bool) -> None:
+    tree.cool()
+    if keep:
+        world.say(f"left running: bin/lab down --name {labs.RIGHT}")
+        return
+    for name in (labs.BLANK, labs.RIGHT):
+        if labs.names(name):
+            labs.down(name)
