@@ -28,6 +28,7 @@ from dgctl.errors import Problem
 FORMAT = 1
 LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long is not well
 PARALLEL = 32  # sessions at a time
+LEFT_OPEN = 64  # connections left open for Ansible: each is a process of 1.4 MB
 _MARK = "applied-state: "
 _START = "#look\n"
 # A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
@@ -77,6 +78,8 @@ def _ask(
     mode: str, requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]
 ) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
+    requests = list(requests)
+    leave_open = len(requests) <= LEFT_OPEN
     with scratch.folder("look") as folder:
         askpass = folder / "askpass"
         askpass.touch(0o700)
@@ -85,7 +88,7 @@ def _ask(
         def one(asked: tuple[Host, dict[str, str]]) -> tuple[str, Seen]:
             host, fingerprints = asked
             request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
-            return host.name, _one(host, request, str(askpass))
+            return host.name, _one(host, request, str(askpass), leave_open)
 
         with _workers() as pool:
             for name, seen in pool.map(one, requests):
@@ -108,8 +111,8 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown()
 
 
-def _one(host: Host, request: dict[str, Any], askpass: str) -> Seen:
-    way, secrets = ssh.route(host.vars, host.address, content.root() / "ansible.cfg")
+def _one(host: Host, request: dict[str, Any], askpass: str, leave_open: bool) -> Seen:
+    way, secrets = ssh.route(host.vars, host.address, content.root() / "ansible.cfg", leave_open=leave_open)
     if way.problem:
         return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
     python = str(host.vars.get("ansible_python_interpreter") or "python3")

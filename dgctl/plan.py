@@ -12,10 +12,13 @@ from dgctl.desired import Desired, differences
 from dgctl.errors import Problem
 from dgctl.look import Seen, look
 from dgctl.roles import Role, matches, plays
+from dgctl.roles import role as role_of
 
 NEW, CHANGED, DRIFTED, UNFINISHED, DISTRUSTED, FOLLOWS = (
     *("new", "changed", "drifted", "unfinished", "distrusted", "follows"),
 )
+VARIABLE = "variable "  # begins the subject of a reason that is about one
+PREFLIGHT = "Preflight"
 ASKED = "full"  # --full: the role runs because somebody wants it to
 
 
@@ -53,12 +56,14 @@ class Step:
 class HostPlan:
     """One server: the steps that it needs, none when it is right.
 
-    `restarts`: containers that are made anew. `busy`: requests that they have at this moment, None for unknown.
+    `preflight`: whether anything that the preflight looks at may be another than when it last passed. `restarts`:
+    containers that are made anew. `busy`: requests that they have at this moment, None for unknown.
     `reboot`: it may reboot. `verified`: its last verification held, and nothing has changed since. `seconds`: how
     long its steps took on this deployment's servers lately, None for never.
     """
 
     steps: list[Step] = field(default_factory=list)
+    preflight: bool = True
     restarts: list[str] = field(default_factory=list)
     busy: int | None = None
     reboot: bool = False
@@ -102,7 +107,7 @@ class Plan:
 
     def hosts_of_play(self, deployment: Deployment) -> dict[str, list[str]]:
         """Play -> the servers whose role of that play is to run."""
-        found: dict[str, list[str]] = {}
+        found = {PREFLIGHT: [name for name in self.changing if self.hosts[name].preflight]}
         for play in plays():
             found[play.name] = [
                 name for name in self.changing if play.role_of(deployment.hosts[name].vars) in self.hosts[name].roles
@@ -149,15 +154,31 @@ def _of_host(
             causes = [reason.cause for reason in reasons]
             found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
             found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed")) and matches(causes, role.reboots)
+    found.preflight = _needs_preflight([reason for step in found.steps for reason in step.reasons])
     times = [lately[name] for name in found.roles if name in lately]
     found.seconds = round(sum(times), 1) if times and len(times) == len(found.roles) else None
     return found
 
 
+def _needs_preflight(reasons: list[Reason]) -> bool:
+    """False only where all that changed are variables that the preflight does not look at."""
+    known = role_of(PREFLIGHT.lower()).words
+    return not all(
+        reason.kind == FOLLOWS
+        or (reason.kind == CHANGED and reason.subject.startswith(VARIABLE) and _name(reason) not in known)
+        for reason in reasons
+    )
+
+
+def _name(reason: Reason) -> str:
+    """The variable that a reason is about."""
+    return reason.subject.removeprefix(VARIABLE).partition(" ")[0]
+
+
 def _reasons(role: Role, wanted: dict[str, Any], seen: Seen, unsettled: list[str]) -> list[Reason]:
     """Why this role is not right on its server; nothing when it is."""
     said = seen.roles.get(role.name) or {"state": DISTRUSTED, "why": seen.doubt or "the look said nothing of it"}
-    found = [Reason(CHANGED, f"variable {name}", now="only the server's facts tell its value") for name in unsettled]
+    found = [Reason(CHANGED, f"{VARIABLE}{name}", now="only the server's facts tell its value") for name in unsettled]
     if said["state"] in (NEW, UNFINISHED, DISTRUSTED):
         found.append(Reason(said["state"], said.get("why") or ""))
     if said["state"] == CHANGED:
@@ -170,7 +191,7 @@ def _reasons(role: Role, wanted: dict[str, Any], seen: Seen, unsettled: list[str
 
 def _changes(applied: dict[str, Any], wanted: dict[str, Any]) -> list[Reason]:
     found = [
-        Reason(CHANGED, f"variable {name}", shown(before), shown(now))
+        Reason(CHANGED, f"{VARIABLE}{name}", shown(before), shown(now))
         for name, before, now in differences(applied, wanted)
     ]
     if applied and applied.get("content") != wanted["content"]:

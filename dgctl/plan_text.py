@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from dgctl.plan import ASKED, CHANGED, DISTRUSTED, FOLLOWS, NEW, UNFINISHED, HostPlan, Plan, Reason
+from dgctl.plan import ASKED, CHANGED, DISTRUSTED, FOLLOWS, NEW, UNFINISHED, VARIABLE, HostPlan, Plan, Reason
 from dgctl.progress import clock
 from dgctl.words import count, listed
 
@@ -57,7 +57,7 @@ def _reason(reason: Reason) -> str:
         return "is right; runs because of --full"
     if reason.kind in (UNFINISHED, DISTRUSTED):
         return reason.subject
-    if reason.kind == CHANGED and reason.subject.startswith("variable ") and reason.before:
+    if reason.kind == CHANGED and reason.subject.startswith(VARIABLE) and reason.before:
         return f"{reason.subject.removeprefix('variable ')}: {reason.before} -> {reason.now}"
     return f"{reason.subject.removeprefix('variable ')}: {reason.now}"
 

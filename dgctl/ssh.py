@@ -34,13 +34,13 @@ class Route:
 
 
 def route(
-    variables: dict[str, Any], address: str, config: Path, socket: Path | None = None
+    variables: dict[str, Any], address: str, config: Path, socket: Path | None = None, leave_open: bool = True
 ) -> tuple[Route, dict[str, str]]:
     """The route to a host with these Ansible variables under this ansible.cfg, and the secrets that it needs.
 
-    `socket`: a shared connection of one's own; without it the one that Ansible keeps for this host is used, or
-    left for Ansible. Secrets are `password` (SSH), `passphrase` (of the key) and `become` (sudo); absent ones
-    are left out.
+    `socket`: a shared connection of one's own; without it the one that Ansible keeps for this host is used, or,
+    with `leave_open`, left for Ansible. Secrets are `password` (SSH), `passphrase` (of the key) and `become`
+    (sudo); absent ones are left out.
     """
     ssh = _options("connection", "ssh", variables, config)
     sudo = _options("become", "sudo", variables, config)
@@ -59,7 +59,7 @@ def route(
         return Route(address, [], become if os.geteuid() else []), secrets
     if connection not in ("ssh", "smart"):
         return Route(address, problem=f"ansible_connection is {connection}, and only ssh and local are known here"), {}
-    words = _ssh_words(ssh, address, secrets, socket)
+    words = _ssh_words(ssh, address, secrets, socket, leave_open)
     return Route(address, words, become, by_hand=_by_hand(ssh, address)), secrets
 
 
@@ -115,7 +115,9 @@ def _options(kind: str, name: str, variables: dict[str, Any], config: Path) -> d
     return _manager(config).get_plugin_options(kind, name, variables=variables)
 
 
-def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str], socket: Path | None) -> list[str]:
+def _ssh_words(
+    options: dict[str, Any], address: str, secrets: dict[str, str], socket: Path | None, leave_open: bool
+) -> list[str]:
     """The ssh command in the order in which Ansible builds it (ssh takes the first value that it sees)."""
     settings = {
         "StrictHostKeyChecking": None if options["host_key_checking"] else "no",
@@ -128,6 +130,8 @@ def _ssh_words(options: dict[str, Any], address: str, secrets: dict[str, str], s
     words = [str(options["ssh_executable"])]
     if socket:  # before all else, because the first value counts
         words += ["-o", f"ControlPath={socket}", "-o", "ControlMaster=auto", "-o", "ControlPersist=60s"]
+    elif not leave_open:
+        words += ["-o", "ControlMaster=no"]
     words += shlex.split(options["ssh_args"] or "")
     for name, value in settings.items():
         words += ["-o", f"{name}={value}"] if value is not None else []

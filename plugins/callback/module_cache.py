@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import ansible
@@ -26,8 +27,9 @@ description:
 requirements:
   - enabling in configuration
 """
-CACHE = "~/.ansible/packed-modules"
-KEPT = 3  # folders of earlier states
+FOLDER = "packed-modules"  # in Ansible's own folder of the user, ~/.ansible unless ANSIBLE_HOME says otherwise
+KEPT_S = 7 * 86400  # folders that no run has used for so long go; another run may still be using younger ones
+CUT_OFF_S = 3600  # an empty file of this age is not being written
 
 
 def fingerprint(folders):
@@ -51,14 +53,16 @@ def private(folder):
 def share(local_tmp, home, folders):
     """Puts the kept folder where Ansible will look for packed modules in this run."""
     cache = private(private(home) / fingerprint(folders))
+    now = time.time()
     for path in cache.iterdir():
-        if path.suffix != ".lock" and path.stat().st_size == 0:
+        status = path.stat()
+        if path.suffix != ".lock" and status.st_size == 0 and status.st_mtime < now - CUT_OFF_S:
             path.unlink()  # cut off when the machine went down
     (Path(local_tmp) / "ansiballz_cache").symlink_to(cache)
     os.utime(cache)
-    others = sorted((path for path in home.iterdir() if path != cache), key=lambda path: path.stat().st_mtime)
-    for path in others[:-KEPT]:
-        shutil.rmtree(path, ignore_errors=True)
+    for path in home.iterdir():
+        if path.stat().st_mtime < now - KEPT_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class CallbackModule(CallbackBase):
@@ -73,6 +77,6 @@ class CallbackModule(CallbackBase):
         """Before the first task; without the folder everything works as ever, only slower."""
         try:
             folders = [*constants.DEFAULT_MODULE_PATH, *constants.DEFAULT_MODULE_UTILS_PATH]
-            share(constants.DEFAULT_LOCAL_TMP, Path(CACHE).expanduser(), folders)
+            share(constants.DEFAULT_LOCAL_TMP, Path(constants.ANSIBLE_HOME) / FOLDER, folders)
         except OSError as error:
             self._display.v(f"packed modules are not kept: {error}")

@@ -30,6 +30,7 @@ TASKS = {
     "docker": "- docker_thing: {size: '{{ docker_log_max_size }}'}\n",
     "podman": "- podman_thing: {}\n",
     "deepgram": "- thing: {release: '{{ deepgram_release }}', key: '{{ deepgram_api_key }}'}\n",
+    "preflight": "- look: {port: '{{ deepgram_release }}'}\n",
     "nginx_proxy": (
         "# deepgram_release in a comment is nothing\n"
         "- thing: {port: '{{ nginx_proxy_port }}', name: '{{ inventory_hostname }}'}\n"

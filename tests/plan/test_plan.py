@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dgctl import plan as plans
-from dgctl import plan_text
+from dgctl import plan_text, roles
+from dgctl.desired import Desired
 from dgctl.errors import Problem
 from dgctl.look import Seen
 from dgctl.plan import HostPlan, Plan
@@ -130,7 +131,33 @@ def test_a_host_out_of_reach_has_a_problem_and_no_steps(small: Path, monkeypatch
 
 def test_hosts_of_a_play_are_those_whose_role_is_to_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make(monkeypatch, found(nginx_proxy={"state": "new"}))
-    assert plan.hosts_of_play(read()) == {"Container engine": [], "Deepgram": [], "TLS proxy": ["gpu1"]}
+    assert plan.hosts_of_play(read()) == {
+        "Preflight": ["gpu1"], "Container engine": [], "Deepgram": [], "TLS proxy": ["gpu1"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "asked"),
+    [
+        ({"state": "changed", "applied": {"variables": {"nginx_proxy_port": 80}}}, False),
+        ({"state": "changed", "applied": {"variables": {"deepgram_release": "release-1"}}}, True),
+        ({"state": "changed", "applied": {"content": "another", "variables": {}}}, True),
+        ({"state": "drifted", "drift": [{"thing": "file /x", "how": "is gone"}]}, True),
+        ({"state": "new"}, True),
+    ],
+)
+def test_the_preflight_is_asked_where_it_could_say_something_else(
+    small: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any], asked: bool
+) -> None:
+    role = roles.role("nginx_proxy")
+    applied = state.get("applied")
+    if applied:
+        now = Desired(read()).of(read().hosts["gpu1"])["nginx_proxy"]
+        variables = {**now["variables"], **applied["variables"]}
+        state = {**state, "applied": {"content": applied.get("content", role.content), "variables": variables}}
+    plan = make(monkeypatch, found(nginx_proxy=state))
+    assert plan.hosts["gpu1"].preflight is asked
+    assert plan.hosts_of_play(read())["Preflight"] == (["gpu1"] if asked else [])
 
 
 def test_servers_with_one_plan_share_its_lines(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             write(path / "roles" / name / "meta" / "argument_specs.yml", specs)
     write(path / "ansible.cfg", (CHECKOUT / "ansible.cfg").read_text())
     shutil.copytree(CHECKOUT / "inventories" / "example", path / "inventories" / "example")
-    (path / "plugins").symlink_to(CHECKOUT / "plugins")
+    shutil.copytree(CHECKOUT / "plugins", path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
     monkeypatch.setattr("dgctl.content.root", lambda: path)
     return path
 
