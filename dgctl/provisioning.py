@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from typing import Any
 
@@ -21,13 +23,18 @@ def planned(work: Work) -> Plan:
     """Looks at every target, and shows which are right as their answers come."""
     lately = history.lately(work.session.inventory)
     started, began = work.session.seconds, time.monotonic()
+    runner: threading.Thread | None = None
     with work.progress([LOOK]) as shown:
         shown.phase(LOOK)
 
         def tell(name: str, seen: look.Seen) -> None:
+            nonlocal runner
             right = all(said["state"] == "right" for said in seen.roles.values()) and seen.roles
             state = "unreachable" if seen.problem else "ok" if right else "changed"
             shown.host(name, state, seen.problem.what if seen.problem else "right" if right else "not as desired")
+            if not right and runner is None and work.session.command == "provision":
+                runner = threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True)
+                runner.start()  # it takes half a second, which other looks can use
 
         plan = plans.make(work.deployment, lately, tell, work.session.full)
     plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}

@@ -87,7 +87,7 @@ def _listed(play: dict[str, Any]) -> list[str]:
 
 def _included(play: dict[str, Any]) -> list[str]:
     tasks = [task.get("ansible.builtin.include_role") for task in play.get("tasks") or []]
-    return [task["name"] for task in tasks if task]
+    return [task["name"] for task in tasks if task and "tasks_from" not in task]
 
 
 def role(name: str) -> Role:

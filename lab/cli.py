@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, gpus, home, inventory, machine, network, servers, services
+from lab import engine, gpus, home, inventory, limits, machine, network, servers, services
 from lab.packages import require
 from lab.prepare import prepare
 from lab.shell import LabError, say
@@ -75,6 +75,7 @@ def up(options: argparse.Namespace) -> None:
         engine.ensure(place)
         network.ensure(place)
         count = options.nodes or len(servers.listed(place, options.name)) or 1
+        limits.ensure(count)
         tools, fingerprint, models = prepare(place, bool(servers.missing(place, options.name, count)))
         address = services.ensure(place, tools)
         services.push_images(place, address)

@@ -156,10 +156,10 @@ class Transaction:
                 advice("Could not get lock"),
             )
 
-    def missing(self):
+    def missing(self, kind="packages"):
         """The wishes that are not satisfied."""
         versions = dpkg.installed(self.known)
-        return [wish for wish in self.params["packages"] if not satisfied(wish, versions)]
+        return [wish for wish in self.params[kind] if not satisfied(wish, versions)]
 
     def giving_way(self):
         """Installed packages to be replaced, as apt-get wants them: name-."""
@@ -180,7 +180,7 @@ class Transaction:
             return self.checked_steps(arguments, wishes)
         self.wait()
         before = dpkg.installed(self.known)
-        if not self.install_unrehearsed(arguments):
+        if not self.install_with_others(arguments) and not self.install_unrehearsed(arguments):
             self.install_rehearsed(arguments, wishes)
         self.known = dpkg.packages()
         if self.missing():
@@ -189,6 +189,13 @@ class Transaction:
                 "apt-cache policy shows which version apt prefers.",
             )
         return steps_between(before, dpkg.installed(self.known))
+
+    def install_with_others(self, arguments):
+        """One transaction for what later calls will want, too; False when it does not work, whatever the reason."""
+        along = self.missing("along")
+        if not along or self.params["must_not_touch"] or self.giving_way():
+            return False
+        return self.apt(["--no-remove", *arguments, *along])[0] == 0
 
     def install_unrehearsed(self, arguments):
         """Where nothing has to go and nothing is out of bounds apt itself keeps the rules; False when it refuses."""

@@ -31,6 +31,12 @@ options:
     type: list
     elements: str
     default: []
+  along:
+    description: Packages that later calls will ask for. Where anything of O(packages) is missing, they come in the
+      same transaction, which is quicker than one of their own; what cannot come along is left to those calls.
+    type: list
+    elements: str
+    default: []
   kernel_headers:
     description: Also install the headers that DKMS needs, for the running kernel and for those to come.
     type: bool
@@ -111,7 +117,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kernel import headers
 from ansible.module_utils.outcome import fail
 
-NO_LIMITS = {"must_not_touch": [], "may_remove": [], "same_version_as": None}
+NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None}
 
 
 def carry_out(transaction):
@@ -126,6 +132,7 @@ def main():
             "packages": {"type": "list", "elements": "str", "required": True},
             "first": {"type": "list", "elements": "str", "default": []},
             "first_replaces": {"type": "list", "elements": "str", "default": []},
+            "along": {"type": "list", "elements": "str", "default": []},
             "kernel_headers": {"type": "bool", "default": False},
             "hold": {"type": "bool"},
             "same_version_as": {"type": "str"},

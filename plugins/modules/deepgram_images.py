@@ -48,6 +48,10 @@ options:
     description: The user's password.
     type: str
     default: ""
+  ahead:
+    description: Only begin, in the background, to pull what is missing. A later call without this waits for it, and pins.
+    type: bool
+    default: false
   timeout_s:
     description: Seconds that one pull may take.
     type: int
@@ -92,6 +96,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,6 +106,7 @@ from ansible.module_utils.parallel import in_parallel
 from ansible.module_utils.whole_file import is_so, write
 
 ATTEMPTS = 3
+AHEAD = "deepgram-images-ahead.service"
 # What the registry or the engine says, and what to do about it; the first that is found counts. True: try again.
 CURES = (
     (r"x509|certificate", "add the registry's certificate authority to the server's trust store", False),
@@ -239,6 +245,12 @@ def pull_all(images, references):
             raise failure
 
 
+def pull_in_background(images, references):
+    """Has systemd pull them. Whether that works shows when somebody waits for the images."""
+    pulls = " & ".join(shlex.join([*images.pull_command, reference]) for reference in references)
+    run(["systemd-run", "--quiet", "--collect", f"--unit={AHEAD}", "sh", "-c", f"{pulls} & wait"], check=False)
+
+
 def digest_of(images, repository, reference):
     """The digest that a pull led to."""
     digest = images.digest(repository, reference)
@@ -252,15 +264,24 @@ def repositories(params):
     return {component: f"{params['registry']}/{name}" for component, name in params["images"].items()}
 
 
+def missing_images(images, params, pins):
+    """The reference to pull by component, for those that are not here."""
+    found = {}
+    for component, repository in repositories(params).items():
+        wanted = params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
+        reference = due(images, repository, params["release"], wanted)
+        if reference:
+            found[component] = reference
+    return found
+
+
 def settle(images, params, pins, check_mode):
     """(digest to run by component, None only in check mode; references that were pulled, or would be)."""
-    digests, pulls = {}, {}
-    for component, repository in repositories(params).items():
-        own, tag = params["digests"].get(component), f"{repository}:{params['release']}"
-        digests[component] = own or pins.get(tag)
-        reference = due(images, repository, params["release"], digests[component])
-        if reference:
-            pulls[component] = reference
+    pulls = missing_images(images, params, pins)
+    digests = {
+        component: params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
+        for component, repository in repositories(params).items()
+    }
     if not check_mode:
         pull_all(images, list(pulls.values()))
         for component, reference in pulls.items():
@@ -284,6 +305,18 @@ def prepare(params, check_mode):
     changed = make_directory(os.path.dirname(params["record"]), 0o755, check_mode)
     changed |= make_directory(params["auth_dir"], 0o700, check_mode)
     return changed | keep_credentials(params, check_mode)
+
+
+def begin(params, check_mode):
+    """The module's result where pulling only begins."""
+    if check_mode:
+        return {"changed": False, "pulled": []}
+    changed = prepare(params, check_mode)
+    images, pins = Images(params["engine"], params["auth_dir"], params["timeout_s"]), read_record(params["record"])
+    missing = missing_images(images, params, pins.get("pins") or {})
+    if missing:
+        pull_in_background(images, list(missing.values()))
+    return {"changed": changed, "pulled": []}
 
 
 def work(params, check_mode):
@@ -317,12 +350,13 @@ def main():
             "auth_dir": {"type": "path", "required": True},
             "username": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
+            "ahead": {"type": "bool", "default": False},
             "timeout_s": {"type": "int", "default": 3600},
         },
         supports_check_mode=True,
     )
     try:
-        result = work(module.params, module.check_mode)
+        result = (begin if module.params["ahead"] else work)(module.params, module.check_mode)
     except PullFailed as failure:
         module.fail_json(msg=f"{failure}. Fix: {failure.fix}.", fix=failure.fix)
     module.exit_json(**result)

@@ -247,3 +247,29 @@ def test_a_branch_that_is_not_there_names_those_that_are(monkeypatch):
     said = apt_transaction.offered("E: Unable to locate package nvidia-driver-pinning-999")
     assert said == " The repositories offer: nvidia-driver-pinning-580, nvidia-driver-pinning-595."
     assert apt_transaction.offered("E: something else") == ""
+
+
+def test_what_others_will_want_comes_in_the_same_transaction(apt, call):
+    apt({}, after={"docker.io": "26.1", "nginx": "1.26"})
+    result = call("apt_packages", packages=["docker.io"], along=["nginx"])
+    assert apt.log() == ["install docker.io nginx"] and result["installed"] == {"docker.io": "26.1"}
+    assert result["added"] == ["docker.io", "nginx"]
+
+
+def test_nothing_comes_along_where_nothing_is_missing(apt, call):
+    apt({"docker.io": "26.1"})
+    assert not call("apt_packages", packages=["docker.io"], along=["nginx"])["changed"] and apt.log() == []
+
+
+def test_what_cannot_come_along_is_left_to_its_own_call(apt, call, tmp_path, program):
+    apt({}, after={"docker.io": "26.1"})
+    log = tmp_path / "log"
+    program(
+        "apt-get",
+        f"""echo "install ${{*#*install }}" >> {log}
+case " $* " in *" nginx=9 "*) echo 'E: Version 9 for nginx was not found' >&2; exit 100 ;; esac
+cp {tmp_path}/after {tmp_path}/state
+""",
+    )
+    assert call("apt_packages", packages=["docker.io"], along=["nginx=9"])["changed"]
+    assert apt.log() == ["install docker.io nginx=9", "install docker.io"]

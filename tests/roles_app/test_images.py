@@ -121,3 +121,27 @@ def test_refusals_name_the_cure(run, engine, said, fix, attempts):
     with pytest.raises(MODULE.PullFailed) as failure:
         run()
     assert fix in failure.value.fix and said in str(failure.value) and len(engine.pulls()) == attempts
+
+
+def test_pulling_ahead_begins_and_waits_for_nothing(run, engine, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(MODULE, "work", MODULE.begin)
+    real = MODULE.run
+    monkeypatch.setattr(
+        MODULE, "run", lambda argv, **more: asked.append(argv) if argv[0] == "systemd-run" else real(argv, **more)
+    )
+    assert run(username="robot", password="secret")["pulled"] == []
+    (words,) = asked
+    assert f"docker --config {tmp_path}/etc/auth pull --quiet {REPOSITORY}:release-1" in words[-1]
+    assert not (tmp_path / "etc" / "images.json").exists() and "secret" not in str(words)
+
+
+def test_nothing_is_pulled_ahead_that_is_here_or_in_check_mode(run, engine, tmp_path, monkeypatch):
+    run()
+    monkeypatch.setattr(MODULE, "work", MODULE.begin)
+    real = MODULE.run
+    monkeypatch.setattr(
+        MODULE, "run", lambda argv, **more: pytest.fail(argv) if argv[0] == "systemd-run" else real(argv, **more)
+    )
+    assert not run()["changed"]
+    assert not run(release="release-2", check_mode=True)["changed"]
