@@ -123,25 +123,32 @@ def test_refusals_name_the_cure(run, engine, said, fix, attempts):
     assert fix in failure.value.fix and said in str(failure.value) and len(engine.pulls()) == attempts
 
 
-def test_pulling_ahead_begins_and_waits_for_nothing(run, engine, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(MODULE, "work", MODULE.begin)
-    real = MODULE.run
-    monkeypatch.setattr(
-        MODULE, "run", lambda argv, **more: asked.append(argv) if argv[0] == "systemd-run" else real(argv, **more)
-    )
-    assert run(username="robot", password="secret")["pulled"] == []
+@pytest.fixture
+def begin(run, monkeypatch):
+    """begin(...): run(...) with ahead, and what systemd was asked to do."""
+    asked, real = [], MODULE.run
+
+    def note(argv, **more):
+        return asked.append(argv) if argv[0] == "systemd-run" else real(argv, **more)
+
+    def go(**changes):
+        with monkeypatch.context() as patch:
+            patch.setattr(MODULE, "work", MODULE.begin)
+            patch.setattr(MODULE, "run", note)
+            return run(**changes), asked
+
+    return go
+
+
+def test_pulling_ahead_begins_and_waits_for_nothing(begin, tmp_path):
+    result, asked = begin(username="robot", password="secret")
     (words,) = asked
+    assert result == {"changed": True, "pulled": []}
     assert f"docker --config {tmp_path}/etc/auth pull --quiet {REPOSITORY}:release-1" in words[-1]
     assert not (tmp_path / "etc" / "images.json").exists() and "secret" not in str(words)
 
 
-def test_nothing_is_pulled_ahead_that_is_here_or_in_check_mode(run, engine, tmp_path, monkeypatch):
+def test_nothing_is_pulled_ahead_that_is_here_or_in_check_mode(run, begin):
     run()
-    monkeypatch.setattr(MODULE, "work", MODULE.begin)
-    real = MODULE.run
-    monkeypatch.setattr(
-        MODULE, "run", lambda argv, **more: pytest.fail(argv) if argv[0] == "systemd-run" else real(argv, **more)
-    )
-    assert not run()["changed"]
-    assert not run(release="release-2", check_mode=True)["changed"]
+    assert begin() == ({"changed": False, "pulled": []}, [])
+    assert begin(release="release-2", check_mode=True) == ({"changed": False, "pulled": []}, [])
