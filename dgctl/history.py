@@ -15,7 +15,7 @@ from dgctl.locate import shown
 
 MASK = "********"
 TIMINGS = "timings.json"
-LATELY = 5  # runs that an estimate looks back on
+LATELY, LOOKED_AT = 5, 200  # runs of a role that an estimate is made from, and runs of all that are looked at
 
 
 class Redactor:
@@ -83,13 +83,13 @@ class Record:
 
 
 def lately(inventory: Path) -> dict[str, float]:
-    """Role -> the seconds that it took a server, the middle one of the last runs; nothing for one that never ran."""
+    """Role -> the seconds that it took a server, the middle one of its last runs; nothing for one that never ran."""
     found: dict[str, list[float]] = {}
-    for path in sorted((folder(inventory) / "runs").glob(f"*/{TIMINGS}"), reverse=True)[:LATELY]:
+    for path in sorted((folder(inventory) / "runs").glob(f"*/{TIMINGS}"), reverse=True)[:LOOKED_AT]:
         with contextlib.suppress(ValueError):  # a run that was killed may have left half a file
             for role, seconds in json.loads(path.read_text()).get("roles", {}).items():
                 found.setdefault(role, []).append(seconds)
-    return {role: statistics.median(seconds) for role, seconds in found.items()}
+    return {role: statistics.median(seconds[:LATELY]) for role, seconds in found.items()}
 
 
 def _new(runs: Path, verb: str) -> Path:

@@ -37,8 +37,7 @@ def test_killed_on_the_way_and_run_again(deployment, server):
     killed(deployment, "Deepgram", 1)
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
-    host = run.document["hosts"][server.name]
-    assert host["state"] == "changed"
+    assert run.document["hosts"][server.name]["state"] in ("ok", "changed")
     assert {check["verdict"] for check in run.document["checks"]} <= {"pass", "skip"}
     # What the killed runs had done is not done again, and nothing is left to do.
     assert not {"nvidia_driver", "docker", "deepgram_models"} & roles_run(deployment)

@@ -220,3 +220,14 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     document = Outcome(Exit.VERIFY, checks=[check]).document("verify", 1.0)
     assert list(document) == ["command", "exit_code", "seconds", "errors", "checks"]
     assert list(document["checks"][0]) == ["host", "check", "verdict", "seen", "expected", "fix"]
+
+
+def test_an_estimate_comes_from_the_last_runs_of_each_role(folder: Path) -> None:
+    inventory = folder / "inventory.ini"
+    for number in range(9):
+        run = folder / ".dgctl" / "runs" / f"2026112{number}T000000Z-provision"
+        run.mkdir(parents=True)
+        roles = {"often": number, **({"seldom": 40.0} if number == 0 else {})}
+        (run / "timings.json").write_text(json.dumps({"roles": roles}))
+    (run / "timings.json").write_text('{"roles": {"of')  # killed while it wrote
+    assert history.lately(inventory) == {"often": 5, "seldom": 40.0}
