@@ -10,8 +10,10 @@ import base64
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,8 @@ FORMAT = 1
 LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long is not well
 PARALLEL = 32  # sessions at a time
 LEFT_OPEN = 64  # connections left open for Ansible: each is a process of 1.4 MB
+PAUSES_S = (0.5, 2)
+_CLOSED = re.compile(rb"kex_exchange_identification|Connection (closed|reset) by")
 _MARK = "applied-state: "
 _START = "#look\n"
 # A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
@@ -118,20 +122,23 @@ def _one(host: Host, request: dict[str, Any], askpass: str, leave_open: bool) ->
     python = str(host.vars.get("ansible_python_interpreter") or "python3")
     words = way.command([python if python.startswith("/") else "python3", "-IS", "-c", _BOOT])
     password = f"{secrets['become']}\n" if "become" in secrets else ""
+    text = password + _START + _program(content.root() / "plugins" / "module_utils") + json.dumps(request)
     try:
-        done = subprocess.run(
-            words,
-            input=(
-                password + _START + _program(content.root() / "plugins" / "module_utils") + json.dumps(request)
-            ).encode(),
-            capture_output=True,
-            timeout=LIMIT_S,
-            env=ssh.environment(secrets, askpass),
-        )
+        done = _run(words, text.encode(), ssh.environment(secrets, askpass))
     except subprocess.TimeoutExpired:
         fix = f"try it by hand: {way.by_hand}" if way.by_hand else "look what holds it up"
         return Seen(problem=Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=fix))
     return _read(host, done)
+
+
+def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Runs the look; a connection that sshd closed before it began, for having too many at once, is tried again."""
+    for pause in (*PAUSES_S, None):
+        done = subprocess.run(words, input=text, capture_output=True, timeout=LIMIT_S, env=environment)
+        if pause is None or done.returncode != 255 or not _CLOSED.search(done.stderr):
+            break
+        time.sleep(pause)
+    return done
 
 
 def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:

@@ -43,6 +43,18 @@ def test_a_server_that_is_not_there() -> None:
     assert seen.problem.where == "here"
 
 
+@pytest.mark.parametrize(("closed", "tries"), [(1, 2), (9, 3)])
+def test_a_connection_that_sshd_closes_at_once_is_tried_again(tmp_path: Path, closed: int, tries: int) -> None:
+    count = tmp_path / "count"
+    script = (
+        f"echo x >> {count}; [ $(wc -l < {count}) -gt {closed} ] && exec cat; "
+        "echo 'kex_exchange_identification: Connection closed by remote host' >&2; exit 255"
+    )
+    done = look._run(["sh", "-c", script], b"answer", {"PATH": "/usr/bin:/bin"})
+    assert done.stdout == (b"answer" if closed < 3 else b"")
+    assert len(count.read_text().splitlines()) == tries
+
+
 def test_a_look_that_breaks_is_a_doubt_and_no_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(look, "_program", lambda folder: "eJwrKEotSk1UyEksSdVQBwAn6wUV\n")  # not a program
     (seen,) = look.look([(host(), {"a": "1"})], lambda name, seen: None).values()
