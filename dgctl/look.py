@@ -82,20 +82,22 @@ def _ask(
     mode: str, requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]
 ) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
-    requests = list(requests)
-    leave_open = len(requests) <= LEFT_OPEN
+    asked = list(requests)
+    leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
+    # Here, because Ansible's code is not made for threads.
+    ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host, _ in asked}
     with scratch.folder("look") as folder:
         askpass = folder / "askpass"
         askpass.touch(0o700)
         askpass.write_text(ssh.ASKPASS)
 
-        def one(asked: tuple[Host, dict[str, str]]) -> tuple[str, Seen]:
-            host, fingerprints = asked
+        def one(what: tuple[Host, dict[str, str]]) -> tuple[str, Seen]:
+            host, fingerprints = what
             request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
-            return host.name, _one(host, request, str(askpass), leave_open)
+            return host.name, _one(host, request, str(askpass), *ways[host.name])
 
         with _workers() as pool:
-            for name, seen in pool.map(one, requests):
+            for name, seen in pool.map(one, asked):
                 found[name] = seen
                 tell(name, seen)
     return found
@@ -115,8 +117,7 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown()
 
 
-def _one(host: Host, request: dict[str, Any], askpass: str, leave_open: bool) -> Seen:
-    way, secrets = ssh.route(host.vars, host.address, content.root() / "ansible.cfg", leave_open=leave_open)
+def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secrets: dict[str, str]) -> Seen:
     if way.problem:
         return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
     python = str(host.vars.get("ansible_python_interpreter") or "python3")
