@@ -84,7 +84,8 @@ def _ask(
     found: dict[str, Seen] = {}
     asked = list(requests)
     leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
-    # Here, because Ansible's code is not made for threads.
+    _program(content.root() / "plugins" / "module_utils")  # kept from now on
+    # Both here, because neither Ansible's code nor CPython 3.11's ast is made for threads.
     ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host, _ in asked}
     with scratch.folder("look") as folder:
         askpass = folder / "askpass"
