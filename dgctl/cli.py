@@ -35,7 +35,37 @@ PLAN = click.option(
     metavar="FILE",
     help="Do at most what this plan says; refuse if more is to be done by now.",
 )
+BATCH = click.option(
+    "--batch",
+    default="1",
+    metavar="N|N%",
+    show_default=True,
+    callback=lambda context, option, value: _batch(value),
+    help="Serving servers that are changed at a time, after one alone.",
+)
+MAX_FAIL = click.option(
+    "--max-fail",
+    default=0,
+    type=click.IntRange(0),
+    metavar="N",
+    show_default=True,
+    help="Servers that may fail before the run stops.",
+)
+HOSTS = click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+NOTE = click.option("--note", default="", metavar="TEXT", help="Why; `status` shows it.")
+NO_WAIT = click.option("--no-wait", "wait", flag_value=False, default=True, help="Do not wait for the requests it has.")
+DEAD = click.option("--dead", is_flag=True, help="The server does not answer any more: nothing is asked of it.")
+WIPE = click.option("--wipe", is_flag=True, help="Remove what Deepgram left on it, models and key too.")
+RELEASE = click.option("--release", required=True, metavar="R", help="The release to run, such as release-260812.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
+
+
+def _batch(value: str) -> str:
+    from dgctl.rollout import Policy
+
+    if not Policy.valid(value):
+        raise click.BadParameter("give a number of servers, or a share such as 25%")
+    return value
 
 
 @click.group(context_settings=CONTEXT)
@@ -110,16 +140,60 @@ def plan() -> Any:
     return verbs.plan
 
 
-@verb(CHECK, YES, FULL, PLAN)
+@verb(CHECK, YES, FULL, PLAN, BATCH, MAX_FAIL)
 def provision() -> Any:
     """Make the servers match the inventory, then verify them.
 
     Looks first, shows the plan and asks. Servers that are right take no part; on others only the roles run that
-    are not right, and those that follow them.
+    are not right, and those that follow them. New servers are built and verified before a proxy sends them a
+    request; serving ones are drained, changed, verified and given back, a batch at a time.
     """
     from dgctl import verbs
 
     return verbs.provision
+
+
+@verb(HOSTS, NOTE, NO_WAIT)
+def drain() -> Any:
+    """Send servers no new requests, and wait until those that they have are finished.
+
+    They stay drained until `undrain`; `provision` changes them, and leaves them drained.
+    """
+    from dgctl import draining
+
+    return draining.drain
+
+
+@verb(HOSTS)
+def undrain() -> Any:
+    """Send requests to drained servers again."""
+    from dgctl import draining
+
+    return draining.undrain
+
+
+@verb(HOSTS, DEAD, WIPE, YES)
+def remove() -> Any:
+    """Take servers out: drain them, take them out of every proxy, stop them, and remove their lines."""
+    from dgctl import removing
+
+    return removing.remove
+
+
+@verb(RELEASE, YES, BATCH, MAX_FAIL)
+def upgrade() -> Any:
+    """Change to another release: write it into the inventory, then provision a batch at a time."""
+    from dgctl import releasing
+
+    return releasing.upgrade
+
+
+@verb(YES, BATCH, MAX_FAIL)
+def rollback() -> Any:
+    """Go back to the state that was verified before the last change, from what the servers kept."""
+    from dgctl import releasing
+
+    return releasing.rollback
 
 
 @verb()

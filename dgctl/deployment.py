@@ -12,8 +12,10 @@ from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
 
-GROUPS = ("node",)
-LATER_GROUPS = ("api", "engine", "proxy", "license_proxy", "monitoring")
+GROUPS = ("node", "api", "engine", "proxy", "license_proxy")
+LATER_GROUPS = ("monitoring",)
+SERVING = ("node", "api")  # their hosts answer callers
+PROXIES = "proxy"
 # What Ansible adds to the variables of every host; nobody wrote these.
 _ADDED = {
     "ansible_facts",
@@ -67,6 +69,11 @@ class Deployment:
     @property
     def folder(self) -> Path:
         return self.inventory.parent
+
+    def members(self, *groups: str) -> list[str]:
+        """The hosts of these groups, in the inventory's order."""
+        named = {name for group in groups for name in self.groups.get(group, ())}
+        return [name for name in self.hosts if name in named]
 
     def files(self) -> list[Path]:
         """The inventory and the variable files beside it."""

@@ -27,10 +27,11 @@ class Desired:
     def __init__(self, deployment: Deployment):
         self.deployment = deployment
         self._context = Context(deployment, specs.options(content.root()))
+        self._plays = [(play, play.among(deployment.groups)) for play in roles.plays()]
 
     def roles(self, host: Host) -> list[roles.Role]:
         """The roles that make this host, in the order in which they run."""
-        return [roles.role(play.role_of(host.vars)) for play in roles.plays()]
+        return [roles.role(play.role_of(host.vars)) for play, hosts in self._plays if host.name in hosts]
 
     def of(self, host: Host) -> dict[str, dict[str, Any]]:
         """Role -> {fingerprint, content, variables}. A secret's value is a digest, and cannot be guessed from it."""
@@ -47,11 +48,11 @@ class Desired:
 
     def _variables(self, role: roles.Role, host: Host) -> dict[str, Any]:
         known = {"inventory_hostname": host.name, **host.vars}
-        names = [name for name in sorted(role.words & known.keys()) if _counts(name)]
+        names = [name for name in sorted(role.read & known.keys()) if _counts(name)]
         found = {name: self._value(host, name, known[name]) for name in names}
         for name in sorted(role.controller_files & known.keys()):
             found[f"{name} (the file)"] = _file(known[name])
-        if role.words & set(_OTHERS):
+        if role.read & set(_OTHERS):
             found["other servers"] = self._others(role)
         return found
 
@@ -64,7 +65,7 @@ class Desired:
         """One digest over the groups, and what the role could read of every other host."""
         hosts = self.deployment.hosts.values()
         seen = {
-            host.name: {name: self._value(host, name, host.vars[name]) for name in role.words & host.vars.keys()}
+            host.name: {name: self._value(host, name, host.vars[name]) for name in role.read & host.vars.keys()}
             for host in hosts
         }
         return _digest([self.deployment.groups, seen])

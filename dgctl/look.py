@@ -57,12 +57,14 @@ for _name in ("ansible", "ansible.module_utils"):
 class Seen:
     """What a look found on one server: `roles` as applied_look.py answers; `problem` when it could not be asked.
 
+    `answers`: address -> what it said; `reports`: file -> what it holds; both only of roles that recorded them.
     `doubt`: it was asked, and its answer says nothing about its roles.
     """
 
     roles: dict[str, dict[str, Any]] = field(default_factory=dict)
     verified: bool = False
     answers: dict[str, Any] = field(default_factory=dict)
+    reports: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     doubt: str = ""
     problem: Problem | None = None
@@ -148,7 +150,11 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
         if line.startswith(_MARK):
             said = json.loads(line.removeprefix(_MARK))
             return Seen(
-                said.get("roles", {}), bool(said.get("verified")), said.get("answers") or {}, said.get("seconds", 0.0)
+                said.get("roles", {}),
+                bool(said.get("verified")),
+                said.get("answers") or {},
+                said.get("reports") or {},
+                said.get("seconds", 0.0),
             )
     words = ssh.last_words(done.stderr) or f"exit status {done.returncode}"
     if b"Traceback" in done.stderr:

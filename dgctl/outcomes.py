@@ -17,23 +17,32 @@ PREFLIGHT = "Preflight"
 
 def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> Outcome:
     """Runs a playbook on the targets, or on a part of them; the exit code comes from events alone."""
-    session = work.session
-    with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
-        job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
-        job.check, job.verbosity, job.alone, job.part = session.check, session.verbosity, alone, part
-        result = playbook.run(job)
+    result = ran(work, name, alone, part)
     outcome = Outcome(_exit_code(result), checks=result.findings or None, log=work.log)
     outcome.hosts = {
         name: HostState(each.state, each.changed, each.errors, each.seconds, each.data)
         for name, each in result.hosts.items()
     }
     outcome.lowered = result.lowered or work.lowered()
-    outcome.timings = {
-        "tasks": max((host.seconds for host in result.hosts.values()), default=0.0),
-        "roles": _roles(result),
-    }
+    add_timings(outcome, result)
     _conclude(outcome, work, result)
     return outcome
+
+
+def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> RunResult:
+    """One run of a playbook with the session's options, shown as it goes."""
+    session = work.session
+    with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
+        job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
+        job.check, job.verbosity, job.alone, job.part = session.check, session.verbosity, alone, part
+        return playbook.run(job)
+
+
+def add_timings(outcome: Outcome, result: RunResult) -> None:
+    """Adds a run's seconds; of a role that ran more than once the last counts."""
+    tasks = max((host.seconds for host in result.hosts.values()), default=0.0)
+    outcome.timings["tasks"] = outcome.timings.get("tasks", 0.0) + tasks
+    outcome.timings["roles"] = {**outcome.timings.get("roles", {}), **_roles(result)}
 
 
 def _roles(result: RunResult) -> dict[str, float]:
@@ -91,14 +100,8 @@ def _itemise(outcome: Outcome) -> None:
 
 def add_verify(outcome: Outcome, work: Work, hosts: list[str] | None = None) -> None:
     """Verifies the targets, or some of them, into `outcome`: exit 8 when a check fails, 7 when only the network does."""
-    from dgctl import verify as suite
-
     hosts = work.deployment.targets if hosts is None else hosts
-    with work.progress(["Verify"], hosts) as shown:
-        shown.phase("Verify")
-        log = work.session.record.path / "verify.log"
-        checks = suite.run(work.deployment, hosts, shown, log)
-    outcome.checks = checks
+    checks = outcome.checks = verify(work, hosts)
     for name, state in states_of_checks(hosts, checks).items():
         host = outcome.hosts.setdefault(name, state)
         if state.state != "ok" and host is not state:
@@ -109,6 +112,15 @@ def add_verify(outcome: Outcome, work: Work, hosts: list[str] | None = None) -> 
     passed = _tally(checks)
     outcome.summary = f"{outcome.summary}; {passed}" if outcome.summary else passed
     outcome.next_command = work.session.again("status" if outcome.exit_code == Exit.OK else "verify")
+
+
+def verify(work: Work, hosts: list[str]) -> list[Check]:
+    """Makes every check on these servers."""
+    from dgctl import verify as suite
+
+    with work.progress(["Verify"], hosts) as shown:
+        shown.phase("Verify")
+        return suite.run(work.deployment, hosts, shown, work.session.record.path / "verify.log")
 
 
 def _tally(checks: list[Check]) -> str:

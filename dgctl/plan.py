@@ -10,6 +10,7 @@ from typing import Any
 from dgctl.deployment import Deployment, Host
 from dgctl.desired import Desired, differences
 from dgctl.errors import Problem
+from dgctl.fleet import Member
 from dgctl.look import Seen, look
 from dgctl.roles import Role, matches, plays
 from dgctl.roles import role as role_of
@@ -85,11 +86,13 @@ class Plan:
     """A deployment's plan.
 
     `desired`: host -> role -> {fingerprint, content, variables} of every target. `timings`: phase -> seconds.
+    `members`: the servers as the proxies see them.
     """
 
     hosts: dict[str, HostPlan]
     desired: dict[str, dict[str, dict[str, Any]]]
     timings: dict[str, Any] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
 
     @property
     def changing(self) -> list[str]:

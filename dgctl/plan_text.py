@@ -7,6 +7,7 @@ from typing import Any
 
 from dgctl.plan import ASKED, CHANGED, DISTRUSTED, FOLLOWS, NEW, UNFINISHED, VARIABLE, HostPlan, Plan, Reason
 from dgctl.progress import clock
+from dgctl.rollout import Rollout
 from dgctl.words import count, listed
 
 FEW = 6  # reasons of a role that are shown; -v shows all
@@ -25,6 +26,18 @@ def lines(plan: Plan, all_reasons: bool = False) -> list[str]:
     if unverified:
         found.append(f"{listed(unverified)}: right, and to be verified: no check has passed since the last change")
     return [line for text in found for line in text.splitlines()]
+
+
+def order(rollout: Rollout) -> list[str]:
+    """In which order servers are changed; nothing where it is all at once."""
+    if rollout.simple:
+        return []
+    found = [f"at once: {listed(rollout.build)}"] if rollout.build else []
+    found += [f"proxies: {listed(rollout.proxies)}"] if rollout.proxies else []
+    found += [f"given back when verified: {listed(rollout.waiting)}"] if rollout.waiting else []
+    for batch in rollout.batches:
+        found.append(f"{batch.name}{', drained' if batch.drained else ''}")
+    return ["order:", *(f"  {number}. {text}" for number, text in enumerate(found, 1))]
 
 
 def _host(host: HostPlan, all_reasons: bool) -> list[str]:

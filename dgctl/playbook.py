@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,13 @@ class Part:
     """The part of a playbook that is to run: play -> its servers, and what each server is to become.
 
     `desired`: server -> {roles: role -> desired state, begin: the roles that will run}; roles record it.
+    `variables`: further ones for the playbook, none of them secret.
     """
 
     hosts: list[str]
     hosts_of_play: dict[str, list[str]]
-    desired: dict[str, dict[str, Any]]
+    desired: dict[str, dict[str, Any]] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
 
 
 def run(job: Run) -> RunResult:
@@ -93,7 +95,7 @@ def _write_part(private: Path, part: Part) -> None:
         (private / "desired" / f"{name}.json").write_text(json.dumps(said))
     (private / "hosts").write_text("\n".join(part.hosts) + "\n")
     plays = {play: ",".join(hosts) if hosts else "all:!all" for play, hosts in part.hosts_of_play.items()}
-    extra = {"hosts_of_play": plays, "applied_state_dir": str(private / "desired")}
+    extra = {**part.variables, "hosts_of_play": plays, "applied_state_dir": str(private / "desired")}
     (private / "extra.json").write_text(json.dumps(extra))
 
 

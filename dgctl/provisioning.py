@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from dgctl import history, look, outcomes, plan_text, playbook
+from dgctl import fleet, history, look, outcomes, plan_text, playbook, rollout
 from dgctl import plan as plans
-from dgctl.errors import Exit
+from dgctl.deployment import PROXIES
+from dgctl.desired import Desired
+from dgctl.errors import DgctlError, Exit
 from dgctl.plan import Plan
 from dgctl.report import FAIL, HostState, Outcome
+from dgctl.rollout import Policy, Rollout
 from dgctl.words import count, listed
 from dgctl.work import Work
 
@@ -24,11 +28,13 @@ def planned(work: Work) -> Plan:
     lately = history.lately(work.session.inventory)
     started, began = work.session.seconds, time.monotonic()
     runner: threading.Thread | None = None
+    reports: dict[str, dict[str, Any]] = {}
     with work.progress([LOOK]) as shown:
         shown.phase(LOOK)
 
         def tell(name: str, seen: look.Seen) -> None:
             nonlocal runner
+            reports[name] = seen.reports
             right = all(said["state"] == "right" for said in seen.roles.values()) and seen.roles
             state = "unreachable" if seen.problem else "ok" if right else "changed"
             shown.host(name, state, seen.problem.what if seen.problem else "right" if right else "not as desired")
@@ -37,8 +43,29 @@ def planned(work: Work) -> Plan:
                 runner.start()  # it takes half a second, which other looks can use
 
         plan = plans.make(work.deployment, lately, tell, work.session.full)
+        plan.members = fleet.members((name, files) for name, files in _proxies(work, reports) if files)
     plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}
     return plan
+
+
+def _proxies(work: Work, reports: dict[str, dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """(proxy, its reports); those that --limit left out are asked only for these."""
+    proxies = work.deployment.members(PROXIES)
+    missing = [work.deployment.hosts[name] for name in proxies if name not in reports]
+    if missing:
+        desired = Desired(work.deployment)
+        asked = [(host, {role.name: "" for role in desired.roles(host)}) for host in missing]
+        reports = {**reports, **{name: seen.reports for name, seen in look.look(asked, lambda *_: None).items()}}
+    return [(name, reports[name]) for name in proxies]
+
+
+def divided(work: Work, plan: Plan) -> Rollout:
+    """Which servers are changed when; raises DgctlError (exit 6) before harm where too few would go on serving."""
+    policy = Policy(work.session.batch, work.session.max_fail)
+    found = rollout.make(work.deployment, plan, plan.members, policy)
+    if found.problems:
+        raise DgctlError(found.problems, Exit.HALTED)
+    return found
 
 
 def outcome_of(work: Work, plan: Plan) -> Outcome:
@@ -76,12 +103,31 @@ def unreachable(work: Work, plan: Plan) -> Outcome:
     return outcome
 
 
-def part_of(plan: Plan, work: Work) -> playbook.Part:
-    """What of the playbook the plan wants to run."""
-    desired: dict[str, Any] = {
-        name: {"roles": plan.desired[name], "begin": plan.hosts[name].roles} for name in plan.changing
-    }
-    return playbook.Part(plan.changing, plan.hosts_of_play(work.deployment), desired)
+def part_of(plan: Plan, work: Work, only: list[str] | None = None) -> playbook.Part:
+    """What of the playbook the plan wants to run; on `only` these servers it runs without the preflight."""
+    hosts = plan.changing if only is None else only
+    desired: dict[str, Any] = {name: {"roles": plan.desired[name], "begin": plan.hosts[name].roles} for name in hosts}
+    plays = plan.hosts_of_play(work.deployment)
+    if only is not None:
+        plays = {play: [name for name in names if name in only] for play, names in plays.items()}
+        plays[plans.PREFLIGHT] = []
+    return playbook.Part(hosts, plays, desired)
+
+
+def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
+    """Carries out a plan, and verifies what it changed."""
+    from dgctl.rolling import Rolling
+
+    session = work.session
+    if rollout.simple or session.check:
+        outcome = carry_out(work, plan)
+        if outcome.exit_code == Exit.OK and not session.check:
+            prove(work, plan, outcome)
+    else:
+        outcome = Rolling(work, plan, rollout, plan.members, Policy(session.batch, session.max_fail)).run()
+    if outcome.exit_code in (Exit.OK, Exit.VERIFY) and not session.check:
+        session.record.timings(outcome.timings)
+    return outcome
 
 
 def carry_out(work: Work, plan: Plan) -> Outcome:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,16 +22,28 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _IMPORTED = re.compile(r"ansible\.module_utils\.(\w+)")
 _CONTROLLER_FILE = re.compile(r"lookup\('ansible\.builtin\.file', *(\w+)")
+_INTERFACE = ("defaults", "meta")
 # What records the applied state is no part of it: its own format number says when it changes.
 _RECORDER = ("applied_",)
 
 
 @dataclass(frozen=True)
 class Play:
-    """A play of the playbook that runs one role; `role` may be a template such as the container engine's."""
+    """A play of the playbook that runs one role; `role` may be a template such as the container engine's.
+
+    `hosts`: the play's pattern as written, of which the default counts: groups joined by colons.
+    """
 
     name: str
     role: str
+    hosts: str = "all"
+
+    def among(self, groups: dict[str, list[str]]) -> set[str]:
+        """The names of the play's hosts, when no run names them one by one."""
+        from jinja2 import ChainableUndefined, Environment
+
+        pattern = Environment(undefined=ChainableUndefined).from_string(self.hosts).render(groups=groups)
+        return {host for group in pattern.split(":") for host in groups.get(group, ())}
 
     def role_of(self, variables: dict[str, Any]) -> str:
         """The role's name for a host with these variables."""
@@ -45,13 +58,15 @@ class Play:
 class Role:
     """One role: `content` is the hash of everything that it runs, `words` every name that its files use.
 
-    `controller_files`: variables that name files on this machine which the role reads. `follows`, `restarts`,
-    `reboots`: see its meta/effects.yml.
+    `read`: those outside its defaults, whose values count rather than what they are made of. `controller_files`:
+    variables that name files on this machine which the role reads. `follows`, `restarts`, `reboots`: see its
+    meta/effects.yml.
     """
 
     name: str
     content: str
     words: frozenset[str]
+    read: frozenset[str]
     controller_files: frozenset[str] = frozenset()
     follows: tuple[str, ...] = ()
     restarts: dict[str, list[str]] = field(default_factory=dict)
@@ -77,7 +92,7 @@ def _plays(path: Path) -> tuple[Play, ...]:
     for play in yaml.safe_load(path.read_text(encoding="utf-8")):
         name = next(iter([*_listed(play), *_included(play)]), None)
         if name:
-            found.append(Play(play["name"], name))
+            found.append(Play(play["name"], name, play["hosts"]))
     return tuple(found)
 
 
@@ -99,17 +114,23 @@ def role(name: str) -> Role:
 def _role(folder: Path) -> Role:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".md", ".pyc"))
     texts = [path.read_text(encoding="utf-8") for path in files]
-    words = frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
+    words = _words(texts)
+    read = _words(text for path, text in zip(files, texts, strict=True) if path.parent.name not in _INTERFACE)
     effects = _effects(folder / "meta" / "effects.yml")
     return Role(
         folder.name,
         _hash([*files, *_plugins(words)]),
         words,
+        read,
         frozenset(found for text in texts for found in _CONTROLLER_FILE.findall(text)),
         tuple(effects.get("follows") or ()),
         effects.get("restarts") or {},
         tuple(effects.get("reboots") or ()),
     )
+
+
+def _words(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
 
 
 def _effects(path: Path) -> dict[str, Any]:

@@ -33,6 +33,14 @@ class Session:
     full: bool = False
     plan: Path | None = None
     out: Path | None = None
+    batch: str = "1"
+    max_fail: int = 0
+    hosts: tuple[str, ...] = ()
+    note: str = ""
+    wait: bool = True
+    dead: bool = False
+    wipe: bool = False
+    release: str = ""
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()
@@ -47,7 +55,8 @@ class Session:
 
     def again(self, verb: str | None = None, limit: str | None = None) -> str:
         """A command to paste: this verb (or another) on this inventory, with this call's options."""
-        words = ["dgctl", verb or self.command, str(self.inventory)]
+        own = self.hosts if verb in (None, self.command) else ()
+        words = ["dgctl", verb or self.command, str(self.inventory), *own]
         words += ["--limit", limit or self.limit or ""] if limit or self.limit else []
         for name, values in (
             ("--vault-password-file", self.vault_password_file),

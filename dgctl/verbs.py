@@ -9,6 +9,7 @@ from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.plan import Plan
 from dgctl.report import HostState, Outcome
+from dgctl.rollout import Rollout
 from dgctl.session import Session
 from dgctl.words import count
 from dgctl.work import recorded, valid
@@ -35,6 +36,8 @@ def plan(session: Session) -> Outcome:
     with recorded(session) as work:
         found = provisioning.planned(work)
         outcome = provisioning.outcome_of(work, found)
+        if found.changing and not found.problems:
+            outcome.text += plan_text.order(provisioning.divided(work, found))
         if session.out:
             plan_file.write(found, session.out)
         if session.verbosity and found.changing:
@@ -56,15 +59,12 @@ def provision(session: Session) -> Outcome:
         found = provisioning.planned(work)
         if found.problems:
             return provisioning.unreachable(work, found)
+        rollout = provisioning.divided(work, found)
         if planned is not None:
             plan_file.require_within(planned, found)
         if found.changing and not session.yes and not session.check:
-            _confirm(found)
-        outcome = provisioning.carry_out(work, found)
-        if outcome.exit_code == Exit.OK and not session.check:
-            provisioning.prove(work, found, outcome)
-            session.record.timings(outcome.timings)
-        return outcome
+            _confirm(found, rollout)
+        return provisioning.done(work, found, rollout)
 
 
 def verify(session: Session) -> Outcome:
@@ -81,11 +81,11 @@ def status(session: Session) -> Outcome:
         return outcome
 
 
-def _confirm(found: Plan) -> None:
+def _confirm(found: Plan, rollout: Rollout) -> None:
     """Shows the plan, and asks; raises DgctlError (exit 130) for a no."""
     import click
 
-    for line in plan_text.lines(found):
+    for line in [*plan_text.lines(found), *plan_text.order(rollout)]:
         click.echo(line, err=True)
     if not click.confirm(f"Provision {count(len(found.changing), 'server')}?", err=True):
         raise DgctlError(Problem("not confirmed: nothing was touched", fix="answer y, or add --yes"), Exit.INTERRUPTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgctl.deployment import GROUPS, LATER_GROUPS
+from dgctl.deployment import GROUPS, LATER_GROUPS, SERVING
 from dgctl.errors import Problem
 from dgctl.locate import shown
 from dgctl.names import nearest
@@ -21,10 +21,21 @@ def problems(context: Context) -> Iterator[Problem]:
         return
     filled = {name for name, hosts in deployment.groups.items() if hosts} - {"all", "ungrouped"}
     for name in sorted(filled & set(LATER_GROUPS)):
-        fix = "put servers that run API and Engine together into [node]; each gets its own TLS proxy"
+        fix = "remove the group for now"
         yield Problem("this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix)
+    yield from _halves(context)
     yield from _unknown(context, filled - set(LATER_GROUPS))
     yield from _files(context)
+
+
+def _halves(context: Context) -> Iterator[Problem]:
+    """APIs without an Engine, Engines without an API, and proxies with nothing behind them: none of them serves."""
+    inventory = context.deployment.inventory
+    for group, needed in (("api", ("engine",)), ("engine", ("api",)), ("proxy", SERVING)):
+        if context.deployment.groups.get(group) and not context.deployment.members(*needed):
+            others = " or ".join(f"[{name}]" for name in needed)
+            fix = f"name servers under {others}, or use [node] for servers that run both"
+            yield Problem(f"nothing serves [{group}]: {others} is empty", _place(inventory, group), f"[{group}]", fix)
 
 
 def _files(context: Context) -> Iterator[Problem]:

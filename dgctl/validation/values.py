@@ -17,6 +17,12 @@ from dgctl.locate import where
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 # What no deployment works without, and how it is given.
+_RUNNERS = {"node", "api", "engine", "license_proxy"}
+NEEDED_BY = {
+    "deepgram_release": _RUNNERS,
+    "deepgram_api_key": _RUNNERS,
+    "deepgram_models_links": {"node", "engine"},
+}
 REQUIRED = {
     "deepgram_release": "the release to run, for example release-260812",
     "deepgram_api_key": "your Deepgram self-hosted API key, in group_vars/all/vault.yml",
@@ -125,6 +131,8 @@ def _required(context: Context, host: Host) -> Iterator[Problem]:
     wanted = dict(REQUIRED)
     wanted |= {name: "a value" for name, option in context.options.items() if option.required and name not in wanted}
     for name, meaning in wanted.items():
+        if not NEEDED_BY.get(name, _RUNNERS) & set(host.groups):
+            continue
         if host.vars.get(name) in (None, "", [], {}) and name not in host.unrendered:
             place = context.deployment.where(host, name) or host.name
             file = "group_vars/all/vault.yml" if context.secret(name) else "group_vars/all/main.yml"

@@ -1,5 +1,6 @@
 """Files, directories and links that a role made, those that it took away, and large files."""
 
+import json
 import os
 import stat
 import time
@@ -21,6 +22,15 @@ def look_at(path):
     if not stat.S_ISREG(found.st_mode):
         return {"type": "special file", **rights}
     return {"type": "file", **rights, "sha256": _hash(path)}
+
+
+def read_json(path):
+    """What a file in JSON holds; None for one that cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (OSError, ValueError):
+        return None
 
 
 def look_at_large(path):

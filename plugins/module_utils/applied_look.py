@@ -24,7 +24,10 @@ def look(request):
     records = {role: applied_record.read(role, host) for role in wanted}
     server = applied_things.Server([record["things"] for record, _ in records.values() if record])
     roles = {role: judge(*records[role], fingerprint, server) for role, fingerprint in wanted.items()}
-    urls = sorted({url for record, _ in records.values() if record for url in record["things"].get("answers", [])})
+    urls, reports = (
+        sorted({one for record, _ in records.values() if record for one in record["things"].get(kind, [])})
+        for kind in ("answers", "reports")
+    )
     done = applied_record.read(applied_record.VERIFIED, host)[0]
     return {
         "format": FORMAT,
@@ -33,6 +36,7 @@ def look(request):
         "roles": roles,
         "verified": bool(done) and done["fingerprints"] == wanted,
         "answers": {url: server.answer(url).get("body") for url in urls},
+        "reports": {path: server.report(path) for path in reports},
         "seconds": round(time.monotonic() - begin, 4),
     }
 

@@ -48,6 +48,9 @@ class Server:
         names = sorted({name for one in used for name in one["names"]})
         return self._once(engine, applied_containers.look_at, engine, names)
 
+    def report(self, path):
+        return self._once(path, applied_files.read_json, path)
+
     def answer(self, url):
         return self._once(url, applied_network.ask, url)
 
@@ -110,6 +113,8 @@ KINDS = {
     ),
     "containers": (record_containers, compare_containers),
     "answers": (_as_declared, compare_answers),
+    # For whoever looks to read, and no thing that could differ.
+    "reports": (_as_declared, lambda _, __: ()),
     "tls": (_as_declared, lambda tls, _: applied_network.compare_certificate(tls)),
     "until": (_as_declared, compare_until),
 }

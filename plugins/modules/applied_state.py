@@ -77,6 +77,11 @@ options:
     type: list
     elements: str
     default: []
+  reports:
+    description: Files in JSON that say how the host is doing; a look hands back what they hold at that moment.
+    type: list
+    elements: path
+    default: []
   tls:
     description: A port that must serve the first certificate in a file.
     type: dict
@@ -165,6 +170,7 @@ SPEC = {
     },
     "driver": {"type": "dict", "options": {"persistence": {"type": "bool", "default": False}}},
     "answers": {"type": "list", "elements": "str", "default": []},
+    "reports": {"type": "list", "elements": "path", "default": []},
     "tls": {
         "type": "dict",
         "options": {

@@ -208,12 +208,26 @@ def test_a_group_that_is_a_slip_of_the_keys() -> None:
     assert (problem.where, problem.value, problem.fix) == ("slip.ini:1", "[nodes]", "did you mean [node]?")
 
 
-@pytest.mark.parametrize("group", ["api", "engine", "proxy", "license_proxy", "monitoring"])
-def test_groups_of_later_versions_are_refused(group: str) -> None:
-    add(f"[{group}]\ngpu1\n", "inventory.ini")
+def test_groups_of_later_versions_are_refused() -> None:
+    add("[monitoring]\ngpu1\n", "inventory.ini")
     problem = only()
     assert "does not serve this group yet" in problem.what
     assert problem.where == "inventory.ini:8"
+
+
+@pytest.mark.parametrize("group", ["api", "engine"])
+def test_half_of_a_service(group: str) -> None:
+    add(f"[{group}]\ngpu9 ansible_host=192.0.2.99\n", "inventory.ini")
+    problem = only()
+    assert f"nothing serves [{group}]" in problem.what and problem.where == "inventory.ini:8"
+
+
+def test_a_proxy_needs_no_key_and_no_models() -> None:
+    write(
+        Path("lb.ini"),
+        "[node]\ngpu1 ansible_host=192.0.2.1\n[proxy]\nlb1 ansible_host=192.0.2.2\n[all:vars]\nansible_user=ops\n",
+    )
+    assert [problem.where for problem in problems("lb.ini") if "lb1" in problem.where] == []
 
 
 def test_no_host_in_a_known_group() -> None:

@@ -1,0 +1,58 @@
+"""`drain` and `undrain`: which servers the proxies send requests to."""
+
+from __future__ import annotations
+
+from dgctl import fleet, history, lock, outcomes
+from dgctl.deployment import PROXIES, Deployment
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.fleet import OPERATOR
+from dgctl.locate import shown
+from dgctl.names import nearest
+from dgctl.report import Outcome
+from dgctl.rolling import drain_part, in_reach, undrain_part
+from dgctl.session import Session
+from dgctl.words import count, listed
+from dgctl.work import recorded
+
+
+def drain(session: Session) -> Outcome:
+    with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+        hosts = require_members(work.deployment, session.hosts)
+        part = drain_part(in_reach(work), hosts, OPERATOR, session.note, session.wait)
+        outcome = outcomes.of_playbook(work, "drain.yml", alone=True, part=part)
+        for name in hosts:
+            state = outcome.hosts.setdefault(name, outcomes.HostState())
+            state.state = fleet.DRAINED if state.state in ("ok", "changed", "skipped") else state.state
+        if outcome.exit_code == Exit.OK:
+            outcome.summary = f"{listed(hosts)} {'gets' if len(hosts) == 1 else 'get'} no requests"
+            outcome.next_command = session.again("undrain") + "".join(f" {name}" for name in hosts)
+        return outcome
+
+
+def undrain(session: Session) -> Outcome:
+    with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+        hosts = require_members(work.deployment, session.hosts)
+        outcome = outcomes.of_playbook(work, "undrain.yml", alone=True, part=undrain_part(in_reach(work), hosts))
+        if outcome.exit_code == Exit.OK:
+            outcome.summary = f"{count(len(hosts), 'server')} given back: {listed(hosts)}"
+            outcome.next_command = session.again("status")
+        return outcome
+
+
+def require_members(deployment: Deployment, hosts: tuple[str, ...]) -> list[str]:
+    """The named hosts, once each; raises DgctlError (exit 2) for one that no proxy sends requests to."""
+    known = fleet.behind_proxies(deployment)
+    if not deployment.members(PROXIES):
+        fix = "stop requests where they come from; each of these servers has a proxy of its own"
+        problem = Problem("no server is in [proxy], so nothing spreads requests", shown(deployment.inventory), fix=fix)
+        raise DgctlError(problem, Exit.USAGE)
+    unknown = [name for name in hosts if name not in known]
+    if unknown:
+        raise DgctlError([_unknown(deployment, name, known) for name in unknown], Exit.USAGE)
+    return list(dict.fromkeys(hosts))
+
+
+def _unknown(deployment: Deployment, name: str, known: list[str]) -> Problem:
+    near = nearest(name, known)
+    fix = f"did you mean {near}?" if near else f"name one of: {listed(known)}"
+    return Problem("no proxy of this inventory sends requests to this server", shown(deployment.inventory), name, fix)

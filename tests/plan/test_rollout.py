@@ -1,0 +1,163 @@
+"""Which servers are changed when, from a plan and from what the proxies say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dgctl import fleet, plan_text, rollout
+from dgctl.deployment import Deployment, Host
+from dgctl.fleet import Member
+from dgctl.plan import DRIFTED, NEW, HostPlan, Plan, Reason, Step
+from dgctl.rollout import Policy
+
+
+def deployment(least: int = 1, **groups: list[str]) -> Deployment:
+    names = list(dict.fromkeys(name for hosts in groups.values() for name in hosts))
+    hosts = {
+        name: Host(
+            name,
+            name,
+            [group for group, members in groups.items() if name in members],
+            {"deepgram_profile": "flux" if "flux" in name else "stt", "deepgram_min_serving": least},
+        )
+        for name in names
+    }
+    return Deployment(Path("inventory.ini"), hosts, names, groups)
+
+
+def change(kind: str = DRIFTED, role: str = "deepgram", calls: bool = True) -> HostPlan:
+    return HostPlan([Step(role, "f", [Reason(kind)])], restarts=["deepgram-api"] if calls else [])
+
+
+def plan(hosts: dict[str, HostPlan], of: Deployment) -> Plan:
+    return Plan({name: hosts.get(name, HostPlan()) for name in of.targets}, {})
+
+
+def seen(*names: str, **drained: str) -> dict[str, Member]:
+    """What the proxy lb says: these serve, those are drained for a reason."""
+    up = {name: Member(name, {"lb": "up"}) for name in names}
+    return up | {name: Member(name, {"lb": "drained"}, reason) for name, reason in drained.items()}
+
+
+FLEET = {"node": ["gpu1", "gpu2", "gpu3", "gpu4"], "proxy": ["lb"]}
+
+
+def test_new_servers_are_built_before_the_proxies_and_serving_ones_left_alone() -> None:
+    of = deployment(**FLEET)
+    wanted = {"gpu3": change(NEW), "gpu4": change(NEW), "lb": change(role="nginx_proxy", calls=False)}
+    found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2"), Policy())
+    assert (found.build, found.proxies, found.batches) == (["gpu3", "gpu4"], ["lb"], [])
+
+
+def test_everything_new_is_one_run() -> None:
+    of = deployment(**FLEET)
+    wanted = {name: change(NEW) for name in FLEET["node"]} | {"lb": change(NEW, "nginx_proxy")}
+    found = rollout.make(of, plan(wanted, of), {}, Policy())
+    assert found.simple and found.build == of.targets
+    assert plan_text.order(found) == []
+
+
+@pytest.mark.parametrize(
+    ("batch", "batches"),
+    [
+        ("1", [["gpu1"], ["gpu2"], ["gpu3"], ["gpu4"]]),
+        ("50%", [["gpu1"], ["gpu2", "gpu3"], ["gpu4"]]),
+        ("3", [["gpu1"], ["gpu2", "gpu3", "gpu4"]]),
+        ("100%", [["gpu1"], ["gpu2", "gpu3", "gpu4"]]),
+        ("25%", [["gpu1"], ["gpu2"], ["gpu3"], ["gpu4"]]),
+        ("1%", [["gpu1"], ["gpu2"], ["gpu3"], ["gpu4"]]),
+    ],
+)
+def test_one_alone_then_batches_and_always_one_serves(batch: str, batches: list[list[str]]) -> None:
+    of = deployment(**FLEET)
+    wanted = {name: change() for name in FLEET["node"]}
+    found = rollout.make(of, plan(wanted, of), seen(*FLEET["node"]), Policy(batch))
+    assert [each.hosts for each in found.batches] == batches
+    assert [each.drained for each in found.batches] == batches
+
+
+def test_a_change_that_no_call_notices_drains_nobody() -> None:
+    of = deployment(**FLEET)
+    wanted = {name: change(calls=False) for name in FLEET["node"]}
+    found = rollout.make(of, plan(wanted, of), seen(*FLEET["node"]), Policy())
+    assert (found.build, found.batches) == (FLEET["node"], [])
+
+
+def test_the_last_server_of_a_profile_is_not_taken_away() -> None:
+    of = deployment(node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
+    found = rollout.make(of, plan({"flux1": change()}, of), seen("gpu1", "gpu2", "flux1"), Policy())
+    (problem,) = found.problems
+    assert (problem.where, problem.value) == ("flux1", "1 serving now, deepgram_min_serving is 1")
+    accepted = deployment(least=0, node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
+    found = rollout.make(accepted, plan({"flux1": change()}, accepted), seen("gpu1", "gpu2", "flux1"), Policy())
+    assert not found.problems and found.batches[0].drained == ["flux1"]
+
+
+def test_drained_servers_count_as_not_serving() -> None:
+    of = deployment(**FLEET)
+    members = seen("gpu1", "gpu2", gpu3=fleet.OPERATOR, gpu4=fleet.FAILED)
+    found = rollout.make(of, plan({name: change() for name in FLEET["node"]}, of), members, Policy("4"))
+    assert found.build == ["gpu3", "gpu4"]
+    assert [each.hosts for each in found.batches] == [["gpu1"], ["gpu2"]]
+
+
+def test_what_a_killed_run_left_drained_waits_to_be_given_back() -> None:
+    of = deployment(**FLEET)
+    members = seen("gpu1", gpu2=fleet.ROLLOUT, gpu3=fleet.FAILED, gpu4=fleet.OPERATOR)
+    found = rollout.make(of, plan({}, of), members, Policy())
+    assert found.waiting == ["gpu2", "gpu3"] and not found.simple
+
+
+def test_engines_come_before_the_apis_that_use_them() -> None:
+    of = deployment(api=["api1", "api2"], engine=["e1", "e2"], license_proxy=["l1", "l2"], proxy=["lb"])
+    wanted = {name: change() for name in ("api1", "api2", "e1", "e2", "l1", "l2")}
+    found = rollout.make(of, plan(wanted, of), seen("api1", "api2"), Policy("100%"))
+    assert [each.hosts for each in found.batches] == [["l1"], ["l2"], ["e1"], ["e2"], ["api1"], ["api2"]]
+    assert [each.drained for each in found.batches] == [[], [], [], [], ["api1"], ["api2"]]
+
+
+def test_the_last_engine_is_not_taken_away() -> None:
+    of = deployment(api=["api1"], engine=["e1"], proxy=["lb"])
+    assert rollout.make(of, plan({"e1": change()}, of), seen("api1"), Policy()).problems
+
+
+def test_without_a_proxy_for_all_each_is_changed_in_its_turn() -> None:
+    of = deployment(node=["gpu1", "gpu2", "gpu3"])
+    wanted = {"gpu1": change(), "gpu2": change(), "gpu3": change(NEW)}
+    found = rollout.make(of, plan(wanted, of), {}, Policy())
+    assert found.build == ["gpu3"] and [each.hosts for each in found.batches] == [["gpu1"], ["gpu2"]]
+    assert not any(each.drained for each in found.batches)
+
+
+def test_the_only_server_is_changed_at_once() -> None:
+    of = deployment(node=["gpu1"])
+    assert rollout.make(of, plan({"gpu1": change()}, of), {}, Policy()).simple
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "101%", "-1", "a", "", "1.5", "%"])
+def test_what_is_no_batch(text: str) -> None:
+    assert not Policy.valid(text)
+
+
+def test_the_order_is_said() -> None:
+    of = deployment(**FLEET)
+    wanted = {"gpu1": change(), "gpu4": change(NEW), "lb": change(role="nginx_proxy", calls=False)}
+    found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2", "gpu3"), Policy())
+    assert plan_text.order(found) == [
+        "order:",
+        "  1. at once: gpu4",
+        "  2. proxies: lb",
+        "  3. Change 1/1: gpu1, drained",
+    ]
+
+
+def test_members_from_two_proxies() -> None:
+    report = {
+        "/run/state.json": {"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained", "reason": "failed"}}}
+    }
+    other = {"/run/state.json": {"members": {"gpu1": {"state": "down"}, "gpu2": {"state": "up"}}}}
+    found = fleet.members([("lb1", report), ("lb2", other), ("lb3", {"/run/state.json": None})])
+    assert found["gpu1"].states == {"lb1": "up", "lb2": "down"} and not found["gpu1"].drained
+    assert found["gpu2"].drained and found["gpu2"].serves and found["gpu2"].reason == fleet.FAILED
