@@ -86,13 +86,14 @@ class Plan:
     """A deployment's plan.
 
     `desired`: host -> role -> {fingerprint, content, variables} of every target. `timings`: phase -> seconds.
-    `members`: the servers as the proxies see them.
+    `members`: the servers as the proxies see them. `reports`: host -> file -> what it holds.
     """
 
     hosts: dict[str, HostPlan]
     desired: dict[str, dict[str, dict[str, Any]]]
     timings: dict[str, Any] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def changing(self) -> list[str]:

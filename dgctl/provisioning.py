@@ -43,6 +43,7 @@ def planned(work: Work) -> Plan:
                 runner.start()  # it takes half a second, which other looks can use
 
         plan = plans.make(work.deployment, lately, tell, work.session.full)
+        plan.reports = {name: files for name, files in reports.items() if files}
         plan.members = fleet.members((name, files) for name, files in _proxies(work, reports) if files)
     plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}
     return plan

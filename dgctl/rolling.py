@@ -27,7 +27,10 @@ class Stopped(Exception):
 
 @dataclass
 class Rolling:
-    """A rollout on its way. `out`: servers that this run or an earlier one keeps from the proxies' requests."""
+    """A rollout on its way.
+
+    `out`: servers that this run or an earlier one keeps from the proxies' requests. `begun`: those whose change began.
+    """
 
     work: Work
     plan: Plan
@@ -37,6 +40,7 @@ class Rolling:
     outcome: Outcome = field(default_factory=Outcome)
     out: set[str] = field(default_factory=set)
     proxies: list[str] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     stopped: bool = False
 
@@ -115,6 +119,7 @@ class Rolling:
 
         if not hosts:
             return []
+        self.begun |= set(hosts)
         self._playbook(PROVISION, part_of(self.plan, self.work, hosts))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
 
@@ -154,11 +159,11 @@ class Rolling:
         result = outcomes.ran(self.work, name, alone=True, part=part)
         for host, end in result.hosts.items():
             state = self.outcome.hosts.setdefault(host, HostState())
-            state.changed += end.changed
+            state.changed += end.changed if name not in (DRAIN, UNDRAIN) else 0
             state.seconds = (state.seconds or 0.0) + end.seconds
             if end.state in ("failed", "unreachable"):
                 self._fail(host, end.state, end.errors)
-            elif end.state == "changed" and state.state == "ok":
+            elif state.changed and state.state == "ok":
                 state.state = "changed"
         outcomes.add_timings(self.outcome, result)
         if result.broken or result.interrupted:
@@ -182,7 +187,7 @@ class Rolling:
     def _conclude(self) -> None:
         """Exit code, states and summary."""
         found, outcome = self.outcome, self.outcome.hosts
-        undone = [name for name in self.plan.changing if outcome[name].state == "ok" and name not in self.failed]
+        undone = [name for name in self.plan.changing if name not in self.begun | self.failed]
         for name in undone if self.stopped else []:
             outcome[name].state = "skipped"
         for name in self.out & outcome.keys():

@@ -78,7 +78,7 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
         if name in deployment.members(PROXIES) and name not in deployment.members(*SERVING):
             (found.build if _blank(host, "nginx_proxy") else found.proxies).append(name)
         elif disruptive(host) and _in_use(deployment, name, host, members):
-            rolling.setdefault(_pool(deployment, name), []).append(name)
+            rolling.setdefault(kind(deployment, name), []).append(name)
         else:
             found.build.append(name)
     if not members and len(plan.hosts) == 1:
@@ -108,9 +108,9 @@ def _in_use(deployment: Deployment, name: str, host: HostPlan, members: dict[str
     return not _blank(host, "deepgram") and not _blank(host, "license_proxy")
 
 
-def _pool(deployment: Deployment, name: str) -> tuple[str, str]:
+def kind(deployment: Deployment, name: str) -> tuple[str, str]:
     """Servers that can stand in for each other: (group, profile)."""
-    group = next(group for group in ORDER if name in deployment.groups.get(group, ()))
+    group = next(group for group in (*ORDER, PROXIES) if name in deployment.groups.get(group, ()))
     return group, str(deployment.hosts[name].vars.get("deepgram_profile") or "")
 
 
@@ -123,7 +123,7 @@ def _batches(
     policy: Policy,
 ) -> None:
     """Adds the batches of one pool: one server alone, then as many at a time as policy and minimum allow."""
-    peers = [name for name in deployment.members(pool[0]) if _pool(deployment, name) == pool]
+    peers = [name for name in deployment.members(pool[0]) if kind(deployment, name) == pool]
     spread = set(behind_proxies(deployment))
     serving = [name for name in peers if name not in spread or (name in members and members[name].serves)]
     room = len(serving) - least(deployment, names)

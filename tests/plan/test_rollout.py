@@ -32,7 +32,7 @@ def change(kind: str = DRIFTED, role: str = "deepgram", calls: bool = True) -> H
 
 
 def plan(hosts: dict[str, HostPlan], of: Deployment) -> Plan:
-    return Plan({name: hosts.get(name, HostPlan()) for name in of.targets}, {})
+    return Plan({name: hosts.get(name, HostPlan(verified=True)) for name in of.targets}, {})
 
 
 def seen(*names: str, **drained: str) -> dict[str, Member]:

@@ -1,0 +1,166 @@
+"""A rollout on its way: in which order servers are drained, changed, verified and given back, and what a failure does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dgctl import rollout
+from dgctl.collector import HostResult, RunResult
+from dgctl.errors import Exit, Problem
+from dgctl.plan import Plan
+from dgctl.report import Check, Outcome
+from dgctl.rolling import Rolling
+from dgctl.rollout import Policy
+from tests.plan.test_rollout import FLEET, change, deployment, plan, seen
+
+ONE = Policy()
+WORD = {"provision.yml": "change", "preflight.yml": "preflight", "fetch.yml": "fetch"}
+
+
+class World:
+    """What Ansible and the checks would do: `fails` by word, the hosts that fail at it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **fails: list[str]):
+        self.done: list[str] = []
+        self.fails = fails
+        self.interrupt_at = ""
+        monkeypatch.setattr("dgctl.rolling.outcomes.ran", self._ran)
+        monkeypatch.setattr("dgctl.rolling.outcomes.verify", self._verify)
+        monkeypatch.setattr("dgctl.rolling.look.mark_verified", lambda requests: list(requests))
+
+    def _ran(self, work: Any, name: str, alone: bool, part: Any) -> RunResult:
+        word = WORD.get(name) or f"{name.removesuffix('.yml')} {part.variables.get('drain_reason', '')}".strip()
+        hosts = part.variables.get("drain") or part.variables.get("undrain") or part.hosts
+        self.done.append(f"{word}: {' '.join(hosts)}")
+        bad = [host for host in self.fails.get(word.split()[0], []) if host in (*part.hosts, *hosts)]
+        ends = {host: HostResult("changed", 1, seconds=1.0) for host in part.hosts}
+        ends |= {host: HostResult("failed", 0, [Problem("it broke", host)]) for host in bad}
+        return RunResult(ends, interrupted=self.interrupt_at == self.done[-1])
+
+    def _verify(self, work: Any, hosts: list[str]) -> list[Check]:
+        self.done.append(f"verify: {' '.join(hosts)}")
+        bad = self.fails.get("verify", [])
+        return [Check(host, "works", "fail" if host in bad else "pass") for host in hosts]
+
+
+def roll(world: World, wanted: dict[str, Any], members: dict[str, Any], policy: Policy = ONE) -> Outcome:
+    of = deployment(**FLEET)
+    session = SimpleNamespace(
+        again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
+    )
+    work: Any = SimpleNamespace(deployment=of, session=session, log="", lowered=list)
+    found: Plan = plan(wanted, of)
+    found.desired = {name: {"deepgram": {"fingerprint": "f"}} for name in of.targets}
+    return Rolling(work, found, rollout.make(of, found, members, policy), members, policy).run()
+
+
+def states(outcome: Outcome) -> dict[str, str]:
+    return {name: host.state for name, host in (outcome.hosts or {}).items()}
+
+
+ALL = {name: change() for name in FLEET["node"]}
+
+
+def test_a_serving_server_is_drained_changed_verified_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    outcome = roll(world, {"gpu2": change()}, seen(*FLEET["node"]))
+    assert world.done == [
+        "preflight: gpu2",
+        "fetch: gpu2",
+        "drain rollout: gpu2",
+        "change: gpu2",
+        "verify: gpu2",
+        "undrain: gpu2",
+    ]
+    assert outcome.exit_code == Exit.OK
+    assert states(outcome) == {"gpu1": "ok", "gpu2": "changed", "gpu3": "ok", "gpu4": "ok", "lb": "ok"}
+
+
+def test_a_new_server_is_verified_before_the_proxies_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    wanted = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
+    assert roll(world, wanted, seen("gpu1", "gpu2", "gpu3")).exit_code == Exit.OK
+    assert world.done[1:] == ["change: gpu4", "verify: gpu4", "change: lb", "verify: lb"]
+
+
+def test_a_new_server_that_fails_is_held_back_and_the_proxies_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, verify=["gpu4"])
+    wanted = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
+    outcome = roll(world, wanted, seen("gpu1", "gpu2", "gpu3"))
+    assert world.done[-1] == "drain failed: gpu4"
+    assert outcome.exit_code == Exit.HALTED and states(outcome)["gpu4"] == "failed"
+
+
+def test_the_first_failure_ends_the_rollout_and_stays_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, change=["gpu2"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert [text for text in world.done if text.startswith(("drain", "undrain"))] == [
+        "drain rollout: gpu1",
+        "undrain: gpu1",
+        "drain rollout: gpu2",
+        "drain failed: gpu2",
+    ]
+    assert outcome.exit_code == Exit.HALTED
+    assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "skipped", "skipped"]
+    assert "gpu2 gets no requests (drained)" in outcome.summary
+
+
+def test_within_the_budget_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, verify=["gpu2"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]), Policy("1", max_fail=1))
+    assert outcome.exit_code == Exit.SOME_FAILED
+    assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "changed", "changed"]
+
+
+def test_healthy_peers_of_a_batch_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, change=["gpu2"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]), Policy("3"))
+    assert world.done[-4:] == [
+        "change: gpu2 gpu3 gpu4",
+        "verify: gpu3 gpu4",
+        "drain failed: gpu2",
+        "undrain: gpu3 gpu4",
+    ]
+    assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "changed", "changed"]
+
+
+def test_what_cannot_be_drained_is_given_back_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, drain=["gpu1"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert world.done[-2:] == ["drain rollout: gpu1", "undrain: gpu1"]
+    assert outcome.exit_code == Exit.HALTED and not any(text.startswith("change") for text in world.done)
+
+
+def test_a_failed_preflight_touches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, preflight=["gpu3"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert len(world.done) == 1 and outcome.exit_code == Exit.PREFLIGHT
+
+
+def test_interrupted_in_the_middle_it_says_who_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.interrupt_at = "change: gpu2"
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert world.done[-1] == "change: gpu2" and outcome.exit_code == Exit.INTERRUPTED
+    assert states(outcome)["gpu2"] == "drained" and states(outcome)["gpu3"] == "skipped"
+
+
+def test_the_next_run_goes_on_where_the_last_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    members = seen("gpu1", "gpu4", gpu2="rollout", gpu3="failed")
+    roll(world, {"gpu2": change(), "gpu4": change()}, members)
+    assert world.done == [
+        *("preflight: gpu2 gpu4", "fetch: gpu4", "change: gpu2", "verify: gpu2 gpu3", "undrain: gpu2 gpu3"),
+        *("drain rollout: gpu4", "change: gpu4", "verify: gpu4", "undrain: gpu4"),
+    ]
+
+
+def test_what_a_person_drained_is_changed_and_stays_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    wanted = {"gpu2": change(), "gpu1": change()}
+    outcome = roll(world, wanted, seen("gpu1", "gpu3", "gpu4", gpu2="operator"))
+    assert "undrain: gpu2" not in world.done and "verify: gpu2" in world.done
+    assert states(outcome)["gpu2"] == "drained" and outcome.exit_code == Exit.OK
