@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
     for group in topology.GROUPS:
         asked = f"how many servers of the group {group.name} (default: those there are)"
-        up_.add_argument(f"--{group.option}", dest=group.name, type=_count, metavar="N", help=asked)
+        up_.add_argument(f"--{group.option}", dest=_asked(group), type=_count, metavar="N", help=asked)
     up_.add_argument("--engine", choices=["docker", "podman"], default="docker", help="what the inventory asks for")
     up_.add_argument(
         "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none"
@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _asked(group: topology.Group) -> str:
+    """Where the parser keeps the count: `engine` alone is the container engine."""
+    return f"count_{group.name}"
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) > 200:
         raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 200")
@@ -84,7 +89,7 @@ def up(options: argparse.Namespace) -> None:
     with place.locked():
         engine.ensure(place)
         network.ensure(place)
-        asked = {group.name: getattr(options, group.name) for group in topology.GROUPS}
+        asked = {group.name: getattr(options, _asked(group)) for group in topology.GROUPS}
         wanted = topology.counts(asked, servers.counted(place, options.name))
         absent = servers.missing(place, options.name, wanted)
         limits.ensure(len(servers.listed(place)) + len(absent))

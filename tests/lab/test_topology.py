@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import inventory, topology
+from lab import cli, inventory, topology
 from lab.servers import Server
 
 
@@ -51,3 +51,10 @@ def test_a_changed_release_stays(tmp_path):
     assert inventory._release(path) == inventory.RELEASE
     path.write_text(inventory.INVENTORY.format(lab="x", groups="", key="k", known_hosts="h", release="release-260714"))
     assert inventory._release(path) == "release-260714"
+
+
+def test_the_container_engine_and_the_count_of_engines_are_two_options():
+    options = cli.parser().parse_args(["up", "--nodes", "2", "--license-proxies", "1"])
+    assert (options.engine, options.count_engine, options.count_node) == ("docker", None, 2)
+    options = cli.parser().parse_args(["up", "--engine", "podman", "--engines", "3"])
+    assert (options.engine, options.count_engine) == ("podman", 3)
