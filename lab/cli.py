@@ -1,4 +1,4 @@
-"""bin/lab: up, list, down."""
+"""bin/lab: up, list, kill, start, down."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, gpus, home, inventory, limits, machine, network, servers, services
+from lab import engine, gpus, home, inventory, limits, machine, network, servers, services, topology
 from lab.packages import require
 from lab.prepare import prepare
 from lab.shell import LabError, say
@@ -28,10 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="bin/lab", description="Simulated GPU servers, and what a deployment talks to.")
-    verbs = top.add_subparsers(required=True, metavar="up|list|down")
+    verbs = top.add_subparsers(required=True, metavar="up|list|kill|start|down")
 
     up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
-    up_.add_argument("--nodes", type=_count, metavar="N", help="how many servers (default: those there are, else 1)")
+    for group in topology.GROUPS:
+        asked = f"how many servers of the group {group.name} (default: those there are)"
+        up_.add_argument(f"--{group.option}", dest=_asked(group), type=_count, metavar="N", help=asked)
     up_.add_argument("--engine", choices=["docker", "podman"], default="docker", help="what the inventory asks for")
     up_.add_argument(
         "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none"
@@ -45,6 +47,14 @@ def parser() -> argparse.ArgumentParser:
     list_.add_argument("--name", type=_name, help="of one lab only")
     list_.set_defaults(verb=show)
 
+    kill_ = verbs.add_parser("kill", help="cut a server's power")
+    kill_.add_argument("server", metavar="SERVER")
+    kill_.set_defaults(verb=kill)
+
+    start_ = verbs.add_parser("start", help="boot a server that was killed")
+    start_.add_argument("server", metavar="SERVER")
+    start_.set_defaults(verb=start)
+
     down_ = verbs.add_parser("down", help="stop and remove what `up` started")
     down_.add_argument("--name", default="lab", type=_name)
     down_.add_argument("--all", action="store_true", help="every lab and the services")
@@ -52,9 +62,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _asked(group: topology.Group) -> str:
+    """Where the parser keeps the count: `engine` alone is the container engine."""
+    return f"count_{group.name}"
+
+
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 200:
-        raise argparse.ArgumentTypeError(f"{text}: give a number from 1 to 200")
+    if not text.isdecimal() or int(text) > 200:
+        raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 200")
     return int(text)
 
 
@@ -74,12 +89,14 @@ def up(options: argparse.Namespace) -> None:
     with place.locked():
         engine.ensure(place)
         network.ensure(place)
-        count = options.nodes or len(servers.listed(place, options.name)) or 1
-        limits.ensure(count)
-        tools, fingerprint, models = prepare(place, bool(servers.missing(place, options.name, count)))
+        asked = {group.name: getattr(options, _asked(group)) for group in topology.GROUPS}
+        wanted = topology.counts(asked, servers.counted(place, options.name))
+        absent = servers.missing(place, options.name, wanted)
+        limits.ensure(len(servers.listed(place)) + len(absent))
+        tools, fingerprint, models = prepare(place, bool(absent))
         address = services.ensure(place, tools)
         services.push_images(place, address)
-        nodes = servers.ensure(place, options.name, count, cards)
+        nodes = servers.ensure(place, options.name, wanted, cards)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
         links = [f"https://models.lab.test/{name}" for name in models]
@@ -100,11 +117,21 @@ def show(options: argparse.Namespace) -> None:
 
 
 def _table(found: list[servers.Server]) -> None:
-    width = max(len(server.name) for server in found)
+    width, groups = (max(len(getattr(server, name)) for server in found) for name in ("name", "group"))
     for server in found:
-        print(
-            f"{server.name:<{width}}  {server.address:<15}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}"
-        )
+        where = f"{server.name:<{width}}  {server.address:<15}  {server.group:<{groups}}"
+        print(f"{where}  {server.state:<8}  GPU {', '.join(server.gpus) or 'none'}")
+
+
+def kill(options: argparse.Namespace) -> None:
+    servers.kill(servers.find(home.find(), options.server))
+    say(f"Killed {options.server}. It comes back with: bin/lab start {options.server}")
+
+
+def start(options: argparse.Namespace) -> None:
+    began = time.monotonic()
+    servers.start(servers.find(home.find(), options.server))
+    say(f"{options.server} runs after {time.monotonic() - began:.1f} s.")
 
 
 def down(options: argparse.Namespace) -> None:

@@ -1,25 +1,23 @@
 """Writes the lab's deployment: the inventory a user with such servers and a company mirror would write."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 
-from lab import keys, servers
+from lab import keys, servers, topology
 from lab.home import CHECKOUT, Home
 
 INVENTORY = """\
 # Written by `bin/lab up`: the simulated servers of the lab `{lab}`.
 # Settings of your own go to group_vars/all/ in a file of your own; the lab's files are written anew by each `up`.
 
-[node]
-{hosts}
-
-[all:vars]
+{groups}[all:vars]
 ansible_user=ops
 ansible_ssh_private_key_file={key}
 # The servers' SSH host keys are known and checked.
 ansible_ssh_common_args='-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes'
-deepgram_release=release-260812
+deepgram_release={release}
 """
 
 SETTINGS = """\
@@ -38,12 +36,14 @@ nvidia_container_toolkit_repository_key_fingerprint: {fingerprint}
 # Stand-in Deepgram images, models and licence server
 deepgram_registry: registry.lab.test:5000/deepgram
 deepgram_registry_username: deepgram+lab
-deepgram_license_servers: [https://license.lab.test]
+{licences}
 deepgram_models_links:{links}
 
 # An Engine of the lab serves this many requests at once.
 deepgram_engine_max_active_requests: 20
 {minimums}"""
+
+RELEASE = "release-260812"
 
 # What preflight asks of a server that serves speech-to-text; lowered where this machine has less.
 USUAL = {"preflight_min_cpu_cores": 4, "preflight_min_memory_mb": 30000, "preflight_min_disk_gb": 50}
@@ -60,16 +60,36 @@ def write(home: Home, lab: str, directory: Path, engine: str, fingerprint: str, 
     """Writes inventory.ini, group_vars/all/{main,vault}.yml and .vault_pass; returns the inventory's path."""
     group_vars = directory / "group_vars" / "all"
     group_vars.mkdir(parents=True, exist_ok=True)
-    hosts = "\n".join(f"{server.name} ansible_host={server.address}" for server in servers.listed(home, lab))
+    present = servers.listed(home, lab)
     inventory = directory / "inventory.ini"
-    inventory.write_text(
-        INVENTORY.format(lab=lab, hosts=hosts, key=keys.client_key(home), known_hosts=servers.known_hosts(home))
-    )
-    (group_vars / "main.yml").write_text(
-        SETTINGS.format(engine=engine, fingerprint=fingerprint, links=_list(links), minimums=_minimums())
-    )
+    lines = {"groups": sections(present), "release": _release(inventory), "known_hosts": servers.known_hosts(home)}
+    inventory.write_text(INVENTORY.format(lab=lab, key=keys.client_key(home), **lines))
+    said = {"links": _list(links), "licences": _licences(present), "minimums": _minimums()}
+    (group_vars / "main.yml").write_text(SETTINGS.format(engine=engine, fingerprint=fingerprint, **said))
     _write_vault(home, directory / ".vault_pass", group_vars / "vault.yml")
     return inventory
+
+
+def sections(present: list[servers.Server]) -> str:
+    """`[group]` with a line a server, for each group that has one."""
+    text = ""
+    for group in topology.GROUPS:
+        lines = [f"{one.name} ansible_host={one.address}\n" for one in present if one.group == group.name]
+        text += f"[{group.name}]\n{''.join(lines)}\n" if lines else ""
+    return text
+
+
+def _release(inventory: Path) -> str:
+    """The release that the inventory asks for by now: an upgrade or a person may have changed it."""
+    found = re.search(r"(?m)^deepgram_release=(\S+)$", inventory.read_text()) if inventory.exists() else None
+    return found.group(1) if found else RELEASE
+
+
+def _licences(present: list[servers.Server]) -> str:
+    """Where licences come from; with licence proxies, it is they who ask there."""
+    if any(server.group == "license_proxy" for server in present):
+        return "deepgram_license_upstream: https://license.lab.test"
+    return "deepgram_license_servers: [https://license.lab.test]"
 
 
 def _list(items: list[str]) -> str:

@@ -1,16 +1,17 @@
-"""The simulated GPU servers of one lab: create, list, remove."""
+"""The simulated servers of one lab: create, list, kill, start, remove."""
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import gpus, keys, network
+from lab import gpus, keys, network, topology
 from lab.containers import create, put, wait_until_running
 from lab.engine import containers, docker
 from lab.home import Home
 from lab.image import SYSTEM, Image, build
 from lab.machine import KERNEL
-from lab.shell import say
+from lab.shell import LabError, say
 
 HERE = Path(__file__).with_name("server")
 
@@ -22,6 +23,7 @@ class Server:
     name: str
     address: str
     lab: str
+    group: str
     gpus: list[str]
     state: str
     image: str
@@ -51,28 +53,35 @@ def listed(home: Home, lab: str | None = None) -> list[Server]:
             continue
         address = item["NetworkSettings"]["Networks"][home.network]["IPAMConfig"]["IPv4Address"]
         models = [model for model in labels["dgctl.gpus"].split(",") if model]
-        state = item["State"]["Status"]
-        found.append(Server(item["Name"][1:], address, labels["dgctl.lab"], models, state, labels["dgctl.image"]))
-    return sorted(found, key=lambda server: (server.lab, len(server.name), server.name))
+        state, group = item["State"]["Status"], labels.get("dgctl.group", "node")
+        mine = labels["dgctl.lab"], group, models, state, labels["dgctl.image"]
+        found.append(Server(item["Name"][1:], address, *mine))
+    order = [group.name for group in topology.GROUPS]
+    return sorted(found, key=lambda server: (server.lab, order.index(server.group), len(server.name), server.name))
 
 
-def missing(home: Home, lab: str, count: int) -> list[str]:
-    """Names of those of the first `count` servers that do not exist."""
+def counted(home: Home, lab: str) -> topology.Counts:
+    """How many servers of each group a lab has."""
+    return Counter(server.group for server in listed(home, lab))
+
+
+def missing(home: Home, lab: str, wanted: topology.Counts) -> dict[str, topology.Group]:
+    """Names of those of the wanted servers that do not exist, with their groups."""
     existing = {server.name for server in listed(home, lab)}
-    wanted = [f"{lab}-gpu{number}{home.suffix}" for number in range(1, count + 1)]
-    return [name for name in wanted if name not in existing]
+    named = topology.names(lab, home.suffix, wanted)
+    return {name: group for name, group in named.items() if name not in existing}
 
 
-def ensure(home: Home, lab: str, count: int, models: list[str]) -> list[Server]:
-    """Makes servers NAME-gpu1.. up to `count`; existing ones are started when stopped, else left alone."""
+def ensure(home: Home, lab: str, wanted: topology.Counts, models: list[str]) -> list[Server]:
+    """Makes the wanted servers that are missing; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
-    absent = missing(home, lab, count)
+    absent = missing(home, lab, wanted)
     started = [name for name, server in existing.items() if server.state != "running"]
     for name in started:
         docker("start", name)
-    for name in absent:
-        _create(home, lab, name, build(home, image(home)), models)
-    for name in started + absent:
+    for name, group in absent.items():
+        _create(home, lab, name, build(home, image(home)), group.name, models if group.gpus else [])
+    for name in [*started, *absent]:
         wait_until_running(name)
     if absent:
         say(f"Started {len(absent)} server(s): {', '.join(absent)}")
@@ -88,7 +97,7 @@ def _say_if_old(home: Home, present: list[Server]) -> None:
         say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
-def _create(home: Home, lab: str, name: str, tag: str, models: list[str]) -> None:
+def _create(home: Home, lab: str, name: str, tag: str, group: str, models: list[str]) -> None:
     """One server: PCI devices, SSH host key, address, volumes where its own containers keep their layers."""
     pci = home.directory("servers", name, "pci")
     gpus.write_tree(pci, gpus.describe(name, models))
@@ -100,7 +109,8 @@ def _create(home: Home, lab: str, name: str, tag: str, models: list[str]) -> Non
         "--volume=/var/lib/docker",
         "--volume=/var/lib/containers",
     ]
-    create(home, name, tag, address, {"dgctl.lab": lab, "dgctl.gpus": ",".join(models)}, extra)
+    labels = {"dgctl.lab": lab, "dgctl.group": group, "dgctl.gpus": ",".join(models)}
+    create(home, name, tag, address, labels, extra)
     put(
         name,
         {
@@ -109,6 +119,29 @@ def _create(home: Home, lab: str, name: str, tag: str, models: list[str]) -> Non
         },
     )
     docker("start", name)
+
+
+def find(home: Home, name: str) -> Server:
+    """The server of this name, of whatever lab; LabError names those there are."""
+    present = listed(home)
+    for server in present:
+        if server.name == name:
+            return server
+    known = ", ".join(server.name for server in present)
+    raise LabError(f"The lab has no server `{name}`.", f"Take one of: {known}" if known else "Start some: bin/lab up")
+
+
+def kill(server: Server) -> None:
+    """Ends every process of a server at once, as a power cut does: nothing is said to anyone, no connection is closed."""
+    if server.state == "running":
+        docker("kill", "--signal=KILL", server.name)
+
+
+def start(server: Server) -> None:
+    """Boots a server that is not running, with the disk and the address that it had."""
+    if server.state != "running":
+        docker("start", server.name)
+        wait_until_running(server.name)
 
 
 def remove(home: Home, server: Server) -> None:
