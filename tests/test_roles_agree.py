@@ -57,12 +57,12 @@ WRITTEN = {
     "daemon_json": ("path",),
     "deepgram_images": ("record", "auth_dir"),
     "model_files": ("dir",),
-    "nginx_site": ("path", "certificate", "key"),
+    "nginx_site": ("path", "certificate", "key", "main_path"),
     "self_signed_certificate": ("certificate", "key"),
 }
 # What these make lies at places of their own, which they return for the declaration: module to the variable's part.
 RETURNED = {"nvidia_cdi": ".files", "nvidia_persistence": ".drop_in", "model_files": ".records"}
-READING = {"preflight_probe", "apt_packages", "nvidia_driver_load", "deepgram_service", "deepgram_health"}
+READING = {"preflight_probe", "deepgram_upstreams", "apt_packages", "nvidia_driver_load", "deepgram_service", "deepgram_health"}
 
 
 def tasks(role):

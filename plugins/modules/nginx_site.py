@@ -11,6 +11,7 @@ description:
   - NGINX then runs, now and at boot, with these files. A reload succeeds even if NGINX cannot use its new files; so
     it ends with a look at the certificate that clients get.
   - Debian's welcome page is switched off, because it takes port 80; other sites stay as they are.
+  - In NGINX's main file only the number of connections is raised; the rest of it is the system's, or its owner's.
 options:
   path:
     description: The site's file.
@@ -34,6 +35,20 @@ options:
   key_content:
     description: The key in PEM, if it is to be put there.
     type: str
+  main_path:
+    description: File for directives that stand outside of every block.
+    type: path
+  main_content:
+    description: What it holds.
+    type: str
+  worker_connections:
+    description: Connections that a worker of NGINX may hold; a smaller number in nginx.conf is raised.
+    type: int
+  includes:
+    description: Files from elsewhere that the site includes. In check mode, while one is missing, nothing is tested.
+    type: list
+    elements: path
+    default: []
   port:
     description: Port at which the site is served.
     type: int
@@ -72,6 +87,7 @@ fix:
 
 import glob
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -84,6 +100,8 @@ from ansible.module_utils.outcome import last_line, run
 from ansible.module_utils.whole_file import write
 
 ROOT = "/etc/nginx"
+MAIN = f"{ROOT}/nginx.conf"
+CONNECTIONS = re.compile(r"^(\s*worker_connections\s+)(\d+)(\s*;)", re.MULTILINE)
 WELCOME = f"{ROOT}/sites-enabled/default"
 PID = "/run/nginx.pid"
 UNIT = "nginx.service"
@@ -102,9 +120,18 @@ def changes(params):
     wanted = [
         (params["key"], params["key_content"], 0o600),
         (params["certificate"], params["certificate_content"], 0o644),
+        (MAIN, raised(read(MAIN), params["worker_connections"]), 0o644),
+        (params["main_path"], params["main_content"], 0o644),
         (params["path"], params["content"], 0o644),
     ]
     return [entry for entry in wanted if entry[1] is not None and not is_so(*entry)]
+
+
+def raised(text, connections):
+    """NGINX's main file with at least so many connections a worker; None for no such file, or no wish."""
+    if text is None or not connections:
+        return None
+    return CONNECTIONS.sub(lambda found: f"{found[1]}{max(int(found[2]), connections)}{found[3]}", text)
 
 
 def is_so(path, content, mode):
@@ -152,8 +179,8 @@ def reload_needed(params):
     started = started_last()
     if started is None:
         return False
-    paths = [params["path"], params["certificate"], params["key"]]
-    times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
+    paths = [params["path"], params["certificate"], params["key"], params["main_path"], MAIN]
+    times = [os.stat(path).st_mtime for path in paths if path and os.path.exists(path)]
     return any(started < moment <= time.time() for moment in times)
 
 
@@ -164,7 +191,8 @@ def apply(module):
     welcome = os.path.islink(WELCOME)
     if not files and not welcome:
         return False, reload_needed(params)
-    if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or os.path.exists(params["key"])):
+    complete = all(os.path.exists(path) for path in [params["key"], *params["includes"]])
+    if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or complete):
         said = test(files)
         if said:
             fix = "correct what it names; nothing was changed on the server"
@@ -235,6 +263,10 @@ def main():
             "key": {"type": "path", "required": True, "no_log": False},
             "certificate_content": {"type": "str"},
             "key_content": {"type": "str", "no_log": True},
+            "main_path": {"type": "path"},
+            "main_content": {"type": "str"},
+            "worker_connections": {"type": "int"},
+            "includes": {"type": "list", "elements": "path", "default": []},
             "port": {"type": "int", "required": True},
             "server_name": {"type": "str", "required": True},
             "timeout_s": {"type": "int", "default": 20},

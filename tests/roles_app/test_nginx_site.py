@@ -32,6 +32,7 @@ def site(tmp_path, monkeypatch):
     (programs / "nginx").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     monkeypatch.setattr(MODULE, "ROOT", str(root))
+    monkeypatch.setattr(MODULE, "MAIN", str(root / "nginx.conf"))
     monkeypatch.setattr(MODULE, "WELCOME", str(root / "sites-enabled" / "default"))
     monkeypatch.setattr(MODULE, "PID", str(tmp_path / "no.pid"))
 
@@ -46,6 +47,10 @@ def site(tmp_path, monkeypatch):
             "key": f"{root}/tls/d.key",
             "certificate_content": None,
             "key_content": None,
+            "main_path": f"{root}/modules-enabled/90-deepgram.conf",
+            "main_content": "shutdown",
+            "worker_connections": None,
+            "includes": [],
         }
         module = SimpleNamespace(params={**params, **changes}, check_mode=check_mode, fail_json=fail_json)
         return MODULE.apply(module)
@@ -96,3 +101,21 @@ def test_reload_is_due_while_the_workers_are_older_than_a_file(site, monkeypatch
     for started, due in ((file.stat().st_mtime - 5, True), (file.stat().st_mtime + 5, False)):
         monkeypatch.setattr(MODULE, "started_last", lambda started=started: started)
         assert site() == (False, due)
+
+
+def test_nginx_gets_as_many_connections_and_keeps_the_rest_of_its_file(site):
+    site()
+    assert (site.root / "modules-enabled/90-deepgram.conf").read_text() == "shutdown"
+    main = site.root / "nginx.conf"
+    main.write_text("events {\n\tworker_connections 768;\n}\n# mine")
+    assert site(worker_connections=8192)[0]
+    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine"
+    assert not site(worker_connections=8192)[0] and not site(worker_connections=1000)[0]
+
+
+def test_check_mode_tests_nothing_while_an_include_is_missing(site):
+    site()
+    (site.root / "tls/d.key").write_text("key")
+    with pytest.raises(Failed):
+        site(check_mode=True, content="bad")
+    assert site(check_mode=True, content="bad", includes=["/nowhere/upstreams.conf"]) == (True, True)

@@ -1,7 +1,6 @@
 """What the roles write with their defaults and with what users change."""
 
 import configparser
-import re
 import tomllib
 
 import pytest
@@ -64,8 +63,6 @@ def test_values_from_an_ini_file_are_text_and_come_out_typed():
     assert config("engine", **ini)["max_active_requests"] == 19
     assert config("engine", **ini)["health"]["gpu_required"] is False
     assert "max_active_requests" not in config("engine", deepgram_engine_max_active_requests="")
-    text = nginx(nginx_proxy_listen_ipv6="false", nginx_proxy_hsts_max_age_s="0", **ini)
-    assert "max_conns=18 " in text and "[::]" not in text and "Strict-Transport" not in text
 
 
 def test_every_setting_can_be_added_changed_and_removed():
@@ -172,55 +169,3 @@ def test_default_settings_have_no_problem():
 )
 def test_model_of_test_requests(links, model):
     assert value("deepgram", "deepgram_verify_model", deepgram_models_links=links) == model
-
-
-def nginx(**changes):
-    return render(
-        "nginx_proxy",
-        "deepgram.conf.j2",
-        __nginx_proxy_packages={"installed": {"nginx": "1.26.3-3+deb13u1"}},
-        **changes,
-    )
-
-
-def test_proxy_stays_below_the_engines_limit():
-    assert "max_conns" not in re.sub("#.*", "", nginx())
-    assert "max_conns=19 " in nginx(deepgram_engine_max_active_requests=20)
-    assert "max_conns=1 " in nginx(deepgram_engine_max_active_requests=1)
-    assert "max_conns=7 " in nginx(nginx_proxy_max_connections=7)
-
-
-def test_http2_in_the_notation_of_the_version():
-    assert "http2 on;" in nginx() and "listen 443 ssl;" in nginx()
-    old = render(
-        "nginx_proxy",
-        "deepgram.conf.j2",
-        __nginx_proxy_packages={"installed": {"nginx": "1:1.22.1-9"}},
-    )
-    assert "http2 on;" not in old and "listen 443 ssl http2;" in old
-    blank = render("nginx_proxy", "deepgram.conf.j2", __nginx_proxy_packages={"installed": {"nginx": ""}})
-    assert "http2 on;" in blank
-
-
-def test_only_known_paths_reach_the_api_and_only_operators_the_status():
-    text = nginx(nginx_proxy_status_allow=["192.0.2.0/24"])
-    exact = re.findall(r"location = (\S+)", text)
-    assert exact == [
-        "/v1/listen",
-        "/v1/speak",
-        "/v1/read",
-        "/v1/agent/converse",
-        "/v2/listen",
-        "/v2/speak",
-        "/metrics",
-    ]
-    closed = re.search(r"location ~ (\S+) \{\n(.*?)\n    \}", text, re.DOTALL)
-    assert closed[2].split("\n")[:2] == ["        allow 192.0.2.0/24;", "        deny all;"]
-    for path in ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/models/1a-2b", "/v1/certificates"):
-        assert re.fullmatch(closed[1].strip("^$"), path)
-    assert not re.fullmatch(closed[1].strip("^$"), "/v1/status/x")
-
-
-def test_log_holds_no_query():
-    form = re.search(r"log_format deepgram (.*?);", nginx(), re.DOTALL)[1]
-    assert "$uri" in form and not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", form)

@@ -1,0 +1,275 @@
+"""deepgram-upstreams: who serves, by what the servers say and what operators want."""
+
+import http.server
+import importlib.util
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from .conftest import ROOT, load
+
+SPEC = importlib.util.spec_from_file_location(
+    "deepgram_upstreams", ROOT / "roles/nginx_proxy/files/deepgram_upstreams.py"
+)
+PROGRAM = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(PROGRAM)
+MODULE = load("modules", "deepgram_upstreams")
+
+
+class Nginx:
+    """Stands for NGINX: refuses a list that holds a word, and notes what it was reloaded with."""
+
+    def __init__(self, folder):
+        self.list, self.refused, self.reloads = folder / "kept/upstreams.conf", "", []
+
+    def refusal(self):
+        return "[emerg] no" if self.refused and self.refused in self.list.read_text() else ""
+
+    def reload(self, pid):
+        self.reloads.append(self.list.read_text())
+
+
+@pytest.fixture
+def proxy(tmp_path, monkeypatch):
+    """A proxy's files; `says` maps an address to the health that its server tells."""
+    for name, value in (("CONFIG", "config.json"), ("KEPT", "kept"), ("RUN", "run")):
+        monkeypatch.setattr(PROGRAM, name, str(tmp_path / value))
+    nginx, says = Nginx(tmp_path), {}
+    monkeypatch.setattr(PROGRAM, "master", lambda: 1)
+    monkeypatch.setattr(PROGRAM, "refusal", nginx.refusal)
+    monkeypatch.setattr(PROGRAM, "reload", nginx.reload)
+    monkeypatch.setattr(PROGRAM, "ask", lambda address: (says.get(address, "Ready"), 0))
+
+    def configure(*nodes, **more):
+        fields = ("name", "address", "profile", "region")
+        document = {"nodes": [dict(zip(fields, node, strict=True)) for node in nodes], **more}
+        (tmp_path / "config.json").write_text(json.dumps(document))
+
+    def tick():
+        config = PROGRAM.configuration()
+        PROGRAM.settle(config, PROGRAM.look_at(config["nodes"]))
+
+    configure(("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", ""))
+    return SimpleNamespace(configure=configure, tick=tick, nginx=nginx, says=says, folder=tmp_path)
+
+
+def lines(proxy, profile="stt"):
+    """Name -> the words of its server line in one upstream."""
+    text = proxy.nginx.list.read_text().partition(f"upstream deepgram_{profile} {{")[2].partition("}")[0]
+    return {line.partition("# ")[2]: line.partition(";")[0].split() for line in text.splitlines() if "server " in line}
+
+
+def down(proxy, profile="stt"):
+    return {name for name, words in lines(proxy, profile).items() if "down" in words}
+
+
+def test_a_server_leaves_after_two_bad_looks_and_is_back_after_two_good_ones(proxy):
+    proxy.tick()
+    assert down(proxy) == set()
+    proxy.says["192.0.2.1:8080"] = "Critical"
+    proxy.tick()
+    assert down(proxy) == set()
+    proxy.tick()
+    assert down(proxy) == {"a"}
+    proxy.says.clear()
+    proxy.tick()
+    assert down(proxy) == {"a"}
+    proxy.tick()
+    assert down(proxy) == set() and len(proxy.nginx.reloads) == 3
+
+
+def test_nginx_is_left_alone_while_nothing_changes(proxy):
+    for _ in range(5):
+        proxy.tick()
+    assert len(proxy.nginx.reloads) == 1
+
+
+@pytest.mark.parametrize("health", ["Initializing", "Critical", "no answer: x", "HTTP 200"])
+def test_a_new_server_that_cannot_serve_gets_nothing_before_it_can(proxy, health):
+    proxy.says["192.0.2.1:8080"] = health
+    proxy.tick()
+    assert down(proxy) == {"a"}
+
+
+def test_where_all_are_down_the_check_is_not_believed_but_drained_ones_stay_out(proxy):
+    proxy.says.update({"192.0.2.1:8080": "Critical", "192.0.2.2:8080": "Critical"})
+    proxy.tick()
+    assert down(proxy) == set()
+    PROGRAM.drain(["a"], "operator", "")
+    assert down(proxy) == {"a"}
+    PROGRAM.drain(["b"], "operator", "")
+    assert down(proxy) == {"a", "b"}
+
+
+def test_a_flapping_server_must_prove_itself_for_longer_each_time(proxy):
+    proxy.tick()
+    looks = []
+    for _ in range(4):
+        proxy.says["192.0.2.1:8080"] = "Critical"
+        proxy.tick()
+        proxy.tick()
+        proxy.says.clear()
+        for number in range(1, 100):
+            proxy.tick()
+            if not down(proxy):
+                looks.append(number)
+                break
+    assert looks == [2, 4, 8, 16]
+
+
+def test_undrained_serves_at_once_whatever_was_before(proxy):
+    proxy.tick()
+    PROGRAM.drain(["a"], "rollout", "upgrade")
+    proxy.says["192.0.2.1:8080"] = "no answer: restarting"
+    proxy.tick()
+    proxy.tick()
+    assert PROGRAM.report()["a"]["state"] == "drained" and PROGRAM.report()["a"]["note"] == "upgrade"
+    proxy.says.clear()
+    assert PROGRAM.undrain(["a"]) is True and PROGRAM.undrain(["a"]) is False
+    assert down(proxy) == set() and PROGRAM.report()["a"]["state"] == "up"
+
+
+def test_an_operators_mark_is_not_replaced(proxy):
+    assert PROGRAM.drain(["a"], "operator", "disk") and not PROGRAM.drain(["a"], "rollout", "")
+    assert PROGRAM.report()["a"]["reason"] == "operator"
+    assert PROGRAM.drain(["b"], "rollout", "") and PROGRAM.drain(["b"], "failed", "why")
+    assert PROGRAM.report()["b"]["reason"] == "failed"
+
+
+def test_a_mark_of_an_unknown_server_is_kept_and_counts_when_it_comes(proxy):
+    PROGRAM.drain(["c"], "rollout", "")
+    assert PROGRAM.report()["c"] | {"since": None} == {
+        **dict.fromkeys(("note", "since", "health", "active", "address")),
+        "state": "drained",
+        "reason": "rollout",
+        "note": "",
+        "known": False,
+    }
+    proxy.configure(("a", "192.0.2.1:8080", "stt", ""), ("c", "192.0.2.3:8080", "stt", ""))
+    proxy.tick()
+    assert down(proxy) == {"c"} and PROGRAM.report()["c"]["known"]
+
+
+def test_own_region_first_and_everybody_where_it_has_none(proxy):
+    proxy.configure(
+        ("a", "192.0.2.1:1", "stt", "eu"),
+        ("b", "192.0.2.2:1", "stt", "us"),
+        ("c", "192.0.2.3:1", "flux", "us"),
+        region="eu",
+        max_connections=7,
+    )
+    proxy.tick()
+    assert lines(proxy)["a"] == ["server", "192.0.2.1:1", "max_conns=7", "max_fails=0"]
+    assert lines(proxy)["b"][-1] == "backup" and "backup" not in lines(proxy, "flux")["c"]
+    proxy.says["192.0.2.1:1"] = "Critical"
+    proxy.tick()
+    proxy.tick()
+    assert down(proxy) == {"a"}, "the other region's server is not all the choice there is"
+
+
+def test_a_refused_list_leaves_the_old_one_and_is_tried_again(proxy):
+    proxy.tick()
+    before = proxy.nginx.list.read_text()
+    proxy.nginx.refused = "down;  # a"
+    with pytest.raises(PROGRAM.Refused, match="nginx refuses its configuration"):
+        PROGRAM.drain(["a"], "operator", "")
+    assert proxy.nginx.list.read_text() == before and len(proxy.nginx.reloads) == 1
+    proxy.nginx.refused = ""
+    proxy.tick()
+    assert down(proxy) == {"a"} and len(proxy.nginx.reloads) == 2
+
+
+def test_killed_between_writing_and_reloading_it_reloads_next_time(proxy, monkeypatch):
+    proxy.tick()
+
+    def killed(pid):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PROGRAM, "reload", killed)
+        PROGRAM.drain(["a"], "operator", "")
+    assert len(proxy.nginx.reloads) == 1
+    proxy.tick()
+    assert len(proxy.nginx.reloads) == 2 and "down;  # a" in proxy.nginx.reloads[-1]
+
+
+def test_a_name_that_does_not_resolve_breaks_nobody_else(proxy):
+    proxy.configure(("a", "no-such-name.invalid:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", ""))
+    proxy.tick()
+    assert down(proxy) == {"a"} and "invalid" not in proxy.nginx.list.read_text()
+
+
+def test_a_changed_address_is_not_the_old_one(proxy):
+    proxy.tick()
+    proxy.configure(("a", "192.0.2.9:8080", "stt", ""))
+    PROGRAM.render()
+    assert lines(proxy)["a"][1] == "192.0.2.9:8080"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "health", "active"),
+    [
+        (200, {"system_health": "Healthy", "active_batch_requests": 2, "active_stream_requests": 3}, "Healthy", 5),
+        (200, {"system_health": "Critical"}, "Critical", 0),
+        (503, {"system_health": "Initializing"}, "Initializing", 0),
+        (500, {}, "HTTP 500", 0),
+        (200, [], "no answer: not a status", None),
+    ],
+)
+def test_the_body_counts_and_not_the_code(status, body, health, active):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert PROGRAM.ask(f"127.0.0.1:{server.server_port}") == (health, active)
+        server.shutdown()
+    assert PROGRAM.ask(f"127.0.0.1:{server.server_port}")[0].startswith("no answer: ")
+
+
+def test_a_reload_ends_when_the_old_workers_take_nothing_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(PROGRAM, "PROC", str(tmp_path))
+    (tmp_path / "7/task/7").mkdir(parents=True)
+
+    def worker(pid, words):
+        (tmp_path / str(pid)).mkdir(exist_ok=True)
+        (tmp_path / str(pid) / "cmdline").write_text(f"nginx: {words}\0")
+
+    def workers(*pids):
+        (tmp_path / "7/task/7/children").write_text(" ".join(map(str, pids)))
+
+    worker(8, "worker process")
+    workers(8)
+    moments = iter([lambda: None, lambda: (worker(9, "worker process"), workers(8, 9))])
+    done = lambda: worker(8, "worker process is shutting down")  # noqa: E731
+    monkeypatch.setattr(PROGRAM.os, "kill", lambda pid, number: None)
+    monkeypatch.setattr(PROGRAM.time, "sleep", lambda seconds: next(moments, done)())
+    PROGRAM.reload(7)
+    assert PROGRAM.accepting(7) == {"9"}
+    monkeypatch.setattr(PROGRAM, "RELOAD_S", 0)
+    with pytest.raises(PROGRAM.Refused):
+        PROGRAM.reload(7)
+
+
+def test_the_module_keeps_marks_where_the_program_is_not_there_yet(tmp_path, monkeypatch):
+    for name in ("PROGRAM", "CONFIG", "KEPT"):
+        monkeypatch.setattr(MODULE, name, str(tmp_path / name))
+
+    def run(state, *names, check_mode=False, reason="rollout"):
+        params = {"state": state, "names": list(names), "reason": reason, "note": "why"}
+        return MODULE.work(SimpleNamespace(params=params, check_mode=check_mode))
+
+    assert run("drained", "a/b", check_mode=True)["changed"] and run("report")["members"] == {}
+    assert run("drained", "a/b")["changed"] and not run("drained", "a/b")["changed"]
+    monkeypatch.setattr(PROGRAM, "KEPT", str(tmp_path / "KEPT"))
+    assert PROGRAM.marks()["a/b"]["note"] == "why", "the program reads what the module wrote"
+    assert run("report")["members"]["a/b"]["state"] == "drained"
+    assert run("undrained", "a/b")["changed"] and not run("undrained", "a/b")["changed"]
