@@ -1,0 +1,303 @@
+#!/usr/bin/python
+"""Keeps the state of Deepgram on this server that was verified, and goes back to it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: deepgram_snapshot
+short_description: Keeps the verified state of Deepgram on a server, and restores it
+description:
+  - A state is what the roles' records answer for - configurations, key, containers' definitions, pinned images, model
+    files -, and the records themselves. So a restored state is found right for the variables that it was applied with.
+  - Two are kept in C(/var/lib/deepgram/verified), readable by root alone, C(current) and C(previous). Model files are
+    kept as hard links, images by a tag of their own.
+  - A restoration needs neither registry nor network. It changes files only; the caller restarts the containers.
+  - It may be killed at any point. A restoration that was cut off is continued by the next one, until O(state=settled).
+options:
+  state:
+    description: >-
+      V(kept) makes the real state C(current), and the one before C(previous). V(restored) puts C(current) back, or
+      C(previous) where the real state is C(current). V(settled) ends a restoration, once its containers work.
+      V(report) changes nothing.
+    type: str
+    choices: [kept, restored, settled, report]
+    required: true
+  to:
+    description: With O(state=restored) the state to restore; V(auto) as said there.
+    type: str
+    choices: [auto, current, previous]
+    default: auto
+  roles:
+    description: Roles whose records are the state. The first must have run here; others may have.
+    type: list
+    elements: str
+    default: [deepgram, deepgram_models]
+  timeout_s:
+    description: Seconds that a pull may take, where an image is gone in spite of its tag.
+    type: int
+    default: 3600
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+"""
+EXAMPLES = """
+- name: Keep what was verified
+  deepgram_snapshot:
+    state: kept
+
+- name: Go back to what worked
+  deepgram_snapshot:
+    state: restored
+  register: restored
+"""
+RETURN = """
+release:
+  description: The release of the state that was kept or restored.
+  returned: success, not with state=report
+  type: str
+from_release:
+  description: The release that the server was at.
+  returned: with state=restored
+  type: str
+slot:
+  description: Which state was restored, C(current) or C(previous).
+  returned: with state=restored
+  type: str
+files:
+  description: Paths that were changed, or in check mode would be.
+  returned: with state=restored
+  type: list
+  elements: str
+service:
+  description: What is to run - C(engine), and by component C(files) and C(urls), for deepgram_service.
+  returned: with state=restored
+  type: dict
+health:
+  description: What the Engine must show - C(max_active_requests), C(gpu_required), C(models_dir).
+  returned: with state=restored
+  type: dict
+current:
+  description: Release, date, digest and images of this state, or null.
+  returned: with state=report
+  type: dict
+previous:
+  description: The same of this one.
+  returned: with state=report
+  type: dict
+real:
+  description: Release and digest of the real state, and whether its roles had finished; or null.
+  returned: with state=report
+  type: dict
+equals:
+  description: Which kept state the real one is - C(current), C(previous) or empty.
+  returned: with state=report
+  type: str
+would_restore:
+  description: What state=restored would restore now; empty when there is nothing to go back to.
+  returned: with state=report
+  type: str
+restoring:
+  description: Whether a restoration has begun and was not settled.
+  returned: with state=report
+  type: bool
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+"""
+
+import fcntl
+import json
+import os
+import re
+
+from ansible.module_utils import kept_images, kept_state
+from ansible.module_utils.applied_record import day
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram_containers import CommandFailed
+from ansible.module_utils.kept_files import sync, write_bytes
+from ansible.module_utils.kept_state import PLACE, SLOTS, Unusable, load
+from ansible.module_utils.outcome import fail
+
+
+def note_path():
+    return os.path.join(kept_state.PLACE, "restoring.json")
+
+
+def note():
+    """What a restoration that is not settled wrote down; {} without one."""
+    try:
+        with open(note_path(), encoding="utf-8") as stream:
+            found = json.load(stream)
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def forget_note():
+    if os.path.exists(note_path()):
+        os.unlink(note_path())
+        sync(kept_state.PLACE)
+
+
+def hold_place():
+    """Makes the place, and holds its lock while the file that this returns is open."""
+    os.makedirs(kept_state.PLACE, mode=0o700, exist_ok=True)
+    os.chmod(kept_state.PLACE, 0o700)
+    lock = open(os.path.join(kept_state.PLACE, ".lock"), "w")  # noqa: SIM115 - held until the module ends
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    kept_state.mend()
+    return lock
+
+
+def keep(params, check_mode):
+    now = kept_state.real(params["roles"])
+    if now is None or not now["finished"]:
+        what = "Deepgram was never deployed here" if now is None else "a run ended before Deepgram's roles were done"
+        raise Unusable(f"there is no verified state to keep: {what}", "provision this server")
+    engine, before = now["service"]["engine"], load("current")
+    if check_mode:
+        return {"changed": not before or before["digest"] != now["digest"], "release": now["release"]}
+    kept_images.hold(engine, now["images"])
+    changed = kept_state.keep(now)
+    forget_note()
+    kept_images.release(engine, [state for state in map(load, SLOTS) if state])
+    return {"changed": changed, "release": now["release"]}
+
+
+def choose(params, now):
+    """(slot, its state) to restore: what a restoration before began with, or what was asked for."""
+    kept = {slot: load(slot) for slot in SLOTS}
+    begun = [slot for slot in SLOTS if kept[slot] and kept[slot]["digest"] == note().get("digest")]
+    slot = params["to"]
+    if slot == "auto" and begun:
+        slot = begun[0]
+    elif slot == "auto":
+        at_current = now and kept["current"] and kept_state.same(now, kept["current"])
+        slot = "previous" if at_current else "current"
+    return slot, kept[slot]
+
+
+def restore(params, check_mode):
+    now = kept_state.real(params["roles"])
+    slot, target = choose(params, now)
+    if not target:
+        what = (
+            "no state was ever verified on this server" if slot == "current" else "no earlier state was verified here"
+        )
+        raise Unusable(
+            f"there is nothing to go back to: {what}", "set deepgram_release to the one that you want, and provision"
+        )
+    now = now or {**target, "files": {}, "models": {}, "release": ""}
+    kept_state.check(slot, target)
+    require_images(target, params["timeout_s"], check_mode)
+    if not check_mode:
+        # Models that only the later state has: they go when no container of it runs any more.
+        models = sorted({*kept_state.surplus(target, now)[1], *note().get("models", [])} - set(target["models"]))
+        said = {
+            "digest": target["digest"],
+            "from_release": note().get("from_release", now["release"]),
+            "models": models,
+        }
+        write_bytes(note_path(), json.dumps(said).encode(), 0o600)
+    files = kept_state.restore(slot, target, now, check_mode)
+    return {
+        "changed": bool(files),
+        "release": target["release"],
+        "from_release": note().get("from_release", now["release"]),
+        "slot": slot,
+        "files": files,
+        "service": target["service"],
+        "health": health(slot, target),
+    }
+
+
+def require_images(target, timeout, check_mode):
+    """Raises Unusable unless every image is here; one that a prune took is asked of the registry."""
+    engine = target["service"]["engine"]
+    for name in kept_images.missing(engine, target["images"]):
+        try:
+            if not check_mode:
+                kept_images.fetch(engine, name, timeout)
+        except CommandFailed as error:
+            raise Unusable(
+                f"the image {name} is gone from this server, and cannot be pulled: {error}",
+                f"let this server reach the registry, or bring the image (`{engine} load`); then run again",
+            ) from error
+
+
+def health(slot, target):
+    """What the restored configuration of the Engine promises."""
+    path = next((path for path in target["files"] if path.endswith("/engine/engine.toml")), None)
+    text = kept_state._text(kept_state.copy_of(slot, path)) if path else ""
+    limit = re.search(r"^max_active_requests = (\d+)", text.partition("\n[")[0], re.MULTILINE)
+    return {
+        "max_active_requests": limit[1] if limit else "",
+        "gpu_required": bool(re.search(r"^gpu_required = true", text, re.MULTILINE)),
+        "models_dir": os.path.dirname(next(iter(target["models"]), "/var/lib/deepgram/models/")),
+    }
+
+
+def settle(params, check_mode):
+    """Ends a restoration."""
+    said = note()
+    gone = [path for path in said.get("models", []) if os.path.lexists(path)]
+    if not check_mode:
+        for path in gone:
+            os.unlink(path)
+        forget_note()
+    now = kept_state.real(params["roles"])
+    return {"changed": bool(gone), "release": now["release"] if now else ""}
+
+
+def report(params, _check_mode):
+    now = kept_state.real(params["roles"])
+    kept = {slot: load(slot) for slot in SLOTS}
+    slot, target = choose(params, now)
+    return {
+        "changed": False,
+        **{name: state and brief(state) for name, state in kept.items()},
+        "real": now and {key: now[key] for key in ("release", "digest", "finished")},
+        "equals": next((name for name, state in kept.items() if now and state and kept_state.same(now, state)), ""),
+        "would_restore": slot if target else "",
+        "restoring": bool(note()),
+    }
+
+
+def brief(state):
+    images = {name: kept_images.reference(image) for name, image in state["images"].items()}
+    return {"release": state["release"], "date": day(state["at"]), "digest": state["digest"], "images": images}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["kept", "restored", "settled", "report"], "required": True},
+            "to": {"type": "str", "choices": ["auto", *SLOTS], "default": "auto"},
+            "roles": {"type": "list", "elements": "str", "default": ["deepgram", "deepgram_models"]},
+            "timeout_s": {"type": "int", "default": 3600},
+        },
+        supports_check_mode=True,
+    )
+    work = {"kept": keep, "restored": restore, "settled": settle, "report": report}[module.params["state"]]
+    lock = None
+    try:
+        if module.params["state"] != "report" and not module.check_mode:
+            lock = hold_place()
+        result = work(module.params, module.check_mode)
+    except Unusable as error:
+        fail(module, error, error.fix)
+    except CommandFailed as error:
+        fail(module, f"the container engine refuses: {error}", "see that it runs and has the images; then run again")
+    except OSError as error:
+        fail(module, f"{error.filename or PLACE} cannot be used: {error.strerror}", "see to the disk, then run again")
+    finally:
+        if lock:
+            lock.close()
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
