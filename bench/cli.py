@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import converge, labs, machine, one_variable, plan_many, report, right, tree
+from bench import converge, fleet, labs, machine, one_variable, plan_many, report, right, tree
 from bench.measure import BenchError
 from bench.world import PROJECT, World
 from dgctl import look
@@ -18,6 +18,7 @@ from dgctl import look
 # What needs few servers comes before what starts many, which then keep the machine busy.
 PARTS = {
     "converge": converge.measure,
+    "fleet": fleet.measure,
     "plan_1000": plan_many.measure,
     "right": right.measure,
     "one_variable": one_variable.measure,
@@ -38,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--endpoints", type=_sizes, default=(250, 500, 1000), metavar="N,..", help="plan for so many hosts"
     )
+    top.add_argument("--fleet-lab", default=labs.FLEET, metavar="NAME", help=f"of the fleet (default: {labs.FLEET})")
+    top.add_argument("--fleet-many", type=_positive, default=10, metavar="N", help="nodes that one is added to")
+    top.add_argument("--streams", type=_positive, default=40, metavar="N", help="at a time on the fleet (default: 40)")
+    top.add_argument("--files", type=_positive, default=20, metavar="N", help="a second on the fleet (default: 20)")
     top.add_argument("--out", type=Path, metavar="FILE", help="the JSON (default: bench/results/<utc>.json)")
     top.add_argument("--keep", action="store_true", help="leave the lab servers up")
     return top
@@ -64,7 +69,10 @@ def _sizes(text: str) -> tuple[int, ...]:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 every number is within its limit, 1 one is not or a part could not be measured, 130 interrupted."""
     options = parser().parse_args(arguments)
-    world = World(options.hosts, options.repeat, options.repeat_slow, options.parallel, options.endpoints)
+    world = World(
+        **{name: getattr(options, name) for name in ("hosts", "repeat", "repeat_slow", "parallel", "endpoints")},
+        **{name: getattr(options, name) for name in ("fleet_lab", "fleet_many", "streams", "files")},
+    )
     at, facts = datetime.now(UTC), machine.facts()
     try:
         broken = [name for name in options.only if not _part(world, name)]
@@ -95,8 +103,8 @@ def _part(world: World, name: str) -> bool:
 def _put_away(world: World, keep: bool) -> None:
     tree.cool()
     if keep:
-        world.say(f"left running: bin/lab down --name {labs.RIGHT}")
+        world.say(f"left running: bin/lab list; bin/lab down --name {labs.RIGHT}, --name {world.fleet_lab}")
         return
-    for name in (labs.BLANK, labs.RIGHT):
+    for name in (labs.BLANK, labs.RIGHT, world.fleet_lab):
         if labs.names(name):
             labs.down(name)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from bench.deployment import Deployment
 from bench.measure import BenchError
 from bench.world import CACHE, PROJECT
 
 LAB = PROJECT / "bin/lab"
-RIGHT, BLANK = "bench", "benchnew"
+RIGHT, BLANK, FLEET = "bench", "benchnew", "benchfleet"
 
 
-def up(name: str, nodes: int) -> Deployment:
-    """The lab `name` with this many servers, and its deployment's folder."""
+def up(name: str, nodes: int, *options: str) -> Deployment:
+    """The lab `name` with this many GPU servers, and its deployment's folder."""
     folder = CACHE / ("right" if name == RIGHT else name)
-    _lab("up", "--name", name, "--nodes", str(nodes), "--inventory", str(folder))
+    _lab("up", "--name", name, "--nodes", str(nodes), "--inventory", str(folder), *options)
     return Deployment(folder)
 
 
@@ -32,9 +34,29 @@ def down(name: str) -> None:
     _lab("down", "--name", name)
 
 
+def listed(name: str) -> list[dict[str, Any]]:
+    """The lab's servers, as `bin/lab list` describes them."""
+    return json.loads(_lab("list", "--name", name, "--json"))
+
+
 def names(name: str) -> list[str]:
     """The lab's servers; a name is also the container's."""
-    return [server["name"] for server in json.loads(_lab("list", "--name", name, "--json"))]
+    return [server["name"] for server in listed(name)]
+
+
+def kill(server: str) -> None:
+    """Cuts a server's power."""
+    _lab("kill", server)
+
+
+def start(server: str) -> None:
+    """Boots a server that was killed."""
+    _lab("start", server)
+
+
+def quoted(text: str) -> str:
+    """A word for `sh`."""
+    return shlex.quote(text)
 
 
 def sh(server: str, script: str, stdin: bytes = b"") -> bytes:

@@ -23,6 +23,10 @@ class World:
     repeat_slow: int = 5
     parallel: int = 20
     endpoints: tuple[int, ...] = (250, 500, 1000)
+    fleet_lab: str = "benchfleet"
+    fleet_many: int = 10
+    streams: int = 40
+    files: int = 20
     measured: dict[str, Any] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

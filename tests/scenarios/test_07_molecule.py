@@ -1,4 +1,4 @@
-"""The Molecule scenarios: check mode on a blank server, converge, idempotence, verify."""
+"""The Molecule scenarios: check mode on blank servers, converge, idempotence, verify; a node added to the fleet."""
 
 import subprocess
 
@@ -7,10 +7,10 @@ import pytest
 from tests.scenarios.servers import PROJECT
 
 
-@pytest.mark.parametrize("scenario", ["default", "podman"])
+@pytest.mark.parametrize("scenario", ["default", "podman", "fleet"])
 def test_scenario(scenario):
     done = subprocess.run(
         ["molecule", "test", "-s", scenario],
-        cwd=PROJECT, text=True, capture_output=True, timeout=1200, stdin=subprocess.DEVNULL,
+        cwd=PROJECT, text=True, capture_output=True, timeout=1800, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
