@@ -21,6 +21,7 @@ ROLES = (
     "deepgram_models",
     "deepgram",
     "nginx_proxy",
+    "host_firewall",
 )
 NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->\n\n"
 

@@ -62,7 +62,15 @@ WRITTEN = {
 }
 # What these make lies at places of their own, which they return for the declaration: module to the variable's part.
 RETURNED = {"nvidia_cdi": ".files", "nvidia_persistence": ".drop_in", "model_files": ".records"}
-READING = {"preflight_probe", "deepgram_upstreams", "apt_packages", "nvidia_driver_load", "deepgram_service", "deepgram_health"}
+READING = {
+    "preflight_probe",
+    "deepgram_upstreams",
+    "host_firewall",
+    "apt_packages",
+    "nvidia_driver_load",
+    "deepgram_service",
+    "deepgram_health",
+}
 
 
 def tasks(role):

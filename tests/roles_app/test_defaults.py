@@ -7,7 +7,7 @@ import yaml
 
 from .conftest import ROOT
 
-ROLES = ["deepgram_models", "deepgram", "nginx_proxy"]
+ROLES = ["deepgram_models", "deepgram", "nginx_proxy", "host_firewall"]
 
 
 def read(role, part):

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+"""Has the firewall of the role host_firewall in force, or takes it away without a trace."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_firewall
+short_description: Has the firewall of the role host_firewall in force, or takes it away
+description:
+  - With V(present) the unit runs, now and at boot, and the kernel has the table that follows from its files. A change is
+    one transaction; connections that exist stay.
+  - With V(absent) unit, table and files are gone.
+options:
+  state:
+    description: Whether there is a firewall.
+    type: str
+    choices: [present, absent]
+    required: true
+  unit:
+    description: The unit's file.
+    type: path
+    required: true
+  program:
+    description: The program that makes the table.
+    type: path
+    required: true
+  files:
+    description: For V(absent), the files to remove, beside unit and program.
+    type: list
+    elements: path
+    default: []
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+"""
+EXAMPLES = r"""
+- name: Have the firewall in force
+  host_firewall:
+    state: present
+    unit: /etc/systemd/system/deepgram-firewall.service
+    program: /usr/local/lib/deepgram/host-firewall
+"""
+RETURN = r"""
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.outcome import fail, last_line, run
+
+FIX = "see `journalctl -u deepgram-firewall` and `nft list ruleset` on the server"
+
+
+def systemctl(module, *words):
+    rc, out, err = run(["systemctl", *words], timeout=120)
+    if rc != 0:
+        log = run(["journalctl", "-u", os.path.basename(module.params["unit"]), "-n", "3", "--no-pager", "-o", "cat"])[
+            1
+        ]
+        fail(module, f"systemctl {' '.join(words)}: {last_line(err) or last_line(out)} {' '.join(log.split())}", FIX)
+
+
+def properties(unit):
+    wanted = "ActiveState,UnitFileState,NeedDaemonReload"
+    out = run(["systemctl", "show", unit, f"--property={wanted}"])[1]
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def present(module):
+    """Has the unit run and the table be right; True when that was needed."""
+    unit, program = os.path.basename(module.params["unit"]), module.params["program"]
+    if module.check_mode and not (os.path.exists(module.params["unit"]) and os.path.exists(program)):
+        return True
+    seen = properties(unit)
+    stale = seen.get("NeedDaemonReload") == "yes"
+    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
+    right = active and run([program, "check"])[0] == 0
+    if not module.check_mode:
+        steps = [(stale or not enabled, ["daemon-reload"]), (not enabled, ["enable", unit])]
+        steps += [(not active, ["start", unit]), (active and not right, ["reload", unit])]
+        for due, words in steps:
+            if due:
+                systemctl(module, *words)
+        if not right and run([program, "check"])[0] != 0:
+            fail(module, "the kernel has not the firewall's table after it was put in place", FIX)
+    return stale or not enabled or not right
+
+
+def absent(module):
+    """Takes everything away; True when there was something."""
+    params = module.params
+    there = [path for path in [params["unit"], params["program"], *params["files"]] if os.path.lexists(path)]
+    if not there or module.check_mode:
+        return bool(there)
+    if os.path.lexists(params["unit"]):
+        systemctl(module, "disable", "--now", os.path.basename(params["unit"]))
+    if os.path.lexists(params["program"]):
+        run([params["program"], "remove"])
+    # The program last: a run that is killed here finds it, and goes on.
+    for path in [*params["files"], params["unit"], params["program"]]:
+        if os.path.lexists(path):
+            os.unlink(path)
+    systemctl(module, "daemon-reload")
+    return True
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"choices": ["present", "absent"], "required": True},
+            "unit": {"type": "path", "required": True},
+            "program": {"type": "path", "required": True},
+            "files": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    changed = present(module) if module.params["state"] == "present" else absent(module)
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()

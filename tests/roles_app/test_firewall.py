@@ -1,0 +1,135 @@
+"""host_firewall: which ports only whom, and the table that follows."""
+
+import importlib.util
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from .conftest import ROOT, load
+from .rendering import value
+
+SPEC = importlib.util.spec_from_file_location("host_firewall", ROOT / "roles/host_firewall/files/host_firewall.py")
+PROGRAM = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(PROGRAM)
+MODULE = load("modules", "host_firewall")
+
+FLEET = {
+    "node": ["gpu1", "gpu2"],
+    "api": ["api1"],
+    "engine": ["e1"],
+    "proxy": ["lb1", "lb2"],
+    "license_proxy": ["lp1"],
+}
+HOSTVARS = {name: {"ansible_host": f"{name}.test"} for names in FLEET.values() for name in names}
+HOSTVARS["lb2"] = {"deepgram_address": "192.0.2.9"}
+
+
+def rules(host, groups, **changes):
+    """Port -> sources on one host."""
+    found = value(
+        "host_firewall", "host_firewall_rules", inventory_hostname=host, groups=groups, hostvars=HOSTVARS, **changes
+    )
+    return {rule["port"]: rule["sources"] for rule in found}
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("gpu1", {8080: ["192.0.2.9", "lb1.test"]}),
+        ("api1", {8080: ["192.0.2.9", "lb1.test"]}),
+        ("e1", {8080: ["api1.test"]}),
+        ("lp1", {8443: ["api1.test", "e1.test", "gpu1.test", "gpu2.test"]}),
+        ("lb1", {}),
+    ],
+)
+def test_each_server_lets_in_those_who_need_it(host, expected):
+    assert rules(host, FLEET) == expected
+
+
+def test_a_server_on_its_own_needs_none():
+    assert rules("gpu1", {"node": ["gpu1", "gpu2"]}) == {}
+    assert rules("gpu1", {"node": ["gpu1"], "proxy": ["gpu1"]}) == {}, "its API listens on loopback"
+    assert value("host_firewall", "host_firewall_rules") == []
+
+
+def test_another_server_of_its_own_kind_changes_nothing_for_a_node():
+    assert rules("gpu1", {**FLEET, "node": ["gpu1", "gpu2", "gpu3"]}) == rules("gpu1", FLEET)
+
+
+def test_metrics_are_for_the_monitoring_alone():
+    found = rules("gpu1", {**FLEET, "monitoring": ["lb1"]}, deepgram_metrics_port=9000)
+    assert found[9000] == ["lb1.test"]
+
+
+def test_allowed_ones_are_in_every_rule():
+    given = [{"name": "x", "port": "81", "sources": ["192.0.2.1"]}]
+    allow = ["192.0.2.0/24", "192.0.2.1"]
+    found = value("host_firewall", "_host_firewall_all", host_firewall_rules=given, host_firewall_allow=allow)
+    assert found == [{"name": "x", "port": 81, "sources": ["192.0.2.1", "192.0.2.0/24"]}]
+
+
+def test_the_table_lets_the_sources_in_and_drops_the_rest():
+    given = [
+        {"port": 8080, "sources": ["192.0.2.1", "lb", "2001:db8::/32", "192.0.2.0/28"]},
+        {"port": 9991, "sources": []},
+    ]
+    comment, text = PROGRAM.table(given, {"lb": ["198.51.100.1"]})
+    lines = [line.strip() for line in text.splitlines()]
+    assert "ip saddr { 192.0.2.0/28, 198.51.100.1/32 } tcp dport 8080 accept" in lines
+    assert "ip6 saddr { 2001:db8::/32 } tcp dport 8080 accept" in lines
+    assert "tcp dport { 8080, 9991 } counter drop" in lines and not any("9991 accept" in line for line in lines)
+    # Loopback and what is only passed on come before every drop.
+    order = [next(n for n, line in enumerate(lines) if word in line) for word in ('"lo"', "fib", "established", "drop")]
+    assert order == sorted(order) and "priority -150" in text and f'comment "{comment}"' in text
+
+
+def test_other_rules_have_another_sum():
+    one, other = ([{"port": 8080, "sources": [source]}] for source in ("192.0.2.1", "192.0.2.2"))
+    assert PROGRAM.table(one, {})[0] != PROGRAM.table(other, {})[0]
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """The program's files, and what it gave to nft."""
+    said = []
+    monkeypatch.setattr(PROGRAM, "RULES", str(tmp_path / "rules.json"))
+    monkeypatch.setattr(PROGRAM, "KEPT", str(tmp_path / "kept/addresses.json"))
+    monkeypatch.setattr(
+        PROGRAM, "nft", lambda *words, text=None: said.append(text) or SimpleNamespace(returncode=0, stderr="")
+    )
+    sources = ["lb.test", "lost.test"]
+    (tmp_path / "rules.json").write_text(json.dumps({"rules": [{"name": "API", "port": 1, "sources": sources}]}))
+    return said
+
+
+def test_a_name_that_no_longer_resolves_keeps_its_addresses(program, monkeypatch, capsys):
+    known = {"lb.test": [(0, 0, 0, "", ("192.0.2.4", 0))]}
+
+    def resolver(name, _port):
+        if name not in known:
+            raise OSError("no DNS")
+        return known[name]
+
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", resolver)
+    PROGRAM.apply()
+    known.clear()
+    PROGRAM.apply()
+    assert "192.0.2.4" in program[1] and program[0] == program[1]
+    assert "lost.test" in capsys.readouterr().err
+    assert program[0].startswith("table inet deepgram\ndelete table inet deepgram\ntable inet deepgram {")
+
+
+def test_nothing_is_left_of_a_firewall_that_is_not_wanted(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(MODULE, "run", lambda words, timeout=60: ran.append(words) or (0, "", ""))
+    files = [tmp_path / name for name in ("unit.service", "program", "rules.json")]
+    for file in files:
+        file.write_text("x")
+    params = {"unit": str(files[0]), "program": str(files[1]), "files": [str(files[2])]}
+    module = SimpleNamespace(params=params, check_mode=True)
+    assert MODULE.absent(module) and all(file.exists() for file in files) and not ran
+    module.check_mode = False
+    assert MODULE.absent(module) and not any(file.exists() for file in files)
+    assert ["systemctl", "disable", "--now", "unit.service"] in ran and [str(files[1]), "remove"] in ran
+    assert not MODULE.absent(module)
