@@ -31,7 +31,8 @@ _RECORDER = ("applied_",)
 class Play:
     """A play of the playbook that runs one role; `role` may be a template such as the container engine's.
 
-    `hosts`: the play's pattern as written, of which the default counts: groups joined by colons.
+    `hosts`: the play's pattern as written, of which the default counts: groups joined by colons, `!` before those
+    that are left out.
     """
 
     name: str
@@ -43,7 +44,9 @@ class Play:
         from jinja2 import ChainableUndefined, Environment
 
         pattern = Environment(undefined=ChainableUndefined).from_string(self.hosts).render(groups=groups)
-        return {host for group in pattern.split(":") for host in groups.get(group, ())}
+        parts = [part for part in pattern.split(":") if part]
+        found = {host for part in parts for host in groups.get(part, ())}
+        return found - {host for part in parts if part.startswith("!") for host in groups.get(part[1:], ())}
 
     def role_of(self, variables: dict[str, Any]) -> str:
         """The role's name for a host with these variables."""

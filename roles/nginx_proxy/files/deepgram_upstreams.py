@@ -30,7 +30,7 @@ import urllib.parse
 
 CONFIG = "/etc/nginx/deepgram/upstreams.json"
 KEPT = "/var/lib/deepgram-upstreams"  # upstreams.conf, addresses.json, drained/NAME
-RUN = "/run/deepgram-upstreams"  # state.json, live, lock
+RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), live, lock
 NGINX_PID = "/run/nginx.pid"
 PROC = "/proc"
 
@@ -303,7 +303,9 @@ def serve(text):
 def settle(config, seen):
     """Takes looks in and brings NGINX up to date; for use under the lock."""
     drained = marks()
-    return serve(rendered(config, learn(config, seen, drained), drained))
+    changed = serve(rendered(config, learn(config, seen, drained), drained))
+    write(f"{RUN}/members.json", json.dumps({"members": report()}))
+    return changed
 
 
 # --- Commands ---
