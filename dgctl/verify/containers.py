@@ -1,4 +1,4 @@
-"""Asks Docker or Podman about the two Deepgram containers, and speaks of both in the same words."""
+"""Asks Docker or Podman about the Deepgram containers, and speaks of both in the same words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from dgctl.verify.ask import Answer
 
-SERVICES = ("api", "engine")
+SERVICES = ("api", "engine", "license-proxy")
+_FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 # Only what is needed: the whole of `inspect` holds the API key (Config.Env).
 _COMMON = (
@@ -71,6 +72,11 @@ class Container:
         return (datetime.now(UTC) - self.started).total_seconds() / 60 if self.started else 0.0
 
 
+def folder(name: str) -> str:
+    """Where the files of a service lie on the host: its compose project, its key, the record of its image."""
+    return _FOLDERS.get(name, "/etc/deepgram")
+
+
 # Nothing runs under that name.
 ABSENT = Container(False, False, "no such container", None, 0, "no")
 
@@ -81,12 +87,11 @@ class Runtime:
 
     cli: str
 
-    @property
-    def boot_units(self) -> tuple[str, ...]:
-        """The systemd units that start the containers when the host boots."""
+    def boot_units(self, parts: list[str]) -> list[str]:
+        """The systemd units that start these containers when the host boots."""
         if self.cli == "podman":
-            return tuple(f"deepgram-{name}.service" for name in SERVICES)
-        return ("deepgram.service",)
+            return [f"deepgram-{name}.service" for name in parts]
+        return sorted({"deepgram-license-proxy.service" if name in _FOLDERS else "deepgram.service" for name in parts})
 
     def inspect(self, name: str, template: str) -> str:
         return f"{self.cli} inspect --type container --format '{template}' deepgram-{name}"
@@ -102,7 +107,7 @@ class Runtime:
     def recreate(self, name: str) -> str:
         if self.cli == "podman":
             return f"systemctl restart deepgram-{name}.service"
-        return f"docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate {name}"
+        return f"docker compose -f {folder(name)}/compose.yaml up -d --force-recreate {name}"
 
     def logged(self, name: str, pattern: str) -> str:
         """A command that prints the log's lines like `pattern` (grep -E) since the container's last start."""
@@ -165,7 +170,7 @@ def when(said: str) -> datetime | None:
 
 
 def pinned(images: Any, service: str) -> str | None:
-    """The digest that /etc/deepgram/images.json has for a service (api, engine); None when it has none."""
+    """The digest that a folder's images.json has for a service (api, engine, license-proxy); None when it has none."""
     try:
         return str(images["containers"][f"deepgram-{service}"]["digest"])
     except (KeyError, TypeError):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.verify import containers, gpus, tls
+from dgctl.verify import containers, gpus, tls, topology
 from dgctl.verify.ask import Answer, ask
-from dgctl.verify.containers import SERVICES, Container, Runtime
+from dgctl.verify.containers import Container, Runtime
 from dgctl.verify.expect import Unmet
 
 NGINX_CERTIFICATE = "/etc/nginx/tls/deepgram.crt"
@@ -57,10 +57,16 @@ def engine_gpus(driver: dict[str, Answer], wanted: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def containers_seen(host: Host, runtime: Runtime) -> dict[str, Container]:
-    """`api` and `engine` as the container engine describes them."""
-    answers = ask(host, {k: v for name in SERVICES for k, v in runtime.questions(name).items()})
-    return {name: containers.read(answers, name) for name in SERVICES}
+def parts(planned: dict[str, Any]) -> list[str]:
+    """The containers that run on the host: of engine, api and license-proxy."""
+    return planned["parts"]
+
+
+@pytest.fixture(scope="session")
+def containers_seen(host: Host, runtime: Runtime, parts: list[str]) -> dict[str, Container]:
+    """The host's containers, by part, as the container engine describes them."""
+    answers = ask(host, {k: v for name in parts for k, v in runtime.questions(name).items()})
+    return {name: containers.read(answers, name) for name in parts}
 
 
 @dataclass(frozen=True)
@@ -83,27 +89,21 @@ for process in $pid $(cat /proc/$pid/task/*/children 2>/dev/null); do readlink /
 
 
 @pytest.fixture(scope="session")
-def service(host: Host, runtime: Runtime, wanted: dict[str, Any]) -> Service:
-    api, metrics = (
-        f"http://{_ask_at(wanted[f'deepgram_{port}_bind_address'])}:{wanted[f'deepgram_{port}_port']}"
-        for port in ("api", "metrics")
-    )
-    answers = ask(
-        host,
-        {
-            "status": f"fetch {api}/v1/status",
-            "engine": f"fetch {api}/v1/status/engine",
-            "models": f"fetch {api}/v1/models",
-            "certificates": f"fetch {api}/v1/certificates",
-            "metrics": f"fetch {metrics}/metrics",
-            "devices": OPEN_DEVICES.format(pid=runtime.inspect("engine", "{{.State.Pid}}")),
-            **{f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in SERVICES},
-        },
-    )
-    return Service(answers, {name: answers[f"log_{name}"].lines for name in SERVICES})
+def service(host: Host, runtime: Runtime, wanted: dict[str, Any], parts: list[str]) -> Service:
+    asked = {f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in parts}
+    if "api" in parts:
+        api = f"http://{ask_at(wanted['deepgram_api_bind_address'])}:{wanted['deepgram_api_port']}/v1"
+        asked |= {name: f"fetch {api}/{name}" for name in ("status", "models", "certificates")}
+        asked["engine"] = f"fetch {api}/status/engine"
+    if "engine" in parts:
+        metrics = f"{ask_at(wanted['deepgram_metrics_bind_address'])}:{wanted['deepgram_metrics_port']}"
+        asked["metrics"] = f"fetch http://{metrics}/metrics"
+        asked["devices"] = OPEN_DEVICES.format(pid=runtime.inspect("engine", "{{.State.Pid}}"))
+    answers = ask(host, asked)
+    return Service(answers, {name: answers[f"log_{name}"].lines for name in parts})
 
 
-def _ask_at(bind_address: str | None) -> str:
+def ask_at(bind_address: str | None) -> str:
     """Where the host itself reaches a port bound to `bind_address`."""
     if bind_address in (None, "", "0.0.0.0", "::"):
         return "127.0.0.1"
@@ -148,16 +148,29 @@ def proxy(
         if "BEGIN CERTIFICATE" not in own.text:
             raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
     name, port = wanted["nginx_proxy_server_name"] or host_name, int(wanted["nginx_proxy_port"])
-    tunnel = _tunnel(planned, port) if behind_jump else ""
+    tunnel = _tunnel(planned, "127.0.0.1", port) if behind_jump else ""
     return tls.Proxy(address, port, name, own.out if own else None, tunnel)
 
 
-def _tunnel(planned: dict[str, Any], port: int) -> str:
-    """A socket here that leads, over the host's SSH connection, to the proxy's port on the host."""
+@pytest.fixture(scope="session")
+def entrance(request: pytest.FixtureRequest, host: Host, planned: dict[str, Any], wanted: dict[str, Any]) -> tls.Proxy:
+    """Where test requests go: the host's own NGINX, or past the proxies, through SSH, to the API's own port.
+
+    So a server that the proxies give no requests is known to transcribe before they do.
+    """
+    if topology.TLS in planned["groups"]:
+        return request.getfixturevalue("proxy")
+    at, port = ask_at(wanted["deepgram_api_bind_address"]), int(wanted["deepgram_api_port"])
+    tunnel = _tunnel(planned, at, port) if planned["route"]["login"] else ""
+    return tls.Proxy(at.strip("[]"), port, "localhost", tunnel=tunnel, plain=True)
+
+
+def _tunnel(planned: dict[str, Any], address: str, port: int) -> str:
+    """A socket here that leads, over the host's SSH connection, to a port on the host."""
     *words, target = planned["route"]["login"]
-    forward = f"{planned['tunnel']}:127.0.0.1:{port}"
+    forward = f"{planned['tunnel']}:{address}:{port}"
     done = subprocess.run([*words, "-O", "forward", "-L", forward, target], capture_output=True, check=False)
     if done.returncode:
         seen = done.stderr.decode(errors="replace")
-        raise Unmet(seen, "a way to the TLS proxy through SSH", "AllowTcpForwarding in /etc/ssh/sshd_config")
+        raise Unmet(seen, f"a way to port {port} through SSH", "AllowTcpForwarding in /etc/ssh/sshd_config")
     return planned["tunnel"]

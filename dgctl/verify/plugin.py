@@ -32,7 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each check runs for each host in its file's GROUPS (none: every host); all fixtures hang on `host_name`."""
+    """Each check runs for each host in its file's GROUPS (none: every host); all fixtures hang on `host_name`.
+
+    Beside the inventory's groups there are `api`, `engine` and `tls`: see topology.py.
+    """
     groups = set(getattr(metafunc.module, "GROUPS", ()))
     hosts = metafunc.config.stash[_plan]["hosts"]
     chosen = [name for name, host in hosts.items() if not groups or groups & set(host["groups"])]
@@ -41,8 +44,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pytest keeps one skipped item of a check that no host has: it is nobody's."""
-    items[:] = [item for item in items if identify(item.nodeid)[0]]
+    """Keeps the checks that are about somebody. pytest keeps one skipped item of a check that no host has."""
+    items[:] = [item for item in items if identify(item.nodeid)[0] and _runs_here(item)]
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    """False for a check of one part (its parameter `part`) on a host that does not run it."""
+    plan = item.config.stash[_plan]["hosts"]
+    parameters = item.callspec.params
+    return "part" not in parameters or parameters["part"] in plan[parameters["host_name"]]["parts"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -64,7 +74,7 @@ def host_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def planned(host_name: str, pytestconfig: pytest.Config) -> dict[str, Any]:
-    """The host's part of the plan: address, groups, route, wanted."""
+    """The host's part of the plan: address, groups, parts, route, wanted."""
     return pytestconfig.stash[_plan]["hosts"][host_name]
 
 

@@ -96,9 +96,15 @@ def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language
 def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
     """Connects to the proxy's address itself, whatever proxy the environment names, and verifies its name."""
     host = f"[{proxy.address}]" if ":" in proxy.address else proxy.address
-    way = httpx.HTTPTransport(verify=tls.context(proxy), uds=proxy.tunnel or None, trust_env=False)
+    verify = proxy.plain or tls.context(proxy)
+    way = httpx.HTTPTransport(verify=verify, uds=proxy.tunnel or None, trust_env=False)
     timeout = httpx.Timeout(limit_s, connect=tls.TIMEOUT_S)
-    return httpx.Client(base_url=f"https://{host}:{proxy.port}", transport=way, timeout=timeout, trust_env=False)
+    return httpx.Client(
+        base_url=f"{'http' if proxy.plain else 'https'}://{host}:{proxy.port}",
+        transport=way,
+        timeout=timeout,
+        trust_env=False,
+    )
 
 
 def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, Any]:
@@ -151,13 +157,12 @@ def transcribe_stream(proxy: tls.Proxy, recording: Recording, model: str, langua
         "channels": channels,
         "interim_results": "true",
     }
-    url = f"wss://{proxy.authority}/v1/listen?{urlencode(asked)}"
+    url = f"{'ws' if proxy.plain else 'wss'}://{proxy.authority}/v1/listen?{urlencode(asked)}"
     heard, begun = Heard(), time.monotonic()
     made = connect(
         url,
         sock=proxy.connect(),
-        ssl=tls.context(proxy),
-        server_hostname=proxy.name,
+        **({} if proxy.plain else {"ssl": tls.context(proxy), "server_hostname": proxy.name}),
         proxy=None,
         open_timeout=tls.TIMEOUT_S,
         close_timeout=5,

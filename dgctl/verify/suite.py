@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dgctl import content, scratch
-from dgctl.deployment import Deployment, Host
+from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.progress import Progress
 from dgctl.report import FAIL, REACHABLE, Check
@@ -24,7 +24,7 @@ MAX_WORKERS = 16
 # From the ground up: the first failure in this order is the likeliest cause of those after it.
 SUBJECTS = (
     *("reachable", "driver", "gpu", "toolkit", "cdi", "containers", "config"),
-    *("engine", "models", "api", "tls", "transcription"),
+    *("license_proxy", "engine", "models", "api", "ports", "tls", "upstreams", "transcription"),
 )
 # No single check takes this long (s), nor does pytest's end: beyond it hangs.
 STALL_S, EXIT_S = 600, 60
@@ -47,7 +47,7 @@ def run(
     if not hosts:
         return []
     with scratch.folder("verify") as folder:
-        environment = _plan(folder, [deployment.hosts[name] for name in hosts])
+        environment = _plan(folder, deployment, hosts)
         output = log or folder / "pytest.log"
         with _append_privately(output) as sink:
             checks, status = _pytest(_arguments(suite, len(hosts)), environment, sink, progress)
@@ -92,22 +92,23 @@ def _place(path: Path) -> tuple[int, str]:
     return SUBJECTS.index(subject) if subject in SUBJECTS else len(SUBJECTS), subject
 
 
-def _plan(folder: Path, hosts: list[Host]) -> dict[str, str]:
+def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, str]:
     """Writes the plan, which holds no secret, and returns the environment for pytest, which does."""
     from dgctl.ssh import ASKPASS, route
-    from dgctl.verify.wanted import wanted
+    from dgctl.verify import topology
 
     plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}}
     secrets = {}
-    for number, host in enumerate(hosts):
+    for number, host in enumerate(deployment.hosts[name] for name in hosts):
         # A number, because the path of a socket may not be long.
         way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
         plan["hosts"][host.name] = {
-            "groups": host.groups,
+            "groups": topology.groups(deployment, host),
+            "parts": topology.parts(host),
             "address": host.address,
             "tunnel": str(folder / f"{number}.tls"),
             "route": way.as_dict(),
-            "wanted": wanted(host.vars),
+            "wanted": topology.desired(deployment, host),
         }
     _write_privately(folder / "plan.json", json.dumps(plan, default=str), 0o600)
     _write_privately(folder / "askpass", ASKPASS, 0o700)

@@ -8,7 +8,7 @@ from testinfra.host import Host
 from dgctl.verify import gpus
 from dgctl.verify.ask import Answer, ask
 
-GROUPS = ("node", "engine")
+GROUPS = ("engine",)
 REFRESH = "systemctl restart nvidia-cdi-refresh.service; nvidia-ctk cdi list"
 _LIBRARY = re.compile(r"/lib(?:cuda|nvidia-ml)\.so\.(\d+\.\d+(?:\.\d+)?)")
 _DEVICE = re.compile(r"^\s*-?\s*\"?name\"?:\s*[\"']?([\w:-]+)[\"']?,?\s*$", re.MULTILINE)

@@ -6,29 +6,31 @@ import pytest
 from testinfra.host import Host
 
 from dgctl.verify.ask import Answer, ask
-from dgctl.verify.containers import SERVICES
+from dgctl.verify.containers import SERVICES, folder
 
-GROUPS = ("node",)
-each = pytest.mark.parametrize("name", SERVICES)
-ETC = "/etc/deepgram"
+GROUPS = ("api", "engine", "license_proxy")
+each = pytest.mark.parametrize("part", SERVICES)
 # Files that hold secrets. Absent ones are fine: a registry without a password needs no login file.
-SECRET_FILES = f"{ETC}/deepgram.env {ETC}/registry/config.json /etc/nginx/tls/deepgram.key"
+SECRET_FILES = "{0}/deepgram.env {0}/registry/config.json /etc/nginx/tls/deepgram.key"
 # Names of programs that carry the key in their arguments. It goes through a pipe into grep: this very check
 # must not put it where it looks for it.
-KEY_CARRIERS = f"""
-key=$(sed -n 's/^DEEPGRAM_API_KEY=//p' {ETC}/deepgram.env | tr -d "'\\"")
-test -n "$key" || {{ echo 'no DEEPGRAM_API_KEY in {ETC}/deepgram.env' >&2; exit 3; }}
+KEY_CARRIERS = """
+key=$(sed -n 's/^DEEPGRAM_API_KEY=//p' %(etc)s/deepgram.env | tr -d "'\\"")
+test -n "$key" || { echo 'no DEEPGRAM_API_KEY in %(etc)s/deepgram.env' >&2; exit 3; }
 printf '%s\\n' "$key" | grep -alF -f - /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
   tr '\\0' '\\n' <"$file" | head -n 1
 done"""
 
 
 @pytest.fixture(scope="module")
-def files(host: Host, runtime) -> dict[str, Answer]:
+def files(host: Host, runtime, parts) -> dict[str, Answer]:
     """Each TOML on the host and as its running process sees it under /config, and the files with secrets."""
-    asked = {"modes": f"stat -c '%a %U %n' {SECRET_FILES} 2>/dev/null; true", "carriers": KEY_CARRIERS}
-    for name in SERVICES:
-        file, pid = f"{ETC}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
+    folders = sorted({folder(name) for name in parts})
+    secrets = " ".join(SECRET_FILES.format(etc) for etc in folders)
+    asked = {"modes": f"stat -c '%a %U %n' {secrets} 2>/dev/null | sort -u"}
+    asked["carriers"] = " && ".join(f"({KEY_CARRIERS % {'etc': etc}})" for etc in folders)
+    for name in parts:
+        file, pid = f"{folder(name)}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
         asked[f"{name}_outside"] = f"sum=$(sha256sum < {file}) && echo ${{sum%% *}}"
         inside = f"/proc/$p/root/config/{name}.toml"
         asked[f"{name}_inside"] = f'p={pid}; test "$p" -gt 0 && sum=$(sha256sum < {inside}) && echo ${{sum%% *}}'
@@ -37,19 +39,28 @@ def files(host: Host, runtime) -> dict[str, Answer]:
 
 
 @each
-def test_same_file(files, runtime, name, expect):
+def test_same_file(files, runtime, part, expect):
     """The container sees the file on the host (a file mounted alone stays on its old content)."""
-    inside, outside = files[f"{name}_inside"], files[f"{name}_outside"]
-    expect(inside, outside, runtime.recreate(name), ok=bool(inside.text) and inside.text == outside.text)
+    inside, outside = files[f"{part}_inside"], files[f"{part}_outside"]
+    expect(inside, outside, runtime.recreate(part), ok=bool(inside.text) and inside.text == outside.text)
 
 
 @each
-def test_read_at_start(files, containers_seen, runtime, name, expect):
+def test_read_at_start(files, containers_seen, runtime, part, expect):
     """The file is older than the container's start: a later edit has not been read yet."""
-    written, started = files[f"{name}_written"], containers_seen[name].started
+    written, started = files[f"{part}_written"], containers_seen[part].started
     fresh = bool(written.text) and started is not None and int(written.text) <= started.timestamp() + 1
     seen = f"written {_clock(written.text)}, started {started:%F %T} UTC" if started else "not started"
-    expect(seen, "written before the start", runtime.recreate(name), ok=fresh)
+    expect(seen, "written before the start", runtime.recreate(part), ok=fresh)
+
+
+@each
+def test_own_configuration(service, containers_seen, runtime, part, expect):
+    """No container runs on its built-in configuration because it did not find its file."""
+    fallen = [line for line in service.logs[part] if "Falling back to default" in line]
+    fix = f"ls -l {folder(part)}/{part}; {runtime.recreate(part)}"
+    seen = fallen[:1] if containers_seen[part].running else containers_seen[part]
+    expect(seen, [], fix, ok=containers_seen[part].running and not fallen)
 
 
 def _clock(seconds: str) -> str:
@@ -67,5 +78,5 @@ def test_secrets_private(files, expect):
 def test_key_not_in_arguments(files, expect):
     """No process carries the Deepgram key in its arguments, where every user could read it."""
     carriers = files["carriers"]
-    fix = f"start that program without the key in its arguments; the key belongs into {ETC}/deepgram.env"
+    fix = "start that program without the key in its arguments; the key belongs into /etc/deepgram/deepgram.env"
     expect(carriers.lines if carriers.ok else carriers, [], fix)

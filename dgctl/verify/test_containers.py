@@ -1,4 +1,4 @@
-"""The two containers: running, from the pinned images, coming back after a failure, with bounded logs."""
+"""The containers: running, from the pinned images, coming back after a failure, with bounded logs."""
 
 import pytest
 from testinfra.host import Host
@@ -6,53 +6,52 @@ from testinfra.host import Host
 from dgctl.verify import containers, gpus
 from dgctl.verify.ask import ask
 
-GROUPS = ("node",)
-IMAGES = "/etc/deepgram/images.json"
-each = pytest.mark.parametrize("name", containers.SERVICES)
+GROUPS = ("api", "engine", "license_proxy")
+each = pytest.mark.parametrize("part", containers.SERVICES)
 
 
 @pytest.fixture(scope="module")
-def on_host(host: Host, runtime):
-    questions = {
-        "images": f"cat {IMAGES}",
-        "gpus": runtime.execute("engine", "nvidia-smi -L"),
-        "boot": f"systemctl is-enabled {' '.join(runtime.boot_units)}",
-    }
+def on_host(host: Host, runtime, parts):
+    questions = {"boot": f"systemctl is-enabled {' '.join(runtime.boot_units(parts))}"}
+    questions |= {f"images_{part}": f"cat {containers.folder(part)}/images.json" for part in parts}
+    if "engine" in parts:
+        questions["gpus"] = runtime.execute("engine", "nvidia-smi -L")
     return ask(host, questions)
 
 
 @each
-def test_running(containers_seen, runtime, name, expect):
-    container = containers_seen[name]
-    fix = f"{runtime.logs(name)}; {runtime.recreate(name)}"
+def test_running(containers_seen, runtime, part, expect):
+    container = containers_seen[part]
+    fix = f"{runtime.logs(part)}; {runtime.recreate(part)}"
     expect(container, "running", fix, ok=container.running and not container.restarting)
 
 
 @each
-def test_not_in_a_loop(containers_seen, runtime, name, expect):
-    container = containers_seen[name]
-    expect(container, "no restarts in a row", runtime.logs(name), ok=container.running and not container.looping)
+def test_not_in_a_loop(containers_seen, runtime, part, expect):
+    container = containers_seen[part]
+    expect(container, "no restarts in a row", runtime.logs(part), ok=container.running and not container.looping)
 
 
 @each
-def test_pinned_image(containers_seen, on_host, wanted, name, expect):
+def test_pinned_image(containers_seen, on_host, wanted, part, expect):
     """The image's registry digest is the one in the inventory, or else the one that provision wrote down."""
-    inventory = (wanted["deepgram_image_digests"] or {}).get(name)
-    expected = inventory or containers.pinned(on_host["images"].json(), name)
-    digests = containers_seen[name].digests
-    expect(digests, expected or f"a digest in {IMAGES}", f"dgctl provision; cat {IMAGES}", ok=expected in digests)
+    inventory = (wanted["deepgram_image_digests"] or {}).get(part)
+    record = f"{containers.folder(part)}/images.json"
+    expected = inventory or containers.pinned(on_host[f"images_{part}"].json(), part)
+    digests = containers_seen[part].digests
+    expect(digests, expected or f"a digest in {record}", f"dgctl provision; cat {record}", ok=expected in digests)
 
 
 @each
-def test_release(containers_seen, wanted, runtime, name, expect):
+def test_release(containers_seen, wanted, runtime, part, expect):
     """The container was made for the release in the inventory."""
-    release = containers_seen[name].release
+    release = containers_seen[part].release
     expect(release, wanted["deepgram_release"], "dgctl provision", ok=release == wanted["deepgram_release"])
 
 
 @each
-def test_comes_back(containers_seen, name, expect):
-    policy = containers_seen[name].policy
+def test_comes_back(containers_seen, part, expect):
+    policy = containers_seen[part].policy
     expect(policy, "always or unless-stopped", "dgctl provision", ok=policy in ("always", "unless-stopped"))
 
 
@@ -63,12 +62,13 @@ def test_start_at_boot(on_host, runtime, expect):
 
 
 @each
-def test_logs_rotate(containers_seen, name, expect):
-    container = containers_seen[name]
+def test_logs_rotate(containers_seen, part, expect):
+    container = containers_seen[part]
     expect(container.log_text, "a log driver with a size limit", "dgctl provision", ok=container.log_capped)
 
 
-def test_engine_sees_the_gpus(on_host, engine_gpus, runtime, expect):
+@pytest.mark.parametrize("part", ["engine"])
+def test_sees_the_gpus(on_host, engine_gpus, runtime, part, expect):
     """The same GPUs, by UUID, inside the Engine: hidden ones mean transcription on the CPU, or none."""
     inside = gpus.listed(on_host["gpus"].lines)
     seen = inside or f"no GPU inside the Engine container: {on_host['gpus']}"

@@ -5,7 +5,7 @@ from testinfra.host import Host
 
 from dgctl.verify.ask import Answer, ask
 
-GROUPS = ("node", "engine")
+GROUPS = ("engine",)
 RELOAD = "stop the Engine and reload the module (`dgctl provision` does it), or reboot the server"
 CHANGE = "dgctl provision; or change nvidia_driver_branch / nvidia_driver_version in the inventory"
 

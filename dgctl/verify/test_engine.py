@@ -1,14 +1,11 @@
-"""The Engine: on the GPU, with its own configuration, and with the limit that the proxy counts on."""
+"""The Engine: on the GPU, and with the limit that the proxy counts on."""
 
 import re
 
-import pytest
-
 from dgctl.verify import metrics
-from dgctl.verify.containers import SERVICES
 from dgctl.verify.expect import text
 
-GROUPS = ("node", "engine")
+GROUPS = ("engine",)
 
 
 def test_max_active_requests(service, wanted, runtime, expect):
@@ -18,15 +15,6 @@ def test_max_active_requests(service, wanted, runtime, expect):
     unknown = "no such metric" if page.ok else page
     fix = f"cat /etc/deepgram/engine/engine.toml; {runtime.recreate('engine')}"
     expect(unknown if value is None else f"{value:g}", limit, fix, ok=value == limit)
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_own_configuration(service, containers_seen, runtime, name, expect):
-    """No container runs on its built-in configuration because it did not find its file."""
-    fallen = [line for line in service.logs[name] if "Falling back to default" in line]
-    fix = f"ls -l /etc/deepgram/{name}; {runtime.recreate(name)}"
-    seen = fallen[:1] if containers_seen[name].running else containers_seen[name]
-    expect(seen, [], fix, ok=containers_seen[name].running and not fallen)
 
 
 def test_on_the_gpu(service, containers_seen, engine_gpus, runtime, expect):

@@ -11,7 +11,7 @@ import pytest
 
 from dgctl.verify import speech, tls
 
-GROUPS = ("node", "proxy")
+GROUPS = ("tls",)
 MIN_DAYS = 14
 CONFIG = "/etc/nginx/conf.d/deepgram.conf"
 PRIVATE_PATHS = ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/certificates", "/metrics")

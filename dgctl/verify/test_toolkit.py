@@ -5,7 +5,7 @@ from testinfra.host import Host
 
 from dgctl.verify.ask import Answer, ask
 
-GROUPS = ("node", "engine")
+GROUPS = ("engine",)
 PACKAGES = (
     "nvidia-container-toolkit",
     "nvidia-container-toolkit-base",

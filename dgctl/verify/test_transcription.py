@@ -1,4 +1,7 @@
-"""The proof: a known recording comes back as its words through the proxy, as a file and as a live stream."""
+"""The proof: a known recording comes back as its words, as a file and as a live stream.
+
+Through the host's NGINX; on a server behind the proxies of others, from its API itself.
+"""
 
 import httpx
 import pytest
@@ -6,8 +9,8 @@ from websockets.exceptions import WebSocketException
 
 from dgctl.verify import speech
 
-GROUPS = ("node", "proxy")
-LOOK = "tail /var/log/nginx/deepgram.error.log; "
+GROUPS = ("api", "proxy")
+LOOK = "tail /var/log/nginx/deepgram.error.log"
 
 
 @pytest.fixture(scope="module")
@@ -28,33 +31,39 @@ def model_for(mode, wanted):
     return wanted["speech"][mode]
 
 
-def judge(heard, recording, note, runtime, expect):
+@pytest.fixture(scope="module")
+def look(planned, parts, runtime):
+    """Where to look when it fails."""
+    return "; ".join([LOOK] * ("tls" in planned["groups"]) + [runtime.logs("api")] * ("api" in parts))
+
+
+def judge(heard, recording, note, look, expect):
     share = heard.share(recording)
     seen = heard.problem or f'{share:.0%} of the words, {note}: "{heard.text[:120]}"'
     expect(
         seen,
         f"at least {speech.ENOUGH_WORDS:.0%} of the {len(recording.words)} known words",
-        LOOK + runtime.logs("api"),
+        look,
         ok=not heard.problem and share >= speech.ENOUGH_WORDS,
     )
 
 
-def test_file(proxy, recording, wanted, runtime, expect):
+def test_file(entrance, recording, wanted, look, expect):
     model = model_for("batch", wanted)
     try:
-        heard = speech.transcribe_file(proxy, recording, model, wanted["deepgram_verify_language"] or "en")
+        heard = speech.transcribe_file(entrance, recording, model, wanted["deepgram_verify_language"] or "en")
     except httpx.HTTPError as problem:
         heard = speech.Heard(problem=speech.refusal(problem))
     factor = recording.seconds / heard.seconds if heard.seconds else 0
-    judge(heard, recording, f"{model}, {factor:.0f} x real time", runtime, expect)
+    judge(heard, recording, f"{model}, {factor:.0f} x real time", look, expect)
 
 
-def test_stream(proxy, recording, wanted, runtime, expect):
+def test_stream(entrance, recording, wanted, look, expect):
     model = model_for("streaming", wanted)
     try:
-        heard = speech.transcribe_stream(proxy, recording, model, wanted["deepgram_verify_language"] or "en")
+        heard = speech.transcribe_stream(entrance, recording, model, wanted["deepgram_verify_language"] or "en")
     except (OSError, WebSocketException) as problem:
         heard = speech.Heard(problem=speech.refusal(problem))
     delay = heard.median_delay()
     note = f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms" if delay is not None else "no result"
-    judge(heard, recording, f"{model}, {note}", runtime, expect)
+    judge(heard, recording, f"{model}, {note}", look, expect)

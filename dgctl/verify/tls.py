@@ -23,6 +23,7 @@ class Proxy:
     """Where the TLS proxy listens, and the name that it must prove.
 
     `only_trust`: the only certificate to trust (PEM; None: the system's). `tunnel`: a socket that leads there.
+    `plain`: no TLS, for an API's own port at the end of a tunnel.
     """
 
     address: str
@@ -30,11 +31,12 @@ class Proxy:
     name: str
     only_trust: str | None = None
     tunnel: str = ""
+    plain: bool = False
 
     @property
     def authority(self) -> str:
         """The name as it stands in a URL and in the Host header."""
-        return self.name if self.port == 443 else f"{self.name}:{self.port}"
+        return self.name if self.port == (80 if self.plain else 443) else f"{self.name}:{self.port}"
 
     def connect(self) -> socket.socket:
         """A connection to the address, or into the tunnel (the name need not resolve here). Raises OSError."""

@@ -27,6 +27,9 @@ NAMES = (
     "deepgram_metrics_bind_address",
     "deepgram_engine_max_active_requests",
     "deepgram_gpu_devices",
+    "deepgram_engine_addresses",
+    "license_proxy_status_port",
+    "license_proxy_status_bind_address",
     "deepgram_models_dir",
     "deepgram_verify_language",
     "deepgram_verify_model",
@@ -35,6 +38,8 @@ NAMES = (
     "nginx_proxy_status_allow",
     "nginx_proxy_tls_certificate",
 )
+# The same, of roles that not every deployment has.
+OF_PROXIES = ("host_firewall_rules", "nginx_proxy_nodes")
 # Models that turn speech into words; others (diarizer, entity-detector ...) only help them.
 _SPEECH = re.compile(r"(nova|enhanced|base|whisper|\d-)")
 
@@ -45,7 +50,7 @@ def wanted(variables: dict[str, Any]) -> dict[str, Any]:
 
     A value that only the server's facts could complete counts as not set (None).
     """
-    values = {name: _settled(variables.get(name)) for name in NAMES}
+    values = {name: _settled(variables.get(name)) for name in (*NAMES, *OF_PROXIES)}
     limit = (_settled(variables.get("deepgram_engine_settings")) or {}).get("max_active_requests")
     values["deepgram_engine_max_active_requests"] = limit or values["deepgram_engine_max_active_requests"]
     models = [_model(link) for link in variables.get("deepgram_models_links") or []]

@@ -17,6 +17,10 @@ options:
     type: list
     elements: dict
     required: true
+  engine:
+    description: Whether an Engine is to run here; without one nothing is asked about GPUs.
+    type: bool
+    default: true
   gpus:
     description: PCI id to C(name), C(memory_mib) and C(compute_capability).
     type: dict
@@ -165,8 +169,14 @@ def as_numbers(values):
 
 
 def effective(minimums, base, usual):
-    """What the user set counts; what nobody set follows what the node is to serve."""
-    return {key: value if value != base[key] else usual[key] for key, value in minimums.items()}
+    """What the user set counts; what nobody set follows what the host is to serve.
+
+    What was lowered for Engines raises nothing on a host that needs less.
+    """
+    number = preflight_gpu.number
+    found = {key: value if value != base[key] else usual[key] for key, value in minimums.items()}
+    low = [key for key, value in minimums.items() if number(value) < number(base[key])]
+    return {**found, **{key: min(found[key], usual[key], key=number) for key in low}}
 
 
 def lowered(minimums, usual):
@@ -194,7 +204,7 @@ def network(params):
     """Findings of all network probes, and the bytes of models that are still to come."""
     wanted = images(params)
     servers = [(label, url) for label, urls in params["servers"].items() for url in urls]
-    if not wanted:
+    if not wanted and params["images"]:
         servers.append(("registry", "https://" + params["registry"]))
     account = (params["registry_username"], params["registry_password"])
     return preflight_network.probes(
@@ -204,6 +214,8 @@ def network(params):
 
 def of_gpus(params, minimums):
     """Findings about GPUs and what their driver will need; none for a host that needs no GPU."""
+    if not params["engine"]:
+        return []
     wanted = {"count": params["gpu_count"], "names": params["gpu_names"], "excluded": params["excluded_gpus"]}
     found = preflight_gpu.gpus(params["gpus"], minimums, wanted)
     if not found:
@@ -252,6 +264,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "systems": {"type": "list", "elements": "dict", "required": True},
+            "engine": {"type": "bool", "default": True},
             "gpus": {"type": "dict", "required": True},
             "excluded_gpus": {"type": "list", "elements": "str", "default": []},
             "minimums": {"type": "dict", "required": True},

@@ -96,7 +96,7 @@ def probe(call, tmp_path):
 
 
 def test_everything_in_one_call_and_nothing_changed(probe):
-    result = probe()
+    result = probe(images=["self-hosted-api"])
     checks = {item["check"]: item for item in result["findings"]}
     assert not result.get("changed") and result["lowered"] == []
     assert {"operating system", "cpu cores", "memory", "disk", "clock", "registry 127.0.0.1"} <= set(checks)
@@ -134,6 +134,15 @@ def test_profile_raises_what_nobody_set(probe):
     result = probe(usual=PROFILES["aura"], minimums=PROFILES["stt"] | {"memory_mb": 1})
     expected = {item["check"]: item["expected"] for item in result["findings"]}
     assert expected["cpu cores"] == "at least 8" and expected["memory"] == "at least 1 MiB"
+
+
+def test_a_host_without_an_engine_is_asked_less(probe):
+    """A value that was lowered for Engines raises nothing there, and one that was raised counts."""
+    less = {**PROFILES["stt"], "cpu_cores": 1, "memory_mb": 900, "gpu_count": 0}
+    result = probe(engine=False, usual=less, minimums=PROFILES["stt"] | {"memory_mb": "24000", "cpu_cores": 6})
+    expected = {item["check"]: item["expected"] for item in result["findings"]}
+    assert expected["memory"] == "at least 900 MiB" and expected["cpu cores"] == "at least 6"
+    assert not {"gpu count", "kernel headers", "nouveau", "registry 127.0.0.1"} & set(expected)
 
 
 def test_secrets_do_not_come_back(probe):

@@ -11,7 +11,18 @@ from .conftest import ROOT
 init_plugin_loader([])
 filter_loader.add_directory(str(ROOT / "plugins" / "filter"))
 
-REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", "inventory_hostname": "gpu1"}
+
+def of(*names, host="gpu1", servers=None):
+    """What Ansible says of a host in these groups; `servers`: group to {host: its variables} of the others."""
+    servers = servers or {}
+    groups = {group: list(hosts) for group, hosts in servers.items()}
+    for group in names:
+        groups[group] = [host, *groups.get(group, [])]
+    known = {name: values for hosts in servers.values() for name, values in hosts.items()}
+    return {"inventory_hostname": host, "group_names": list(names), "groups": groups, "hostvars": {host: {}, **known}}
+
+
+REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", **of("node")}
 
 
 def variables(role, **changes):
@@ -19,8 +30,7 @@ def variables(role, **changes):
     loader, folder = DataLoader(), ROOT / "roles" / role
     found = {"omit": "__omit__"}
     for part in ("defaults", "vars"):
-        path = folder / part / "main.yml"
-        if path.exists():
+        for path in [*folder.glob(f"{part}/main.yml"), *sorted(folder.glob(f"{part}/main/*.yml"))]:
             found.update(loader.load_from_file(str(path), trusted_as_template=True))
     return {**found, **REQUIRED, **changes}
 

@@ -17,9 +17,12 @@ from dgctl.verify import (
     test_driver,
     test_engine,
     test_gpu,
+    test_license_proxy,
     test_models,
+    test_ports,
     test_reachable,
     test_toolkit,
+    test_upstreams,
 )
 from dgctl.verify.ask import Answer
 from dgctl.verify.containers import ABSENT
@@ -27,7 +30,6 @@ from dgctl.verify.expect import Expect, Unmet
 from tests.verify.world import (
     BATCH,
     CDI,
-    CONTAINER,
     HELPER,
     LOG,
     NOTHING,
@@ -50,7 +52,7 @@ from tests.verify.world import (
 
 MODULES = (
     *(test_api, test_cdi, test_config, test_containers, test_driver, test_engine),
-    *(test_gpu, test_models, test_reachable, test_toolkit),
+    *(test_gpu, test_license_proxy, test_models, test_ports, test_reachable, test_toolkit, test_upstreams),
 )
 
 
@@ -87,7 +89,7 @@ CHECKS = [
 @pytest.mark.parametrize(("check", "case"), CHECKS, ids=lambda it: getattr(it, "__name__", None))
 def test_healthy_server_passes(check, case):
     world = healthy()
-    if check is test_api.test_port_closed:
+    if check is test_ports.test_closed:
         # Nothing listens on port 1, and the address is not the host's own.
         world["wanted"] |= {"deepgram_api_port": 1, "deepgram_metrics_port": 1}
         world["address"] = "127.0.0.2"
@@ -130,20 +132,20 @@ FAULTS = {
     "CDI lacks all": (test_cdi.test_every_gpu, part("cdi", file=CDI.replace("all", "none"))),
     "second CDI file": (test_cdi.test_only_one, part("cdi", second="/etc/cdi/nvidia.yaml")),
     "refresh off": (test_cdi.test_refreshed, part("cdi", refresh=Answer(1, "disabled"))),
-    "no Engine": (test_containers.test_running, {"containers_seen": {"api": CONTAINER, "engine": ABSENT}}),
+    "no Engine": (test_containers.test_running, {"containers_seen": healthy()["containers_seen"] | {"engine": ABSENT}}),
     "Engine between restarts": (test_containers.test_running, engine(restarting=True)),
     "Engine in a loop": (test_containers.test_not_in_a_loop, engine(restarts=5, started=datetime.now(UTC))),
     "other image": (test_containers.test_pinned_image, engine(digests={OTHER})),
     "image of the tag": (test_containers.test_pinned_image, want(deepgram_image_digests={"engine": OTHER})),
-    "nothing pinned": (test_containers.test_pinned_image, part("on_host", images=NOTHING)),
+    "nothing pinned": (test_containers.test_pinned_image, part("on_host", images_api=NOTHING)),
     "other release": (test_containers.test_release, want(deepgram_release="release-261001")),
     "stays down": (test_containers.test_comes_back, engine(policy="no")),
     "not started at boot": (test_containers.test_start_at_boot, part("on_host", boot=Answer(1, "disabled"))),
     "log without end": (test_containers.test_logs_rotate, engine(log={"Type": "json-file", "Config": {}})),
-    "GPU hidden": (test_containers.test_engine_sees_the_gpus, part("on_host", gpus=NOTHING)),
-    "one GPU hidden": (test_containers.test_engine_sees_the_gpus, part("on_host", gpus=listed(A))),
+    "GPU hidden": (test_containers.test_sees_the_gpus, part("on_host", gpus=NOTHING)),
+    "one GPU hidden": (test_containers.test_sees_the_gpus, part("on_host", gpus=listed(A))),
     "driver lost everywhere": (
-        test_containers.test_engine_sees_the_gpus,
+        test_containers.test_sees_the_gpus,
         {"engine_gpus": [], **part("on_host", gpus=NOTHING)},
     ),
     "old file in the container": (test_config.test_same_file, part("files", engine_inside="cd34")),
@@ -160,7 +162,7 @@ FAULTS = {
     "metrics without it": (test_engine.test_max_active_requests, serving(metrics="other 20")),
     "no limit wanted": (test_engine.test_max_active_requests, want(deepgram_engine_max_active_requests=None)),
     "default configuration": (
-        test_engine.test_own_configuration,
+        test_config.test_own_configuration,
         serving(["WARN Configuration file not found at /config/x. Falling back to default configuration"]),
     ),
     "CPU": (test_engine.test_on_the_gpu, serving(["INFO impeller::config: Using devices: CPU"])),
@@ -180,6 +182,26 @@ FAULTS = {
     "no Engine connected": (test_api.test_engine_connected, serving(engine='{"engine_connection_status":"X"}')),
     "near its end": (test_api.test_end_of_life, serving(certificates=days(80))),
     "life unknown": (test_api.test_end_of_life, serving(certificates="{}")),
+    "license proxy on its memory": (
+        test_license_proxy.test_state,
+        part("license_proxy", status='{"state":"TrustBased"}'),
+    ),
+    "license proxy silent": (test_license_proxy.test_state, part("license_proxy", status=NOTHING)),
+    "license proxy near its end": (test_license_proxy.test_end_of_life, part("license_proxy", certificates=days(80))),
+    "nobody watches": (test_upstreams.test_watched, part("upstreams", unit=Answer(3, "failed"))),
+    "server down": (
+        test_upstreams.test_members_up,
+        part("upstreams", state='{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "down"}}}'),
+    ),
+    "all drained": (
+        test_upstreams.test_members_up,
+        part("upstreams", state='{"members": {"gpu1": {"state": "drained"}, "gpu2": {"state": "drained"}}}'),
+    ),
+    "server not known": (
+        test_upstreams.test_members_up,
+        part("upstreams", state='{"members": {"gpu1": {"state": "up"}}}'),
+    ),
+    "no state": (test_upstreams.test_members_up, part("upstreams", state=NOTHING)),
 }
 
 
@@ -192,7 +214,7 @@ def test_each_fault_fails_its_check(fault):
 
 def test_every_check_has_a_fault_here():
     """Except the open port, which needs a port: below."""
-    assert {check for check, _ in CHECKS} - {check for check, _ in FAULTS.values()} == {test_api.test_port_closed}
+    assert {check for check, _ in CHECKS} - {check for check, _ in FAULTS.values()} == {test_ports.test_closed}
 
 
 def test_open_port_is_seen():
@@ -200,10 +222,12 @@ def test_open_port_is_seen():
     with socket.create_server(("127.0.0.2", 0)) as server:
         world["wanted"] |= {"deepgram_api_port": server.getsockname()[1]}
         world["address"] = "127.0.0.2"
-        assert verdict(test_api.test_port_closed, world, port="api") == "fail"
-        assert verdict(test_api.test_port_closed, world | {"behind_jump": True}, port="api") == "skip"
+        assert verdict(test_ports.test_closed, world, part="api") == "fail"
+        assert verdict(test_ports.test_closed, world | {"behind_jump": True}, part="api") == "skip"
         world["wanted"] |= {"deepgram_api_bind_address": "0.0.0.0"}
-        assert verdict(test_api.test_port_closed, world, port="api") == "skip"
+        assert verdict(test_ports.test_closed, world, part="api") == "skip"
+        world["wanted"] |= {"host_firewall_rules": [{"port": 8080}]}
+        assert verdict(test_ports.test_closed, world, part="api") == "fail"
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,9 @@ def test_needs(missing, expect):
 def test_needs_too(missing, expect):
     expect(1, 1, "x")
 
-@pytest.mark.parametrize("name", ["api", "engine"])
-def test_each(host, name, expect):
-    expect(name, name, "x")
+@pytest.mark.parametrize("part", ["api", "engine", "license-proxy"])
+def test_each(host, part, expect):
+    expect(part, part, "x")
 
 def test_worker(expect):
     expect(os.getpid(), "", "x", ok=True)

@@ -42,6 +42,7 @@ devices:
 mounts:
     - hostPath: /usr/lib/x86_64-linux-gnu/libcuda.so.{VERSION}
 """
+PARTS = ("engine", "api", "license-proxy")
 CONTAINER = Container(
     running=True,
     restarting=False,
@@ -87,18 +88,26 @@ def healthy() -> dict[str, Any]:
         "deepgram_api_bind_address": "127.0.0.1",
         "deepgram_metrics_port": 9991,
         "deepgram_metrics_bind_address": "127.0.0.1",
+        "host_firewall_rules": None,
+        "nginx_proxy_nodes": [{"name": "gpu1"}, {"name": "gpu2"}],
         "models": [{"file": file, "sha256": None} for file in (BATCH, STREAM, HELPER)],
     }
     files = {"modes": "600 root /etc/deepgram/deepgram.env", "carriers": ""}
-    for name in ("api", "engine"):
+    for name in PARTS:
         files |= {f"{name}_outside": "ab12", f"{name}_inside": "ab12"}
         files |= {f"{name}_written": str(int(STARTED.timestamp()) - 60)}
     record = ", ".join(f'"{file}": {{"sha256": "ab", "size": 5}}' for file in (BATCH, STREAM, HELPER))
-    images = ", ".join(f'"deepgram-{name}": {{"digest": "{DIGEST}"}}' for name in ("api", "engine"))
+    images = ", ".join(f'"deepgram-{name}": {{"digest": "{DIGEST}"}}' for name in PARTS)
+    images = f'{{"containers": {{{images}}}}}'
     end = datetime.now(UTC) + timedelta(days=400)
     return {
         "first_word": {"said": "root, Debian"},
-        "planned": {"route": {"by_hand": "ssh ops@gpu1", "login": ["ssh", "192.0.2.1"]}, "address": "192.0.2.1"},
+        "planned": {
+            "route": {"by_hand": "ssh ops@gpu1", "login": ["ssh", "192.0.2.1"]},
+            "address": "192.0.2.1",
+            "groups": ["api", "engine", "license_proxy", "node", "proxy", "tls"],
+        },
+        "parts": list(PARTS),
         "wanted": wanted,
         "runtime": Runtime("docker"),
         "driver": driver,
@@ -109,8 +118,8 @@ def healthy() -> dict[str, Any]:
         ),
         "toolkit": Answer(0, "\n".join(f"{package} 1.20.1-1" for package in test_toolkit.PACKAGES)),
         "cdi": said(file=CDI, second="", refresh="enabled"),
-        "containers_seen": {"api": CONTAINER, "engine": CONTAINER},
-        "on_host": said(images=f'{{"containers": {{{images}}}}}', gpus=listed(A, B), boot="enabled"),
+        "containers_seen": dict.fromkeys(PARTS, CONTAINER),
+        "on_host": said(gpus=listed(A, B), boot="enabled") | {f"images_{name}": Answer(0, images) for name in PARTS},
         "files": said(**files),
         "service": Service(
             said(
@@ -121,8 +130,12 @@ def healthy() -> dict[str, Any]:
                 metrics="engine_max_active_requests 20\n",
                 devices="",
             ),
-            {"api": [], "engine": LOG},
+            {"api": [], "engine": LOG, "license-proxy": []},
         ),
+        "license_proxy": said(
+            status='{"state":"Connected"}', certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'
+        ),
+        "upstreams": said(unit="active", state='{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained"}}}'),
         "disk": said(records=f"{{{record}}}"),
         "sizes": dict.fromkeys((BATCH, STREAM, HELPER), 5),
         "address": "127.0.0.1",
@@ -133,12 +146,12 @@ def healthy() -> dict[str, Any]:
 
 def engine(**changes: Any) -> dict[str, Any]:
     """The world in which only the Engine's container is otherwise."""
-    return {"containers_seen": {"api": CONTAINER, "engine": Container(**(vars(CONTAINER) | changes))}}
+    return {"containers_seen": dict.fromkeys(PARTS, CONTAINER) | {"engine": Container(**(vars(CONTAINER) | changes))}}
 
 
 def serving(log: list[str] = LOG, **changes: str | Answer) -> dict[str, Any]:
     good = healthy()["service"]
-    return {"service": Service(good.answers | said(**changes), {"api": log, "engine": log})}
+    return {"service": Service(good.answers | said(**changes), dict.fromkeys(PARTS, log))}
 
 
 def part(name: str, **changes: str | Answer) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""The License Proxy: it reaches Deepgram's licence servers, and has not to live on what it remembers."""
+
+import pytest
+from testinfra.host import Host
+
+from dgctl.verify import certificates
+from dgctl.verify.ask import Answer, ask
+from dgctl.verify.facts import ask_at
+
+GROUPS = ("license_proxy",)
+MIN_DAYS = 90
+
+
+@pytest.fixture(scope="module")
+def license_proxy(host: Host, wanted) -> dict[str, Answer]:
+    at = f"http://{ask_at(wanted['license_proxy_status_bind_address'])}:{wanted['license_proxy_status_port']}/v1"
+    return ask(host, {"status": f"fetch {at}/status", "certificates": f"fetch {at}/certificates"})
+
+
+def test_state(license_proxy, runtime, expect):
+    """Ready: nobody has asked it yet. TrustBased: it answers from memory, for a time that is not known."""
+    said = license_proxy["status"]
+    state = (said.json() or {}).get("state") if said.ok else None
+    fix = f"{runtime.logs('license-proxy')}; does this server reach license_proxy_servers, port 443?"
+    expect(state or str(said), "Connected or Ready", fix, ok=state in ("Connected", "Ready"))
+
+
+def test_end_of_life(license_proxy, expect):
+    """An expired program refuses to start: the release must be replaced before."""
+    said = license_proxy["certificates"]
+    end = (said.json() or {}).get("end_of_life") if said.ok else None
+    days = certificates.days_left(end) if end else None
+    expect(
+        f"{days} days left ({end})" if end else str(said),
+        f"at least {MIN_DAYS} days",
+        "set a newer deepgram_release and provision",
+        ok=days is not None and days >= MIN_DAYS,
+    )

@@ -1,0 +1,71 @@
+"""Which checks a host gets, by its groups; and where its test requests go."""
+
+from pathlib import Path
+
+import pytest
+
+from dgctl.deployment import Deployment, Host
+from dgctl.verify import suite, topology
+
+STT = "https://m/nova-3-general.en.batch.1.dg"
+
+
+def fleet(**hosts):
+    """A deployment of these hosts: name to its groups, or (groups, variables)."""
+    made, groups = {}, {}
+    for name, said in hosts.items():
+        names, variables = said if isinstance(said, tuple) else (said, {})
+        parts = ["engine", "api"] if "node" in names else [one for one in ("engine", "api") if one in names]
+        made[name] = Host(
+            name, "127.0.0.1", names, {"ansible_connection": "local", "deepgram_parts": parts} | variables
+        )
+        for group in names:
+            groups.setdefault(group, []).append(name)
+    return Deployment(Path("inventory.ini"), made, list(made), groups)
+
+
+def groups(deployment, name):
+    return set(topology.groups(deployment, deployment.hosts[name]))
+
+
+def test_a_node_alone_is_everything_and_has_its_own_tls():
+    assert groups(fleet(gpu1=["node"]), "gpu1") == {"node", "api", "engine", "tls"}
+
+
+def test_behind_a_proxy_only_the_proxy_has_tls():
+    made = fleet(gpu1=["node"], a1=["api"], e1=["engine"], lb=["proxy"], both=["node", "proxy"], lic=["license_proxy"])
+    assert groups(made, "gpu1") == {"node", "api", "engine"}
+    assert groups(made, "a1") == {"api"} and groups(made, "e1") == {"engine"}
+    assert groups(made, "lb") == {"proxy", "tls"} and "tls" in groups(made, "both")
+    assert groups(made, "lic") == {"license_proxy", "license-proxy"}
+    assert topology.parts(made.hosts["lb"]) == [] and topology.parts(made.hosts["lic"]) == ["license-proxy"]
+
+
+def test_a_proxy_is_asked_what_the_servers_behind_it_transcribe():
+    flux = (["node"], {"deepgram_profile": "flux"})
+    stt = (["node"], {"deepgram_profile": "stt", "deepgram_models_links": [STT]})
+    made = fleet(f=flux, s=stt, lb=["proxy"])
+    assert topology.desired(made, made.hosts["lb"])["speech"] == {"batch": "nova-3-general"}
+    only = fleet(f=flux, lb=["proxy"])
+    assert topology.desired(only, only.hosts["lb"])["deepgram_profile"] == "flux"
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "not_there"),
+    [
+        (["node"], {"driver.loaded", "api.health", "transcription.file", "containers.running.api"}, {"tls.trusted"}),
+        (["api"], {"api.health", "transcription.file", "config.same_file.api"}, {"driver.loaded", "engine.on_the_gpu"}),
+        (["engine"], {"driver.loaded", "engine.on_the_gpu", "models.files"}, {"api.health", "transcription.file"}),
+        (["proxy"], {"tls.trusted", "transcription.file", "upstreams.members_up"}, {"api.health", "driver.loaded"}),
+        (["license_proxy"], {"license_proxy.state", "containers.running.license-proxy"}, {"api.health", "tls.trusted"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_each_kind_of_host_gets_its_checks(kind, there, not_there, progress, tmp_path):
+    """The real suite, on hosts that cannot be reached: its checks are skipped, and by name are these."""
+    gone = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
+    made = fleet(gone=(kind, gone), lb=["proxy"])
+    checks = {found.check for found in suite.run(made, ["gone"], progress, tmp_path / "log")}
+    assert there <= checks and not not_there & checks
+    part = {"api": "engine", "engine": "api"}.get(kind[0])
+    assert not [name for name in checks if part and name.endswith(f".{part}")]
