@@ -28,7 +28,7 @@ def files(host: Host, runtime, parts) -> dict[str, Answer]:
     folders = sorted({folder(name) for name in parts})
     secrets = " ".join(SECRET_FILES.format(etc) for etc in folders)
     asked = {"modes": f"stat -c '%a %U %n' {secrets} 2>/dev/null | sort -u"}
-    asked["carriers"] = " && ".join(f"({KEY_CARRIERS % {'etc': etc}})" for etc in folders)
+    asked["carriers"] = " && ".join(f"({KEY_CARRIERS.replace('%(etc)s', etc)})" for etc in folders)
     for name in parts:
         file, pid = f"{folder(name)}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
         asked[f"{name}_outside"] = f"sum=$(sha256sum < {file}) && echo ${{sum%% *}}"
