@@ -63,6 +63,8 @@ def test_only_what_may_be_sent_twice_is():
     text = nginx(**FLEET)
     assert "error timeout http_429 http_503 non_idempotent;" in text and "proxy_request_buffering on;" in text
     assert "return 419;" in block(text, "location = /v1/listen")
+    # A reload closes kept connections, also one on which a request is on its way.
+    assert "keepalive_timeout  0s;" in block(text, "location = /v1/listen") and "keepalive_timeout  75s;" in nginx()
     assert "proxy_next_upstream error timeout http_429 http_503;" in block(text, "location @once_deepgram_stt")
     unbuffered = nginx(nginx_proxy_request_buffering=False, **FLEET)
     assert "non_idempotent" not in unbuffered and "419;" not in unbuffered and "@once" not in unbuffered
