@@ -64,15 +64,15 @@ def unfit(release: str, installed: str, place: str) -> Problem | None:
 def not_in_branch(release: str, branch: str, version: str, place: str) -> Problem | None:
     """What is wrong with the wanted driver: its branch ("580") and, "" for the newest, its version."""
     need = driver(release)
-    wanted = version or branch
+    wanted = version if not branch or version.split(".")[0] == branch else branch  # another branch's is refused anyway
     if not need or not re.match(r"\d{3}", wanted) or not need.lacks(wanted):
         return None
-    name = "nvidia_driver_version" if version else "nvidia_driver_branch"
+    name = "nvidia_driver_branch" if wanted == branch else "nvidia_driver_version"
     return Problem(
         f"{release} needs driver {need}",
         place,
         f"{name}: {wanted}",
-        f"set {name} to {need.at_least if version else _major(need.at_least)}",
+        f"set {name} to {need.at_least if wanted == version else _major(need.at_least)}",
     )
 
 
