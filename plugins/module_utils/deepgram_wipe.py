@@ -17,7 +17,7 @@ FOLDERS = ("/etc/deepgram", "/var/lib/deepgram", "/var/lib/deepgram-upstreams", 
 SITE = "/etc/nginx/conf.d/deepgram.conf"
 IMAGES = "/etc/deepgram/images.json"
 UNITS = "/etc/systemd/system/"
-MODEL_FILES = re.compile(r".*\.dgv2?(\.partial(\.json)?)?|\.sha256\.json(\.new)?|\.lock")
+MODEL_FILES = re.compile(r".*\.dg(v2)?(\.partial(\.json)?)?|\.sha256\.json(\.new)?|\.lock")
 
 
 def things():
