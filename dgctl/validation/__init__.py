@@ -11,6 +11,7 @@ from dgctl.validation import (
     duplicates,
     groups,
     keys,
+    releases,
     secrets,
     types,
     values,
@@ -19,7 +20,7 @@ from dgctl.validation import (
 from dgctl.validation.context import Context
 
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
-TOPICS = (groups, duplicates, addresses, variables, types, values, secrets, keys, certificates)
+TOPICS = (groups, duplicates, addresses, variables, types, values, secrets, keys, releases, certificates)
 
 
 def problems(deployment: Deployment) -> list[Problem]:

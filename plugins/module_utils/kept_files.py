@@ -68,18 +68,11 @@ def _clear(path):
         os.unlink(path)
 
 
-def model_ready(path, link, was, sha256):
-    """Is a model file here, under one of its names, as it was? One that was only touched gets its time back."""
-    for name in filter(None, (path, link)):
-        seen = applied_files.look_at_large(name)
-        if seen.get("size") != was["size"]:
-            continue
-        if seen["mtime_ns"] == was["mtime_ns"]:
-            return True
-        if sha256 and _sha256(name) == sha256:
-            os.utime(name, ns=(was["mtime_ns"], was["mtime_ns"]))
-            return True
-    return False
+def model_here(path, link, was, sha256):
+    """The name, of a model file's two, under which it is as it was; "" for none. One that was only touched is, too."""
+    names = [name for name in (path, link) if name and applied_files.look_at_large(name).get("size") == was["size"]]
+    untouched = [name for name in names if os.stat(name).st_mtime_ns == was["mtime_ns"]]
+    return next(iter(untouched), "") or next((name for name in names if sha256 and _sha256(name) == sha256), "")
 
 
 def _sha256(path):

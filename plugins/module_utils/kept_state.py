@@ -14,7 +14,7 @@ import stat
 import time
 
 from ansible.module_utils import applied_files, applied_record
-from ansible.module_utils.kept_files import model_ready, put, sync, write_bytes
+from ansible.module_utils.kept_files import model_here, put, sync, write_bytes
 
 PLACE = "/var/lib/deepgram/verified"
 MODELS = "models"  # in PLACE: hard links to the model files of both states
@@ -200,7 +200,7 @@ def check(slot, target):
                 f"put the release into the inventory that you want, and provision; then remove {PLACE}/{slot}",
             )
     for path, was in target["models"].items():
-        if not model_ready(path, target["links"][path], was, _sum_of(slot, path)):
+        if not model_here(path, target["links"][path], was, _sum_of(slot, path)):
             raise Unusable(
                 f"the model file {path} was overwritten or is gone, and no second name of it was kept",
                 "put the models and the release into the inventory that you want, and provision",
@@ -238,7 +238,7 @@ def restore(slot, target, now, check_mode):
         if applied_files.look_at_large(path) != was:
             changed.append(path)
             if not check_mode:
-                _put_model(path, target["links"][path], was)
+                _put_model(path, model_here(path, target["links"][path], was, _sum_of(slot, path)), was)
     for path in sorted(target["files"]):
         if put(path, target["files"][path], copy_of(slot, path), check_mode):
             changed.append(path)
@@ -252,17 +252,18 @@ def restore(slot, target, now, check_mode):
     return changed
 
 
-def _put_model(path, link, was):
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    seen = applied_files.look_at_large(path)
-    if (seen.get("size"), seen.get("mtime_ns")) != (was["size"], was["mtime_ns"]):
+def _put_model(path, name, was):
+    """Has a model file at its path, from the name that it is found under, with its time and rights."""
+    if name != path:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         if os.path.lexists(path + ".restored"):
             os.unlink(path + ".restored")
-        os.link(link, path + ".restored")
+        os.link(name, path + ".restored")
         os.replace(path + ".restored", path)
         sync(os.path.dirname(path))
     os.chown(path, was["uid"], was["gid"])
     os.chmod(path, int(was["mode"], 8))
+    os.utime(path, ns=(was["mtime_ns"], was["mtime_ns"]))
 
 
 def _record(role):

@@ -52,6 +52,10 @@ options:
     description: Only begin, in the background, to pull what is missing. A later call without this waits for it, and pins.
     type: bool
     default: false
+  only_pull:
+    description: Pull what is missing and pin nothing, so that the server stays as it was recorded.
+    type: bool
+    default: false
   timeout_s:
     description: Seconds that one pull may take.
     type: int
@@ -319,6 +323,20 @@ def begin(params, check_mode):
     return {"changed": changed, "pulled": []}
 
 
+def only_pull(params, check_mode):
+    """The module's result where the images are for later; raises PullFailed."""
+    changed = prepare(params, check_mode)
+    images, pins = Images(params["engine"], params["auth_dir"], params["timeout_s"]), read_record(params["record"])
+    missing = [
+        reference
+        for reference in missing_images(images, params, pins.get("pins") or {}).values()
+        if "@" in reference or not images.digest(reference.rpartition(":")[0], reference)
+    ]
+    if not check_mode:
+        pull_all(images, missing)
+    return {"changed": changed or bool(missing), "pulled": missing}
+
+
 def work(params, check_mode):
     """The module's result; raises PullFailed."""
     changed = prepare(params, check_mode)
@@ -351,12 +369,14 @@ def main():
             "username": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
             "ahead": {"type": "bool", "default": False},
+            "only_pull": {"type": "bool", "default": False},
             "timeout_s": {"type": "int", "default": 3600},
         },
         supports_check_mode=True,
     )
     try:
-        result = (begin if module.params["ahead"] else work)(module.params, module.check_mode)
+        way = begin if module.params["ahead"] else only_pull if module.params["only_pull"] else work
+        result = way(module.params, module.check_mode)
     except PullFailed as failure:
         module.fail_json(msg=f"{failure}. Fix: {failure.fix}.", fix=failure.fix)
     module.exit_json(**result)

@@ -152,3 +152,13 @@ def test_nothing_is_pulled_ahead_that_is_here_or_in_check_mode(run, begin):
     run()
     assert begin() == ({"changed": False, "pulled": []}, [])
     assert begin(release="release-2", check_mode=True) == ({"changed": False, "pulled": []}, [])
+
+
+def test_pulling_for_later_pins_nothing_and_pulls_once(run, engine, monkeypatch, tmp_path):
+    monkeypatch.setattr(MODULE, "work", MODULE.only_pull)
+    assert run(check_mode=True)["changed"] and engine.pulls() == []
+    assert run() == {"changed": True, "pulled": [f"{REPOSITORY}:release-1"]}
+    assert not (tmp_path / "etc" / "images.json").exists() and not run()["changed"]
+    engine.set(registry={f"{REPOSITORY}:release-2": {"error": "unauthorized"}})
+    with pytest.raises(MODULE.PullFailed):
+        run(release="release-2")

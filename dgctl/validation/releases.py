@@ -1,0 +1,35 @@
+"""The release against what is wanted beside it: the NVIDIA driver, the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dgctl import releases
+from dgctl.errors import Problem
+from dgctl.validation.context import Context
+
+WITH_GPU = ("node", "engine")
+WITH_RELEASE = ("node", "engine", "api", "license_proxy")
+
+
+def problems(context: Context) -> Iterator[Problem]:
+    for host in context.served:
+        values = {name: str(host.vars.get(name) or "") for name in _READ if name not in host.unrendered}
+        release = values.get("deepgram_release", "")
+        if not set(host.groups) & set(WITH_RELEASE):
+            continue
+        place = context.deployment.where(host, "deepgram_release") or host.name
+        found = releases.missing(release, values.get("deepgram_profile", ""))
+        if found:
+            yield replace(found, where=place)
+        if set(host.groups) & set(WITH_GPU):
+            version, branch = values.get("nvidia_driver_version", ""), values.get("nvidia_driver_branch", "")
+            named = "nvidia_driver_version" if version else "nvidia_driver_branch"
+            at = context.deployment.where(host, named) or place
+            found = releases.not_in_branch(release, branch, version, at)
+            if found:
+                yield found
+
+
+_READ = ("deepgram_release", "deepgram_profile", "nvidia_driver_version", "nvidia_driver_branch")

@@ -1,0 +1,276 @@
+"""deepgram_snapshot: what is kept, what is restored, and that it may be killed anywhere."""
+
+import hashlib
+import itertools
+import json
+import os
+
+import pytest
+
+from .conftest import MODULE
+
+OLD, NEW, NEWEST = "release-1", "release-2", "release-3"
+
+
+def upgraded(server):
+    """OLD was verified, then NEW with another model and one file more."""
+    server.become(OLD, ["a.dg", "b.dg"])
+    server.call("kept")
+    server.become(NEW, ["a.dg", "c.dg"], extra=["etc/more"])
+    (server.root / "models/b.dg").unlink()
+    server.call("kept")
+
+
+def refused(server, text, **more):
+    with pytest.raises(MODULE.Unusable) as error:
+        server.call("restored", **more)
+    assert text in str(error.value) and error.value.fix
+
+
+def test_kept_once_and_then_unchanged(server):
+    server.become(OLD)
+    assert server.call("kept", check_mode=True) == {"changed": True, "release": OLD}
+    assert not (server.root / "verified").exists()
+    assert server.call("kept")["changed"] and not server.call("kept")["changed"]
+    assert server.kept() == {"current": OLD, "previous": None}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (server.root / "verified").glob("current/files/**/*.env"))
+    assert (server.root / "verified").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_was_never_done_is_not_kept(server):
+    with pytest.raises(MODULE.Unusable):
+        server.call("kept")
+    server.become(OLD, finished=False)
+    with pytest.raises(MODULE.Unusable):
+        server.call("kept")
+
+
+def test_a_record_written_anew_is_no_other_state(server):
+    upgraded(server)
+    server.become(NEW, ["a.dg", "c.dg"], extra=["etc/more"])
+    os.utime(server.path("state/deepgram.json"))
+    record = (server.root / "state/deepgram.json").read_text()
+    (server.root / "state/deepgram.json").write_text(record.replace('"host"', ' "host"'))
+    assert not server.call("kept")["changed"]
+    assert server.kept() == {"current": NEW, "previous": OLD}
+    assert ' "host"' in MODULE.load("current")["records"]["deepgram"]
+
+
+def test_back_to_the_release_before_and_right_for_its_variables(server):
+    upgraded(server)
+    (server.root / "state/verified.json").write_text("{}")
+    result = server.call("restored")
+    assert (result["changed"], result["release"], result["from_release"]) == (True, OLD, NEW)
+    assert server.look() == [] and not (server.root / "state/verified.json").exists()
+    assert not (server.root / "etc/more").exists() and (server.root / "models/b.dg").read_text() == "model b.dg"
+    assert (server.root / "models/c.dg").exists()  # as long as a container may run that has loaded it
+    assert server.call("settled")["changed"] and not (server.root / "models/c.dg").exists()
+    assert not server.call("settled")["changed"]
+    assert result["service"]["engine"] == "docker" and result["service"]["urls"] == {
+        "engine": "http://127.0.0.1:9991/metrics"
+    }
+    assert result["health"] == {"max_active_requests": "20", "gpu_required": True, "models_dir": server.path("models")}
+    assert result["service"]["files"] == {"engine": [server.path("etc/deepgram.env")]}
+    assert server.call("kept")["changed"] and server.kept() == {"current": OLD, "previous": NEW}
+    assert server.call("restored")["release"] == NEW and server.look() == []
+
+
+def test_check_mode_changes_nothing(server):
+    upgraded(server)
+    before = sorted((str(path), path.lstat().st_mtime_ns) for path in server.root.rglob("*") if path != server.images)
+    result = server.call("restored", check_mode=True)
+    assert result["changed"] and server.path("etc/compose.yaml") in result["files"]
+    server.call("kept", check_mode=True)
+    server.call("settled", check_mode=True)
+    assert before == sorted(
+        (str(path), path.lstat().st_mtime_ns) for path in server.root.rglob("*") if path != server.images
+    )
+
+
+def test_an_upgrade_that_stopped_half_way_goes_back_to_what_was_verified(server):
+    upgraded(server)
+    server.become(NEW, ["a.dg", "c.dg"], extra=["etc/more"], finished=False)  # begun, and nothing written yet
+    assert server.call("report")["would_restore"] == "current"
+    server.become(NEWEST, ["a.dg", "d.dg"], finished=False)
+    result = server.call("restored")
+    assert (result["slot"], result["release"], result["from_release"]) == ("current", NEW, NEWEST)
+    assert server.look() == []
+
+
+def test_a_key_that_is_restored_keeps_its_rights_and_unchanged_files_their_time(server):
+    server.become(OLD, secret="one")
+    server.call("kept")
+    server.become(NEW, secret="two")
+    server.call("kept")
+    before = os.stat(server.path("models/a.dg")).st_mtime_ns
+    server.call("restored")
+    assert (server.root / "etc/deepgram.env").read_text() == "KEY=one\n"
+    assert (server.root / "etc/deepgram.env").stat().st_mode & 0o777 == 0o600
+    assert os.stat(server.path("models/a.dg")).st_mtime_ns == before
+
+
+def test_what_was_asked_for_is_restored(server):
+    upgraded(server)
+    assert server.call("restored", to="current")["files"] == []
+    assert server.call("restored", to="previous")["release"] == OLD
+
+
+def test_nothing_to_go_back_to(server):
+    refused(server, "nothing to go back to")
+    server.become(OLD)
+    server.call("kept")
+    refused(server, "no earlier state")
+    report = server.call("report")
+    assert report["would_restore"] == "" and report["equals"] == "current" and report["previous"] is None
+
+
+def test_a_report(server):
+    upgraded(server)
+    report = server.call("report")
+    assert (
+        report["current"]["release"] == NEW
+        and report["previous"]["release"] == OLD
+        and report["would_restore"] == "previous"
+    )
+    assert (
+        report["real"]["finished"]
+        and report["real"]["digest"] == report["current"]["digest"]
+        and not report["restoring"]
+    )
+    assert report["previous"]["images"] == {"deepgram-engine": f"registry.test/engine@sha256:{'1' * 64}"}
+    server.call("restored")
+    assert server.call("report")["restoring"]
+
+
+def test_images_of_both_states_are_tagged_and_later_ones_take_their_place(server):
+    upgraded(server)
+    tags = {name for name in server.names() if ":kept-" in name}
+    assert tags == {f"registry.test/engine:kept-{digit * 12}" for digit in "12"}
+    server.become(NEWEST)
+    server.call("kept")
+    assert {name for name in server.names() if ":kept-" in name} == {
+        f"registry.test/engine:kept-{digit * 12}" for digit in "23"
+    }
+
+
+def test_an_image_that_is_gone_is_told_before_anything_is_touched(server):
+    upgraded(server)
+    server.images.write_text("")
+    refused(server, "the image registry.test/engine@sha256:111")
+    assert server.call("report")["equals"] == "current" and not server.call("report")["restoring"]
+
+
+def test_models_are_second_names_and_go_with_the_last_state_that_has_them(server):
+    upgraded(server)
+    kept = {path.name.split(".dg")[0] for path in (server.root / "verified/models").iterdir()}
+    assert kept == {"a", "b", "c"}
+    assert os.stat(server.path("models/a.dg")).st_nlink == 2
+    server.become(NEWEST, ["a.dg"])
+    server.call("kept")
+    assert {path.name.split(".dg")[0] for path in (server.root / "verified/models").iterdir()} == {"a", "c"}
+
+
+def test_a_model_that_was_overwritten_is_told_before_anything_is_touched(server):
+    upgraded(server)
+    (link,) = (server.root / "verified/models").glob("b.dg*")
+    link.write_text("something else")
+    refused(server, "models/b.dg was overwritten")
+    assert server.call("report")["equals"] == "current"
+
+
+def test_a_model_that_was_only_touched_gets_its_time_back(server):
+    sums = json.dumps({"a.dg": {"sha256": hashlib.sha256(b"model a.dg").hexdigest()}})
+    for release in (OLD, NEW):
+        server.become(release)
+        server.write("models/.sha256.json", sums)
+        server.record(release, ["etc/images.json", "etc/compose.yaml"], ["a.dg"])
+        server.call("kept")
+    os.utime(server.path("models/a.dg"), ns=(1, 1))
+    assert server.path("models/a.dg") in server.call("restored", to="previous", check_mode=True)["files"]
+    assert os.stat(server.path("models/a.dg")).st_mtime_ns == 1
+    server.call("restored", to="previous")
+    assert server.look() == []
+
+
+def test_a_kept_file_that_was_changed_is_told_before_anything_is_touched(server):
+    upgraded(server)
+    (server.root / "verified/previous/files" / server.path("etc/compose.yaml").lstrip("/")).write_text("x")
+    refused(server, "kept copy")
+    assert server.call("report")["equals"] == "current"
+
+
+def test_models_on_another_file_system_are_kept_beside_themselves(server, monkeypatch):
+    real = os.link
+
+    def link(source, target, **more):
+        if "/verified/" in str(target):
+            raise OSError(18, "Invalid cross-device link")
+        return real(source, target, **more)
+
+    monkeypatch.setattr(os, "link", link)
+    upgraded(server)
+    names = sorted(path.name for path in (server.root / "models/.verified").iterdir())
+    assert len(names) == 3 and all(name.endswith(".kept") for name in names)
+    server.call("restored")
+    assert server.look() == []
+
+
+def steps():
+    return itertools.count()
+
+
+def test_keeping_may_be_killed_anywhere(make):
+    for step in steps():
+        server = make()
+        upgraded(server)
+        server.become(NEWEST, ["a.dg", "d.dg"])
+        done = server.call_killed(step, "kept")
+        MODULE.hold_place().close()
+        assert server.kept() in ({"current": NEW, "previous": OLD}, {"current": NEWEST, "previous": NEW}), step
+        server.call("kept")
+        assert server.kept() == {"current": NEWEST, "previous": NEW}, step
+        assert sorted(os.listdir(server.root / "verified")) == [".lock", "current", "models", "previous"]
+        assert server.call("restored")["release"] == NEW and server.look() == [], step
+        if done:
+            break
+    assert step > 20
+
+
+def test_keeping_the_first_and_keeping_the_same_may_be_killed_anywhere(make):
+    for step in steps():
+        server = make()
+        server.become(OLD)
+        first = server.call_killed(step, "kept")
+        server.call("kept")
+        assert server.kept() == {"current": OLD, "previous": None}, step
+        server.record(NEW, ["etc/compose.yaml"], ["a.dg"])  # other files of the record, other wishes
+        server.become(OLD)
+        again = server.call_killed(step, "kept")
+        server.call("kept")
+        assert server.kept() == {"current": OLD, "previous": None}, step
+        if first and again:
+            break
+
+
+def test_restoring_may_be_killed_anywhere(make):
+    for step in steps():
+        server = make()
+        upgraded(server)
+        done = server.call_killed(step, "restored")
+        result = server.call("restored")
+        assert result["release"] == OLD, step
+        assert server.look() == [], step
+        assert server.call_killed(step, "settled") or server.call_killed(99, "settled")
+        assert not (server.root / "models/c.dg").exists() and not server.call("report")["restoring"]
+        if done:
+            break
+    assert step > 10
+
+
+def test_restoring_that_goes_on_is_not_turned_round(server):
+    upgraded(server)
+    server.call("restored")
+    again = server.call("restored")
+    assert (again["release"], again["from_release"], again["files"]) == (OLD, NEW, [])
+    server.call("settled")
+    assert server.call("restored")["release"] == NEW

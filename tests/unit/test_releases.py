@@ -1,0 +1,98 @@
+"""The table of releases: what it says of drivers, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dgctl import deployment, releases, validation, vault
+from dgctl.errors import Problem
+
+
+@pytest.mark.parametrize(
+    ("release", "floor"),
+    [
+        ("release-230704", None),
+        ("release-231207", "525.60.13"),
+        ("release-250601", "550.163.01"),
+        ("release-260714", "570.172.08"),
+        ("release-260812", "580"),
+        ("release-260812-fips", "580"),
+        ("latest", None),
+    ],
+)
+def test_the_floor_is_that_of_the_last_change_before(release: str, floor: str | None) -> None:
+    need = releases.driver(release)
+    assert (need and need.at_least) == floor
+
+
+@pytest.mark.parametrize(
+    ("release", "driver", "fits"),
+    [
+        ("release-260714", "570.172.08", True),
+        ("release-260714", "570.133.20", False),
+        ("release-260714", "570", True),  # the branch's newest
+        ("release-260714", "580.95.05", True),
+        ("release-260812", "570.195.03", False),
+        ("release-260812", "580.65.06", True),
+        ("release-260812", "580.173.02-1ubuntu1", True),
+        ("release-250130", "570.86.10", False),  # too new for it
+        ("release-250130", "561.9", True),
+        ("latest", "1.0", True),
+    ],
+)
+def test_which_driver_fits(release: str, driver: str, fits: bool) -> None:
+    found = releases.unfit(release, driver, "gpu1")
+    assert (found is None) == fits
+    if found:
+        assert driver in found.value and found.fix and found.where == "gpu1"
+
+
+def test_nothing_is_known_about_no_driver() -> None:
+    assert releases.unfit("release-260812", "", "gpu1") is None
+
+
+def test_steps() -> None:
+    assert releases.step("release-251029", "release-260115").engine_first
+    assert not releases.step("release-260115", "release-260714").engine_first
+    back = releases.step("release-260812", "release-251029")
+    assert back.back and not back.engine_first and back.notes
+    assert releases.step("release-260714", "release-260812") == releases.Step()
+    assert releases.step("mine", "release-260812") == releases.Step()
+
+
+def test_the_table_is_in_order() -> None:
+    assert list(releases.known()) == sorted(releases.known())
+
+
+def problems(*settings: str) -> list[Problem]:
+    with Path("group_vars/all/main.yml").open("a") as file:
+        file.write("\n".join(settings) + "\n")
+    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
+        return validation.problems(deployment.load(Path("inventory.ini"), passwords))
+
+
+def release(tag: str) -> None:
+    path = Path("inventory.ini")
+    path.write_text(path.read_text().replace("release-260812", tag))
+
+
+def test_a_branch_below_the_floor_is_refused_before_any_server_is_asked(root: Path, folder: Path) -> None:
+    (found,) = problems("nvidia_driver_branch: '570'")
+    assert found.what == "release-260812 needs driver 580 or newer" and found.fix == "set nvidia_driver_branch to 580"
+    assert found.where == "group_vars/all/main.yml:4" and found.value == "nvidia_driver_branch: 570"
+
+
+def test_an_exact_version_below_the_floor_is_refused(root: Path, folder: Path) -> None:
+    release("release-260714")
+    (found,) = problems("nvidia_driver_branch: '570'", "nvidia_driver_version: 570.133.20")
+    assert found.fix == "set nvidia_driver_version to 570.172.08"
+
+
+def test_a_release_too_old_to_be_started_is_refused(root: Path, folder: Path) -> None:
+    release("release-260226")
+    (found,) = problems()
+    assert (
+        "--log-format" in found.what and found.fix == "use release-260319 or newer" and found.where == "inventory.ini:7"
+    )
