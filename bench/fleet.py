@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import fleet_growth, fleet_latency, labs
@@ -19,6 +19,7 @@ from bench.world import CACHE, World
 NODES = 4
 STREAM_S = 20  # how long a stream is, and so about how long a drain is
 BEFORE = "release-260714"  # what the fleet begins with, so that there is something to upgrade to
+ROOM = 60  # requests at a time on a node: what is lost shall not be lost because few nodes are too few
 ADDED_MS, GROWTH = 2, 1.2
 
 
@@ -28,6 +29,7 @@ class Fleet:
 
     lab: str
     deployment: Deployment
+    settings: dict[str, Any] = field(default_factory=lambda: {"deepgram_engine_max_active_requests": ROOM})
 
     def servers(self, group: str) -> list[dict[str, Any]]:
         return [server for server in labs.listed(self.lab) if server["group"] == group]
@@ -36,6 +38,11 @@ class Fleet:
     def front(self) -> dict[str, Any]:
         """Where callers send their requests."""
         return (self.servers("proxy") or self.servers("node"))[0]
+
+    def change(self, **variables: Any) -> None:
+        """Sets variables of all servers, beside those that were set before."""
+        self.settings.update(variables)
+        self.deployment.change(**self.settings)
 
     def grow(self, nodes: int) -> None:
         """Starts servers until there are so many; the new ones are blank, and lines in the inventory."""
@@ -78,7 +85,7 @@ def begin(world: World) -> Fleet:
     world.say("fleet: one node behind a proxy")
     labs.down(world.fleet_lab)
     fleet = Fleet(world.fleet_lab, labs.up(world.fleet_lab, 1, "--proxies", "1"))
-    fleet.deployment.change()
+    fleet.change()
     inventory = fleet.deployment.inventory
     inventory.write_text(re.sub(r"(?m)^deepgram_release=.*$", f"deepgram_release={BEFORE}", inventory.read_text()))
     fleet.deployment.provision()

@@ -51,11 +51,11 @@ def _one_more(fleet: Fleet) -> None:
 
 
 def _setting(fleet: Fleet) -> None:
-    fleet.deployment.change(deepgram_log_format="json")
+    fleet.change(deepgram_log_format="json")
 
 
 def _proxy_setting(fleet: Fleet) -> None:
-    fleet.deployment.change(deepgram_log_format="json", nginx_proxy_hsts_max_age_s=1_000_000)
+    fleet.change(nginx_proxy_hsts_max_age_s=1_000_000)
 
 
 def _last(fleet: Fleet) -> str:
@@ -93,14 +93,18 @@ def active_streams(server: str) -> int:
     return int(json.loads(said)["active_stream_requests"])
 
 
-def _kill(fleet: Fleet) -> int:
-    """A node's power is cut; its streams are lost, nobody else's, and later it is back by itself."""
+def _kill(fleet: Fleet, *options: str) -> int:
+    """A node dies; its streams are lost, nobody else's, and later it is back by itself."""
     victim = _first(fleet)
     on_it = active_streams(victim)
-    labs.kill(victim)
+    labs.kill(victim, *options)
     time.sleep(DEAD_S)
     labs.start(victim)
     return on_it
+
+
+def _cut(fleet: Fleet) -> int:
+    return _kill(fleet, "--cut")
 
 
 # In this order: each begins with what the one before has left.
@@ -113,4 +117,5 @@ OPERATIONS = (
     Operation("drain and undrain", "drain", _drain),
     Operation("remove a node", "remove", _remove),
     Operation("node killed", "", _kill),
+    Operation("node without power", "", _cut),
 )

@@ -44,9 +44,9 @@ def names(name: str) -> list[str]:
     return [server["name"] for server in listed(name)]
 
 
-def kill(server: str) -> None:
-    """Cuts a server's power."""
-    _lab("kill", server)
+def kill(server: str, *options: str) -> None:
+    """Ends every process of a server; with `--cut` its network first."""
+    _lab("kill", *options, server)
 
 
 def start(server: str) -> None:

@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     list_.add_argument("--name", type=_name, help="of one lab only")
     list_.set_defaults(verb=show)
 
-    kill_ = verbs.add_parser("kill", help="cut a server's power")
+    kill_ = verbs.add_parser("kill", help="end every process of a server, without warning")
+    kill_.add_argument("--cut", action="store_true", help="its network first: a power cut, of which nobody is told")
     kill_.add_argument("server", metavar="SERVER")
     kill_.set_defaults(verb=kill)
 
@@ -124,7 +125,7 @@ def _table(found: list[servers.Server]) -> None:
 
 
 def kill(options: argparse.Namespace) -> None:
-    servers.kill(servers.find(home.find(), options.server))
+    servers.kill(servers.find(home.find(), options.server), options.cut)
     say(f"Killed {options.server}. It comes back with: bin/lab start {options.server}")
 
 

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from bench.load import beside
 from tests.scenarios.servers import DGCTL, LAB, Deployment, Run, Server, lab_up
@@ -38,6 +41,12 @@ class Fleet:
         """Those that the inventory has."""
         text = self.deployment.inventory.read_text()
         return [node for node in self.servers("node") if re.search(rf"(?m)^{node.name} ", text)]
+
+    def change(self, **variables: Any) -> None:
+        """Sets these variables of all servers, instead of those that were set before."""
+        path = self.deployment.folder / "group_vars/all/zz_changed.yml"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(variables))
 
     def grow(self, nodes: int) -> None:
         lab_up(NAME, self.deployment.folder, f"--nodes={nodes}", "--proxies=1")

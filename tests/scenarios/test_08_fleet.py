@@ -4,7 +4,6 @@ import subprocess
 import time
 
 import pytest
-import yaml
 
 from bench.load import beside
 from tests.scenarios.fleet import AFTER, BEFORE, NAME, Fleet, active_streams, releases, set_release
@@ -18,8 +17,9 @@ def fleet(tmp_path_factory) -> Fleet:
     lab_down(NAME)
     deployment, _ = lab_up(NAME, PROJECT / ".cache/scenarios/fleet", "--nodes=2", "--proxies=1")
     set_release(deployment, BEFORE)
-    (deployment.folder / "group_vars/all/zz_changed.yml").unlink(missing_ok=True)
-    yield Fleet(deployment, tmp_path_factory.mktemp("load"))
+    made = Fleet(deployment, tmp_path_factory.mktemp("load"))
+    made.change(deepgram_engine_max_active_requests=40)  # one node alone has room for all calls
+    yield made
     lab_down(NAME)
 
 
@@ -80,13 +80,11 @@ def started(node) -> str:
 
 
 def test_a_setting_is_changed_on_all_nodes(fleet):
-    changed = fleet.deployment.folder / "group_vars/all/zz_changed.yml"
-    changed.touch(mode=0o600)
-    changed.write_text(yaml.safe_dump({"deepgram_engine_max_active_requests": 19}))
+    fleet.change(deepgram_engine_max_active_requests=39)
     with fleet.calls_that_lose_nothing():
         fleet.carried_out("provision", "--yes", ctrl_c="Finish requests", kill="Deepgram")
     for node in fleet.nodes:
-        assert "engine_max_active_requests 19" in node.sh("curl -s http://127.0.0.1:9991/metrics")
+        assert "engine_max_active_requests 39" in node.sh("curl -s http://127.0.0.1:9991/metrics")
     settled(fleet)
 
 
@@ -98,11 +96,12 @@ def test_an_upgrade(fleet):
     settled(fleet)
 
 
-def test_a_killed_node_takes_only_its_own_streams_with_it(fleet):
+@pytest.mark.parametrize("how", [[], ["--cut"]], ids=["killed", "without power"])
+def test_a_dead_node_takes_only_its_own_streams_with_it(fleet, how):
     node = fleet.nodes[0]
     with fleet.calls() as running:
         on_it = shares([node])[0]
-        subprocess.run([LAB, "kill", node.name], check=True)
+        subprocess.run([LAB, "kill", *how, node.name], check=True)
         time.sleep(DEAD_S)
         subprocess.run([LAB, "start", node.name], check=True)
         assert shares([node], 90)[0], "it serves no stream again"
