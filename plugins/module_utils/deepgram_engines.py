@@ -24,12 +24,12 @@ def newer(paths, started):
 
 
 def stopped(containers):
-    return [name for name in COMPONENTS if not (containers[name] and containers[name]["running"])]
+    return [name for name, found in containers.items() if not (found and found["running"])]
 
 
 def stale(files, containers):
     """Components that run on something older than their files."""
-    running = [name for name in COMPONENTS if name not in stopped(containers)]
+    running = [name for name in containers if name not in stopped(containers)]
     return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
 
 
@@ -66,23 +66,24 @@ class Docker:
         self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
         self.project = os.path.join(params["directory"], "compose.yaml")
         self.compose = ["docker", "compose", "--project-directory", params["directory"]]
-        self.timeout = 2 * params["stop_timeout_s"] + START_S
+        self.stop_timeout = params["stop_timeout_s"]
+        self.timeout = 2 * self.stop_timeout + START_S
 
     def due(self, containers):
         """Components that compose would make or start anew, and those on old files, which compose does not see."""
         if not any(containers.values()):
-            return set(COMPONENTS)  # also in check mode on a host without Docker
+            return set(containers)  # also in check mode on a host without Docker
         # Not by `config --hash`: Compose 2.26 labels containers with another hash than it prints there.
         _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
         acts = re.findall(r"Container (?:\w+_)?deepgram-(\w+) +(\w+)", out + err)
-        redefined = {name for name, act in acts if name in COMPONENTS and act != "Running"}
+        redefined = {name for name, act in acts if name in containers and act != "Running"}
         return {*stopped(containers), *stale(self.files, containers), *redefined}
 
     def restart(self, due, containers):
         """Has compose bring everything up; forces only what compose would take for unchanged."""
         for name in silent(self.urls, due, containers):
             run(["docker", "rm", "--force", f"deepgram-{name}"])
-        if "engine" in due and containers["api"]:
+        if "engine" in due and containers.get("api"):
             run([*self.compose, "stop", "api"], timeout=self.timeout)
         forced = stale(self.files, containers)
         if forced:
@@ -102,6 +103,11 @@ class Docker:
         if not self.check_mode and seen != wanted:
             run(["systemctl", "enable", "--now", UNIT], timeout=self.timeout)
         return seen != wanted or stale
+
+    def drop(self, name):
+        """Takes away the container of a part that is not to run here, when its requests are done."""
+        run(["docker", "stop", "--timeout", str(self.stop_timeout), f"deepgram-{name}"], timeout=self.timeout)
+        run(["docker", "rm", "--force", f"deepgram-{name}"])
 
     def there(self):
         """Does this server run Deepgram this way, or did so until a move that was cut off?"""
@@ -126,9 +132,8 @@ class Podman:
     def due(self, containers):
         return {*stopped(containers), *stale(self.files, containers)}
 
-    @staticmethod
-    def _unread():
-        return any(unread(f"deepgram-{name}.service") for name in COMPONENTS)
+    def _unread(self):
+        return any(unread(f"deepgram-{name}.service") for name in self.files)
 
     def restart(self, due, containers):
         """Restarts in one transaction: the order in the units stops the API first and starts it last."""
@@ -137,7 +142,7 @@ class Podman:
         if self._unread():
             said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
             raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(said, 3)}")
-        names = COMPONENTS if "engine" in due else ["api"]
+        names = list(containers) if "engine" in due else ["api"]
         for name in silent(self.urls, names, containers):
             run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
         run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
@@ -146,9 +151,16 @@ class Podman:
         """The units start at boot by themselves."""
         return False
 
+    def drop(self, name):
+        """Takes away the container of a part that is not to run here, when its requests are done."""
+        run(["systemctl", "stop", f"deepgram-{name}.service"], timeout=self.timeout, check=False)
+        run(["podman", "rm", "--force", "--ignore", f"deepgram-{name}"])
+        remove(f"{QUADLETS}/deepgram-{name}.container")
+        run(["systemctl", "daemon-reload"])
+
     def there(self):
         """Does this server run Deepgram this way, or did so until a move that was cut off?"""
-        return os.path.exists(f"{QUADLETS}/deepgram-engine.container")
+        return any(os.path.exists(f"{QUADLETS}/deepgram-{name}.container") for name in COMPONENTS)
 
     def leave(self):
         """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
@@ -156,7 +168,7 @@ class Podman:
         rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
         if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
             raise CommandFailed(last_words(err or out, 5))
-        names = ("deepgram-api.container", "deepgram.network", "deepgram-engine.container")
+        names = ("deepgram.network", "deepgram-api.container", "deepgram-engine.container")
         remove(*(f"{QUADLETS}/{name}" for name in names))
         run(["systemctl", "daemon-reload"])
 
