@@ -30,6 +30,10 @@ options:
     description: host:port at which the Engine listens for the APIs of other servers, if it does.
     type: str
     default: ""
+  license_proxy_url:
+    description: Address of a License Proxy's state on this server, if one is asked about.
+    type: str
+    default: ""
   max_active_requests:
     description: The limit that the Engine must report; empty or null for none.
     type: str
@@ -48,7 +52,7 @@ options:
   models_dir:
     description: Directory that holds the model files.
     type: path
-    required: true
+    default: /var/lib/deepgram/models
 attributes:
   check_mode:
     support: full
@@ -94,6 +98,9 @@ from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail
 from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time, speaks_tls
 
 SERVING = ("Ready", "Healthy")
+RELAYING = ("Connected", "TrustBased", "Ready")
+# By component what says that it runs here.
+PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url"}
 CRASHES = 3  # restarts after which waiting is in vain
 # What a container's log says about why it does not work, and the cure; the first that is found counts.
 CURES = (
@@ -142,6 +149,10 @@ TRAPS = (
         "see that /etc/deepgram/api/api.toml is there and mounted at /config, then run again",
     ),
     (
+        "license proxy reads its configuration", "license-proxy", DEFAULTS, "no fallback to a default configuration",
+        "see that license-proxy.toml is there and mounted at /config, then run again",
+    ),
+    (
         "engine computes on the GPU", "engine", CPU, "no CPU device",
         "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` must name nvidia.com/gpu=all",
     ),
@@ -166,7 +177,7 @@ class NotReady(Exception):
 
 def parts(params):
     """The components that run here."""
-    return [name for name, key in (("engine", "metrics_url"), ("api", "api_url")) if params[key]]
+    return [name for name, key in PARTS.items() if params[key]]
 
 
 def look(params):
@@ -174,6 +185,8 @@ def look(params):
     load = look_at_engine(params) if params["metrics_url"] else None
     if params["api_url"]:
         look_at_api(params)
+    if params["license_proxy_url"]:
+        look_at_license_proxy(params)
     return load
 
 
@@ -197,6 +210,15 @@ def look_at_api(params):
         raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
     if status.get("system_health") not in SERVING:
         raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
+
+
+def look_at_license_proxy(params):
+    url = f"{params['license_proxy_url']}/v1/status"
+    status, why = get_json(url)
+    if not isinstance(status, dict):
+        raise NotReady(f"the License Proxy at {url} does not answer ({why})", "license-proxy")
+    if status.get("state") not in RELAYING:
+        raise NotReady(f"the License Proxy's state is {status.get('state')}, not Connected or Ready", "license-proxy")
 
 
 def crashed(engine, before):
@@ -290,12 +312,13 @@ def main():
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "api_url": {"type": "str", "default": ""},
             "metrics_url": {"type": "str", "default": ""},
+            "license_proxy_url": {"type": "str", "default": ""},
             "engine_address": {"type": "str", "default": ""},
             "max_active_requests": {"type": "str"},
             "gpu_required": {"type": "bool", "default": True},
             "timeout_s": {"type": "int", "default": 600},
             "env_file": {"type": "path", "required": True},
-            "models_dir": {"type": "path", "required": True},
+            "models_dir": {"type": "path", "default": "/var/lib/deepgram/models"},
         },
         supports_check_mode=True,
     )

@@ -25,6 +25,15 @@ options:
     description: Directory of the compose project.
     type: path
     required: true
+  components:
+    description: What may run here by this module, the first started first.
+    type: list
+    elements: str
+    default: [engine, api]
+  unit:
+    description: Unit of systemd that starts the compose project at boot.
+    type: str
+    default: deepgram.service
   urls:
     description: By component an address on this server that answers while the component works.
     type: dict
@@ -78,7 +87,7 @@ from ansible.module_utils.deepgram_containers import (
     secrets_in,
     without,
 )
-from ansible.module_utils.deepgram_engines import COMPONENTS, ENGINES
+from ansible.module_utils.deepgram_engines import ENGINES
 
 CURES = (
     (
@@ -95,14 +104,15 @@ CURES = (
 )
 
 
-def views(engine, names):
-    """What runs, by component, in the order in which they start."""
-    return {name: inspect(engine, f"deepgram-{name}") for name in COMPONENTS if name in names}
+def views(params, wanted=True):
+    """What runs, by component, in the order in which they start; not `wanted`: of those that are not to run here."""
+    names = [name for name in params["components"] if (name in params["files"]) is wanted]
+    return {name: inspect(params["engine"], f"deepgram-{name}") for name in names}
 
 
 def drop(engine, params, check_mode):
     """Takes away the containers of parts that are not to run here; True when there were some."""
-    there = [name for name, found in views(params["engine"], set(COMPONENTS) - set(params["files"])).items() if found]
+    there = [name for name, found in views(params, wanted=False).items() if found]
     if not check_mode:
         for name in there:
             engine.drop(name)
@@ -123,11 +133,11 @@ def work(params, check_mode):
     moved = move(params, check_mode)
     engine = ENGINES[params["engine"]](params, check_mode)
     dropped = drop(engine, params, check_mode)
-    before = views(params["engine"], params["files"])
+    before = views(params)
     due = engine.due(before)
     if due and not check_mode:
         engine.restart(due, before)
-        after = views(params["engine"], params["files"])
+        after = views(params)
         due = {name for name in before if _instance(before[name]) != _instance(after[name])}
     kept = engine.keep()
     return moved or dropped or bool(due) or kept, [f"deepgram-{name}" for name in before if name in due]
@@ -152,6 +162,8 @@ def main():
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "directory": {"type": "path", "required": True},
+            "components": {"type": "list", "elements": "str", "default": ["engine", "api"]},
+            "unit": {"type": "str", "default": "deepgram.service"},
             "urls": {"type": "dict", "required": True},
             "files": {"type": "dict", "required": True},
             "stop_timeout_s": {"type": "int", "required": True},

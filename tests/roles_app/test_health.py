@@ -69,6 +69,7 @@ def params(pages, tmp_path):
         "api_url": pages["url"],
         "metrics_url": pages["url"],
         "engine_address": "",
+        "license_proxy_url": "",
         "max_active_requests": "20",
         "gpu_required": True,
         "timeout_s": 0,
@@ -222,6 +223,20 @@ def test_of_a_part_that_does_not_run_here_nothing_is_asked(pages, params, engine
     assert HEALTH.look(params | {"api_url": ""})["max_active_requests"] == 20
 
 
+@pytest.mark.parametrize(
+    ("state", "words"), [("Connected", ""), ("Failed", "state is Failed"), (None, "does not answer")]
+)
+def test_a_license_proxy(pages, params, state, words):
+    pages["/v1/status"] = state and f'{{"state":"{state}"}}'
+    alone = params | {"metrics_url": "", "api_url": "", "license_proxy_url": pages["url"]}
+    if not words:
+        assert HEALTH.look(alone) is None and HEALTH.parts(alone) == ["license-proxy"]
+        return
+    with pytest.raises(HEALTH.NotReady, match=words) as reason:
+        HEALTH.look(alone)
+    assert reason.value.component == "license-proxy"
+
+
 def test_an_engine_that_others_ask_must_speak_tls(pages, params):
     """The page's port takes connections, as Docker does for a container that does not listen yet."""
     plain = pages["url"].partition("//")[2]
@@ -239,6 +254,7 @@ def test_the_container_of_a_part_that_left_is_taken_away(engine, tmp_path, monke
         "directory": str(tmp_path),
         "urls": {},
         "files": {"engine": []},
+        "components": ["engine", "api"],
         "stop_timeout_s": 7,
     }
     runner = engines.ENGINES[kind](params, False)
@@ -249,4 +265,4 @@ def test_the_container_of_a_part_that_left_is_taken_away(engine, tmp_path, monke
     stop = "docker stop --timeout 7 deepgram-api" if kind == "docker" else "systemctl stop deepgram-api.service"
     assert stop in said and not [call for call in said if "stop" in call and "engine" in call]
     assert (tmp_path / "deepgram-api.container").exists() is (kind == "docker")
-    assert list(service.views(kind, params["files"])) == ["engine"]
+    assert list(service.views(params)) == ["engine"]
