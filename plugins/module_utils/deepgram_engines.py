@@ -106,7 +106,7 @@ class Docker:
 
     def drop(self, name):
         """Takes away the container of a part that is not to run here, when its requests are done."""
-        run(["docker", "stop", "--timeout", str(self.stop_timeout), f"deepgram-{name}"], timeout=self.timeout)
+        run(["docker", "stop", "-t", str(self.stop_timeout), f"deepgram-{name}"], timeout=self.timeout)
         run(["docker", "rm", "--force", f"deepgram-{name}"])
 
     def there(self):

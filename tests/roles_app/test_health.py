@@ -262,7 +262,7 @@ def test_the_container_of_a_part_that_left_is_taken_away(engine, tmp_path, monke
     before = len(engine.calls)
     assert service.drop(runner, params, False)
     said = [" ".join(call) for call in engine.calls[before:]]
-    stop = "docker stop --timeout 7 deepgram-api" if kind == "docker" else "systemctl stop deepgram-api.service"
+    stop = "docker stop -t 7 deepgram-api" if kind == "docker" else "systemctl stop deepgram-api.service"
     assert stop in said and not [call for call in said if "stop" in call and "engine" in call]
     assert (tmp_path / "deepgram-api.container").exists() is (kind == "docker")
     assert list(service.views(params)) == ["engine"]
