@@ -169,7 +169,7 @@ def test_effects_name_what_there_is(role):
     known = {name for path in DEFAULTS.values() for name in yaml.safe_load(path.read_text())}
     known |= {"deepgram_release", "deepgram_api_key"}
     assert set(effects) == {"follows", "restarts", "reboots"} and set(effects["follows"]) <= set(RECORDING) - {role}
-    assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine"}
+    assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine", "deepgram-license-proxy"}
     kinds = "\n".join(map(str, reached(role, declaration(role))))
     for pattern in [*effects["reboots"], *(one for many in effects["restarts"].values() for one in many)]:
         kind, _, name = pattern.partition(" ")

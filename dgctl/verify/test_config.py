@@ -15,8 +15,8 @@ SECRET_FILES = "{0}/deepgram.env {0}/registry/config.json /etc/nginx/tls/deepgra
 # Names of programs that carry the key in their arguments. It goes through a pipe into grep: this very check
 # must not put it where it looks for it.
 KEY_CARRIERS = """
-key=$(sed -n 's/^DEEPGRAM_API_KEY=//p' %(etc)s/deepgram.env | tr -d "'\\"")
-test -n "$key" || { echo 'no DEEPGRAM_API_KEY in %(etc)s/deepgram.env' >&2; exit 3; }
+key=$(sed -n 's/^DEEPGRAM_API_KEY=//p' ETC/deepgram.env | tr -d "'\\"")
+test -n "$key" || { echo 'no DEEPGRAM_API_KEY in ETC/deepgram.env' >&2; exit 3; }
 printf '%s\\n' "$key" | grep -alF -f - /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
   tr '\\0' '\\n' <"$file" | head -n 1
 done"""
@@ -28,7 +28,7 @@ def files(host: Host, runtime, parts) -> dict[str, Answer]:
     folders = sorted({folder(name) for name in parts})
     secrets = " ".join(SECRET_FILES.format(etc) for etc in folders)
     asked = {"modes": f"stat -c '%a %U %n' {secrets} 2>/dev/null | sort -u"}
-    asked["carriers"] = " && ".join(f"({KEY_CARRIERS.replace('%(etc)s', etc)})" for etc in folders)
+    asked["carriers"] = " && ".join(f"({KEY_CARRIERS.replace('ETC', etc)})" for etc in folders)
     for name in parts:
         file, pid = f"{folder(name)}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
         asked[f"{name}_outside"] = f"sum=$(sha256sum < {file}) && echo ${{sum%% *}}"

@@ -11,8 +11,7 @@ from ansible.module_utils.deepgram_http import get
 
 COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
-UNIT = "deepgram.service"
-UNIT_FILE = "/etc/systemd/system/deepgram.service"
+UNITS = "/etc/systemd/system"
 QUADLETS = "/etc/containers/systemd"
 
 
@@ -24,12 +23,12 @@ def newer(paths, started):
 
 
 def stopped(containers):
-    return [name for name in COMPONENTS if not (containers[name] and containers[name]["running"])]
+    return [name for name, found in containers.items() if not (found and found["running"])]
 
 
 def stale(files, containers):
     """Components that run on something older than their files."""
-    running = [name for name in COMPONENTS if name not in stopped(containers)]
+    running = [name for name in containers if name not in stopped(containers)]
     return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
 
 
@@ -64,25 +63,27 @@ class Docker:
 
     def __init__(self, params, check_mode):
         self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
+        self.unit = params.get("unit", "deepgram.service")
         self.project = os.path.join(params["directory"], "compose.yaml")
         self.compose = ["docker", "compose", "--project-directory", params["directory"]]
-        self.timeout = 2 * params["stop_timeout_s"] + START_S
+        self.stop_timeout = params["stop_timeout_s"]
+        self.timeout = 2 * self.stop_timeout + START_S
 
     def due(self, containers):
         """Components that compose would make or start anew, and those on old files, which compose does not see."""
         if not any(containers.values()):
-            return set(COMPONENTS)  # also in check mode on a host without Docker
+            return set(containers)  # also in check mode on a host without Docker
         # Not by `config --hash`: Compose 2.26 labels containers with another hash than it prints there.
         _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
-        acts = re.findall(r"Container (?:\w+_)?deepgram-(\w+) +(\w+)", out + err)
-        redefined = {name for name, act in acts if name in COMPONENTS and act != "Running"}
+        acts = re.findall(r"Container (?:\w+_)?deepgram-([\w-]+) +(\w+)", out + err)
+        redefined = {name for name, act in acts if name in containers and act != "Running"}
         return {*stopped(containers), *stale(self.files, containers), *redefined}
 
     def restart(self, due, containers):
         """Has compose bring everything up; forces only what compose would take for unchanged."""
         for name in silent(self.urls, due, containers):
             run(["docker", "rm", "--force", f"deepgram-{name}"])
-        if "engine" in due and containers["api"]:
+        if "engine" in due and containers.get("api"):
             run([*self.compose, "stop", "api"], timeout=self.timeout)
         forced = stale(self.files, containers)
         if forced:
@@ -94,14 +95,19 @@ class Docker:
 
         True when that was needed, or would be.
         """
-        seen = properties(UNIT, "ActiveState", "UnitFileState")
+        seen = properties(self.unit, "ActiveState", "UnitFileState")
         wanted = {"ActiveState": "active", "UnitFileState": "enabled"}
-        stale = unread(UNIT)
+        stale = unread(self.unit)
         if not self.check_mode and stale:
             run(["systemctl", "daemon-reload"])
         if not self.check_mode and seen != wanted:
-            run(["systemctl", "enable", "--now", UNIT], timeout=self.timeout)
+            run(["systemctl", "enable", "--now", self.unit], timeout=self.timeout)
         return seen != wanted or stale
+
+    def drop(self, name):
+        """Takes away the container of a part that is not to run here, when its requests are done."""
+        run(["docker", "stop", "-t", str(self.stop_timeout), f"deepgram-{name}"], timeout=self.timeout)
+        run(["docker", "rm", "--force", f"deepgram-{name}"])
 
     def there(self):
         """Does this server run Deepgram this way, or did so until a move that was cut off?"""
@@ -109,11 +115,12 @@ class Docker:
 
     def leave(self):
         """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
-        if os.path.exists(UNIT_FILE):
-            run(["systemctl", "disable", "--now", UNIT], timeout=self.timeout)
+        unit_file = os.path.join(UNITS, self.unit)
+        if os.path.exists(unit_file):
+            run(["systemctl", "disable", "--now", self.unit], timeout=self.timeout)
         if os.path.exists("/var/run/docker.sock"):
             run([*self.compose, "down"], timeout=self.timeout)
-        remove(UNIT_FILE, self.project)
+        remove(unit_file, self.project)
 
 
 class Podman:
@@ -121,14 +128,14 @@ class Podman:
 
     def __init__(self, params, check_mode):
         self.files, self.urls = params["files"], params["urls"]
+        self.components = params.get("components", COMPONENTS)
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
     def due(self, containers):
         return {*stopped(containers), *stale(self.files, containers)}
 
-    @staticmethod
-    def _unread():
-        return any(unread(f"deepgram-{name}.service") for name in COMPONENTS)
+    def _unread(self):
+        return any(unread(f"deepgram-{name}.service") for name in self.files)
 
     def restart(self, due, containers):
         """Restarts in one transaction: the order in the units stops the API first and starts it last."""
@@ -137,7 +144,7 @@ class Podman:
         if self._unread():
             said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
             raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(said, 3)}")
-        names = COMPONENTS if "engine" in due else ["api"]
+        names = list(containers) if "engine" in due else sorted(due)
         for name in silent(self.urls, names, containers):
             run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
         run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
@@ -146,17 +153,25 @@ class Podman:
         """The units start at boot by themselves."""
         return False
 
+    def drop(self, name):
+        """Takes away the container of a part that is not to run here, when its requests are done."""
+        run(["systemctl", "stop", f"deepgram-{name}.service"], timeout=self.timeout, check=False)
+        run(["podman", "rm", "--force", "--ignore", f"deepgram-{name}"])
+        remove(f"{QUADLETS}/deepgram-{name}.container")
+        run(["systemctl", "daemon-reload"])
+
     def there(self):
         """Does this server run Deepgram this way, or did so until a move that was cut off?"""
-        return os.path.exists(f"{QUADLETS}/deepgram-engine.container")
+        return any(os.path.exists(f"{QUADLETS}/deepgram-{name}.container") for name in self.components)
 
     def leave(self):
         """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
-        units = [f"deepgram-{name}.service" for name in ("api", "engine")]
+        units = [f"deepgram-{name}.service" for name in reversed(self.components)]
         rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
         if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
             raise CommandFailed(last_words(err or out, 5))
-        names = ("deepgram-api.container", "deepgram.network", "deepgram-engine.container")
+        network = ["deepgram.network"] if "api" in self.components else []
+        names = [*network, *(f"deepgram-{name}.container" for name in reversed(self.components))]
         remove(*(f"{QUADLETS}/{name}" for name in names))
         run(["systemctl", "daemon-reload"])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -40,6 +42,25 @@ def get_json(url, timeout=5):
         return json.loads(text), ""
     except ValueError:
         return None, f"not JSON: {text[:80]!r}"
+
+
+def speaks_tls(address, timeout=5):
+    """Why nobody speaks TLS at host:port, or "". Who asks for a certificate, or refuses ours, speaks it.
+
+    A bare connection proves nothing: Docker takes it for a container that does not listen yet.
+    """
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout) as tcp, context.wrap_socket(tcp):
+            return ""
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return "connection closed"
+    except ssl.SSLError as error:
+        return "" if "ALERT" in (error.reason or "") else str(error.reason or error)
+    except (OSError, ValueError) as error:
+        return str(error)
 
 
 def metrics(text):

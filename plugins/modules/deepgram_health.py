@@ -7,7 +7,8 @@ DOCUMENTATION = """
 module: deepgram_health
 short_description: Waits until Deepgram works, and proves that it runs as configured
 description:
-  - Waits for the Engine's metrics, for the API's connection to the Engine, and for the API to be Ready or Healthy.
+  - Waits for the Engine's metrics, for the API's connection to the Engine, and for the API to be Ready or Healthy;
+    of a part that does not run here nothing is asked.
   - Then reads what both containers said while they started, and fails on a configuration that was not read, on
     inference without a GPU, on models that were refused, and on a limit of requests other than the one configured.
   - Changes nothing.
@@ -18,13 +19,21 @@ options:
     choices: [docker, podman]
     required: true
   api_url:
-    description: Address of the API on this server.
+    description: Address of the API on this server; empty where none runs.
     type: str
-    required: true
+    default: ""
   metrics_url:
-    description: Address of the Engine's metrics server on this server.
+    description: Address of the Engine's metrics server on this server; empty where no Engine runs.
     type: str
-    required: true
+    default: ""
+  engine_address:
+    description: host:port at which the Engine listens for the APIs of other servers, if it does.
+    type: str
+    default: ""
+  license_proxy_url:
+    description: Address of a License Proxy's state on this server, if one is asked about.
+    type: str
+    default: ""
   max_active_requests:
     description: The limit that the Engine must report; empty or null for none.
     type: str
@@ -43,7 +52,7 @@ options:
   models_dir:
     description: Directory that holds the model files.
     type: path
-    required: true
+    default: /var/lib/deepgram/models
 attributes:
   check_mode:
     support: full
@@ -86,9 +95,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
-from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time
+from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time, speaks_tls
 
 SERVING = ("Ready", "Healthy")
+RELAYING = ("Connected", "TrustBased", "Ready")
+# By component what says that it runs here.
+PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url"}
 CRASHES = 3  # restarts after which waiting is in vain
 # What a container's log says about why it does not work, and the cure; the first that is found counts.
 CURES = (
@@ -137,6 +149,10 @@ TRAPS = (
         "see that /etc/deepgram/api/api.toml is there and mounted at /config, then run again",
     ),
     (
+        "license proxy reads its configuration", "license-proxy", DEFAULTS, "no fallback to a default configuration",
+        "see that license-proxy.toml is there and mounted at /config, then run again",
+    ),
+    (
         "engine computes on the GPU", "engine", CPU, "no CPU device",
         "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` must name nvidia.com/gpu=all",
     ),
@@ -159,11 +175,32 @@ class NotReady(Exception):
         self.component = component
 
 
+def parts(params):
+    """The components that run here."""
+    return [name for name, key in PARTS.items() if params[key]]
+
+
 def look(params):
-    """Load of the Engine. Raises NotReady with the first thing that is missing, the Engine's before the API's."""
+    """Load of the Engine, None without one. Raises NotReady with what is missing, the Engine's before the API's."""
+    load = look_at_engine(params) if params["metrics_url"] else None
+    if params["api_url"]:
+        look_at_api(params)
+    if params["license_proxy_url"]:
+        look_at_license_proxy(params)
+    return load
+
+
+def look_at_engine(params):
     text, why = get(f"{params['metrics_url']}/metrics")
     if text is None:
         raise NotReady(f"the Engine's metrics at {params['metrics_url']}/metrics do not answer ({why})", "engine")
+    why = speaks_tls(params["engine_address"]) if params["engine_address"] else ""
+    if why:
+        raise NotReady(f"the Engine does not listen for APIs at {params['engine_address']} ({why})", "engine")
+    return engine_load(metrics(text))
+
+
+def look_at_api(params):
     status, why = get_json(f"{params['api_url']}/v1/status")
     if not isinstance(status, dict):
         raise NotReady(f"the API at {params['api_url']}/v1/status does not answer ({why})", "api")
@@ -173,15 +210,23 @@ def look(params):
         raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
     if status.get("system_health") not in SERVING:
         raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
-    return engine_load(metrics(text))
+
+
+def look_at_license_proxy(params):
+    url = f"{params['license_proxy_url']}/v1/status"
+    status, why = get_json(url)
+    if not isinstance(status, dict):
+        raise NotReady(f"the License Proxy at {url} does not answer ({why})", "license-proxy")
+    if status.get("state") not in RELAYING:
+        raise NotReady(f"the License Proxy's state is {status.get('state')}, not Connected or Ready", "license-proxy")
 
 
 def crashed(engine, before):
     """Component that keeps dying, or None. `before` holds the restarts counted at the beginning."""
-    for component in ("engine", "api"):
+    for component, count in before.items():
         found = inspect(engine, f"deepgram-{component}")
         now = found["restarts"] if found else 0
-        if now - before.get(component, 0) >= CRASHES:
+        if now - count >= CRASHES:
             return component
     return None
 
@@ -189,9 +234,7 @@ def crashed(engine, before):
 def wait(params):
     """(engine load, seconds waited); raises NotReady after timeout_s, or as soon as a container keeps dying."""
     begin = time.monotonic()
-    count = {
-        name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in ("engine", "api")
-    }
+    count = {name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in parts(params)}
     while True:
         try:
             return look(params), int(time.monotonic() - begin)
@@ -205,10 +248,10 @@ def wait(params):
         time.sleep(0.25 if waited < 10 else 1 if waited < 30 else 3)
 
 
-def start_logs(engine):
+def start_logs(engine, components=("engine", "api")):
     """What each container said since its start, by component."""
     logs = {}
-    for component in ("engine", "api"):
+    for component in components:
         found = inspect(engine, f"deepgram-{component}")
         logs[component] = log_head(engine, f"deepgram-{component}", found["started"]) if found else ""
     return logs
@@ -238,9 +281,11 @@ def prove(params, load, logs):
     """Findings about a start that worked: does it also run as configured?"""
     found = []
     for check, component, pattern, expected, fix in TRAPS:
-        if pattern is not CPU or params["gpu_required"]:
+        if component in logs and (pattern is not CPU or params["gpu_required"]):
             line = first_line(logs[component], pattern)
             found.append(finding(check, not line, line or expected, expected, fix))
+    if "engine" not in logs:
+        return found
     line = refused_model(logs["engine"], params["models_dir"])
     found.append(finding(MODELS[0], not line, line or MODELS[1], *MODELS[1:]))
     wanted, seen = str(params["max_active_requests"] or 0), str(load["max_active_requests"] or 0)
@@ -265,13 +310,15 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
-            "api_url": {"type": "str", "required": True},
-            "metrics_url": {"type": "str", "required": True},
+            "api_url": {"type": "str", "default": ""},
+            "metrics_url": {"type": "str", "default": ""},
+            "license_proxy_url": {"type": "str", "default": ""},
+            "engine_address": {"type": "str", "default": ""},
             "max_active_requests": {"type": "str"},
             "gpu_required": {"type": "bool", "default": True},
             "timeout_s": {"type": "int", "default": 600},
             "env_file": {"type": "path", "required": True},
-            "models_dir": {"type": "path", "required": True},
+            "models_dir": {"type": "path", "default": "/var/lib/deepgram/models"},
         },
         supports_check_mode=True,
     )
@@ -284,7 +331,7 @@ def main():
         what, log, fix = diagnosis(module.params, reason, begin)
         failed = finding("deepgram answers", False, str(reason), "connected and Ready or Healthy", fix)
         module.fail_json(msg=f"{what}. Fix: {fix}.", value=log, fix=fix, findings=[failed])
-    findings = prove(module.params, load, start_logs(module.params["engine"]))
+    findings = prove(module.params, load, start_logs(module.params["engine"], parts(module.params)))
     bad = [entry for entry in findings if entry["verdict"] == "fail"]
     if bad:
         what = "; ".join(f"{entry['check']}: {entry['seen']}, expected {entry['expected']}" for entry in bad)

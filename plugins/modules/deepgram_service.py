@@ -12,6 +12,7 @@ description:
     that start. So a run that was killed after it wrote a file is completed by the next one.
   - When the Engine has to go, the API is stopped first, and both finish the requests that they have.
     A container that does not answer has none; it is killed, because one that keeps dying may miss the signal to stop.
+  - The container of a component that O(files) does not name is stopped and removed.
   - Containers of the other engine are stopped and removed first, with the files that define them.
   - With Docker a unit of systemd starts the containers at boot; its file is not this module's.
 options:
@@ -24,12 +25,21 @@ options:
     description: Directory of the compose project.
     type: path
     required: true
+  components:
+    description: What may run here by this module, the first started first.
+    type: list
+    elements: str
+    default: [engine, api]
+  unit:
+    description: Unit of systemd that starts the compose project at boot.
+    type: str
+    default: deepgram.service
   urls:
     description: By component an address on this server that answers while the component works.
     type: dict
     required: true
   files:
-    description: By component (C(engine), C(api)) the files that its container reads when it starts.
+    description: By component (C(engine), C(api)) that is to run here the files that its container reads when it starts.
     type: dict
     required: true
   stop_timeout_s:
@@ -77,7 +87,7 @@ from ansible.module_utils.deepgram_containers import (
     secrets_in,
     without,
 )
-from ansible.module_utils.deepgram_engines import COMPONENTS, ENGINES
+from ansible.module_utils.deepgram_engines import ENGINES
 
 CURES = (
     (
@@ -87,15 +97,26 @@ CURES = (
     ),
     (
         r"already allocated|address already in use|bind",
-        "free the port, or set deepgram_api_port or deepgram_metrics_port",
+        "free the port, or set deepgram_api_port, deepgram_engine_port or deepgram_metrics_port",
     ),
     (r"No such image|image not known|not found", "run again: the image was removed while this ran"),
     (r"is not installed", "run the playbook from its start: the container engine is missing"),
 )
 
 
-def views(engine):
-    return {name: inspect(engine, f"deepgram-{name}") for name in COMPONENTS}
+def views(params, wanted=True):
+    """What runs, by component, in the order in which they start; not `wanted`: of those that are not to run here."""
+    names = [name for name in params["components"] if (name in params["files"]) is wanted]
+    return {name: inspect(params["engine"], f"deepgram-{name}") for name in names}
+
+
+def drop(engine, params, check_mode):
+    """Takes away the containers of parts that are not to run here; True when there were some."""
+    there = [name for name, found in views(params, wanted=False).items() if found]
+    if not check_mode:
+        for name in there:
+            engine.drop(name)
+    return bool(there)
 
 
 def move(params, check_mode):
@@ -111,14 +132,15 @@ def work(params, check_mode):
     """(changed, names of the containers that are new, or would be)."""
     moved = move(params, check_mode)
     engine = ENGINES[params["engine"]](params, check_mode)
-    before = views(params["engine"])
+    dropped = drop(engine, params, check_mode)
+    before = views(params)
     due = engine.due(before)
     if due and not check_mode:
         engine.restart(due, before)
-        after = views(params["engine"])
-        due = {name for name in COMPONENTS if _instance(before[name]) != _instance(after[name])}
+        after = views(params)
+        due = {name for name in before if _instance(before[name]) != _instance(after[name])}
     kept = engine.keep()
-    return moved or bool(due) or kept, [f"deepgram-{name}" for name in COMPONENTS if name in due]
+    return moved or dropped or bool(due) or kept, [f"deepgram-{name}" for name in before if name in due]
 
 
 def _instance(container):
@@ -128,7 +150,7 @@ def _instance(container):
 def explain(params, error, since):
     """(msg, fix) for a start that failed, with what the containers said since."""
     secrets = secrets_in(os.path.join(params["directory"], "deepgram.env"))
-    logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets, since) for name in COMPONENTS]
+    logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets, since) for name in params["files"]]
     lines = [line for log in logs for line in log.splitlines()]
     said = " | ".join([without(str(error), secrets), *lines])
     fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), None)
@@ -140,6 +162,8 @@ def main():
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "directory": {"type": "path", "required": True},
+            "components": {"type": "list", "elements": "str", "default": ["engine", "api"]},
+            "unit": {"type": "str", "default": "deepgram.service"},
             "urls": {"type": "dict", "required": True},
             "files": {"type": "dict", "required": True},
             "stop_timeout_s": {"type": "int", "required": True},

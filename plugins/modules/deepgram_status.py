@@ -15,6 +15,11 @@ options:
     type: str
     choices: [docker, podman]
     default: docker
+  parts:
+    description: What runs here, of C(api) and C(engine). What a part that does not run here would tell is null.
+    type: list
+    elements: str
+    default: [api, engine]
   api_url:
     description: Address of the API on this server.
     type: str
@@ -86,9 +91,9 @@ class Problems(list):
         return value
 
 
-def containers(engine, problems):
+def containers(engine, parts, problems):
     found = {}
-    for name in ("deepgram-api", "deepgram-engine"):
+    for name in [f"deepgram-{part}" for part in parts]:
         view = inspect(engine, name)
         if view is None:
             problems.append(f"container {name}: there is none")
@@ -165,23 +170,26 @@ def release(path):
 def gather(params, now):
     """The whole status."""
     problems = Problems()
-    text = problems.note("Engine metrics", get(f"{params['metrics_url']}/metrics"))
-    listed = problems.note("/v1/models", get_json(f"{params['api_url']}/v1/models"))
-    found = gpus(problems)
+    has = dict.fromkeys(params["parts"], True)
+
+    def ask(part, what, path):
+        """The JSON of a part's page; None, and no problem, where the part does not run."""
+        url = params["api_url" if part == "api" else "metrics_url"]
+        return problems.note(what, get_json(url + path)) if has.get(part) else None
+
+    text = problems.note("Engine metrics", get(f"{params['metrics_url']}/metrics")) if has.get("engine") else None
+    listed = ask("api", "/v1/models", "/v1/models")
+    found = gpus(problems) if has.get("engine") else []
     certificates = {
         "proxy": problems.note("proxy certificate", proxy_certificate(params["certificate"], now)),
-        "api": service_certificate(
-            problems.note("API certificates", get_json(f"{params['api_url']}/v1/certificates")), now
-        ),
-        "engine": service_certificate(
-            problems.note("Engine certificates", get_json(f"{params['metrics_url']}/v1/certificates")), now
-        ),
+        "api": service_certificate(ask("api", "API certificates", "/v1/certificates"), now),
+        "engine": service_certificate(ask("engine", "Engine certificates", "/v1/certificates"), now),
     }
     return {
         "release": release(params["record"]),
-        "containers": containers(params["engine"], problems),
-        "api": problems.note("/v1/status", get_json(f"{params['api_url']}/v1/status")),
-        "engine_connection": problems.note("/v1/status/engine", get_json(f"{params['api_url']}/v1/status/engine")),
+        "containers": containers(params["engine"], params["parts"], problems),
+        "api": ask("api", "/v1/status", "/v1/status"),
+        "engine_connection": ask("api", "/v1/status/engine", "/v1/status/engine"),
         "models": models(listed) if listed is not None else [],
         "load": engine_load(metrics(text)) if text is not None else None,
         "gpus": found,
@@ -195,6 +203,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "default": "docker"},
+            "parts": {"type": "list", "elements": "str", "default": ["api", "engine"]},
             "api_url": {"type": "str", "default": "http://127.0.0.1:8080"},
             "metrics_url": {"type": "str", "default": "http://127.0.0.1:9991"},
             "certificate": {"type": "path", "default": "/etc/nginx/tls/deepgram.crt"},

@@ -68,6 +68,8 @@ def params(pages, tmp_path):
         "engine": "docker",
         "api_url": pages["url"],
         "metrics_url": pages["url"],
+        "engine_address": "",
+        "license_proxy_url": "",
         "max_active_requests": "20",
         "gpu_required": True,
         "timeout_s": 0,
@@ -209,3 +211,58 @@ def test_metrics_and_both_shapes_of_models():
     assert [model["kind"] for model in http.models([one])] == ["stt"]
     assert [model["kind"] for model in http.models({"stt": [one], "tts": [one], "note": "x"})] == ["stt", "tts"]
     assert http.days_left("2026-11-23T00:00:00Z", http.parse_time("2026-11-21T12:00:00Z")) == 1
+
+
+def test_of_a_part_that_does_not_run_here_nothing_is_asked(pages, params, engine):
+    pages["/metrics"] = None
+    api_alone = params | {"metrics_url": ""}
+    assert HEALTH.look(api_alone) is None and HEALTH.parts(api_alone) == ["api"]
+    logs = HEALTH.start_logs("docker", HEALTH.parts(api_alone))
+    assert [found["check"] for found in HEALTH.prove(api_alone, None, logs)] == ["api reads its configuration"]
+    pages["/metrics"], pages["/v1/status"] = METRICS, None
+    assert HEALTH.look(params | {"api_url": ""})["max_active_requests"] == 20
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("Connected", ""), ("Failed", "state is Failed"), (None, "does not answer")]
+)
+def test_a_license_proxy(pages, params, state, words):
+    pages["/v1/status"] = state and f'{{"state":"{state}"}}'
+    alone = params | {"metrics_url": "", "api_url": "", "license_proxy_url": pages["url"]}
+    if not words:
+        assert HEALTH.look(alone) is None and HEALTH.parts(alone) == ["license-proxy"]
+        return
+    with pytest.raises(HEALTH.NotReady, match=words) as reason:
+        HEALTH.look(alone)
+    assert reason.value.component == "license-proxy"
+
+
+def test_an_engine_that_others_ask_must_speak_tls(pages, params):
+    """The page's port takes connections, as Docker does for a container that does not listen yet."""
+    plain = pages["url"].partition("//")[2]
+    with pytest.raises(HEALTH.NotReady, match="does not listen for APIs"):
+        HEALTH.look(params | {"engine_address": plain})
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_the_container_of_a_part_that_left_is_taken_away(engine, tmp_path, monkeypatch, kind):
+    service = load("modules", "deepgram_service")
+    monkeypatch.setattr(engines, "QUADLETS", str(tmp_path))
+    (tmp_path / "deepgram-api.container").write_text("x")
+    params = {
+        "engine": kind,
+        "directory": str(tmp_path),
+        "urls": {},
+        "files": {"engine": []},
+        "components": ["engine", "api"],
+        "stop_timeout_s": 7,
+    }
+    runner = engines.ENGINES[kind](params, False)
+    assert service.drop(runner, params, True) and (tmp_path / "deepgram-api.container").exists()
+    before = len(engine.calls)
+    assert service.drop(runner, params, False)
+    said = [" ".join(call) for call in engine.calls[before:]]
+    stop = "docker stop -t 7 deepgram-api" if kind == "docker" else "systemctl stop deepgram-api.service"
+    assert stop in said and not [call for call in said if "stop" in call and "engine" in call]
+    assert (tmp_path / "deepgram-api.container").exists() is (kind == "docker")
+    assert list(service.views(params)) == ["engine"]
