@@ -14,6 +14,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
+_SYS_KCMP, _KCMP_VM = 312, 1  # x86-64
 
 
 @contextlib.contextmanager
@@ -73,9 +74,20 @@ def memory_bytes(pids: list[int]) -> tuple[int, int]:
     pss = rss = 0
     for pid in pids:
         with contextlib.suppress(OSError):
+            if same_memory(pid, _parent(pid)):
+                continue
             one, other = memory_of((_PROC / str(pid) / "smaps_rollup").read_text())
             pss, rss = pss + one, rss + other
     return pss, rss
+
+
+def same_memory(pid: int, other: int) -> bool:
+    """Whether two are one address space: a child of vfork() before its exec(), whose memory is all its parent's."""
+    return ctypes.CDLL(None).syscall(_SYS_KCMP, pid, other, _KCMP_VM, 0, 0) == 0
+
+
+def _parent(pid: int) -> int:
+    return int((_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def memory_of(rollup: str) -> tuple[int, int]:

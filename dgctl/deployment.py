@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _ADDED = {
     "playbook_dir",
 }
 _ADDED |= {"group_names", "groups", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname"}
+# Those of them that hold all other hosts: templates may use them, but to render them for each host is quadratic.
+_OTHERS = {"groups", "hostvars"}
 _ADDED |= {"inventory_hostname_short", "omit", "ansible_check_mode", "ansible_diff_mode", "ansible_forks"}
 _ADDED |= {
     "ansible_inventory_sources",
@@ -190,7 +193,7 @@ def _rendered(variables: dict[str, Any], reader: Any) -> tuple[dict[str, Any], d
     templar = Templar(loader=reader, variables={k: v for k, v in variables.items() if k != "ansible_facts"})
     for name, value in variables.items():
         try:
-            values[name] = _plain(templar.template(value) if name != "hostvars" else {})
+            values[name] = _plain(templar.template(value)) if name not in _OTHERS else {}
         except (AnsibleError, ValueError, TypeError) as error:
             values[name] = _plain(value) if isinstance(value, (str, list, dict)) else None
             lost[name] = str(getattr(error, "_message", "") or error)
@@ -198,15 +201,15 @@ def _rendered(variables: dict[str, Any], reader: Any) -> tuple[dict[str, Any], d
 
 
 def _plain(value: Any) -> Any:
-    """A value without the tags that ansible-core hangs on it."""
+    """A value without the tags that ansible-core hangs on it; equal texts of a thousand hosts are one."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {sys.intern(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     for kind in (bool, int, float):
         if isinstance(value, kind):
             return kind(value)
-    return value if value is None else str(value)
+    return value if value is None else sys.intern(str(value))
 
 
 def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[str]:

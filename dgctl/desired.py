@@ -28,6 +28,7 @@ class Desired:
         self.deployment = deployment
         self._context = Context(deployment, specs.options(content.root()))
         self._plays = [(play, play.among(deployment.groups)) for play in roles.plays()]
+        self._known: dict[str, dict[str, Any]] = {}
 
     def roles(self, host: Host) -> list[roles.Role]:
         """The roles that make this host, in the order in which they run."""
@@ -44,7 +45,9 @@ class Desired:
     def _role(self, role: roles.Role, host: Host) -> dict[str, Any]:
         variables = self._variables(role, host)
         said = {"content": role.content, "variables": variables}
-        return {"fingerprint": _digest(said), **said}
+        fingerprint = _digest(said)
+        # Most of a thousand servers are to be the same: they share what is said of them.
+        return self._known.setdefault(fingerprint, {"fingerprint": fingerprint, **said})
 
     def _variables(self, role: roles.Role, host: Host) -> dict[str, Any]:
         known = {"inventory_hostname": host.name, **host.vars}

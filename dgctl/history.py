@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dgctl import json_text
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
 
@@ -70,7 +71,7 @@ class Record:
 
     def result(self, document: dict[str, Any]) -> None:
         with _private(self.path / "result.json") as file:
-            file.write(self.redact(json.dumps(document, indent=2, ensure_ascii=False)) + "\n")
+            file.writelines(map(self.redact, json_text.pieces(document)))
 
     def timings(self, timings: dict[str, Any]) -> None:
         """Keeps what the next plan estimates from."""

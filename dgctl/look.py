@@ -53,6 +53,9 @@ for _name in ("ansible", "ansible.module_utils"):
 """
 
 
+Request = tuple[Host, dict[str, str]]
+
+
 @dataclass
 class Seen:
     """What a look found on one server: `roles` as applied_look.py answers; `problem` when it could not be asked.
@@ -70,20 +73,17 @@ class Seen:
     problem: Problem | None = None
 
 
-def look(requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]) -> dict[str, Seen]:
-    """Looks at each host, given with the fingerprints of its roles; `tell` hears each answer as it comes."""
-    return _ask("look", requests, tell)
+def look(requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
+    """Looks at each host, given with the fingerprints of its roles; `tell` hears each answer, and nothing keeps it."""
+    _ask("look", requests, tell)
 
 
-def mark_verified(requests: Iterable[tuple[Host, dict[str, str]]]) -> dict[str, Seen]:
+def mark_verified(requests: Iterable[Request]) -> None:
     """Notes on each host that it was verified with these fingerprints."""
-    return _ask("verified", requests, lambda name, seen: None)
+    _ask("verified", requests, lambda name, seen: None)
 
 
-def _ask(
-    mode: str, requests: Iterable[tuple[Host, dict[str, str]]], tell: Callable[[str, Seen], None]
-) -> dict[str, Seen]:
-    found: dict[str, Seen] = {}
+def _ask(mode: str, requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
     asked = list(requests)
     leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
     _program(content.root() / "plugins" / "module_utils")  # kept from now on
@@ -94,16 +94,14 @@ def _ask(
         askpass.touch(0o700)
         askpass.write_text(ssh.ASKPASS)
 
-        def one(what: tuple[Host, dict[str, str]]) -> tuple[str, Seen]:
+        def one(what: Request) -> tuple[str, Seen]:
             host, fingerprints = what
             request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
             return host.name, _one(host, request, str(askpass), *ways[host.name])
 
         with _workers() as pool:
             for name, seen in pool.map(one, asked):
-                found[name] = seen
                 tell(name, seen)
-    return found
 
 
 @contextmanager

@@ -2,58 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
+from dgctl import reasons
 from dgctl.deployment import Deployment, Host
-from dgctl.desired import Desired, differences
+from dgctl.desired import Desired
 from dgctl.errors import Problem
 from dgctl.fleet import Member
 from dgctl.look import Seen, look
-from dgctl.roles import Role, matches, plays
+from dgctl.reasons import Kind, Reason
+from dgctl.roles import matches, plays
 from dgctl.roles import role as role_of
 
-NEW, CHANGED, DRIFTED, UNFINISHED, DISTRUSTED, FOLLOWS = (
-    *("new", "changed", "drifted", "unfinished", "distrusted", "follows"),
-)
-VARIABLE = "variable "  # begins the subject of a reason that is about one
 PREFLIGHT = "Preflight"
-ASKED = "full"  # --full: the role runs because somebody wants it to
+_Thing = TypeVar("_Thing", bound=Hashable)
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a role is to run: `kind`, what it is about, and that thing before and now (texts to show)."""
-
-    kind: str
-    subject: str = ""
-    before: str = ""
-    now: str = ""
-
-    @property
-    def cause(self) -> str:
-        """What patterns in a role's meta/effects.yml name it by."""
-        return "role" if self.kind in (FOLLOWS, NEW, UNFINISHED, DISTRUSTED, ASKED) else self.subject
-
-    def as_dict(self) -> dict[str, str]:
-        return {key: value for key, value in vars(self).items() if value}
-
-
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Step:
     """One role's run on one server."""
 
     role: str
     fingerprint: str
-    reasons: list[Reason]
+    reasons: tuple[Reason, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "reasons": [reason.as_dict() for reason in self.reasons]}
+        return {"role": self.role, "fingerprint": self.fingerprint, "reasons": list(self.reasons)}
 
 
-@dataclass
+@dataclass(slots=True)
 class HostPlan:
     """One server: the steps that it needs, none when it is right.
 
@@ -77,8 +56,7 @@ class HostPlan:
         return [step.role for step in self.steps]
 
     def as_dict(self) -> dict[str, Any]:
-        found = {key: value for key, value in vars(self).items() if key not in ("steps", "problem")}
-        return {"steps": [step.as_dict() for step in self.steps], **found}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "problem"}
 
 
 @dataclass
@@ -129,86 +107,58 @@ def make(
     full: bool = False,
 ) -> Plan:
     """Looks at every target and compares. `lately`: role -> seconds that it took a server; `full`: every role runs."""
-    desired = Desired(deployment)
-    hosts = [deployment.hosts[name] for name in deployment.targets]
-    wanted: dict[str, dict[str, dict[str, Any]]] = {host.name: desired.of(host) for host in hosts}
-    requests = [(host, {role: said["fingerprint"] for role, said in wanted[host.name].items()}) for host in hosts]
-    seen = look(requests, tell)
-    plans = {host.name: _of_host(host, desired, wanted[host.name], seen[host.name], lately, full) for host in hosts}
-    return Plan(plans, wanted)
+    planner = _Planner(Desired(deployment), lately, full)
+    hosts = {name: deployment.hosts[name] for name in deployment.targets}
+    plan = Plan({}, {name: planner.desired.of(host) for name, host in hosts.items()})
+
+    def hear(name: str, seen: Seen) -> None:
+        tell(name, seen)
+        plan.hosts[name] = planner.of(hosts[name], plan.desired[name], seen)  # of what was seen no more is kept
+
+    look([(host, plan.fingerprints(name)) for name, host in hosts.items()], hear)
+    return plan
 
 
-def _of_host(
-    host: Host,
-    desired: Desired,
-    wanted: dict[str, dict[str, Any]],
-    seen: Seen,
-    lately: dict[str, float],
-    full: bool,
-) -> HostPlan:
-    if seen.problem:
-        return HostPlan(problem=seen.problem)
-    found = HostPlan(verified=seen.verified, busy=_busy(seen.answers))
-    for role in desired.roles(host):
-        reasons = _reasons(role, wanted[role.name], seen, desired.unsettled(role, host))
-        reasons += [Reason(FOLLOWS, name) for name in found.roles if name in role.follows and not full]
-        reasons = reasons or ([Reason(ASKED)] if full else [])
-        if reasons:
-            found.steps.append(Step(role.name, wanted[role.name]["fingerprint"], reasons))
-            causes = [reason.cause for reason in reasons]
-            found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
-            found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed")) and matches(causes, role.reboots)
-    found.preflight = _needs_preflight([reason for step in found.steps for reason in step.reasons])
-    times = [lately[name] for name in found.roles if name in lately]
-    found.seconds = round(sum(times), 1) if times and len(times) == len(found.roles) else None
-    return found
+class _Planner:
+    """Makes a server's plan from what was seen there; what the plans of a thousand servers have in common is one."""
+
+    def __init__(self, desired: Desired, lately: dict[str, float], full: bool):
+        self.desired, self._lately, self._full = desired, lately, full
+        self._known: dict[Hashable, Hashable] = {}
+
+    def of(self, host: Host, wanted: dict[str, dict[str, Any]], seen: Seen) -> HostPlan:
+        if seen.problem:
+            return HostPlan(problem=seen.problem)
+        found = HostPlan(verified=seen.verified, busy=_busy(seen.answers))
+        for role in self.desired.roles(host):
+            why = reasons.of_role(role.name, wanted[role.name], seen, self.desired.unsettled(role, host))
+            why += [Reason(Kind.FOLLOWS, name) for name in found.roles if name in role.follows and not self._full]
+            why = why or ([Reason(Kind.ASKED)] if self._full else [])
+            if why:
+                found.steps.append(self._step(role.name, wanted[role.name]["fingerprint"], why))
+                causes = [reason.cause for reason in why]
+                found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
+                found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed")) and matches(causes, role.reboots)
+        found.preflight = _needs_preflight(found.steps)
+        times = [self._lately[name] for name in found.roles if name in self._lately]
+        found.seconds = round(sum(times), 1) if times and len(times) == len(found.roles) else None
+        return found
+
+    def _step(self, role: str, fingerprint: str, why: list[Reason]) -> Step:
+        return self._one(Step(role, fingerprint, self._one(tuple(self._one(reason) for reason in why))))
+
+    def _one(self, thing: _Thing) -> _Thing:
+        return self._known.setdefault(thing, thing)
 
 
-def _needs_preflight(reasons: list[Reason]) -> bool:
+def _needs_preflight(steps: list[Step]) -> bool:
     """False only where all that changed are variables that the preflight does not look at."""
     known = role_of(PREFLIGHT.lower()).words
     return not all(
-        reason.kind == FOLLOWS
-        or (reason.kind == CHANGED and reason.subject.startswith(VARIABLE) and _name(reason) not in known)
-        for reason in reasons
+        reason.kind == Kind.FOLLOWS or (reason.variable and reason.variable not in known)
+        for step in steps
+        for reason in step.reasons
     )
-
-
-def _name(reason: Reason) -> str:
-    """The variable that a reason is about."""
-    return reason.subject.removeprefix(VARIABLE).partition(" ")[0]
-
-
-def _reasons(role: Role, wanted: dict[str, Any], seen: Seen, unsettled: list[str]) -> list[Reason]:
-    """Why this role is not right on its server; nothing when it is."""
-    said = seen.roles.get(role.name) or {"state": DISTRUSTED, "why": seen.doubt or "the look said nothing of it"}
-    found = [Reason(CHANGED, f"{VARIABLE}{name}", now="only the server's facts tell its value") for name in unsettled]
-    if said["state"] in (NEW, UNFINISHED, DISTRUSTED):
-        found.append(Reason(said["state"], said.get("why") or ""))
-    if said["state"] == CHANGED:
-        found += _changes(said.get("applied") or {}, wanted)
-    found += [Reason(DRIFTED, thing["thing"], now=thing["how"]) for thing in said.get("drift") or []]
-    if said["state"] != "right" and not found:
-        found.append(Reason(DISTRUSTED, f"the look calls it {said['state']}, and does not say why"))
-    return found
-
-
-def _changes(applied: dict[str, Any], wanted: dict[str, Any]) -> list[Reason]:
-    found = [
-        Reason(CHANGED, f"{VARIABLE}{name}", shown(before), shown(now))
-        for name, before, now in differences(applied, wanted)
-    ]
-    if applied and applied.get("content") != wanted["content"]:
-        found.append(Reason(CHANGED, "role", now="it is another than the one that ran here"))
-    return found
-
-
-def shown(value: Any) -> str:
-    """A variable's value as people read it; a secret's is not shown."""
-    if isinstance(value, dict) and set(value) == {"secret"}:
-        return "(secret)"
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 120 else f"{text[:119]}…"
 
 
 def _busy(answers: dict[str, Any]) -> int | None:

@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dgctl import json_text
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
-from dgctl.plan import UNFINISHED, HostPlan, Plan
+from dgctl.plan import HostPlan, Plan
+from dgctl.reasons import Kind
 
 FORMAT = 1
 _AGAIN = "look again and decide anew: dgctl plan INVENTORY --out FILE"
@@ -17,11 +19,10 @@ _AGAIN = "look again and decide anew: dgctl plan INVENTORY --out FILE"
 
 def write(plan: Plan, path: Path) -> None:
     """Writes the plan for its owner alone; raises DgctlError (exit 2) when that cannot be done."""
-    hosts = {name: {"steps": [step.as_dict() for step in host.steps]} for name, host in plan.hosts.items()}
+    hosts = {name: {"steps": host.steps} for name, host in plan.hosts.items()}
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"format": FORMAT, "hosts": hosts}, file, indent=2)
-            file.write("\n")
+            file.writelines(json_text.pieces({"format": FORMAT, "hosts": hosts}))
     except OSError as error:
         problem = Problem("the plan cannot be written", shown(path), error.strerror or "", "name another file")
         raise DgctlError(problem, Exit.USAGE) from error
@@ -65,7 +66,7 @@ def _beyond(planned: dict[str, Any], name: str, host: HostPlan) -> list[Problem]
             what = f"{step.role} is to become something else than when the plan was made"
             found.append(Problem(what, name, "its variables or the role itself changed", _AGAIN))
         else:
-            reasons = [reason for reason in step.reasons if reason.kind != UNFINISHED]
+            reasons = [reason for reason in step.reasons if reason.kind != Kind.UNFINISHED]
             more = [reason for reason in reasons if reason.as_dict() not in known.get("reasons", [])]
             found += [
                 Problem(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from dgctl.plan import ASKED, CHANGED, DISTRUSTED, FOLLOWS, NEW, UNFINISHED, VARIABLE, HostPlan, Plan, Reason
+from dgctl.plan import HostPlan, Plan
 from dgctl.progress import clock
+from dgctl.reasons import VARIABLE, Kind, Reason
 from dgctl.rollout import Rollout
 from dgctl.words import count, listed
 
@@ -62,17 +63,16 @@ def _calls(busy: int | None) -> str:
 
 
 def _reason(reason: Reason) -> str:
-    if reason.kind == NEW:
+    if reason.kind == Kind.NEW:
         return "never ran here"
-    if reason.kind == FOLLOWS:
+    if reason.kind == Kind.FOLLOWS:
         return f"follows {reason.subject}"
-    if reason.kind == ASKED:
+    if reason.kind == Kind.ASKED:
         return "is right; runs because of --full"
-    if reason.kind in (UNFINISHED, DISTRUSTED):
+    if reason.kind in (Kind.UNFINISHED, Kind.DISTRUSTED):
         return reason.subject
-    if reason.kind == CHANGED and reason.subject.startswith(VARIABLE) and reason.before:
-        return f"{reason.subject.removeprefix('variable ')}: {reason.before} -> {reason.now}"
-    return f"{reason.subject.removeprefix('variable ')}: {reason.now}"
+    became = f"{reason.before} -> {reason.now}" if reason.variable and reason.before else reason.now
+    return f"{reason.subject.removeprefix(VARIABLE)}: {became}"
 
 
 def diffs(found: list[dict[str, str]]) -> list[str]:

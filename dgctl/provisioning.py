@@ -56,7 +56,7 @@ def _proxies(work: Work, reports: dict[str, dict[str, Any]]) -> Iterable[tuple[s
     if missing:
         desired = Desired(work.deployment)
         asked = [(host, {role.name: "" for role in desired.roles(host)}) for host in missing]
-        reports = {**reports, **{name: seen.reports for name, seen in look.look(asked, lambda *_: None).items()}}
+        look.look(asked, lambda name, seen: reports.update({name: seen.reports}))
     return [(name, reports[name]) for name in proxies]
 
 
@@ -75,11 +75,11 @@ def outcome_of(work: Work, plan: Plan) -> Outcome:
     for name, host in plan.hosts.items():
         state = "unreachable" if host.problem else "changed" if host.steps else "ok"
         outcome.hosts[name] = HostState(state, len(host.steps), [host.problem] if host.problem else [])
-        outcome.hosts[name].plan = host.as_dict() if host.steps else {}
+        outcome.hosts[name].plan = host if host.steps else None
     outcome.errors = plan.problems
     outcome.exit_code = Exit.UNREACHABLE if plan.problems else Exit.CHANGES if plan.changing else Exit.OK
     outcome.summary = _summary(plan)
-    outcome.text = plan_text.lines(plan, work.session.verbosity > 0)
+    outcome.text = [] if work.session.as_json else plan_text.lines(plan, work.session.verbosity > 0)
     return outcome
 
 
@@ -93,7 +93,7 @@ def unreachable(work: Work, plan: Plan) -> Outcome:
     """Nothing was touched, because not every server could be looked at."""
     outcome = outcome_of(work, plan)
     for host in outcome.hosts.values():
-        host.state, host.changed, host.plan = (host.state if host.errors else "skipped"), 0, {}
+        host.state, host.changed, host.plan = (host.state if host.errors else "skipped"), 0, None
     gone = [name for name, host in plan.hosts.items() if host.problem]
     outcome.text = []
     outcome.summary = f"nothing was changed: {listed(gone)} could not be looked at"

@@ -15,7 +15,8 @@ from dgctl import history, inventory_edit, lock, plan_text, playbook, provisioni
 from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
-from dgctl.plan import DRIFTED, HostPlan, Plan, Reason, Step
+from dgctl.plan import HostPlan, Plan, Step
+from dgctl.reasons import Kind, Reason
 from dgctl.report import Outcome
 from dgctl.rolling import Rolling
 from dgctl.rollout import Policy
@@ -169,7 +170,7 @@ def _as_plan(deployment: Deployment, plan: Plan, todo: list[str]) -> Plan:
     desired = Desired(deployment)
     hosts = {name: HostPlan(verified=True, preflight=False) for name in plan.hosts}
     for name in todo:
-        step = Step("deepgram", "", [Reason(DRIFTED, "rollback", now="to the last verified state")])
+        step = Step("deepgram", "", (Reason(Kind.DRIFTED, "rollback", now="to the last verified state"),))
         hosts[name] = HostPlan([step], preflight=False, restarts=["deepgram-api", "deepgram-engine"])
     return Plan(hosts, {name: desired.of(deployment.hosts[name]) for name in hosts}, plan.timings, plan.members)
 

@@ -11,6 +11,8 @@ from dgctl.words import listed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dgctl.plan import HostPlan
+
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 # A check of this name that fails means: the host could not be asked anything (exit 7, not 8).
 REACHABLE = "reachable"
@@ -55,7 +57,7 @@ class HostState:
     errors: list[Problem] = field(default_factory=list)
     seconds: float | None = None
     status: dict[str, Any] = field(default_factory=dict)
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: HostPlan | None = None
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
-        """The document that `--json` prints: design.md section 6."""
+        """The document that `--json` prints (design.md section 6), made text by json_text."""
         found: dict[str, Any] = {
             "command": command,
             "exit_code": int(self.exit_code),

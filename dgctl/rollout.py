@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from dgctl.deployment import PROXIES, SERVING, Deployment
 from dgctl.errors import Problem
 from dgctl.fleet import Member, behind_proxies
-from dgctl.plan import NEW, HostPlan, Plan
+from dgctl.plan import HostPlan, Plan
+from dgctl.reasons import Kind
 from dgctl.words import listed
 
 # Engines before the APIs that use them; licence proxies before both.
@@ -94,7 +95,7 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
 
 
 def _blank(host: HostPlan, role: str) -> bool:
-    return any(step.role == role and reason.kind == NEW for step in host.steps for reason in step.reasons)
+    return any(step.role == role and reason.kind == Kind.NEW for step in host.steps for reason in step.reasons)
 
 
 def _left_drained(member: Member | None) -> bool:

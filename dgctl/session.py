@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -17,6 +16,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any
 
+from dgctl import json_text
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.report import Outcome
 
@@ -53,7 +53,7 @@ class Session:
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
-    def again(self, verb: str | None = None, limit: str | None = None) -> str:
+    def again(self, verb: str | None = None, limit: str | None = None, plan: Path | None = None) -> str:
         """A command to paste: this verb (or another) on this inventory, with this call's options."""
         own = self.hosts if verb in (None, self.command) else ()
         words = ["dgctl", verb or self.command, str(self.inventory), *own]
@@ -64,6 +64,7 @@ class Session:
         ):
             words += [word for value in values for word in (name, value)]
         words += ["--ask-vault-pass"] if self.ask_vault_pass else []
+        words += ["--plan", str(plan)] if plan else []
         return shlex.join(words)
 
 
@@ -123,7 +124,7 @@ def _say(session: Session, outcome: Outcome) -> None:
 
     print_errors(outcome.errors, Console(stderr=True))
     if session.as_json:
-        print(json.dumps(outcome.document(session.command, session.seconds), indent=2, ensure_ascii=False))
+        sys.stdout.writelines(json_text.pieces(outcome.document(session.command, session.seconds)))
     else:
         print_outcome(outcome, session.seconds, _stdout())
     sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 
 from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning
@@ -44,8 +43,7 @@ def plan(session: Session) -> Outcome:
             outcome.diffs = provisioning.diffs(work, found)
             outcome.text += plan_text.diffs(outcome.diffs)
         if found.changing:
-            outcome.next_command = session.again("provision")
-            outcome.next_command += f" --plan {shlex.quote(str(session.out))}" if session.out else ""
+            outcome.next_command = session.again("provision", plan=session.out)
         return outcome
 
 

@@ -39,6 +39,19 @@ def test_cpu_and_memory_of_a_daemon_count_and_it_is_known(tmp_path):
     assert pid not in tree.descendants()
 
 
+def test_a_child_that_is_about_to_become_its_program_is_not_its_parent_once_more(tmp_path):
+    """It has its parent's memory, all of it, until exec(): here for as long as nobody writes to the pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    script = (
+        "import os, subprocess\nhold = bytearray(b'x') * 80_000_000\n"
+        f"subprocess.Popen(['sh', '-c', 'sleep 1; echo > {pipe}'])\n"
+        f"wait = [(os.POSIX_SPAWN_OPEN, 9, {str(pipe)!r}, os.O_RDONLY, 0)]\n"
+        "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}, file_actions=wait), 0)"
+    )
+    assert 80 < run([sys.executable, "-c", script]).peak_mb < 120
+
+
 def test_a_failed_command_is_no_measurement():
     with pytest.raises(BenchError, match=r"ended with 3:\nno such thing"):
         run([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"])

@@ -72,4 +72,4 @@ def right(*roles: str) -> dict[str, Any]:
 
 def answers(monkeypatch: pytest.MonkeyPatch, seen: dict[str, Seen]) -> None:
     """Lets every look find this."""
-    monkeypatch.setattr("dgctl.plan.look", lambda requests, tell: {host.name: seen[host.name] for host, _ in requests})
+    monkeypatch.setattr("dgctl.plan.look", lambda asked, tell: [tell(host.name, seen[host.name]) for host, _ in asked])

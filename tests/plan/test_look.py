@@ -19,13 +19,17 @@ def host(**variables: object) -> Host:
     )
 
 
+def found_by_a_look(asked: Host, **fingerprints: str) -> look.Seen:
+    heard = {}
+    look.look([(asked, fingerprints)], heard.__setitem__)
+    assert list(heard) == ["here"]
+    return heard["here"]
+
+
 def test_a_role_that_never_ran_here() -> None:
-    heard = []
-    fingerprints = {"role_of_no_server": "f1"}
-    (seen,) = look.look([(host(), fingerprints)], lambda name, seen: heard.append(name)).values()
+    seen = found_by_a_look(host(), role_of_no_server="f1")
     assert seen.problem is None and seen.doubt == ""
     assert seen.roles["role_of_no_server"]["state"] == "new"
-    assert heard == ["here"]
 
 
 def test_a_password_that_nobody_asked_for_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +42,7 @@ def test_a_password_that_nobody_asked_for_is_passed_over(monkeypatch: pytest.Mon
 
 def test_a_server_that_is_not_there() -> None:
     gone = host(ansible_connection="ssh", ansible_port=1, ansible_user="root")
-    (seen,) = look.look([(gone, {})], lambda name, seen: None).values()
+    seen = found_by_a_look(gone)
     assert seen.problem.what == "nothing listens on the SSH port"
     assert seen.problem.where == "here"
 
@@ -57,7 +61,7 @@ def test_a_connection_that_sshd_closes_at_once_is_tried_again(tmp_path: Path, cl
 
 def test_a_look_that_breaks_is_a_doubt_and_no_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(look, "_program", lambda folder: "eJwrKEotSk1UyEksSdVQBwAn6wUV\n")  # not a program
-    (seen,) = look.look([(host(), {"a": "1"})], lambda name, seen: None).values()
+    seen = found_by_a_look(host(), a="1")
     assert seen.doubt.startswith("the look failed: ")
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from dgctl import plan_file
 from dgctl.errors import DgctlError
-from dgctl.plan import HostPlan, Plan, Reason, Step
+from dgctl.plan import HostPlan, Plan, Step
+from dgctl.reasons import Reason
 
 
 def plan(*steps: Step) -> Plan:
@@ -29,8 +30,17 @@ def kept(tmp_path: Path, planned: Plan) -> dict:
     [
         plan(STEP),
         plan(),
-        plan(Step("deepgram", "f1", [Reason("unfinished", "a run ended"), *STEP.reasons])),
-        plan(Step("deepgram", "f1", [Reason("unfinished", "a run ended")])),
+        plan(
+            Step(
+                "deepgram",
+                "f1",
+                (
+                    Reason("unfinished", "a run ended"),
+                    *STEP.reasons,
+                ),
+            )
+        ),
+        plan(Step("deepgram", "f1", (Reason("unfinished", "a run ended"),))),
     ],
     ids=["the same", "less", "unfinished", "only unfinished"],
 )
@@ -41,9 +51,21 @@ def test_what_it_holds_may_be_done(tmp_path: Path, now: Plan) -> None:
 @pytest.mark.parametrize(
     ("now", "word"),
     [
-        (plan(STEP, Step("nginx_proxy", "f2", [Reason("drifted", "file /x", "", "is gone")])), "nginx_proxy"),
+        (plan(STEP, Step("nginx_proxy", "f2", (Reason("drifted", "file /x", "", "is gone"),))), "nginx_proxy"),
         (plan(Step("deepgram", "f3", STEP.reasons)), "something else"),
-        (plan(Step("deepgram", "f1", [*STEP.reasons, Reason("drifted", "file /y", "", "is gone")])), "reason"),
+        (
+            plan(
+                Step(
+                    "deepgram",
+                    "f1",
+                    (
+                        *STEP.reasons,
+                        Reason("drifted", "file /y", "", "is gone"),
+                    ),
+                )
+            ),
+            "reason",
+        ),
         (Plan({"gpu2": HostPlan([STEP])}, {}), "not in the plan"),
     ],
     ids=["another role", "another state", "another reason", "another host"],

@@ -9,7 +9,8 @@ import pytest
 from dgctl import fleet, plan_text, rollout
 from dgctl.deployment import Deployment, Host
 from dgctl.fleet import Member
-from dgctl.plan import DRIFTED, NEW, HostPlan, Plan, Reason, Step
+from dgctl.plan import HostPlan, Plan, Step
+from dgctl.reasons import Kind, Reason
 from dgctl.rollout import Policy
 
 
@@ -27,8 +28,8 @@ def deployment(least: int = 1, **groups: list[str]) -> Deployment:
     return Deployment(Path("inventory.ini"), hosts, names, groups)
 
 
-def change(kind: str = DRIFTED, role: str = "deepgram", calls: bool = True) -> HostPlan:
-    return HostPlan([Step(role, "f", [Reason(kind)])], restarts=["deepgram-api"] if calls else [])
+def change(kind: str = Kind.DRIFTED, role: str = "deepgram", calls: bool = True) -> HostPlan:
+    return HostPlan([Step(role, "f", (Reason(kind),))], restarts=["deepgram-api"] if calls else [])
 
 
 def plan(hosts: dict[str, HostPlan], of: Deployment) -> Plan:
@@ -46,14 +47,14 @@ FLEET = {"node": ["gpu1", "gpu2", "gpu3", "gpu4"], "proxy": ["lb"]}
 
 def test_new_servers_are_built_before_the_proxies_and_serving_ones_left_alone() -> None:
     of = deployment(**FLEET)
-    wanted = {"gpu3": change(NEW), "gpu4": change(NEW), "lb": change(role="nginx_proxy", calls=False)}
+    wanted = {"gpu3": change(Kind.NEW), "gpu4": change(Kind.NEW), "lb": change(role="nginx_proxy", calls=False)}
     found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2"), Policy())
     assert (found.build, found.proxies, found.batches) == (["gpu3", "gpu4"], ["lb"], [])
 
 
 def test_everything_new_is_one_run() -> None:
     of = deployment(**FLEET)
-    wanted = {name: change(NEW) for name in FLEET["node"]} | {"lb": change(NEW, "nginx_proxy")}
+    wanted = {name: change(Kind.NEW) for name in FLEET["node"]} | {"lb": change(Kind.NEW, "nginx_proxy")}
     found = rollout.make(of, plan(wanted, of), {}, Policy())
     assert found.simple and found.build == of.targets
     assert plan_text.order(found) == []
@@ -125,7 +126,7 @@ def test_the_last_engine_is_not_taken_away() -> None:
 
 def test_without_a_proxy_for_all_each_is_changed_in_its_turn() -> None:
     of = deployment(node=["gpu1", "gpu2", "gpu3"])
-    wanted = {"gpu1": change(), "gpu2": change(), "gpu3": change(NEW)}
+    wanted = {"gpu1": change(), "gpu2": change(), "gpu3": change(Kind.NEW)}
     found = rollout.make(of, plan(wanted, of), {}, Policy())
     assert found.build == ["gpu3"] and [each.hosts for each in found.batches] == [["gpu1"], ["gpu2"]]
     assert not any(each.drained for each in found.batches)
@@ -143,7 +144,7 @@ def test_what_is_no_batch(text: str) -> None:
 
 def test_the_order_is_said() -> None:
     of = deployment(**FLEET)
-    wanted = {"gpu1": change(), "gpu4": change(NEW), "lb": change(role="nginx_proxy", calls=False)}
+    wanted = {"gpu1": change(), "gpu4": change(Kind.NEW), "lb": change(role="nginx_proxy", calls=False)}
     found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2", "gpu3"), Policy())
     assert plan_text.order(found) == [
         "order:",

@@ -42,7 +42,9 @@ class Looks:
 
     def drift(self) -> dict[tuple[str, str], str]:
         """(role, thing) -> how it differs."""
-        (seen,) = look.look(self.request, lambda name, seen: None).values()
+        found = []
+        look.look(self.request, lambda name, seen: found.append(seen))
+        (seen,) = found
         assert not seen.problem and not seen.doubt, seen
         return {
             (role, each["thing"]): each["how"] for role, said in seen.roles.items() for each in said.get("drift", [])

@@ -148,7 +148,7 @@ def test_a_no_touches_nothing(root: Path, folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("click.confirm", lambda *words, **options: False)
     play = "- name: Deepgram\n  hosts: node\n  roles: [deepgram]\n"
     write(root / "playbooks" / "provision.yml", play)
-    monkeypatch.setattr("dgctl.plan.look", lambda requests, tell: {host.name: Seen() for host, _ in requests})
+    monkeypatch.setattr("dgctl.plan.look", lambda requests, tell: [tell(host.name, Seen()) for host, _ in requests])
     assert main(Session("provision", Path("inventory.ini")), verbs.provision) == 130
     said = capsys.readouterr().err
     assert "gpu1, gpu2: 1 role to run" in said

@@ -143,13 +143,11 @@ def looks(monkeypatch: pytest.MonkeyPatch, **states: dict[str, str]) -> None:
     """Lets the look find each role of each host in this state; hosts that are not named are right and verified."""
     every = dict.fromkeys(("docker", "deepgram"), "right")
 
-    def look(requests: Any, tell: Any) -> dict[str, Seen]:
-        names = [host.name for host, _ in requests]
-        found = {name: every | states.get(name, {}) for name in names}
-        return {
-            name: Seen({role: {"state": state} for role, state in roles.items()}, verified=name not in states)
-            for name, roles in found.items()
-        }
+    def look(requests: Any, tell: Any) -> None:
+        for host, _ in requests:
+            roles = every | states.get(host.name, {})
+            found = {role: {"state": state} for role, state in roles.items()}
+            tell(host.name, Seen(found, verified=host.name not in states))
 
     monkeypatch.setattr("dgctl.plan.look", look)
     monkeypatch.setattr("dgctl.look.mark_verified", lambda requests: marked.extend(host.name for host, _ in requests))

@@ -1,0 +1,76 @@
+"""A thousand servers: each costs the controller what is its own, and nothing of what it has in common with others."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgctl import json_text
+from dgctl import plan as plans
+from dgctl.deployment import Deployment
+from dgctl.look import Seen
+from dgctl.plan import Plan
+from tests.plan.conftest import read, set_variable
+
+FEW, MANY = 20, 120
+LONG = 200  # variables in each answer, which is 20 kB; what differs of them is in the plan
+
+
+def answer() -> Seen:
+    """A new answer, as from JSON: its plan has long reasons, and nothing in it is shared with another's."""
+    applied = {"content": "another", "variables": {f"before_{n}": "x" * 60 for n in range(LONG)}}
+    return Seen({"nginx_proxy": {"state": "changed", "applied": json.loads(json.dumps(applied))}})
+
+
+def of(count: int) -> Deployment:
+    few = read()
+    hosts = {f"gpu{n}": replace(few.hosts["gpu1"], name=f"gpu{n}") for n in range(count)}
+    return replace(few, hosts=hosts, targets=list(hosts))
+
+
+def kb(count: int) -> tuple[float, Plan]:
+    """The most memory at a time that the plan of so many servers took to make, and the plan."""
+    deployment = of(count)
+    tracemalloc.start()
+    plan = plans.make(deployment, {}, lambda name, seen: None)
+    most = tracemalloc.get_traced_memory()[1] / 1000
+    tracemalloc.stop()
+    return most, plan
+
+
+@pytest.fixture
+def looks(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(requests: Any, tell: Any) -> None:
+        for host, _ in requests:
+            tell(host.name, answer())
+
+    monkeypatch.setattr("dgctl.plan.look", look)
+
+
+def test_a_server_more_costs_little_memory(looks: None) -> None:
+    kb(2)  # what is read once
+    (few, _), (many, plan) = kb(FEW), kb(MANY)
+    assert len(plan.changing) == MANY
+    assert len(plan.hosts["gpu7"].steps[-1].reasons) > LONG
+    assert (many - few) / (MANY - FEW) < 12  # kB: 5 in fact, 45 and more when answers or reasons are kept
+    assert plan.desired["gpu7"]["docker"] is plan.desired["gpu8"]["docker"]
+
+
+def test_the_document_is_written_as_it_is_made(looks: None) -> None:
+    plan = kb(MANY)[1]
+    tracemalloc.start()
+    length = sum(map(len, json_text.pieces({"hosts": plan.hosts})))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert length > 2_000_000 and most < length / 5
+
+
+def test_servers_share_equal_values(small: Path) -> None:
+    set_variable("of_nobody: [a text that all have, {key: 'another {{ deepgram_release }}'}]")
+    one, other = (host.vars["of_nobody"] for host in read().hosts.values())
+    assert one[0] is other[0] and one[1]["key"] is other[1]["key"] == "another release-260812"
