@@ -17,6 +17,8 @@ from dgctl.roles import matches, plays
 from dgctl.roles import role as role_of
 
 PREFLIGHT = "Preflight"
+KEEP = "Keep what was verified"
+DEEPGRAM = ("deepgram", "deepgram_models")  # the roles whose state `rollback` restores
 _Thing = TypeVar("_Thing", bound=Hashable)
 
 
@@ -55,6 +57,11 @@ class HostPlan:
     def roles(self) -> list[str]:
         return [step.role for step in self.steps]
 
+    def replaces(self, roles: tuple[str, ...]) -> bool:
+        """Whether one of these roles is to run where it ran before."""
+        steps = [step for step in self.steps if step.role in roles]
+        return any(reason.kind not in (Kind.NEW, Kind.FOLLOWS) for step in steps for reason in step.reasons)
+
     def as_dict(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "problem"}
 
@@ -90,6 +97,7 @@ class Plan:
     def hosts_of_play(self, deployment: Deployment) -> dict[str, list[str]]:
         """Play -> the servers whose role of that play is to run."""
         found = {PREFLIGHT: [name for name in self.changing if self.hosts[name].preflight]}
+        found[KEEP] = [name for name in self.changing if self.hosts[name].replaces(DEEPGRAM)]
         for play in plays():
             found[play.name] = [
                 name for name in self.changing if play.role_of(deployment.hosts[name].vars) in self.hosts[name].roles

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dgctl import deployment as deployments
-from dgctl import history, inventory_edit, lock, plan_text, playbook, provisioning, rollout
+from dgctl import history, inventory_edit, lock, plan_text, playbook, provisioning, rollout, snapshots
 from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
@@ -27,7 +26,6 @@ from dgctl.work import Work, valid
 
 RELEASE = "deepgram_release"
 RUNNERS = ("node", "api", "engine", "license_proxy")
-SNAPSHOT = "/var/lib/deepgram/verified/current/manifest.json"
 PROGRESS = "rollback.json"
 
 
@@ -98,23 +96,22 @@ def rollback(session: Session) -> Outcome:
         plan = provisioning.planned(work)
         if plan.problems:
             return provisioning.unreachable(work, plan)
-        kept = _kept(work.deployment, plan)
-        release = begun.release or _release(kept, work.deployment)
-        todo = [name for name in kept if name not in begun.done]
+        kept = {name: said for name, said in snapshots.ask(work).items() if name not in begun.done}
+        todo = snapshots.to_go_back(kept)
+        release = begun.release or snapshots.release(todo)
         with _edited(work, release) as edited:
-            wanted = _as_plan(edited.deployment, plan, todo)
+            wanted = _as_plan(edited.deployment, plan, list(todo))
             order = rollout.make(edited.deployment, wanted, plan.members, Policy(session.batch, session.max_fail))
             if order.problems:
                 raise DgctlError(order.problems, Exit.HALTED)
-            said = [f"{listed(todo)}: back to {release}", *plan_text.order(order)]
+            said = [f"{listed(list(todo))}: back to {release}", *plan_text.order(order)]
             _confirm(session, said, f"Roll back to {release}?")
         begun.write(release)
-        outcome = Back(
-            edited, wanted, order, plan.members, Policy(session.batch, session.max_fail), progress=begun
-        ).run()
+        policy = Policy(session.batch, session.max_fail)
+        outcome = Back(edited, wanted, order, plan.members, policy, progress=begun).run()
         if outcome.exit_code == Exit.OK:
             begun.path.unlink(missing_ok=True)
-            outcome.summary += f"; {RELEASE} is {release} again in {shown(session.inventory)}"
+            outcome.summary += f"; {RELEASE} is {release} in {shown(session.inventory)}"
             outcome.next_command = session.again("plan")
         return outcome
 
@@ -137,30 +134,6 @@ class Begun:
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps({"release": release, "done": self.done}))
         new.replace(self.path)
-
-
-def _kept(deployment: Deployment, plan: Plan) -> dict[str, dict[str, Any]]:
-    """Server -> what it kept of its last verified state; raises DgctlError (exit 6) when none kept anything."""
-    found = {}
-    for name in runners(deployment):
-        manifest = plan.reports.get(name, {}).get(SNAPSHOT)
-        if manifest:
-            found[name] = manifest
-    if not found:
-        what = "no server kept a verified state to go back to"
-        fix = "it is kept when a verified server is changed for the first time; set the variables back by hand"
-        raise DgctlError(Problem(what, shown(deployment.inventory), fix=fix), Exit.HALTED)
-    return found
-
-
-def _release(kept: dict[str, dict[str, Any]], deployment: Deployment) -> str:
-    """The one release that the kept states are of."""
-    releases = {str(manifest.get("release") or "") for manifest in kept.values()}
-    if len(releases) != 1 or not all(releases):
-        value = ", ".join(f"{name}: {manifest.get('release')}" for name, manifest in kept.items())
-        fix = "roll back those of one release at a time: --limit"
-        raise DgctlError(Problem("the servers kept states of different releases", value=value, fix=fix), Exit.HALTED)
-    return releases.pop()
 
 
 def _as_plan(deployment: Deployment, plan: Plan, todo: list[str]) -> Plan:

@@ -148,7 +148,7 @@ def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:
     if told.exit_code != Exit.OK:
         return told
     if not session.dead:
-        part = playbook.Part(hosts, {"Stop": hosts}, variables={"stop_wipe": session.wipe})
+        part = playbook.Part(hosts, {"Stop": hosts}, variables={"wipe": session.wipe})
         outcome = _step(work, STOP, part, hosts)
         if outcome.exit_code != Exit.OK:
             return outcome

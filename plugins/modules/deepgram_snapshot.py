@@ -27,6 +27,10 @@ options:
     type: str
     choices: [auto, current, previous]
     default: auto
+  if_verified:
+    description: With O(state=kept) nothing is kept of a server that was not found working as it is.
+    type: bool
+    default: false
   roles:
     description: Roles whose records are the state. The first must have run here; others may have.
     type: list
@@ -114,7 +118,7 @@ import os
 import re
 
 from ansible.module_utils import kept_images, kept_state
-from ansible.module_utils.applied_record import day
+from ansible.module_utils.applied_record import FOLDER, VERIFIED, day
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import CommandFailed
 from ansible.module_utils.kept_files import sync, write_bytes
@@ -152,7 +156,23 @@ def hold_place():
     return lock
 
 
+def verified(roles):
+    """Whether the server was found working with what these roles applied last."""
+    try:
+        with open(os.path.join(FOLDER, f"{VERIFIED}.json"), encoding="utf-8") as stream:
+            proven = json.load(stream)["fingerprints"]
+        for role in roles:
+            with open(os.path.join(FOLDER, f"{role}.json"), encoding="utf-8") as stream:
+                if proven[role] != json.load(stream)["desired"]["fingerprint"]:
+                    return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
 def keep(params, check_mode):
+    if params["if_verified"] and not verified(params["roles"]):
+        return {"changed": False, "release": ""}
     now = kept_state.real(params["roles"])
     if now is None or not now["finished"]:
         what = "Deepgram was never deployed here" if now is None else "a run ended before Deepgram's roles were done"
@@ -276,6 +296,7 @@ def main():
         argument_spec={
             "state": {"type": "str", "choices": ["kept", "restored", "settled", "report"], "required": True},
             "to": {"type": "str", "choices": ["auto", *SLOTS], "default": "auto"},
+            "if_verified": {"type": "bool", "default": False},
             "roles": {"type": "list", "elements": "str", "default": ["deepgram", "deepgram_models"]},
             "timeout_s": {"type": "int", "default": 3600},
         },

@@ -30,7 +30,7 @@ def answer() -> Seen:
 def of(count: int) -> Deployment:
     few = read()
     hosts = {f"gpu{n}": replace(few.hosts["gpu1"], name=f"gpu{n}") for n in range(count)}
-    return replace(few, hosts=hosts, targets=list(hosts))
+    return replace(few, hosts=hosts, targets=list(hosts), groups={"node": list(hosts)})
 
 
 def kb(count: int) -> tuple[float, Plan]:
