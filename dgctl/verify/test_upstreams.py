@@ -6,7 +6,7 @@ from testinfra.host import Host
 from dgctl.verify.ask import Answer, ask
 
 GROUPS = ("proxy",)
-STATE = "/run/deepgram-upstreams/state.json"
+STATE = "/run/deepgram-upstreams/members.json"
 LOOK = "journalctl -u deepgram-upstreams -n 50; "
 
 

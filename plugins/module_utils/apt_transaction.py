@@ -16,6 +16,7 @@ STEP = re.compile(r"^(Inst|Remv) (\S+)", re.M)
 # apt changed nothing, and says why not in words that a rehearsal makes better.
 REFUSED = re.compile(
     r"remove is disabled|Unable to locate|no installation candidate|was not found|unmet dependencies|held broken"
+    r"|Failure running script"
 )
 # The repository has moved on since its lists were fetched.
 STALE = re.compile(r"404  Not Found|unexpected size|Hash Sum mismatch")
@@ -32,6 +33,7 @@ INSTALL = [
     "-o",
     "Acquire::Retries=3",
 ]
+SHELL = "/bin/sh"
 KEEP_OTHERS = ("-o", "APT::Get::List-Cleanup=0")
 # What apt says, and what to do about it; the first that matches counts.
 ADVICE = (
@@ -114,6 +116,14 @@ def upstream(version):
     return version.split(":", 1)[-1].rsplit("-", 1)[0]
 
 
+def guard(patterns):
+    """Options of apt by which it gives up before dpkg begins, when a package that matches would be touched."""
+    if not patterns:
+        return []
+    look = "while read -r name rest; do case $name in {}) exit 1;; esac; done".format("|".join(patterns))
+    return ["-o", f"DPkg::Pre-Install-Pkgs::={SHELL} -c '{look}'", "-o", f"DPkg::Tools::Options::{SHELL}::Version=2"]
+
+
 def satisfied(wish, versions):
     """Is "name", "name=version" or "name=prefix*" installed?"""
     name, _, version = wish.partition("=")
@@ -193,20 +203,24 @@ class Transaction:
     def install_with_others(self, arguments):
         """One transaction for what later calls will want, too; False when it does not work, whatever the reason."""
         along = self.missing("along")
-        if not along or self.params["must_not_touch"] or self.giving_way():
+        if not along or self.giving_way():
             return False
-        return self.apt(["--no-remove", *arguments, *along])[0] == 0
+        return self.guarded([*arguments, *along])[0] == 0
 
     def install_unrehearsed(self, arguments):
-        """Where nothing has to go and nothing is out of bounds apt itself keeps the rules; False when it refuses."""
-        if self.params["must_not_touch"] or self.giving_way():
+        """Where nothing has to go apt itself keeps the rules; False when it refuses."""
+        if self.giving_way():
             return False
-        rc, out, err = self.apt(["--no-remove", *arguments])
+        rc, out, err = self.guarded(arguments)
         if rc != 0 and STALE.search(err):
             self.update()
         elif rc != 0 and not REFUSED.search(err):
             self.failed(arguments, rc, out, err)
         return rc == 0
+
+    def guarded(self, arguments):
+        """apt's answer to a transaction that may remove nothing, and touch nothing that is out of bounds."""
+        return self.apt(["--no-remove", *guard(self.params["must_not_touch"]), *arguments])
 
     def install_rehearsed(self, arguments, wishes):
         """The long way: what apt would do is looked at before it does it."""
@@ -327,6 +341,12 @@ class Transaction:
             for name in sorted(versions)
             if lead in versions and upstream(versions[name]) == upstream(versions[lead])
         ]
+
+    def along(self):
+        """{wish: version} of what later calls will want and find installed."""
+        versions = dpkg.installed(self.known)
+        wishes = (wish for wish in self.params["along"] if satisfied(wish, versions))
+        return {wish: versions[wish.partition("=")[0]] for wish in wishes}
 
     def wanted_versions(self):
         versions = dpkg.installed(self.known)

@@ -9,8 +9,8 @@ short_description: Installs packages in one guarded transaction, and holds them
 description:
   - Does in one call what a serving host needs and C(ansible.builtin.apt) does in five or not at all. It
     finishes a dpkg run that was interrupted, waits for the lock, fetches lists only when something must be
-    installed that they do not offer, rehearses the transaction and refuses it when it would touch or remove
-    what it must not, installs, and holds.
+    installed that they do not offer, installs, and holds. A transaction that would touch or remove what it
+    must not ends before dpkg begins; the rehearsal that follows says why, or allows what may go.
   - An installed package that satisfies the wish is left at its version.
   - In check mode a package that no configured repository offers yet counts as one that would be
     installed.
@@ -97,6 +97,10 @@ installed:
   description: Versions of the wanted packages after the call.
   type: dict
   returned: success
+along:
+  description: Versions of those O(along) that are installed after the call, by the wish as it was given.
+  type: dict
+  returned: success
 added:
   description: Packages that were not installed before this call.
   type: list
@@ -163,6 +167,7 @@ def main():
         transaction=steps,
         added=sorted(set(dpkg.installed(transaction.known)) - set(at_first)),
         held=held,
+        along=transaction.along(),
         installed=transaction.wanted_versions(),
         diff={"before": "", "after": diff} if diff else {},
     )

@@ -58,6 +58,14 @@ backup_file:
   description: Copy of the file as it was.
   type: str
   returned: when the file existed and changed
+settings:
+  description: The settings that were asked for; after the call the file holds them.
+  type: dict
+  returned: success
+running:
+  description: Whether the daemon ran before this call.
+  type: bool
+  returned: success
 """
 
 import datetime
@@ -210,7 +218,8 @@ def settle(module):
     path = module.params["path"]
     before, settings = load(module, path)
     merged = merge(settings, module.params["settings"])
-    result = {"changed": merged != settings or not before}
+    result = {"changed": merged != settings or not before, "settings": module.params["settings"]}
+    result["running"] = state(module.params["unit"]).get("ActiveState") == "active"
     if result["changed"]:
         result["diff"] = {"before": before, "after": text_of(merged), "before_header": path, "after_header": path}
         if not module.check_mode:

@@ -3,6 +3,8 @@
 import fcntl
 import multiprocessing
 import os
+import shlex
+import subprocess
 
 import pytest
 from ansible.module_utils import apt_transaction, dpkg
@@ -42,8 +44,10 @@ def apt(program, tmp_path, monkeypatch):
 *" -s "*) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}; printf '{offers}' ;;
 *" update "*) echo update >> {log}; exit {update_rc} ;;
 *) [ {rehearsal_rc} = 0 ] || {{ echo '{error}' >&2; exit {rehearsal_rc}; }}
-   echo "install ${{*#*install }}" >> {log}
+   for word; do case $word in DPkg::Pre-Install-Pkgs::=*) printf '{offers}' | sed -n 's/^Inst //p' |
+       eval "${{word#*=}}" || {{ echo 'E: Failure running script /bin/sh' >&2; exit 100; }} ;; esac; done
    case " $* " in *" --no-remove "*) [ ! -e {tmp_path}/removes ] || {{ echo 'E: remove is disabled' >&2; exit 100; }} ;; esac
+   echo "install ${{*#*install }}" >> {log}
    if [ -e {tmp_path}/stale ]; then rm {tmp_path}/stale; echo 'E: File has unexpected size' >&2; exit 100; fi
    cp {tmp_path}/after {state} ;;
 esac
@@ -144,10 +148,28 @@ def test_only_a_new_repository_s_lists_are_fetched_and_a_broken_stranger_does_no
         ("Remv docker-ce [5:29]", "would remove docker-ce"),
     ],
 )
-def test_transaction_that_goes_too_far_is_refused(apt, call, step, what):
-    apt({"docker-ce": "5:29"}, f"Inst docker.io (26)\\n{step}\\n")
-    result = call("apt_packages", packages=["docker.io"], must_not_touch=KERNEL)
+@pytest.mark.parametrize("along", [[], ["nginx"]])
+def test_transaction_that_goes_too_far_is_refused(apt, call, tmp_path, step, what, along):
+    apt({"docker-ce": "5:29"}, f"Inst docker.io (26)\\n{step}\\n", {"docker.io": "26"})
+    if step.startswith("Remv"):
+        (tmp_path / "removes").touch()
+    result = call("apt_packages", packages=["docker.io"], must_not_touch=KERNEL, along=along)
     assert result["failed"] and what in result["msg"] and " Fix: " in result["msg"] and apt.log() == []
+
+
+def test_a_transaction_that_touches_nothing_out_of_bounds_is_not_rehearsed(apt, call):
+    apt({}, "Inst nvidia-open (580.1-1)\\n", {"nvidia-open": "580.1-1"}, rehearsal_rc=0)
+    assert call("apt_packages", packages=["nvidia-open"], must_not_touch=KERNEL)["changed"]
+    assert apt.log() == ["install nvidia-open"]
+
+
+def test_guard_reads_what_apt_tells_a_program_before_dpkg_begins(tmp_path):
+    told = "VERSION 2\nAPT::NeverAutoRemove::=^linux-image-x$\n\nsed 4.9-1 < 4.9-2 /x/sed.deb\n"
+    _, hook, _, version = apt_transaction.guard(["linux-image-*", "linux-modules-*"])
+    command = shlex.split(hook.partition("=")[2])
+    assert version == f"DPkg::Tools::Options::{command[0]}::Version=2" and apt_transaction.guard([]) == []
+    for more, status in (("", 0), ("linux-modules-6.12.50 - < 6.12.50-1 /x/y.deb\n", 1)):
+        assert subprocess.run(command, input=told + more, text=True, check=False).returncode == status
 
 
 def test_check_mode_installs_nothing_and_accepts_what_no_source_has_yet(apt, call):
@@ -253,7 +275,7 @@ def test_what_others_will_want_comes_in_the_same_transaction(apt, call):
     apt({}, after={"docker.io": "26.1", "nginx": "1.26"})
     result = call("apt_packages", packages=["docker.io"], along=["nginx"])
     assert apt.log() == ["install docker.io nginx"] and result["installed"] == {"docker.io": "26.1"}
-    assert result["added"] == ["docker.io", "nginx"]
+    assert result["added"] == ["docker.io", "nginx"] and result["along"] == {"nginx": "1.26"}
 
 
 def test_nothing_comes_along_where_nothing_is_missing(apt, call):

@@ -47,6 +47,13 @@ def test_new_file_then_no_change(settle):
     assert not second["changed"] and same == text
 
 
+def test_says_what_the_file_holds_and_whether_the_daemon_ran(settle, program):
+    first, _ = settle()
+    assert first["settings"] == OURS and first["running"] is False
+    program("systemctl", "echo ActiveState=active\n")
+    assert settle()[0]["running"] is True
+
+
 def test_keys_of_the_user_stay(settle):
     theirs = {"data-root": "/data", "features": {"containerd-snapshotter": True}, "log-opts": {"labels": "a"}}
     result, text = settle(json.dumps(theirs))

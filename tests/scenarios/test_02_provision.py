@@ -33,7 +33,7 @@ def killed(deployment, phase: str, after_s: float) -> None:
 
 
 def test_killed_on_the_way_and_run_again(deployment, server):
-    killed(deployment, "Container engine", 3)  # while apt works
+    killed(deployment, "NVIDIA driver", 6)  # while apt works
     killed(deployment, "Deepgram", 1)
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
