@@ -6,7 +6,8 @@ sha256sum \
     etc/apt/sources.list.d/nvidia-container-toolkit.sources etc/apt/sources.list.d/nvidia-driver.sources \
     etc/deepgram/api/api.toml etc/deepgram/compose.yaml etc/deepgram/deepgram.env etc/deepgram/engine/engine.toml \
     etc/deepgram/images.json etc/deepgram/registry/config.json etc/docker/daemon.json etc/modprobe.d/nvidia-driver.conf \
-    etc/nginx/conf.d/deepgram.conf etc/nginx/tls/deepgram.crt etc/nginx/tls/deepgram.key \
+    etc/nginx/conf.d/deepgram.conf etc/nginx/tls/deepgram.crt etc/nginx/tls/deepgram.key etc/nginx/nginx.conf \
+    etc/nginx/modules-enabled/90-deepgram.conf \
     etc/systemd/system/deepgram.service etc/systemd/system/nvidia-cdi-refresh.service.d/50-before-containers.conf \
     etc/systemd/system/nvidia-persistenced.service.d/50-persistence-mode.conf run/cdi/nvidia.yaml
 stat -c '%n %s %Y %a %u %g' var/lib/deepgram/models/*.dg

@@ -16,6 +16,8 @@ WRITTEN = [
     "/etc/docker/daemon.json",
     "/etc/modprobe.d/nvidia-driver.conf",
     "/etc/nginx/conf.d/deepgram.conf",
+    "/etc/nginx/modules-enabled/90-deepgram.conf",
+    "/etc/nginx/nginx.conf",
     "/etc/systemd/system/deepgram.service",
     "/etc/systemd/system/nvidia-cdi-refresh.service.d/50-before-containers.conf",
     "/etc/systemd/system/nvidia-persistenced.service.d/50-persistence-mode.conf",

@@ -56,7 +56,17 @@ NOTE = click.option("--note", default="", metavar="TEXT", help="Why; `status` sh
 NO_WAIT = click.option("--no-wait", "wait", flag_value=False, default=True, help="Do not wait for the requests it has.")
 DEAD = click.option("--dead", is_flag=True, help="The server does not answer any more: nothing is asked of it.")
 WIPE = click.option("--wipe", is_flag=True, help="Remove what Deepgram left on it, models and key too.")
+GREEN = click.option("--blue-green", "green", default="", metavar="GROUP", help="Build this group, then switch to it.")
 RELEASE = click.option("--release", required=True, metavar="R", help="The release to run, such as release-260812.")
+WATCH = click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=5.0,
+    default=0.0,
+    type=click.FloatRange(0),
+    metavar="[SECONDS]",
+    help="Show it again every so often (5 s).",
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -180,9 +190,13 @@ def remove() -> Any:
     return removing.remove
 
 
-@verb(RELEASE, YES, BATCH, MAX_FAIL)
+@verb(RELEASE, GREEN, YES, BATCH, MAX_FAIL)
 def upgrade() -> Any:
-    """Change to another release: write it into the inventory, then provision a batch at a time."""
+    """Change to another release: write it into the inventory, then provision a batch at a time.
+
+    With --blue-green GROUP only that group's servers are changed, without requests; once they are verified the
+    proxies switch to them, and the others stay as they are, drained. The way back is the same with the other group.
+    """
     from dgctl import releasing
 
     return releasing.upgrade
@@ -204,9 +218,12 @@ def verify() -> Any:
     return verbs.verify
 
 
-@verb()
+@verb(WATCH)
 def status() -> Any:
-    """Show what runs on every server."""
-    from dgctl import verbs
+    """Show what runs on every server, and which of them get requests.
 
-    return verbs.status
+    With --watch it is shown again and again, with --json as one document a line; Ctrl-C ends it.
+    """
+    from dgctl import status
+
+    return status.status

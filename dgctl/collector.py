@@ -47,7 +47,7 @@ class RunResult:
 class Collector:
     """Takes each event once: into the record, to the progress, into the result."""
 
-    def __init__(self, job: Run, last_phase: str):
+    def __init__(self, job: Run, last_phase: list[str]):
         self.job = job
         self._last_phase = last_phase
         self.result = RunResult(
@@ -89,7 +89,7 @@ class Collector:
             print(clean, end="", file=sys.stderr, flush=True)
 
     def _phase(self, name: str) -> None:
-        if name not in self.result.phases:
+        if name not in self.result.phases and (not self.job.part or self.job.part.has(name)):
             self.result.phases.append(name)
             self.job.progress.phase(name)
 
@@ -161,7 +161,7 @@ class Collector:
             host.errors = host.errors or self._overcome.get(name, [])
             host.state = "unreachable" if name in dark or host.state == "unreachable" else "failed"
         # Ansible announces the remaining plays even when a fatal error left them no host.
-        stopped = bool(ended_bad) and self._last_phase not in self._active
+        stopped = bool(ended_bad) and not self._active.issuperset(self._last_phase)
         for name, host in self.result.hosts.items():
             if name not in ended_bad and stopped and host.state == "ok":
                 host.state = "skipped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass, field
@@ -83,6 +84,13 @@ class Deployment:
         folders = [self.folder / "group_vars", self.folder / "host_vars"]
         found = [path for folder in folders for path in sorted(folder.rglob("*")) if _is_variables(path)]
         return [self.inventory, *found]
+
+    def digest(self) -> str:
+        """What the inventory and its variables say at this moment, in 64 hex digits."""
+        digest = hashlib.sha256()
+        for path in self.files():
+            digest.update(f"{path}\0".encode() + path.read_bytes() + b"\0")
+        return digest.hexdigest()
 
     def where(self, host: Host, name: str) -> str:
         """`file:line` that sets `name` for `host`; nothing when no file does (a default)."""

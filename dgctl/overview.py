@@ -5,7 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-HEADINGS = ("HOST", "STATE", "RELEASE", "API", "ENGINE", "GPU", "DRIVER", "MODELS", "LOAD", "TLS")
+HEADINGS = (
+    "HOST",
+    "STATE",
+    "REQUESTS",
+    "RELEASE",
+    "API",
+    "ENGINE",
+    "GPU",
+    "DRIVER",
+    "MODELS",
+    "LOAD",
+    "TLS",
+    "LICENCE",
+)
+SOMETIMES = ("REQUESTS", "LICENCE")  # left out where no server has them
+
+
+def table(hosts: dict[str, tuple[str, dict[str, Any]]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(headings, a row a server) from name -> (state, what its status task returned)."""
+    rows = [row(name, state, status) for name, (state, status) in hosts.items()]
+    kept = [n for n, head in enumerate(HEADINGS) if head not in SOMETIMES or any(each[n] != "-" for each in rows)]
+    return tuple(HEADINGS[n] for n in kept), [tuple(each[n] for n in kept) for each in rows]
 
 
 def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
@@ -14,6 +35,7 @@ def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
     return (
         name,
         state,
+        _requests(status.get("traffic") or {}),
         text(status.get("release")),
         _api(status.get("api"), containers.get("deepgram-api")),
         _container(containers.get("deepgram-engine")),
@@ -22,7 +44,17 @@ def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
         text(len(status["models"]) if status.get("models") else None),
         _load(status.get("load") or {}),
         _days(((status.get("certificates") or {}).get("proxy") or {}).get("days_left")),
+        text((status.get("license_proxy") or {}).get("state")),
     )
+
+
+def _requests(traffic: dict[str, Any]) -> str:
+    """`up`, `down`, or `drained: fan broken`; what proxies see differently, each with its name."""
+    states = traffic.get("proxies") or {}
+    said = set(states.values())
+    found = said.pop() if len(said) == 1 else ", ".join(f"{state} at {name}" for name, state in states.items())
+    why = traffic.get("note") or traffic.get("reason") or ""
+    return f"{found}: {why}" if why else text(found)
 
 
 def text(value: Any) -> str:

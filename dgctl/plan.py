@@ -104,6 +104,11 @@ class Plan:
             ]
         return found
 
+    def unverify(self, names: list[str]) -> None:
+        """Has these servers verified, whatever was found before."""
+        for name in names:
+            self.hosts[name].verified = False
+
     def fingerprints(self, name: str) -> dict[str, str]:
         return {role: said["fingerprint"] for role, said in self.desired[name].items()}
 

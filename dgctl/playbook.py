@@ -67,10 +67,14 @@ class Part:
     desired: dict[str, dict[str, Any]] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
+    def has(self, play: str) -> bool:
+        """Whether a play has something to do; one that is not named decides for itself."""
+        return self.hosts_of_play.get(play) != []
+
 
 def run(job: Run) -> RunResult:
     """Runs `job.playbook` on the deployment's targets."""
-    collector = Collector(job, phases(job.playbook)[-1])
+    collector = Collector(job, [name for name in phases(job.playbook) if not job.part or job.part.has(name)][-1:])
     with scratch.folder("run") as private, Interrupt() as interrupt:
         _settings(private)
         if job.part:

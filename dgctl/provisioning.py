@@ -49,6 +49,11 @@ def planned(work: Work) -> Plan:
     return plan
 
 
+def seen_by_proxies(work: Work) -> dict[str, fleet.Member]:
+    """The servers as the proxies see them now."""
+    return fleet.members((name, files) for name, files in _proxies(work, {}) if files)
+
+
 def _proxies(work: Work, reports: dict[str, dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
     """(proxy, its reports); those that --limit left out are asked only for these."""
     proxies = work.deployment.members(PROXIES)

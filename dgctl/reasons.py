@@ -10,6 +10,7 @@ from typing import Any
 from dgctl.desired import differences
 from dgctl.look import Seen
 
+LONG = 80  # characters of two lists that are shown as they are
 VARIABLE = "variable "  # begins the subject of a reason that is about one
 
 
@@ -69,12 +70,20 @@ def of_role(name: str, wanted: dict[str, Any], seen: Seen, unsettled: list[str])
 
 def _changes(applied: dict[str, Any], wanted: dict[str, Any]) -> list[Reason]:
     found = [
-        Reason(Kind.CHANGED, VARIABLE + name, shown(before), shown(now))
-        for name, before, now in differences(applied, wanted)
+        Reason(Kind.CHANGED, VARIABLE + name, *_both(before, now)) for name, before, now in differences(applied, wanted)
     ]
     if applied and applied.get("content") != wanted["content"]:
         found.append(Reason(Kind.CHANGED, "role", now="it is another than the one that ran here"))
     return found
+
+
+def _both(before: Any, now: Any) -> tuple[str, str]:
+    """A change as texts; of long lists only what came and went."""
+    if not (isinstance(before, list) and isinstance(now, list) and len(shown(before) + shown(now)) > LONG):
+        return shown(before), shown(now)
+    gone = [f"without {shown(item)}" for item in before if item not in now]
+    come = [f"with {shown(item)}" for item in now if item not in before]
+    return "", ", ".join([*gone, *come]) or "in another order"
 
 
 def shown(value: Any) -> str:

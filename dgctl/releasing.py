@@ -30,23 +30,30 @@ PROGRESS = "rollback.json"
 
 
 def upgrade(session: Session) -> Outcome:
+    if session.green:
+        from dgctl import blue_green
+
+        return blue_green.upgrade(session)
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         work.record()
-        with _edited(work, session.release) as edited:
-            plan = provisioning.planned(edited)
+        with edited(work, session.release) as changed:
+            plan = provisioning.planned(changed)
             if plan.problems:
                 raise DgctlError(plan.problems, Exit.UNREACHABLE)
-            order = provisioning.divided(edited, plan)
-            _confirm(session, [*plan_text.lines(plan), *plan_text.order(order)], f"Upgrade to {session.release}?")
-        return provisioning.done(edited, plan, order)
+            order = provisioning.divided(changed, plan)
+            confirm(session, [*plan_text.lines(plan), *plan_text.order(order)], f"Upgrade to {session.release}?")
+        return provisioning.done(changed, plan, order)
 
 
 @contextlib.contextmanager
-def _edited(work: Work, release: str) -> Iterator[Work]:
-    """The deployment with another release written into its files; as it was when anything forbids it."""
+def edited(work: Work, release: str, only: list[str] | None = None) -> Iterator[Work]:
+    """The deployment with another release written into its files; as it was when anything forbids it.
+
+    `only`: the servers whose release it is to be, and nobody else's.
+    """
     before = {path: inventory_edit.read(path) for path in work.deployment.files()}
     try:
-        for path, line in _places(work.deployment):
+        for path, line in _places(work.deployment, only):
             inventory_edit.set_variable(path, RELEASE, release, line)
         deployment = deployments.load(work.deployment.inventory, work.vault, work.session.limit)
         require_valid(deployment)
@@ -58,16 +65,24 @@ def _edited(work: Work, release: str) -> Iterator[Work]:
         raise
 
 
-def _places(deployment: Deployment) -> list[tuple[Path, int]]:
-    """Where the release of the targets stands, and is another one; raises DgctlError (exit 3) where none does."""
+def _places(deployment: Deployment, only: list[str] | None) -> list[tuple[Path, int]]:
+    """Where the release of the targets stands; raises DgctlError (exit 3) where nothing sets it, or it is others' too."""
     found: dict[tuple[Path, int], None] = {}
-    for name in runners(deployment):
+    for name in runners(deployment) if only is None else only:
         place = deployment.where(deployment.hosts[name], RELEASE)
         path, _, line = place.rpartition(":")
         if not path or not line.isdigit():
             fix = f"set {RELEASE} in the inventory or in group_vars, then run again"
             raise DgctlError(Problem(f"no line sets {RELEASE}", name, place, fix), Exit.INVALID)
         found[(Path(path), int(line))] = None
+    shared = [name for name in deployment.members(*RUNNERS) if only and name not in only]
+    for name in shared:
+        path, _, line = deployment.where(deployment.hosts[name], RELEASE).rpartition(":")
+        if line.isdigit() and (Path(path), int(line)) in found:
+            fix = f"set {RELEASE} for the group alone: [GROUP:vars] in the inventory, or group_vars/GROUP/"
+            raise DgctlError(
+                Problem(f"this line sets the release of {name} too", f"{path}:{line}", fix=fix), Exit.INVALID
+            )
     return list(found)
 
 
@@ -76,7 +91,7 @@ def runners(deployment: Deployment) -> list[str]:
     return [name for name in deployment.members(*RUNNERS) if name in deployment.targets]
 
 
-def _confirm(session: Session, lines: list[str], question: str) -> None:
+def confirm(session: Session, lines: list[str], question: str) -> None:
     import click
 
     if session.yes:
@@ -99,16 +114,16 @@ def rollback(session: Session) -> Outcome:
         kept = {name: said for name, said in snapshots.ask(work).items() if name not in begun.done}
         todo = snapshots.to_go_back(kept)
         release = begun.release or snapshots.release(todo)
-        with _edited(work, release) as edited:
-            wanted = _as_plan(edited.deployment, plan, list(todo))
-            order = rollout.make(edited.deployment, wanted, plan.members, Policy(session.batch, session.max_fail))
+        with edited(work, release) as changed:
+            wanted = _as_plan(changed.deployment, plan, list(todo))
+            order = rollout.make(changed.deployment, wanted, plan.members, Policy(session.batch, session.max_fail))
             if order.problems:
                 raise DgctlError(order.problems, Exit.HALTED)
             said = [f"{listed(list(todo))}: back to {release}", *plan_text.order(order)]
-            _confirm(session, said, f"Roll back to {release}?")
+            confirm(session, said, f"Roll back to {release}?")
         begun.write(release)
         policy = Policy(session.batch, session.max_fail)
-        outcome = Back(edited, wanted, order, plan.members, policy, progress=begun).run()
+        outcome = Back(changed, wanted, order, plan.members, policy, progress=begun).run()
         if outcome.exit_code == Exit.OK:
             begun.path.unlink(missing_ok=True)
             outcome.summary += f"; {RELEASE} is {release} in {shown(session.inventory)}"

@@ -172,8 +172,8 @@ def _print_hosts(hosts: dict[str, HostState], console: Console) -> None:
     from dgctl.progress import clock
 
     if any(host.status for host in hosts.values()):
-        rows = [overview.row(name, host.state, host.status) for name, host in hosts.items()]
-        _table(overview.HEADINGS, rows, console, state=1)
+        headings, rows = overview.table({name: (host.state, host.status) for name, host in hosts.items()})
+        _table(headings, rows, console, state=1)
         return
     rows = []
     for name, host in hosts.items():

@@ -40,6 +40,7 @@ class Rolling:
     outcome: Outcome = field(default_factory=Outcome)
     out: set[str] = field(default_factory=set)
     proxies: list[str] = field(default_factory=list)
+    began_with: str = ""
     begun: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     stopped: bool = False
@@ -49,17 +50,21 @@ class Rolling:
         self.outcome.hosts = {name: HostState() for name in self.plan.hosts}
         self.outcome.timings, self.outcome.log = dict(self.plan.timings), self.work.log
         self.outcome.lowered, self.outcome.brief = self.work.lowered(), True
-        self.proxies = in_reach(self.work)
+        self.proxies, self.began_with = in_reach(self.work), self.work.deployment.digest()
         self.out = {name for name, member in self.members.items() if member.drained}
         try:
             self._check_ahead()
             self._build()
-            for number, batch in enumerate(self.rollout.batches):
-                if number and len(self.failed) > self.policy.max_fail:
-                    raise Stopped
+            for batch in self.rollout.batches:
                 self._batch(batch)
+                broken = batch.first and self.failed.intersection(batch.hosts)
+                if broken or len(self.failed) > self.policy.max_fail:
+                    raise Stopped
         except Stopped:
             self.stopped = True
+        except KeyboardInterrupt:
+            self.stopped, self.outcome.exit_code = True, Exit.INTERRUPTED
+            self.outcome.errors += interrupted(self.work.session).errors
         self._conclude()
         return self.outcome
 
@@ -94,6 +99,7 @@ class Rolling:
         return [name for name in self.plan.unverified if name not in waiting]
 
     def _batch(self, batch: Batch) -> None:
+        self.work.tell(f"{batch.name}{', drained first' if batch.drained else ''}")
         begun = [name for name in batch.hosts if name not in self.failed]
         took = [name for name in batch.drained if name in begun and name not in self.out]
         if not self._drained(took):
@@ -156,6 +162,10 @@ class Rolling:
 
     def _playbook(self, name: str, part: playbook.Part) -> RunResult:
         """One run of Ansible; what became of each server is added to the outcome."""
+        if self.work.deployment.digest() != self.began_with:
+            self.outcome.errors.append(_moved(self.work))
+            self.outcome.exit_code = Exit.HALTED
+            raise Stopped
         result = outcomes.ran(self.work, name, alone=True, part=part)
         for host, end in result.hosts.items():
             state = self.outcome.hosts.setdefault(host, HostState())
@@ -200,6 +210,14 @@ class Rolling:
         found.summary = summary(found, self.out & outcome.keys())
         again = found.exit_code not in (Exit.OK,)
         found.next_command = self.work.session.again() if again else self.work.session.again("status")
+
+
+def _moved(work: Work) -> Problem:
+    """Ansible reads the files anew for each step, and would do what nobody has looked at."""
+    what = "the inventory or its variables were changed during the run, so it stopped"
+    return Problem(
+        what, str(work.deployment.inventory), fix=f"look at the change, then run again: {work.session.again()}"
+    )
 
 
 def summary(outcome: Outcome, out: Iterable[str]) -> str:

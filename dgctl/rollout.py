@@ -40,11 +40,15 @@ class Policy:
 
 @dataclass
 class Batch:
-    """Servers that are changed together. `drained`: those of them that get no requests meanwhile."""
+    """Servers that are changed together.
+
+    `drained`: those of them that get no requests meanwhile. `first`: the one whose failure ends the run, whatever may fail.
+    """
 
     name: str
     hosts: list[str]
     drained: list[str] = field(default_factory=list)
+    first: bool = False
 
 
 @dataclass
@@ -137,7 +141,7 @@ def _batches(
     groups = [names[:1], *(names[at : at + size] for at in range(1, len(names), size))]
     for number, hosts in enumerate(groups, 1):
         title = f"Change {number}/{len(groups)}: {listed(hosts)}"
-        found.batches.append(Batch(title, hosts, [name for name in hosts if name in spread]))
+        found.batches.append(Batch(title, hosts, [name for name in hosts if name in spread], number == 1))
 
 
 def least(deployment: Deployment, names: list[str]) -> int:

@@ -41,6 +41,8 @@ class Session:
     dead: bool = False
     wipe: bool = False
     release: str = ""
+    watch: float = 0.0
+    green: str = ""
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()
@@ -126,11 +128,11 @@ def _say(session: Session, outcome: Outcome) -> None:
     if session.as_json:
         sys.stdout.writelines(json_text.pieces(outcome.document(session.command, session.seconds)))
     else:
-        print_outcome(outcome, session.seconds, _stdout())
+        print_outcome(outcome, session.seconds, stdout())
     sys.stdout.flush()
 
 
-def _stdout() -> Any:
+def stdout() -> Any:
     """stdout as wide as the terminal; wide enough for whole lines in a pipe."""
     from rich.console import Console
 

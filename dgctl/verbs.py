@@ -72,13 +72,6 @@ def verify(session: Session) -> Outcome:
         return outcome
 
 
-def status(session: Session) -> Outcome:
-    with recorded(session) as work:
-        outcome = outcomes.of_playbook(work, "status.yml")
-        outcomes.add_status(outcome, work)
-        return outcome
-
-
 def _confirm(found: Plan, rollout: Rollout) -> None:
     """Shows the plan, and asks; raises DgctlError (exit 130) for a no."""
     import click

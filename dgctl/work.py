@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Work:
 
     def lowered(self) -> list[dict[str, Any]]:
         return deployments.lowered(self.deployment)
+
+    def tell(self, text: str) -> None:
+        """A line on stderr, for what is larger than a phase."""
+        print(f"{progress.clock(self.session.seconds):>7}  {text}", file=sys.stderr, flush=True)
 
     def record(self) -> None:
         """Opens the run record; from now on nothing that is logged holds a secret."""

@@ -22,6 +22,7 @@ ROLES = (
     "deepgram",
     "nginx_proxy",
     "host_firewall",
+    "license_proxy",
 )
 NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->\n\n"
 

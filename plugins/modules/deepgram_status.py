@@ -28,8 +28,12 @@ options:
     description: Address of the Engine's metrics server on this server.
     type: str
     default: http://127.0.0.1:9991
+  license_proxy_url:
+    description: Address of the License Proxy's status on this server; empty where there is none.
+    type: str
+    default: ""
   certificate:
-    description: PEM file with the TLS proxy's certificate.
+    description: PEM file with the TLS proxy's certificate; empty where there is none.
     type: path
     default: /etc/nginx/tls/deepgram.crt
   record:
@@ -151,7 +155,9 @@ def service_certificate(document, now):
 
 
 def proxy_certificate(path, now):
-    """(description, why not) of the TLS proxy's certificate."""
+    """(description, why not) of the TLS proxy's certificate; nothing where there is none to be."""
+    if not path:
+        return None, ""
     try:
         found = describe(path)
     except OSError as error:
@@ -165,6 +171,16 @@ def release(path):
             return json.load(file).get("release")
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def license_proxy(url, problems):
+    """What the License Proxy says of its link; None where there is none."""
+    if not url:
+        return None
+    said = problems.note("License Proxy", get_json(f"{url}/v1/status"))
+    if isinstance(said, dict) and said.get("state") in ("TrustBased", "Failed"):
+        problems.append(f"License Proxy: it is {said['state']}: Deepgram's licence server does not answer it")
+    return said
 
 
 def gather(params, now):
@@ -195,6 +211,7 @@ def gather(params, now):
         "gpus": found,
         "driver": driver(found),
         "certificates": certificates,
+        "license_proxy": license_proxy(params["license_proxy_url"], problems),
         "problems": problems,
     }
 
@@ -206,6 +223,7 @@ def main():
             "parts": {"type": "list", "elements": "str", "default": ["api", "engine"]},
             "api_url": {"type": "str", "default": "http://127.0.0.1:8080"},
             "metrics_url": {"type": "str", "default": "http://127.0.0.1:9991"},
+            "license_proxy_url": {"type": "str", "default": ""},
             "certificate": {"type": "path", "default": "/etc/nginx/tls/deepgram.crt"},
             "record": {"type": "path", "default": "/etc/deepgram/images.json"},
         },

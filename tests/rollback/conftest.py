@@ -109,10 +109,10 @@ class Server:
         return found
 
     def call(self, state, check_mode=False, **more):
-        params = {"state": state, "to": "auto", "roles": ["deepgram", "deepgram_models"], "timeout_s": 5, **more}
-        work = {"kept": MODULE.keep, "restored": MODULE.restore, "settled": MODULE.settle, "report": MODULE.report}[
-            state
-        ]
+        roles = ["deepgram", "deepgram_models"]
+        params = {"state": state, "to": "auto", "roles": roles, "timeout_s": 5, "if_verified": False, **more}
+        names = {"kept": "keep", "restored": "restore", "settled": "settle", "report": "report"}
+        work = getattr(MODULE, names[state])
         lock = None if check_mode or state == "report" else MODULE.hold_place()
         try:
             return work(params, check_mode)

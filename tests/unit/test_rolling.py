@@ -25,16 +25,24 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **fails: list[str]):
         self.done: list[str] = []
+        self.told: list[str] = []
         self.fails = fails
         self.interrupt_at = ""
         monkeypatch.setattr("dgctl.rolling.outcomes.ran", self._ran)
         monkeypatch.setattr("dgctl.rolling.outcomes.verify", self._verify)
         monkeypatch.setattr("dgctl.rolling.look.mark_verified", lambda requests: list(requests))
+        monkeypatch.setattr("dgctl.deployment.Deployment.digest", lambda deployment: self.inventory)
+        self.inventory = "as it was"
+        self.edited_at = ""
 
     def _ran(self, work: Any, name: str, alone: bool, part: Any) -> RunResult:
         word = WORD.get(name) or f"{name.removesuffix('.yml')} {part.variables.get('drain_reason', '')}".strip()
         hosts = part.variables.get("drain") or part.variables.get("undrain") or part.hosts
         self.done.append(f"{word}: {' '.join(hosts)}")
+        if self.done[-1] == self.edited_at:
+            self.inventory = "another"
+        if self.interrupt_at == f"^C {self.done[-1]}":
+            raise KeyboardInterrupt
         bad = [host for host in self.fails.get(word.split()[0], []) if host in (*part.hosts, *hosts)]
         ends = {host: HostResult("changed", 1, seconds=1.0) for host in part.hosts}
         ends |= {host: HostResult("failed", 0, [Problem("it broke", host)]) for host in bad}
@@ -51,7 +59,7 @@ def roll(world: World, wanted: dict[str, Any], members: dict[str, Any], policy: 
     session = SimpleNamespace(
         again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
     )
-    work: Any = SimpleNamespace(deployment=of, session=session, log="", lowered=list)
+    work: Any = SimpleNamespace(deployment=of, session=session, log="", lowered=list, tell=world.told.append)
     found: Plan = plan(wanted, of)
     found.desired = {name: {"deepgram": {"fingerprint": "f"}} for name in of.targets}
     return Rolling(work, found, rollout.make(of, found, members, policy), members, policy).run()
@@ -113,6 +121,28 @@ def test_within_the_budget_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> 
     outcome = roll(world, ALL, seen(*FLEET["node"]), Policy("1", max_fail=1))
     assert outcome.exit_code == Exit.SOME_FAILED
     assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "changed", "changed"]
+
+
+def test_a_canary_that_fails_ends_the_run_whatever_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, change=["gpu1"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]), Policy("1", max_fail=3))
+    assert outcome.exit_code == Exit.HALTED and world.told == ["Change 1/4: gpu1, drained first"]
+    assert [states(outcome)[name] for name in FLEET["node"]] == ["failed", "skipped", "skipped", "skipped"]
+
+
+def test_an_inventory_that_changes_during_the_run_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.edited_at = "change: gpu1"
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert world.done[-2:] == ["change: gpu1", "verify: gpu1"] and outcome.exit_code == Exit.HALTED
+    assert "changed during the run" in outcome.errors[0].what and states(outcome)["gpu1"] == "drained"
+
+
+def test_interrupted_between_two_runs_of_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.interrupt_at = "^C change: gpu1"
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert outcome.exit_code == Exit.INTERRUPTED and "gpu1 gets no requests" in outcome.summary
 
 
 def test_healthy_peers_of_a_batch_finish(monkeypatch: pytest.MonkeyPatch) -> None:
