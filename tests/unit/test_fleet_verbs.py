@@ -1,0 +1,154 @@
+"""What drain, remove, upgrade and rollback refuse before anything is touched, and what they take from where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgctl import blue_green, draining, releasing, removing, snapshots
+from dgctl import deployment as deployments
+from dgctl import vault as vaults
+from dgctl.deployment import Deployment
+from dgctl.errors import DgctlError, Exit
+from dgctl.plan import Plan
+from tests.plan.test_rollout import FLEET, deployment, seen
+from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
+
+INVENTORY = """\
+# two of them
+[node]
+gpu1 ansible_host=192.0.2.1 # the first
+gpu2 ansible_host=192.0.2.2
+
+[blue]
+gpu1
+
+[green]
+gpu2
+
+[proxy]
+lb1 ansible_host=192.0.2.3
+
+[blue:vars]
+deepgram_release=release-260714
+
+[green:vars]
+deepgram_release=release-260714 # the same
+"""
+
+
+def refusal(call: Any, *arguments: Any) -> tuple[int, str, str]:
+    with pytest.raises(DgctlError) as error:
+        call(*arguments)
+    problem = error.value.problems[0]
+    assert problem.fix
+    return error.value.exit_code, problem.what, problem.value
+
+
+@pytest.fixture
+def written(root: Path, folder: Path) -> Deployment:  # noqa: F811
+    Path("fleet.ini").write_text(INVENTORY)
+    with vaults.opened(Path("fleet.ini"), (), (), False) as passwords:
+        return deployments.load(Path("fleet.ini"), passwords)
+
+
+def test_only_what_proxies_know_is_drained() -> None:
+    of = deployment(**FLEET)
+    assert draining.require_members(of, ("gpu2", "gpu1", "gpu2")) == ["gpu2", "gpu1"]
+    assert refusal(draining.require_members, of, ("gpu9",))[0] == Exit.USAGE
+    assert refusal(draining.require_members, of, ("lb",))[0] == Exit.USAGE
+    code, what, _ = refusal(draining.require_members, deployment(node=["gpu1"]), ("gpu1",))
+    assert code == Exit.USAGE and "nothing spreads requests" in what
+
+
+def test_the_last_of_a_kind_is_not_removed() -> None:
+    of = deployment(node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
+    removing._require_others(of, ["gpu1"])
+    for hosts in (["flux1"], ["gpu1", "gpu2"], ["lb"]):
+        assert refusal(removing._require_others, of, hosts)[0] == Exit.HALTED
+
+
+def test_nor_the_last_that_gets_requests() -> None:
+    of = deployment(**FLEET)
+    rest = deployment(node=["gpu2", "gpu3", "gpu4"], proxy=["lb"])
+    members = seen("gpu1", "gpu2", gpu3="operator", gpu4="failed")
+    removing._require_serving(rest, of, Plan({}, {}, members=members), ["gpu1"])
+    members = seen("gpu1", gpu2="operator", gpu3="operator", gpu4="failed")
+    code, _, value = refusal(removing._require_serving, rest, of, Plan({}, {}, members=members), ["gpu1"])
+    assert code == Exit.HALTED and value == "0 of 3 get requests, deepgram_min_serving is 1"
+
+
+def test_a_removed_line_leaves_every_other_byte(written: Deployment) -> None:
+    without = removing._text_without(written.inventory, ["gpu2"])
+    assert without == INVENTORY.replace("gpu2 ansible_host=192.0.2.2\n", "").replace("gpu2\n", "")
+
+
+def test_a_release_is_changed_where_it_stands(written: Deployment) -> None:
+    lines = INVENTORY.splitlines()
+    places = [
+        lines.index("deepgram_release=release-260714") + 1,
+        lines.index("deepgram_release=release-260714 # the same") + 1,
+    ]
+    assert releasing._places(written, None) == [(written.inventory, number) for number in places]
+    assert releasing._places(written, ["gpu2"]) == [(written.inventory, places[1])]
+
+
+def test_green_needs_a_release_of_its_own(written: Deployment) -> None:
+    Path("fleet.ini").write_text(INVENTORY.split("[blue:vars]")[0] + "[all:vars]\ndeepgram_release=release-260714\n")
+    with vaults.opened(Path("fleet.ini"), (), (), False) as passwords:
+        shared = deployments.load(Path("fleet.ini"), passwords)
+    code, what, _ = refusal(releasing._places, shared, ["gpu2"])
+    assert code == Exit.INVALID and what == "this line sets the release of gpu1 too"
+
+
+def test_green_and_blue(written: Deployment) -> None:
+    assert blue_green.sides(written, "green") == (["gpu2"], ["gpu1"])
+    assert refusal(blue_green.sides, written, "greem")[0] == Exit.USAGE
+    assert refusal(blue_green.sides, written, "proxy")[0] == Exit.USAGE
+
+
+def kept(real: str, current: str, slot: str = "current", **more: Any) -> dict[str, Any]:
+    return {
+        "real": {"release": real, "finished": True},
+        "current": {"release": current},
+        "would_restore": slot,
+        "restoring": False,
+        **more,
+    }
+
+
+def test_those_go_back_that_have_another_release() -> None:
+    said = {"gpu1": kept("r2", "r1"), "gpu2": kept("r1", "r1"), "gpu3": kept("r2", "", "")}
+    assert list(snapshots.to_go_back(said)) == ["gpu1"]
+    assert snapshots.release(snapshots.to_go_back(said)) == "r1"
+
+
+def test_of_one_release_all_go_back_that_kept_something() -> None:
+    assert list(snapshots.to_go_back({"gpu1": kept("r1", "r1"), "gpu2": kept("r1", "", "")})) == ["gpu1"]
+
+
+def test_a_rollback_or_an_upgrade_that_was_cut_off_goes_on() -> None:
+    half = kept("r2", "r1") | {"real": {"release": "r1", "finished": False}}
+    assert list(
+        snapshots.to_go_back({"gpu1": half, "gpu2": kept("r1", "r1", restoring=True), "gpu3": kept("r1", "r1")})
+    ) == [
+        "gpu1",
+        "gpu2",
+    ]
+
+
+def test_nothing_kept_and_different_releases_are_refused() -> None:
+    assert refusal(snapshots.release, {})[0] == Exit.HALTED
+    assert refusal(snapshots.release, {"gpu1": kept("r3", "r1"), "gpu2": kept("r3", "r2")})[0] == Exit.HALTED
+
+
+def test_a_rollback_remembers_whom_it_has_done(tmp_path: Path) -> None:
+    begun = releasing.Begun(tmp_path / "rollback.json")
+    assert (begun.release, begun.done) == ("", [])
+    begun.done.append("gpu1")
+    begun.write("r1")
+    assert (releasing.Begun(begun.path).release, releasing.Begun(begun.path).done) == ("r1", ["gpu1"])
+    begun.path.write_text("{")
+    assert releasing.Begun(begun.path).done == []
