@@ -78,7 +78,7 @@ def _held(work: Work, green: list[str]) -> Outcome:
 def _switch(work: Work, outcome: Outcome, green: list[str], blue: list[str]) -> None:
     """Both at one moment on every proxy: first the new ones serve, then the old ones no more."""
     proxies = work.deployment.members(PROXIES)
-    note = "kept as it was, until `dgctl upgrade --blue-green` with its group and release, or `dgctl remove`"
+    note = "stands by; `dgctl upgrade --blue-green` switches back"
     variables = {"undrain": green, "drain": blue, "drain_reason": OPERATOR, "drain_note": note}
     part = playbook.Part(proxies, {"Switch": proxies}, variables=variables)
     done = outcomes.of_playbook(work, "switch.yml", alone=True, part=part)

@@ -76,6 +76,7 @@ class Outcome:
     next_command: str = ""
     brief: bool = False  # people see only the checks that do not pass
     log: str = ""
+    said: bool = False  # it was shown already
     text: list[str] = field(default_factory=list)
     timings: dict[str, Any] = field(default_factory=dict)
     diffs: list[dict[str, str]] = field(default_factory=list)

@@ -75,7 +75,8 @@ def main(session: Session, verb: Callable[[Session], Outcome]) -> int:
     with _terminable():
         outcome = _guarded(session, verb)
     try:
-        _say(session, outcome)
+        if not outcome.said:
+            _say(session, outcome)
     except BrokenPipeError:  # `dgctl status ... | head`: nobody listens any more, and that is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if session.record:

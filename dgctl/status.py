@@ -50,6 +50,7 @@ def watched(work: Work) -> Outcome:
                 return last
             last = seen
             _show(session, last)
+            last.said = True
             time.sleep(max(0.0, float(session.watch) - (time.monotonic() - began)))
     except KeyboardInterrupt:
         return last
