@@ -86,7 +86,11 @@ RULES = (
         "HOST[:PORT]/PATH without https://",
     ),
     Rule(r"deepgram_.*_bind_address", _address, "an IP address of the server"),
-    Rule(r"deepgram_license_servers", lambda urls: all(map(_https, _list(urls))), "a list of https:// URLs"),
+    Rule(
+        r"deepgram_license_(servers|upstream)|license_proxy_servers",
+        lambda urls: isinstance(urls, list) and all(map(_https, urls)),
+        "a list of https:// URLs",
+    ),
     Rule(
         r"deepgram_image_digests",
         lambda found: _digests(found),
@@ -97,10 +101,6 @@ RULES = (
     Rule(r".+_key_url", _https, "an https:// URL"),
     Rule(r"nginx_proxy_server_name", lambda value: value == "" or _name(value), "a host name or an IP address"),
 )
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _digests(found: Any) -> bool:
