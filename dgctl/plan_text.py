@@ -30,7 +30,24 @@ def lines(plan: Plan, all_reasons: bool = False) -> list[str]:
 
 
 def order(rollout: Rollout) -> list[str]:
-    """In which order servers are changed; nothing where it is all at once."""
+    """In which order servers are changed, nothing where it is all at once; and what a person should know of the others."""
+    return [*_order(rollout), *notes(rollout)]
+
+
+def notes(rollout: Rollout) -> list[str]:
+    """What the inventory or --limit leave out."""
+    found = []
+    if rollout.gone:
+        found.append(
+            f"{listed(rollout.gone)}: no longer in the inventory. The proxies stop sending requests there; "
+            "what runs there runs on until somebody stops it"
+        )
+    if rollout.unheard:
+        found.append(f"{listed(rollout.unheard)}: no proxy hears of it, because --limit leaves all of them out")
+    return found
+
+
+def _order(rollout: Rollout) -> list[str]:
     if rollout.simple:
         return []
     found = [f"at once: {listed(rollout.build)}"] if rollout.build else []

@@ -131,6 +131,7 @@ def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
             prove(work, plan, outcome)
     else:
         outcome = Rolling(work, plan, rollout, plan.members, Policy(session.batch, session.max_fail)).run()
+    outcome.text += plan_text.notes(rollout)
     if outcome.exit_code in (Exit.OK, Exit.VERIFY) and not session.check:
         session.record.timings(outcome.timings)
     return outcome

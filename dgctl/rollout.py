@@ -54,13 +54,17 @@ class Batch:
 @dataclass
 class Rollout:
     """`build`: servers that nobody's calls depend on, and changes that no call notices; then `proxies`; then
-    `batches`. `waiting`: right servers that an earlier run left drained. `problems`: why it must not begin.
+    `batches`. `waiting`: right servers that an earlier run left drained. `gone`: servers that the inventory no longer
+    names, and proxies still send requests to. `unheard`: new servers that no proxy of this run hears of. `problems`: why it
+    must not begin.
     """
 
     build: list[str] = field(default_factory=list)
     proxies: list[str] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    unheard: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -95,6 +99,9 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
         for name, host in plan.hosts.items()
         if not host.steps and _left_drained(members.get(name)) and not host.problem
     ]
+    found.gone = [name for name, member in members.items() if name not in deployment.hosts and member.serves]
+    if not set(deployment.members(PROXIES)) & plan.hosts.keys():
+        found.unheard = [name for name in behind_proxies(deployment) if name in plan.hosts and name not in members]
     return found
 
 

@@ -154,6 +154,25 @@ def test_the_order_is_said() -> None:
     ]
 
 
+def test_a_line_deleted_by_hand_is_said() -> None:
+    of = deployment(node=["gpu1", "gpu2"], proxy=["lb"])
+    found = rollout.make(
+        of,
+        plan({"lb": change(role="nginx_proxy", calls=False)}, of),
+        seen("gpu1", "gpu2", "gpu3", gpu4="operator"),
+        Policy(),
+    )
+    assert found.gone == ["gpu3"] and "gpu3: no longer in the inventory" in plan_text.order(found)[-1]
+
+
+def test_a_limit_without_proxies_leaves_a_new_server_unheard_of() -> None:
+    of = deployment(**FLEET)
+    limited = Plan({"gpu4": change(Kind.NEW)}, {})
+    found = rollout.make(of, limited, seen("gpu1", "gpu2", "gpu3"), Policy())
+    assert found.unheard == ["gpu4"] and "--limit" in plan_text.order(found)[-1]
+    assert not rollout.make(of, plan({"gpu4": change(Kind.NEW)}, of), seen("gpu1"), Policy()).unheard
+
+
 def test_members_from_two_proxies() -> None:
     report = {
         "/run/state.json": {"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained", "reason": "failed"}}}
