@@ -30,7 +30,8 @@ MEANING = {
     Exit.INVALID: "the inventory or a variable is invalid; no server was asked",
     Exit.PREFLIGHT: "a server failed the preflight; nothing was changed on any",
     Exit.SOME_FAILED: "some servers failed, within the failure budget; the others are done",
-    Exit.HALTED: "a server failed beyond the failure budget (by default none may fail); the run halted",
+    Exit.HALTED: "a server failed beyond the failure budget (by default none may fail), and the run halted; or it did not "
+    "begin, because too few servers would have gone on serving",
     Exit.UNREACHABLE: "servers could not be reached; nothing else is wrong",
     Exit.VERIFY: "a check of `verify` failed",
     Exit.LOCKED: "another run holds this deployment's lock",

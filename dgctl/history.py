@@ -48,6 +48,16 @@ def folder(inventory: Path) -> Path:
     return path
 
 
+def rollback(inventory: Path) -> Path:
+    """Where a rollback on its way is noted."""
+    return folder(inventory) / "rollback.json"
+
+
+def forget_rollback(inventory: Path) -> None:
+    """What is changed now is no more what a rollback left; the next one begins anew."""
+    rollback(inventory).unlink(missing_ok=True)
+
+
 class Record:
     """One run's files: events.jsonl (one line an event), ansible.log (Ansible's words), result.json."""
 

@@ -125,6 +125,8 @@ def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
     from dgctl.rolling import Rolling
 
     session = work.session
+    if plan.changing and not session.check:
+        history.forget_rollback(session.inventory)
     if rollout.simple or session.check:
         outcome = carry_out(work, plan)
         if outcome.exit_code == Exit.OK and not session.check:

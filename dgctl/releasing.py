@@ -26,7 +26,6 @@ from dgctl.work import Work, valid
 
 RELEASE = "deepgram_release"
 RUNNERS = ("node", "api", "engine", "license_proxy")
-PROGRESS = "rollback.json"
 
 
 def upgrade(session: Session) -> Outcome:
@@ -107,7 +106,7 @@ def confirm(session: Session, lines: list[str], question: str) -> None:
 def rollback(session: Session) -> Outcome:
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         work.record()
-        begun = Begun(history.folder(session.inventory) / PROGRESS)
+        begun = Begun(history.rollback(session.inventory))
         plan = provisioning.planned(work)
         if plan.problems:
             return provisioning.unreachable(work, plan)
