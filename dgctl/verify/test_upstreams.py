@@ -1,5 +1,7 @@
 """What a proxy knows of the servers behind it: each that is not drained takes requests."""
 
+import time
+
 import pytest
 from testinfra.host import Host
 
@@ -7,12 +9,30 @@ from dgctl.verify.ask import Answer, ask
 
 GROUPS = ("proxy",)
 STATE = "/run/deepgram-upstreams/members.json"
+PATIENCE_S = 20  # a server that has just begun to serve is believed after some good answers in a row
 LOOK = "journalctl -u deepgram-upstreams -n 50; "
 
 
 @pytest.fixture(scope="module")
-def upstreams(host: Host) -> dict[str, Answer]:
-    return ask(host, {"state": f"cat {STATE}", "unit": "systemctl is-active deepgram-upstreams.service"})
+def upstreams(host: Host, wanted: dict) -> dict[str, Answer]:
+    """What the proxy says, once it has made up its mind about every server."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        said = ask(host, {"state": f"cat {STATE}", "unit": "systemctl is-active deepgram-upstreams.service"})
+        if not set(_states(said["state"], _names(wanted)).values()) - {"up", "drained"} or time.monotonic() > until:
+            return said
+        time.sleep(1)
+
+
+def _names(wanted: dict) -> list[str]:
+    return [node["name"] for node in wanted["nginx_proxy_nodes"] or []]
+
+
+def _states(said: Answer, names: list[str]) -> dict[str, str]:
+    """Server -> up, down, drained, or that the proxy does not know it."""
+    members = (said.json() or {}).get("members") or {}
+    known = {name: str(member.get("state")) for name, member in members.items()}
+    return dict.fromkeys(names, "not known here") | known
 
 
 def test_watched(upstreams, expect):
@@ -23,10 +43,7 @@ def test_watched(upstreams, expect):
 
 def test_members_up(upstreams, wanted, expect):
     """Every server that is not drained is up, and there is one."""
-    members = (upstreams["state"].json() or {}).get("members") or {}
-    states = {name: member.get("state") for name, member in members.items()}
-    missing = [node["name"] for node in wanted["nginx_proxy_nodes"] or [] if node["name"] not in states]
-    states |= dict.fromkeys(missing, "not known here")
+    states = _states(upstreams["state"], _names(wanted))
     open_ones = [state for state in states.values() if state != "drained"]
     seen = [f"{name} {state}" for name, state in sorted(states.items())] or upstreams["state"]
     down = [name for name, state in sorted(states.items()) if state not in ("up", "drained")]
