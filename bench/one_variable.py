@@ -53,7 +53,7 @@ def _case(world: World, deployment: Deployment, role: str, changed: dict[str, An
         deployment.change(**changed)
         tree.cool()
         # 8: a verification that this machine was too busy for; its time is not counted
-        cost, document = deployment.dgctl("provision", "--yes", allowed=(0, 8))
+        cost, document = deployment.dgctl("provision", "--yes", "--batch", "100%", allowed=(0, 8))
         _require_changed(document, number)
         dgctl.append(without_verify(cost))
         tasks.append(sum(records.tasks_of_newest(deployment.folder).values()))

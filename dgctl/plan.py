@@ -40,7 +40,7 @@ class HostPlan:
 
     `preflight`: whether anything that the preflight looks at may be another than when it last passed. `restarts`:
     containers that are made anew. `busy`: requests that they have at this moment, None for unknown.
-    `reboot`: it may reboot. `verified`: its last verification held, and nothing has changed since. `seconds`: how
+    `reboot`: it may reboot. `fetches`: it needs images or models that it may not have. `verified`: its last verification held, and nothing has changed since. `seconds`: how
     long its steps took on this deployment's servers lately, None for never.
     """
 
@@ -49,6 +49,7 @@ class HostPlan:
     restarts: list[str] = field(default_factory=list)
     busy: int | None = None
     reboot: bool = False
+    fetches: bool = False
     verified: bool = False
     seconds: float | None = None
     problem: Problem | None = None
@@ -151,6 +152,7 @@ class _Planner:
                 found.steps.append(self._step(role.name, wanted[role.name]["fingerprint"], why))
                 causes = [reason.cause for reason in why]
                 found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
+                found.fetches |= matches(causes, role.fetches)
                 found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed")) and matches(causes, role.reboots)
         found.preflight = _needs_preflight(found.steps)
         times = [self._lately[name] for name in found.roles if name in self._lately]

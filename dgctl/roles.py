@@ -62,8 +62,8 @@ class Role:
     """One role: `content` is the hash of everything that it runs, `words` every name that its files use.
 
     `read`: those outside its defaults, whose values count rather than what they are made of. `controller_files`:
-    variables that name files on this machine which the role reads. `follows`, `restarts`, `reboots`: see its
-    meta/effects.yml.
+    variables that name files on this machine which the role reads. `follows`, `restarts`, `reboots`, `fetches`: see
+    its meta/effects.yml.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Role:
     follows: tuple[str, ...] = ()
     restarts: dict[str, list[str]] = field(default_factory=dict)
     reboots: tuple[str, ...] = ()
+    fetches: tuple[str, ...] = ()
 
     def restarted(self, causes: list[str]) -> list[str]:
         """The containers that a run of this role for these causes makes anew."""
@@ -129,6 +130,7 @@ def _role(folder: Path) -> Role:
         tuple(effects.get("follows") or ()),
         effects.get("restarts") or {},
         tuple(effects.get("reboots") or ()),
+        tuple(effects.get("fetches") or ()),
     )
 
 

@@ -77,8 +77,9 @@ class Rolling:
                 self.outcome.exit_code = Exit.PREFLIGHT
                 raise Stopped
         rolling = [name for batch in self.rollout.batches for name in batch.hosts]
-        if rolling:
-            self._playbook(FETCH, playbook.Part(rolling, {"Fetch": rolling}))
+        fetching = [name for name in rolling if self.plan.hosts[name].fetches]
+        if fetching:
+            self._playbook(FETCH, playbook.Part(fetching, {"Fetch": fetching}))
             if self.failed or self._gone():
                 raise Stopped
 

@@ -42,6 +42,7 @@ follows: [docker, podman]
 restarts:
   deepgram-api: [role, "variable deepgram_release", "file /etc/deepgram/*"]
 reboots: ["variable deepgram_release"]
+fetches: ["variable deepgram_release"]
 """
 
 

@@ -29,7 +29,7 @@ def deployment(least: int = 1, **groups: list[str]) -> Deployment:
 
 
 def change(kind: str = Kind.DRIFTED, role: str = "deepgram", calls: bool = True) -> HostPlan:
-    return HostPlan([Step(role, "f", (Reason(kind),))], restarts=["deepgram-api"] if calls else [])
+    return HostPlan([Step(role, "f", (Reason(kind),))], restarts=["deepgram-api"] if calls else [], fetches=calls)
 
 
 def plan(hosts: dict[str, HostPlan], of: Deployment) -> Plan:

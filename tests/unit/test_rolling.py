@@ -87,6 +87,13 @@ def test_a_serving_server_is_drained_changed_verified_and_given_back(monkeypatch
     assert states(outcome) == {"gpu1": "ok", "gpu2": "changed", "gpu3": "ok", "gpu4": "ok", "lb": "ok"}
 
 
+def test_nothing_is_fetched_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, setting = World(monkeypatch), change()
+    setting.fetches = False
+    roll(world, {"gpu2": setting}, seen(*FLEET["node"]))
+    assert not any(text.startswith("fetch") for text in world.done)
+
+
 def test_a_new_server_is_verified_before_the_proxies_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     wanted = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
