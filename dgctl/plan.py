@@ -40,8 +40,9 @@ class HostPlan:
 
     `preflight`: whether anything that the preflight looks at may be another than when it last passed. `restarts`:
     containers that are made anew. `busy`: requests that they have at this moment, None for unknown.
-    `reboot`: it may reboot. `fetches`: it needs images or models that it may not have. `verified`: its last verification held, and nothing has changed since. `seconds`: how
-    long its steps took on this deployment's servers lately, None for never.
+    `reboot`: it may reboot. `fetches`: it needs images or models that it may not have. `verified`: its last
+    verification held, and nothing has changed since. `seconds`: how long its steps took on this deployment's servers
+    lately, None for never.
     """
 
     steps: list[Step] = field(default_factory=list)

@@ -168,10 +168,16 @@ def test_effects_name_what_there_is(role):
     effects = yaml.safe_load((PROJECT / f"roles/{role}/meta/effects.yml").read_text())
     known = {name for path in DEFAULTS.values() for name in yaml.safe_load(path.read_text())}
     known |= {"deepgram_release", "deepgram_api_key"}
-    assert set(effects) == {"follows", "restarts", "reboots"} and set(effects["follows"]) <= set(RECORDING) - {role}
+    assert set(effects) - {"fetches"} == {"follows", "restarts", "reboots"} and set(effects["follows"]) <= set(
+        RECORDING
+    ) - {role}
     assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine", "deepgram-license-proxy"}
     kinds = "\n".join(map(str, reached(role, declaration(role))))
-    for pattern in [*effects["reboots"], *(one for many in effects["restarts"].values() for one in many)]:
+    for pattern in [
+        *effects["reboots"],
+        *effects.get("fetches", ()),
+        *(one for many in effects["restarts"].values() for one in many),
+    ]:
         kind, _, name = pattern.partition(" ")
         if kind == "variable":
             assert fnmatch.filter(known, name), pattern
