@@ -88,7 +88,7 @@ def _release(inventory: Path) -> str:
 def _licences(present: list[servers.Server]) -> str:
     """Where licences come from; with licence proxies, it is they who ask there."""
     if any(server.group == "license_proxy" for server in present):
-        return "deepgram_license_upstream: https://license.lab.test"
+        return "deepgram_license_upstream: [https://license.lab.test]"
     return "deepgram_license_servers: [https://license.lab.test]"
 
 
