@@ -26,6 +26,7 @@ class Server:
         (root / "machine-id").write_text("0123\n")
         patch.setattr(applied_record, "FOLDER", str(root / "state"))
         patch.setattr(applied_record, "MACHINE_ID", str(root / "machine-id"))
+        patch.setattr(MODULE, "FOLDER", str(root / "state"))
         patch.setattr(MODULE.kept_state, "PLACE", str(root / "verified"))
         patch.setattr(MODULE.kept_state, "IMAGES", str(root / "etc/images.json"))
         patch.setattr(MODULE.kept_images, "run", self.engine)
@@ -109,10 +110,10 @@ class Server:
         return found
 
     def call(self, state, check_mode=False, **more):
-        params = {"state": state, "to": "auto", "roles": ["deepgram", "deepgram_models"], "timeout_s": 5, **more}
-        work = {"kept": MODULE.keep, "restored": MODULE.restore, "settled": MODULE.settle, "report": MODULE.report}[
-            state
-        ]
+        roles = ["deepgram", "deepgram_models"]
+        params = {"state": state, "to": "auto", "roles": roles, "timeout_s": 5, "if_verified": False, **more}
+        names = {"kept": "keep", "restored": "restore", "settled": "settle", "report": "report"}
+        work = getattr(MODULE, names[state])
         lock = None if check_mode or state == "report" else MODULE.hold_place()
         try:
             return work(params, check_mode)
