@@ -51,6 +51,7 @@ for _name in ("ansible", "ansible.module_utils"):
     sys.modules[_name] = types.ModuleType(_name)
     sys.modules[_name].__path__ = []
 """
+_CALL = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
 
 
 Request = tuple[Host, dict[str, str]]
@@ -164,8 +165,11 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
 @functools.cache
 def _program(folder: Path) -> str:
     """The program as one line, from the modules in `folder`; the request follows it."""
-    call = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
-    return base64.b64encode(zlib.compress((_sources(folder) + call).encode())).decode() + "\n"
+    return _line(_sources(folder) + _CALL)
+
+
+def _line(program: str) -> str:
+    return base64.b64encode(zlib.compress(program.encode())).decode() + "\n"
 
 
 def _sources(folder: Path) -> str:

@@ -6,6 +6,7 @@ import socket
 from ansible.module_utils.applied_command import Command
 from ansible.module_utils.applied_files import written_after
 from ansible.module_utils.applied_http import get
+from ansible.module_utils.applied_record import sha256
 
 SOCKET = "/run/docker.sock"
 TIMEOUT_S = 5
@@ -74,11 +75,17 @@ def _view(entry):
     return {
         "image": entry.get("ImageName") or config["Image"],
         "image_id": entry["Image"],
-        "definition": (config.get("Labels") or {}).get(DEFINITION, ""),
+        "definition": (config.get("Labels") or {}).get(DEFINITION) or _made_by(config.get("CreateCommand") or []),
         "state": state["Status"],
         "health": (state.get("Health") or state.get("Healthcheck") or {}).get("Status", ""),
         "started": state["StartedAt"],
     }
+
+
+def _made_by(command):
+    """What tells two containers of Podman apart that were started in another way: a digest of how they were."""
+    # Sorted, because Quadlet writes a unit's options in another order each time that it makes the unit.
+    return sha256("\0".join(sorted(command)).encode()).hexdigest() if command else ""
 
 
 def _moment(text):

@@ -62,6 +62,7 @@ def inspect(engine, name):
         "image": found.get("ImageName") or config.get("Image"),
         "image_id": found.get("Image"),
         "labels": config.get("Labels") or {},
+        "command": config.get("CreateCommand") or [],
     }
 
 

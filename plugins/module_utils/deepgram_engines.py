@@ -13,6 +13,7 @@ COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
 UNITS = "/etc/systemd/system"
 QUADLETS = "/etc/containers/systemd"
+NETWORK = "deepgram"
 
 
 def newer(paths, started):
@@ -30,6 +31,21 @@ def stale(files, containers):
     """Components that run on something older than their files."""
     running = [name for name in containers if name not in stopped(containers)]
     return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
+
+
+def strangers(containers):
+    """Components that run as something else than their units of systemd would start."""
+    return [name for name, found in containers.items() if found and found["running"] and not _by_its_unit(name, found)]
+
+
+def _by_its_unit(name, container):
+    seen = properties(f"deepgram-{name}.service", "ActiveState", "ExecStart")
+    if seen.get("ActiveState") in ("inactive", "failed"):
+        return False
+    wanted = re.search(r"argv\[\]=(.*?) ; ignore_errors=", seen.get("ExecStart", ""))
+    # systemd puts a variable's value in when it starts the command, so what holds one cannot be compared. The order
+    # says nothing: Quadlet writes a unit's options in another one each time that it makes the unit.
+    return not wanted or "$" in wanted[1] or sorted(wanted[1].split()) == sorted(" ".join(container["command"]).split())
 
 
 def silent(urls, names, containers):
@@ -132,7 +148,7 @@ class Podman:
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
     def due(self, containers):
-        return {*stopped(containers), *stale(self.files, containers)}
+        return {*stopped(containers), *stale(self.files, containers), *strangers(containers)}
 
     def _unread(self):
         return any(unread(f"deepgram-{name}.service") for name in self.files)
@@ -144,6 +160,11 @@ class Podman:
         if self._unread():
             said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
             raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(said, 3)}")
+        if (
+            os.path.exists(f"{QUADLETS}/{NETWORK}.network")
+            and run(["podman", "network", "exists", NETWORK], check=False)[0]
+        ):
+            run(["systemctl", "restart", f"{NETWORK}-network.service"])  # its unit counts as done since the boot
         names = list(containers) if "engine" in due else sorted(due)
         for name in silent(self.urls, names, containers):
             run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
@@ -170,7 +191,7 @@ class Podman:
         rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
         if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
             raise CommandFailed(last_words(err or out, 5))
-        network = ["deepgram.network"] if "api" in self.components else []
+        network = [f"{NETWORK}.network"] if "api" in self.components else []
         names = [*network, *(f"deepgram-{name}.container" for name in reversed(self.components))]
         remove(*(f"{QUADLETS}/{name}" for name in names))
         run(["systemctl", "daemon-reload"])

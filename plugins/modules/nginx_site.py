@@ -79,6 +79,10 @@ EXAMPLES = """
     server_name: gpu1.example.com
 """
 RETURN = """
+own_default:
+  description: Whether a site of somebody's own lies where Debian has its welcome page; it stays.
+  returned: success
+  type: bool
 fix:
   description: What to do about the failure.
   returned: failure
@@ -279,7 +283,8 @@ def main():
     if not module.check_mode:
         prove(module)
     diff = {"before": before, "after": module.params["content"], "before_header": module.params["path"]}
-    module.exit_json(changed=changed, diff=diff)
+    own_default = os.path.lexists(WELCOME) and not os.path.islink(WELCOME)
+    module.exit_json(changed=changed, diff=diff, own_default=own_default)
 
 
 if __name__ == "__main__":

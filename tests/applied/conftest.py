@@ -14,7 +14,7 @@ import ansible.module_utils
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from tests.applied.assembled import BOOTSTRAP, program
+from tests.applied.assembled import COMMAND, program
 from tests.paths import PROJECT
 
 ansible.module_utils.__path__.append(str(PROJECT / "plugins" / "module_utils"))
@@ -89,8 +89,8 @@ class Host:
         """(answer, stderr) of a request, sent as dgctl sends it, after a line with a password nobody asked for."""
         request = {"format": 1, "mode": mode, "host": host, "roles": roles or {"role": "f1"}}
         done = subprocess.run(
-            [sys.executable, "-IS", "-c", BOOTSTRAP],
-            input="password\n" + program(request, self.settings) + more,
+            [sys.executable, *COMMAND],
+            input="password\n" + program(request, self.settings, more),
             capture_output=True,
             text=True,
             timeout=30,

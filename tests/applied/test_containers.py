@@ -130,3 +130,15 @@ def test_podman(host, podman):
     assert host.drift() == ["container deepgram-api: is not there"]
     host.program("podman", "exit 125\n")
     assert host.drift() == ["container deepgram-api: cannot be looked at: podman ended with status 125"]
+
+
+def test_one_of_podman_that_was_started_in_another_way(host, podman):
+    def started(*words):
+        podman(quadlet(Config={"Image": "abc", "CreateCommand": ["podman", "run", *words]}))
+
+    started("--rm", "--pull", "never", "image", "serve")
+    host.record(containers={"engine": "podman", "names": {"deepgram-api": []}})
+    started("--pull", "never", "--rm", "image", "serve")  # Quadlet's order is another one each time
+    assert host.drift() == []
+    started("image", "sleep")
+    assert host.drift() == ["container deepgram-api: was made from another definition"]

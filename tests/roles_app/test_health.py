@@ -266,3 +266,23 @@ def test_the_container_of_a_part_that_left_is_taken_away(engine, tmp_path, monke
     assert stop in said and not [call for call in said if "stop" in call and "engine" in call]
     assert (tmp_path / "deepgram-api.container").exists() is (kind == "docker")
     assert list(service.views(params)) == ["engine"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "command", "strange"),
+    [
+        (
+            "active argv[]=podman run --rm --pull never image ; ignore_errors=no",
+            "podman run --pull never --rm image",
+            False,
+        ),
+        ("active argv[]=podman run image ; ignore_errors=no", "podman run --privileged image", True),
+        ("active argv[]=podman run -e A=$B image ; ignore_errors=no", "podman run -e A=b image", False),
+        ("inactive argv[]=podman run image ; ignore_errors=no", "podman run image", True),
+    ],
+)
+def test_a_container_that_its_unit_did_not_start(monkeypatch, unit, command, strange):
+    state, _, start = unit.partition(" ")
+    monkeypatch.setattr(engines, "properties", lambda *words: {"ActiveState": state, "ExecStart": start})
+    found = {"running": True, "command": command.split()}
+    assert engines.strangers({"api": found, "engine": None}) == (["api"] if strange else [])

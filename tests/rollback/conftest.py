@@ -26,6 +26,7 @@ class Server:
         (root / "machine-id").write_text("0123\n")
         patch.setattr(applied_record, "FOLDER", str(root / "state"))
         patch.setattr(applied_record, "MACHINE_ID", str(root / "machine-id"))
+        patch.setattr(MODULE, "FOLDER", str(root / "state"))
         patch.setattr(MODULE.kept_state, "PLACE", str(root / "verified"))
         patch.setattr(MODULE.kept_state, "IMAGES", str(root / "etc/images.json"))
         patch.setattr(MODULE.kept_images, "run", self.engine)

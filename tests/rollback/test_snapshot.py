@@ -45,6 +45,18 @@ def test_what_was_never_done_is_not_kept(server):
         server.call("kept")
 
 
+def test_only_what_was_verified_is_kept_and_only_untouched(server):
+    server.become(OLD)
+    nothing = {"changed": False, "release": ""}
+    assert server.call("kept", if_verified=True) == nothing
+    fingerprints = dict.fromkeys(("deepgram", "deepgram_models"), f"f-{OLD}")
+    MODULE.kept_state.applied_record.write("verified", "gpu1", fingerprints=fingerprints)
+    server.write("etc/compose.yaml", "changed by hand")
+    assert server.call("kept", if_verified=True) == nothing
+    server.write("etc/compose.yaml", OLD)
+    assert server.call("kept", if_verified=True) == {"changed": True, "release": OLD}
+
+
 def test_a_record_written_anew_is_no_other_state(server):
     upgraded(server)
     server.become(NEW, ["a.dg", "c.dg"], extra=["etc/more"])

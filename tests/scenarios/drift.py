@@ -12,25 +12,35 @@ KEPT = "/root/kept-by-the-drift-test"
 
 @dataclass(frozen=True)
 class Change:
-    """`thing`: how the look must name what `do` changed; `undo` makes it right again."""
+    """`thing`: how the look must name what `do` changed; `undo` makes it right again, `repairable`: provision does too."""
 
     role: str
     thing: str
     do: str
     undo: str
+    repairable: bool = True
 
     def __str__(self) -> str:
-        return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][:60]}"
+        return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][-60:]}"
 
 
 def changes(role: str, things: dict[str, Any]) -> Iterator[Change]:
     """The changes to everything in one role's record; a kind that nobody thought of is a KeyError."""
     for kind, recorded in things.items():
-        for thing, do, undo in KINDS[kind](recorded):
-            yield Change(role, thing, do, undo)
+        for way in KINDS[kind](recorded):
+            yield Change(role, *way)
 
 
-Way = tuple[str, str, str]
+def at_once(found: list[Change]) -> list[Change]:
+    """One change of each thing that provision can repair, of every sort in turn: all of them can be done together."""
+    ways: dict[tuple[str, str], list[Change]] = {}
+    for change in found:
+        if change.repairable:
+            ways.setdefault((change.role, change.thing), []).append(change)
+    return [several[number % len(several)] for number, several in enumerate(ways.values())]
+
+
+Way = tuple[str, str, str] | tuple[str, str, str, bool]
 
 
 def _keep(path: str) -> str:
@@ -78,16 +88,19 @@ def _packages(recorded: dict[str, Any]) -> Iterator[Way]:
     for name, was in recorded.items():
         held, other = ("hold", "unhold") if was["held"] else ("unhold", "hold")
         yield f"package {name}", f"apt-mark {other} {name}", f"apt-mark {held} {name}"
+        # apt itself refuses to work with a database that is at odds with itself, as these leave it.
         block = f"/^Package: {name}$/,/^$/"
         yield (
             f"package {name}",
             _keep(status) + f"sed -i '{block} s/^Version: .*/Version: 0.1/' {status}",
             _put_back(status),
+            False,
         )
         yield (
             f"package {name}",
             _keep(status) + f"sed -i '{block} s/^Status: .*/Status: deinstall ok config-files/' {status}",
             _put_back(status),
+            False,
         )
 
 
@@ -115,16 +128,26 @@ def _containers(recorded: dict[str, Any]) -> Iterator[Way]:
     for name, was in recorded["names"].items():
         for path in was["reads"]:
             yield f"container {name}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+        other = f"run -d --name {name} --entrypoint sleep {was['image']} 1000"
         if recorded["engine"] == "docker":
             yield f"container {name}", f"docker stop {name}", f"docker start {name}"
-            image = was["image"]
             yield (
                 f"container {name}",
-                f"docker rm -f {name} && docker run -d --name {name} --entrypoint sleep {image} 1000",
+                f"docker rm -f {name} && docker {other}",
                 f"docker rm -f {name} && docker compose --project-directory /etc/deepgram up -d",
             )
         else:
             yield f"container {name}", f"systemctl stop {name}", f"systemctl start {name}"
+            yield (
+                f"container {name}",
+                f"systemctl stop {name} && podman {other}",
+                f"podman rm -f -t 0 {name} && systemctl start {name}",
+            )
+            yield (
+                f"container {name}",
+                "podman network rm -f deepgram",
+                "systemctl restart deepgram-network && systemctl restart deepgram-engine deepgram-api",
+            )
 
 
 def _driver(recorded: dict[str, Any]) -> Iterator[Way]:
@@ -133,7 +156,7 @@ def _driver(recorded: dict[str, Any]) -> Iterator[Way]:
     gone = "/run/gone-by-the-drift-test"
     for address in recorded["gpus"]:
         path = f"/proc/driver/nvidia/gpus/{address}"
-        yield f"GPU {address}", f"mv {path} {gone}", f"mv {gone} {path}"
+        yield f"GPU {address}", f"mv {path} {gone}", f"mv {gone} {path}", False
     if recorded["persistence"]:
         yield f"GPU {recorded['gpus'][0]}", "nvidia-smi -pm 0", "nvidia-smi -pm 1"
     link = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
@@ -144,7 +167,7 @@ def _answers(urls: list[str]) -> Iterator[Way]:
     for url in urls:
         port = url.rpartition(":")[2].partition("/")[0]
         rule = f"OUTPUT -o lo -p tcp --dport {port} -j REJECT"
-        yield f"address {url}", f"iptables -I {rule}", f"iptables -D {rule}"
+        yield f"address {url}", f"iptables -I {rule}", f"iptables -D {rule}", False
 
 
 def _tls(declared: dict[str, Any]) -> Iterator[Way]:
@@ -161,7 +184,7 @@ def _tls(declared: dict[str, Any]) -> Iterator[Way]:
 
 
 def _nothing(_recorded: Any) -> Iterator[Way]:
-    """A date: its time comes by itself (tests/applied)."""
+    """A date: its time comes by itself (tests/applied). A report: what is in it is nobody's wish."""
     yield from ()
 
 
@@ -178,4 +201,5 @@ KINDS = {
     "answers": _answers,
     "tls": _tls,
     "until": _nothing,
+    "reports": _nothing,
 }

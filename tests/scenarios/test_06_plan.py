@@ -1,26 +1,13 @@
 """What the plan says: nothing where all is right, each thing that a hand changed, each record not to be believed."""
 
 import json
-import time
 
 import pytest
 
-from dgctl import deployment as deployments
-from dgctl import look, vault
-from dgctl.desired import Desired
-from tests.scenarios.drift import changes
+from tests.scenarios import walk
+from tests.scenarios.walk import RECORDS, planned
 
-RECORDS = "/var/lib/deepgram/applied-state"
 ROLES = ["nvidia_driver", "docker", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
-
-
-def planned(deployment, server) -> dict:
-    """Role -> its reasons as one text, by `dgctl plan`."""
-    run = deployment.dgctl("plan")
-    assert run.exit_code in (0, 10), run.problems() + run.stderr
-    steps = run.document["hosts"][server.name].get("plan", {}).get("steps", [])
-    assert run.exit_code == (10 if steps else 0)
-    return {step["role"]: json.dumps(step["reasons"]) for step in steps}
 
 
 def tasks_by_role(deployment) -> dict[str, int]:
@@ -28,34 +15,6 @@ def tasks_by_role(deployment) -> dict[str, int]:
     events = [json.loads(line) for line in (newest / "events.jsonl").read_text().splitlines()]
     roles = [e.get("role") for e in events if e["event"] == "runner_on_ok" and e.get("host")]
     return {role: roles.count(role) for role in roles if role}
-
-
-class Looks:
-    """Looks as `dgctl plan` makes them, without the start of a process for each."""
-
-    def __init__(self, deployment):
-        with vault.opened(deployment.inventory, (), (), False) as passwords:
-            read = deployments.load(deployment.inventory, passwords)
-        self.host = read.hosts[read.targets[0]]
-        desired = Desired(read).of(self.host)
-        self.request = [(self.host, {role: said["fingerprint"] for role, said in desired.items()})]
-
-    def drift(self) -> dict[tuple[str, str], str]:
-        """(role, thing) -> how it differs."""
-        found = []
-        look.look(self.request, lambda name, seen: found.append(seen))
-        (seen,) = found
-        assert not seen.problem and not seen.doubt, seen
-        return {
-            (role, each["thing"]): each["how"] for role, said in seen.roles.items() for each in said.get("drift", [])
-        }
-
-    def settled(self, seconds: float = 90) -> dict[tuple[str, str], str]:
-        """What is left of the drift after this time; nothing when it is over before."""
-        until = time.monotonic() + seconds
-        while (left := self.drift()) and time.monotonic() < until:
-            time.sleep(0.5)
-        return left
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,45 +31,11 @@ def test_nothing_is_planned_where_all_is_right(deployment, server):
 
 
 def test_every_managed_thing_that_is_changed_is_found(deployment, server):
-    looks = Looks(deployment)
-    todo = [
-        change
-        for role in ROLES
-        for change in changes(role, json.loads(server.sh(f"cat {RECORDS}/{role}.json"))["things"])
-    ]
-    assert len(todo) > 60
-    missed = []
-    for change in todo:
-        server.sh(change.do)
-        found = looks.drift()
-        server.sh(change.undo)
-        if (change.role, change.thing) not in found:
-            missed.append(f"{change} (found: {list(found)})")
-        left = looks.settled()
-        assert not left, f"after {change} was undone: {left}"
-    assert missed == []
+    assert walk.missed(deployment, server, ROLES) == []
 
 
-def test_everything_written_is_recorded(deployment, server):
-    """Files below /etc and /usr/local that no package owns and that are younger than the server: all in a record."""
-    recorded = set()
-    for role in ROLES:
-        things = json.loads(server.sh(f"cat {RECORDS}/{role}.json"))["things"]
-        recorded |= {*things.get("files", {}), *things.get("large_files", {})}
-    found = server.sh(
-        "find /etc /usr/local /var/lib/deepgram -xdev -type f -newer /etc/machine-id | sort > /tmp/young; "
-        "cat /var/lib/dpkg/info/*.list | sort -u > /tmp/owned; comm -23 /tmp/young /tmp/owned"
-    ).split()
-    # What packages write when they are installed or configured, our own records, and backups.
-    others = (
-        *("/etc/ssl/certs/", "/etc/alternatives", "/etc/ld.so.cache", "/etc/apparmor.d/", "/etc/resolv.conf"),
-        *("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/etc/.pwd.lock"),
-        *("/etc/nvidia-container-runtime/config.toml", "/etc/docker/daemon.json."),
-        *("/etc/hosts", "/etc/hostname", "/etc/cdi/nvidia.yaml.replaced-by-nvidia-cdi-refresh"),
-        *(RECORDS, "/var/lib/deepgram/models/.lock"),
-    )
-    unknown = [path for path in found if path not in recorded and not path.startswith(others)]
-    assert unknown == []
+def test_everything_written_is_recorded(server):
+    assert walk.unrecorded(server, ROLES) == []
 
 
 def python(server, text):

@@ -12,6 +12,8 @@ from textwrap import dedent
 
 import pytest
 
+from tests.unit import local_hosts
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 INVENTORY = """\
@@ -105,6 +107,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(path / "group_vars" / "all" / "vault.yml", VAULT, 0o600)
     monkeypatch.chdir(path)
     return path
+
+
+@pytest.fixture
+def here(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two local hosts, playbooks that do what their variables say, and a verify that holds."""
+    write(folder / "inventory.ini", local_hosts.INVENTORY)
+    write(root / "playbooks" / "preflight.yml", local_hosts.PREFLIGHT)
+    write(root / "playbooks" / "provision.yml", local_hosts.PROVISION)
+    write(root / "roles" / "docker" / "tasks" / "main.yml", local_hosts.DOCKER)
+    write(root / "roles" / "deepgram" / "tasks" / "main.yml", local_hosts.DEEPGRAM)
+    local_hosts.verdict(monkeypatch, "pass")
+    return folder
 
 
 @pytest.fixture

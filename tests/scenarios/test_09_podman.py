@@ -1,0 +1,50 @@
+"""A server with Podman: what a hand changed is seen, thing by thing, and one `provision` puts all of it back."""
+
+import pytest
+
+from tests.scenarios import walk
+from tests.scenarios.drift import at_once
+from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+
+NAME = "storypodman"
+ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
+
+
+@pytest.fixture(scope="module")
+def lab() -> tuple[Deployment, Server]:
+    lab_down(NAME)
+    deployment, servers = lab_up(NAME, PROJECT / ".cache/scenarios/podman", "--engine=podman")
+    yield deployment, servers[0]
+    lab_down(NAME)
+
+
+@pytest.fixture(scope="module")
+def deployment(lab) -> Deployment:
+    return lab[0]
+
+
+@pytest.fixture(scope="module")
+def server(lab) -> Server:
+    return lab[1]
+
+
+def test_provision(deployment, server):
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert walk.planned(deployment, server) == {}
+    assert walk.unrecorded(server, ROLES) == []
+
+
+def test_every_managed_thing_that_is_changed_is_found(deployment, server):
+    """Of the roles to which the engine makes a difference: those of the others are found with Docker."""
+    assert walk.missed(deployment, server, ["podman", "nvidia_container_toolkit", "deepgram"]) == []
+
+
+def test_one_provision_undoes_all_changes(deployment, server):
+    changes = at_once(walk.every_change(server, ROLES))
+    for change in changes:
+        server.sh(change.do, check=False)  # some find their file gone
+    assert len(walk.Looks(deployment).drift()) > len(changes) / 2
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert walk.planned(deployment, server) == {}
