@@ -139,7 +139,7 @@ def _batches(
     spread = set(behind_proxies(deployment))
     serving = [name for name in peers if name not in spread or (name in members and members[name].serves)]
     room = len(serving) - least(deployment, names)
-    guarded = bool(spread) or pool[0] == "engine"
+    guarded = (bool(spread) or pool[0] == "engine") and not _spared(deployment, names)
     if guarded and room < 1:
         found.problems.append(_no_room(deployment, pool, names, len(serving)))
         return
@@ -149,6 +149,14 @@ def _batches(
     for number, hosts in enumerate(groups, 1):
         title = f"Change {number}/{len(groups)}: {listed(hosts)}"
         found.batches.append(Batch(title, hosts, [name for name in hosts if name in spread], number == 1))
+
+
+def _spared(deployment: Deployment, names: list[str]) -> bool:
+    """Whether others go round them meanwhile: past a licence proxy straight to Deepgram's own server."""
+    proxies = set(deployment.members("license_proxy"))
+    return proxies.issuperset(names) and all(
+        deployment.hosts[name].vars.get("deepgram_license_upstream") for name in names
+    )
 
 
 def least(deployment: Deployment, names: list[str]) -> int:

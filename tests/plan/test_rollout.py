@@ -119,6 +119,14 @@ def test_engines_come_before_the_apis_that_use_them() -> None:
     assert [each.drained for each in found.batches] == [[], [], [], [], ["api1"], ["api2"]]
 
 
+def test_the_only_licence_proxy_is_changed_where_there_is_a_way_round_it() -> None:
+    of = deployment(node=["gpu1"], license_proxy=["l1"], proxy=["lb"])
+    assert rollout.make(of, plan({"l1": change()}, of), seen("gpu1"), Policy()).problems
+    of.hosts["l1"].vars["deepgram_license_upstream"] = ["https://license.deepgram.com"]
+    found = rollout.make(of, plan({"l1": change()}, of), seen("gpu1"), Policy())
+    assert not found.problems and [each.hosts for each in found.batches] == [["l1"]]
+
+
 def test_the_last_engine_is_not_taken_away() -> None:
     of = deployment(api=["api1"], engine=["e1"], proxy=["lb"])
     assert rollout.make(of, plan({"e1": change()}, of), seen("api1"), Policy()).problems
