@@ -54,10 +54,11 @@ def values(deployment: Deployment) -> set[str]:
     context = Context(deployment, specs.options(content.root()))
     found: set[str] = set()
     for host in deployment.hosts.values():
-        for name, value in host.vars.items():
+        for name, written in host.written.items():  # a role's default is made of others, and holds none of its own
+            value = host.vars[name]
             if context.secret(name):
                 found |= {text for text in _texts(value) if len(text) >= 4}
-            elif name in host.written and vaulted(host.written[name]):
+            elif vaulted(written):
                 found |= {text for text in _texts(value) if len(text) >= 12}  # `docker` in a vault is no secret
     return found
 

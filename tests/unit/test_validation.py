@@ -376,3 +376,14 @@ def test_a_vaulted_value_is_no_secret_in_clear_and_opens() -> None:
     problem = only()
     assert problem.what == "deepgram_api_key cannot be decrypted"
     assert problem.where == "group_vars/all/vault.yml:1"
+
+
+def test_a_default_that_is_made_of_others_is_no_secret_of_its_own(root: Path) -> None:
+    from dgctl.validation import secrets
+
+    defaults = "preflight_min_cpu_cores: 4\npreflight_links_token: '{{ deepgram_models_links }}'\n"
+    write(root / "roles/preflight/defaults/main.yml", defaults)
+    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
+        loaded = deployment.load(Path("inventory.ini"), passwords)
+    assert loaded.hosts["gpu1"].vars["preflight_links_token"][0] == "https://models.example.com/nova-3.dg"
+    assert secrets.values(loaded) == {"key-of-the-unit-tests"}
