@@ -22,12 +22,36 @@ def os_release(path="/etc/os-release"):
     return {key: value.strip().strip('"') for key, value in pairs}
 
 
+def entry(systems, release):
+    """The entry of the table for a system with this os-release, or {}."""
+    version = release.get("VERSION_ID", "")
+    for one in systems:
+        if release.get("ID") in one["distributions"] and {version, version.split(".")[0]} & set(one["versions"]):
+            return one
+    return {}
+
+
+def facts(systems, release=None):
+    """Which system this is, under the names of Ansible's own facts; {} for one that the table does not have."""
+    release = os_release() if release is None else release
+    match = entry(systems, release)
+    if not match:
+        return {}
+    version = release["VERSION_ID"]
+    return {
+        "ansible_distribution": match["distributions"][release["ID"]],
+        "ansible_distribution_version": version,
+        "ansible_distribution_major_version": version.split(".")[0],
+        "ansible_pkg_mgr": match["packages"],
+    }
+
+
 def system(systems, release=None, machine=None):
     """Is this distribution, version and architecture in the table of supported ones?"""
     release = os_release() if release is None else release
     machine = machine or platform.machine()
-    known = ["{} {}".format(s["name"], s["version"]) for s in systems]
-    match = [s for s in systems if s["id"] == release.get("ID") and s["version"] == release.get("VERSION_ID")]
+    known = [s["name"] for s in systems]
+    match = entry(systems, release)
     seen = release.get("PRETTY_NAME") or "no /etc/os-release"
     found = [
         finding(
@@ -38,7 +62,7 @@ def system(systems, release=None, machine=None):
             "Install one of: {}; or take this host out of the inventory.".format(", ".join(known)),
         )
     ]
-    architectures = match[0]["architectures"] if match else sorted({a for s in systems for a in s["architectures"]})
+    architectures = match["architectures"] if match else sorted({a for s in systems for a in s["architectures"]})
     found.append(
         finding(
             "architecture",

@@ -13,7 +13,8 @@ description:
   - Returns which system this is as facts, so that later roles need not ask.
 options:
   systems:
-    description: Supported systems, each with C(id), C(version), C(name) and C(architectures).
+    description: Supported systems, each with C(name), C(distributions) (ID in os-release to the name in Ansible's
+      facts), C(versions), C(architectures) and C(packages) (the package manager).
     type: list
     elements: dict
     required: true
@@ -128,7 +129,8 @@ attributes:
 EXAMPLES = r"""
 - name: Look at everything at once
   preflight_probe:
-    systems: [{id: debian, version: "13", name: Debian, architectures: [x86_64]}]
+    systems:
+      - {name: Debian 13, distributions: {debian: Debian}, versions: ["13"], architectures: [x86_64], packages: apt}
     gpus: {"10de:1eb8": {name: Tesla T4, memory_mib: 15360, compute_capability: "7.5"}}
     minimums: "{{ _preflight_minimums }}"
     base: "{{ _preflight_base }}"
@@ -150,7 +152,8 @@ lowered:
   type: list
   returned: always
 ansible_facts:
-  description: distribution and distribution_major_version, as C(ansible.builtin.setup) gives them.
+  description: distribution, distribution_version, distribution_major_version and pkg_mgr, as
+    C(ansible.builtin.setup) gives them.
   type: dict
   returned: always
 """
@@ -238,15 +241,6 @@ def look(params, minimums):
     return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
 
 
-def facts():
-    """Which system this is, under the names of Ansible's own facts."""
-    release = preflight_host.os_release()
-    return {
-        "ansible_distribution": release.get("ID", "").capitalize(),
-        "ansible_distribution_major_version": release.get("VERSION_ID", "").split(".")[0],
-    }
-
-
 def complaint(findings):
     """(what failed in a line, the list of it with what to do), or None when nothing failed."""
     failed = [found for found in findings if found["verdict"] == "fail"]
@@ -293,7 +287,11 @@ def main():
     configured, base, usual = (as_numbers(module.params[key]) for key in ("minimums", "base", "usual"))
     minimums = effective(configured, base, usual)
     findings = look(module.params, minimums)
-    result = {"findings": findings, "lowered": lowered(minimums, usual), "ansible_facts": facts()}
+    result = {
+        "findings": findings,
+        "lowered": lowered(minimums, usual),
+        "ansible_facts": preflight_host.facts(module.params["systems"]),
+    }
     wrong = complaint(findings)
     if wrong:
         module.fail_json(msg="{}. Fix: {}".format(*wrong), **result)

@@ -1,11 +1,11 @@
 #!/usr/bin/python
-"""Ansible module: an APT repository, and its signing key, trusted by its fingerprint."""
+"""Ansible module: a repository of packages, and its signing key, trusted by its fingerprint."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: apt_source
-short_description: Adds an APT repository once its key has the pinned fingerprint
+module: package_source
+short_description: Adds a repository of packages once its key has the pinned fingerprint
 description:
   - Fetches the key over HTTPS, checks that the file holds exactly one primary key with the expected
     fingerprint, and writes it in binary form for C(Signed-By). A key that is there already and matches is
@@ -51,7 +51,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Add NVIDIA's repository
-  apt_source:
+  package_source:
     path: /etc/apt/sources.list.d/nvidia-container-toolkit.sources
     content: "{{ lookup('ansible.builtin.template', 'nvidia-container-toolkit.sources.j2') }}"
     key: /etc/apt/keyrings/nvidia-container-toolkit.gpg
