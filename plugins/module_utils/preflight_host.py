@@ -197,8 +197,8 @@ def kernel_headers(modules_root="/lib/modules"):
             known,
             seen,
             f"headers of the running kernel {release}",
-            "The archive keeps headers of current kernels only: apt-get install linux-image-amd64, reboot, "
-            "try again; for a kernel of your own install its headers.",
+            "The archive keeps headers of current kernels only: apt-get dist-upgrade, reboot, try again; for a kernel of "
+            "your own install its headers.",
         )
     ]
 
