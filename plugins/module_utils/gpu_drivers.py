@@ -82,7 +82,14 @@ class Drivers:
         """
         wanted = int(branch) if str(branch).isdigit() else 0
         found = [
-            (bool(self.ended(one)), not row.get("ends"), other not in (flavour, AUTO), abs(int(one) - wanted), one, other)
+            (
+                bool(self.ended(one)),
+                not row.get("ends"),
+                other not in (flavour, AUTO),
+                abs(int(one) - wanted),
+                one,
+                other,
+            )
             for one, row in self.branches.items()
             for other in self._ways(one, flavour, models)
         ]
@@ -117,9 +124,10 @@ class Drivers:
         elif not models:
             what = f"Branch {branch} has no {flavour} kernel module"
         else:
-            what = "Branch {} with the {} kernel module does not drive {}".format(
-                branch, flavour, ", ".join(sorted({model["name"] for model in models}))
-            ).replace("with the auto kernel module ", "")
+            module = "" if flavour == AUTO else f" with the {flavour} kernel module"
+            unfit = [model for model in models if not self.chosen(branch, flavour, [model])] or models
+            names = ", ".join(sorted({model["name"] for model in unfit}))
+            what = f"Branch {branch}{module} does not drive {names}"
         if near is None:
             return what, "No driver drives all of these GPUs: take one kind of them out of the host"
         return what, self.advice(branch, flavour, near)

@@ -11,12 +11,15 @@ from ansible.module_utils.nvidia_host import read
 PCI = "/sys/bus/pci/devices"
 
 
-def board(boards, root=PCI):
-    """The key of the host's board in the table; "" where no GPU is behind a switch."""
+def board(boards, families=(), root=PCI):
+    """The key of the host's board in the table; "" where no GPU is behind a switch.
+
+    families: boards that GPUs like the host's sit on; only for these is the product data of other cards read.
+    """
     devices = sorted(glob.glob(os.path.join(root, "*")))
     ids = {_id(device) for device in devices}
     for key, row in boards.items():
-        if ids & set(row.get("bridges", [])) or _managed(row.get("managed_by"), devices):
+        if ids & set(row.get("bridges", [])) or (key in families and _managed(row.get("managed_by"), devices)):
             return key
     return ""
 

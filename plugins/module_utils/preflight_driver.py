@@ -3,7 +3,7 @@
 import datetime
 
 from ansible.module_utils import nvidia_host, nvswitch
-from ansible.module_utils.gpu_drivers import Drivers
+from ansible.module_utils.gpu_drivers import AUTO, Drivers
 from ansible.module_utils.outcome import finding
 
 
@@ -16,14 +16,28 @@ class Wanted:
         self.drivers = Drivers(tables["branches"], tables["generations"], month)
         self.devices = nvidia_host.pci_gpus(root)
         self.models = [tables["gpus"][device["id"]] for device in self.devices if device["id"] in tables["gpus"]]
-        self.board = nvswitch.board(tables["nvswitch"], root)
+        self.board = nvswitch.board(tables["nvswitch"], {model.get("nvswitch") for model in self.models}, root)
 
     def facts(self):
-        """What the driver's role goes by: the flavour to install and the NVSwitch board ("" for none)."""
-        flavour, models = self.driver["kernel_module"], self.models
-        # What cannot work is refused by the finding; unknown GPUs are new ones, for which the open module is right.
-        module = self.drivers.chosen(self.branch, flavour, models) or ("open" if flavour == "auto" else flavour)
-        return {"kernel_module": module, "nvswitch": self.board, "gpus": [device["id"] for device in self.devices]}
+        """What the driver's role goes by: the flavour to install, the NVSwitch board ("" for none), its packages."""
+        return {
+            "gpus": [device["id"] for device in self.devices],
+            "kernel_module": self.module(),
+            "nvswitch": self.board,
+            "fabric_packages": self.fabric()[0],
+        }
+
+    def module(self):
+        """What cannot work is refused by the finding; unknown GPUs are new ones, for which the open module is right."""
+        flavour = self.driver["kernel_module"]
+        return self.drivers.chosen(self.branch, flavour, self.models) or ("open" if flavour == AUTO else flavour)
+
+    def fabric(self):
+        """(packages, what no package is known for) that the board needs."""
+        if not self.board:
+            return [], []
+        needs, table = self.tables["nvswitch"][self.board]["needs"], self.tables["nvswitch_packages"]
+        return nvswitch.packages(table, self.driver["source"], self.driver["packages"], needs, self.branch)
 
     def findings(self):
         return [self.of_driver(), *self.of_board()] if self.devices else []
@@ -32,7 +46,7 @@ class Wanted:
         """Does the wanted branch in the wanted flavour drive every GPU? A branch past its end is said, not refused."""
         flavour = self.driver["kernel_module"]
         problem = self.drivers.problem(self.branch, flavour, self.models)
-        seen = "{}, {} kernel module".format(self.drivers.described(self.branch), self.facts()["kernel_module"])
+        seen = f"{self.drivers.described(self.branch)}, {self.module()} kernel module"
         what, fix = problem or ("", "")
         return finding(
             "driver for these GPUs",
@@ -47,9 +61,7 @@ class Wanted:
         if not self.board:
             return []
         row = self.tables["nvswitch"][self.board]
-        found, missing = nvswitch.packages(
-            self.tables["nvswitch_packages"], self.driver["source"], self.driver["packages"], row["needs"], self.branch
-        )
+        found, missing = self.fabric()
         return [
             finding(
                 "nvswitch",
