@@ -23,6 +23,22 @@ def headers(known, kernel=None):
     return running + metas
 
 
+def rpm_headers(kernel=None, modules="/lib/modules"):
+    """Packages with the headers for the running kernel where rpm has the packages; [] where they are there.
+
+    Later kernels bring theirs: dnf keeps the headers of several kernels beside each other, as it keeps the kernels.
+    """
+    kernel = kernel or platform.release()
+    if os.path.isdir(f"{modules}/{kernel}/build"):
+        return []
+    version, _, architecture = kernel.rpartition(".")
+    if "uek" in version:
+        return ["kernel-uek-devel=" + version]
+    # From EL 9 on the package that has kernel and headers keep step.
+    name = "kernel-devel" if ".el8" in version or not architecture else "kernel-devel-matched"
+    return [f"{name}={version}", "kernel-headers"]
+
+
 def initramfs_stale(module, blacklist, boot="/boot"):
     """Would the initramfs load this module at boot? Only an image that holds it and is older than the blacklist."""
     image = os.path.join(boot, "initrd.img-" + platform.release())
