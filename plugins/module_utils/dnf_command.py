@@ -128,7 +128,7 @@ class Dnf:
     def _patient(self, argv, env, timeout):
         end = time.monotonic() + self.lock_timeout_s
         while True:
-            busy = rpmdb.rpm_at_work()
+            busy = rpmdb.at_work()
             answer = (LOCKED, "", "rpm's lock is held by another program") if busy else run(argv, timeout, env)
             if answer[0] != LOCKED or time.monotonic() >= end:
                 return answer

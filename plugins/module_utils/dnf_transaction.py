@@ -3,7 +3,7 @@
 import fnmatch
 import os
 
-from ansible.module_utils import rpmdb
+from ansible.module_utils import applied_rpm, rpmdb
 from ansible.module_utils.apt_transaction import satisfied, steps_between, upstream
 from ansible.module_utils.dnf_command import LOCKED, Dnf, advice, enabled_stream, errors
 from ansible.module_utils.whole_file import text_of, write
@@ -34,7 +34,7 @@ class Transaction:
 
     def finish_interrupted(self):
         """Completes a dnf run that died; True if there was one."""
-        double, half = rpmdb.duplicates(self.known), rpmdb.half_done(self.known)
+        double, half = rpmdb.duplicates(self.known), applied_rpm.half_done(self.known)
         if not double and not half:
             return False
         if self.check_mode:
@@ -170,13 +170,13 @@ class Transaction:
     def locked_out(self):
         """Does a versionlock keep a wish, or one of its family, at another version?"""
         mine = set(self.names) | {wish.partition("=")[0] for wish in self.params["along"]}
-        return bool((mine | set(self.family(rpmdb.installed(self.known)))) & set(rpmdb.locks()))
+        return bool((mine | set(self.family(rpmdb.installed(self.known)))) & set(applied_rpm.locks()))
 
     def locked_by_others(self):
         """Packages that somebody else locked; they stay, also where versionlock has to be set aside."""
         mine = set(self.names) | {wish.partition("=")[0] for wish in self.params["along"]}
         mine |= set(self.family(rpmdb.installed(self.known)))
-        return sorted(set(rpmdb.locks()) - mine)
+        return sorted(set(applied_rpm.locks()) - mine)
 
     def hold(self):
         """(what was done, packages that belong to the hold)."""
@@ -185,7 +185,7 @@ class Transaction:
             return [], []
         versions = rpmdb.installed(self.known)
         members = self.family(versions)
-        locked = rpmdb.locks()
+        locked = applied_rpm.locks()
         if wanted:
             todo = [name for name in members if locked.get(name) != [versions[name]]]
         else:
@@ -193,14 +193,14 @@ class Transaction:
         if todo and not self.check_mode:
             self.need_versionlock(wanted)
             add = {name: versions[name] for name in todo} if wanted else {}
-            write(rpmdb.LOCKLIST, rpmdb.locklist_with(add, todo), 0o644)
+            write(applied_rpm.LOCKLIST, rpmdb.locklist_with(add, todo), 0o644)
             self.known = rpmdb.packages()
         verb = "Hold" if wanted else "Unhold"
         return [f"{verb} {name}" for name in todo], members if wanted else []
 
     def need_versionlock(self, wanted):
         """dnf reads the list through a plugin, which dnf-automatic loads too."""
-        if wanted and text_of(os.path.join(os.path.dirname(rpmdb.LOCKLIST), "versionlock.conf")) is None:
+        if wanted and text_of(os.path.join(os.path.dirname(applied_rpm.LOCKLIST), "versionlock.conf")) is None:
             self.must(self.dnf.plain("install", VERSIONLOCK), f"dnf install {VERSIONLOCK}")
 
     def family(self, versions):
