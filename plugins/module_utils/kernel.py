@@ -6,21 +6,38 @@ import platform
 from ansible.module_utils import dpkg
 from ansible.module_utils.outcome import last_line, run
 
+IMAGE = "linux-image-"
+NOT_KERNELS = ("unsigned-", "extra-")  # what else begins like a kernel's meta package
+NO_IMAGES = ("-dbg", "-dbgsym", "-unsigned", "-template")
+
+
+def flavours(known):
+    """What follows linux-image- in the names of the meta packages that bring kernels: amd64, cloud-amd64, generic, aws ...
+
+    known: packages as dpkg has them. A kernel itself has its version there, a meta package may have one further on.
+    """
+    names = [name[len(IMAGE) :] for name in sorted(dpkg.installed(known)) if name.startswith(IMAGE)]
+    return [
+        name
+        for name in names
+        if not name[:1].isdigit() and not name.startswith(NOT_KERNELS) and not name.endswith(NO_IMAGES)
+    ]
+
 
 def headers(known, kernel=None):
-    """Packages with the headers for the running kernel, and for those that kernel meta packages will bring.
-
-    known: packages as dpkg has them.
-    """
+    """Packages with the headers for the running kernel, and for those that kernel meta packages will bring."""
     kernel = kernel or platform.release()
-    metas = [
-        name.replace("linux-image-", "linux-headers-", 1)
-        for name in sorted(dpkg.installed(known))
-        if name.startswith("linux-image-")
-        and not any(character.isdigit() for character in name.replace("amd64", "").replace("arm64", ""))
-    ]
     running = [] if os.path.isdir(f"/lib/modules/{kernel}/build") else ["linux-headers-" + kernel]
-    return running + metas
+    return running + ["linux-headers-" + flavour for flavour in flavours(known)]
+
+
+def modules(prefix, known, kernel=None):
+    """Packages with modules for the running kernel, and for those to come; none without a prefix.
+
+    Ubuntu's meta package `virtual` brings the kernel `generic`, and no modules have its name.
+    """
+    names = [kernel or platform.release(), *(flavour.replace("virtual", "generic") for flavour in flavours(known))]
+    return [f"{prefix}-{name}" for name in dict.fromkeys(names)] if prefix else []
 
 
 def rpm_headers(kernel=None, modules="/lib/modules"):

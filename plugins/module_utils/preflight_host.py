@@ -207,7 +207,7 @@ def kernel_headers(modules_root="/lib/modules"):
             seen,
             f"headers of the running kernel {release}",
             "The repositories keep headers of current kernels only: {}, reboot, try again; for a kernel of your own "
-            "install its headers.".format("dnf upgrade kernel" if is_rpm() else "apt-get install linux-image-amd64"),
+            "install its headers.".format("dnf upgrade" if is_rpm() else "apt-get dist-upgrade"),
         )
     ]
 
