@@ -184,7 +184,7 @@ class Transaction:
         if wanted is None:
             return [], []
         versions = rpmdb.installed(self.known)
-        members = self.family(versions)
+        members = self.to_hold(versions)
         locked = applied_rpm.locks()
         if wanted:
             todo = [name for name in members if locked.get(name) != [versions[name]]]
@@ -213,6 +213,11 @@ class Transaction:
             for name in sorted(versions)
             if lead in versions and upstream(versions[name]) == upstream(versions[lead])
         ]
+
+    def to_hold(self, versions):
+        """The family, and what is held beside it."""
+        beside = (fnmatch.filter(versions, pattern) for pattern in self.params["hold_also"])
+        return sorted(set(self.family(versions)).union(*beside))
 
     def along(self):
         """{wish: version} of what later calls will want and find installed."""
