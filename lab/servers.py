@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import gpus, keys, network, topology
+from lab import gpus, hardware, keys, network, topology
 from lab.containers import create, put, wait_until_running
 from lab.engine import containers, docker
 from lab.home import Home
@@ -75,7 +75,7 @@ def missing(home: Home, lab: str, wanted: topology.Counts) -> dict[str, topology
     return {name: group for name, group in named.items() if name not in existing}
 
 
-def ensure(home: Home, lab: str, wanted: topology.Counts, models: list[str], system: System) -> list[Server]:
+def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware, system: System) -> list[Server]:
     """Makes the wanted servers that are missing; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
     absent = missing(home, lab, wanted)
@@ -83,7 +83,8 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, models: list[str], sys
     for name in started:
         docker("start", name)
     for name, group in absent.items():
-        _create(home, lab, name, build(home, image(home, system)), group.name, models if group.gpus else [], system)
+        tag = build(home, image(home, system))
+        _create(home, lab, name, tag, group.name, has if group.gpus else gpus.NONE, system)
     for name in [*started, *absent]:
         wait_until_running(name)
     if absent:
@@ -100,19 +101,18 @@ def _say_if_old(home: Home, present: list[Server]) -> None:
         say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
-def _create(home: Home, lab: str, name: str, tag: str, group: str, models: list[str], system: System) -> None:
+def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Hardware, system: System) -> None:
     """One server: PCI devices, SSH host key, address, volumes where its own containers keep their layers."""
-    pci = home.directory("servers", name, "pci")
-    gpus.write_tree(pci, gpus.describe(name, models))
     host_key = keys.ssh_key(home.directory("servers", name) / "ssh_host_ed25519_key", name)
     address = network.free_address(home, network.ensure(home))
     extra = [
-        f"--volume={pci}:/sys/bus/pci/devices",
+        *hardware.install(home, name, has),
         f"--volume={home.path}/resolv.conf:/etc/resolv.conf:ro",
         "--volume=/var/lib/docker",
         "--volume=/var/lib/containers",
     ]
-    labels = {"dgctl.lab": lab, "dgctl.group": group, "dgctl.gpus": ",".join(models), "dgctl.system": system.name}
+    labels = {"dgctl.lab": lab, "dgctl.group": group, "dgctl.gpus": ",".join(has.models), "dgctl.board": has.board}
+    labels["dgctl.system"] = system.name
     create(home, name, tag, address, labels, extra)
     put(
         name,

@@ -53,6 +53,12 @@ def loaded_version(root="/sys/module"):
     return read(os.path.join(root, "nvidia", "version")) or read(os.path.join(root, "nvidia_current", "version"))
 
 
+def loaded_flavour(path="/proc/driver/nvidia/version"):
+    """ "open" or "proprietary": the flavour of the loaded module; "" for none."""
+    said = read(path)
+    return ("open" if "Open Kernel Module" in said else "proprietary") if said else ""
+
+
 def module_loaded(name, root="/sys/module"):
     return os.path.isdir(os.path.join(root, name))
 
@@ -81,3 +87,8 @@ def smi_gpus(timeout=60):
     rows = [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line.strip()]
     gpus = [dict(zip(SMI_FIELDS, row)) for row in rows if len(row) == len(SMI_FIELDS)]
     return gpus, "" if gpus else last_line(out)
+
+
+def mig_enabled(cards):
+    """PCI addresses of those of smi_gpus() that have MIG on."""
+    return [card["pci.bus_id"] for card in cards if card.get("mig.mode.current") == "Enabled"]

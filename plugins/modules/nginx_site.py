@@ -10,8 +10,9 @@ description:
   - Copies /etc/nginx, changes the copy, and has nginx test it. Only then the files go live, each whole or not at all.
   - NGINX then runs, now and at boot, with these files. A reload succeeds even if NGINX cannot use its new files; so
     it ends with a look at the certificate that clients get.
-  - Debian's welcome page is switched off, because it takes port 80; other sites stay as they are.
-  - In NGINX's main file only the number of connections is raised; the rest of it is the system's, or its owner's.
+  - The system's welcome page is switched off, because it takes port 80; other sites stay as they are.
+  - In NGINX's main file the number of connections is raised, O(main_path) included where no folder of it is, and the
+    welcome page's server taken out; the rest of it is the system's, or its owner's.
 options:
   path:
     description: The site's file.
@@ -48,6 +49,11 @@ options:
     description: Files from elsewhere that the site includes. In check mode, while one is missing, nothing is tested.
     type: list
     elements: path
+    default: []
+  reload:
+    description: Command that has a running NGINX take its files, instead of C(systemctl reload nginx).
+    type: list
+    elements: str
     default: []
   port:
     description: Port at which the site is served.
@@ -91,7 +97,6 @@ fix:
 
 import glob
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -100,12 +105,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_tls import first_certificate, served_certificate
+from ansible.module_utils.nginx_main import settled
 from ansible.module_utils.outcome import last_line, run
 from ansible.module_utils.whole_file import write
 
 ROOT = "/etc/nginx"
 MAIN = f"{ROOT}/nginx.conf"
-CONNECTIONS = re.compile(r"^(\s*worker_connections\s+)(\d+)(\s*;)", re.MULTILINE)
 WELCOME = f"{ROOT}/sites-enabled/default"
 PID = "/run/nginx.pid"
 UNIT = "nginx.service"
@@ -124,18 +129,11 @@ def changes(params):
     wanted = [
         (params["key"], params["key_content"], 0o600),
         (params["certificate"], params["certificate_content"], 0o644),
-        (MAIN, raised(read(MAIN), params["worker_connections"]), 0o644),
+        (MAIN, settled(read(MAIN), params["worker_connections"], params["main_path"]), 0o644),
         (params["main_path"], params["main_content"], 0o644),
         (params["path"], params["content"], 0o644),
     ]
     return [entry for entry in wanted if entry[1] is not None and not is_so(*entry)]
-
-
-def raised(text, connections):
-    """NGINX's main file with at least so many connections a worker; None for no such file, or no wish."""
-    if text is None or not connections:
-        return None
-    return CONNECTIONS.sub(lambda found: f"{found[1]}{max(int(found[2]), connections)}{found[3]}", text)
 
 
 def is_so(path, content, mode):
@@ -221,17 +219,19 @@ def serve(module, reload):
     if not module.check_mode:
         for due, verb in ((not active, "start"), (active and reload, "reload"), (not enabled, "enable")):
             if due:
-                systemctl(module, verb)
+                made(module, verb)
     return reload or not enabled or not active
 
 
-def systemctl(module, verb):
-    rc, out, err = run(["systemctl", verb, UNIT], timeout=120)
+def made(module, verb):
+    """Starts, reloads or enables NGINX."""
+    command = (verb == "reload" and module.params["reload"]) or ["systemctl", verb, UNIT]
+    rc, out, err = run(command, timeout=120)
     if rc != 0:
         log = last_line(run(["journalctl", "-u", UNIT, "-n", "5", "--no-pager", "-o", "cat"])[1])
         fix = "see `journalctl -u nginx` on the server; a port that something else holds is the usual cause"
         said = " | ".join(line for line in (last_line(err) or last_line(out), log) if line)
-        module.fail_json(msg=f"systemctl {verb} {UNIT}: {said}. Fix: {fix}.", fix=fix)
+        module.fail_json(msg=f"{' '.join(command)}: {said}. Fix: {fix}.", fix=fix)
 
 
 def fault(params):
@@ -271,6 +271,7 @@ def main():
             "main_content": {"type": "str"},
             "worker_connections": {"type": "int"},
             "includes": {"type": "list", "elements": "path", "default": []},
+            "reload": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "required": True},
             "server_name": {"type": "str", "required": True},
             "timeout_s": {"type": "int", "default": 20},

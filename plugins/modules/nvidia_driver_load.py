@@ -26,6 +26,10 @@ options:
     description: The package whose version stands for the installed driver.
     type: str
     default: nvidia-open
+  flavour:
+    description: Flavour that the loaded module must have, C(open) or C(proprietary); empty where it does not matter.
+    type: str
+    default: ""
   blacklist:
     description: The file that keeps nouveau from loading; the initramfs must be newer than it.
     type: path
@@ -46,6 +50,10 @@ loaded_version:
   description: The version in the kernel afterwards.
   type: str
   returned: success
+mig:
+  description: PCI addresses of the GPUs that have MIG on, once the driver works.
+  type: list
+  returned: success
 reboot_needed:
   description: Why only a reboot can load the driver; empty when it is loaded.
   type: str
@@ -58,7 +66,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kernel import initramfs_stale, rebuild_initramfs
 from ansible.module_utils.nvidia_host import (
     library_version,
+    loaded_flavour,
     loaded_version,
+    mig_enabled,
     module_file_version,
     module_loaded,
     pci_gpus,
@@ -182,6 +192,16 @@ def bring(module, version):
             % (on_disk or "unknown"),
             loaded_version(),
         )
+    flavour = module.params["flavour"]
+    if flavour and loaded_flavour() != flavour:
+        fail(
+            module,
+            "The kernel has the {} module although the {} one is installed".format(
+                loaded_flavour() or "unknown", flavour
+            ),
+            "Another package's module is in the way: modinfo -F license nvidia, dkms status, dpkg -l '*nvidia*dkms*'.",
+            loaded_flavour(),
+        )
     return ""
 
 
@@ -198,14 +218,14 @@ def forget_nouveau(module):
 
 
 def prove(module):
-    """Fails unless all that has a version of the driver has the same, and every GPU answers."""
+    """Fails unless all that has a version of the driver has the same, and every GPU answers; the GPUs."""
     versions = package_manager.installed()
     package = upstream(versions.get(module.params["package"], ""))
     cards, error = smi_gpus()
     gpus, library, loaded = pci_gpus(), library_version(), loaded_version()
     if {package, library, loaded, *(card["driver_version"] for card in cards)} == {loaded} and len(cards) == len(gpus):
-        return
-    fail(
+        return cards
+    return fail(
         module,
         f"The driver is not coherent: installed {package or 'none'}, loaded {loaded or 'none'}, "
         f"library {library or 'none'}, nvidia-smi shows {len(cards)} of {len(gpus)} GPUs"
@@ -221,18 +241,23 @@ def main():
         argument_spec={
             "version": {"type": "str", "required": True},
             "package": {"type": "str", "default": "nvidia-open"},
+            "flavour": {"type": "str", "default": ""},
             "blacklist": {"type": "path", "default": "/etc/modprobe.d/nvidia-driver.conf"},
         },
         supports_check_mode=True,
     )
-    version, reboot_needed = module.params["version"], ""
+    version, flavour, reboot_needed = module.params["version"], module.params["flavour"], ""
     rebuilt = forget_nouveau(module)
-    loaded = loaded_version() != version
+    loaded = loaded_version() != version or bool(flavour and loaded_flavour() != flavour)
     if loaded and not module.check_mode:
         reboot_needed = bring(module, version)
-    if not module.check_mode and not reboot_needed:
-        prove(module)
-    module.exit_json(changed=rebuilt or loaded, loaded_version=loaded_version(), reboot_needed=reboot_needed)
+    cards = prove(module) if not (module.check_mode or reboot_needed) else smi_gpus()[0] if loaded_version() else []
+    module.exit_json(
+        changed=rebuilt or loaded,
+        loaded_version=loaded_version(),
+        mig=mig_enabled(cards),
+        reboot_needed=reboot_needed,
+    )
 
 
 if __name__ == "__main__":

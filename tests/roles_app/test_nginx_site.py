@@ -109,7 +109,8 @@ def test_nginx_gets_as_many_connections_and_keeps_the_rest_of_its_file(site):
     main = site.root / "nginx.conf"
     main.write_text("events {\n\tworker_connections 768;\n}\n# mine")
     assert site(worker_connections=8192)[0]
-    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine"
+    said = f"\n\n# Added by Ansible.\ninclude {site.root}/modules-enabled/90-deepgram.conf;\n"
+    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine" + said
     assert not site(worker_connections=8192)[0] and not site(worker_connections=1000)[0]
 
 
@@ -119,3 +120,18 @@ def test_check_mode_tests_nothing_while_an_include_is_missing(site):
     with pytest.raises(Failed):
         site(check_mode=True, content="bad")
     assert site(check_mode=True, content="bad", includes=["/nowhere/upstreams.conf"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("own", "command"), [([], ["systemctl", "reload", "nginx.service"]), (["/p", "reload"], ["/p", "reload"])]
+)
+def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeypatch, own, command):
+    ran = []
+
+    def run(words, timeout=0):
+        ran.append(words)
+        return 0, "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n", ""
+
+    monkeypatch.setattr(MODULE, "run", run)
+    assert MODULE.serve(SimpleNamespace(params={"reload": own}, check_mode=False), True)
+    assert ran[1:] == [command]
