@@ -46,7 +46,7 @@ def start_tree(out: Path, name: str, revision: str, package: dict, version: str)
         "Section": "lab",
         "Priority": "optional",
     }
-    for field in ("depends", "conflicts", "provides"):
+    for field in ("depends", "conflicts", "provides", "replaces"):
         if field in package:
             fields[field.title()] = fill(package[field], version, revision)
     fields["Description"] = f"{package['about']} (simulated)\n Stand-in of the dgctl lab: drives no hardware."
@@ -100,7 +100,7 @@ def program(name: str, target: Path) -> None:
 def library(tree: Path, name: str, soname: str, version: str) -> None:
     """A shared object that loads, knows its version, and as libcuda finds a device when the node is there."""
     directory = tree / "usr/lib/x86_64-linux-gnu"
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     full = f"{name}.so.{version}" if name != "libnvidia-container" else f"{name}.so.{soname}.{version}"
     subprocess.run(
         ["gcc", "-shared", "-fPIC", "-Os", "-s", f"-Wl,-soname,{name}.so.{soname}", f'-DVERSION="{version}"',
