@@ -93,6 +93,7 @@ def main(out: Path, gnupg: str, fingerprint: str, served: Path) -> None:
         nvidia.pinning(branch, f"{branch}-1", out, cuda)
     for name, label in NAMES.items():
         nvidia.index_and_sign(out / sources[name]["path"], label, gnupg, fingerprint)
+    (out / sources["archive"]["path"] / "InRelease").unlink()  # servers trust it as it is, as they do their own archive
     bookworm = debian12(out, served)
     nvidia.index_and_sign(bookworm, NAMES["cuda"], gnupg, fingerprint)
     for directory in (cuda, bookworm):
