@@ -81,7 +81,14 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware) ->
     for name in started:
         docker("start", name)
     for name, group in absent.items():
-        _create(home, lab, name, build(home, image(home)), group.name, has if group.gpus else gpus.NONE)
+        _create(
+            home,
+            lab,
+            name,
+            build(home, image(home)),
+            group.name,
+            has if group.gpus else gpus.NONE._replace(secure_boot=has.secure_boot),
+        )
     for name in [*started, *absent]:
         wait_until_running(name)
     if absent:
