@@ -116,11 +116,11 @@ def role(name: str) -> Role:
 
 @functools.cache
 def _role(folder: Path) -> Role:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".md", ".pyc"))
+    files = [path for one in (folder, *_dependencies(folder)) for path in _files(one)]
     texts = [path.read_text(encoding="utf-8") for path in files]
     words = _words(texts)
     read = _words(text for path, text in zip(files, texts, strict=True) if path.parent.name not in _INTERFACE)
-    effects = _effects(folder / "meta" / "effects.yml")
+    effects = _read(folder / "meta" / "effects.yml")
     return Role(
         folder.name,
         _hash([*files, *_plugins(words)]),
@@ -134,21 +134,34 @@ def _role(folder: Path) -> Role:
     )
 
 
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".md", ".pyc"))
+
+
+def _dependencies(folder: Path) -> list[Path]:
+    """The roles whose variables this one reads: tables, without tasks of their own."""
+    said = _read(folder / "meta" / "main.yml").get("dependencies") or []
+    return [folder.parent / (one if isinstance(one, str) else one["role"]) for one in said]
+
+
 def _words(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
 
 
-def _effects(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
 
 
 def _plugins(words: frozenset[str]) -> list[Path]:
     """The modules and filters among these words, with what they import."""
     folder = content.root() / "plugins"
+    actions = [path for path in sorted((folder / "action").glob("*.py")) if path.stem in words]
+    actions = [path for path in actions if not path.stem.startswith(_RECORDER)]
+    words = words.union(*(_WORD.findall(path.read_text(encoding="utf-8")) for path in actions))
     found = [path for path in sorted((folder / "modules").glob("*.py")) if path.stem in words]
     found += [path for path in sorted((folder / "filter").glob("*.py")) if words & _filters(path)]
     waiting = [path for path in found if not path.stem.startswith(_RECORDER)]
-    used: list[Path] = []
+    used: list[Path] = [*actions]
     while waiting:
         path = waiting.pop()
         used.append(path)

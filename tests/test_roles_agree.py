@@ -53,7 +53,7 @@ ROLES = sorted(path.parents[1].name for path in PROJECT.glob("roles/*/tasks/main
 RECORDING = [role for role in ROLES if role != "preflight"]
 # Parameters of this project's modules that name what the module writes; templates write through host_files alone.
 WRITTEN = {
-    "apt_source": ("path", "key"),
+    "package_source": ("path", "key"),
     "daemon_json": ("path",),
     "deepgram_images": ("record", "auth_dir"),
     "model_files": ("dir",),
@@ -61,12 +61,19 @@ WRITTEN = {
     "self_signed_certificate": ("certificate", "key"),
 }
 # What these make lies at places of their own, which they return for the declaration: module to the variable's part.
-RETURNED = {"nvidia_cdi": ".files", "nvidia_persistence": ".drop_in", "model_files": ".records"}
+RETURNED = {
+    "nvidia_cdi": ".files",
+    "nvidia_persistence": ".drop_in",
+    "model_files": ".records",
+    "nvidia_fabric": ".units",
+}
 READING = {
+    "nvidia_gpus",
+    "nvidia_mig",
     "preflight_probe",
     "deepgram_upstreams",
     "host_firewall",
-    "apt_packages",
+    "host_packages",
     "nvidia_driver_load",
     "deepgram_service",
     "deepgram_health",

@@ -6,7 +6,7 @@ from ansible.module_utils import nvidia_host, preflight_gpu
 
 from tests.paths import PROJECT
 
-TABLE = yaml.safe_load((PROJECT / "roles/preflight/vars/main/gpus.yml").read_text())["_preflight_gpus"]
+TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/gpus.yml").read_text())["_platform_gpus"]
 PROFILES = yaml.safe_load((PROJECT / "roles/preflight/vars/main/profiles.yml").read_text())
 MINIMUMS = PROFILES["_preflight_profiles"]["stt"]
 ANY = {"count": None, "names": [], "excluded": []}

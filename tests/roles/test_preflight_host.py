@@ -10,7 +10,8 @@ from ansible.module_utils import outcome, preflight_host
 
 from tests.paths import PROJECT
 
-SYSTEMS = yaml.safe_load((PROJECT / "roles/preflight/vars/main/systems.yml").read_text())["_preflight_systems"]
+TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/systems.yml").read_text())["_platform_systems"]
+SYSTEMS = list(TABLE.values())
 PROFILES = yaml.safe_load((PROJECT / "roles/preflight/vars/main/profiles.yml").read_text())["_preflight_profiles"]
 TRIXIE = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"}
 
@@ -78,9 +79,9 @@ def test_leftover_of_a_run_installer(program, tmp_path):
     left = tmp_path / "nvidia-uninstall"
     assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
     left.touch()
-    program("dpkg", "exit 1\n")
+    program("dpkg-query", "exit 1\n")
     assert verdicts(preflight_host.run_installer((str(left),))) == ["fail"]
-    program("dpkg", "exit 0\n")  # a package's own file
+    program("dpkg-query", "exit 0\n")  # a package's own file
     assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
 
 
@@ -118,7 +119,12 @@ def test_a_bad_finding_fails_with_what_to_do_and_no_bad_one_passes(probe, monkey
 
 def test_later_roles_are_told_which_system_this_is(probe, monkeypatch):
     monkeypatch.setattr(preflight_host, "os_release", lambda: {"ID": "debian", "VERSION_ID": "13"})
-    assert probe()["ansible_facts"] == {"ansible_distribution": "Debian", "ansible_distribution_major_version": "13"}
+    assert probe()["ansible_facts"] == {
+        "ansible_distribution": "Debian",
+        "ansible_distribution_version": "13",
+        "ansible_distribution_major_version": "13",
+        "ansible_pkg_mgr": "apt",
+    }
 
 
 def test_lowered_minimums_are_told(probe):
@@ -170,3 +176,12 @@ def test_modules_need_only_the_standard_library():
             for line in path.read_text().splitlines():
                 if line.startswith(("import ", "from ")):
                     assert line.split()[1].split(".")[0] in allowed, f"{path.name}: {line}"
+
+
+def test_every_system_of_the_table_is_one_that_os_release_can_name():
+    for entry in SYSTEMS:
+        for name, distribution in entry["distributions"].items():
+            release = {"ID": name, "VERSION_ID": entry["versions"][0], "PRETTY_NAME": entry["name"]}
+            found = preflight_host.facts(SYSTEMS, release)
+            assert (found["ansible_distribution"], found["ansible_pkg_mgr"]) == (distribution, entry["packages"])
+    assert preflight_host.facts(SYSTEMS, {"ID": "slackware", "VERSION_ID": "15"}) == {}

@@ -36,7 +36,7 @@ def served(https):
 def add(call, tmp_path):
     """add(key_url, **arguments): the result for a repository whose files lie in the test's folder."""
     paths = {"path": str(tmp_path / "x.sources"), "key": str(tmp_path / "keyrings/x.gpg"), "content": "Types: deb\n"}
-    return lambda url, **more: call("apt_source", key_url=url, **{"fingerprint": FINGERPRINT, **paths, **more})
+    return lambda url, **more: call("package_source", key_url=url, **{"fingerprint": FINGERPRINT, **paths, **more})
 
 
 def test_fingerprint_is_gpg_s():
