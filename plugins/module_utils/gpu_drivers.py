@@ -21,6 +21,8 @@ class Drivers:
     def __init__(self, branches, generations, month):
         self.branches, self.generations, self.month = branches, generations, month
 
+    number = staticmethod(number)
+
     def generation(self, model):
         """(name, row) by the name that the model has, else by its compute capability; ("", {}) for none."""
         named = model.get("generation")
