@@ -69,9 +69,9 @@ def module_file_version():
     return out.strip() if rc == 0 else ""
 
 
-def library_version(pattern="/usr/lib/*-linux-gnu/libnvidia-ml.so.1"):
+def library_version(patterns=("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")):
     """Version of the installed user-space library, read off the name that its link points to."""
-    for link in sorted(glob.glob(pattern)):
+    for link in sorted(path for pattern in patterns for path in glob.glob(pattern)):
         match = re.search(r"\.so\." + VERSION + "$", os.path.realpath(link))
         if match:
             return match.group(1)

@@ -60,12 +60,10 @@ reboot_needed:
   returned: success
 """
 
-import platform
-
-from ansible.module_utils import dpkg, gpu_clients
+from ansible.module_utils import gpu_clients, package_manager
 from ansible.module_utils.apt_transaction import upstream
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kernel import initramfs_stale
+from ansible.module_utils.kernel import initramfs_stale, rebuild_initramfs
 from ansible.module_utils.nvidia_host import (
     library_version,
     loaded_flavour,
@@ -110,8 +108,8 @@ REFUSED = (
     (
         "not found in directory",
         (
-            "No module was built for the running kernel: install its headers, then dpkg-reconfigure "
-            "nvidia-kernel-open-dkms; dkms status tells more."
+            "No module was built for the running kernel: install its headers, then dkms autoinstall; "
+            "dkms status tells more."
         ),
     ),
     (
@@ -190,10 +188,7 @@ def bring(module, version):
         fail(
             module,
             "The kernel has driver {} although {} is installed".format(loaded_version() or "none", version),
-            (
-                "The module file is of version %s: dpkg-reconfigure nvidia-kernel-open-dkms builds it "
-                "anew; dkms status tells more."
-            )
+            ("The module file is of version %s: dkms autoinstall --force builds it anew; dkms status tells more.")
             % (on_disk or "unknown"),
             loaded_version(),
         )
@@ -215,17 +210,16 @@ def forget_nouveau(module):
     if not initramfs_stale("nouveau", module.params["blacklist"]):
         return False
     if not module.check_mode:
-        rc, out, err = run(["update-initramfs", "-u", "-k", platform.release()], timeout=1800)
-        if rc != 0:
-            said = last_line(err) or last_line(out)
-            fix = "Run update-initramfs -u on the host until it ends well; a full /boot is the usual cause."
+        command, said = rebuild_initramfs()
+        if said:
+            fix = f"Run {command} on the host until it ends well; a full /boot is the usual cause."
             fail(module, f"The initramfs cannot be rebuilt without nouveau: {said}", fix, said)
     return True
 
 
 def prove(module):
     """Fails unless all that has a version of the driver has the same, and every GPU answers; the GPUs."""
-    versions = dpkg.installed(dpkg.packages())
+    versions = package_manager.installed()
     package = upstream(versions.get(module.params["package"], ""))
     cards, error = smi_gpus()
     gpus, library, loaded = pci_gpus(), library_version(), loaded_version()
@@ -237,7 +231,7 @@ def prove(module):
         f"library {library or 'none'}, nvidia-smi shows {len(cards)} of {len(gpus)} GPUs"
         + (f": {error}" if error else ""),
         "Look at dmesg | grep -E 'NVRM|Xid' for a GPU that does not start; where versions differ, another "
-        "installation is in the way (dpkg -l '*nvidia*', ldconfig -p | grep libnvidia-ml)",
+        "installation is in the way (dpkg -l '*nvidia*' or rpm -qa '*nvidia*', ldconfig -p | grep libnvidia-ml)",
         error,
     )
 
