@@ -279,7 +279,9 @@ def wanted_driver(params, system):
     """The wanted driver with the host's GPUs; None for a host that needs none."""
     if not params["engine"] or not params["driver"]:
         return None
-    wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", "")}
+    row = preflight_host.entry(params["systems"], preflight_host.os_release())
+    offered = ((row.get("driver") or {}).get(params["driver"]["source"]) or {}).get("branches")
+    wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", ""), "offered": offered}
     return preflight_driver.Wanted({**params["driver"], "gpus": params["gpus"]}, wanted)
 
 
