@@ -1,34 +1,20 @@
-"""The kernels of a host: the headers that modules for them are built with, and what the initramfs would load."""
+"""The headers that modules for a host's kernels are built with."""
 
-import os
 import platform
 
-from ansible.module_utils import dpkg
-from ansible.module_utils.outcome import run
+from ansible.module_utils import dpkg, next_kernel
 
 
 def headers(known, kernel=None):
-    """Packages with the headers for the running kernel, and for those that kernel meta packages will bring.
+    """Packages with the headers for the running kernel, the one that boots next, and those that meta packages will bring.
 
     known: packages as dpkg has them.
     """
-    kernel = kernel or platform.release()
+    kernels = dict.fromkeys([kernel or platform.release(), next_kernel.booting()])
     metas = [
         name.replace("linux-image-", "linux-headers-", 1)
         for name in sorted(dpkg.installed(known))
         if name.startswith("linux-image-")
         and not any(character.isdigit() for character in name.replace("amd64", "").replace("arm64", ""))
     ]
-    running = [] if os.path.isdir(f"/lib/modules/{kernel}/build") else ["linux-headers-" + kernel]
-    return running + metas
-
-
-def initramfs_stale(module, blacklist, boot="/boot"):
-    """Would the initramfs load this module at boot? Only an image that holds it and is older than the blacklist."""
-    image = os.path.join(boot, "initrd.img-" + platform.release())
-    if not os.path.exists(image):
-        return False
-    if os.path.exists(blacklist) and os.path.getmtime(image) >= os.path.getmtime(blacklist):
-        return False
-    rc, out, _err = run(["lsinitramfs", image], timeout=120)
-    return rc == 0 and f"/{module}.ko" in out
+    return ["linux-headers-" + name for name in kernels if not next_kernel.has_headers(name)] + metas
