@@ -68,6 +68,8 @@ READING = {
     "host_firewall",
     "host_packages",
     "nvidia_driver_load",
+    "driver_leftovers",
+    "kernel_with_headers",
     "deepgram_service",
     "deepgram_health",
 }

@@ -8,12 +8,12 @@ import platform
 import tempfile
 import time
 
+from ansible.module_utils import preflight_boot
 from ansible.module_utils.nvidia_host import read
 from ansible.module_utils.outcome import finding, last_line, run
 
 MIB = 1024 * 1024
 GB = 1000 * 1000 * 1000
-SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
 def os_release(path="/etc/os-release"):
@@ -197,33 +197,15 @@ def kernel_headers(modules_root="/lib/modules"):
             known,
             seen,
             f"headers of the running kernel {release}",
-            "The archive keeps headers of current kernels only: apt-get install linux-image-amd64, reboot, "
-            "try again; for a kernel of your own install its headers.",
+            "The archive keeps headers of current kernels only: apt-get dist-upgrade, reboot, try again, or set "
+            "nvidia_driver_reboot_allowed to true and let dgctl do it; for a kernel of your own install its headers.",
         )
     ]
 
 
-def secure_boot(variable=SECURE_BOOT):
+def secure_boot():
     """A module that DKMS built loads under Secure Boot only if the host's own key is enrolled."""
-    try:
-        with open(variable, "rb") as stream:
-            enabled = stream.read()[-1:] == b"\x01"
-    except OSError:
-        enabled = False
-    if not enabled:
-        return [finding("secure boot", True, "off", "off, or the DKMS key enrolled")]
-    key = "/var/lib/dkms/mok.pub"
-    enrolled = os.path.exists(key) and "already enrolled" in "".join(run(["mokutil", "--test-key", key])[1:])
-    return [
-        finding(
-            "secure boot",
-            enrolled,
-            "on, DKMS key %s" % ("enrolled" if enrolled else "not enrolled"),
-            "off, or the DKMS key enrolled",
-            "Switch Secure Boot off in the firmware; or enrol the key at the console: "
-            f"apt-get install dkms mokutil, dkms generate_mok, mokutil --import {key}, reboot.",
-        )
-    ]
+    return preflight_boot.signer()
 
 
 def clock(controller_time, max_offset_s):
@@ -250,17 +232,3 @@ def clock(controller_time, max_offset_s):
         )
     )
     return found
-
-
-def run_installer(paths=("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer")):
-    """A driver from NVIDIA's .run file and one from packages overwrite each other's files."""
-    left = [path for path in paths if os.path.exists(path) and run(["dpkg", "-S", path])[0] != 0]
-    return [
-        finding(
-            "earlier .run driver",
-            not left,
-            ", ".join(left) or "none",
-            "none",
-            "Remove it: %s --silent, then reboot." % (left[0] if left else "nvidia-uninstall"),
-        )
-    ]

@@ -26,6 +26,11 @@ options:
     description: PCI id to C(name), C(memory_mib) and C(compute_capability).
     type: dict
     required: true
+  driver_lifecycle:
+    description: C(source) of the driver, C(addresses) of its repositories, and whether the driver's role may do what it
+      would be refused for else, C(remove_other_sources) and C(reboot).
+    type: dict
+    default: {}
   excluded_gpus:
     description: PCI ids that cannot serve what this node is to serve.
     type: list
@@ -160,7 +165,7 @@ ansible_facts:
 
 import os
 
-from ansible.module_utils import preflight_gpu, preflight_host, preflight_network, preflight_ports
+from ansible.module_utils import preflight_boot, preflight_gpu, preflight_host, preflight_network, preflight_ports
 from ansible.module_utils.basic import AnsibleModule
 
 INTEGERS = ("cpu_cores", "memory_mb", "disk_gb", "gpu_memory_mb", "gpu_count")
@@ -223,8 +228,15 @@ def of_gpus(params, minimums):
     found = preflight_gpu.gpus(params["gpus"], minimums, wanted)
     if not found:
         return []
-    found += [preflight_gpu.mig(), preflight_gpu.nouveau(), *preflight_host.run_installer()]
-    return found + preflight_host.kernel_headers() + preflight_host.secure_boot()
+    found += [preflight_gpu.mig(), preflight_gpu.nouveau(), *of_lifecycle(params["driver_lifecycle"])]
+    found += preflight_host.kernel_headers() + preflight_host.secure_boot()
+    return preflight_boot.without_headers(found, params["driver_lifecycle"].get("reboot"))
+
+
+def of_lifecycle(allowed):
+    """Findings about what is there already, and what would be after the next boot."""
+    source, addresses = allowed.get("source", "nvidia"), allowed.get("addresses", [])
+    return preflight_boot.leftovers(source, addresses, allowed.get("remove_other_sources")) + preflight_boot.next_boot()
 
 
 def look(params, minimums):
@@ -260,6 +272,7 @@ def main():
             "systems": {"type": "list", "elements": "dict", "required": True},
             "engine": {"type": "bool", "default": True},
             "gpus": {"type": "dict", "required": True},
+            "driver_lifecycle": {"type": "dict", "default": {}},
             "excluded_gpus": {"type": "list", "elements": "str", "default": []},
             "minimums": {"type": "dict", "required": True},
             "base": {"type": "dict", "required": True},
