@@ -1,20 +1,41 @@
-"""The headers that modules for a host's kernels are built with."""
+"""The kernels of a host: the headers that modules for them are built with, or packages with built ones."""
 
 import platform
 
 from ansible.module_utils import dpkg, next_kernel
 
+IMAGE = "linux-image-"
+NOT_KERNELS = ("unsigned-", "extra-")  # what else begins like a kernel's meta package
+NO_IMAGES = ("-dbg", "-dbgsym", "-unsigned", "-template")
+
+
+def flavours(known):
+    """What follows linux-image- in the names of the meta packages that bring kernels: amd64, cloud-amd64, generic, aws ...
+
+    known: packages as dpkg has them. A kernel itself has its version there, a meta package may have one further on.
+    """
+    names = [name[len(IMAGE) :] for name in sorted(dpkg.installed(known)) if name.startswith(IMAGE)]
+    return [
+        name
+        for name in names
+        if not name[:1].isdigit() and not name.startswith(NOT_KERNELS) and not name.endswith(NO_IMAGES)
+    ]
+
 
 def headers(known, kernel=None):
-    """Packages with the headers for the running kernel, the one that boots next, and those that meta packages will bring.
+    """Packages with the headers for the running kernel, the one that boots next, and those that meta packages will bring."""
+    kernels = [name for name in _kernels(kernel) if not next_kernel.has_headers(name)]
+    return ["linux-headers-" + name for name in [*kernels, *flavours(known)]]
 
-    known: packages as dpkg has them.
+
+def modules(prefix, known, kernel=None):
+    """Packages with modules for the running kernel, the one that boots next, and those to come; none without a prefix.
+
+    Ubuntu's meta package `virtual` brings the kernel `generic`, and no modules have its name.
     """
-    kernels = dict.fromkeys([kernel or platform.release(), next_kernel.booting()])
-    metas = [
-        name.replace("linux-image-", "linux-headers-", 1)
-        for name in sorted(dpkg.installed(known))
-        if name.startswith("linux-image-")
-        and not any(character.isdigit() for character in name.replace("amd64", "").replace("arm64", ""))
-    ]
-    return ["linux-headers-" + name for name in kernels if not next_kernel.has_headers(name)] + metas
+    names = [*_kernels(kernel), *(flavour.replace("virtual", "generic") for flavour in flavours(known))]
+    return [f"{prefix}-{name}" for name in dict.fromkeys(names)] if prefix else []
+
+
+def _kernels(running):
+    return list(dict.fromkeys([running or platform.release(), next_kernel.booting()]))

@@ -22,6 +22,14 @@ options:
     description: Whether an Engine is to run here; without one nothing is asked about GPUs.
     type: bool
     default: true
+  wanted:
+    description: What is to be installed, as module_utils/preflight_support.py has it.
+    type: dict
+    default: {}
+  driver_packages:
+    description: Names of the driver's packages, by what the systems' driver sources name.
+    type: dict
+    default: {}
   gpus:
     description: PCI id to C(name), C(memory_mib) and C(compute_capability).
     type: dict
@@ -165,7 +173,14 @@ ansible_facts:
 
 import os
 
-from ansible.module_utils import preflight_boot, preflight_gpu, preflight_host, preflight_network, preflight_ports
+from ansible.module_utils import (
+    preflight_boot,
+    preflight_gpu,
+    preflight_host,
+    preflight_network,
+    preflight_ports,
+    preflight_support,
+)
 from ansible.module_utils.basic import AnsibleModule
 
 INTEGERS = ("cpu_cores", "memory_mb", "disk_gb", "gpu_memory_mb", "gpu_count")
@@ -208,10 +223,10 @@ def images(params):
     return names
 
 
-def network(params):
+def network(params, repositories):
     """Findings of all network probes, and the bytes of models that are still to come."""
     wanted = images(params)
-    servers = [(label, url) for label, urls in params["servers"].items() for url in urls]
+    servers = [(label, url) for label, urls in {**params["servers"], **repositories}.items() for url in urls]
     if not wanted and params["images"]:
         servers.append(("registry", "https://" + params["registry"]))
     account = (params["registry_username"], params["registry_password"])
@@ -220,7 +235,15 @@ def network(params):
     )
 
 
-def of_gpus(params, minimums):
+def wanted_of(params):
+    """What is to be installed; what is not said is not to be."""
+    nothing = dict.fromkeys(
+        ("engine", "engine_source", "engine_repository", "driver_source", "branch", "kernel_module"), ""
+    )
+    return {**nothing, "engine_packages": [], **params["wanted"]}
+
+
+def of_gpus(params, minimums, system):
     """Findings about GPUs and what their driver will need; none for a host that needs no GPU."""
     if not params["engine"]:
         return []
@@ -229,7 +252,7 @@ def of_gpus(params, minimums):
     if not found:
         return []
     found += [preflight_gpu.mig(), preflight_gpu.nouveau(), *of_lifecycle(params["driver_lifecycle"])]
-    found += preflight_host.kernel_headers() + preflight_host.secure_boot()
+    found += preflight_support.for_kernel(system, params["driver_packages"], wanted_of(params))
     return preflight_boot.without_headers(found, params["driver_lifecycle"].get("reboot"))
 
 
@@ -244,12 +267,14 @@ def look(params, minimums):
     clock = preflight_host.clock(
         params["controller_time"], params["max_clock_offset_s"]
     )  # before the probes take their time
-    over_network, missing_bytes = network(params)
+    system, wanted = preflight_host.entry(params["systems"], preflight_host.os_release()), wanted_of(params)
+    over_network, missing_bytes = network(params, preflight_support.repositories(system, wanted))
     deployed = os.path.exists(params["deployed_mark"])
     found = preflight_host.administrator() + preflight_host.system(params["systems"])
+    found += preflight_support.combination(params["systems"], system, wanted) if system else []
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     found += preflight_host.disk(params["models_dir"], minimums["disk_gb"], missing_bytes, deployed)
-    found += of_gpus(params, minimums)
+    found += of_gpus(params, minimums, system)
     return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
 
 
@@ -271,6 +296,8 @@ def main():
         argument_spec={
             "systems": {"type": "list", "elements": "dict", "required": True},
             "engine": {"type": "bool", "default": True},
+            "wanted": {"type": "dict", "default": {}},
+            "driver_packages": {"type": "dict", "default": {}},
             "gpus": {"type": "dict", "required": True},
             "driver_lifecycle": {"type": "dict", "default": {}},
             "excluded_gpus": {"type": "list", "elements": "str", "default": []},

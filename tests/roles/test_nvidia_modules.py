@@ -298,6 +298,21 @@ def test_headers_for_running_and_coming_kernels(monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("installed", "flavours"),
+    [
+        (["linux-image-amd64", "linux-image-6.1.0-40-amd64", "linux-image-amd64-dbg"], ["amd64"]),
+        (["linux-image-cloud-amd64", "linux-image-rt-amd64"], ["cloud-amd64", "rt-amd64"]),
+        (["linux-image-generic-hwe-24.04", "linux-image-6.17.0-8-generic"], ["generic-hwe-24.04"]),
+        (["linux-image-aws-6.8", "linux-image-unsigned-6.8.0-1015-aws", "linux-image-extra-virtual"], ["aws-6.8"]),
+    ],
+)
+def test_flavours_of_the_kernels_to_come(installed, flavours):
+    known = {name: {"version": "1", "held": False, "status": "installed"} for name in installed}
+    assert kernel.flavours(known) == flavours
+    assert kernel.modules("", known, "6.8.0-45-generic") == []
+
+
 def test_smi_output(program):
     program("nvidia-smi", "echo 'Tesla T4, GPU-1, 00000000:3B:00.0, 580.173.02, 15360, Enabled, [N/A]'\n")
     (card,), error = nvidia_host.smi_gpus()
