@@ -46,8 +46,9 @@ def _build(kernel, version):
     if not next_kernel.has_headers(kernel) and not next_kernel.module_version(kernel):
         raise Stranded(
             f"kernel {kernel} {_when(kernel)} and has no NVIDIA module, and no headers to build one with",
-            f"Install them: apt-get install linux-headers-{kernel}, or dnf install kernel-devel-{kernel}; or remove "
-            "that kernel. Then run again.",
+            f"Install them: apt-get install linux-headers-{kernel}, or dnf install kernel-devel-{kernel}; where the "
+            f"distribution builds the modules, linux-modules-nvidia-BRANCH-server-open-{kernel}; or remove that kernel. "
+            "Then run again.",
             kernel,
         )
     rc, out, err = run(["dkms", "autoinstall", "-k", kernel], timeout=BUILD_S)
