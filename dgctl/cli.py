@@ -227,6 +227,17 @@ def verify() -> Any:
     return verbs.verify
 
 
+@verb()
+def doctor() -> Any:
+    """Look for what makes servers sick: each finding with its cause and its cure. Changes nothing.
+
+    Exit code 8 when a server is sick.
+    """
+    from dgctl import doctoring
+
+    return doctoring.doctor
+
+
 @verb(WATCH)
 def status() -> Any:
     """Show what runs on every server, and which of them get requests.

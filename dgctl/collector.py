@@ -127,7 +127,9 @@ class Collector:
     def _collect(self, host: str, result: dict[str, Any]) -> None:
         """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's."""
         for found in result.get("findings") or []:
-            texts = {key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix")}
+            texts = {
+                key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix", "cause")
+            }
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:

@@ -5,8 +5,6 @@ What runs on the server is the source of plugins/module_utils/applied_*.py, sent
 
 from __future__ import annotations
 
-import ast
-import base64
 import functools
 import json
 import os
@@ -14,16 +12,14 @@ import re
 import signal
 import subprocess
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from dgctl import content, processes, scratch, ssh, unreachable
+from dgctl import bundle, content, processes, scratch, ssh, unreachable
 from dgctl.deployment import Host
 from dgctl.errors import Problem
 
@@ -41,16 +37,6 @@ _BOOT = (
     f"_program,_,_request=sys.stdin.read().partition({_START!r})[2].partition('\\n');"
     "exec(zlib.decompress(binascii.a2b_base64(_program)).decode())"
 )
-_LOADER = """\
-import sys, types
-def _load(name, source):
-    module = sys.modules[name] = types.ModuleType(name)
-    setattr(sys.modules["ansible.module_utils"], name.rpartition(".")[2], module)
-    exec(compile(source, name, "exec"), module.__dict__)
-for _name in ("ansible", "ansible.module_utils"):
-    sys.modules[_name] = types.ModuleType(_name)
-    sys.modules[_name].__path__ = []
-"""
 _CALL = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
 
 
@@ -169,25 +155,8 @@ def _program(folder: Path) -> str:
 
 
 def _line(program: str) -> str:
-    return base64.b64encode(zlib.compress(program.encode())).decode() + "\n"
+    return bundle.packed(program) + "\n"
 
 
 def _sources(folder: Path) -> str:
-    """The modules in an order in which each finds those that it imports."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("applied_*.py"))}
-    lines = [_LOADER]
-    imported = {name: _imported(text) & texts.keys() for name, text in texts.items()}
-    for name in TopologicalSorter(imported).static_order():
-        lines.append(f'_load("ansible.module_utils.{name}", {texts[name]!r})\n')
-    return "".join(lines)
-
-
-def _imported(text: str) -> set[str]:
-    """The module utilities that a Python source imports."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module == "ansible.module_utils":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.rpartition(".")[2])
-    return found
+    return bundle.sources(folder, {path.stem for path in folder.glob("applied_*.py")})

@@ -32,7 +32,10 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One finding about one host: `verdict` is pass, fail or skip; `fix` is what to do when it fails."""
+    """One finding about one host: `verdict` is pass, fail or skip; `fix` is what to do when it fails.
+
+    `cause`: why it fails, where that is known.
+    """
 
     host: str
     check: str
@@ -40,9 +43,10 @@ class Check:
     seen: str = ""
     expected: str = ""
     fix: str = ""
+    cause: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+        return {name: text for name, text in asdict(self).items() if text or name != "cause"}
 
 
 @dataclass
@@ -75,6 +79,7 @@ class Outcome:
     summary: str = ""
     next_command: str = ""
     brief: bool = False  # people see only the checks that do not pass
+    told: bool = False  # `text` says it all: people see no tables and no errors beside it
     log: str = ""
     said: bool = False  # it was shown already
     text: list[str] = field(default_factory=list)
@@ -145,9 +150,11 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
 
     for line in outcome.text:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if outcome.checks:
+    if outcome.checks and not outcome.told:
         _print_checks(outcome.checks, console, outcome.brief or len(outcome.checks) > MANY)
-    if any(host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()):
+    if not outcome.told and any(
+        host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()
+    ):
         _print_hosts(outcome.hosts, console)
     for text in _lowered(outcome.lowered):
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)

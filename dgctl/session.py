@@ -129,7 +129,8 @@ def _say(session: Session, outcome: Outcome) -> None:
 
     from dgctl.report import print_errors, print_outcome
 
-    print_errors(outcome.errors, Console(stderr=True))
+    if not outcome.told:
+        print_errors(outcome.errors, Console(stderr=True))
     if session.as_json:
         sys.stdout.writelines(json_text.pieces(outcome.document(session.command, session.seconds)))
     else:

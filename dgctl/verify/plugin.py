@@ -17,6 +17,7 @@ import pytest
 from testinfra.host import Host
 
 from dgctl.ssh import Route
+from dgctl.verify import health
 from dgctl.verify.connection import Connection, Unreachable
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.reporter import Reporter, identify
@@ -49,10 +50,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _runs_here(item: pytest.Item) -> bool:
-    """False for a check of one part (its parameter `part`) on a host that does not run it."""
+    """False for a check of one part (its parameter `part`), or of GPUs, on a host that does not run what it is about."""
     plan = item.config.stash[_plan]["hosts"]
     parameters = item.callspec.params
-    return "part" not in parameters or parameters["part"] in plan[parameters["host_name"]]["parts"]
+    parts = plan[parameters["host_name"]]["parts"]
+    if "health_check" in parameters:
+        return health.concerns(parameters["health_check"], "engine" in parts)
+    return "part" not in parameters or parameters["part"] in parts
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -52,7 +52,7 @@ def finding(report: pytest.TestReport) -> dict[str, str]:
     """A report as the fields of a Check."""
     said = {name: str(value) for name, value in report.user_properties}
     host, check = identify(report.nodeid)
-    fields = {name: said.get(name, "") for name in ("seen", "expected", "fix")}
+    fields = {name: said.get(name, "") for name in ("seen", "expected", "fix", "cause")}
     if report.skipped:
         fields["seen"] = str(report.longrepr[2]).removeprefix("Skipped: ")
     elif report.failed and "seen" not in said:

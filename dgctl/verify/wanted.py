@@ -16,6 +16,7 @@ NAMES = (
     "nvidia_driver_version",
     "nvidia_driver_hold",
     "nvidia_driver_persistence",
+    "nvidia_driver_lock_timeout_s",
     "nvidia_container_toolkit_version",
     "deepgram_release",
     "deepgram_profile",

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 
+from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.outcome import run
 
 # Where the roles name their repositories.
@@ -63,7 +64,7 @@ def of_sources(addresses=(), patterns=SOURCES + REPOSITORIES, ours=OURS):
         lines = [line for line in _lines(path) if names_one(line, addresses)]
         if lines:
             owner = _owner(path)
-            way = f"apt-get purge {owner}" if owner else f"take the entry out of {path}"
+            way = f"{_remover()} {owner}" if owner else f"take the entry out of {path}"
             what = f"{path} names {_address(lines[0])} too: apt stops at two keys for one repository"
             fix = f"Take it away: {way}, then run again; {ALLOW}."
             found.append(
@@ -113,7 +114,7 @@ def _owner(path):
 
 
 def _remover():
-    return "apt-get purge" if glob.glob("/etc/apt") else "dnf remove"
+    return "dnf remove" if is_rpm() else "apt-get purge"
 
 
 def _lines(path):

@@ -8,8 +8,10 @@ from ansible.module_utils.outcome import last_line, run
 # By the image that a system makes: what lists it, what makes it anew. {kernel} and {image} are filled in.
 KINDS = (
     ("initrd.img-{kernel}", ["lsinitramfs", "{image}"], ["update-initramfs", "-u", "-k", "{kernel}"]),
-    ("initramfs-{kernel}.img", ["lsinitrd", "{image}"], ["dracut", "--force", "{image}", "{kernel}"]),
+    ("initramfs-{kernel}.img", ["lsinitrd", "{image}"], ["dracut", "--force", "--kver", "{kernel}"]),
 )
+# An image that was made elsewhere, such as the rescue image, has its own copy of the module.
+KEEP_OFF = "--args=rd.driver.blacklist=nouveau,nova_core modprobe.blacklist=nouveau,nova_core"
 MODULE = re.compile(r"/(nvidia|nvidia-current|nouveau|nova_core|nova-core)\.ko")
 
 
@@ -34,10 +36,14 @@ def stale(kernel, blacklist, module_file="", boot="/boot"):
 
 
 def rebuild(kernel, boot="/boot"):
-    """Makes the image anew; returns "" or why that failed."""
+    """Makes the image anew; where grubby keeps the kernels' arguments, nouveau goes there too. "" or why that failed."""
     _, _, maker = _kind(kernel, boot)
-    rc, out, err = run(maker, timeout=1800)
-    return "" if rc == 0 else last_line(err) or last_line(out) or f"{maker[0]} ended with {rc}"
+    makers = [maker, ["grubby", "--update-kernel=ALL", KEEP_OFF]] if maker[0] == "dracut" else [maker]
+    for argv in makers:
+        rc, out, err = run(argv, timeout=1800)
+        if rc != 0:
+            return last_line(err) or last_line(out) or f"{argv[0]} ended with {rc}"
+    return ""
 
 
 def _kind(kernel, boot):

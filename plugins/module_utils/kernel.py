@@ -39,3 +39,19 @@ def modules(prefix, known, kernel=None):
 
 def _kernels(running):
     return list(dict.fromkeys([running or platform.release(), next_kernel.booting()]))
+
+
+def rpm_headers(kernel=None, modules="/lib/modules"):
+    """Packages with the headers for the running kernel where rpm has the packages; [] where they are there.
+
+    Later kernels bring theirs: dnf keeps the headers of several kernels beside each other, as it keeps the kernels.
+    """
+    kernel = kernel or platform.release()
+    if next_kernel.has_headers(kernel, modules):
+        return []
+    version, _, architecture = kernel.rpartition(".")
+    if "uek" in version:
+        return ["kernel-uek-devel=" + version]
+    # From EL 9 on the package that has kernel and headers keep step.
+    name = "kernel-devel" if ".el8" in version or not architecture else "kernel-devel-matched"
+    return [f"{name}={version}", "kernel-headers"]

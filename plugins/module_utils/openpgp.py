@@ -5,8 +5,10 @@ import binascii
 import hashlib
 import re
 
-PUBLIC_KEY = 6  # packet tag of a primary key
+SIGNATURE, PUBLIC_KEY, SUBKEY = 2, 6, 14  # packet tags
+KEY_ID, FINGERPRINT = 16, 33  # kinds of a signature's part that name who made it
 ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.S)
+SIGNED = re.compile(rb"-----BEGIN PGP SIGNATURE-----\r?\n(.*?)-----END PGP SIGNATURE-----", re.S)
 
 
 def dearmor(data):
@@ -70,3 +72,45 @@ def _fingerprint(body):
     if body[:1] == b"\x06":
         return hashlib.sha256(b"\x9b" + len(body).to_bytes(4, "big") + body).hexdigest().upper()
     raise ValueError("a key of version %s" % (body[0] if body else "?"))
+
+
+def all_fingerprints(data):
+    """The same with those of the subkeys, with which signatures may be made."""
+    return [_fingerprint(body) for tag, body in packets(data) if tag in (PUBLIC_KEY, SUBKEY)]
+
+
+def issuers(text):
+    """Who signed a clear-signed text: fingerprints, or key ids of 16 digits; [] when it does not say, or is damaged."""
+    found = []
+    try:
+        for block in SIGNED.findall(text.encode("utf-8", "replace")):
+            found += [_issuer(body) for tag, body in packets(_decode(block)) if tag == SIGNATURE]
+    except (ValueError, IndexError):
+        return []
+    return [issuer for issuer in found if issuer]
+
+
+def _issuer(body):
+    """The maker of a signature of version 4 or 6: its fingerprint where the signature has it, else its key id."""
+    wide = 4 if body[0] == 6 else 2
+    place, named = 4, {}
+    for _ in range(2):  # the hashed parts, then the others
+        end = place + wide + int.from_bytes(body[place : place + wide], "big")
+        place += wide
+        while place < end:
+            length, place = _length(body, place)
+            named[body[place] & 0x7F] = body[place + 1 : place + length]
+            place += length
+    if FINGERPRINT in named:
+        return named[FINGERPRINT][1:].hex().upper()
+    return named.get(KEY_ID, b"").hex().upper()
+
+
+def _length(body, place):
+    """(length of a signature's part, where it begins)."""
+    one = body[place]
+    if one < 192:
+        return one, place + 1
+    if one < 255:
+        return ((one - 192) << 8) + body[place + 1] + 192, place + 2
+    return int.from_bytes(body[place + 1 : place + 5], "big"), place + 5

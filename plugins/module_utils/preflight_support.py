@@ -52,7 +52,7 @@ def kernel_modules(package):
     known, error = preflight_host.apt_knows(package)
     seen = f"{package} can be installed" if known else f"apt knows no package {package}"
     if error and not known:
-        seen += f" (apt-get update: {error})"
+        seen += f" ({error})"
     advice = (
         "Bring the kernel up to date (apt-get dist-upgrade, reboot) and have restricted and multiverse among the "
         "host's package sources; or set nvidia_driver_source to nvidia, whose modules are built on the host."

@@ -57,9 +57,9 @@ packages:
 
 import os
 import re
-import shutil
 
 from ansible.module_utils import driver_leftovers as leftovers
+from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dpkg import environment
 from ansible.module_utils.outcome import fail, last_line, run
@@ -115,7 +115,7 @@ def release_holds(names):
 
 def purge(module, names):
     """Removes packages in one transaction that may remove nothing else."""
-    apt = shutil.which("apt-get") is not None
+    apt = not is_rpm()
     rehearsal = ["apt-get", "-s", "purge", *names] if apt else ["rpm", "-e", "--test", *names]
     rc, out, err = run(rehearsal, timeout=300, env=environment())
     others = sorted(set(REMOVED.findall(out)) - set(names))

@@ -33,9 +33,9 @@ reboot_needed:
 """
 
 import platform
-import shutil
 
 from ansible.module_utils import dpkg, next_kernel
+from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kernel import headers
 from ansible.module_utils.outcome import fail, last_line, run
@@ -46,14 +46,14 @@ def to_be_had(release):
     """Whether the headers of this kernel are there or in the archive."""
     if next_kernel.has_headers(release):
         return True
-    if shutil.which("apt-get"):
+    if not is_rpm():
         return apt_knows("linux-headers-" + release)[0]
     return run(["dnf", "-q", "list", "--showduplicates", f"kernel-devel-{release}"], timeout=300)[0] == 0
 
 
 def newest(module):
     """The command that brings the newest kernel and its headers."""
-    if not shutil.which("apt-get"):
+    if is_rpm():
         return ["dnf", "-y", "install", "--best", "kernel", "kernel-devel", "kernel-headers"]
     metas = [name for name in headers(dpkg.packages()) if not name.endswith(platform.release())]
     metas = [name for name in metas if not any(name.endswith(kernel) for kernel in next_kernel.installed())]
@@ -72,7 +72,7 @@ def newest(module):
 
 def update(module):
     """Brings it; fails where the kernel that boots next is still one without headers."""
-    if shutil.which("apt-get"):
+    if not is_rpm():
         run(["apt-get", "update", "-q"], timeout=600, env=dpkg.environment())
     command = newest(module)
     rc, out, err = run(command, timeout=3600, env=dpkg.environment())

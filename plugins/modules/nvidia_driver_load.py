@@ -30,6 +30,10 @@ options:
     description: The package whose version stands for the installed driver.
     type: str
     default: nvidia-open
+  flavour:
+    description: Flavour that the loaded module must have, C(open) or C(proprietary); empty where it does not matter.
+    type: str
+    default: ""
   blacklist:
     description: The file that keeps nouveau from loading; the initramfs must be newer than it.
     type: path
@@ -54,6 +58,10 @@ loaded_version:
   description: The version in the kernel afterwards.
   type: str
   returned: success
+mig:
+  description: PCI addresses of the GPUs that have MIG on, once the driver works.
+  type: list
+  returned: success
 prepared:
   description: What was done for the next boot.
   type: list
@@ -64,12 +72,14 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import dpkg, driver_reload, next_boot
+from ansible.module_utils import driver_reload, next_boot, package_manager
 from ansible.module_utils.apt_transaction import upstream
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import (
     library_version,
+    loaded_flavour,
     loaded_version,
+    mig_enabled,
     module_file_version,
     pci_gpus,
     smi_gpus,
@@ -86,8 +96,8 @@ REFUSED = (
     (
         "not found in directory",
         (
-            "No module was built for the running kernel: install its headers, then dpkg-reconfigure "
-            "nvidia-kernel-open-dkms; dkms status tells more."
+            "No module was built for the running kernel: install its headers, then dkms autoinstall; "
+            "dkms status tells more."
         ),
     ),
     (
@@ -128,7 +138,7 @@ def bring(module, version):
         return "nouveau cannot be unloaded: " + problem
     if not loaded_version():
         load(module)
-    elif loaded_version() != version:
+    elif not fits(module, version):
         problem = driver_reload.replace(lambda: load(module))
     failed = driver_reload.resume()
     if problem:
@@ -140,6 +150,12 @@ def bring(module, version):
     return ""
 
 
+def fits(module, version):
+    """Whether this version is in the kernel, in the flavour that is wanted."""
+    flavour = module.params["flavour"]
+    return loaded_version() == version and (not flavour or loaded_flavour() == flavour)
+
+
 def require(module, version):
     """Fails unless the wanted version is in the kernel."""
     if loaded_version() != version:
@@ -147,12 +163,19 @@ def require(module, version):
         fail(
             module,
             "The kernel has driver {} although {} is installed".format(loaded_version() or "none", version),
-            (
-                "The module file is of version %s: dpkg-reconfigure nvidia-kernel-open-dkms builds it "
-                "anew; dkms status tells more."
-            )
+            ("The module file is of version %s: dkms autoinstall --force builds it anew; dkms status tells more.")
             % (on_disk or "unknown"),
             loaded_version(),
+        )
+    flavour = module.params["flavour"]
+    if flavour and loaded_flavour() != flavour:
+        fail(
+            module,
+            "The kernel has the {} module although the {} one is installed".format(
+                loaded_flavour() or "unknown", flavour
+            ),
+            "Another package's module is in the way: modinfo -F license nvidia, dkms status, dpkg -l '*nvidia*dkms*'.",
+            loaded_flavour(),
         )
 
 
@@ -165,20 +188,20 @@ def prepare(module, version):
 
 
 def prove(module):
-    """Fails unless all that has a version of the driver has the same, and every GPU answers."""
-    versions = dpkg.installed(dpkg.packages())
+    """Fails unless all that has a version of the driver has the same, and every GPU answers; the GPUs."""
+    versions = package_manager.installed()
     package = upstream(versions.get(module.params["package"], ""))
     cards, error = smi_gpus()
     gpus, library, loaded = pci_gpus(), library_version(), loaded_version()
     if {package, library, loaded, *(card["driver_version"] for card in cards)} == {loaded} and len(cards) == len(gpus):
-        return
-    fail(
+        return cards
+    return fail(
         module,
         f"The driver is not coherent: installed {package or 'none'}, loaded {loaded or 'none'}, "
         f"library {library or 'none'}, nvidia-smi shows {len(cards)} of {len(gpus)} GPUs"
         + (f": {error}" if error else ""),
         "Look at dmesg | grep -E 'NVRM|Xid' for a GPU that does not start; where versions differ, another "
-        "installation is in the way (dpkg -l '*nvidia*', ldconfig -p | grep libnvidia-ml)",
+        "installation is in the way (dpkg -l '*nvidia*' or rpm -qa '*nvidia*', ldconfig -p | grep libnvidia-ml)",
         error,
     )
 
@@ -193,17 +216,24 @@ def note(version, path):
 
 
 def work(module, version):
-    """(changed, what was done for the next boot, why a reboot is needed)."""
+    """The module's result."""
     prepared = prepare(module, version)
-    due = loaded_version() != version or bool(driver_reload.pending())
+    due = not fits(module, version) or bool(driver_reload.pending())
+    reboot_needed, noted, cards = "", False, []
     if module.check_mode:
-        return bool(due or prepared), prepared, ""
-    reboot_needed = bring(module, version) if due else ""
-    noted = False
-    if not reboot_needed:
-        prove(module)
+        cards = smi_gpus()[0] if loaded_version() else []
+    else:
+        reboot_needed = bring(module, version) if due else ""
+    if not module.check_mode and not reboot_needed:
+        cards = prove(module)
         noted = note(version, module.params["mark"])
-    return bool(due or prepared or noted), prepared, reboot_needed
+    return {
+        "changed": bool(due or prepared or noted),
+        "prepared": prepared,
+        "loaded_version": loaded_version(),
+        "mig": mig_enabled(cards),
+        "reboot_needed": reboot_needed,
+    }
 
 
 def main():
@@ -211,13 +241,13 @@ def main():
         argument_spec={
             "version": {"type": "str", "required": True},
             "package": {"type": "str", "default": "nvidia-open"},
+            "flavour": {"type": "str", "default": ""},
             "blacklist": {"type": "path", "default": "/etc/modprobe.d/nvidia-driver.conf"},
             "mark": {"type": "path", "default": "/var/lib/deepgram/nvidia-driver"},
         },
         supports_check_mode=True,
     )
-    changed, prepared, reboot_needed = work(module, module.params["version"])
-    module.exit_json(changed=changed, prepared=prepared, loaded_version=loaded_version(), reboot_needed=reboot_needed)
+    module.exit_json(**work(module, module.params["version"]))
 
 
 if __name__ == "__main__":

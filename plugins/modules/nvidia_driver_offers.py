@@ -43,10 +43,10 @@ driver_installed:
 
 import os
 import re
-import shutil
 import tempfile
 
 from ansible.module_utils import dpkg
+from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.apt_transaction import errors, upstream
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail, run
@@ -87,7 +87,7 @@ def of_dnf(module, package):
 
 
 def installed(package):
-    if not shutil.which("dpkg-query"):
+    if is_rpm():
         rc, out, _err = run(["rpm", "-q", "--qf", "%{VERSION}", package])
         return out.strip() if rc == 0 else ""
     return upstream(dpkg.installed(dpkg.packages()).get(package, "-"))
@@ -101,7 +101,7 @@ def main():
     package, source = module.params["package"], module.params["source"]
     versions = []
     if not source or os.path.exists(source):
-        versions = of_apt(module, package, source) if shutil.which("apt-get") else of_dnf(module, package)
+        versions = of_apt(module, package, source) if not is_rpm() else of_dnf(module, package)
     offers = sorted({upstream(version) for version in versions}, key=number)
     module.exit_json(changed=False, driver_offers=offers, driver_installed=installed(package))
 

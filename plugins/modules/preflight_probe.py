@@ -34,6 +34,12 @@ options:
     description: PCI id to C(name), C(memory_mib) and C(compute_capability).
     type: dict
     required: true
+  driver:
+    description: The driver that is wanted, C(branch), C(kernel_module) (auto, open or proprietary), C(source) and
+      C(mig_disable_allowed); and the tables to judge it by, C(branches), C(generations), C(nvswitch) and
+      C(nvswitch_packages).
+    type: dict
+    default: {}
   driver_lifecycle:
     description: C(source) of the driver, C(addresses) of its repositories, and whether the driver's role may do what it
       would be refused for else, C(remove_other_sources) and C(reboot).
@@ -166,7 +172,7 @@ lowered:
   returned: always
 ansible_facts:
   description: distribution, distribution_version, distribution_major_version and pkg_mgr, as
-    C(ansible.builtin.setup) gives them.
+    C(ansible.builtin.setup) gives them; and nvidia_host, see the module M(nvidia_gpus), where O(driver) is given.
   type: dict
   returned: always
 """
@@ -175,6 +181,7 @@ import os
 
 from ansible.module_utils import (
     preflight_boot,
+    preflight_driver,
     preflight_gpu,
     preflight_host,
     preflight_network,
@@ -243,7 +250,7 @@ def wanted_of(params):
     return {**nothing, "engine_packages": [], **params["wanted"]}
 
 
-def of_gpus(params, minimums, system):
+def of_gpus(params, minimums, system, driver):
     """Findings about GPUs and what their driver will need; none for a host that needs no GPU."""
     if not params["engine"]:
         return []
@@ -251,8 +258,11 @@ def of_gpus(params, minimums, system):
     found = preflight_gpu.gpus(params["gpus"], minimums, wanted)
     if not found:
         return []
-    found += [preflight_gpu.mig(), preflight_gpu.nouveau(), *of_lifecycle(params["driver_lifecycle"])]
-    found += preflight_support.for_kernel(system, params["driver_packages"], wanted_of(params))
+    found += driver.findings() if driver else []
+    allowed = params["driver"].get("mig_disable_allowed", False)
+    found += [preflight_gpu.mig(allowed=allowed), preflight_gpu.nouveau(), *of_lifecycle(params["driver_lifecycle"])]
+    decided = {"kernel_module": driver.facts()["kernel_module"]} if driver else {}
+    found += preflight_support.for_kernel(system, params["driver_packages"], {**wanted_of(params), **decided})
     return preflight_boot.without_headers(found, params["driver_lifecycle"].get("reboot"))
 
 
@@ -262,7 +272,7 @@ def of_lifecycle(allowed):
     return preflight_boot.leftovers(source, addresses, allowed.get("remove_other_sources")) + preflight_boot.next_boot()
 
 
-def look(params, minimums):
+def look(params, minimums, driver):
     """All findings, in the order in which a person would want to read them."""
     clock = preflight_host.clock(
         params["controller_time"], params["max_clock_offset_s"]
@@ -274,8 +284,16 @@ def look(params, minimums):
     found += preflight_support.combination(params["systems"], system, wanted) if system else []
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     found += preflight_host.disk(params["models_dir"], minimums["disk_gb"], missing_bytes, deployed)
-    found += of_gpus(params, minimums, system)
+    found += of_gpus(params, minimums, system, driver)
     return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
+
+
+def wanted_driver(params, system):
+    """The wanted driver with the host's GPUs; None for a host that needs none."""
+    if not params["engine"] or not params["driver"]:
+        return None
+    wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", "")}
+    return preflight_driver.Wanted({**params["driver"], "gpus": params["gpus"]}, wanted)
 
 
 def complaint(findings):
@@ -299,6 +317,7 @@ def main():
             "wanted": {"type": "dict", "default": {}},
             "driver_packages": {"type": "dict", "default": {}},
             "gpus": {"type": "dict", "required": True},
+            "driver": {"type": "dict", "default": {}},
             "driver_lifecycle": {"type": "dict", "default": {}},
             "excluded_gpus": {"type": "list", "elements": "str", "default": []},
             "minimums": {"type": "dict", "required": True},
@@ -326,12 +345,11 @@ def main():
     )
     configured, base, usual = (as_numbers(module.params[key]) for key in ("minimums", "base", "usual"))
     minimums = effective(configured, base, usual)
-    findings = look(module.params, minimums)
-    result = {
-        "findings": findings,
-        "lowered": lowered(minimums, usual),
-        "ansible_facts": preflight_host.facts(module.params["systems"]),
-    }
+    system = preflight_host.facts(module.params["systems"])
+    driver = wanted_driver(module.params, system)
+    findings = look(module.params, minimums, driver)
+    facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}
+    result = {"findings": findings, "lowered": lowered(minimums, usual), "ansible_facts": facts}
     wrong = complaint(findings)
     if wrong:
         module.fail_json(msg="{}. Fix: {}".format(*wrong), **result)

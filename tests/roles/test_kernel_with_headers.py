@@ -21,7 +21,7 @@ def host(monkeypatch, program, tmp_path):
     monkeypatch.setattr(kernel_with_headers, "run", run)
     monkeypatch.setattr(kernel_with_headers, "headers", lambda known: metas)
     monkeypatch.setattr(kernel_with_headers, "apt_knows", lambda package: (state["offered"], ""))
-    monkeypatch.setattr(kernel_with_headers.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(kernel_with_headers, "is_rpm", lambda: False)
     monkeypatch.setattr(kernel_with_headers.next_kernel, "has_headers", lambda kernel: kernel in state["headers"])
     monkeypatch.setattr(kernel_with_headers.next_kernel, "booting", lambda: state["coming"])
     monkeypatch.setattr(kernel_with_headers.next_kernel, "installed", list)

@@ -234,10 +234,18 @@ def test_initramfs_is_stale_while_it_holds_what_is_older_or_forbidden(tmp_path, 
     assert stale() == "it holds an older NVIDIA module"
 
 
-def test_initramfs_is_made_by_the_system_s_own_program(tmp_path, program):
-    (tmp_path / "initramfs-6.1.img").touch()
-    program("dracut", f"echo $* > {tmp_path}/asked\n")
+@pytest.mark.parametrize(
+    ("image", "made"),
+    [
+        ("initrd.img-6.1", ["update-initramfs -u -k 6.1"]),
+        ("initramfs-6.1.img", ["dracut --force --kver 6.1", f"grubby --update-kernel=ALL {initramfs.KEEP_OFF}"]),
+    ],
+)
+def test_initramfs_is_made_by_the_system_s_own_program(tmp_path, program, image, made):
+    (tmp_path / image).touch()
+    for name in ("update-initramfs", "dracut", "grubby"):
+        program(name, f"echo {name} $* >> {tmp_path}/log\n")
     assert initramfs.rebuild("6.1", str(tmp_path)) == ""
-    assert (tmp_path / "asked").read_text() == f"--force {tmp_path}/initramfs-6.1.img 6.1\n"
-    program("dracut", "echo 'no space left' >&2; exit 1\n")
+    assert (tmp_path / "log").read_text().splitlines() == made
+    program(made[-1].split()[0], "echo 'no space left' >&2; exit 1\n")
     assert initramfs.rebuild("6.1", str(tmp_path)) == "no space left"

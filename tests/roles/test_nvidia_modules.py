@@ -106,7 +106,9 @@ class Kernel:
         monkeypatch.setattr(nvidia_driver_load, "pci_gpus", lambda: [{"address": "0000:3b:00.0"}] * self.gpus)
         monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([{"driver_version": self.modules["nvidia"]}], ""))
         package = {"version": f"{installed}-1", "held": True, "status": "installed"}
-        monkeypatch.setattr(nvidia_driver_load.dpkg, "packages", lambda: {"nvidia-open": package})
+        monkeypatch.setattr(
+            nvidia_driver_load.package_manager, "installed", lambda: {"nvidia-open": package["version"]}
+        )
         monkeypatch.setattr(gpu_clients, "clients", self.clients)
         monkeypatch.setattr(
             gpu_clients, "active", lambda units: [u for u in units if "persistenced" in u] + self.display
@@ -252,7 +254,7 @@ def test_module_that_does_not_load(load, machine, error, hint):
 def test_other_version_on_disk(load, machine):
     machine(installed="570.1.2")
     result = load()
-    assert result["failed"] and result["value"] == "570.1.2" and "dpkg-reconfigure" in result["fix"]
+    assert result["failed"] and result["value"] == "570.1.2" and "dkms autoinstall" in result["fix"]
 
 
 def test_check_mode_touches_nothing(load, machine):
@@ -387,3 +389,18 @@ def test_flag_keeps_the_user_s_lines(tmp_path):
     assert [nvidia_cdi.set_flag(True, False, str(path)) for _ in range(2)] == [True, False]
     assert path.read_text() == f"NVIDIA_CTK_DEBUG=1\n{nvidia_cdi.FLAG}\n"
     assert nvidia_cdi.set_flag(False, False, str(path)) and path.read_text() == "NVIDIA_CTK_DEBUG=1\n"
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [
+        ("4.18.0-553.el8_10.x86_64", ["kernel-devel=4.18.0-553.el8_10", "kernel-headers"]),
+        ("5.14.0-503.11.1.el9_5.x86_64", ["kernel-devel-matched=5.14.0-503.11.1.el9_5", "kernel-headers"]),
+        ("6.12.0-55.9.1.el10_0.x86_64", ["kernel-devel-matched=6.12.0-55.9.1.el10_0", "kernel-headers"]),
+        ("5.15.0-300.163.18.el9uek.x86_64", ["kernel-uek-devel=5.15.0-300.163.18.el9uek"]),
+    ],
+)
+def test_headers_of_rpm_s_kernels(tmp_path, release, wanted):
+    assert kernel.rpm_headers(release, str(tmp_path)) == wanted
+    (tmp_path / release / "build").mkdir(parents=True)
+    assert kernel.rpm_headers(release, str(tmp_path)) == []

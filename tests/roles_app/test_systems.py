@@ -31,6 +31,8 @@ def host(key):
         "distribution": next(iter(system["distributions"].values())),
         "distribution_version": system["versions"][0],
         "distribution_major_version": system["versions"][0].split(".")[0],
+        "pkg_mgr": system["packages"],
+        "nvidia_host": {"kernel_module": "open", "nvswitch": ""},
     }
     return {name: value for name, value in platform.items() if name.startswith("_platform")} | {"ansible_facts": facts}
 
@@ -57,7 +59,7 @@ def expected_lead(key, source, branch, flavour):
 @pytest.mark.parametrize("flavour", ["open", "proprietary"])
 @pytest.mark.parametrize(("key", "source", "branch"), DRIVERS)
 def test_driver_packages(key, source, branch, flavour):
-    given = {"nvidia_driver_kernel_module": flavour}
+    given = {"_nvidia_driver_flavour": flavour}
     lead = expected_lead(key, source, branch, flavour)
     wishes = driver("_nvidia_driver_wishes", key, source, branch, **given)
     first = driver("_nvidia_driver_first", key, source, branch, **given)

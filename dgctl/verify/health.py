@@ -1,0 +1,68 @@
+"""The doctor as verify asks it: every check of a host in one round trip, for those that verify has not itself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from testinfra.host import Host
+
+from dgctl import bundle, content
+from dgctl.doctor_table import doctor
+
+_BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
+_CALL = "import ansible.module_utils.doctor as _doctor\n_doctor.main(sys.argv[2])\n"
+
+
+def checks() -> list[str]:
+    """The doctor's checks that verify has none of its own for, in their order."""
+    return [check.name for check in doctor().CHECKS if not check.verify]
+
+
+def concerns(name: str, engine: bool) -> bool:
+    """Whether a check concerns a host with an Engine, or without one."""
+    found = doctor()
+    return any(check.name == name and found.concerns(check, engine) for check in found.CHECKS)
+
+
+def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str, dict[str, str]]:
+    """{check: finding} of the doctor's on a host; a check that does not concern it is not there. Raises ValueError."""
+    request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
+    words = ["python3", "-IS", "-c", _BOOT, _program(content.root() / "plugins" / "module_utils"), request]
+    said = host.run(shlex.join(words))
+    mark = doctor().MARK
+    for line in said.stdout.splitlines():
+        if line.startswith(mark):
+            return {found["check"]: found for found in json.loads(line.removeprefix(mark))}
+    raise ValueError(" ".join(said.stderr.split())[-300:] or f"exit {said.rc}")
+
+
+def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, Any]:
+    """What host_doctor's parameters are in playbooks/doctor.yml."""
+    return {
+        "host": name,
+        "gpu": engine,
+        "engine": wanted["deepgram_container_engine"] or "docker",
+        "gpus": _gpus(),
+        "gpu_count": wanted["preflight_gpu_count"],
+        "hold": wanted["nvidia_driver_hold"] is not False,
+        "persistence": wanted["nvidia_driver_persistence"] is not False,
+        "lock_patience_s": wanted["nvidia_driver_lock_timeout_s"] or 600,
+        "places": [wanted["deepgram_models_dir"] or "/var/lib/deepgram/models"],
+    }
+
+
+@cache
+def _gpus() -> dict[str, Any]:
+    path = content.root() / "roles/platform/vars/main/gpus.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["_platform_gpus"]
+
+
+@cache
+def _program(folder: Path) -> str:
+    return bundle.packed(bundle.sources(folder, {"doctor"}) + _CALL)

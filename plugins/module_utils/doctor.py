@@ -1,0 +1,89 @@
+"""The doctor: every check of a host in one pass, all programs asked at once. Changes nothing.
+
+Runs as the module host_doctor, and from `dgctl verify` sent to the host as source: only the standard library is imported.
+"""
+
+import json
+
+from ansible.module_utils import (
+    doctor_containers,
+    doctor_driver,
+    doctor_fabric,
+    doctor_gpu_health,
+    doctor_gpus,
+    doctor_host,
+    doctor_log,
+    doctor_machine,
+    doctor_packages,
+    doctor_smi,
+    doctor_sources,
+    doctor_toolkit,
+)
+from ansible.module_utils.doctor_check import judge
+from ansible.module_utils.doctor_dpkg import CHECK, CONFIGURATION
+from ansible.module_utils.doctor_engine import ENGINES
+from ansible.module_utils.outcome import finding
+from ansible.module_utils.parallel import in_parallel
+
+# From the ground up: the first that fails is the likeliest cause of those after it.
+TOPICS = (
+    doctor_machine.CHECKS,
+    doctor_packages.CHECKS,
+    doctor_sources.CHECKS,
+    doctor_driver.CHECKS,
+    doctor_gpus.CHECKS,
+    doctor_gpu_health.CHECKS,
+    doctor_fabric.CHECKS,
+    doctor_log.CHECKS,
+    doctor_toolkit.CHECKS,
+    doctor_containers.CHECKS,
+)
+CHECKS = tuple(check for topic in TOPICS for check in topic)
+LIMIT_S = 45  # beyond every program's own limit
+MARK = "doctor: "
+UNITS = ("docker.service", "nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service", "nvidia-fabricmanager.service")
+PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
+
+
+def commands(params):
+    """{name: command} of the programs that tell about a host; those on GPUs only where an Engine runs."""
+    dpkg = {"apt_check": CHECK, "apt_config": CONFIGURATION}
+    gpu = {
+        "smi": doctor_smi.query(),
+        "modinfo": ("modinfo", "nvidia"),
+        "log": ("dmesg",),
+        "secure_boot": ("mokutil", "--sb-state"),
+        "enrolled": ("mokutil", "--list-enrolled"),
+        "units": ("systemctl", "show", "--property=" + PROPERTIES, "--", *UNITS),
+        "apt_policy": doctor_sources.POLICY,
+    }
+    return {**(gpu if params["gpu"] else {}), **dpkg, **ENGINES[params["engine"]].commands(params["gpu"])}
+
+
+def seen(params):
+    """The host that is here."""
+    programs = doctor_host.Programs(commands(params))
+    host = doctor_host.Host(params, programs, ENGINES[params["engine"]](programs))
+    host.manager = doctor_packages.manager(host)
+    return host
+
+
+def examine(host):
+    """The findings of every check that concerns the host, in the order of CHECKS."""
+    topics = [[check for check in topic if concerns(check, host.params["gpu"])] for topic in TOPICS]
+
+    def late(index):
+        text = f"no answer in {LIMIT_S} s"
+        return [finding(check.name, None, text, check.expected) for check in topics[index]]
+
+    calls = [lambda topic=topic: [found for check in topic for found in judge(check, host)] for topic in topics]
+    return [found for findings in in_parallel(calls, LIMIT_S, late) for found in findings]
+
+
+def concerns(check, gpu):
+    return gpu or not check.gpu
+
+
+def main(text):
+    """Carries out a request in JSON; prints one line that is found again in whatever a login shell says."""
+    print(MARK + json.dumps(examine(seen(json.loads(text)))))

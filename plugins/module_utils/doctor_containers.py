@@ -1,0 +1,160 @@
+"""The doctor on the Deepgram containers: do they run, and is the GPU with all that belongs to it inside the Engine's."""
+
+import re
+
+from ansible.module_utils.doctor_check import Check, listed, one_line, sick, unknown, well
+from ansible.module_utils.doctor_engine import PARTS, Silent
+from ansible.module_utils.doctor_smi import cards
+
+FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
+GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
+LIBRARIES = (
+    *("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib", "/usr/local/lib"),
+    *("/usr/local/nvidia/lib*", "/usr/local/cuda/compat", "/opt/*/lib"),
+)
+
+
+def remake(host, part="engine"):
+    """The command that makes a container anew, on the server."""
+    return host.engine.remake.format(part=part, folder=FOLDERS.get(part, "/etc/deepgram"))
+
+
+def parts(host):
+    """The parts that a role recorded here."""
+    found = []
+    for role in ("deepgram", "license_proxy"):
+        found += (host.recorded(role).get("containers") or {}).get("names", {})
+    return [part for part in PARTS if f"deepgram-{part}" in found]
+
+
+def running(host):
+    wanted = parts(host)
+    if not wanted:
+        return unknown("no container is on record here")
+    try:
+        seen = {part: host.engine.container(part) for part in wanted}
+    except Silent as silent:
+        return sick(
+            str(silent), "the container engine does not answer", f"on the server: journalctl -u {host.engine.cli} -n 50"
+        )
+    down = {part: one for part, one in seen.items() if not (one and one["running"])}
+    if not down:
+        return well(f"{listed(seen)}: running")
+    part, first = next(iter(down.items()))
+    words = listed(
+        f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
+    )
+    log = (
+        f"docker logs --tail 50 deepgram-{part}"
+        if host.engine.cli == "docker"
+        else f"journalctl -u deepgram-{part} -n 50"
+    )
+    return sick(words, (first or {}).get("error", ""), f"on the server: {log}; then dgctl provision")
+
+
+def ended(one):
+    return f" (exit {one['exit_code']})" if one and one["exit_code"] else ""
+
+
+def of_engine(host):
+    """(the Engine's container, None), or (None, why nothing can be said of what is in it)."""
+    try:
+        found = host.engine.container("engine")
+    except Silent as silent:
+        return None, unknown(str(silent))
+    if not found:
+        return None, unknown("there is no container deepgram-engine")
+    if not (found["running"] and found["pid"]):
+        return None, unknown(f"deepgram-engine is {found['status']}: see containers")
+    return found, None
+
+
+def devices(host, container):
+    return host.glob(f"/proc/{container['pid']}/root/dev/nvidia[0-9]*")
+
+
+def on_gpu(host):
+    container, why = of_engine(host)
+    if why:
+        return why
+    found = [path.rpartition("/")[2] for path in devices(host, container)]
+    return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
+
+
+def made_anew(host, first=""):
+    return f"dgctl provision; or on the server: {first}{remake(host)}"
+
+
+def inside(host):
+    container, why = of_engine(host)
+    if why:
+        return why
+    if not devices(host, container):
+        return unknown("it has no GPU device: see engine on gpu")
+    said = host.engine.inside()
+    if not cards(host)[0]:
+        return unknown("no GPU answers on the host: see gpu answers")
+    if said is None or (said.status is not None and re.search(r"not found|no such file", said.text, re.IGNORECASE)):
+        return unknown("there is no nvidia-smi in the container")
+    found = GPU.findall(said.text)
+    if said.status == 0 and found:
+        return well(f"{len(found)} of {len(cards(host)[0])} on the host")
+    words = said.why if said.status is None else said.text
+    cause = (
+        "the container lost the right to the device (a daemon-reload takes it from containers that got it without CDI)"
+    )
+    if "version mismatch" in words:
+        cause = "the container holds files of an older driver"
+    seen = f"nvidia-smi in deepgram-engine: {one_line(words) or 'says nothing'}; on the host it works"
+    return sick(seen, cause, made_anew(host))
+
+
+def libcuda(host):
+    container, why = of_engine(host)
+    if why:
+        return why
+    if not devices(host, container):
+        return unknown("it has no GPU device: see engine on gpu")
+    root = f"/proc/{container['pid']}/root"
+    mapped = "/libcuda.so" in host.read(f"/proc/{container['pid']}/maps")
+    found = host.glob(*(f"{root}{folder}/libcuda.so.1" for folder in LIBRARIES))
+    if mapped or found:
+        return well(found[0][len(root) :] if found else "in use")
+    cure = made_anew(host, "systemctl restart nvidia-cdi-refresh.service; ")
+    return sick("no libcuda.so.1 in deepgram-engine", cure=cure)
+
+
+CHECKS = (
+    Check(
+        "containers", running,
+        "the Deepgram containers that the roles recorded",
+        "running",
+        "it ended, or cannot start",
+        "dgctl provision",
+        True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy"), False,
+    ),
+    Check(
+        "engine on gpu", on_gpu,
+        "GPU devices in the Engine's container",
+        "a GPU device",
+        "the container was made without one: the Engine computes on the CPU, or does not start",
+        "",
+        True, ("containers.sees_the_gpus.engine", "engine.on_the_gpu"),
+    ),
+    Check(
+        "gpu in containers", inside,
+        "nvidia-smi in the Engine's container, where it works on the host",
+        "the GPUs, as on the host",
+        "",
+        "",
+        True, ("containers.sees_the_gpus.engine",),
+    ),
+    Check(
+        "libcuda in containers", libcuda,
+        "libcuda.so.1 in the Engine's container",
+        "there",
+        "the CDI file lacked the library when the container was made",
+        "",
+        True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,281 @@
+"""The doctor on the driver: its versions, the module for the next kernel, nouveau, Secure Boot, flavour, support."""
+
+import datetime
+import glob
+import platform
+import re
+
+from ansible.module_utils import nvidia_host
+from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
+from ansible.module_utils.preflight_host import SECURE_BOOT
+
+LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
+MODULE_FILES = re.compile(r"(?:^|/)nvidia(?:-current)?\.ko(?:\.(?:xz|zst|gz))?(?::|$)")
+OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
+REFUSED = ("Key was rejected", "Required key not available", "module verification failed", "Loading of unsigned module")
+PRE_TURING = ("Maxwell", "Pascal", "Volta")
+OPEN_ONLY = ("Blackwell",)  # and what comes after it
+MISMATCH = "version mismatch"
+# Ends of support: https://docs.nvidia.com/datacenter/tesla/drivers/supported-drivers-and-cuda-toolkit-versions.html, read
+# 2026-11-21. A branch that is not here is not judged. The last day of the month counts.
+SUPPORT_ENDS = {"535": "2026-06", "580": "2028-06", "595": "2027-03", "610": "2026-08"}
+
+
+def module(host):
+    """{field: value} of the module file that modprobe would load; {} for none."""
+    said = host.said("modinfo")
+    if not said or said.status != 0:
+        return {}
+    pairs = [line.partition(":")[::2] for line in said.text.splitlines() if not line[:1].isspace()]
+    return {name.strip(): value.strip() for name, value in reversed(pairs)}
+
+
+def library(host):
+    """Version of the library beside the module; "" for none."""
+    return next(filter(None, (nvidia_host.library_version(host.path(pattern)) for pattern in LIBRARIES)), "")
+
+
+def is_open(host):
+    """Is the module that is loaded, or else the one on the disk, of the open flavour? None when there is none."""
+    loaded = host.read("/proc/driver/nvidia/version")
+    if loaded:
+        return "Open Kernel Module" in loaded
+    licence = module(host).get("license")
+    return None if licence is None else licence != "NVIDIA"
+
+
+def unfit(host):
+    """[(GPU, flavour that it needs)] of those that the flavour in use cannot drive."""
+    flavour = is_open(host)
+    kinds = {True: PRE_TURING, False: OPEN_ONLY, None: ()}[flavour]
+    needed = "proprietary" if flavour else "open"
+    return [(gpu, needed) for gpu in host.gpus() if gpu["model"].get("generation") in kinds]
+
+
+def versions(host):
+    loaded, on_disk, beside = host.loaded(), module(host).get("version", ""), library(host)
+    said = host.said("smi")
+    seen = f"loaded {loaded or 'none'}, module file {on_disk or 'none'}, library {beside or 'none'}"
+    if not (loaded or on_disk or beside):
+        if not host.recorded("nvidia_driver"):
+            return unknown("no NVIDIA driver is installed", "dgctl provision")
+        return sick(seen, "the driver that was installed here is gone")
+    if not loaded:
+        return sick(seen, why_not_loaded(host))
+    if len({loaded, on_disk, beside} - {""}) > 1 or not beside:
+        return sick(f"{seen}{evidence(host)}")
+    if said and MISMATCH in said.text:
+        return sick(f"{seen}; nvidia-smi: {said.text.strip().splitlines()[0]}{evidence(host)}")
+    return well(seen)
+
+
+def evidence(host):
+    line = host.logged("NVRM: API mismatch")
+    return f"; the kernel: {line}" if line else ""
+
+
+def why_not_loaded(host):
+    """What keeps the module out of the kernel, as far as it shows."""
+    if any(host.exists("/sys/module/" + name) for name in OPEN_SOURCE_DRIVERS):
+        return "another driver has the GPU: see nouveau"
+    refused = host.logged(*REFUSED)
+    if refused:
+        return f"the kernel refuses the module ({refused}): see secure boot"
+    if unfit(host):
+        return "it is of the flavour that cannot drive this GPU: see module flavour"
+    if not has_module(host, platform.release()):
+        return "there is no module for the running kernel: see module for next kernel"
+    return ""
+
+
+def kernels(host):
+    """Versions of the kernels that could be booted, the newest last."""
+    names = [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*")]
+    fit = [name for name in names if host.exists("/lib/modules/" + name) and "rescue" not in name]
+    return sorted(fit, key=natural)
+
+
+def natural(version):
+    """A key that sorts 6.1.0-10 after 6.1.0-9."""
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.findall(r"\d+|[^\d]+", version)]
+
+
+def next_kernel(host):
+    """The kernel that the next boot takes: the one of the boot loader's first entry, else the newest."""
+    known = kernels(host)
+    text = host.read("/boot/grub/grub.cfg")
+    first = re.search(r"^\s*linux(?:efi|16)?\s+\S*vmlinuz-(\S+)", text, re.MULTILINE)
+    if re.search(r'^set default="?0"?$', text, re.MULTILINE) and first and first.group(1) in known:
+        return first.group(1)
+    return known[-1] if known else platform.release()
+
+
+def has_module(host, kernel):
+    folder = f"/lib/modules/{kernel}"
+    if any(MODULE_FILES.search(line.split(":")[0]) for line in host.read(folder + "/modules.dep").splitlines()):
+        return True
+    places = ("updates", "extra", "weak-updates", "kernel/drivers/video", "kernel/nvidia*")
+    found = [
+        path for place in places for path in glob.glob(host.path(f"{folder}/{place}/**/nvidia*.ko*"), recursive=True)
+    ]
+    return any(MODULE_FILES.search(path) for path in found)
+
+
+def for_next_kernel(host):
+    if not (module(host) or host.loaded() or host.recorded("nvidia_driver")):
+        return unknown("no NVIDIA driver is installed")
+    kernel = next_kernel(host)
+    seen = f"{kernel}, " + ("the running one" if kernel == platform.release() else f"running is {platform.release()}")
+    if has_module(host, kernel):
+        return well(seen)
+    headers = host.exists(f"/lib/modules/{kernel}/build")
+    why = (
+        "its headers are there, but DKMS built nothing"
+        if headers
+        else "its headers are not installed, so DKMS could not build"
+    )
+    build = f"dkms autoinstall -k {kernel}"
+    install = f"apt-get install linux-headers-{kernel}; " if host.exists("/var/lib/dpkg/status") else ""
+    cure = f"dgctl provision --full; or on the server: {'' if headers else install}{build}; do not reboot before that"
+    return sick(
+        f"{seen}: no nvidia module in /lib/modules/{kernel}", f"{why}: after the next boot there is no GPU", cure
+    )
+
+
+def nouveau(host):
+    loaded = [name for name in OPEN_SOURCE_DRIVERS if host.exists("/sys/module/" + name)]
+    bound = {gpu["address"]: host.link(f"/sys/bus/pci/devices/{gpu['address']}/driver") for gpu in host.gpus()}
+    taken = [address for address, driver in bound.items() if driver in ("nouveau", "nova_core", "nova-core")]
+    if taken:
+        return sick(f"{' and '.join(loaded) or 'nouveau'} has {listed(taken)}")
+    if loaded and not host.loaded():
+        return sick(f"{' and '.join(loaded)} is loaded, nvidia is not")
+    return well(f"{' and '.join(loaded)} loaded, without a GPU" if loaded else "not loaded")
+
+
+def secure_boot_on(host):
+    """True, False, or None when it does not show."""
+    said = host.said("secure_boot")
+    if said and said.status == 0 and "SecureBoot" in said.text:
+        return "SecureBoot enabled" in said.text
+    try:
+        with open(host.path(SECURE_BOOT), "rb") as stream:
+            return stream.read()[-1:] == b"\x01"
+    except OSError:
+        return None
+
+
+def secure_boot(host):
+    if not secure_boot_on(host):
+        return well("off")
+    on_disk = module(host)
+    refused = host.logged(*REFUSED)
+    if not on_disk:
+        return well("on, no NVIDIA module installed")
+    signer = on_disk.get("signer", "")
+    if host.loaded() and host.loaded() == on_disk.get("version"):
+        return well(f"on, and the kernel took the module (signer: {signer or 'none'})")
+    enrolled = host.said("enrolled")
+    known = bool(signer) and signer in (enrolled.text if enrolled else "") + host.read("/proc/keys")
+    if known and not refused:
+        return well(f"on, the module's signer is enrolled: {signer}")
+    if not signer or refused or (enrolled and enrolled.status == 0):
+        said = f"; the kernel: {refused}" if refused else ""
+        return sick(
+            f"on; signer of the module: {signer or 'none'}, {'' if known else 'not '}enrolled{said}", cure=enrol(host)
+        )
+    return unknown(f"on; whether {signer} is enrolled cannot be seen (mokutil)")
+
+
+def enrol(host):
+    """How to have the key enrolled that DKMS signs with."""
+    keys = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
+    key = next((key for key in keys if host.exists(key)), keys[-1])
+    return (
+        f"mokutil --import {key}, reboot, and confirm the key at the console; or switch Secure Boot off in the firmware; "
+        "then: modprobe nvidia"
+    )
+
+
+def flavour(host):
+    if is_open(host) is None:
+        return unknown("no NVIDIA module is installed")
+    has = "open" if is_open(host) else "proprietary"
+    wrong = unfit(host)
+    if not wrong:
+        return well(has)
+    names = sorted({gpu["model"].get("name", gpu["id"]) for gpu, _ in wrong})
+    seen = f"{has} module, {listed(names)}"
+    line = host.logged("RmInitAdapter failed", "rm_init_adapter failed")
+    seen += f"; the kernel: {line}" if line else ""
+    if has == "open":
+        return sick(
+            seen,
+            "the open modules drive Turing and newer; these GPUs are older",
+            "use a GPU of Turing or newer (T4, A10, L4, A100, H100 ...). These GPUs run with the proprietary modules of "
+            "branch 580 at most, which dgctl does not install",
+        )
+    return sick(seen, "Blackwell and newer GPUs work with the open modules alone")
+
+
+def support(host):
+    version = host.loaded() or module(host).get("version", "")
+    branch = version.partition(".")[0]
+    if branch not in SUPPORT_ENDS:
+        return unknown(f"branch {branch} is not in the table" if branch else "no NVIDIA driver is installed")
+    year, month = (int(part) for part in SUPPORT_ENDS[branch].split("-"))
+    end = datetime.date(year + month // 12, month % 12 + 1, 1)
+    seen = f"branch {branch}, supported to {SUPPORT_ENDS[branch]}"
+    return well(seen) if host.today() < end else sick(seen)
+
+
+CHECKS = (
+    Check(
+        "driver versions", versions,
+        "module in the kernel, module file, library beside it, and whether nvidia-smi can speak to the module",
+        "one version",
+        "the packages were changed while the older module stayed loaded",
+        "dgctl provision (it reloads the module; where something keeps it busy, reboot the server)",
+        True, ("driver.loaded", "driver.loaded_is_installed", "driver.tools_match"),
+    ),
+    Check(
+        "module for next kernel", for_next_kernel,
+        "the kernel that the boot loader's first entry, or else the newest in /boot, names, and its nvidia module",
+        "an nvidia module for it",
+        "a kernel came without a module for it",
+        "dgctl provision --full",
+        True,
+    ),
+    Check(
+        "nouveau", nouveau,
+        "the modules nouveau and nova_core, and which driver each GPU is bound to",
+        "not loaded",
+        "the kernel's own driver took the GPU before NVIDIA's",
+        "dgctl provision (it keeps nouveau from loading, unloads it and loads nvidia); or: modprobe -r nouveau nova_core; "
+        "modprobe nvidia",
+        True, ("driver.nouveau_absent",),
+    ),
+    Check(
+        "secure boot", secure_boot,
+        "Secure Boot (mokutil, or the firmware's variable), the module's signer, the enrolled keys, the kernel's log",
+        "off, or the module's signer enrolled",
+        "Secure Boot loads modules of enrolled signers alone",
+        "",
+    ),
+    Check(
+        "module flavour", flavour,
+        "open or proprietary module, against the generation of each GPU by its PCI id",
+        "a flavour that drives every GPU",
+        "",
+        "set nvidia_driver_kernel_module: open, then dgctl provision; or on the server: apt-get install nvidia-open",
+        True,
+    ),
+    Check(
+        "driver support", support,
+        "the driver's branch in the table of NVIDIA's ends of support",
+        "a branch that still gets corrections",
+        "NVIDIA corrects this branch no more, not even its security faults",
+        "set nvidia_driver_branch to a supported branch (580 to 2028-06, 595 to 2027-03), then dgctl provision",
+        True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,194 @@
+"""The doctor on where packages come from: two sources of the driver at once, and repositories that nobody trusted signed."""
+
+import platform
+import re
+
+from ansible.module_utils import https, openpgp
+from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
+
+FILES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources")
+LISTS = "/var/lib/apt/lists/"
+ONE_LINE = re.compile(r"^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)")
+# Packages that put the driver on a host; apt is asked where those that are installed come from.
+OF_DRIVER = (
+    *("nvidia-open", "cuda-drivers", "nvidia-driver", "nvidia-driver-cuda", "nvidia-smi", "libcuda1", "libnvidia-ml1"),
+    *("nvidia-kernel-open-dkms", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-dkms-open", "nvidia-dkms"),
+    *("nvidia-kernel-support", "nvidia-persistenced"),
+)
+POLICY = ("apt-cache", "policy", *OF_DRIVER)
+# Packages that bring the kernel module, by source; two of them on one host are two drivers.
+MODULES = re.compile(
+    r"^(nvidia-kernel-open-dkms|nvidia-kernel-dkms|nvidia-open-kernel-dkms|nvidia-dkms(-.*)?|linux-modules-nvidia-.*"
+    r"|nvidia-(tesla|legacy).*-kernel-dkms)$"
+)
+OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources")
+FETCH_S = 3
+LIMIT = 1 << 20  # bytes of an InRelease
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def entries(host):
+    """[{file, uri, suite, key}] of apt's sources; key is the file of Signed-By, "" for none."""
+    found = []
+    for path in host.glob(*FILES):
+        read = deb822 if path.endswith(".sources") else one_line
+        found += [dict(entry, file=path) for entry in read(host.read(path))]
+    for entry in found:
+        entry["uri"] = (
+            entry["uri"].replace("$(ARCH)", ARCHITECTURES.get(platform.machine(), platform.machine())).rstrip("/")
+        )
+    return found
+
+
+def one_line(text):
+    for line in text.splitlines():
+        match = ONE_LINE.match(line.strip())
+        if match:
+            options = dict(option.partition("=")[::2] for option in (match.group(1) or "").split())
+            yield {"uri": match.group(2), "suite": match.group(3), "key": options.get("signed-by", "")}
+
+
+def deb822(text):
+    for block in re.split(r"\n\s*\n", text):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        fields = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            if not line[:1].isspace():
+                fields[name.strip().lower()] = value.strip()
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false"):
+            continue
+        for uri in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                yield {"uri": uri, "suite": suite, "key": fields.get("signed-by", "")}
+
+
+def two_sources(host):
+    packages = host.packages()
+    if not packages or packages.name != "dpkg":
+        return unknown("only apt's sources are looked at yet")
+    keys = {}
+    for entry in entries(host):
+        keys.setdefault((entry["uri"], entry["suite"]), {}).setdefault(entry["key"], entry["file"])
+    for (uri, _), by_key in keys.items():
+        if len(by_key) > 1:
+            files = list(by_key.values())
+            seen = f"{uri} stands in {listed(files)} with different keys"
+            return sick(seen, "apt refuses every package while two entries name one repository and different keys",
+                        f"remove the one that is not the role's: rm {foreign(files)}")  # fmt: skip
+    modules = [name for name in packages.installed() if MODULES.match(name)]
+    kinds = {re.sub(r"-\d.*", "", name) for name in modules}
+    if len(kinds) > 1:
+        return sick(f"kernel modules of {listed(sorted(modules))}")
+    origins = {name: found for name, found in packages.origins().items() if found}
+    common = set.intersection(*origins.values()) if origins else set()
+    if origins and not common:
+        by_origin = [f"{name} from {sorted(found)[0]}" for name, found in sorted(origins.items())]
+        return sick(listed(by_origin, 6))
+    other = {name: offer for name, offer in packages.candidates().items() if strange(packages, name, offer, origins)}
+    if other:
+        seen = listed(
+            f"apt would take {name} {version} from {sorted(found)[0]}" for name, (version, found) in other.items()
+        )
+        return sick(seen, "another source offers the driver, and no pin keeps apt from it")
+    return (
+        well(listed(sorted(common), 2)) if origins else unknown("no package of the driver is installed from a source")
+    )
+
+
+def strange(packages, name, offer, origins):
+    """Would apt take the package from another source than the one that it is from?"""
+    return bool(offer[1]) and not packages.known()[name]["held"] and name in origins and not offer[1] & origins[name]
+
+
+def foreign(files):
+    """The file that none of the roles wrote."""
+    return next((path for path in files if path.rpartition("/")[2] not in OURS), files[-1])
+
+
+def repositories(host):
+    """Whose signature: apt's own list, and for the driver's and the toolkit's repository what it serves now."""
+    packages = host.packages()
+    if not packages or packages.name != "dpkg":
+        return unknown("only apt's sources are looked at yet")
+    bad, looked_at = [], 0
+    for entry in entries(host):
+        if not entry["key"].startswith("/"):
+            continue
+        verdict = distrust(host, entry)
+        looked_at += verdict is not None
+        bad += [(entry, verdict)] if verdict else []
+    if not bad:
+        return (
+            well(f"{looked_at} with a key of their own, each signed by it")
+            if looked_at
+            else unknown("no lists are there")
+        )
+    seen = listed(f"{entry['uri']}: {why}" for entry, why in bad)
+    ours = all(entry["file"].rpartition("/")[2] in OURS for entry, _ in bad)
+    by_hand = "compare the key with the one that the repository's owner publishes; then put it in "
+    cure = "dgctl provision" if ours else by_hand + listed(entry["key"] for entry, _ in bad)
+    return sick(seen, cure=cure)
+
+
+def distrust(host, entry):
+    """Why apt would not believe a repository; "" when it would, None when nothing is known of it."""
+    if not host.exists(entry["key"]):
+        return f"its key {entry['key']} is not there"
+    try:
+        with open(host.path(entry["key"]), "rb") as stream:
+            trusted = openpgp.all_fingerprints(openpgp.dearmor(stream.read()))
+    except (OSError, ValueError) as error:
+        return f"its key {entry['key']} cannot be read: {error}"
+    texts = [host.read(LISTS + list_name(entry)), host.once("served " + entry["uri"], lambda: served(entry))]
+    signed = [openpgp.issuers(text) for text in texts if text]
+    wrong = [issuers for issuers in signed if issuers and not any(same(one, key) for one in issuers for key in trusted)]
+    if wrong:
+        return f"signed by {listed(wrong[0])}, and {entry['key']} has {listed(trusted)}"
+    return "" if any(signed) else None
+
+
+def same(issuer, fingerprint):
+    """A key is named by its whole fingerprint, or by the last 16 digits of it."""
+    return fingerprint.endswith(issuer)
+
+
+def served(entry):
+    """The signed index that a repository of the roles' serves now; "" when it is not one of theirs, or does not answer."""
+    if entry["file"].rpartition("/")[2] not in OURS or not entry["uri"].startswith("http"):
+        return ""
+    answer = https.ask(place(entry) + "/InRelease", timeout=FETCH_S, read_limit=LIMIT)
+    return answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
+
+
+def place(entry):
+    """Where a repository's index lies: a suite that ends in a slash is a folder, another one below dists."""
+    suite = entry["suite"]
+    return f"{entry['uri']}/{suite.strip('/')}".rstrip("/") if suite.endswith("/") else f"{entry['uri']}/dists/{suite}"
+
+
+def list_name(entry):
+    """The name under which apt keeps the index."""
+    bare = place(entry).partition("://")[2].replace("_", "%5f")
+    return (bare + "/InRelease").replace("/", "_")
+
+
+CHECKS = (
+    Check(
+        "driver sources", two_sources,
+        "apt's entries for one repository under two keys, kernel modules of two packages, and from where the driver's packages "
+        "come or would come",
+        "one source of the driver",
+        "the distribution's own driver and NVIDIA's are mixed: the next upgrade breaks one with the other",
+        "keep one: on the server, apt-get purge the packages of the other source (apt-cache policy names it) and remove its "
+        "entry from /etc/apt/sources.list.d; then dgctl provision --full",
+    ),
+    Check(
+        "repositories", repositories,
+        "who signed the index of each repository that has a key of its own, as apt keeps it, and of NVIDIA's as they serve it",
+        "signed by the key that the entry names",
+        "the key was replaced, or the repository is not the one that it says it is: apt takes nothing from it",
+        "dgctl provision",
+        True, (), False,
+    ),
+)  # fmt: skip
