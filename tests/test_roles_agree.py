@@ -75,6 +75,9 @@ READING = {
     "host_firewall",
     "host_packages",
     "nvidia_driver_load",
+    "driver_leftovers",
+    "nvidia_driver_offers",
+    "kernel_with_headers",
     "deepgram_service",
     "deepgram_health",
 }
