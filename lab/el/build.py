@@ -62,12 +62,17 @@ def build(name: str, package: dict, version: str, repository: dict, out: Path) -
     kinds = {"Requires": "requires", "Provides": "provides", "Conflicts": "conflicts"}
     relations = [f"{kind}: {fill(one, version)}" for kind, key in kinds.items() for one in package.get(key, [])]
     spec = tree.parent / f"{name}.spec"
-    spec.write_text(
-        SPEC.format(
-            name=name, version=version, release=repository["release"], about=package["about"], listed=f"-f {files}" if files.stat().st_size else "",
-            epoch=f"Epoch: {epoch}\n" if epoch else "", relations="\n".join(relations), scripts=scripts(package, version),
-        )
-    )  # fmt: skip
+    values = {
+        "name": name,
+        "version": version,
+        "release": repository["release"],
+        "about": package["about"],
+        "epoch": f"Epoch: {epoch}\n" if epoch else "",
+        "relations": "\n".join(relations),
+        "scripts": scripts(package, version),
+        "listed": f"-f {files}" if files.stat().st_size else "",
+    }
+    spec.write_text(SPEC.format(**values))
     defines = DEFINES | {"_topdir": tree.parent / "rpmbuild", "_rpmdir": out}
     options = [word for key, value in defines.items() for word in ("--define", f"{key} {value}")]
     tool("rpmbuild", "--quiet", "-bb", "--buildroot", tree, *options, spec)
