@@ -73,6 +73,8 @@ READING = {
     "preflight_probe",
     "deepgram_upstreams",
     "host_firewall",
+    "firewalld_port",
+    "selinux_settings",
     "host_packages",
     "nvidia_driver_load",
     "driver_leftovers",

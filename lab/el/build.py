@@ -13,11 +13,12 @@ import zlib
 from pathlib import Path
 
 from lab.nvidia import elf
-from lab.nvidia.build import DRIVEN, MODULES, export_key, fill
+from lab.nvidia.build import DRIVEN, MODULES, export_key, fill, program
 
 HERE = Path(__file__).parent
 PLACES = [HERE.parent / "nvidia/files", HERE / "files"]
 DEBS = Path("/srv/debs")
+SCRATCH = Path("/tmp/rpm")
 LIBRARIES = "usr/lib64"
 DEFINES = {
     "_build_id_links": "none",
@@ -38,30 +39,43 @@ AutoReqProv: no
 %description
 Stand-in of the dgctl lab.
 {scripts}
-%files -f {tree}.files
+%files {listed}
 """
+
+
+def tool(*command: object) -> None:
+    """Runs one of the tools; its last words where it fails."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
 
 
 def build(name: str, package: dict, version: str, repository: dict, out: Path) -> None:
     """One package in one version."""
-    tree = out.parent / "tree" / name
+    tree = SCRATCH / name
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     fill_tree(tree, package, version)
-    (tree.parent / f"{name}.files").write_text(listing(tree))
+    files = tree.with_suffix(".files")
+    files.write_text(listing(tree))
     epoch = package.get("epoch", repository.get("epoch"))
     kinds = {"Requires": "requires", "Provides": "provides", "Conflicts": "conflicts"}
     relations = [f"{kind}: {fill(one, version)}" for kind, key in kinds.items() for one in package.get(key, [])]
     spec = tree.parent / f"{name}.spec"
-    spec.write_text(
-        SPEC.format(
-            name=name, version=version, release=repository["release"], about=package["about"], tree=tree,
-            epoch=f"Epoch: {epoch}\n" if epoch else "", relations="\n".join(relations), scripts=scripts(package, version),
-        )
-    )  # fmt: skip
+    values = {
+        "name": name,
+        "version": version,
+        "release": repository["release"],
+        "about": package["about"],
+        "epoch": f"Epoch: {epoch}\n" if epoch else "",
+        "relations": "\n".join(relations),
+        "scripts": scripts(package, version),
+        "listed": f"-f {files}" if files.stat().st_size else "",
+    }
+    spec.write_text(SPEC.format(**values))
     defines = DEFINES | {"_topdir": tree.parent / "rpmbuild", "_rpmdir": out}
     options = [word for key, value in defines.items() for word in ("--define", f"{key} {value}")]
-    subprocess.run(["rpmbuild", "--quiet", "-bb", "--buildroot", tree, *options, spec], check=True, capture_output=True)
+    tool("rpmbuild", "--quiet", "-bb", "--buildroot", tree, *options, spec)
 
 
 def fill_tree(tree: Path, package: dict, version: str) -> None:
@@ -75,6 +89,9 @@ def fill_tree(tree: Path, package: dict, version: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(fill(origin.read_text(), version))
         path.chmod(0o755 if os.access(origin, os.X_OK) else 0o644)
+    if "program" in package:
+        name, target = package["program"].split(" -> ")
+        program(name, tree / target)
     for library in package.get("libraries", []):
         compile_library(tree, *library.partition(":")[::2], version)
     for module in MODULES if "modules" in package else []:
@@ -89,7 +106,7 @@ def carry(deb: str, tree: Path, package: dict) -> None:
     (path,) = DEBS.glob(f"{deb}_*.deb")
     aside = tree.with_suffix(".deb")
     shutil.rmtree(aside, ignore_errors=True)
-    subprocess.run(["dpkg-deb", "-x", path, aside], check=True)
+    tool("dpkg-deb", "-x", path, aside)
     for file in sorted(aside.rglob("*")):
         name = str(file.relative_to(aside))
         unwanted = [*package.get("without", []), "usr/share/doc", "usr/share/man", "usr/share/lintian"]
@@ -106,7 +123,7 @@ def compile_library(tree: Path, name: str, soname: str, version: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     full = f"{name}.so.{version}" if name != "libnvidia-container" else f"{name}.so.{soname}.{version}"
     command = ["gcc", "-shared", "-fPIC", "-Os", "-s", f"-Wl,-soname,{name}.so.{soname}", f'-DVERSION="{version}"']
-    subprocess.run([*command, "-o", directory / full, HERE.parent / "nvidia/library.c"], check=True)
+    tool(*command, "-o", directory / full, HERE.parent / "nvidia/library.c")
     (directory / f"{name}.so.{soname}").symlink_to(full)
 
 
@@ -153,19 +170,15 @@ def finish(repository: dict, directory: Path, fingerprint: str) -> None:
     """Signs what is to be signed, and writes the metadata."""
     if repository.get("signed", True):
         packages = sorted(directory.glob("*.rpm"))
-        subprocess.run(
-            ["rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", *packages], check=True, capture_output=True
-        )
-    subprocess.run(["createrepo_c", "--quiet", directory], check=True)
+        tool("rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", *packages)
+    tool("createrepo_c", "--quiet", directory)
     if "streams" in repository:
-        modules = directory.parent / "modules.yaml"
+        modules = SCRATCH / "modules.yaml"
         modules.write_text(modules_yaml(repository))
-        subprocess.run(
-            ["modifyrepo_c", "--mdtype=modules", modules, directory / "repodata"], check=True, capture_output=True
-        )
+        tool("modifyrepo_c", "--mdtype=modules", modules, directory / "repodata")
     if repository.get("metadata"):
         sign = ["gpg", "--batch", "--yes", "--local-user", fingerprint, "--armor", "--detach-sign"]
-        subprocess.run([*sign, directory / "repodata/repomd.xml"], check=True, capture_output=True)
+        tool(*sign, directory / "repodata/repomd.xml")
 
 
 def main(out: Path, gnupg: str, fingerprint: str) -> None:
