@@ -8,10 +8,10 @@ from ansible.module_utils.doctor_dpkg import STATUS, Dpkg
 from ansible.module_utils.doctor_machine import holder
 
 # Packages that are of the driver's own version, by patterns; others go by numbers of their own, as Debian's
-# nvidia-modprobe and nvidia-persistenced do.
+# nvidia-modprobe and nvidia-persistenced do. Fabric Manager has a check of its own.
 OF_DRIVER = (
     *("nvidia-open", "nvidia-driver", "nvidia-driver-cuda", "nvidia-driver-libs", "nvidia-kernel-*", "nvidia-smi"),
-    *("nvidia-fabricmanager", "nvidia-imex", "libnvidia-*", "libcuda1"),
+    *("libnvidia-*", "libcuda1"),
     *("cuda-drivers", "firmware-nvidia-gsp", "nvidia-firmware", "nvidia-dkms-*", "nvidia-utils-*", "nvidia-headless-*"),
     *("nvidia-compute-utils-*", "libnvcuvid1", "nvidia-libopencl1", "nvidia-opencl-icd"),
 )

@@ -4,6 +4,7 @@ import json
 import re
 
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor_driver import library
 from ansible.module_utils.doctor_engine import Silent
 
 FOLDERS = ("/etc/cdi", "/run/cdi")
@@ -49,6 +50,8 @@ def cdi(host):
     found = specifications(host)
     if not host.loaded():
         return unknown("no NVIDIA driver is loaded: see driver versions")
+    if library(host) not in ("", host.loaded()):
+        return unknown("the driver's versions differ: see driver versions")
     if not found:
         if not host.recorded("nvidia_container_toolkit") and not host.exists("/usr/bin/nvidia-ctk"):
             return unknown("the toolkit is not installed")
