@@ -91,8 +91,11 @@ def _counts(name: str) -> bool:
 
 def _file(path: Any) -> str:
     """The hash of a file on this machine; empty for none."""
-    found = Path(str(path)).expanduser() if path else None
-    return hashlib.sha256(found.read_bytes()).hexdigest() if found and found.is_file() else ""
+    text = str(path or "")
+    if not text or "\n" in text:  # a variable may hold what could lie in a file
+        return ""
+    found = Path(text).expanduser()
+    return hashlib.sha256(found.read_bytes()).hexdigest() if found.is_file() else ""
 
 
 def _digest(said: Any) -> str:

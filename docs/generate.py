@@ -69,7 +69,15 @@ def exit_codes() -> str:
     )
 
 
-PAGES = {"variables.md": variables, "exit-codes.md": exit_codes}
+def gpus() -> str:
+    """The page of GPUs, driver branches and boards."""
+    sys.path.insert(0, str(PROJECT / "docs"))
+    import gpu_tables
+
+    return NOTE + gpu_tables.page()
+
+
+PAGES = {"variables.md": variables, "exit-codes.md": exit_codes, "gpus.md": gpus}
 
 
 if __name__ == "__main__":

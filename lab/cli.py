@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         up_.add_argument(f"--{group.option}", dest=_asked(group), type=_count, metavar="N", help=asked)
     up_.add_argument("--engine", choices=["docker", "podman"], default="docker", help="what the inventory asks for")
     up_.add_argument(
-        "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.TABLE)}, none"
+        "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.names())}"
     )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import gpus, keys, network, topology
+from lab import gpus, hardware, keys, network, topology
 from lab.containers import create, put, wait_until_running
 from lab.engine import containers, docker
 from lab.home import Home
@@ -72,7 +72,7 @@ def missing(home: Home, lab: str, wanted: topology.Counts) -> dict[str, topology
     return {name: group for name, group in named.items() if name not in existing}
 
 
-def ensure(home: Home, lab: str, wanted: topology.Counts, models: list[str]) -> list[Server]:
+def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware) -> list[Server]:
     """Makes the wanted servers that are missing; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
     absent = missing(home, lab, wanted)
@@ -80,7 +80,7 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, models: list[str]) -> 
     for name in started:
         docker("start", name)
     for name, group in absent.items():
-        _create(home, lab, name, build(home, image(home)), group.name, models if group.gpus else [])
+        _create(home, lab, name, build(home, image(home)), group.name, has if group.gpus else gpus.NONE)
     for name in [*started, *absent]:
         wait_until_running(name)
     if absent:
@@ -97,19 +97,17 @@ def _say_if_old(home: Home, present: list[Server]) -> None:
         say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
-def _create(home: Home, lab: str, name: str, tag: str, group: str, models: list[str]) -> None:
+def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Hardware) -> None:
     """One server: PCI devices, SSH host key, address, volumes where its own containers keep their layers."""
-    pci = home.directory("servers", name, "pci")
-    gpus.write_tree(pci, gpus.describe(name, models))
     host_key = keys.ssh_key(home.directory("servers", name) / "ssh_host_ed25519_key", name)
     address = network.free_address(home, network.ensure(home))
     extra = [
-        f"--volume={pci}:/sys/bus/pci/devices",
+        *hardware.install(home, name, has),
         f"--volume={home.path}/resolv.conf:/etc/resolv.conf:ro",
         "--volume=/var/lib/docker",
         "--volume=/var/lib/containers",
     ]
-    labels = {"dgctl.lab": lab, "dgctl.group": group, "dgctl.gpus": ",".join(models)}
+    labels = {"dgctl.lab": lab, "dgctl.group": group, "dgctl.gpus": ",".join(has.models), "dgctl.board": has.board}
     create(home, name, tag, address, labels, extra)
     put(
         name,

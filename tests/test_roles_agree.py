@@ -61,8 +61,15 @@ WRITTEN = {
     "self_signed_certificate": ("certificate", "key"),
 }
 # What these make lies at places of their own, which they return for the declaration: module to the variable's part.
-RETURNED = {"nvidia_cdi": ".files", "nvidia_persistence": ".drop_in", "model_files": ".records"}
+RETURNED = {
+    "nvidia_cdi": ".files",
+    "nvidia_persistence": ".drop_in",
+    "model_files": ".records",
+    "nvidia_fabric": ".units",
+}
 READING = {
+    "nvidia_gpus",
+    "nvidia_mig",
     "preflight_probe",
     "deepgram_upstreams",
     "host_firewall",

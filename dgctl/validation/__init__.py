@@ -8,6 +8,7 @@ from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.validation import (
     addresses,
     certificates,
+    drivers,
     duplicates,
     groups,
     keys,
@@ -20,7 +21,7 @@ from dgctl.validation import (
 from dgctl.validation.context import Context
 
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
-TOPICS = (groups, duplicates, addresses, variables, types, values, secrets, keys, releases, certificates)
+TOPICS = (groups, duplicates, addresses, variables, types, values, secrets, keys, releases, drivers, certificates)
 
 
 def problems(deployment: Deployment) -> list[Problem]:

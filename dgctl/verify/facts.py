@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.verify import containers, gpus, tls, topology
+from dgctl.verify import containers, fabric, gpus, tls, topology
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import Container, Runtime
 from dgctl.verify.expect import Unmet
@@ -45,6 +45,7 @@ def driver(host: Host) -> dict[str, Answer]:
             "persistence": f"{query}persistence_mode",
             "listed": "nvidia-smi -L",
             "pci": PCI,
+            "fabric": fabric.question(),
             "nouveau": "ls -d /sys/module/nouveau /sys/module/nova_core 2>/dev/null || true",
         },
     )

@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 MAX_WORKERS = 16
 # From the ground up: the first failure in this order is the likeliest cause of those after it.
 SUBJECTS = (
-    *("reachable", "driver", "gpu", "toolkit", "cdi", "health", "containers", "config"),
+    *("reachable", "driver", "gpu", "fabric", "toolkit", "cdi", "health", "containers", "config"),
     *("license_proxy", "engine", "models", "api", "ports", "tls", "upstreams", "transcription"),
 )
 # No single check takes this long (s), nor does pytest's end: beyond it hangs.

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 from lab.nvidia import elf
@@ -22,9 +23,10 @@ PINNED = "nvidia-* libnvidia-* libcuda1 cuda-drivers firmware-nvidia-gsp"
 def build_source(table: dict, out: Path) -> None:
     """Every package of one source in every version, into the source's repository."""
     directory = out / table["repository"]
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for version in table["versions"]:
-        revision = f"{version}-{table['revision']}"
+        epoch = f"{table['epoch']}:" if "epoch" in table else ""
+        revision = f"{epoch}{version}-{table['revision']}"
         for name, package in table["packages"].items():
             tree = start_tree(out, name, revision, package, version)
             fill_tree(tree, package, version)
@@ -61,6 +63,9 @@ def fill_tree(tree: Path, package: dict, version: str) -> None:
     for line in package.get("files", []):
         source, target = line.split(" -> ")
         copy(FILES / source, tree / fill(target, version), version)
+    if "program" in package:
+        name, target = package["program"].split(" -> ")
+        program(name, tree / target)
     if "scripts" in package:
         for script in FILES.glob(f"{package['scripts']}.p*"):
             copy(script, tree / "DEBIAN" / script.suffix[1:], version, 0o755)
@@ -77,6 +82,19 @@ def copy(source: Path, target: Path, version: str, mode: int | None = None) -> N
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(fill(source.read_text(), version))
     target.chmod(mode or (0o755 if os.access(source, os.X_OK) else 0o644))
+
+
+def program(name: str, target: Path) -> None:
+    """One executable file of a package in programs/, so that CDI can hand it to containers."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        stream.write(b"#!/usr/bin/python3\n# Simulated: dgctl lab\n")
+    with zipfile.ZipFile(target, "a") as archive:
+        start = f"from {name}.main import main\nmain()\n"
+        archive.writestr(zipfile.ZipInfo("__main__.py"), start)
+        for path in sorted((HERE / "programs" / name).glob("*.py")):
+            archive.writestr(zipfile.ZipInfo(f"{name}/{path.name}"), path.read_bytes())
+    target.chmod(0o755)
 
 
 def library(tree: Path, name: str, soname: str, version: str) -> None:

@@ -7,6 +7,8 @@ const char *simulated_version = simulated_version_text;
 
 #define CUDA_SUCCESS 0
 #define CUDA_ERROR_NO_DEVICE 100
+#define CUDA_ERROR_SYSTEM_NOT_READY 802
+#define STATE "/run/simulated-kernel/nvidia/"
 
 static int opens(const char *path)
 {
@@ -18,8 +20,10 @@ static int opens(const char *path)
 
 int cuInit(unsigned int flags)
 {
-    return opens("/dev/nvidiactl") && opens("/run/simulated-kernel/nvidia/gpus.json") ? CUDA_SUCCESS
-                                                                                       : CUDA_ERROR_NO_DEVICE;
+    if (!opens("/dev/nvidiactl") || !opens(STATE "gpus.json"))
+        return CUDA_ERROR_NO_DEVICE;
+    /* NVSwitch boards wait for Fabric Manager. */
+    return opens(STATE "fabric-needed") && !opens(STATE "fabric") ? CUDA_ERROR_SYSTEM_NOT_READY : CUDA_SUCCESS;
 }
 
 int cuDeviceGetCount(int *count)

@@ -7,6 +7,7 @@ from ansible.module_utils.applied_command import Command
 PROC = "/proc/driver/nvidia"
 MODULES = "/sys/module"
 LIBRARIES = "/usr/lib"
+LIBRARIES_64 = "/usr/lib64"  # of rpm's systems
 LIBRARY = "libnvidia-ml.so.1"
 TIMEOUT_S = 10
 
@@ -60,9 +61,10 @@ def compare(was, modes_seen):
 
 def _library():
     """Version of the library, read off the name that its link points to."""
-    for folder in sorted(_list(LIBRARIES)):
-        link = f"{LIBRARIES}/{folder}/{LIBRARY}"
-        if folder.endswith("-linux-gnu") and os.path.exists(link):
+    folders = [f"{LIBRARIES}/{name}" for name in sorted(_list(LIBRARIES)) if name.endswith("-linux-gnu")]
+    for folder in [*folders, LIBRARIES_64]:
+        link = f"{folder}/{LIBRARY}"
+        if os.path.exists(link):
             return os.path.realpath(link).rpartition(".so.")[2]
     return ""
 

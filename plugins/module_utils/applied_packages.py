@@ -1,13 +1,23 @@
-"""Packages, read from dpkg's own file: one read costs less than any program."""
+"""Packages, read from dpkg's own file, for one read costs less than any program; on rpm's systems asked of rpm."""
 
 import os
 
+from ansible.module_utils import applied_rpm
+
 STATUS = "/var/lib/dpkg/status"
 UPDATES = "/var/lib/dpkg/updates"
+INTERRUPTED = ""  # no package's name: dnf was killed at its work
 
 
-def look_at(names):
-    """{name: {version, held, status}} of those that dpkg knows; of two architectures the installed one counts."""
+def start():
+    """Begins what takes long; for `look_at`."""
+    return applied_rpm.start() if applied_rpm.is_rpm() else None
+
+
+def look_at(names, question=None):
+    """{name: {version, held, status}} of those that are known; of two architectures the installed one counts."""
+    if question:
+        return _of_rpm(names, applied_rpm.look_at(question))
     with open(STATUS, "rb") as stream:
         text = b"\n" + stream.read()
     known = {}
@@ -16,6 +26,12 @@ def look_at(names):
             if name not in known or package["status"] == "installed":
                 known[name] = package
     return known
+
+
+def _of_rpm(names, known):
+    wanted = {name: known[name] for name in names if name in known}
+    found = {name: {key: package[key] for key in ("version", "held", "status")} for name, package in wanted.items()}
+    return {**found, **({INTERRUPTED: {}} if applied_rpm.half_done(known) else {})}
 
 
 def interrupted():
@@ -39,6 +55,8 @@ def compare(recorded, known):
             yield f"package {name}", "is held" if now["held"] else "is no longer held"
     if interrupted():
         yield "packages", "dpkg is at work, or was interrupted"
+    if INTERRUPTED in known:
+        yield "packages", "dnf is at work, or was interrupted"
 
 
 def _entries(text, name):

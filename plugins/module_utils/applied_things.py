@@ -24,6 +24,7 @@ class Server:
         self.smi = any(one["driver"]["persistence"] for one in self._all("driver")) and applied_driver.start()
         units = {unit for kind in OF_UNITS for one in self._all(kind) for unit in one[kind]}
         self.question = applied_units.start(units) if units else None
+        self.database = applied_packages.start() if self._all("packages") else None
 
     def _all(self, kind):
         return [one for one in self.things if one.get(kind)]
@@ -35,7 +36,7 @@ class Server:
 
     def packages(self):
         names = {name for one in self._all("packages") for name in one["packages"]}
-        return self._once("packages", applied_packages.look_at, names)
+        return self._once("packages", applied_packages.look_at, names, self.database)
 
     def units(self):
         return self._once("units", applied_units.look_at, self.question)

@@ -321,7 +321,7 @@ class Transaction:
         if self.params["hold"] is None:
             return [], []
         versions = dpkg.installed(self.known)
-        members = self.family(versions)
+        members = self.to_hold(versions)
         wanted = self.params["hold"]
         todo = [name for name in members if self.known[name]["held"] != wanted]
         verb = "hold" if wanted else "unhold"
@@ -332,7 +332,7 @@ class Transaction:
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
 
     def family(self, versions):
-        """The packages to hold: those named, or all of the leading package's upstream version."""
+        """The packages that belong together: those named, or all of the leading package's upstream version."""
         lead = self.params["same_version_as"]
         if lead is None:
             return [name for name in sorted(versions) if name in self.names]
@@ -341,6 +341,11 @@ class Transaction:
             for name in sorted(versions)
             if lead in versions and upstream(versions[name]) == upstream(versions[lead])
         ]
+
+    def to_hold(self, versions):
+        """The family, and what is held beside it."""
+        beside = (fnmatch.filter(versions, pattern) for pattern in self.params["hold_also"])
+        return sorted(set(self.family(versions)).union(*beside))
 
     def along(self):
         """{wish: version} of what later calls will want and find installed."""

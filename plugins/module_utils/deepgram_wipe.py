@@ -9,6 +9,7 @@ import shutil
 import stat
 
 from ansible.module_utils import applied_record
+from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.deepgram_containers import run
 
 # Roles whose files go; of others (driver, engines, toolkit) only the records go.
@@ -56,7 +57,8 @@ def _ours(path):
         kind = os.lstat(path).st_mode
     except OSError:
         return False
-    return not stat.S_ISDIR(kind) and run(["dpkg-query", "--search", path], check=False)[0] != 0
+    question = ["rpm", "-qf", path] if is_rpm() else ["dpkg-query", "--search", path]
+    return not stat.S_ISDIR(kind) and run(question, check=False)[0] != 0
 
 
 def images():

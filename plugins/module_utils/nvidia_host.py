@@ -53,6 +53,12 @@ def loaded_version(root="/sys/module"):
     return read(os.path.join(root, "nvidia", "version")) or read(os.path.join(root, "nvidia_current", "version"))
 
 
+def loaded_flavour(path="/proc/driver/nvidia/version"):
+    """ "open" or "proprietary": the flavour of the loaded module; "" for none."""
+    said = read(path)
+    return ("open" if "Open Kernel Module" in said else "proprietary") if said else ""
+
+
 def module_loaded(name, root="/sys/module"):
     return os.path.isdir(os.path.join(root, name))
 
@@ -63,9 +69,9 @@ def module_file_version():
     return out.strip() if rc == 0 else ""
 
 
-def library_version(pattern="/usr/lib/*-linux-gnu/libnvidia-ml.so.1"):
+def library_version(patterns=("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")):
     """Version of the installed user-space library, read off the name that its link points to."""
-    for link in sorted(glob.glob(pattern)):
+    for link in sorted(path for pattern in patterns for path in glob.glob(pattern)):
         match = re.search(r"\.so\." + VERSION + "$", os.path.realpath(link))
         if match:
             return match.group(1)
@@ -81,3 +87,8 @@ def smi_gpus(timeout=60):
     rows = [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line.strip()]
     gpus = [dict(zip(SMI_FIELDS, row)) for row in rows if len(row) == len(SMI_FIELDS)]
     return gpus, "" if gpus else last_line(out)
+
+
+def mig_enabled(cards):
+    """PCI addresses of those of smi_gpus() that have MIG on."""
+    return [card["pci.bus_id"] for card in cards if card.get("mig.mode.current") == "Enabled"]

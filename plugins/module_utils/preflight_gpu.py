@@ -4,12 +4,8 @@
 """
 
 from ansible.module_utils import nvidia_host
+from ansible.module_utils.gpu_drivers import number
 from ansible.module_utils.outcome import finding
-
-
-def number(version):
-    """(7, 5) for "7.5", so that 10.0 is more than 9.0."""
-    return tuple(int(part) for part in str(version).split("."))
 
 
 def gpus(table, minimums, wanted, root="/sys/bus/pci/devices"):
@@ -104,20 +100,23 @@ def of_names(known, unknown, names):
     )
 
 
-def mig(smi=nvidia_host.smi_gpus):
-    """Deepgram cannot use MIG slices. Only a working driver can tell."""
+def mig(smi=nvidia_host.smi_gpus, allowed=False):
+    """Deepgram cannot use MIG slices. Only a working driver can tell. allowed: nvidia_driver switches it off."""
     if not nvidia_host.loaded_version():
         return finding("mig", None, "no driver loaded yet", "off")
     cards, error = smi(30)
-    enabled = [card["pci.bus_id"] for card in cards if card["mig.mode.current"] == "Enabled"]
+    enabled = nvidia_host.mig_enabled(cards)
     if error:
         return finding("mig", None, error, "off")
     return finding(
         "mig",
-        not enabled,
-        "on: {}".format(", ".join(enabled)) if enabled else "off",
+        not enabled or (None if allowed else False),
+        "on: {}{}".format(", ".join(enabled), ", the nvidia_driver role switches it off" if allowed else "")
+        if enabled
+        else "off",
         "off",
-        "Deepgram does not support MIG slices: nvidia-smi -i {} -mig 0, then reboot.".format(",".join(enabled)),
+        "Deepgram does not support MIG slices: set nvidia_driver_mig_disable_allowed to true if nothing else uses them; "
+        "or nvidia-smi -i {} -mig 0, then reboot.".format(",".join(enabled)),
     )
 
 

@@ -8,6 +8,9 @@ import platform
 import tempfile
 import time
 
+from ansible.module_utils import package_manager
+from ansible.module_utils.applied_rpm import is_rpm
+from ansible.module_utils.kernel import rpm_headers
 from ansible.module_utils.nvidia_host import read
 from ansible.module_utils.outcome import finding, last_line, run
 
@@ -171,7 +174,13 @@ def apt_knows(package):
             "Acquire::Retries=1",
         ]
         rc, _out, err = run(["apt-get", "update", "-qq", *options], timeout=120)
-        return candidate(package, options), last_line(err) if rc else ""
+        return candidate(package, options), "apt-get update: " + last_line(err) if rc else ""
+
+
+def dnf_knows(package):
+    """(can dnf install this package, why not)."""
+    rc, _out, err = run(["dnf", "-q", "list", "--available", package], timeout=300)
+    return rc == 0, "" if "No matching Packages" in err else last_line(err)
 
 
 def candidate(package, options):
@@ -186,19 +195,19 @@ def kernel_headers(modules_root="/lib/modules"):
     build = os.path.join(modules_root, release, "build")
     if os.path.isdir(build):
         return [finding("kernel headers", True, build, f"headers of {release}")]
-    package = "linux-headers-" + release
-    known, error = apt_knows(package)
-    seen = f"{package} can be installed" if known else f"no {build}, and apt knows no package {package}"
+    package = rpm_headers(release)[0].replace("=", "-") if is_rpm() else "linux-headers-" + release
+    known, error = dnf_knows(package) if is_rpm() else apt_knows(package)
+    seen = f"{package} can be installed" if known else f"no {build}, and the repositories have no package {package}"
     if error and not known:
-        seen += f" (apt-get update: {error})"
+        seen += f" ({error})"
     return [
         finding(
             "kernel headers",
             known,
             seen,
             f"headers of the running kernel {release}",
-            "The archive keeps headers of current kernels only: apt-get install linux-image-amd64, reboot, "
-            "try again; for a kernel of your own install its headers.",
+            "The repositories keep headers of current kernels only: {}, reboot, try again; for a kernel of your own "
+            "install its headers.".format("dnf upgrade" if is_rpm() else "apt-get dist-upgrade"),
         )
     ]
 
@@ -221,7 +230,7 @@ def secure_boot(variable=SECURE_BOOT):
             "on, DKMS key %s" % ("enrolled" if enrolled else "not enrolled"),
             "off, or the DKMS key enrolled",
             "Switch Secure Boot off in the firmware; or enrol the key at the console: "
-            f"apt-get install dkms mokutil, dkms generate_mok, mokutil --import {key}, reboot.",
+            f"{package_manager.install('dkms', 'mokutil')}, dkms generate_mok, mokutil --import {key}, reboot.",
         )
     ]
 
@@ -246,7 +255,9 @@ def clock(controller_time, max_offset_s):
             True if synchronised else None,
             out.strip() or "unknown",
             "yes",
-            "The clock is right now but nothing keeps it so: apt-get install systemd-timesyncd.",
+            "The clock is right now but nothing keeps it so: {}.".format(
+                package_manager.install("chrony" if is_rpm() else "systemd-timesyncd")
+            ),
         )
     )
     return found
@@ -254,7 +265,7 @@ def clock(controller_time, max_offset_s):
 
 def run_installer(paths=("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer")):
     """A driver from NVIDIA's .run file and one from packages overwrite each other's files."""
-    left = [path for path in paths if os.path.exists(path) and run(["dpkg", "-S", path])[0] != 0]
+    left = [path for path in paths if os.path.exists(path) and not package_manager.owned(path)]
     return [
         finding(
             "earlier .run driver",

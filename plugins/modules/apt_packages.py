@@ -41,6 +41,11 @@ options:
     description: Also install the headers that DKMS needs, for the running kernel and for those to come.
     type: bool
     default: false
+  kernel_modules:
+    description: Also install packages with built modules, whose names are this, a dash, and the running kernel or the
+      flavour of those to come, as in C(linux-modules-nvidia-580-server-open).
+    type: str
+    default: ""
   hold:
     description: Hold O(packages), or the family of O(same_version_as), against upgrades; false releases
       them.
@@ -49,6 +54,11 @@ options:
     description: A package; it and every installed package of the same upstream version are held instead
       of O(packages).
     type: str
+  hold_also:
+    description: Patterns of installed packages that are held or released with those.
+    type: list
+    elements: str
+    default: []
   must_not_touch:
     description: Patterns of packages that the transaction may not install, upgrade or remove, as in
       C(linux-image-*).
@@ -118,10 +128,10 @@ held:
 from ansible.module_utils import dpkg
 from ansible.module_utils.apt_transaction import Transaction
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kernel import headers
+from ansible.module_utils.kernel import headers, modules
 from ansible.module_utils.outcome import fail
 
-NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None}
+NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None, "hold_also": []}
 
 
 def carry_out(transaction):
@@ -138,7 +148,9 @@ def main():
             "first_replaces": {"type": "list", "elements": "str", "default": []},
             "along": {"type": "list", "elements": "str", "default": []},
             "kernel_headers": {"type": "bool", "default": False},
+            "kernel_modules": {"type": "str", "default": ""},
             "hold": {"type": "bool"},
+            "hold_also": {"type": "list", "elements": "str", "default": []},
             "same_version_as": {"type": "str"},
             "must_not_touch": {"type": "list", "elements": "str", "default": []},
             "may_remove": {"type": "list", "elements": "str", "default": []},
@@ -158,6 +170,7 @@ def main():
     at_first = dpkg.installed(before.known)
     steps, held_now, held = carry_out(before)
     wanted = params["packages"] + (headers(before.known) if params["kernel_headers"] else [])
+    wanted += modules(params["kernel_modules"], before.known)
     transaction = begin(packages=wanted)
     later = carry_out(transaction)
     steps, held_now, held = steps + later[0], held_now + later[1], held + later[2]

@@ -49,6 +49,11 @@ options:
     type: list
     elements: path
     default: []
+  reload:
+    description: Command that has a running NGINX take its files, instead of C(systemctl reload nginx).
+    type: list
+    elements: str
+    default: []
   port:
     description: Port at which the site is served.
     type: int
@@ -221,17 +226,19 @@ def serve(module, reload):
     if not module.check_mode:
         for due, verb in ((not active, "start"), (active and reload, "reload"), (not enabled, "enable")):
             if due:
-                systemctl(module, verb)
+                made(module, verb)
     return reload or not enabled or not active
 
 
-def systemctl(module, verb):
-    rc, out, err = run(["systemctl", verb, UNIT], timeout=120)
+def made(module, verb):
+    """Starts, reloads or enables NGINX."""
+    command = (verb == "reload" and module.params["reload"]) or ["systemctl", verb, UNIT]
+    rc, out, err = run(command, timeout=120)
     if rc != 0:
         log = last_line(run(["journalctl", "-u", UNIT, "-n", "5", "--no-pager", "-o", "cat"])[1])
         fix = "see `journalctl -u nginx` on the server; a port that something else holds is the usual cause"
         said = " | ".join(line for line in (last_line(err) or last_line(out), log) if line)
-        module.fail_json(msg=f"systemctl {verb} {UNIT}: {said}. Fix: {fix}.", fix=fix)
+        module.fail_json(msg=f"{' '.join(command)}: {said}. Fix: {fix}.", fix=fix)
 
 
 def fault(params):
@@ -271,6 +278,7 @@ def main():
             "main_content": {"type": "str"},
             "worker_connections": {"type": "int"},
             "includes": {"type": "list", "elements": "path", "default": []},
+            "reload": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "required": True},
             "server_name": {"type": "str", "required": True},
             "timeout_s": {"type": "int", "default": 20},

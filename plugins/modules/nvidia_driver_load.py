@@ -26,6 +26,10 @@ options:
     description: The package whose version stands for the installed driver.
     type: str
     default: nvidia-open
+  flavour:
+    description: Flavour that the loaded module must have, C(open) or C(proprietary); empty where it does not matter.
+    type: str
+    default: ""
   blacklist:
     description: The file that keeps nouveau from loading; the initramfs must be newer than it.
     type: path
@@ -46,21 +50,25 @@ loaded_version:
   description: The version in the kernel afterwards.
   type: str
   returned: success
+mig:
+  description: PCI addresses of the GPUs that have MIG on, once the driver works.
+  type: list
+  returned: success
 reboot_needed:
   description: Why only a reboot can load the driver; empty when it is loaded.
   type: str
   returned: success
 """
 
-import platform
-
-from ansible.module_utils import dpkg, gpu_clients
+from ansible.module_utils import gpu_clients, package_manager
 from ansible.module_utils.apt_transaction import upstream
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kernel import initramfs_stale
+from ansible.module_utils.kernel import initramfs_stale, rebuild_initramfs
 from ansible.module_utils.nvidia_host import (
     library_version,
+    loaded_flavour,
     loaded_version,
+    mig_enabled,
     module_file_version,
     module_loaded,
     pci_gpus,
@@ -100,8 +108,8 @@ REFUSED = (
     (
         "not found in directory",
         (
-            "No module was built for the running kernel: install its headers, then dpkg-reconfigure "
-            "nvidia-kernel-open-dkms; dkms status tells more."
+            "No module was built for the running kernel: install its headers, then dkms autoinstall; "
+            "dkms status tells more."
         ),
     ),
     (
@@ -180,12 +188,19 @@ def bring(module, version):
         fail(
             module,
             "The kernel has driver {} although {} is installed".format(loaded_version() or "none", version),
-            (
-                "The module file is of version %s: dpkg-reconfigure nvidia-kernel-open-dkms builds it "
-                "anew; dkms status tells more."
-            )
+            ("The module file is of version %s: dkms autoinstall --force builds it anew; dkms status tells more.")
             % (on_disk or "unknown"),
             loaded_version(),
+        )
+    flavour = module.params["flavour"]
+    if flavour and loaded_flavour() != flavour:
+        fail(
+            module,
+            "The kernel has the {} module although the {} one is installed".format(
+                loaded_flavour() or "unknown", flavour
+            ),
+            "Another package's module is in the way: modinfo -F license nvidia, dkms status, dpkg -l '*nvidia*dkms*'.",
+            loaded_flavour(),
         )
     return ""
 
@@ -195,29 +210,28 @@ def forget_nouveau(module):
     if not initramfs_stale("nouveau", module.params["blacklist"]):
         return False
     if not module.check_mode:
-        rc, out, err = run(["update-initramfs", "-u", "-k", platform.release()], timeout=1800)
-        if rc != 0:
-            said = last_line(err) or last_line(out)
-            fix = "Run update-initramfs -u on the host until it ends well; a full /boot is the usual cause."
+        command, said = rebuild_initramfs()
+        if said:
+            fix = f"Run {command} on the host until it ends well; a full /boot is the usual cause."
             fail(module, f"The initramfs cannot be rebuilt without nouveau: {said}", fix, said)
     return True
 
 
 def prove(module):
-    """Fails unless all that has a version of the driver has the same, and every GPU answers."""
-    versions = dpkg.installed(dpkg.packages())
+    """Fails unless all that has a version of the driver has the same, and every GPU answers; the GPUs."""
+    versions = package_manager.installed()
     package = upstream(versions.get(module.params["package"], ""))
     cards, error = smi_gpus()
     gpus, library, loaded = pci_gpus(), library_version(), loaded_version()
     if {package, library, loaded, *(card["driver_version"] for card in cards)} == {loaded} and len(cards) == len(gpus):
-        return
-    fail(
+        return cards
+    return fail(
         module,
         f"The driver is not coherent: installed {package or 'none'}, loaded {loaded or 'none'}, "
         f"library {library or 'none'}, nvidia-smi shows {len(cards)} of {len(gpus)} GPUs"
         + (f": {error}" if error else ""),
         "Look at dmesg | grep -E 'NVRM|Xid' for a GPU that does not start; where versions differ, another "
-        "installation is in the way (dpkg -l '*nvidia*', ldconfig -p | grep libnvidia-ml)",
+        "installation is in the way (dpkg -l '*nvidia*' or rpm -qa '*nvidia*', ldconfig -p | grep libnvidia-ml)",
         error,
     )
 
@@ -227,18 +241,23 @@ def main():
         argument_spec={
             "version": {"type": "str", "required": True},
             "package": {"type": "str", "default": "nvidia-open"},
+            "flavour": {"type": "str", "default": ""},
             "blacklist": {"type": "path", "default": "/etc/modprobe.d/nvidia-driver.conf"},
         },
         supports_check_mode=True,
     )
-    version, reboot_needed = module.params["version"], ""
+    version, flavour, reboot_needed = module.params["version"], module.params["flavour"], ""
     rebuilt = forget_nouveau(module)
-    loaded = loaded_version() != version
+    loaded = loaded_version() != version or bool(flavour and loaded_flavour() != flavour)
     if loaded and not module.check_mode:
         reboot_needed = bring(module, version)
-    if not module.check_mode and not reboot_needed:
-        prove(module)
-    module.exit_json(changed=rebuilt or loaded, loaded_version=loaded_version(), reboot_needed=reboot_needed)
+    cards = prove(module) if not (module.check_mode or reboot_needed) else smi_gpus()[0] if loaded_version() else []
+    module.exit_json(
+        changed=rebuilt or loaded,
+        loaded_version=loaded_version(),
+        mig=mig_enabled(cards),
+        reboot_needed=reboot_needed,
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: package_source
 short_description: Adds a repository of packages once its key has the pinned fingerprint
 description:
-  - Fetches the key over HTTPS, checks that the file holds exactly one primary key with the expected
+  - Fetches the key over HTTPS unless it is given, checks that the file holds exactly one primary key with the expected
     fingerprint, and writes it in binary form for C(Signed-By). A key that is there already and matches is
     not fetched again.
   - Then writes the file that names the repository.
@@ -25,6 +25,10 @@ options:
     description: HTTPS address of the key, armored or binary.
     type: str
     required: true
+  key_text:
+    description: The key itself, armored. It is used instead of what O(key_url) serves, and nothing is fetched.
+    type: str
+    default: ""
   fingerprint:
     description: Fingerprint of the primary key, 40 hex digits; blanks are allowed.
     type: str
@@ -98,21 +102,29 @@ def download(module, url, variable):
     return answer.body
 
 
-def checked(module, data, fingerprint):
+def given(module):
+    """(bytes of the key, where they are from, the variable that says so)."""
+    params = module.params
+    if params["key_text"]:
+        return params["key_text"].encode(), params["variable"], params["variable"]
+    return download(module, params["key_url"], params["variable"]), params["key_url"], params["variable"] + "_url"
+
+
+def checked(module, fingerprint):
     """The key in binary form, if it is the expected one and no other key comes with it."""
-    url, variable = module.params["key_url"], module.params["variable"]
+    data, place, variable = given(module)
     try:
         binary = openpgp.dearmor(data)
         found = openpgp.fingerprints(binary)
     except ValueError as error:
-        fail(module, f"What {url} serves is no repository key: {error}", f"Correct {variable}_url.", url)
+        fail(module, f"There is no repository key in {place}: {error}", f"Correct {variable}.", place)
     if found != [fingerprint]:
         fail(
             module,
-            "The key at {} has fingerprint {}, expected {}".format(url, " and ".join(found) or "none", fingerprint),
+            "The key in {} has fingerprint {}, expected {}".format(place, " and ".join(found) or "none", fingerprint),
             (
                 f"Do not go on before you know why. If the repository's owner announced a new key, set "
-                f"{variable}_fingerprint."
+                f"{module.params['variable']}_fingerprint."
             ),
             ", ".join(found),
         )
@@ -134,7 +146,7 @@ def trust(module):
     fingerprint = params["fingerprint"].replace(" ", "").upper()
     if installed(params["key"], fingerprint):
         return False
-    binary = checked(module, download(module, params["key_url"], params["variable"]), fingerprint)
+    binary = checked(module, fingerprint)
     if not module.check_mode:
         write_key(module, params["key"], binary)
     return True
@@ -158,6 +170,7 @@ def main():
             "content": {"type": "str", "required": True},
             "key": {"type": "path", "required": True, "no_log": False},
             "key_url": {"type": "str", "required": True, "no_log": False},
+            "key_text": {"type": "str", "default": "", "no_log": False},
             "fingerprint": {"type": "str", "required": True},
             "variable": {"type": "str", "default": "repository_key"},
             "timeout": {"type": "int", "default": 30},

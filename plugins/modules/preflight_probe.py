@@ -22,10 +22,24 @@ options:
     description: Whether an Engine is to run here; without one nothing is asked about GPUs.
     type: bool
     default: true
+  wanted:
+    description: What is to be installed, as module_utils/preflight_support.py has it.
+    type: dict
+    default: {}
+  driver_packages:
+    description: Names of the driver's packages, by what the systems' driver sources name.
+    type: dict
+    default: {}
   gpus:
     description: PCI id to C(name), C(memory_mib) and C(compute_capability).
     type: dict
     required: true
+  driver:
+    description: The driver that is wanted, C(branch), C(kernel_module) (auto, open or proprietary), C(source) and
+      C(mig_disable_allowed); and the tables to judge it by, C(branches), C(generations), C(nvswitch) and
+      C(nvswitch_packages).
+    type: dict
+    default: {}
   excluded_gpus:
     description: PCI ids that cannot serve what this node is to serve.
     type: list
@@ -153,14 +167,21 @@ lowered:
   returned: always
 ansible_facts:
   description: distribution, distribution_version, distribution_major_version and pkg_mgr, as
-    C(ansible.builtin.setup) gives them.
+    C(ansible.builtin.setup) gives them; and nvidia_host, see the module M(nvidia_gpus), where O(driver) is given.
   type: dict
   returned: always
 """
 
 import os
 
-from ansible.module_utils import preflight_gpu, preflight_host, preflight_network, preflight_ports
+from ansible.module_utils import (
+    preflight_driver,
+    preflight_gpu,
+    preflight_host,
+    preflight_network,
+    preflight_ports,
+    preflight_support,
+)
 from ansible.module_utils.basic import AnsibleModule
 
 INTEGERS = ("cpu_cores", "memory_mb", "disk_gb", "gpu_memory_mb", "gpu_count")
@@ -203,10 +224,10 @@ def images(params):
     return names
 
 
-def network(params):
+def network(params, repositories):
     """Findings of all network probes, and the bytes of models that are still to come."""
     wanted = images(params)
-    servers = [(label, url) for label, urls in params["servers"].items() for url in urls]
+    servers = [(label, url) for label, urls in {**params["servers"], **repositories}.items() for url in urls]
     if not wanted and params["images"]:
         servers.append(("registry", "https://" + params["registry"]))
     account = (params["registry_username"], params["registry_password"])
@@ -215,7 +236,15 @@ def network(params):
     )
 
 
-def of_gpus(params, minimums):
+def wanted_of(params):
+    """What is to be installed; what is not said is not to be."""
+    nothing = dict.fromkeys(
+        ("engine", "engine_source", "engine_repository", "driver_source", "branch", "kernel_module"), ""
+    )
+    return {**nothing, "engine_packages": [], **params["wanted"]}
+
+
+def of_gpus(params, minimums, system, driver):
     """Findings about GPUs and what their driver will need; none for a host that needs no GPU."""
     if not params["engine"]:
         return []
@@ -223,22 +252,35 @@ def of_gpus(params, minimums):
     found = preflight_gpu.gpus(params["gpus"], minimums, wanted)
     if not found:
         return []
-    found += [preflight_gpu.mig(), preflight_gpu.nouveau(), *preflight_host.run_installer()]
-    return found + preflight_host.kernel_headers() + preflight_host.secure_boot()
+    found += driver.findings() if driver else []
+    allowed = params["driver"].get("mig_disable_allowed", False)
+    found += [preflight_gpu.mig(allowed=allowed), preflight_gpu.nouveau(), *preflight_host.run_installer()]
+    decided = {"kernel_module": driver.facts()["kernel_module"]} if driver else {}
+    return found + preflight_support.for_kernel(system, params["driver_packages"], {**wanted_of(params), **decided})
 
 
-def look(params, minimums):
+def look(params, minimums, driver):
     """All findings, in the order in which a person would want to read them."""
     clock = preflight_host.clock(
         params["controller_time"], params["max_clock_offset_s"]
     )  # before the probes take their time
-    over_network, missing_bytes = network(params)
+    system, wanted = preflight_host.entry(params["systems"], preflight_host.os_release()), wanted_of(params)
+    over_network, missing_bytes = network(params, preflight_support.repositories(system, wanted))
     deployed = os.path.exists(params["deployed_mark"])
     found = preflight_host.administrator() + preflight_host.system(params["systems"])
+    found += preflight_support.combination(params["systems"], system, wanted) if system else []
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     found += preflight_host.disk(params["models_dir"], minimums["disk_gb"], missing_bytes, deployed)
-    found += of_gpus(params, minimums)
+    found += of_gpus(params, minimums, system, driver)
     return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
+
+
+def wanted_driver(params, system):
+    """The wanted driver with the host's GPUs; None for a host that needs none."""
+    if not params["engine"] or not params["driver"]:
+        return None
+    wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", "")}
+    return preflight_driver.Wanted({**params["driver"], "gpus": params["gpus"]}, wanted)
 
 
 def complaint(findings):
@@ -259,7 +301,10 @@ def main():
         argument_spec={
             "systems": {"type": "list", "elements": "dict", "required": True},
             "engine": {"type": "bool", "default": True},
+            "wanted": {"type": "dict", "default": {}},
+            "driver_packages": {"type": "dict", "default": {}},
             "gpus": {"type": "dict", "required": True},
+            "driver": {"type": "dict", "default": {}},
             "excluded_gpus": {"type": "list", "elements": "str", "default": []},
             "minimums": {"type": "dict", "required": True},
             "base": {"type": "dict", "required": True},
@@ -286,12 +331,11 @@ def main():
     )
     configured, base, usual = (as_numbers(module.params[key]) for key in ("minimums", "base", "usual"))
     minimums = effective(configured, base, usual)
-    findings = look(module.params, minimums)
-    result = {
-        "findings": findings,
-        "lowered": lowered(minimums, usual),
-        "ansible_facts": preflight_host.facts(module.params["systems"]),
-    }
+    system = preflight_host.facts(module.params["systems"])
+    driver = wanted_driver(module.params, system)
+    findings = look(module.params, minimums, driver)
+    facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}
+    result = {"findings": findings, "lowered": lowered(minimums, usual), "ansible_facts": facts}
     wrong = complaint(findings)
     if wrong:
         module.fail_json(msg="{}. Fix: {}".format(*wrong), **result)

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 
 import pytest
-from ansible.module_utils import apt_transaction, dpkg
+from ansible.module_utils import apt_transaction, dpkg, kernel
 
 KERNEL = ["linux-image-*"]
 
@@ -295,3 +295,27 @@ cp {tmp_path}/after {tmp_path}/state
     )
     assert call("apt_packages", packages=["docker.io"], along=["nginx=9"])["changed"]
     assert apt.log() == ["install docker.io nginx=9", "install docker.io"]
+
+
+def test_modules_for_the_running_kernel_and_those_to_come_are_installed_and_held(call, apt, monkeypatch):
+    monkeypatch.setattr(kernel.platform, "release", lambda: "6.8.0-45-generic")
+    lead, prefix = "nvidia-headless-no-dkms-580-server-open", "linux-modules-nvidia-580-server-open"
+    kernels = {"linux-image-virtual": "6.8.0.45", "linux-image-6.8.0-45-generic": "6.8.0-45.45"}
+    added = {
+        lead: "580.173.02-0ubuntu0.24.04.1",
+        f"{prefix}-6.8.0-45-generic": "6.8.0-45.45",
+        f"{prefix}-generic": "6.8.0-45.45",
+    }
+    apt(kernels, f"Inst {lead} (580)\\n", added)
+    result = call(
+        "apt_packages", packages=[f"{lead}=580.*"], kernel_modules=prefix, same_version_as=lead, hold=True,
+        hold_also=["linux-modules-nvidia-*", "linux-image-[a-z]*"],
+    )  # fmt: skip
+    assert apt.log()[0] == f"install {lead}=580.* {prefix}-6.8.0-45-generic {prefix}-generic"
+    assert result["held"] == sorted([*added, "linux-image-virtual"])
+
+
+def test_what_is_held_beside_the_driver_does_not_move_with_it(call, apt):
+    apt({"lead": "580.1-1", "linux-image-generic": "6.8.0.45"}, "Inst lead\\n", {"lead": "580.2-1"})
+    call("apt_packages", packages=["lead=580.2-*"], same_version_as="lead", hold=True, hold_also=["linux-image-[a-z]*"])
+    assert apt.log()[0] == "install lead=580.2-*"

@@ -64,7 +64,9 @@ class Kernel:
         monkeypatch.setattr(nvidia_driver_load, "pci_gpus", lambda: [{"address": "0000:3b:00.0"}] * self.gpus)
         monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([{"driver_version": self.modules["nvidia"]}], ""))
         package = {"version": f"{installed}-1", "held": True, "status": "installed"}
-        monkeypatch.setattr(nvidia_driver_load.dpkg, "packages", lambda: {"nvidia-open": package})
+        monkeypatch.setattr(
+            nvidia_driver_load.package_manager, "installed", lambda: {"nvidia-open": package["version"]}
+        )
         monkeypatch.setattr(gpu_clients, "clients", lambda: tuple(map(list, clients)))
         monkeypatch.setattr(gpu_clients, "active", lambda units: [u for u in units if "persistenced" in u])
         for verb in ("stop", "start"):
@@ -144,7 +146,7 @@ def test_module_that_does_not_load(call, monkeypatch, error, hint):
 def test_other_version_on_disk(call, monkeypatch):
     Kernel(monkeypatch, installed="570.1.2")
     result = load(call)
-    assert result["failed"] and result["value"] == "570.1.2" and "dpkg-reconfigure" in result["fix"]
+    assert result["failed"] and result["value"] == "570.1.2" and "dkms autoinstall" in result["fix"]
 
 
 def test_check_mode_touches_nothing(call, monkeypatch):
@@ -170,7 +172,31 @@ def test_initramfs_that_would_load_nouveau_is_rebuilt(call, monkeypatch):
     kernel = Kernel(monkeypatch, loaded="580.173.02")
     kernel.stale = True
     assert load(call, check=True)["changed"] and kernel.log == []
-    assert load(call)["changed"] and kernel.log[0].startswith("update-initramfs -u -k ")
+    monkeypatch.setattr(nvidia_driver_load, "rebuild_initramfs", lambda: ("update-initramfs -u", ""))
+    assert load(call)["changed"]
+    monkeypatch.setattr(nvidia_driver_load, "rebuild_initramfs", lambda: ("dracut --force", "No space left"))
+    refused = load(call)
+    assert "No space left" in refused["msg"] and "Run dracut --force on the host" in refused["fix"]
+
+
+@pytest.mark.parametrize(
+    ("image", "made"),
+    [
+        ("initrd.img-{}", ["update-initramfs -u -k {}"]),
+        ("initramfs-{}.img", ["dracut --force --kver {}", "grubby --update-kernel=ALL --args={}"]),
+    ],
+)
+def test_initramfs_is_made_by_the_system_s_own_program(tmp_path, program, image, made):
+    release = platform.release()
+    (tmp_path / image.format(release)).touch()
+    for name in ("update-initramfs", "dracut", "grubby"):
+        program(name, f"echo {name} $* >> {tmp_path}/log\n")
+    assert kernel.rebuild_initramfs(str(tmp_path))[1] == ""
+    arguments = "rd.driver.blacklist=nouveau,nova_core modprobe.blacklist=nouveau,nova_core"
+    wanted = [line.format(arguments if "grubby" in line else release) for line in made]
+    assert (tmp_path / "log").read_text().splitlines() == wanted
+    program(made[-1].split()[0], "echo 'full' >&2; exit 1\n")
+    assert kernel.rebuild_initramfs(str(tmp_path))[1] == "full"
 
 
 def test_initramfs_is_stale_while_it_holds_nouveau_and_is_older_than_the_blacklist(tmp_path, program):
@@ -197,6 +223,21 @@ def test_headers_for_running_and_coming_kernels(monkeypatch):
     assert kernel.headers(known, "6.12.48+deb13-amd64") == [
         "linux-headers-6.12.48+deb13-amd64", "linux-headers-amd64", "linux-headers-cloud-amd64",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("installed", "flavours"),
+    [
+        (["linux-image-amd64", "linux-image-6.1.0-40-amd64", "linux-image-amd64-dbg"], ["amd64"]),
+        (["linux-image-cloud-amd64", "linux-image-rt-amd64"], ["cloud-amd64", "rt-amd64"]),
+        (["linux-image-generic-hwe-24.04", "linux-image-6.17.0-8-generic"], ["generic-hwe-24.04"]),
+        (["linux-image-aws-6.8", "linux-image-unsigned-6.8.0-1015-aws", "linux-image-extra-virtual"], ["aws-6.8"]),
+    ],
+)
+def test_flavours_of_the_kernels_to_come(installed, flavours):
+    known = {name: {"version": "1", "held": False, "status": "installed"} for name in installed}
+    assert kernel.flavours(known) == flavours
+    assert kernel.modules("", known, "6.8.0-45-generic") == []
 
 
 def test_smi_output(program):
@@ -273,3 +314,18 @@ def test_flag_keeps_the_user_s_lines(tmp_path):
     assert [nvidia_cdi.set_flag(True, False, str(path)) for _ in range(2)] == [True, False]
     assert path.read_text() == f"NVIDIA_CTK_DEBUG=1\n{nvidia_cdi.FLAG}\n"
     assert nvidia_cdi.set_flag(False, False, str(path)) and path.read_text() == "NVIDIA_CTK_DEBUG=1\n"
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [
+        ("4.18.0-553.el8_10.x86_64", ["kernel-devel=4.18.0-553.el8_10", "kernel-headers"]),
+        ("5.14.0-503.11.1.el9_5.x86_64", ["kernel-devel-matched=5.14.0-503.11.1.el9_5", "kernel-headers"]),
+        ("6.12.0-55.9.1.el10_0.x86_64", ["kernel-devel-matched=6.12.0-55.9.1.el10_0", "kernel-headers"]),
+        ("5.15.0-300.163.18.el9uek.x86_64", ["kernel-uek-devel=5.15.0-300.163.18.el9uek"]),
+    ],
+)
+def test_headers_of_rpm_s_kernels(tmp_path, release, wanted):
+    assert kernel.rpm_headers(release, str(tmp_path)) == wanted
+    (tmp_path / release / "build").mkdir(parents=True)
+    assert kernel.rpm_headers(release, str(tmp_path)) == []

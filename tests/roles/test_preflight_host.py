@@ -79,9 +79,9 @@ def test_leftover_of_a_run_installer(program, tmp_path):
     left = tmp_path / "nvidia-uninstall"
     assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
     left.touch()
-    program("dpkg", "exit 1\n")
+    program("dpkg-query", "exit 1\n")
     assert verdicts(preflight_host.run_installer((str(left),))) == ["fail"]
-    program("dpkg", "exit 0\n")  # a package's own file
+    program("dpkg-query", "exit 0\n")  # a package's own file
     assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
 
 

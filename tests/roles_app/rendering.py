@@ -1,5 +1,6 @@
 """Renders a role's templates as Ansible does, from its defaults, its vars and what a test sets."""
 
+import functools
 from pathlib import Path
 
 from ansible.parsing.dataloader import DataLoader
@@ -25,14 +26,20 @@ def of(*names, host="gpu1", servers=None):
 REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", **of("node")}
 
 
-def variables(role, **changes):
-    """Variables of a role on one host, untemplated."""
+@functools.cache
+def written(role):
+    """What a role's defaults and vars say, untemplated."""
     loader, folder = DataLoader(), ROOT / "roles" / role
     found = {"omit": "__omit__"}
     for part in ("defaults", "vars"):
         for path in [*folder.glob(f"{part}/main.yml"), *sorted(folder.glob(f"{part}/main/*.yml"))]:
             found.update(loader.load_from_file(str(path), trusted_as_template=True))
-    return {**found, **REQUIRED, **changes}
+    return found
+
+
+def variables(role, **changes):
+    """Variables of a role on one host, untemplated."""
+    return {**written(role), **REQUIRED, **changes}
 
 
 def value(role, name, **changes):

@@ -119,3 +119,18 @@ def test_check_mode_tests_nothing_while_an_include_is_missing(site):
     with pytest.raises(Failed):
         site(check_mode=True, content="bad")
     assert site(check_mode=True, content="bad", includes=["/nowhere/upstreams.conf"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("own", "command"), [([], ["systemctl", "reload", "nginx.service"]), (["/p", "reload"], ["/p", "reload"])]
+)
+def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeypatch, own, command):
+    ran = []
+
+    def run(words, timeout=0):
+        ran.append(words)
+        return 0, "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n", ""
+
+    monkeypatch.setattr(MODULE, "run", run)
+    assert MODULE.serve(SimpleNamespace(params={"reload": own}, check_mode=False), True)
+    assert ran[1:] == [command]

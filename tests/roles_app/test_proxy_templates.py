@@ -63,11 +63,21 @@ def test_only_what_may_be_sent_twice_is():
     text = nginx(**FLEET)
     assert "error timeout http_429 http_503 non_idempotent;" in text and "proxy_request_buffering on;" in text
     assert "return 419;" in block(text, "location = /v1/listen")
-    # A reload closes kept connections, also one on which a request is on its way.
-    assert "keepalive_timeout  0s;" in block(text, "location = /v1/listen") and "keepalive_timeout  75s;" in nginx()
     assert "proxy_next_upstream error timeout http_429 http_503;" in block(text, "location @once_deepgram_stt")
     unbuffered = nginx(nginx_proxy_request_buffering=False, **FLEET)
     assert "non_idempotent" not in unbuffered and "419;" not in unbuffered and "@once" not in unbuffered
+
+
+def test_connections_are_kept_but_before_a_reload():
+    text = nginx(**FLEET)
+    assert "keepalive_timeout  75s;" in block(text, "location = /v1/listen") and "keepalive_timeout  75s;" in nginx()
+    assert (
+        "return 420;" in block(text, "if (-f /run/deepgram-upstreams/closing)") and "error_page 420 = @closing;" in text
+    )
+    assert "keepalive_timeout 0;" in block(text, "location @closing")
+    assert "@closing" not in nginx(), "nobody reloads a server that is alone"
+    config = value("nginx_proxy", "_nginx_proxy_config_content", nginx_proxy_port="8443", **FLEET)
+    assert config["closing_s"] == 6 and config["port"] == 8443
 
 
 def test_adding_a_server_leaves_the_site_as_it_is():

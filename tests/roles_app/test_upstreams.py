@@ -3,6 +3,7 @@
 import http.server
 import importlib.util
 import json
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -19,16 +20,23 @@ MODULE = load("modules", "deepgram_upstreams")
 
 
 class Nginx:
-    """Stands for NGINX: refuses a list that holds a word, and notes what it was reloaded with."""
+    """Stands for NGINX: refuses a list that holds a word, and notes what it was reloaded with, and after how long."""
 
     def __init__(self, folder):
-        self.list, self.refused, self.reloads = folder / "kept/upstreams.conf", "", []
+        self.list, self.refused, self.reloads, self.waits = folder / "kept/upstreams.conf", "", [], []
+        self.closing, self.slept = folder / "run/closing", 0.0
 
     def refusal(self):
         return "[emerg] no" if self.refused and self.refused in self.list.read_text() else ""
 
     def reload(self, pid):
+        assert self.closing.exists(), "answers would keep their connections"
         self.reloads.append(self.list.read_text())
+        self.waits.append(round(self.slept))
+
+    def sleep(self, seconds):
+        assert self.closing.exists()
+        self.slept += seconds
 
 
 @pytest.fixture
@@ -41,6 +49,9 @@ def proxy(tmp_path, monkeypatch):
     monkeypatch.setattr(PROGRAM, "refusal", nginx.refusal)
     monkeypatch.setattr(PROGRAM, "reload", nginx.reload)
     monkeypatch.setattr(PROGRAM, "ask", lambda address: (says.get(address, "Ready"), 0))
+    monkeypatch.setattr(PROGRAM, "clients", lambda port: 0)
+    monkeypatch.setattr(PROGRAM.time, "sleep", nginx.sleep)
+    monkeypatch.setattr(PROGRAM.time, "monotonic", lambda: nginx.slept)
 
     def configure(*nodes, **more):
         fields = ("name", "address", "profile", "region")
@@ -193,6 +204,49 @@ def test_killed_between_writing_and_reloading_it_reloads_next_time(proxy, monkey
     assert len(proxy.nginx.reloads) == 1
     proxy.tick()
     assert len(proxy.nginx.reloads) == 2 and "down;  # a" in proxy.nginx.reloads[-1]
+
+
+@pytest.mark.parametrize(("callers", "seconds"), [(0, 0), (1, 9)])
+def test_answers_close_their_connections_for_a_while_before_a_reload(proxy, monkeypatch, callers, seconds):
+    nodes = [("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", "")]
+    proxy.configure(*nodes, closing_s=9, port=8443)
+    monkeypatch.setattr(PROGRAM, "clients", lambda port: callers if port == 8443 else pytest.fail())
+    PROGRAM.drain(["a"], "operator", "")
+    assert proxy.nginx.waits == [seconds] and not proxy.nginx.closing.exists()
+    PROGRAM.reload_once()
+    assert proxy.nginx.waits == [seconds, 2 * seconds] and not proxy.nginx.closing.exists()
+
+
+def test_what_fell_is_not_waited_for_so_long(proxy, monkeypatch):
+    monkeypatch.setattr(PROGRAM, "clients", lambda port: 1)
+    monkeypatch.setattr(PROGRAM, "settle", lambda *given: calls.append(given[2:]) or sys.exit())
+    calls = []
+    with pytest.raises(SystemExit):
+        PROGRAM.watch()
+    assert calls == [(PROGRAM.FALL_CLOSING_S,)]
+    with PROGRAM.closing({"closing_s": 9}, *calls[0]):
+        assert proxy.nginx.slept == pytest.approx(1.5, abs=0.11)
+
+
+def test_a_reload_that_fails_or_is_killed_leaves_no_connection_closing(proxy, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(PROGRAM.Refused):
+        patch.setattr(PROGRAM, "reload", lambda pid: (_ for _ in ()).throw(PROGRAM.Refused("no")))
+        PROGRAM.drain(["a"], "operator", "")
+    assert not proxy.nginx.closing.exists()
+    proxy.nginx.closing.touch()  # as SIGKILL leaves it
+    proxy.tick()
+    proxy.nginx.closing.touch()
+    with PROGRAM.alone():
+        assert not proxy.nginx.closing.exists(), "whoever comes next takes it away"
+
+
+def test_callers_are_counted_by_port_and_not_who_only_listens(tmp_path, monkeypatch):
+    monkeypatch.setattr(PROGRAM, "PROC", str(tmp_path))
+    (tmp_path / "net").mkdir()
+    row = "   0: 0100007F:{port:04X} 0100007F:9C40 {state} 00000000:00000000 00:00000000 00000000 0 0 1 1"
+    rows = [row.format(port=port, state=state) for port, state in ((443, "0A"), (443, "01"), (443, "06"), (8443, "01"))]
+    (tmp_path / "net/tcp").write_text("\n".join(["  sl  local_address rem_address st", *rows]) + "\n")
+    assert (PROGRAM.clients(443), PROGRAM.clients(8443), PROGRAM.clients(80)) == (1, 1, 0)
 
 
 def test_a_name_that_does_not_resolve_breaks_nobody_else(proxy):

@@ -7,6 +7,7 @@ import pytest
 
 from bench.load import beside
 from tests.scenarios.fleet import AFTER, BEFORE, NAME, Fleet, active_streams, releases, set_release
+from tests.scenarios.kept import callers
 from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
 
 DEAD_S = 45  # by then the callers' own pings have told them that their streams are gone
@@ -63,6 +64,21 @@ def test_a_drained_node_gets_nothing_and_its_calls_end_well(fleet):
         run = fleet.deployment.dgctl("undrain", node.name)
         assert run.exit_code == 0, run.problems() + run.stderr
         assert shares([node])[0]
+
+
+def test_a_reload_breaks_no_request_on_a_kept_connection(fleet):
+    (proxy,) = fleet.servers("proxy")
+    with callers(proxy, 8) as busy:
+        time.sleep(3)
+        assert busy.connections == 8 and busy.answered > 16, "their connections are kept"
+        for _ in range(4):
+            proxy.sh("/usr/local/lib/deepgram/deepgram-upstreams reload")
+            time.sleep(0.5)
+        assert busy.connections > 16 and busy.broken == []
+        time.sleep(2)
+        opened = busy.connections
+        time.sleep(2)
+        assert busy.connections == opened, "they are kept again"
 
 
 def test_a_node_is_added(fleet):

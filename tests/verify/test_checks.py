@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dgctl.verify import (
+    fabric,
     gpus,
     test_api,
     test_cdi,
@@ -16,6 +17,7 @@ from dgctl.verify import (
     test_containers,
     test_driver,
     test_engine,
+    test_fabric,
     test_gpu,
     test_license_proxy,
     test_models,
@@ -30,6 +32,7 @@ from dgctl.verify.expect import Expect, Unmet
 from tests.verify.world import (
     BATCH,
     CDI,
+    FABRIC,
     HELPER,
     LOG,
     NOTHING,
@@ -52,7 +55,7 @@ from tests.verify.world import (
 
 MODULES = (
     *(test_api, test_cdi, test_config, test_containers, test_driver, test_engine),
-    *(test_gpu, test_license_proxy, test_models, test_ports, test_reachable, test_toolkit, test_upstreams),
+    *(test_fabric, test_gpu, test_license_proxy, test_models, test_ports, test_reachable, test_toolkit, test_upstreams),
 )
 
 
@@ -96,6 +99,15 @@ def test_healthy_server_passes(check, case):
     assert verdict(check, world, **case) == "pass"
 
 
+def board(**changes: Any) -> dict[str, Any]:
+    return {"board": fabric.Fabric(**(vars(healthy()["board"]) | changes))}
+
+
+def fabric_of(last: str) -> tuple[tuple[str, str, str], ...]:
+    """The states of the GPUs when nvidia-smi says this of the last one."""
+    return fabric.read([*FABRIC.splitlines()[:-1], f"gpu 00000000:4B:00.0, {last}"]).states
+
+
 LATER = str(int(STARTED.timestamp()) + 60)
 FAULTS = {
     "ssh refused": (test_reachable.test_reachable, {"first_word": {"problem": "Permission denied"}}),
@@ -117,6 +129,12 @@ FAULTS = {
     "other model of GPU": (test_gpu.test_names, want(preflight_gpu_names=["NVIDIA L4"])),
     "small GPU": (test_gpu.test_memory, want(preflight_min_gpu_memory_mb=20000)),
     "memory unknown": (test_gpu.test_memory, {"seen": gpus.smi([ROWS[0].replace("15360", "[N/A]")])}),
+    "Fabric Manager stopped": (test_fabric.test_manager_runs, board(unit="failed")),
+    "Fabric Manager of another version": (test_fabric.test_manager_matches_driver, board(version="580.95.05")),
+    "Fabric Manager not installed": (test_fabric.test_manager_matches_driver, board(version="")),
+    "GPU not in the fabric": (test_fabric.test_gpus_joined, board(states=fabric_of("In Progress, N/A"))),
+    "GPU's fabric broken": (test_fabric.test_gpus_joined, board(states=fabric_of("Completed, Insufficient Resources"))),
+    "nvidia-smi tells fewer GPUs of the fabric": (test_fabric.test_gpus_joined, {"seen_gpus": 3}),
     "MIG": (test_gpu.test_mig_off, {"seen": gpus.smi([ROWS[0].replace("[N/A]", "Enabled")])}),
     "toolkit of two versions": (
         test_toolkit.test_one_version,

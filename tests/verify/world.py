@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dgctl.verify import gpus, test_toolkit
+from dgctl.verify import fabric, gpus, test_toolkit
 from dgctl.verify.ask import Answer
 from dgctl.verify.containers import Container, Runtime
 from dgctl.verify.facts import Service
@@ -32,6 +32,12 @@ def inserted(name: str, mode: str) -> str:
     return f"INFO autoload: Inserting model key=AsrKey {{ name: {name}, uuid: 1, mode: {mode} }}"
 
 
+FABRIC = f"""switch 10de:22a3
+switch 10de:22a3
+unit active
+manager Fabric Manager version is : {VERSION}
+gpu 00000000:3B:00.0, Completed, Success
+gpu 00000000:4B:00.0, Completed, Success"""
 ROWS = (f"{A}, Tesla T4, 00000000:3B:00.0, 15360, [N/A]", f"{B}, Tesla T4, 00000000:4B:00.0, 15360, [N/A]")
 CDI = f"""
 devices:
@@ -69,6 +75,7 @@ def healthy() -> dict[str, Any]:
         listed=listed(A, B),
         pci="0000:3b:00.0 0x10de 0x030200\n0000:4b:00.0 0x10de 0x030200",
         nouveau="",
+        fabric=FABRIC,
     )
     wanted = {
         "preflight_gpu_count": None,
@@ -112,6 +119,8 @@ def healthy() -> dict[str, Any]:
         "runtime": Runtime("docker"),
         "driver": driver,
         "seen": gpus.smi(driver["gpus"].lines),
+        "seen_gpus": 2,
+        "board": fabric.read(FABRIC.splitlines()),
         "engine_gpus": [A, B],
         "packages": said(
             installed="nvidia-open\nnvidia-kernel-open-dkms\nlibnvidia-ml1", held="nvidia-open\nnvidia-kernel-open-dkms"

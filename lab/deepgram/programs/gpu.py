@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 LIBRARY = "libcuda.so.1"
+SYSTEM_NOT_READY = 802
 
 
 def need_libcuda(program: str) -> None:
@@ -39,6 +40,14 @@ def _nodes() -> list[Path]:
     return [node for node in sorted(directory.glob("nvidia[0-9]*")) if re.fullmatch(r"nvidia\d+", node.name)]
 
 
+def not_ready() -> bool:
+    """Whether CUDA waits for Fabric Manager, as on a board whose NVLink switches nobody has configured."""
+    try:
+        return ctypes.CDLL(LIBRARY).cuInit(0) == SYSTEM_NOT_READY
+    except (OSError, AttributeError):
+        return False
+
+
 def openable() -> int:
     """How many GPUs' device nodes can be opened."""
     return sum(map(_openable, _nodes()))
@@ -63,6 +72,8 @@ def visible(driver_floor: str = "0") -> tuple[list[int], str]:
         return [], "no CUDA-capable device is detected"
     if openable() < len(listed):
         return [], "the device nodes cannot be opened"
+    if not_ready():
+        return [], "CUDA error 802: system not yet initialized"
     version = next(iter(_driver("--query-gpu=driver_version --format=csv,noheader")), "")
     if version and _version(version) < _version(driver_floor):
         return [], f"CUDA driver version {version} is insufficient, {driver_floor} or newer is needed"

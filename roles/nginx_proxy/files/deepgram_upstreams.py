@@ -6,6 +6,7 @@
   deepgram-upstreams drain NAME...     no new requests go there; those that it has go on
   deepgram-upstreams undrain NAME...
   deepgram-upstreams render            brings the list up to date once
+  deepgram-upstreams reload            has NGINX take its files, as all of these do when they change the list
 
 Exit status 0, or 1 with a sentence on stderr. All but `watch` print {changed, members} as JSON.
 A member is {state, reason, note, since, health, active, address, known}.
@@ -18,6 +19,7 @@ import fcntl
 import hashlib
 import http.client
 import json
+import math
 import os
 import re
 import signal
@@ -30,7 +32,7 @@ import urllib.parse
 
 CONFIG = "/etc/nginx/deepgram/upstreams.json"
 KEPT = "/var/lib/deepgram-upstreams"  # upstreams.conf, addresses.json, drained/NAME
-RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), live, lock
+RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), live, lock, closing
 NGINX_PID = "/run/nginx.pid"
 PROC = "/proc"
 
@@ -41,6 +43,8 @@ FLAPPING_S = 600  # each fall within this time doubles the good answers that are
 MOST = 64
 TIMEOUT_S = 2
 RELOAD_S = 20
+CLOSING_S = 6  # what the configuration says, by default; see closing()
+FALL_CLOSING_S = 1.5  # the most for what the watch has found: a server that fell gets requests until then
 
 
 class Refused(Exception):
@@ -88,6 +92,7 @@ def alone():
     os.makedirs(RUN, mode=0o755, exist_ok=True)
     with open(f"{RUN}/lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        keep_again()  # who held the lock before may have been killed
         yield
 
 
@@ -275,13 +280,45 @@ def reload(pid):
     raise Refused("NGINX does not take its new configuration; see /var/log/nginx/error.log and `journalctl -u nginx`")
 
 
+def clients(port):
+    """How many connections callers have with this port now."""
+    rows = [row.split() for name in ("tcp", "tcp6") for row in (read(f"{PROC}/net/{name}") or "").splitlines()[1:]]
+    return sum(row[3] == "01" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
+@contextlib.contextmanager
+def closing(config, most_s):
+    """A reload closes the connections that NGINX keeps for a next request, at worst while one is on its way. So here, and
+    for some seconds before, every answer ends its connection (the site looks for the file): who is busy has none left
+    then, and who is not has no request on its way. Without callers there is nothing to wait for."""
+    end = time.monotonic() + min(most_s, float(config.get("closing_s", CLOSING_S)))
+    write(f"{RUN}/closing", "")
+    try:
+        while time.monotonic() < end and clients(int(config.get("port") or 443)):
+            time.sleep(0.1)
+        yield
+    finally:
+        keep_again()
+
+
+def keep_again():
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{RUN}/closing")
+
+
+def renew(pid, most_s=math.inf):
+    """Has NGINX take its files without breaking a request."""
+    with closing(configuration(), most_s):
+        reload(pid)
+
+
 def refusal():
     """What nginx says against its configuration; an empty string for nothing."""
     done = subprocess.run(["nginx", "-t", "-q"], capture_output=True, text=True, timeout=60)
     return "" if done.returncode == 0 else re.sub(r"\s+", " ", done.stderr.strip())[:400]
 
 
-def serve(text):
+def serve(text, most_s):
     """Puts the list in place and NGINX to work with it; True when that was needed. A refused one leaves no trace."""
     path, sum_ = f"{KEPT}/upstreams.conf", hashlib.sha256(text.encode()).hexdigest()
     before, pid = read(path), master()
@@ -295,15 +332,15 @@ def serve(text):
             if before is not None:
                 write(path, before)
             raise Refused(f"nginx refuses its configuration: {said}")
-        reload(pid)
+        renew(pid, most_s)
         write(f"{RUN}/live", sum_)
     return before != text
 
 
-def settle(config, seen):
-    """Takes looks in and brings NGINX up to date; for use under the lock."""
+def settle(config, seen, most_s=math.inf):
+    """Takes looks in and brings NGINX up to date; for use under the lock. `most_s`: see closing()."""
     drained = marks()
-    changed = serve(rendered(config, learn(config, seen, drained), drained))
+    changed = serve(rendered(config, learn(config, seen, drained), drained), most_s)
     write(f"{RUN}/members.json", json.dumps({"members": report()}))
     return changed
 
@@ -369,6 +406,16 @@ def render():
         return settle(configuration(), seen)
 
 
+def reload_once():
+    """NGINX takes the files that somebody has changed."""
+    with alone():
+        pid, said = master(), refusal()
+        if pid is None or said:
+            raise Refused(f"nginx refuses its configuration: {said}" if said else "NGINX does not run")
+        renew(pid)
+    return True
+
+
 def refresh():
     """What the servers say now, for a report; the watch alone decides what follows from it."""
     nodes = (read_json(CONFIG, None) or {"nodes": []})["nodes"]
@@ -391,7 +438,7 @@ def watch():
             with alone():
                 before = {name: (member.get("up"), member.get("health")) for name, member in state().items()}
                 try:
-                    settle(configuration(), seen)
+                    settle(configuration(), seen, FALL_CLOSING_S)
                 finally:
                     tell(before, state())
             said = ""
@@ -413,18 +460,20 @@ def tell(before, after):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in ("watch", "report", "render"):
+    for command in ("watch", "report", "render", "reload"):
         commands.add_parser(command)
     for command in ("drain", "undrain"):
         commands.add_parser(command).add_argument("names", nargs="+", metavar="NAME")
     commands.choices["drain"].add_argument("--reason", default="operator", choices=["operator", "rollout", "failed"])
     commands.choices["drain"].add_argument("--note", default="")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is under way is put right first
     if given.command == "watch":
         watch()
     work = {
         "report": lambda: False,
         "render": render,
+        "reload": reload_once,
         "drain": lambda: drain(given.names, given.reason, given.note),
         "undrain": lambda: undrain(given.names),
     }

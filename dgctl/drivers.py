@@ -1,0 +1,51 @@
+"""Which NVIDIA driver fits which GPUs, for what the inventory alone tells: the tables and the rules of role platform."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from dgctl import content
+
+
+@functools.cache
+def tables(root: Path) -> dict[str, Any]:
+    """_platform_gpus, _platform_branches, _platform_nvswitch ... of the content at `root`; {} where it has none."""
+    files = [root / "roles/platform/vars/main" / f"{name}.yml" for name in ("gpus", "branches", "nvswitch")]
+    if not all(path.is_file() for path in files):
+        return {}
+    return {name: row for path in files for name, row in yaml.safe_load(path.read_text(encoding="utf-8")).items()}
+
+
+def rules(month: str = "") -> Any:
+    """The object that answers (class Drivers of plugins/module_utils/gpu_drivers.py); None where there are no tables.
+
+    `month`: the one to take as now, as "2026-11".
+    """
+    found = tables(content.root())
+    if not found:
+        return None
+    now = month or datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
+    return _module(content.root()).Drivers(found["_platform_branches"], found["_platform_generations"], now)
+
+
+def models(names: list[str], extra: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the GPUs that nvidia-smi calls so; those that no table has are left out."""
+    known = {row["name"]: row for row in tables(content.root()).get("_platform_gpus", {}).values()}
+    known |= {row["name"]: row for row in extra.values() if isinstance(row, dict) and "compute_capability" in row}
+    return [known[name] for name in names if name in known]
+
+
+@functools.cache
+def _module(root: Path) -> ModuleType:
+    path = root / "plugins/module_utils/gpu_drivers.py"
+    spec = importlib.util.spec_from_file_location("dgctl_gpu_drivers", path)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module

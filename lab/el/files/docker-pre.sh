@@ -1,0 +1,1 @@
+getent group docker >/dev/null || groupadd --system docker

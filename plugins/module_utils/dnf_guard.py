@@ -1,0 +1,60 @@
+"""A plugin of dnf: keeps packages at the driver's version, and stops a transaction before it does what it must not.
+
+dnf loads this file itself, with its own Python (3.6 on EL 8); the module only hands over the text and a file of wishes.
+"""
+
+import fnmatch
+import json
+import os
+import sys
+
+DNF = sys.modules.get("dnf")  # there in dnf, and not in the module
+WISHES = "DEPLOYMENT_GUARD"  # the environment variable with the path of the file
+
+
+class Guard(DNF.Plugin if DNF else object):
+    """wishes: report (a path), enable (ids of repositories), lead, version, must_not_touch, may_remove (patterns)."""
+
+    name = "deployment_guard"
+
+    def __init__(self, base, cli):
+        super().__init__(base, cli)
+        self.base = base
+        with open(os.environ[WISHES]) as stream:
+            self.wishes = json.load(stream)
+
+    def config(self):
+        """Repositories that only this transaction may use."""
+        for name in self.wishes["enable"]:
+            for repository in self.base.repos.get_matching(name):
+                repository.enable()
+
+    def sack(self):
+        """The lead is wanted at some versions only: nothing of its family comes at another one."""
+        if not self.wishes["lead"]:
+            return
+        offered = self.base.sack.query().available()
+        leads = list(offered.filter(name=self.wishes["lead"]))
+        right = {package.version for package in leads if self._wanted(package)}
+        wrong = {package.version for package in leads} - right
+        if wrong:
+            self.base.sack.add_excludes(offered.filter(version=sorted(wrong)))
+
+    def _wanted(self, package):
+        return fnmatch.fnmatchcase(package.version + "-" + package.release, self.wishes["version"])
+
+    def resolved(self):
+        """Says what would be done; ends dnf where that is not allowed."""
+        coming = sorted({package.name for package in self.base.transaction.install_set})
+        going = sorted({package.name for package in self.base.transaction.remove_set} - set(coming))
+        touched = [name for name in coming + going if matches(name, self.wishes["must_not_touch"])]
+        removed = [name for name in going if not matches(name, self.wishes["may_remove"])]
+        steps = ["Inst " + name for name in coming] + ["Remv " + name for name in going]
+        with open(self.wishes["report"], "w") as stream:
+            json.dump({"steps": steps, "touched": touched, "removed": removed}, stream)
+        if touched or removed:
+            raise DNF.exceptions.Error("this transaction is not allowed: " + ", ".join(touched + removed))
+
+
+def matches(name, patterns):
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

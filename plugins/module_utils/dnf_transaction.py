@@ -1,0 +1,227 @@
+"""One dnf transaction: what is missing, what dnf would do about it, whether that is allowed, and doing it."""
+
+import fnmatch
+import os
+
+from ansible.module_utils import applied_rpm, rpmdb
+from ansible.module_utils.apt_transaction import satisfied, steps_between, upstream
+from ansible.module_utils.dnf_command import LOCKED, Dnf, advice, enabled_stream, errors
+from ansible.module_utils.whole_file import text_of, write
+
+VERSIONLOCK = "python3-dnf-plugin-versionlock"
+STREAM = "@"  # before the name of a module with its stream
+
+
+def matches(name, patterns):
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def spec(wish):
+    """The wish as dnf writes it: name-version."""
+    return wish.replace("=", "-", 1)
+
+
+class Transaction:
+    """params are those of the module dnf_packages; give_up(what, fix) does not return."""
+
+    def __init__(self, params, check_mode, give_up):
+        self.params, self.check_mode, self.give_up = params, check_mode, give_up
+        self.wishes = [wish for wish in params["packages"] if not wish.startswith(STREAM)]
+        self.streams = [wish[1:] for wish in params["packages"] + params["along"] if wish.startswith(STREAM)]
+        self.names = [wish.partition("=")[0] for wish in self.wishes]
+        self.dnf = Dnf(params["lock_timeout_s"], params["lists_max_age_s"])
+        self.known = rpmdb.packages()
+
+    def finish_interrupted(self):
+        """Completes a dnf run that died; True if there was one."""
+        double, half = rpmdb.duplicates(self.known), applied_rpm.half_done(self.known)
+        if not double and not half:
+            return False
+        if self.check_mode:
+            return True
+        for names, words in ((double, ["remove", "--duplicates"]), (half, ["reinstall", *half])):
+            if names:
+                self.must(self.dnf.plain(*words), f"An interrupted dnf cannot be finished: dnf {' '.join(words)}")
+        self.known = rpmdb.packages()
+        return True
+
+    def must(self, answer, what):
+        """Gives up unless dnf ended well."""
+        rc, out, err = answer[:3]
+        if rc == LOCKED:
+            waited = self.params["lock_timeout_s"]
+            self.give_up(
+                f"Another program still uses dnf after {waited} s: {errors(rc, out, err)}", advice("already locked")
+            )
+        if rc != 0:
+            self.give_up(f"{what}: {errors(rc, out, err)}", advice(err + out))
+
+    def missing(self, kind="packages"):
+        """The wishes that are not satisfied."""
+        versions = rpmdb.installed(self.known)
+        wishes = self.wishes if kind == "packages" else self.params[kind]
+        return [wish for wish in wishes if not wish.startswith(STREAM) and not self.is_there(wish, versions)]
+
+    def is_there(self, wish, versions):
+        name = wish.partition("=")[0]
+        return any(satisfied(wish, {name: one}) for one in self.known.get(name, {"versions": []})["versions"])
+
+    def enable_streams(self):
+        """Enables module streams; returns the steps. Another stream that is enabled gives way."""
+        steps = []
+        for wish in self.streams:
+            module, stream = wish.split(":", 1)
+            now = enabled_stream(module)
+            if now == stream:
+                continue
+            steps.append("Enable " + wish)
+            if self.check_mode:
+                continue
+            if now:
+                self.must(self.dnf.plain("module", "reset", module), f"dnf module reset {module}")
+            self.must(self.dnf.plain("module", "enable", wish), f"dnf module enable {wish}")
+        return steps
+
+    def install(self):
+        """Installs what is missing; returns the steps, as "Inst name", "Remv name" or "Enable module:stream"."""
+        enabled, wishes = self.enable_streams(), self.missing()
+        if not wishes:
+            return enabled
+        if self.check_mode:
+            return enabled + self.rehearsed(wishes)
+        before = rpmdb.installed(self.known)
+        self.make_way()
+        along = self.missing("along")
+        if not (along and self.tried([*wishes, *along])[0] == 0):
+            self.settle(wishes)
+        self.known = rpmdb.packages()
+        if self.missing():
+            self.give_up(
+                "dnf ended well, yet {} is not installed".format(", ".join(self.missing())),
+                "dnf list --showduplicates NAME shows which version dnf prefers.",
+            )
+        return enabled + steps_between(before, rpmdb.installed(self.known))
+
+    def tried(self, wishes, **how):
+        """dnf's answer to a transaction that does what is allowed only."""
+        lead = self.params["same_version_as"]
+        version = dict(wish.partition("=")[::2] for wish in self.wishes).get(lead, "")
+        limits = {key: self.params[key] for key in ("must_not_touch", "enable_repositories")}
+        rules = {
+            "lead": lead if version else None,
+            "version": version.split(":", 1)[-1] or "*",
+            "must_not_touch": limits["must_not_touch"] + self.locked_by_others(),
+            "may_remove": self.params["may_remove"] + self.params["replaces"],
+            "enable": limits["enable_repositories"],
+        }
+        erasing = ["--allowerasing"] if rules["may_remove"] else []
+        unlocked = ["--disableplugin=versionlock"] if self.locked_out() else []
+        names = [spec(wish) for wish in [*wishes, *self.family_moves(wishes)]]
+        return self.dnf.guarded([*erasing, *unlocked, "install", *names], rules, **how)
+
+    def settle(self, wishes):
+        """Installs the wishes, or says why that cannot or may not be."""
+        rc, out, err, report = self.tried(wishes)
+        self.refuse(report, wishes)
+        if rc not in (0, LOCKED):
+            # The metadata may be older than what is wanted.
+            self.dnf.plain("clean", "expire-cache")
+            rc, out, err, report = self.tried(wishes)
+            self.refuse(report, wishes)
+        self.must((rc, out, err), "dnf install {}".format(" ".join(wishes)))
+
+    def rehearsed(self, wishes):
+        """What dnf would do, once it is known to be allowed; where no repository offers a wish yet, the wishes."""
+        _rc, _out, _err, report = self.tried(wishes, rehearse=True)
+        self.refuse(report, wishes)
+        return report["steps"] if report else ["Inst " + wish for wish in wishes]
+
+    def refuse(self, report, wishes):
+        """Gives up when the transaction would do what it must not."""
+        wanted = ", ".join(wishes)
+        if report and report["touched"]:
+            name = report["touched"][0]
+            self.give_up(
+                f"Installing {wanted} would also install, upgrade or remove {name}, which must stay as it is",
+                "Bring the kernel up to date first (dnf upgrade, reboot), or lift its versionlock; then run again.",
+            )
+        if report and report["removed"]:
+            name = report["removed"][0]
+            self.give_up(
+                f"Installing {wanted} would remove {name}",
+                f"Remove {name} yourself if you do not need it, or name the packages to use in the role's packages variable.",
+            )
+
+    def make_way(self):
+        """Removes installed packages that the wanted ones replace."""
+        going = [
+            name for name in sorted(self.known) if name not in self.names and matches(name, self.params["replaces"])
+        ]
+        if going:
+            self.must(self.dnf.plain("remove", *going), "dnf remove {}".format(" ".join(going)))
+
+    def family_moves(self, wishes):
+        """The leading package's family moves with it."""
+        lead = self.params["same_version_as"]
+        version = dict(wish.partition("=")[::2] for wish in wishes).get(lead)
+        relatives = self.family(rpmdb.installed(self.known)) if version else []
+        return [f"{name}={version}" for name in relatives if name not in self.names]
+
+    def locked_out(self):
+        """Does a versionlock keep a wish, or one of its family, at another version?"""
+        mine = set(self.names) | {wish.partition("=")[0] for wish in self.params["along"]}
+        return bool((mine | set(self.family(rpmdb.installed(self.known)))) & set(applied_rpm.locks()))
+
+    def locked_by_others(self):
+        """Packages that somebody else locked; they stay, also where versionlock has to be set aside."""
+        mine = set(self.names) | {wish.partition("=")[0] for wish in self.params["along"]}
+        mine |= set(self.family(rpmdb.installed(self.known)))
+        return sorted(set(applied_rpm.locks()) - mine)
+
+    def hold(self):
+        """(what was done, packages that belong to the hold)."""
+        wanted = self.params["hold"]
+        if wanted is None:
+            return [], []
+        versions = rpmdb.installed(self.known)
+        members = self.family(versions)
+        locked = applied_rpm.locks()
+        if wanted:
+            todo = [name for name in members if locked.get(name) != [versions[name]]]
+        else:
+            todo = [name for name in members if name in locked]
+        if todo and not self.check_mode:
+            self.need_versionlock(wanted)
+            add = {name: versions[name] for name in todo} if wanted else {}
+            write(applied_rpm.LOCKLIST, rpmdb.locklist_with(add, todo), 0o644)
+            self.known = rpmdb.packages()
+        verb = "Hold" if wanted else "Unhold"
+        return [f"{verb} {name}" for name in todo], members if wanted else []
+
+    def need_versionlock(self, wanted):
+        """dnf reads the list through a plugin, which dnf-automatic loads too."""
+        if wanted and text_of(os.path.join(os.path.dirname(applied_rpm.LOCKLIST), "versionlock.conf")) is None:
+            self.must(self.dnf.plain("install", VERSIONLOCK), f"dnf install {VERSIONLOCK}")
+
+    def family(self, versions):
+        """The packages to hold: those named, or all of the leading package's upstream version."""
+        lead = self.params["same_version_as"]
+        if lead is None:
+            return [name for name in sorted(versions) if name in self.names]
+        return [
+            name
+            for name in sorted(versions)
+            if lead in versions and upstream(versions[name]) == upstream(versions[lead])
+        ]
+
+    def along(self):
+        """{wish: version} of what later calls will want and find installed."""
+        versions = rpmdb.installed(self.known)
+        streams = [wish[1:] for wish in self.params["along"] if wish.startswith(STREAM)]
+        found = {STREAM + wish: wish for wish in streams if enabled_stream(wish.split(":")[0]) == wish.split(":")[1]}
+        wishes = [wish for wish in self.params["along"] if not wish.startswith(STREAM)]
+        return {**found, **{wish: versions[wish.partition("=")[0]] for wish in wishes if self.is_there(wish, versions)}}
+
+    def wanted_versions(self):
+        versions = rpmdb.installed(self.known)
+        return {name: versions.get(name, "") for name in self.names}

@@ -1,0 +1,182 @@
+#!/usr/bin/python
+"""Ansible module: RPM packages at given versions, locked, in one transaction that is looked at first."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dnf_packages
+short_description: Installs packages in one guarded transaction, and holds them
+description:
+  - Does in one call what a serving host needs and C(ansible.builtin.dnf) does in five or not at all. It
+    finishes a dnf run that was interrupted, waits for the lock, enables module streams, installs, and holds by
+    versionlock. A transaction that would touch or remove what it must not ends before rpm begins.
+  - An installed package that satisfies the wish is left at its version.
+  - In check mode a package that no configured repository offers yet counts as one that would be
+    installed.
+options:
+  packages:
+    description: Names, or C(name=version); a version may end in C(*), as in C(nvidia-open=580.*). C(@module:stream)
+      has that stream of a module enabled, in the place of another one.
+    type: list
+    elements: str
+    required: true
+  first:
+    description: What to have before O(packages), in a transaction of its own, as module streams.
+    type: list
+    elements: str
+    default: []
+  first_replaces:
+    description: Patterns of installed packages that give way to those in O(first).
+    type: list
+    elements: str
+    default: []
+  along:
+    description: Packages that later calls will ask for. Where anything of O(packages) is missing, they come in the
+      same transaction, which is quicker than one of their own; what cannot come along is left to those calls.
+    type: list
+    elements: str
+    default: []
+  kernel_headers:
+    description: Also install the headers that DKMS needs, for the running kernel and for those to come.
+    type: bool
+    default: false
+  hold:
+    description: Lock O(packages), or the family of O(same_version_as), at their versions, also against
+      dnf-automatic; false releases them.
+    type: bool
+  same_version_as:
+    description: A package; it and every installed package of the same upstream version are held instead
+      of O(packages). Nothing that has one of its unwanted versions is installed.
+    type: str
+  must_not_touch:
+    description: Patterns of packages that the transaction may not install, upgrade or remove, as in
+      C(kernel-core).
+    type: list
+    elements: str
+    default: []
+  may_remove:
+    description: Patterns of packages that the transaction may remove; it is refused when it would remove
+      any other.
+    type: list
+    elements: str
+    default: []
+  replaces:
+    description: Patterns of installed packages that give way to O(packages) in the same transaction.
+    type: list
+    elements: str
+    default: []
+  lists_max_age_s:
+    description: Metadata of repositories that is older is fetched again before something is installed, seconds.
+    type: int
+    default: 86400
+  lock_timeout_s:
+    description: How long to wait for another program (dnf-automatic) to finish with dnf, seconds.
+    type: int
+    default: 600
+  enable_repositories:
+    description: Repositories that are disabled on the host, and that this transaction may use, by id.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Install the driver
+  dnf_packages:
+    first: ["@nvidia-driver:580-open"]
+    packages: ["nvidia-open=580.*"]
+    kernel_headers: true
+    must_not_touch: [kernel, kernel-core]
+    same_version_as: nvidia-open
+    hold: true
+"""
+
+RETURN = r"""
+installed:
+  description: Versions of the wanted packages after the call.
+  type: dict
+  returned: success
+along:
+  description: Versions of those O(along) that are installed after the call, by the wish as it was given.
+  type: dict
+  returned: success
+added:
+  description: Packages that were not installed before this call.
+  type: list
+  returned: success
+transaction:
+  description: What dnf did, or would do, as one word and package name an entry.
+  type: list
+  returned: success
+held:
+  description: The packages that are held for this call.
+  type: list
+  returned: success
+"""
+
+from ansible.module_utils import rpmdb
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dnf_transaction import Transaction
+from ansible.module_utils.kernel import rpm_headers
+from ansible.module_utils.outcome import fail
+
+NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None}
+
+
+def carry_out(transaction):
+    """Does it and holds; (steps of dnf, steps of the hold, what is held)."""
+    steps = transaction.install()
+    return (steps, *transaction.hold())
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "list", "elements": "str", "required": True},
+            "first": {"type": "list", "elements": "str", "default": []},
+            "first_replaces": {"type": "list", "elements": "str", "default": []},
+            "along": {"type": "list", "elements": "str", "default": []},
+            "kernel_headers": {"type": "bool", "default": False},
+            "hold": {"type": "bool"},
+            "same_version_as": {"type": "str"},
+            "must_not_touch": {"type": "list", "elements": "str", "default": []},
+            "may_remove": {"type": "list", "elements": "str", "default": []},
+            "replaces": {"type": "list", "elements": "str", "default": []},
+            "lists_max_age_s": {"type": "int", "default": 86400},
+            "lock_timeout_s": {"type": "int", "default": 600},
+            "enable_repositories": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+
+    def begin(**changes):
+        return Transaction({**params, **changes}, module.check_mode, lambda what, fix: fail(module, what, fix))
+
+    before = begin(packages=params["first"], replaces=params["first_replaces"], **NO_LIMITS)
+    repaired = before.finish_interrupted()
+    at_first = rpmdb.installed(before.known)
+    steps, held_now, held = carry_out(before)
+    wanted = params["packages"] + (rpm_headers() if params["kernel_headers"] else [])
+    transaction = begin(packages=wanted)
+    later = carry_out(transaction)
+    steps, held_now, held = steps + later[0], held_now + later[1], held + later[2]
+    diff = "".join(step + "\n" for step in steps + held_now)
+    module.exit_json(
+        changed=bool(repaired or steps or held_now),
+        transaction=steps,
+        added=sorted(set(rpmdb.installed(transaction.known)) - set(at_first)),
+        held=held,
+        along=transaction.along(),
+        installed=transaction.wanted_versions(),
+        diff={"before": "", "after": diff} if diff else {},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The guarded dnf transaction, on an rpm that tells what the test wants and a dnf that loads the real guard."""
+
+import fcntl
+import json
+import multiprocessing
+import sqlite3
+import sys
+
+import pytest
+from ansible.module_utils import applied_rpm, dnf_command, rpmdb
+
+# A dnf that knows one transaction: it loads its plugins, asks them, and does it.
+DNF = r"""
+import importlib.util, json, shutil, sys, types
+from pathlib import Path
+
+HERE = Path(@HERE@)
+dnf = sys.modules["dnf"] = types.ModuleType("dnf")
+dnf.exceptions = types.SimpleNamespace(Error=type("Error", (Exception,), {}))
+dnf.Plugin = type("Plugin", (), {"__init__": lambda self, base, cli: None})
+words, plan = sys.argv[1:], json.loads((HERE / "plan").read_text())
+options = dict(word[9:].split("=", 1) for word in words if word.startswith("--setopt="))
+asked = [word for word in words if not word.startswith("--setopt=") and word != "-y"]
+
+
+class Query(list):
+    def available(self):
+        return self
+
+    def filter(self, name=None, version=()):
+        return Query(p for p in self if p.name == name or p.version in version)
+
+
+def end(error="", status=1):
+    print(error, file=sys.stderr)
+    sys.exit(status)
+
+
+with (HERE / "log").open("a") as log:
+    log.write(" ".join(asked) + "\n")
+if (HERE / "locked").exists():
+    end("metadata already locked by 42", 200)
+if "clean" in asked or "module" in asked:
+    sys.exit(0)
+if plan["error"]:
+    end("Error: " + plan["error"])
+offers = Query(types.SimpleNamespace(name=n, version=v, release="1.el9") for n, v in plan["offers"])
+excluded, enabled = [], []
+sack = types.SimpleNamespace(query=lambda: offers, add_excludes=excluded.extend)
+repository = types.SimpleNamespace(enable=lambda: enabled.append(1))
+repositories = types.SimpleNamespace(get_matching=lambda name: [repository])
+coming = [types.SimpleNamespace(name=n) for n in plan["install"]]
+going = [types.SimpleNamespace(name=n) for n in plan["remove"]]
+base = types.SimpleNamespace(sack=sack, repos=repositories, conf=None)
+base.transaction = types.SimpleNamespace(install_set=coming, remove_set=going)
+if "pluginpath" in options:
+    path = options["pluginpath"].split(",")[-1] + "/deployment_guard.py"
+    specification = importlib.util.spec_from_file_location("guard", path)
+    guard = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(guard)
+    plugin = guard.Guard(base, None)
+    plugin.config()
+    plugin.sack()
+    names = sorted(f"{p.name}-{p.version}" for p in excluded)
+    (HERE / "seen").write_text(json.dumps({"excluded": names, "enabled": len(enabled)}))
+    try:
+        plugin.resolved()
+    except dnf.exceptions.Error as error:
+        end(f"Error: {error}")
+if "--assumeno" in asked:
+    end("Operation aborted.")
+shutil.copy(HERE / "after", HERE / "state")
+"""
+
+
+def rows(packages):
+    return "".join(f"{name}\t{version}\tx86_64\n" for name, version in packages)
+
+
+@pytest.fixture
+def dnf(program, tmp_path, monkeypatch):
+    """dnf(installed, after, ...): sets the host's state; dnf.log() is what dnf was asked to do."""
+    program("rpm", f"cat {tmp_path}/state\n")
+    program("dnf", f'exec {sys.executable} {tmp_path}/dnf.py "$@"\n')
+    (tmp_path / "dnf.py").write_text(DNF.replace("@HERE@", repr(str(tmp_path))))
+    (tmp_path / "versionlock.conf").touch()
+    monkeypatch.setattr(applied_rpm, "LOCKLIST", str(tmp_path / "versionlock.list"))
+    monkeypatch.setattr(applied_rpm, "HISTORY", str(tmp_path / "history.sqlite"))
+    monkeypatch.setattr(dnf_command, "MODULES", str(tmp_path))
+    monkeypatch.setattr(rpmdb.at_work, "__defaults__", ((str(tmp_path / "rpm.lock"),),))
+
+    def set_up(installed, after=None, install=(), remove=(), offers=(), error=""):
+        (tmp_path / "state").write_text(rows(installed.items()))
+        (tmp_path / "after").write_text(rows((installed | (after or {})).items()))
+        plan = {
+            "install": list(install or (after or {})),
+            "remove": list(remove),
+            "offers": list(offers),
+            "error": error,
+        }
+        (tmp_path / "plan").write_text(json.dumps(plan))
+        (tmp_path / "log").write_text("")
+
+    set_up.log = lambda: (tmp_path / "log").read_text().splitlines()
+    set_up.seen = lambda: json.loads((tmp_path / "seen").read_text())
+    set_up.locks = lambda: (tmp_path / "versionlock.list").read_text().splitlines()
+    set_up.path = tmp_path
+    return set_up
+
+
+def test_what_is_there_costs_nothing(dnf, call):
+    dnf({"podman": "4:5.4.0-1.el9"})
+    result = call("dnf_packages", packages=["podman"])
+    assert not result["changed"] and dnf.log() == [] and result["installed"] == {"podman": "4:5.4.0-1.el9"}
+
+
+@pytest.mark.parametrize("wish", ["a=3:580.1-1.el9", "a=580.1-1.el9", "a=580.*", "a=580.1-*"])
+def test_a_version_may_be_given_with_and_without_epoch_and_release(dnf, call, wish):
+    dnf({"a": "3:580.1-1.el9"})
+    assert not call("dnf_packages", packages=[wish])["changed"]
+
+
+def test_missing_package_is_installed_and_its_family_locked_at_what_is_there(dnf, call):
+    dnf({"sed": "0:4.8-9.el9"}, {"nvidia-open": "3:580.173.02-1.el9", "libnvidia-ml": "3:580.173.02-1.el9"})
+    (dnf.path / "versionlock.list").write_text("# a person's\nkernel-0:5.14.0-1.el9.*\nnvidia-open-3:570.1-1.el9.*\n")
+    arguments = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "hold": True}
+    result = call("dnf_packages", **arguments)
+    assert result["changed"] and result["held"] == ["libnvidia-ml", "nvidia-open"]
+    assert dnf.log() == ["--disableplugin=versionlock install nvidia-open-580.*"]
+    assert dnf.locks() == [
+        "# a person's", "kernel-0:5.14.0-1.el9.*",
+        "libnvidia-ml-3:580.173.02-1.el9.*", "nvidia-open-3:580.173.02-1.el9.*",
+    ]  # fmt: skip
+    assert not call("dnf_packages", **arguments)["changed"]
+    assert call("dnf_packages", **arguments | {"hold": False})["changed"]
+    assert dnf.locks() == ["# a person's", "kernel-0:5.14.0-1.el9.*"]
+
+
+def test_nothing_of_the_family_comes_at_another_version_than_the_lead(dnf, call):
+    versions = ["580.95.05", "580.173.02", "595.91.07"]
+    offers = [(name, version) for name in ("nvidia-open", "libnvidia-ml") for version in versions]
+    dnf({}, {"nvidia-open": "3:580.173.02-1.el9"}, offers=[*offers, ("nginx", "1.20.1")])
+    wish = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "enable_repositories": ["crb"]}
+    assert call("dnf_packages", **wish)["changed"]
+    assert dnf.seen() == {"excluded": ["libnvidia-ml-595.91.07", "nvidia-open-595.91.07"], "enabled": 1}
+
+
+def test_family_moves_with_its_lead_past_its_own_locks_but_not_past_others(dnf, call):
+    old, new = "3:580.173.02-1.el9", "3:580.95.05-1.el9"
+    dnf({"nvidia-open": old, "libnvidia-ml": old}, {"nvidia-open": new, "libnvidia-ml": new}, remove=["nvidia-open"])
+    (dnf.path / "versionlock.list").write_text(f"nvidia-open-{old}.*\nlibnvidia-ml-{old}.*\nkernel-0:5-1.*\n")
+    wish = {"packages": ["nvidia-open=580.95.05-*"], "same_version_as": "nvidia-open"}
+    assert call("dnf_packages", **wish)["changed"]
+    expected = "--disableplugin=versionlock install nvidia-open-580.95.05-* libnvidia-ml-580.95.05-*"
+    assert dnf.log() == [expected]
+    dnf({"nvidia-open": old}, {"nvidia-open": new}, install=["nvidia-open", "kernel"])
+    refused = call("dnf_packages", **wish)
+    assert "kernel, which must stay" in refused["msg"] and "versionlock" in refused["fix"]
+
+
+def test_a_kernel_stays_as_it_is(dnf, call):
+    dnf({}, {"nvidia-open": "3:580.1-1.el9"}, install=["kernel-core", "nvidia-open"])
+    wish = {"packages": ["nvidia-open"], "must_not_touch": ["kernel", "kernel-core", "kernel-modules*"]}
+    for check in (True, False):
+        refused = call("dnf_packages", check=check, **wish)
+        assert refused["failed"] and "kernel-core, which must stay as it is" in refused["msg"]
+    assert (dnf.path / "state").read_text() == ""
+
+
+def test_what_would_be_removed_must_be_allowed(dnf, call):
+    dnf({"runc": "1-1"}, {"containerd.io": "1.7-1"}, remove=["runc"])
+    refused = call("dnf_packages", packages=["containerd.io"])
+    assert "would remove runc" in refused["msg"] and "Remove runc yourself" in refused["fix"]
+    assert call("dnf_packages", packages=["containerd.io"], may_remove=["runc"])["changed"]
+    assert dnf.log()[-1] == "--allowerasing install containerd.io"
+
+
+def test_check_mode_says_what_would_come_and_does_nothing(dnf, call):
+    dnf({}, {"a": "1-1", "b": "1-1"})
+    result = call("dnf_packages", check=True, packages=["a"], hold=True)
+    assert result["changed"] and result["transaction"] == ["Inst a", "Inst b"]
+    assert (dnf.path / "state").read_text() == "" and dnf.log() == ["--assumeno install a"]
+    dnf({}, error="Unable to find a match: a")  # its repository is not there yet
+    assert call("dnf_packages", check=True, packages=["a"])["transaction"] == ["Inst a"]
+
+
+def test_what_no_repository_has_is_asked_for_again_with_fresh_metadata(dnf, call):
+    dnf({}, error="Unable to find a match: a")
+    refused = call("dnf_packages", packages=["a"])
+    assert dnf.log() == ["install a", "clean expire-cache", "install a"]
+    assert "Unable to find a match: a" in refused["msg"] and "--showduplicates" in refused["fix"]
+
+
+def test_along_comes_in_the_same_transaction_or_not_at_all(dnf, call):
+    dnf({}, {"a": "1-1", "b": "2-1"})
+    result = call("dnf_packages", packages=["a"], along=["b=2-1"])
+    assert dnf.log() == ["install a b-2-1"] and result["along"] == {"b=2-1": "2-1"} and result["added"] == ["a", "b"]
+
+
+def test_streams_are_enabled_in_the_place_of_others(dnf, call):
+    dnf({"a": "1-1"})
+    wish = {"packages": ["a"], "first": ["@nvidia-driver:580-open"], "along": ["@nginx:1.24"]}
+    assert call("dnf_packages", **wish)["transaction"] == ["Enable nvidia-driver:580-open", "Enable nginx:1.24"]
+    assert dnf.log() == ["module enable nvidia-driver:580-open", "module enable nginx:1.24"]
+    (dnf.path / "nginx.module").write_text("[nginx]\nname=nginx\nstream=1.24\nstate=enabled\n")
+    (dnf.path / "nvidia-driver.module").write_text("[nvidia-driver]\nstream=595-open\nstate=enabled\n")
+    dnf({"a": "1-1"})
+    result = call("dnf_packages", **wish)
+    assert dnf.log() == ["module reset nvidia-driver", "module enable nvidia-driver:580-open"]
+    assert result["along"] == {"@nginx:1.24": "nginx:1.24"}
+
+
+def history(path, ended):
+    """dnf's record of one transaction, of the package a."""
+    connection = sqlite3.connect(path / "history.sqlite")
+    connection.executescript("""
+        DROP TABLE IF EXISTS trans; DROP TABLE IF EXISTS trans_item; DROP TABLE IF EXISTS rpm;
+        CREATE TABLE trans (id INTEGER, dt_end INTEGER); CREATE TABLE trans_item (trans_id INTEGER, item_id INTEGER);
+        CREATE TABLE rpm (item_id INTEGER, name TEXT, epoch INTEGER, version TEXT, release TEXT);
+        INSERT INTO trans_item VALUES (1, 1); INSERT INTO rpm VALUES (1, 'a', 0, '1', '1');
+    """)
+    connection.execute("INSERT INTO trans VALUES (1, ?)", (ended,))
+    connection.commit()
+    connection.close()
+
+
+def test_an_interrupted_dnf_is_finished(dnf, call):
+    dnf({"a": "1-1", "b": "2-1"})
+    history(dnf.path, 1700000000)
+    assert not call("dnf_packages", packages=["b"])["changed"]
+    history(dnf.path, None)
+    assert call("dnf_packages", check=True, packages=["b"])["changed"] and dnf.log() == []
+    assert call("dnf_packages", packages=["b"])["changed"] and dnf.log() == ["reinstall a"]
+
+
+def test_of_two_versions_that_an_interrupted_dnf_left_one_goes_and_kernels_stay(dnf, call):
+    dnf({"a": "1-1"})
+    (dnf.path / "state").write_text(rows([("a", "1-1"), ("a", "2-1"), ("kernel-core", "1-1"), ("kernel-core", "2-1")]))
+    assert call("dnf_packages", packages=["a"])["changed"] and dnf.log() == ["remove --duplicates"]
+
+
+def test_another_dnf_is_waited_for_and_then_named(dnf, call):
+    dnf({}, {"a": "1-1"})
+    (dnf.path / "locked").touch()
+    refused = call("dnf_packages", packages=["a"], lock_timeout_s=0)
+    assert "already locked by 42" in refused["msg"] and "wait for it" in refused["fix"]
+
+
+def hold_lock(path, ready, done):
+    with open(path, "w+b") as stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX)
+        ready.set()
+        done.wait(30)
+
+
+def test_rpm_at_work_is_waited_for_too(dnf, call):
+    dnf({}, {"a": "1-1"})
+    ready, done = multiprocessing.Event(), multiprocessing.Event()
+    other = multiprocessing.Process(target=hold_lock, args=(dnf.path / "rpm.lock", ready, done))
+    other.start()
+    assert ready.wait(30)
+    refused = call("dnf_packages", packages=["a"], lock_timeout_s=0)
+    done.set()
+    other.join()
+    assert "rpm's lock" in refused["msg"] and dnf.log() == []
+    assert call("dnf_packages", packages=["a"], lock_timeout_s=0)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("No match for argument: kernel-devel-matched-5.14.0-1.el9", "reboot into the new kernel"),
+        ("All matches were filtered out by modular filtering for argument: nvidia-open", "dnf module list"),
+        ("nothing provides dkms needed by kmod-nvidia-open-dkms", "EPEL"),
+        ("Error: GPG check FAILED", "_repository_key"),
+        ("Curl error (6): Could not resolve host", "dnf makecache"),
+        ("Error! Bad return status for module build on kernel", "make.log"),
+        ("something new", "Run again"),
+    ],
+)
+def test_advice(said, fix):
+    assert fix in dnf_command.advice(said)
