@@ -16,13 +16,14 @@ from tests.paths import PROJECT
 
 ansible.module_utils.__path__.append(str(PROJECT / "plugins" / "module_utils"))
 
-from ansible.module_utils import doctor, doctor_smi  # noqa: E402
+from ansible.module_utils import doctor, doctor_packages, doctor_smi  # noqa: E402
 from ansible.module_utils.doctor_check import judge  # noqa: E402
-from ansible.module_utils.doctor_dpkg import Dpkg  # noqa: E402
 from ansible.module_utils.doctor_engine import Docker, Podman  # noqa: E402
 from ansible.module_utils.doctor_host import Answer, Host  # noqa: E402
 
-GPUS = yaml.safe_load((PROJECT / "roles/platform/vars/main/gpus.yml").read_text())["_platform_gpus"]
+FILES = sorted((PROJECT / "roles/platform/vars/main").glob("*.yml"))
+PLATFORM = {name: row for path in FILES for name, row in yaml.safe_load(path.read_text()).items()}
+TABLES = {name: PLATFORM[f"_platform_{name}"] for name in ("gpus", "generations", "branches", "nvswitch", "cdi")}
 VERSION, OLDER, NEWER = "580.173.02", "580.95.05", "580.178.04"
 KERNEL = platform.release()
 A, B = "0000:3b:00.0", "0000:5e:00.0"
@@ -92,7 +93,8 @@ PARAMETERS = {
     "host": "gpu1",
     "gpu": True,
     "engine": "docker",
-    "gpus": GPUS,
+    "tables": TABLES,
+    "driver_source": "nvidia",
     "gpu_count": None,
     "hold": True,
     "persistence": True,
@@ -318,7 +320,7 @@ class Patient:
 
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
-        host.manager = Dpkg(host) if (self.root / "var/lib/dpkg/status").exists() else None
+        host.manager = doctor_packages.manager(host)
         host.recorded = lambda role: self.records.get(role, {})  # type: ignore[method-assign]
         return host
 
@@ -326,7 +328,7 @@ class Patient:
         """Every finding, by its check, without the disk: that is the test machine's."""
         host = self.host()
         checks = [check for check in doctor.CHECKS if doctor.concerns(check, self.parameters["gpu"])]
-        return {found["check"]: found for check in checks for found in judge(check, host)}
+        return {check.name: judge(check, host) for check in checks}
 
     def sick(self) -> dict[str, str]:
         """{check: what is seen} of those that fail."""

@@ -221,9 +221,8 @@ def without_an_engine(patient):
     patient.remove(f"/sys/bus/pci/devices/{A}")
 
 
-def rpm(patient):
+def without_a_package_manager(patient):
     patient.remove("/var/lib/dpkg/status")
-    patient.write("/usr/lib/sysimage/rpm/rpmdb.sqlite")
 
 
 def without_records(patient):
@@ -288,8 +287,14 @@ HEALTHY = [
     ),
     *(cdi_in_etc_alone, cdi_of_other_vendors, cdi_as_json, docker_with_cdi_by_default, no_daemon_json_and_no_toolkit),
     *(other_packages_upgraded, distributions_driver_in_another_component, repository_that_dropped_the_version),
-    *(held_though_another_source_has_more, upgrades_by_night, reboot_is_due, no_dmesg, podman, without_an_engine, rpm),
-    *(without_records, never_provisioned, engine_container_that_ended, image_without_nvidia_smi),
+    *(held_though_another_source_has_more, upgrades_by_night, reboot_is_due, no_dmesg, podman, without_an_engine),
+    *(
+        without_a_package_manager,
+        without_records,
+        never_provisioned,
+        engine_container_that_ended,
+        image_without_nvidia_smi,
+    ),
     library_elsewhere_in_the_container,
 ]
 

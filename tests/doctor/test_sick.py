@@ -328,6 +328,13 @@ def open_on_volta(patient):
     patient.log("NVRM: GPU 0000:3b:00.0: RmInitAdapter failed! (0x22:0x56:884)")
 
 
+def open_on_volta_and_blackwell(patient):
+    open_on_volta(patient)
+    patient.gpu(B, "2901")
+    patient.records["nvidia_driver"]["driver"]["gpus"] = [A, B]
+    patient.smi(smi_row(1, B))
+
+
 def proprietary_on_blackwell(patient):
     patient.gpu(A, "2901")
     patient.loaded(VERSION, PROPRIETARY)
@@ -382,13 +389,6 @@ def xid_79(patient):
 
 def xid_of_old_spelling(patient):
     patient.log("NVRM: Xid (0000:3b:00): 48, Double Bit ECC Error")
-
-
-def out_of_support(patient):
-    for be in (patient.loaded, patient.module, patient.library):
-        be("535.309.01")
-    patient.write("/run/cdi/nvidia.yaml", CDI.format(cdi="0.7.0", version="535.309.01"))
-    patient.write("/usr/lib/x86_64-linux-gnu/libcuda.so.535.309.01")
 
 
 def foreign_key(patient):
@@ -459,7 +459,8 @@ SICK = {
     run_file: {"driver leftovers": "/usr/bin/nvidia-uninstall --silent"},
     clock_off: {"clock": "timedatectl set-ntp true"},
     mig: {"mig": "nvidia-smi -i 0 -mig 0"},
-    open_on_volta: {"module flavour": "use a GPU of Turing or newer"},
+    open_on_volta_and_blackwell: {"module flavour": "no driver drives all of these GPUs"},
+    open_on_volta: {"module flavour": "nvidia_driver_kernel_module: proprietary"},
     proprietary_on_blackwell: {"module flavour": "nvidia_driver_kernel_module: open"},
     half_width: {"pcie link": "reseat"},
     half_width_by_the_kernel: {"pcie link": "reseat"},
@@ -473,7 +474,6 @@ SICK = {
     not_persistent: {"persistence": "systemctl restart nvidia-persistenced"},
     xid_79: {"xid": "reboot"},
     xid_of_old_spelling: {"xid": "reboot"},
-    out_of_support: {"driver support": "nvidia_driver_branch"},
     foreign_key: {"repositories": "/etc/apt/keyrings/none.gpg"},
 }
 
@@ -494,7 +494,7 @@ def test_is_called_by_its_name(patient, change):
 def test_every_check_has_a_sickness_here():
     named = {name for failing in SICK.values() for name in failing}
     elsewhere = {"disk", "package lock"}  # test_machine.py
-    never = {"reboot"}
+    never = {"reboot", "driver support"}
     assert {check.name for check in doctor.CHECKS} - elsewhere - never == named
 
 
@@ -552,3 +552,13 @@ def test_open_is_the_flavour_by_the_loaded_module(patient):
     patient.loaded(VERSION, OPEN)
     assert "module flavour" not in patient.sick()
     patient.daemon(DAEMON)
+
+
+def test_a_branch_past_its_end_is_told(patient):
+    for be in (patient.loaded, patient.module, patient.library):
+        be("535.309.01")
+    found = patient.findings()["driver support"]
+    assert found["verdict"] == "skip" and "its support ended in 2026-06" in found["seen"]
+    assert "580 to 2028-06" in found["fix"]
+    patient.parameters["driver_source"] = "distribution"
+    assert patient.findings()["driver support"]["verdict"] == "pass"
