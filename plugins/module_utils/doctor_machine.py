@@ -19,13 +19,18 @@ REBOOT = ("/run/reboot-required", "/var/run/reboot-required")
 FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 
 
+def device(path):
+    """The filesystem that a directory is on."""
+    return os.stat(path).st_dev
+
+
 def disk(host):
     short, smallest, seen_devices = [], None, set()
     for place in [*PLACES, *(host.params.get("places") or [])]:
         path = host.path(place)
-        if not os.path.isdir(path) or os.stat(path).st_dev in seen_devices:
+        if not os.path.isdir(path) or device(path) in seen_devices:
             continue
-        seen_devices.add(os.stat(path).st_dev)
+        seen_devices.add(device(path))
         found = os.statvfs(path)
         if not found.f_blocks or found.f_flag & os.ST_RDONLY:
             continue

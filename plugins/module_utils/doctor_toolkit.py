@@ -4,7 +4,8 @@ import json
 import re
 
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
-from ansible.module_utils.doctor_engine import Silent
+from ansible.module_utils.doctor_driver import library
+from ansible.module_utils.doctor_engine import Silent, numbers
 
 FOLDERS = ("/etc/cdi", "/run/cdi")
 REFRESHED = "/run/cdi/nvidia.yaml"
@@ -14,12 +15,8 @@ LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\.(\d+\.\d+(?:\.\d+)?)")
 CUDA = re.compile(r"libcuda\.so\.")
 HOST_PATH = re.compile(r"""["']?hostPath["']?\s*:\s*["']?(/[^"'\s,]+)""")
 UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
-# Engines: from which version on each reads specifications of 0.7.0. Specifications above NEWEST nobody reads yet.
-# Sources: release notes of NVIDIA's container toolkit 1.19 (2026-03); the CDI specification's releases, read 2026-11.
-READS_070_FROM = {"docker": (26, 1, 0), "podman": (5, 1, 0)}
-FIRST = {"docker": (25, 0, 0), "podman": (4, 1, 0)}
-NEWEST = (1, 1, 0)
-DOCKER_CDI_BY_DEFAULT = (28, 2, 0)
+NEWEST = (1, 1, 0)  # of the CDI specification, read 2026-11: what is above it nobody reads yet
+FULL = (0, 7, 0)  # for which engines must be new enough
 DAEMON_JSON = "/etc/docker/daemon.json"
 REFRESH = "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service"
 
@@ -49,6 +46,8 @@ def cdi(host):
     found = specifications(host)
     if not host.loaded():
         return unknown("no NVIDIA driver is loaded: see driver versions")
+    if library(host) not in ("", host.loaded()):
+        return unknown("the driver's versions differ: see driver versions")
     if not found:
         if not host.recorded("nvidia_container_toolkit") and not host.exists("/usr/bin/nvidia-ctk"):
             return unknown("the toolkit is not installed")
@@ -74,29 +73,37 @@ def aside(paths):
     return f"dgctl provision; or on the server: rm {' '.join(paths)}"
 
 
+def since(host, what):
+    """From which version on this engine does something, by the table; () where that is not known."""
+    row = (host.table("cdi").get("engines") or {}).get(host.engine.cli, {})
+    return numbers(row.get(what, ""))
+
+
 def readable(host):
-    """Can the engine read them? One that lists or uses what they hand out needs no table."""
+    """Can the engine read them?"""
     found = {path: VERSION.search(text) for path, text in specifications(host).items()}
-    versions = {path: tuple(map(int, match.group(1).split("."))) for path, match in found.items() if match}
+    versions = {path: numbers(match.group(1)) for path, match in found.items() if match}
     if not versions:
         return unknown("no specification is there")
     try:
         engine = host.engine.version()
     except Silent as silent:
         return unknown(str(silent))
-    cli = host.engine.cli
-    named = f"{cli} {'.'.join(map(str, engine))}"
+    named = f"{host.engine.cli} {dotted(engine)}"
     for path, version in sorted(versions.items()):
-        text = ".".join(map(str, version))
         if version > NEWEST:
-            return sick(f"{path} is of CDI version {text}", "no engine reads that version", remade(path))
-        if engine and engine < FIRST[cli]:
-            return sick(f"{path} for {named}", f"{cli} knows CDI from {'.'.join(map(str, FIRST[cli]))} on",
-                        f"upgrade {cli}")  # fmt: skip
-        if version >= (0, 7, 0) and engine and engine < READS_070_FROM[cli]:
-            least = ".".join(map(str, READS_070_FROM[cli]))
-            return sick(f"{path} is of CDI version {text}, {named}", f"{cli} reads that from {least} on")
-    return well(f"{', '.join(sorted({'.'.join(map(str, version)) for version in versions.values()}))}, {named}")
+            return sick(f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path))
+        if engine and engine < since(host, "cdi_from"):
+            cause = f"{host.engine.cli} knows CDI from {dotted(since(host, 'cdi_from'))} on"
+            return sick(f"{path} for {named}", cause, f"upgrade {host.engine.cli}")
+        if version >= FULL and engine and engine < since(host, "full_cdi_from"):
+            cause = f"{host.engine.cli} reads that version from {dotted(since(host, 'full_cdi_from'))} on"
+            return sick(f"{path} is of CDI version {dotted(version)}, {named}", cause)
+    return well(f"{', '.join(sorted(map(dotted, set(versions.values()))))}, {named}")
+
+
+def dotted(version):
+    return ".".join(map(str, version))
 
 
 def remade(path):
@@ -131,7 +138,7 @@ def daemon_settings(host):
 
 def daemon_json(host):
     if host.engine.cli != "docker":
-        return None
+        return well("not needed: Podman")
     _, why = daemon_settings(host)
     if not host.exists(DAEMON_JSON):
         return well("no file")
@@ -150,7 +157,7 @@ def daemon_json(host):
 
 def runtime(host):
     if host.engine.cli != "docker":
-        return None
+        return well("not needed: Podman")
     settings, why = daemon_settings(host)
     try:
         live, version = host.engine.settings(), host.engine.version()
@@ -163,7 +170,9 @@ def runtime(host):
         return sick(f"{silent}; docker.service is {state or 'not there'}", "the daemon does not run",
                     "on the server: journalctl -u docker -n 50; systemctl restart docker; or dgctl provision")  # fmt: skip
     written = set(settings.get("runtimes") or {})
-    cdi_written = (settings.get("features") or {}).get("cdi", version >= DOCKER_CDI_BY_DEFAULT)
+    cdi_written = (settings.get("features") or {}).get(
+        "cdi", bool(since(host, "unasked_from")) and version >= since(host, "unasked_from")
+    )
     lacks, lost = lacking("nvidia" in live["runtimes"], live["cdi"]), lacking("nvidia" in written, cdi_written)
     if not host.recorded("nvidia_container_toolkit"):  # another way of handing out GPUs may be as good
         if not host.exists("/usr/bin/nvidia-ctk"):
