@@ -8,7 +8,10 @@ from ansible.module_utils.outcome import finding
 
 
 class Wanted:
-    """tables: {gpus, generations, branches, nvswitch, nvswitch_packages}; driver: {branch, kernel_module, source, packages, offered}."""
+    """tables: {gpus, generations, branches, nvswitch, nvswitch_packages}.
+
+    driver: {branch, kernel_module, source, packages (manager), offered (branches)}.
+    """
 
     def __init__(self, tables, driver, root=nvswitch.PCI):
         self.tables, self.driver, self.branch = tables, driver, str(driver["branch"])
