@@ -19,6 +19,13 @@ HERE = Path(__file__).parent
 PLACES = [HERE.parent / "nvidia/files", HERE / "files"]
 DEBS = Path("/srv/debs")
 LIBRARIES = "usr/lib64"
+DEFINES = {
+    "_build_id_links": "none",
+    "debug_package": "%{nil}",
+    "__os_install_post": "%{nil}",
+    "_binary_payload": "w1.gzdio",
+    "_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+}
 SPEC = """\
 Name: {name}
 Version: {version}
@@ -52,8 +59,7 @@ def build(name: str, package: dict, version: str, repository: dict, out: Path) -
             epoch=f"Epoch: {epoch}\n" if epoch else "", relations="\n".join(relations), scripts=scripts(package, version),
         )
     )  # fmt: skip
-    defines = {"_topdir": tree.parent / "rpmbuild", "_rpmdir": out, "_build_id_links": "none", "debug_package": "%{nil}",
-               "__os_install_post": "%{nil}", "_binary_payload": "w1.gzdio", "_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"}  # fmt: skip
+    defines = DEFINES | {"_topdir": tree.parent / "rpmbuild", "_rpmdir": out}
     options = [word for key, value in defines.items() for word in ("--define", f"{key} {value}")]
     subprocess.run(["rpmbuild", "--quiet", "-bb", "--buildroot", tree, *options, spec], check=True, capture_output=True)
 

@@ -32,7 +32,7 @@ def module(host):
 
 def library(host):
     """Version of the library beside the module; "" for none."""
-    return next(filter(None, (nvidia_host.library_version(host.path(pattern)) for pattern in LIBRARIES)), "")
+    return nvidia_host.library_version([host.path(pattern) for pattern in LIBRARIES])
 
 
 def is_open(host):

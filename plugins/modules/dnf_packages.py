@@ -48,6 +48,11 @@ options:
     description: A package; it and every installed package of the same upstream version are held instead
       of O(packages). Nothing that has one of its unwanted versions is installed.
     type: str
+  hold_also:
+    description: Patterns of installed packages that are held or released with those.
+    type: list
+    elements: str
+    default: []
   must_not_touch:
     description: Patterns of packages that the transaction may not install, upgrade or remove, as in
       C(kernel-core).
@@ -125,7 +130,7 @@ from ansible.module_utils.dnf_transaction import Transaction
 from ansible.module_utils.kernel import rpm_headers
 from ansible.module_utils.outcome import fail
 
-NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None}
+NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None, "hold_also": []}
 
 
 def carry_out(transaction):
@@ -144,6 +149,7 @@ def main():
             "kernel_headers": {"type": "bool", "default": False},
             "hold": {"type": "bool"},
             "same_version_as": {"type": "str"},
+            "hold_also": {"type": "list", "elements": "str", "default": []},
             "must_not_touch": {"type": "list", "elements": "str", "default": []},
             "may_remove": {"type": "list", "elements": "str", "default": []},
             "replaces": {"type": "list", "elements": "str", "default": []},

@@ -112,7 +112,7 @@ def test_new_driver_makes_the_engine_anew():
 def test_quadlet_units():
     text, engine = unit("deepgram-engine.container")
     assert engine["Container"]["AddDevice"] == "nvidia.com/gpu=all" and engine["Container"]["Pull"] == "never"
-    assert engine["Service"]["TimeoutStopSec"] == "1800" and engine["Container"]["StopTimeout"] == "1800"
+    assert engine["Service"]["TimeoutStopSec"] == "1800" and "--stop-timeout=1800" in text
     assert engine["Service"]["Restart"] == "always" and engine["Install"]["WantedBy"] == "multi-user.target"
     assert "nvidia-cdi-refresh.service" in engine["Unit"]["After"] and "abc123" not in text
     api = unit("deepgram-api.container")[1]
