@@ -10,7 +10,7 @@ from ansible.module_utils.outcome import finding
 class Wanted:
     """tables: {gpus, generations, branches, nvswitch, nvswitch_packages}.
 
-    driver: {branch, kernel_module, source, packages, offered}.
+    driver: {branch, kernel_module, source, packages (manager), offered (branches)}.
     """
 
     def __init__(self, tables, driver, root=nvswitch.PCI):
