@@ -138,15 +138,15 @@ CHECKS = (
         "GPU devices in the Engine's container",
         "a GPU device",
         "the container was made without one: the Engine computes on the CPU, or does not start",
-        "",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine", "engine.on_the_gpu"),
     ),
     Check(
         "gpu in containers", inside,
         "nvidia-smi in the Engine's container, where it works on the host",
         "the GPUs, as on the host",
-        "",
-        "",
+        "the container lost the right to the device, or holds files of an older driver",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine",),
     ),
     Check(
@@ -154,7 +154,7 @@ CHECKS = (
         "libcuda.so.1 in the Engine's container",
         "there",
         "the CDI file lacked the library when the container was made",
-        "",
+        "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service, then make the container anew",
         True,
     ),
 )  # fmt: skip

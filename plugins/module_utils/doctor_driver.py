@@ -272,21 +272,22 @@ CHECKS = (
         "Secure Boot (mokutil, or the firmware's variable), the module's signer, the enrolled keys, the kernel's log",
         "off, or the module's signer enrolled",
         "Secure Boot loads modules of enrolled signers alone",
-        "",
+        "enrol the key that DKMS signs with: mokutil --import /var/lib/dkms/mok.pub, reboot, confirm it at the console; or "
+        "switch Secure Boot off",
     ),
     Check(
         "module flavour", flavour,
         "open or proprietary module, against the generation of each GPU by its PCI id",
         "a flavour that drives every GPU",
-        "",
-        "",
+        "this flavour does not know the GPU's generation: before Turing proprietary alone, from Blackwell on open alone",
+        "set nvidia_driver_kernel_module: auto, then dgctl provision; where no branch drives all GPUs, take one kind of them out",
         True,
     ),
     Check(
         "driver support", support,
         "the driver's branch in the table of NVIDIA's ends of support; only told, nobody is sick of it",
         "a branch that still gets corrections",
-        "",
-        "",
+        "NVIDIA corrects the branch no more, not even its security faults",
+        "set nvidia_driver_branch to a supported one, then dgctl provision",
     ),
 )  # fmt: skip
