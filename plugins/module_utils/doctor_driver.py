@@ -10,7 +10,13 @@ from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
 MODULE_FILES = re.compile(r"(?:^|/)nvidia(?:-current)?\.ko(?:\.(?:xz|zst|gz))?(?::|$)")
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
-REFUSED = ("Key was rejected", "Required key not available", "module verification failed", "Loading of unsigned module")
+REFUSED = (
+    "Key was rejected",
+    "Required key not available",
+    "module verification failed",
+    "Loading of unsigned module",
+    "with unavailable key",
+)
 MISMATCH = "version mismatch"
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
