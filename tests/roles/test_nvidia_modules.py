@@ -372,6 +372,8 @@ def test_cdi_file_that_is_right():
         (SPEC, NAMES, "580.173.02", 2),
         (SPEC, [], "580.173.02", 1),
         (SPEC + "libcuda.so.570.1.2\n", NAMES, "580.173.02", 1),
+        (SPEC.splitlines()[1], NAMES, "580.173.02", 1),  # without libcuda
+        ('cdiVersion: "1.9.0"\n' + SPEC, NAMES, "580.173.02", 1),
     ],
 )
 def test_cdi_file_that_is_stale(text, names, driver, gpus):
