@@ -9,7 +9,9 @@ from lab.home import Home
 from lab.shell import LabError, succeeds
 
 # The first that meets none of the machine's own routes is taken.
-SUBNETS = [f"{start}.87.0/24" for start in ("172.30", "172.29", "172.28", "172.27", "10.213", "10.214", "10.215", "192.168")]
+SUBNETS = [
+    f"{start}.87.0/24" for start in ("172.30", "172.29", "172.28", "172.27", "10.213", "10.214", "10.215", "192.168")
+]
 FIRST_SERVER = 11
 
 
