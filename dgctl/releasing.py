@@ -22,7 +22,7 @@ from dgctl.rolling import Rolling
 from dgctl.rollout import Policy
 from dgctl.session import Session
 from dgctl.validation import require_valid
-from dgctl.words import listed
+from dgctl.words import count, listed
 from dgctl.work import Work, valid
 
 RELEASE = "deepgram_release"
@@ -42,7 +42,11 @@ def upgrade(session: Session) -> Outcome:
             if plan.problems:
                 raise DgctlError(plan.problems, Exit.UNREACHABLE)
             order = provisioning.divided(changed, plan)
-            confirm(session, [*plan_text.lines(plan), *plan_text.order(order)], f"Upgrade to {asked}?")
+            confirm(
+                session,
+                [*plan_text.lines(plan), *plan_text.order(order)],
+                f"Upgrade {count(len(plan.changing), 'server')} to {asked}{plan_text.reboots(plan)}?",
+            )
         outcome = provisioning.done(changed, plan, order)
         outcome.text += asked.way_back(session)
         return outcome

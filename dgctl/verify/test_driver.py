@@ -75,4 +75,6 @@ def test_held(packages, wanted, expect):
 
 
 def _makes_the_module(package: str) -> bool:
-    return package in ("nvidia-open", "cuda-drivers", "nvidia-driver") or package.startswith(("nvidia-kernel-", "kmod-nvidia-"))
+    return package in ("nvidia-open", "cuda-drivers", "nvidia-driver") or package.startswith(
+        ("nvidia-kernel-", "kmod-nvidia-")
+    )

@@ -1,7 +1,7 @@
 # Debian's programs under EL's package manager: real dnf and rpm, and nothing of apt and dpkg.
 
 # What comes in packages of its own on EL leaves; the libraries that it needs stay.
-for name in $CARRIED; do
+for name in $CARRIED dkms; do
     # versionlock comes later, dnf-plugins-core has more that dnf itself needs
     [ "$name" = dnf-plugins-core ] || dpkg --purge --force-all "$name" >/dev/null 2>&1 || true
 done

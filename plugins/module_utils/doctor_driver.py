@@ -10,7 +10,13 @@ from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
 MODULE_FILES = re.compile(r"(?:^|/)nvidia(?:-current)?\.ko(?:\.(?:xz|zst|gz))?(?::|$)")
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
-REFUSED = ("Key was rejected", "Required key not available", "module verification failed", "Loading of unsigned module")
+REFUSED = (
+    "Key was rejected",
+    "Required key not available",
+    "module verification failed",
+    "Loading of unsigned module",
+    "with unavailable key",
+)
 MISMATCH = "version mismatch"
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
@@ -272,21 +278,22 @@ CHECKS = (
         "Secure Boot (mokutil, or the firmware's variable), the module's signer, the enrolled keys, the kernel's log",
         "off, or the module's signer enrolled",
         "Secure Boot loads modules of enrolled signers alone",
-        "",
+        "enrol the key that DKMS signs with: mokutil --import /var/lib/dkms/mok.pub, reboot, confirm it at the console; or "
+        "switch Secure Boot off",
     ),
     Check(
         "module flavour", flavour,
         "open or proprietary module, against the generation of each GPU by its PCI id",
         "a flavour that drives every GPU",
-        "",
-        "",
+        "this flavour does not know the GPU's generation: before Turing proprietary alone, from Blackwell on open alone",
+        "set nvidia_driver_kernel_module: auto, then dgctl provision; where no branch drives all GPUs, take one kind of them out",
         True,
     ),
     Check(
         "driver support", support,
         "the driver's branch in the table of NVIDIA's ends of support; only told, nobody is sick of it",
         "a branch that still gets corrections",
-        "",
-        "",
+        "NVIDIA corrects the branch no more, not even its security faults",
+        "set nvidia_driver_branch to a supported one, then dgctl provision",
     ),
 )  # fmt: skip

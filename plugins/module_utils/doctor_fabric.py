@@ -64,7 +64,7 @@ CHECKS = (
         "fabric manager", fabric,
         "on boards with NVSwitches: the package's version, the unit, and the fabric's state by nvidia-smi",
         "of the driver's version, running, fabric Completed",
-        "",
+        "without it, or with one of another version than the driver, CUDA refuses with error 802",
         "dgctl provision --full",
         True, ("fabric.manager_runs", "fabric.manager_matches_driver", "fabric.gpus_joined"),
     ),

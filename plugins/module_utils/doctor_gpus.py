@@ -131,7 +131,7 @@ CHECKS = (
         "MIG mode of each GPU",
         "off",
         "Deepgram does not support slices of a GPU",
-        "",
+        "set nvidia_driver_mig_disable_allowed: true, then dgctl provision; or on the server, drained: nvidia-smi -i N -mig 0",
         True, ("gpu.mig_off",),
     ),
     Check(

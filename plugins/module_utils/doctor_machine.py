@@ -109,7 +109,7 @@ CHECKS = (
         "free space and inodes of the filesystems that dpkg, images, models and logs are on",
         "500 MB free (of a small filesystem a twentieth)",
         "the disk is full: packages, images, models and logs cannot be written",
-        "",
+        "on the server: du -xh -d2 PLACE | sort -h | tail; docker image prune and apt-get clean free what can be fetched again",
         False, (), False,
     ),
     Check(
@@ -126,15 +126,15 @@ CHECKS = (
         "who holds the package manager's lock, and for how long; it takes none itself",
         "free, or held for less time than provision would wait (nvidia_driver_lock_timeout_s)",
         "another program is at the packages and does not end: provision waits for it, then gives up",
-        "",
+        "on the server: ps -fp PROCESS; wait for it, or end it by its own means",
         False, (), False,
     ),
     Check(
         "reboot", reboot,
         "the flag that packages set when they want a reboot; only told, nobody is sick of it",
         "not asked for",
-        "",
-        "",
+        "a kernel or a library was replaced",
+        "reboot it when it suits: drain the server first",
         False, (), False,
     ),
 )  # fmt: skip

@@ -193,7 +193,7 @@ CHECKS = (
         "package state", state,
         "packages that are half installed, and dependencies that are not met (apt-get check, rpm -Va)",
         "every package whole",
-        "",
+        "an installation was interrupted, or a package was changed without what depends on it",
         f"on the server: {Dpkg.finish}; or dgctl provision --full",
         True, (), False,
     ),
@@ -227,6 +227,6 @@ CHECKS = (
         "files of a driver that NVIDIA's .run installer put there",
         "none",
         "that driver and the packages overwrite each other's files",
-        "",
+        "drain the server, nvidia-uninstall --silent, dgctl provision --full, reboot",
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ ONE_LINE = re.compile(r"^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)")
 OF_DRIVER = (
     *("nvidia-open", "cuda-drivers", "nvidia-driver", "nvidia-driver-cuda", "nvidia-smi", "libcuda1", "libnvidia-ml1"),
     *("nvidia-kernel-open-dkms", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-dkms-open", "nvidia-dkms"),
-    *("nvidia-kernel-support", "nvidia-persistenced"),
+    *("nvidia-kernel-support", "nvidia-persistenced", "nvidia-alternative", "nvidia-driver-bin", "nvidia-driver-libs"),
 )
 POLICY = ("apt-cache", "policy", *OF_DRIVER)
 # Packages that bring the kernel module, by source; two of them on one host are two drivers.

@@ -3,19 +3,15 @@
 import json
 import re
 
+from ansible.module_utils import cdi_spec
+from ansible.module_utils.cdi_spec import dotted
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor_driver import library
 from ansible.module_utils.doctor_engine import Silent, numbers
 
 FOLDERS = ("/etc/cdi", "/run/cdi")
 REFRESHED = "/run/cdi/nvidia.yaml"
-KIND = re.compile(r"""["']?kind["']?\s*:\s*["']?nvidia\.com/gpu["']?\s*(?:,|$)""", re.MULTILINE)
-VERSION = re.compile(r"""["']?cdiVersion["']?\s*:\s*["']?v?(\d+(?:\.\d+)*)""")
-LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\.(\d+\.\d+(?:\.\d+)?)")
-CUDA = re.compile(r"libcuda\.so\.")
-HOST_PATH = re.compile(r"""["']?hostPath["']?\s*:\s*["']?(/[^"'\s,]+)""")
 UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
-NEWEST = (1, 1, 0)  # of the CDI specification, read 2026-11: what is above it nobody reads yet
 FULL = (0, 7, 0)  # for which engines must be new enough
 DAEMON_JSON = "/etc/docker/daemon.json"
 REFRESH = "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service"
@@ -25,18 +21,18 @@ def specifications(host):
     """{path: text} of the CDI files that hand out NVIDIA's GPUs."""
     paths = [path for folder in FOLDERS for path in host.glob(folder + "/*.yaml", folder + "/*.json")]
     texts = {path: host.read(path) for path in paths}
-    return {path: text for path, text in texts.items() if KIND.search(text)}
+    return {path: text for path, text in texts.items() if cdi_spec.is_nvidia(text)}
 
 
 def faults(host, path, text):
     """What is wrong with one specification, in words."""
-    loaded, versions = host.loaded(), sorted(set(LIBRARY.findall(text)))
+    loaded, versions = host.loaded(), cdi_spec.drivers(text)
     found = []
     if loaded and versions and versions != [loaded]:
         found.append(f"{path} is for driver {' and '.join(versions)}, loaded is {loaded}")
-    if not CUDA.search(text):
+    if not cdi_spec.has_cuda(text):
         found.append(f"{path} hands out no libcuda")
-    gone = [one for one in dict.fromkeys(HOST_PATH.findall(text)) if not host.exists(one)]
+    gone = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
     if gone and not found:
         found.append(f"{path} names {listed(gone, 2)}, which is not there")
     return found
@@ -81,8 +77,8 @@ def since(host, what):
 
 def readable(host):
     """Can the engine read them?"""
-    found = {path: VERSION.search(text) for path, text in specifications(host).items()}
-    versions = {path: numbers(match.group(1)) for path, match in found.items() if match}
+    found = {path: cdi_spec.version(text) for path, text in specifications(host).items()}
+    versions = {path: version for path, version in found.items() if version}
     if not versions:
         return unknown("no specification is there")
     try:
@@ -91,7 +87,7 @@ def readable(host):
         return unknown(str(silent))
     named = f"{host.engine.cli} {dotted(engine)}"
     for path, version in sorted(versions.items()):
-        if version > NEWEST:
+        if version > cdi_spec.NEWEST:
             return sick(f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path))
         if engine and engine < since(host, "cdi_from"):
             cause = f"{host.engine.cli} knows CDI from {dotted(since(host, 'cdi_from'))} on"
@@ -100,10 +96,6 @@ def readable(host):
             cause = f"{host.engine.cli} reads that version from {dotted(since(host, 'full_cdi_from'))} on"
             return sick(f"{path} is of CDI version {dotted(version)}, {named}", cause)
     return well(f"{', '.join(sorted(map(dotted, set(versions.values()))))}, {named}")
-
-
-def dotted(version):
-    return ".".join(map(str, version))
 
 
 def remade(path):
@@ -173,6 +165,8 @@ def runtime(host):
     cdi_written = (settings.get("features") or {}).get(
         "cdi", bool(since(host, "unasked_from")) and version >= since(host, "unasked_from")
     )
+    if why:  # what the file would say, its own check tells
+        written, cdi_written = {"nvidia"}, True
     lacks, lost = lacking("nvidia" in live["runtimes"], live["cdi"]), lacking("nvidia" in written, cdi_written)
     if not host.recorded("nvidia_container_toolkit"):  # another way of handing out GPUs may be as good
         if not host.exists("/usr/bin/nvidia-ctk"):
@@ -196,7 +190,7 @@ CHECKS = (
         "cdi specifications", cdi,
         "every CDI file for nvidia.com/gpu in /etc/cdi and /run/cdi: its driver's version, the files that it names, a second one",
         "one, for the loaded driver, with files that are there",
-        "",
+        "the file was not written anew after the driver changed, or one that nothing refreshes lies beside it",
         REFRESH,
         True, ("cdi.driver_version", "cdi.only_one"),
     ),
@@ -204,7 +198,7 @@ CHECKS = (
         "cdi version", readable,
         "the version of each CDI file, against what the container engine reads",
         "one that the container engine reads",
-        "",
+        "the toolkit writes a newer form than an older engine knows",
         "dgctl provision (the role has the toolkit write the older form for older engines); or upgrade the engine",
         True,
     ),
@@ -212,7 +206,7 @@ CHECKS = (
         "cdi refresh", refresh,
         "the units nvidia-cdi-refresh.path and .service",
         "enabled, and the last refresh went well",
-        "",
+        "the unit is off, or it ran before the driver answered",
         REFRESH,
         True, ("cdi.refreshed",),
     ),
@@ -220,8 +214,8 @@ CHECKS = (
         "daemon.json", daemon_json,
         "whether /etc/docker/daemon.json is JSON, and where it is not",
         "a JSON object",
-        "",
-        "",
+        "somebody edited it: Docker does not start with it",
+        "on the server: correct it where the finding says, systemctl restart docker, then dgctl provision",
         False, (), False,
     ),
     Check(

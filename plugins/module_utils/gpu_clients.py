@@ -1,17 +1,11 @@
 """Who has /dev/nvidia* open, the units and containers those processes belong to, and how to stop and start them."""
 
-import glob
 import os
-import re
 
+from ansible.module_utils.applied_gpu_users import named, owner, users
 from ansible.module_utils.nvidia_host import read
 from ansible.module_utils.outcome import last_line, run
 
-DEVICE = re.compile(r"^/dev/nvidia(\d+|ctl|-uvm|-modeset|-caps)")
-CONTAINERS = (
-    ("docker", re.compile(r"^(?:docker-)?([0-9a-f]{64})(?:\.scope)?$")),
-    ("podman", re.compile(r"^libpod-([0-9a-f]{64})(?:\.scope)?$")),
-)
 # They use the driver for others, and are stopped after all clients, in this order; started in the other one.
 DAEMONS = (
     "nvidia-dcgm.service",
@@ -26,40 +20,6 @@ DISPLAY = "display-manager.service"  # systemd's alias of whichever there is
 MPS = ("nvidia-cuda-mps-control", "nvidia-cuda-mps-server", "nvidia-cuda-mps")  # /proc/PID/comm has 15 characters
 STOP_SECONDS = 1860  # the longest that a serving Engine may take to finish its streams, and a little more
 START_SECONDS = 900
-
-
-def users(proc="/proc"):
-    """{process id: program} of the processes that have a GPU device open."""
-    found = {}
-    for link in glob.glob(os.path.join(proc, "[0-9]*/fd/*")):
-        try:
-            target = os.readlink(link)
-        except OSError:
-            continue  # the process or the descriptor is gone
-        if DEVICE.match(target):
-            pid = link.split("/")[-3]
-            found[pid] = read(os.path.join(proc, pid, "comm"))
-    return found
-
-
-def owner(cgroup):
-    """("docker" or "podman", id) or ("unit", name) that a process with this /proc/PID/cgroup belongs to, or ("", slice).
-
-    The innermost part of the path that names one counts. A Quadlet container runs inside its unit's cgroup,
-    so stopping the unit is right for it.
-    """
-    last = ""
-    for line in cgroup.splitlines():
-        parts = line.split(":", 2)[-1].split("/")
-        last = last or parts[-1]
-        for part in reversed(parts):
-            for engine, pattern in CONTAINERS:
-                container = pattern.match(part)
-                if container:
-                    return engine, container.group(1)
-            if part.endswith(".service"):
-                return "unit", part
-    return "", last
 
 
 def clients(proc="/proc"):
@@ -77,7 +37,7 @@ def clients(proc="/proc"):
         elif program.startswith("nvidia-cuda-mps"):
             found["mps"].add(program)
         else:
-            found["others"].add(f"{program} (pid {pid}{f', of {name}' if name else ''})")
+            found["others"].add(named(pid, program, name))
     return {kind: sorted(names) for kind, names in found.items()}
 
 

@@ -304,7 +304,12 @@ class Patient:
             "ExitCode": 0,
             "Error": "",
         } | state
-        self.engine.api[f"/containers/deepgram-{part}/json"] = {"State": found}
+        asks = (
+            [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": [["gpu"]]}]
+            if part == "engine"
+            else None
+        )
+        self.engine.api[f"/containers/deepgram-{part}/json"] = {"State": found, "HostConfig": {"DeviceRequests": asks}}
 
     def podman(self) -> None:
         """The same with Podman: no daemon.json, no Docker."""

@@ -239,6 +239,20 @@ def engine_on_cpu(patient):
     patient.say("inside", 'exec: "nvidia-smi": executable file not found in $PATH\n', 127)
 
 
+def engine_without_a_gpu_that_ends(patient):
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+    patient.engine.api["/containers/deepgram-engine/json"]["HostConfig"] = {"DeviceRequests": None, "Runtime": "runc"}
+
+
+def libcuda_missing_and_engine_ends(patient):
+    cdi_without_libcuda(patient)
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+
+
+def daemon_json_malformed_and_not_read_yet(patient):
+    patient.daemon('{\n    "debug": true,,\n}\n')
+
+
 def libcuda_missing(patient):
     patient.remove("/proc/4711/root/usr/lib/x86_64-linux-gnu/libcuda.so.1")
 
@@ -439,6 +453,13 @@ SICK = {
     unknown_error_podman: {"gpu in containers": "systemctl restart deepgram-engine.service"},
     exec_hangs: {"gpu in containers": "force-recreate engine"},
     engine_on_cpu: {"engine on gpu": "force-recreate engine"},
+    engine_without_a_gpu_that_ends: {"containers": "docker logs", "engine on gpu": "force-recreate engine"},
+    libcuda_missing_and_engine_ends: {
+        "containers": "docker logs",
+        "cdi specifications": "systemctl restart nvidia-cdi-refresh",
+        "libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose",
+    },
+    daemon_json_malformed_and_not_read_yet: {"daemon.json": "systemctl restart docker"},
     libcuda_missing: {"libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose"},
     engine_ended: {"containers": "docker logs --tail 50 deepgram-engine"},
     package_upgraded: {"package versions": f"libcuda1={VERSION}-1"},

@@ -4,7 +4,7 @@ import nvidia_cdi
 import nvidia_driver_load
 import nvidia_persistence
 import pytest
-from ansible.module_utils import driver_reload, gpu_clients, kernel, next_boot, nvidia_host
+from ansible.module_utils import applied_gpu_users, driver_reload, gpu_clients, kernel, next_boot, nvidia_host
 
 ID = "0123456789abcdef" * 4
 OUTER = "fedcba9876543210" * 4
@@ -49,6 +49,15 @@ def test_clients(tmp_path, program):
         "mps": ["nvidia-cuda-mps"],
         "others": ["python (pid 12, of session-3.scope)", f"python (pid 14, of {OUTER})"],
     }
+
+
+def test_keepers_are_those_whom_nobody_could_start_again(tmp_path):
+    for pid, cgroup in (("10", "0::/user.slice/session-3.scope"), ("11", "0::/system.slice/x.service")):
+        (tmp_path / pid / "fd").mkdir(parents=True)
+        (tmp_path / pid / "fd/3").symlink_to("/dev/nvidia0")
+        (tmp_path / pid / "cgroup").write_text(cgroup)
+        (tmp_path / pid / "comm").write_text("python\n")
+    assert applied_gpu_users.keepers(str(tmp_path)) == ["python (pid 10, of session-3.scope)"]
 
 
 def test_clients_go_before_what_they_use_and_come_back_after_it(monkeypatch):
@@ -363,6 +372,8 @@ def test_cdi_file_that_is_right():
         (SPEC, NAMES, "580.173.02", 2),
         (SPEC, [], "580.173.02", 1),
         (SPEC + "libcuda.so.570.1.2\n", NAMES, "580.173.02", 1),
+        (SPEC.splitlines()[1], NAMES, "580.173.02", 1),  # without libcuda
+        ('cdiVersion: "1.9.0"\n' + SPEC, NAMES, "580.173.02", 1),
     ],
 )
 def test_cdi_file_that_is_stale(text, names, driver, gpus):
