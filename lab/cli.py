@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, faulty, gpus, home, inventory, limits, machine, network, servers, services, topology
+from lab import engine, faulty, gpus, home, inventory, limits, machine, network, servers, services, systems, topology
 from lab.packages import require
 from lab.prepare import prepare
 from lab.shell import LabError, say
@@ -39,8 +39,12 @@ def parser() -> argparse.ArgumentParser:
         "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.names())}"
     )
     up_.add_argument("--secure-boot", action="store_true", help="new servers' firmware enforces it")
+    up_.add_argument(
+        "--system", choices=list(systems.SYSTEMS), help="of the lab's servers (default: those there are, debian13)"
+    )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
+    up_.add_argument("--release", metavar="R", help="that the inventory asks for (default: what it did, or the newest)")
     up_.set_defaults(verb=up)
 
     list_ = verbs.add_parser("list", help="show the servers")
@@ -93,18 +97,21 @@ def up(options: argparse.Namespace) -> None:
     with place.locked():
         engine.ensure(place)
         network.ensure(place)
+        system = servers.system_of(place, options.name, options.system)
         asked = {group.name: getattr(options, _asked(group)) for group in topology.GROUPS}
         wanted = topology.counts(asked, servers.counted(place, options.name))
         absent = servers.missing(place, options.name, wanted)
         limits.ensure(len(servers.listed(place)) + len(absent))
-        tools, fingerprint, models = prepare(place, bool(absent))
+        tools, fingerprint, models = prepare(place, bool(absent), system)
         address = services.ensure(place, tools)
         services.push_images(place, address)
-        nodes = servers.ensure(place, options.name, wanted, has)
+        nodes = servers.ensure(place, options.name, wanted, has, system)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
         links = [f"https://models.lab.test/{name}" for name in models]
-        path = inventory.write(place, options.name, directory.resolve(), options.engine, fingerprint, links)
+        packages = system.settings.format(fingerprint=fingerprint)
+        said = inventory.Said(options.engine, packages, links, options.release)
+        path = inventory.write(place, options.name, directory.resolve(), said)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
 

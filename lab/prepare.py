@@ -7,11 +7,12 @@ from lab.deepgram import images, models
 from lab.home import Home
 from lab.nvidia import repositories
 from lab.packages import require
+from lab.systems import System
 
 
-def prepare(home: Home, with_servers: bool) -> tuple[str, str, list[str]]:
+def prepare(home: Home, with_servers: bool, system: System) -> tuple[str, str, list[str]]:
     """Makes what is missing; returns the services' image, the package key's fingerprint and the model files' names."""
-    wanted = [services.image(home)] + ([servers.image(home)] if with_servers else [])
+    wanted = [services.image(home)] + ([servers.image(home, system)] if with_servers else [])
     if not all(image.exists(one) for one in wanted):
         require("mmdebstrap")
     with ThreadPoolExecutor() as pool:
@@ -19,4 +20,7 @@ def prepare(home: Home, with_servers: bool) -> tuple[str, str, list[str]]:
         pool.submit(images.base_layer, home.directory("images")).result()
         names = models.write_models(home.directory("models"))
         tags = [build.result() for build in builds]
-    return tags[0], repositories.ensure(home, tags[0]), names
+    fingerprint = repositories.ensure(home, tags[0])
+    if system.repositories:
+        system.repositories(home, fingerprint)
+    return tags[0], fingerprint, names

@@ -12,6 +12,7 @@ from lab.home import Home
 from lab.image import SYSTEM, Image, build
 from lab.machine import KERNEL
 from lab.shell import LabError, say
+from lab.systems import SYSTEMS, USUAL, System
 
 HERE = Path(__file__).with_name("server")
 
@@ -27,21 +28,23 @@ class Server:
     gpus: list[str]
     state: str
     image: str
+    system: str = USUAL
 
 
-def image(home: Home) -> Image:
+def image(home: Home, system: System) -> Image:
     """The "company's golden image": systemd, SSH, the user `ops`, the lab's CA among the trusted ones."""
     return Image(
-        name=f"dgctl-lab/server{home.suffix}",
-        packages=[*SYSTEM, "pciutils", "cron"],
+        name=f"dgctl-lab/server{'' if system.name == USUAL else '-' + system.name}{home.suffix}",
+        packages=[*SYSTEM, "pciutils", "cron", *system.packages],
         overlay=HERE / "overlay",
         files={
             "home/ops/.ssh/authorized_keys": (keys.client_key(home).with_suffix(".pub").read_bytes(), 0o600),
             "usr/local/share/ca-certificates/dgctl-lab.crt": (keys.authority(home).read_bytes(), 0o644),
             "etc/sudoers.d/ops": (b"ops ALL=(ALL) NOPASSWD: ALL\n", 0o440),
             **kernels.files(),
+            **system.files(),
         },
-        setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text(),
+        setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text() + system.setup,
     )
 
 
@@ -55,7 +58,7 @@ def listed(home: Home, lab: str | None = None) -> list[Server]:
         address = item["NetworkSettings"]["Networks"][home.network]["IPAMConfig"]["IPv4Address"]
         models = [model for model in labels["dgctl.gpus"].split(",") if model]
         state, group = item["State"]["Status"], labels.get("dgctl.group", "node")
-        mine = labels["dgctl.lab"], group, models, state, labels["dgctl.image"]
+        mine = labels["dgctl.lab"], group, models, state, labels["dgctl.image"], labels.get("dgctl.system", USUAL)
         found.append(Server(item["Name"][1:], address, *mine))
     order = [group.name for group in topology.GROUPS]
     return sorted(found, key=lambda server: (server.lab, order.index(server.group), len(server.name), server.name))
@@ -73,7 +76,7 @@ def missing(home: Home, lab: str, wanted: topology.Counts) -> dict[str, topology
     return {name: group for name, group in named.items() if name not in existing}
 
 
-def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware) -> list[Server]:
+def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware, system: System) -> list[Server]:
     """Makes the wanted servers that are missing; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
     absent = missing(home, lab, wanted)
@@ -81,13 +84,15 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware) ->
     for name in started:
         docker("start", name)
     for name, group in absent.items():
+        tag = build(home, image(home, system))
         _create(
             home,
             lab,
             name,
-            build(home, image(home)),
+            tag,
             group.name,
             has if group.gpus else gpus.NONE._replace(secure_boot=has.secure_boot),
+            system,
         )
     for name in [*started, *absent]:
         wait_until_running(name)
@@ -99,13 +104,13 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware) ->
 
 def _say_if_old(home: Home, present: list[Server]) -> None:
     """Servers made before the lab changed keep running as they are: a running deployment is nobody's to replace."""
-    today = image(home).tag()
-    old = [server.name for server in present if server.image != today]
+    today = {name: image(home, SYSTEMS[name]).tag() for name in {server.system for server in present}}
+    old = [server.name for server in present if server.image != today[server.system]]
     if old:
         say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 
 
-def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Hardware) -> None:
+def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Hardware, system: System) -> None:
     """One server: PCI devices, SSH host key, address, volumes where its own containers keep their layers."""
     host_key = keys.ssh_key(home.directory("servers", name) / "ssh_host_ed25519_key", name)
     address = network.free_address(home, network.ensure(home))
@@ -116,6 +121,7 @@ def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Har
         "--volume=/var/lib/containers",
     ]
     labels = {"dgctl.lab": lab, "dgctl.group": group, "dgctl.gpus": ",".join(has.models), "dgctl.board": has.board}
+    labels["dgctl.system"] = system.name
     create(home, name, tag, address, labels, extra)
     put(
         name,
@@ -126,6 +132,17 @@ def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Har
         },
     )
     docker("start", name)
+
+
+def system_of(home: Home, lab: str, asked: str | None) -> System:
+    """The system of a lab's servers; LabError where there are some with another one than asked for."""
+    there = {server.system for server in listed(home, lab)}
+    if asked and there - {asked}:
+        raise LabError(
+            f"The lab `{lab}` has servers with {', '.join(sorted(there))}, not {asked}.",
+            f"Give the other system a lab of its own: bin/lab up --name {asked} --system {asked}",
+        )
+    return SYSTEMS[asked or next(iter(there), USUAL)]
 
 
 def find(home: Home, name: str) -> Server:

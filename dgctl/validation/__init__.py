@@ -14,6 +14,7 @@ from dgctl.validation import (
     keys,
     releases,
     secrets,
+    systems,
     types,
     values,
     variables,
@@ -21,7 +22,20 @@ from dgctl.validation import (
 from dgctl.validation.context import Context
 
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
-TOPICS = (groups, duplicates, addresses, variables, types, values, secrets, keys, releases, drivers, certificates)
+TOPICS = (
+    groups,
+    duplicates,
+    addresses,
+    variables,
+    types,
+    values,
+    secrets,
+    keys,
+    releases,
+    drivers,
+    systems,
+    certificates,
+)
 
 
 def problems(deployment: Deployment) -> list[Problem]:

@@ -4,6 +4,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 MODULES = {"apt": "apt_packages", "dnf": "dnf_packages", "dnf5": "dnf_packages"}  # by the fact `pkg_mgr`
+# Arguments that say nothing to the other module.
+ONLY = {"kernel_modules": "apt_packages", "enable_repositories": "dnf_packages"}
 
 
 class ActionModule(ActionBase):
@@ -17,7 +19,9 @@ class ActionModule(ActionBase):
                 f"the host's package manager is {manager or 'unknown'}. Fix: use a system that has one of "
                 f"{', '.join(MODULES)}; `dgctl preflight` names those that are supported."
             )
-        result.update(self._execute_module(MODULES[manager], module_args=self._task.args, task_vars=task_vars))
+        name = MODULES[manager]
+        arguments = {key: value for key, value in self._task.args.items() if ONLY.get(key, name) == name}
+        result.update(self._execute_module(name, module_args=arguments, task_vars=task_vars))
         return result
 
     def _asked(self, task_vars):

@@ -18,7 +18,7 @@ LOCKED = 200  # dnf's exit status when another dnf is at work
 PLUGINS = "/usr/lib/python3*/*-packages/dnf-plugins"
 MODULES = "/etc/dnf/modules.d"
 OPTIONS = ["-y", "--setopt=install_weak_deps=False", "--setopt=plugins=1", "--setopt=exit_on_lock=1"]
-NO_WISHES = {"enable": [], "lead": None, "version": "*", "must_not_touch": [], "may_remove": ["*"]}
+NO_WISHES = {"enable": [], "erase": [], "lead": None, "version": "*", "must_not_touch": [], "may_remove": ["*"]}
 NOISE = re.compile(r"No matches found for the following|^Error: this transaction is not allowed")
 # What dnf says, and what to do about it; the first that matches counts.
 ADVICE = (

@@ -13,7 +13,9 @@ WISHES = "DEPLOYMENT_GUARD"  # the environment variable with the path of the fil
 
 
 class Guard(DNF.Plugin if DNF else object):
-    """wishes: report (a path), enable (ids of repositories), lead, version, must_not_touch, may_remove (patterns)."""
+    """wishes: report (a path), enable (ids of repositories), erase (packages), lead, version; patterns as must_not_touch and
+    may_remove.
+    """
 
     name = "deployment_guard"
 
@@ -30,7 +32,9 @@ class Guard(DNF.Plugin if DNF else object):
                 repository.enable()
 
     def sack(self):
-        """The lead is wanted at some versions only: nothing of its family comes at another one."""
+        """What gives way goes. The lead is wanted at some versions only: nothing of its family comes at another one."""
+        for name in self.wishes["erase"]:
+            self.base.remove(name)
         if not self.wishes["lead"]:
             return
         offered = self.base.sack.query().available()

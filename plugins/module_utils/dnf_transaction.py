@@ -90,7 +90,6 @@ class Transaction:
         if self.check_mode:
             return enabled + self.rehearsed(wishes)
         before = rpmdb.installed(self.known)
-        self.make_way()
         along = self.missing("along")
         if not (along and self.tried([*wishes, *along])[0] == 0):
             self.settle(wishes)
@@ -113,6 +112,7 @@ class Transaction:
             "must_not_touch": limits["must_not_touch"] + self.locked_by_others(),
             "may_remove": self.params["may_remove"] + self.params["replaces"],
             "enable": limits["enable_repositories"],
+            "erase": self.giving_way(),
         }
         erasing = ["--allowerasing"] if rules["may_remove"] else []
         unlocked = ["--disableplugin=versionlock"] if self.locked_out() else []
@@ -152,13 +152,11 @@ class Transaction:
                 f"Remove {name} yourself if you do not need it, or name the packages to use in the role's packages variable.",
             )
 
-    def make_way(self):
-        """Removes installed packages that the wanted ones replace."""
-        going = [
+    def giving_way(self):
+        """Installed packages that the wanted ones replace."""
+        return [
             name for name in sorted(self.known) if name not in self.names and matches(name, self.params["replaces"])
         ]
-        if going:
-            self.must(self.dnf.plain("remove", *going), "dnf remove {}".format(" ".join(going)))
 
     def family_moves(self, wishes):
         """The leading package's family moves with it."""
@@ -184,7 +182,7 @@ class Transaction:
         if wanted is None:
             return [], []
         versions = rpmdb.installed(self.known)
-        members = self.family(versions)
+        members = self.to_hold(versions)
         locked = applied_rpm.locks()
         if wanted:
             todo = [name for name in members if locked.get(name) != [versions[name]]]
@@ -213,6 +211,11 @@ class Transaction:
             for name in sorted(versions)
             if lead in versions and upstream(versions[name]) == upstream(versions[lead])
         ]
+
+    def to_hold(self, versions):
+        """The family, and what is held beside it."""
+        beside = (fnmatch.filter(versions, pattern) for pattern in self.params["hold_also"])
+        return sorted(set(self.family(versions)).union(*beside))
 
     def along(self):
         """{wish: version} of what later calls will want and find installed."""

@@ -23,7 +23,7 @@ class Engine:
         self.programs, self.kept, self.lock = programs, {}, threading.Lock()
 
     def container(self, part):
-        """{running, status, pid, exit_code, error, restarting} of deepgram-PART; None for none. Raises Silent."""
+        """{running, restarting, status, pid, gpu, exit_code, error} of deepgram-PART; None for none. Raises Silent."""
         raise NotImplementedError
 
     def execute(self, part, *words):
@@ -119,9 +119,17 @@ def view(entry):
         "restarting": bool(state.get("Restarting")),
         "status": state.get("Status", ""),
         "pid": state.get("Pid") or 0,
+        "gpu": asks_for_gpu(entry),
         "exit_code": state.get("ExitCode"),
         "error": state.get("Error") or "",
     }
+
+
+def asks_for_gpu(entry):
+    """Was it made to be given a GPU? Of one that does not run, nothing else tells."""
+    made, config = entry.get("HostConfig") or {}, entry.get("Config") or {}
+    words = [made.get("DeviceRequests"), made.get("Devices"), made.get("Runtime"), config.get("CreateCommand")]
+    return any("nvidia" in json.dumps(one) or '"gpu"' in json.dumps(one) for one in words if one)
 
 
 def numbers(text):

@@ -13,7 +13,7 @@ ONE_LINE = re.compile(r"^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)")
 OF_DRIVER = (
     *("nvidia-open", "cuda-drivers", "nvidia-driver", "nvidia-driver-cuda", "nvidia-smi", "libcuda1", "libnvidia-ml1"),
     *("nvidia-kernel-open-dkms", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-dkms-open", "nvidia-dkms"),
-    *("nvidia-kernel-support", "nvidia-persistenced"),
+    *("nvidia-kernel-support", "nvidia-persistenced", "nvidia-alternative", "nvidia-driver-bin", "nvidia-driver-libs"),
 )
 POLICY = ("apt-cache", "policy", *OF_DRIVER)
 # Packages that bring the kernel module, by source; two of them on one host are two drivers.
@@ -66,7 +66,7 @@ def deb822(text):
 def two_sources(host):
     packages = host.packages()
     if not packages or packages.name != "dpkg":
-        return unknown("only apt's sources are looked at yet")
+        return unknown("of dnf's repositories nothing is looked at yet")
     keys = {}
     for entry in entries(host):
         keys.setdefault((entry["uri"], entry["suite"]), {}).setdefault(entry["key"], entry["file"])
@@ -110,7 +110,7 @@ def repositories(host):
     """Whose signature: apt's own list, and for the driver's and the toolkit's repository what it serves now."""
     packages = host.packages()
     if not packages or packages.name != "dpkg":
-        return unknown("only apt's sources are looked at yet")
+        return unknown("dnf checks signatures at each use; nothing is looked at here yet")
     bad, looked_at = [], 0
     for entry in entries(host):
         if not entry["key"].startswith("/"):

@@ -17,6 +17,27 @@ def dearmor(data):
     return b"".join(_decode(block) for block in blocks) if blocks else data
 
 
+def armor(binary):
+    """Binary packets as the armored text that rpm takes keys in."""
+    text = base64.b64encode(binary).decode()
+    lines = [text[place : place + 64] for place in range(0, len(text), 64)]
+    checksum = base64.b64encode(_crc24(binary).to_bytes(3, "big")).decode()
+    head, tail = "-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----"
+    return "\n".join([head, "", *lines, "=" + checksum, tail, ""]).encode()
+
+
+def _crc24(data):
+    """Checksum of an armored block (RFC 9580, section 6.1)."""
+    crc = 0xB704CE
+    for byte in data:
+        crc ^= byte << 16
+        for _ in range(8):
+            crc <<= 1
+            if crc & 0x1000000:
+                crc ^= 0x1864CFB
+    return crc & 0xFFFFFF
+
+
 def _decode(block):
     """One armored block: headers end at the first empty line, the checksum line begins with '='."""
     lines = block.replace(b"\r", b"").split(b"\n")

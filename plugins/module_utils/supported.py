@@ -52,6 +52,23 @@ def driver(systems, system, source, branch):
     return what, " or ".join(ways)
 
 
+def anywhere(systems, source, branch):
+    """(what is wrong, what works) with a driver that no system has; None for one that a system has."""
+    offers = [row["driver"][source]["branches"] for row in systems if source in (row.get("driver") or {})]
+    known = sorted({one for branches in offers for one in branches})
+    if branch in known:
+        return None
+    what = f"no system has a driver of branch {branch} from {SOURCES[source]}"
+    ways = [f'set nvidia_driver_branch to "{nearest(known, branch)}"'] if known else []
+    others = sorted({
+        other
+        for row in systems
+        for other, offer in (row.get("driver") or {}).items()
+        if other != source and branch in offer["branches"]
+    })  # fmt: skip
+    return what, " or ".join(ways + [f"nvidia_driver_source to {other}" for other in others])
+
+
 def nearest(branches, branch):
     """The branch next to the wanted one; of two at the same distance the newer."""
     wanted = int(branch) if branch.isdigit() else 0

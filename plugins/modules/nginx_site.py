@@ -10,8 +10,9 @@ description:
   - Copies /etc/nginx, changes the copy, and has nginx test it. Only then the files go live, each whole or not at all.
   - NGINX then runs, now and at boot, with these files. A reload succeeds even if NGINX cannot use its new files; so
     it ends with a look at the certificate that clients get.
-  - Debian's welcome page is switched off, because it takes port 80; other sites stay as they are.
-  - In NGINX's main file only the number of connections is raised; the rest of it is the system's, or its owner's.
+  - The system's welcome page is switched off, because it takes port 80; other sites stay as they are.
+  - In NGINX's main file the number of connections is raised, O(main_path) included where no folder of it is, and the
+    welcome page's server taken out; the rest of it is the system's, or its owner's.
 options:
   path:
     description: The site's file.
@@ -96,7 +97,6 @@ fix:
 
 import glob
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -105,12 +105,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_tls import first_certificate, served_certificate
+from ansible.module_utils.nginx_main import settled
 from ansible.module_utils.outcome import last_line, run
 from ansible.module_utils.whole_file import write
 
 ROOT = "/etc/nginx"
 MAIN = f"{ROOT}/nginx.conf"
-CONNECTIONS = re.compile(r"^(\s*worker_connections\s+)(\d+)(\s*;)", re.MULTILINE)
 WELCOME = f"{ROOT}/sites-enabled/default"
 PID = "/run/nginx.pid"
 UNIT = "nginx.service"
@@ -129,18 +129,11 @@ def changes(params):
     wanted = [
         (params["key"], params["key_content"], 0o600),
         (params["certificate"], params["certificate_content"], 0o644),
-        (MAIN, raised(read(MAIN), params["worker_connections"]), 0o644),
+        (MAIN, settled(read(MAIN), params["worker_connections"], params["main_path"]), 0o644),
         (params["main_path"], params["main_content"], 0o644),
         (params["path"], params["content"], 0o644),
     ]
     return [entry for entry in wanted if entry[1] is not None and not is_so(*entry)]
-
-
-def raised(text, connections):
-    """NGINX's main file with at least so many connections a worker; None for no such file, or no wish."""
-    if text is None or not connections:
-        return None
-    return CONNECTIONS.sub(lambda found: f"{found[1]}{max(int(found[2]), connections)}{found[3]}", text)
 
 
 def is_so(path, content, mode):

@@ -8,13 +8,13 @@ module: package_source
 short_description: Adds a repository of packages once its key has the pinned fingerprint
 description:
   - Fetches the key over HTTPS unless it is given, checks that the file holds exactly one primary key with the expected
-    fingerprint, and writes it in binary form for C(Signed-By). A key that is there already and matches is
-    not fetched again.
+    fingerprint, and writes it for C(Signed-By) or C(gpgkey=file://). A key that is there already and matches
+    is not fetched again.
   - Then writes the file that names the repository.
   - Needs neither gpg nor python3-debian on the host.
 options:
   path:
-    description: The file in C(/etc/apt/sources.list.d) that names the repository.
+    description: The file in C(/etc/apt/sources.list.d) or C(/etc/yum.repos.d) that names the repository.
     type: path
     required: true
   content:
@@ -34,7 +34,7 @@ options:
     type: str
     required: true
   key:
-    description: Where the key goes, a name that ends in C(.gpg).
+    description: Where the key goes. A name that ends in C(.gpg) gets it in binary form, any other armored, as rpm wants it.
     type: path
     required: true
   variable:
@@ -81,7 +81,7 @@ def installed(path, fingerprint):
     """Is this very key there, alone?"""
     try:
         with open(path, "rb") as stream:
-            return openpgp.fingerprints(stream.read()) == [fingerprint]
+            return openpgp.fingerprints(openpgp.dearmor(stream.read())) == [fingerprint]
     except (OSError, ValueError):
         return False
 
@@ -135,7 +135,7 @@ def write_key(module, path, binary):
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=module.tmpdir)
     with os.fdopen(handle, "wb") as stream:
-        stream.write(binary)
+        stream.write(binary if path.endswith(".gpg") else openpgp.armor(binary))
     module.atomic_move(scratch, path)
     os.chmod(path, 0o644)
 

@@ -51,7 +51,8 @@ repository = types.SimpleNamespace(enable=lambda: enabled.append(1))
 repositories = types.SimpleNamespace(get_matching=lambda name: [repository])
 coming = [types.SimpleNamespace(name=n) for n in plan["install"]]
 going = [types.SimpleNamespace(name=n) for n in plan["remove"]]
-base = types.SimpleNamespace(sack=sack, repos=repositories, conf=None)
+erased = []
+base = types.SimpleNamespace(sack=sack, repos=repositories, conf=None, remove=erased.append)
 base.transaction = types.SimpleNamespace(install_set=coming, remove_set=going)
 if "pluginpath" in options:
     path = options["pluginpath"].split(",")[-1] + "/deployment_guard.py"
@@ -62,7 +63,7 @@ if "pluginpath" in options:
     plugin.config()
     plugin.sack()
     names = sorted(f"{p.name}-{p.version}" for p in excluded)
-    (HERE / "seen").write_text(json.dumps({"excluded": names, "enabled": len(enabled)}))
+    (HERE / "seen").write_text(json.dumps({"excluded": names, "enabled": len(enabled), "erased": erased}))
     try:
         plugin.resolved()
     except dnf.exceptions.Error as error:
@@ -142,7 +143,7 @@ def test_nothing_of_the_family_comes_at_another_version_than_the_lead(dnf, call)
     dnf({}, {"nvidia-open": "3:580.173.02-1.el9"}, offers=[*offers, ("nginx", "1.20.1")])
     wish = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "enable_repositories": ["crb"]}
     assert call("dnf_packages", **wish)["changed"]
-    assert dnf.seen() == {"excluded": ["libnvidia-ml-595.91.07", "nvidia-open-595.91.07"], "enabled": 1}
+    assert dnf.seen() == {"excluded": ["libnvidia-ml-595.91.07", "nvidia-open-595.91.07"], "enabled": 1, "erased": []}
 
 
 def test_family_moves_with_its_lead_past_its_own_locks_but_not_past_others(dnf, call):
@@ -173,6 +174,12 @@ def test_what_would_be_removed_must_be_allowed(dnf, call):
     assert "would remove runc" in refused["msg"] and "Remove runc yourself" in refused["fix"]
     assert call("dnf_packages", packages=["containerd.io"], may_remove=["runc"])["changed"]
     assert dnf.log()[-1] == "--allowerasing install containerd.io"
+
+
+def test_what_is_replaced_goes_in_the_same_transaction(dnf, call):
+    dnf({"podman-docker": "1-1", "podman": "5-1"}, {"docker-ce-cli": "1:28-1"}, remove=["podman-docker"])
+    assert call("dnf_packages", packages=["docker-ce-cli"], replaces=["podman-docker", "docker-*"])["changed"]
+    assert dnf.log() == ["--allowerasing install docker-ce-cli"] and dnf.seen()["erased"] == ["podman-docker"]
 
 
 def test_check_mode_says_what_would_come_and_does_nothing(dnf, call):

@@ -110,3 +110,14 @@ def test_damaged_armor():
     with pytest.raises(ValueError, match="damaged"):
         openpgp.dearmor(ARMORED.replace(b"mDME", b"mD*E"))
     assert base64.b64encode(BINARY[:3]) == b"mDME"
+
+
+def test_a_key_that_is_given_is_not_fetched(add, tmp_path):
+    key = tmp_path / "keyrings/x.gpg"
+    assert add("https://localhost:1/nothing-listens", key_text=ARMORED.decode())["changed"]
+    assert key.exists()
+
+
+def test_a_given_key_with_another_fingerprint_is_refused(add):
+    result = add("https://localhost:1/x", key_text=ARMORED.decode(), fingerprint="0" * 40, variable="x_key")
+    assert "The key in x_key has fingerprint" in result["msg"] and "x_key_fingerprint" in result["fix"]

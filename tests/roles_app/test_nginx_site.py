@@ -109,7 +109,8 @@ def test_nginx_gets_as_many_connections_and_keeps_the_rest_of_its_file(site):
     main = site.root / "nginx.conf"
     main.write_text("events {\n\tworker_connections 768;\n}\n# mine")
     assert site(worker_connections=8192)[0]
-    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine"
+    said = f"\n\n# Added by Ansible.\ninclude {site.root}/modules-enabled/90-deepgram.conf;\n"
+    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine" + said
     assert not site(worker_connections=8192)[0] and not site(worker_connections=1000)[0]
 
 

@@ -66,7 +66,11 @@ def test_driver_packages(key, source, branch, flavour):
     modules = driver("_nvidia_driver_modules", key, source, branch, **given)
     assert driver("_nvidia_driver_package", key, source, branch, **given) == lead
     if source == "nvidia":
-        assert (wishes, first, modules) == ([f"{lead}={branch}.*"], [f"nvidia-driver-pinning-{branch}"], "")
+        assert (wishes, first, modules) == (
+            [f"{lead}={branch}.*"],
+            [f"nvidia-driver-pinning-{branch}"] if int(branch) >= 580 else [],
+            "",
+        )
     else:
         assert wishes == [f"{lead}={branch}.*", f"nvidia-utils-{branch}-server={branch}.*"] and first == []
         assert modules == lead.replace("nvidia-headless-no-dkms", "linux-modules-nvidia")
@@ -79,7 +83,7 @@ def test_an_exact_version_is_asked_of_every_package(key, source, branch):
     wishes = driver("_nvidia_driver_wishes", key, source, branch, nvidia_driver_version=version)
     assert {wish.partition("=")[2] for wish in wishes} == {f"{version}-*"}
     first = driver("_nvidia_driver_first", key, source, branch, nvidia_driver_version=version)
-    assert first == ([f"nvidia-driver-pinning-{version}"] if source == "nvidia" else [])
+    assert first == ([f"nvidia-driver-pinning-{version}"] if source == "nvidia" and int(branch) >= 580 else [])
 
 
 @pytest.mark.parametrize(("key", "source", "branch"), DRIVERS)
@@ -199,7 +203,7 @@ def test_a_driver_of_the_table_is_served(key, source, branch):
 
 def test_other_drivers_are_refused_with_the_nearest():
     assert supported.driver(ROWS, SYSTEMS["ubuntu2404"], "nvidia", "535") == (
-        "Ubuntu 24.04 has no driver of branch 535 from NVIDIA's repository", 'Set nvidia_driver_branch to "580"',
+        "Ubuntu 24.04 has no driver of branch 535 from NVIDIA's repository", 'Set nvidia_driver_branch to "570"',
     )  # fmt: skip
     what, instead = supported.driver(ROWS, SYSTEMS["ubuntu2204"], "distribution", "590")
     assert "from the distribution's own packages" in what
