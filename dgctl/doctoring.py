@@ -19,7 +19,9 @@ PROVISION = "dgctl provision"
 def doctor(session: Session) -> Outcome:
     with recorded(session) as work:
         outcome = outcomes.of_playbook(work, PLAYBOOK)
-        outcome.checks = [_curable(work, check) for check in outcome.checks or []]
+        places = {name: place for place, name in enumerate(outcome.hosts or {})}
+        found = sorted(outcome.checks or [], key=lambda check: places[check.host])
+        outcome.checks = [_curable(work, check) for check in found]
         judge(outcome, work)
         return outcome
 

@@ -77,7 +77,15 @@ def gpus() -> str:
     return NOTE + gpu_tables.page()
 
 
-PAGES = {"variables.md": variables, "exit-codes.md": exit_codes, "gpus.md": gpus}
+def doctor() -> str:
+    """The page of what the doctor looks at."""
+    sys.path.insert(0, str(PROJECT / "docs"))
+    import doctor_table
+
+    return NOTE + doctor_table.page()
+
+
+PAGES = {"doctor.md": doctor, "variables.md": variables, "exit-codes.md": exit_codes, "gpus.md": gpus}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""bin/lab: up, list, kill, start, down."""
+"""bin/lab: up, list, kill, start, fault, heal, down."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, gpus, home, inventory, limits, machine, network, servers, services, systems, topology
+from lab import engine, faulty, gpus, home, inventory, limits, machine, network, servers, services, systems, topology
 from lab.packages import require
 from lab.prepare import prepare
 from lab.shell import LabError, say
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="bin/lab", description="Simulated GPU servers, and what a deployment talks to.")
-    verbs = top.add_subparsers(required=True, metavar="up|list|kill|start|down")
+    verbs = top.add_subparsers(required=True, metavar="up|list|kill|start|fault|heal|down")
 
     up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
     for group in topology.GROUPS:
@@ -38,11 +38,13 @@ def parser() -> argparse.ArgumentParser:
     up_.add_argument(
         "--gpu", default="t4", metavar="MODEL[:COUNT],..", help=f"of new servers: {', '.join(gpus.names())}"
     )
+    up_.add_argument("--secure-boot", action="store_true", help="new servers' firmware enforces it")
     up_.add_argument(
         "--system", choices=list(systems.SYSTEMS), help="of the lab's servers (default: those there are, debian13)"
     )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
+    up_.add_argument("--release", metavar="R", help="that the inventory asks for (default: what it did, or the newest)")
     up_.set_defaults(verb=up)
 
     list_ = verbs.add_parser("list", help="show the servers")
@@ -58,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     start_ = verbs.add_parser("start", help="boot a server that was killed")
     start_.add_argument("server", metavar="SERVER")
     start_.set_defaults(verb=start)
+
+    faulty.add_verbs(verbs)
 
     down_ = verbs.add_parser("down", help="stop and remove what `up` started")
     down_.add_argument("--name", default="lab", type=_name)
@@ -86,7 +90,7 @@ def _name(text: str) -> str:
 def up(options: argparse.Namespace) -> None:
     """Engine, network, services, servers, inventory: each step finds what is there and adds what is missing."""
     started = time.monotonic()
-    cards = gpus.parse(options.gpu)
+    has = gpus.parse(options.gpu)._replace(secure_boot=options.secure_boot)
     machine.require_amd64()
     require("ssh-keygen")
     place = home.find()
@@ -101,12 +105,13 @@ def up(options: argparse.Namespace) -> None:
         tools, fingerprint, models = prepare(place, bool(absent), system)
         address = services.ensure(place, tools)
         services.push_images(place, address)
-        nodes = servers.ensure(place, options.name, wanted, cards, system)
+        nodes = servers.ensure(place, options.name, wanted, has, system)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
         links = [f"https://models.lab.test/{name}" for name in models]
         packages = system.settings.format(fingerprint=fingerprint)
-        path = inventory.write(place, options.name, directory.resolve(), options.engine, packages, links)
+        said = inventory.Said(options.engine, packages, links, options.release)
+        path = inventory.write(place, options.name, directory.resolve(), said)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
 

@@ -19,6 +19,7 @@ class Hardware(NamedTuple):
 
     models: list[str]
     board: str = ""
+    secure_boot: bool = False
 
 
 NONE = Hardware([])

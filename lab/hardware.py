@@ -13,14 +13,14 @@ SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 ATTRIBUTES = struct.pack("<I", 6)  # boot service and runtime access, not writable
 
 
-def install(home: Home, server: str, has: gpus.Hardware, secure_boot: bool = False) -> list[str]:
+def install(home: Home, server: str, has: gpus.Hardware) -> list[str]:
     """Writes a new server's devices and firmware variables; returns the mounts that show them to it."""
     tree = home.directory("servers", server, "pci")
     bridges = gpus.bridges(has.board)
     pci.write_tree(tree, gpus.describe(server, has), bridges)
     other = home.directory("servers", server, "hardware")
     _write_infiniband(other / "infiniband", bridges)
-    set_secure_boot(other, secure_boot)
+    set_secure_boot(other, has.secure_boot)
     return [f"--volume={tree}:/sys/bus/pci/devices", f"--volume={other}:{SEEN_AT}"]
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import gpus, hardware, keys, network, topology
+from lab import gpus, hardware, kernels, keys, network, topology
 from lab.containers import create, put, wait_until_running
 from lab.engine import containers, docker
 from lab.home import Home
@@ -41,6 +41,7 @@ def image(home: Home, system: System) -> Image:
             "home/ops/.ssh/authorized_keys": (keys.client_key(home).with_suffix(".pub").read_bytes(), 0o600),
             "usr/local/share/ca-certificates/dgctl-lab.crt": (keys.authority(home).read_bytes(), 0o644),
             "etc/sudoers.d/ops": (b"ops ALL=(ALL) NOPASSWD: ALL\n", 0o440),
+            **kernels.files(),
             **system.files(),
         },
         setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text() + system.setup,
@@ -85,7 +86,15 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware, sy
         docker("start", name)
     for name, group in absent.items():
         tag = build(home, image(home, system))
-        _create(home, lab, name, tag, group.name, has if group.gpus else gpus.NONE, system)
+        _create(
+            home,
+            lab,
+            name,
+            tag,
+            group.name,
+            has if group.gpus else gpus.NONE._replace(secure_boot=has.secure_boot),
+            system,
+        )
     for name in [*started, *absent]:
         wait_until_running(name)
     if absent:
@@ -120,6 +129,7 @@ def _create(home: Home, lab: str, name: str, tag: str, group: str, has: gpus.Har
         {
             "etc/ssh/ssh_host_ed25519_key": (host_key.read_bytes(), 0o600),
             "etc/ssh/ssh_host_ed25519_key.pub": (host_key.with_suffix(".pub").read_bytes(), 0o644),
+            **kernels.source(home),
         },
     )
     docker("start", name)

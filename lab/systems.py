@@ -79,7 +79,7 @@ docker_repository_key_fingerprint: {fingerprint}
 
 def ubuntu(name: str, version: str, code: str, words: str) -> System:
     """Debian 13 that calls itself Ubuntu, with Ubuntu's kernel packages and an archive that has Ubuntu's NVIDIA packages."""
-    names = f"VERSION={version}\nCODE={code}\nWORDS='{words}'\n"
+    names = f"RELEASE={version}\nCODE={code}\nWORDS='{words}'\n"
     return System(
         name,
         f"like Ubuntu {version}: its names and its NVIDIA packages on Debian 13's programs",

@@ -33,3 +33,11 @@ def test_specs_and_defaults_are_the_same(role):
         templated = isinstance(value, str) and "{{" in value
         if not templated and value is not None:
             assert options[name].get("default") == value, name
+
+
+def test_every_check_of_the_doctor_says_what_it_looks_at_why_and_what_to_do():
+    from dgctl.doctor_table import doctor
+
+    checks = doctor().CHECKS
+    assert len({check.name for check in checks}) == len(checks)
+    assert [check.name for check in checks if not (check.about and check.expected and check.cause and check.cure)] == []

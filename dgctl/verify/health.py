@@ -16,6 +16,8 @@ from dgctl import bundle, content
 from dgctl.doctor_table import doctor
 
 _BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
+FILES = ("gpus.yml", "branches.yml", "nvswitch.yml", "cdi.yml")
+TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")
 _CALL = "import ansible.module_utils.doctor as _doctor\n_doctor.main(sys.argv[2])\n"
 
 
@@ -31,7 +33,7 @@ def concerns(name: str, engine: bool) -> bool:
 
 
 def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str, dict[str, str]]:
-    """{check: finding} of the doctor's on a host; a check that does not concern it is not there. Raises ValueError."""
+    """{check: finding} of the doctor's on a host. Raises ValueError when it says nothing."""
     request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
     words = ["python3", "-IS", "-c", _BOOT, _program(content.root() / "plugins" / "module_utils"), request]
     said = host.run(shlex.join(words))
@@ -48,7 +50,8 @@ def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, An
         "host": name,
         "gpu": engine,
         "engine": wanted["deepgram_container_engine"] or "docker",
-        "gpus": _gpus(),
+        "tables": _tables() | {"gpus": _tables()["gpus"] | (wanted["preflight_gpus_extra"] or {})},
+        "driver_source": wanted["nvidia_driver_source"] or "nvidia",
         "gpu_count": wanted["preflight_gpu_count"],
         "hold": wanted["nvidia_driver_hold"] is not False,
         "persistence": wanted["nvidia_driver_persistence"] is not False,
@@ -58,9 +61,12 @@ def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, An
 
 
 @cache
-def _gpus() -> dict[str, Any]:
-    path = content.root() / "roles/platform/vars/main/gpus.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["_platform_gpus"]
+def _tables() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in FILES:
+        path = content.root() / "roles/platform/vars/main" / name
+        found |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: found[f"_platform_{name}"] for name in TABLES}
 
 
 @cache

@@ -13,8 +13,8 @@ def findings(host: Host, host_name: str, wanted: dict, parts: list[str]) -> dict
 
 @pytest.mark.parametrize("health_check", health.checks())
 def test_health(findings, health_check, record_property, expect):
-    found = findings.get(health_check)
-    if found is None or found["verdict"] == "skip":
-        pytest.skip(found["seen"] if found else "does not concern this host")
+    found = findings[health_check]
+    if found["verdict"] == "skip":
+        pytest.skip(found["seen"])
     record_property("cause", found.get("cause", ""))
     expect(found["seen"], found["expected"], found["fix"], ok=found["verdict"] == "pass")

@@ -17,6 +17,8 @@ NAMES = (
     "nvidia_driver_hold",
     "nvidia_driver_persistence",
     "nvidia_driver_lock_timeout_s",
+    "nvidia_driver_source",
+    "preflight_gpus_extra",
     "nvidia_container_toolkit_version",
     "deepgram_release",
     "deepgram_profile",

@@ -12,6 +12,7 @@ from pathlib import Path
 from lab.debs import private
 from lab.el.build import carry
 from lab.nvidia import build as nvidia
+from lab.nvidia.tree import Libraries, Tree, fill
 
 HERE = Path(__file__).parent
 UNSUFFIXED = 590  # the first branch whose names have no branch in NVIDIA's repository for Ubuntu
@@ -29,39 +30,35 @@ def table(version: str) -> dict:
     return tomllib.loads(f"{cuda}[archive]{rest}".replace("@B@", branch))
 
 
-def build_source(name: str, source: dict, out: Path) -> None:
+def build_source(name: str, source: dict, out: Path, libraries: Libraries) -> None:
     """Every package of one source in every version."""
     directory = out / source["path"]
     directory.mkdir(parents=True, exist_ok=True)
     for version in source["versions"]:
-        epoch = f"{source['epoch']}:" if "epoch" in source else ""
-        revision = (
-            f"{KERNEL.replace('-', '.')}-1.{version}"
-            if "kernel" in source
-            else f"{epoch}{version}-{source['revision']}"
-        )
+        of_kernel = f"{KERNEL.replace('-', '.')}-1.{version}"
+        revision = of_kernel if "kernel" in source else f"{source.get('epoch', '')}{version}-{source['revision']}"
         for package_name, package in table(version)[name]["packages"].items():
-            tree = nvidia.start_tree(out, nvidia.fill(package_name, version), revision, package, version)
-            fill_tree(tree, package, version)
-            nvidia.pack(tree, directory)
+            tree = Tree(out, fill(package_name, version), package, version, revision)
+            fill_tree(tree, package, libraries)
+            tree.pack(directory)
 
 
-def fill_tree(tree: Path, package: dict, version: str) -> None:
-    """What lab.nvidia.build knows, several libraries, scripts of this directory, and files of Debian's packages."""
-    nvidia.fill_tree(tree, package, version)
+def fill_tree(tree: Tree, package: dict, libraries: Libraries) -> None:
+    """What a tree of lab.nvidia knows, several libraries, scripts of this directory, and files of Debian's packages."""
+    tree.fill(package, libraries)
     for one in package.get("libraries", []):
         name, _, soname = one.partition(":")
-        nvidia.library(tree, name, soname or "1", version)
+        tree.library(libraries, name, soname or "1")
     for script in (HERE / "files").glob(f"{package.get('scripts', '-')}.p*"):
-        nvidia.copy(script, tree / "DEBIAN" / script.suffix[1:], version, 0o755)
+        tree.copy(script, f"DEBIAN/{script.suffix[1:]}", 0o755)
     for deb in package.get("debian", []):
-        carry(deb, tree, package)
+        carry(deb, tree.path, package)
     for line in package.get("moved", []):
-        source, target = (tree / path for path in line.split(" -> "))
+        source, target = (tree.path / path for path in line.split(" -> "))
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
     if "debian" in package:
-        at_home(tree)
+        at_home(tree.path)
 
 
 def at_home(tree: Path) -> None:
@@ -84,8 +81,10 @@ def debian12(out: Path, served: Path) -> Path:
 
 def main(out: Path, gnupg: str, fingerprint: str, served: Path) -> None:
     sources = table("580.0")
+    libraries = Libraries(out)
     for name, source in sources.items():
-        build_source(name, source, out)
+        build_source(name, source, out, libraries)
+    libraries.remove()
     cuda = out / sources["cuda"]["path"]
     for version in sources["cuda"]["versions"]:
         nvidia.pinning(version, f"{version}-1", out, cuda)
@@ -99,7 +98,8 @@ def main(out: Path, gnupg: str, fingerprint: str, served: Path) -> None:
     for directory in (cuda, bookworm):
         nvidia.export_key(directory / "3bf863cc.pub", gnupg, fingerprint)
     nvidia.export_key(out / "docker/deb/gpg", gnupg, fingerprint)
-    shutil.rmtree(out / "tree.deb")  # left by the last package that took files from another
+    for aside in out.glob("tree-*.deb"):  # left by packages that took files from others
+        shutil.rmtree(aside)
 
 
 if __name__ == "__main__":

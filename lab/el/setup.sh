@@ -1,7 +1,7 @@
 # Debian's programs under EL's package manager: real dnf and rpm, and nothing of apt and dpkg.
 
 # What comes in packages of its own on EL leaves; the libraries that it needs stay.
-for name in $CARRIED; do
+for name in $CARRIED dkms; do
     # versionlock comes later, dnf-plugins-core has more that dnf itself needs
     [ "$name" = dnf-plugins-core ] || dpkg --purge --force-all "$name" >/dev/null 2>&1 || true
 done
@@ -37,6 +37,7 @@ rm -rf /tmp/rpm
 for name in apt apt-get apt-cache apt-mark apt-key apt-cdrom apt-config dpkg dpkg-query dpkg-deb dpkg-divert dpkg-split dpkg-statoverride dpkg-trigger rpmbuild; do
     rm -f "/usr/bin/$name"
 done
-rm -rf /var/lib/dpkg /var/lib/apt /etc/apt /etc/cron.daily/apt* /etc/cron.daily/dpkg /usr/lib/systemd/system/apt-daily* /usr/lib/systemd/system/dpkg-db-backup*
+# mmdebstrap still needs the folders.
+rm -rf /var/lib/dpkg/status* /var/lib/dpkg/info /etc/apt/sources.list* /etc/cron.daily/apt* /etc/cron.daily/dpkg /usr/lib/systemd/system/apt-daily* /usr/lib/systemd/system/dpkg-db-backup*
 find /etc/systemd/system /usr/lib/systemd/system -name 'apt-daily*' -o -name 'dpkg-db-backup*' | xargs -r rm -f
 ldconfig

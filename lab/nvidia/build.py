@@ -1,138 +1,62 @@
 """Builds the stand-in packages and the signed repositories; runs in the services image, where the tools are.
 
-python3 -m lab.nvidia.build OUT GNUPG_HOME FINGERPRINT
+python3 -m lab.nvidia.build OUT GNUPG_HOME FINGERPRINT KERNEL      (KERNEL: release of the newer kernel to offer)
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab.nvidia import elf
+from lab.nvidia.tree import Libraries, Tree
 
 HERE = Path(__file__).parent
-FILES = HERE / "files"
-MODULES = ["nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm"]
-DRIVEN = "pci:v000010DEd*sv*sd*bc03sc0[02]i00*"
 PINNED = "nvidia-* libnvidia-* libcuda1 cuda-drivers firmware-nvidia-gsp"
 
 
-def build_source(table: dict, out: Path) -> None:
-    """Every package of one source in every version, into the source's repository."""
+def wanted(table: dict) -> list[tuple[str, dict, str]]:
+    """(package, its row, version) of everything that one source has; some packages end with a branch."""
+    return [
+        (name, package, version)
+        for version in table["versions"]
+        for name, package in table["packages"].items()
+        if int(version.split(".")[0]) <= package.get("last_branch", 9999)
+    ]
+
+
+def build_source(table: dict, out: Path, libraries: Libraries) -> None:
+    """Every package of one source in every version, into the source's repository; two at a time."""
     directory = out / table["repository"]
     directory.mkdir(parents=True, exist_ok=True)
-    for version in table["versions"]:
-        epoch = f"{table['epoch']}:" if "epoch" in table else ""
-        revision = f"{epoch}{version}-{table['revision']}"
-        for name, package in table["packages"].items():
-            tree = start_tree(out, name, revision, package, version)
-            fill_tree(tree, package, version)
-            pack(tree, directory)
 
+    def build(one: tuple[str, dict, str]) -> None:
+        name, package, version = one
+        revision = f"{table.get('epoch', '')}{version}-{table['revision']}"
+        tree = Tree(out, name, package, version, revision)
+        tree.fill(package, libraries)
+        tree.pack(directory)
 
-def start_tree(out: Path, name: str, revision: str, package: dict, version: str) -> Path:
-    """A directory with the package's control file."""
-    tree = out / "tree"
-    shutil.rmtree(tree, ignore_errors=True)
-    (tree / "DEBIAN").mkdir(parents=True)
-    fields = {
-        "Package": name,
-        "Version": revision,
-        "Architecture": "amd64",
-        "Maintainer": "dgctl lab <lab@lab.test>",
-        "Section": "lab",
-        "Priority": "optional",
-    }
-    for field in ("depends", "conflicts", "provides", "replaces"):
-        if field in package:
-            fields[field.title()] = fill(package[field], version, revision)
-    fields["Description"] = f"{package['about']} (simulated)\n Stand-in of the dgctl lab: drives no hardware."
-    (tree / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items()))
-    return tree
-
-
-def fill(text: str, version: str, revision: str = "") -> str:
-    return text.replace("@V@", version).replace("@R@", revision)
-
-
-def fill_tree(tree: Path, package: dict, version: str) -> None:
-    """Plain files, maintainer scripts, shared objects and kernel modules, as the package's row asks."""
-    for line in package.get("files", []):
-        source, target = line.split(" -> ")
-        copy(FILES / source, tree / fill(target, version), version)
-    if "program" in package:
-        name, target = package["program"].split(" -> ")
-        program(name, tree / target)
-    if "scripts" in package:
-        for script in FILES.glob(f"{package['scripts']}.p*"):
-            copy(script, tree / "DEBIAN" / script.suffix[1:], version, 0o755)
-    if "library" in package:
-        library(tree, package["library"], package.get("soname", "1"), version)
-    for module in MODULES if "modules" in package else []:
-        path = tree / f"usr/src/nvidia-{version}" / f"{module}.ko"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        alias = [DRIVEN] if module == "nvidia" else []
-        path.write_bytes(elf.kernel_module(module.replace("-", "_"), version, package["modules"], alias))
-
-
-def copy(source: Path, target: Path, version: str, mode: int | None = None) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(fill(source.read_text(), version))
-    target.chmod(mode or (0o755 if os.access(source, os.X_OK) else 0o644))
-
-
-def program(name: str, target: Path) -> None:
-    """One executable file of a package in programs/, so that CDI can hand it to containers."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as stream:
-        stream.write(b"#!/usr/bin/python3\n# Simulated: dgctl lab\n")
-    with zipfile.ZipFile(target, "a") as archive:
-        start = f"from {name}.main import main\nmain()\n"
-        archive.writestr(zipfile.ZipInfo("__main__.py"), start)
-        for path in sorted((HERE / "programs" / name).glob("*.py")):
-            archive.writestr(zipfile.ZipInfo(f"{name}/{path.name}"), path.read_bytes())
-    target.chmod(0o755)
-
-
-def library(tree: Path, name: str, soname: str, version: str) -> None:
-    """A shared object that loads, knows its version, and as libcuda finds a device when the node is there."""
-    directory = tree / "usr/lib/x86_64-linux-gnu"
-    directory.mkdir(parents=True, exist_ok=True)
-    full = f"{name}.so.{version}" if name != "libnvidia-container" else f"{name}.so.{soname}.{version}"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-Os", "-s", f"-Wl,-soname,{name}.so.{soname}", f'-DVERSION="{version}"',
-         "-o", str(directory / full), str(HERE / "library.c")],
-        check=True,
-    )  # fmt: skip
-    (directory / f"{name}.so.{soname}").symlink_to(full)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(build, wanted(table)))
 
 
 def pinning(version_pattern: str, package_version: str, out: Path, directory: Path) -> None:
-    """nvidia-driver-pinning-PATTERN: nothing but a preferences file that keeps the driver on a branch or version."""
+    """The package that keeps a branch or a version: a preferences file, which another such package replaces."""
     name = f"nvidia-driver-pinning-{version_pattern}"
     row = {
         "about": f"keeps the NVIDIA driver at {version_pattern}",
         "conflicts": "nvidia-driver-pinning",
         "provides": "nvidia-driver-pinning",
     }
-    tree = start_tree(out, name, package_version, row, version_pattern)
-    path = tree / "etc/apt/preferences.d" / name
-    path.parent.mkdir(parents=True)
+    tree = Tree(out, name, row, version_pattern, package_version)
     # A branch's pattern wants the dot, or 58* would count; a full version is followed by its revision.
     pattern = f"{version_pattern}-*" if "." in version_pattern else f"{version_pattern}.*"
-    path.write_text(f"# Simulated\nPackage: {PINNED}\nPin: version {pattern}\nPin-Priority: 1000\n")
-    pack(tree, directory)
-
-
-def pack(tree: Path, directory: Path) -> None:
-    """The same bytes for the same content, whenever it is built."""
-    command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(directory)]
-    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    shutil.rmtree(tree)
+    # apt reads no file whose name has a dot, other than before `pref`.
+    text = f"# Simulated\nPackage: {PINNED}\nPin: version {pattern}\nPin-Priority: 1000\n"
+    tree.write(f"etc/apt/preferences.d/{name.replace('.', '-')}", text)
+    tree.pack(directory)
 
 
 def index_and_sign(directory: Path, label: str, gnupg: str, fingerprint: str) -> None:
@@ -153,21 +77,32 @@ def export_key(path: Path, gnupg: str, fingerprint: str) -> None:
     subprocess.run([*command, "--export", fingerprint], check=True, capture_output=True)
 
 
-def main(out: Path, gnupg: str, fingerprint: str) -> None:
-    tables = tomllib.loads((HERE / "packages.toml").read_text())
+def read_tables(kernel: str) -> dict:
+    """packages.toml with the newer kernel's name in it, as Debian writes it in packages and in versions."""
+    text = (HERE / "packages.toml").read_text()
+    name, version = kernel.lower().replace("_", "-"), kernel.replace("_", ".").replace("-", "+")
+    return tomllib.loads(
+        text.replace("@KERNEL@", kernel).replace("@kernel@", name).replace("@kernel-version@", version)
+    )
+
+
+def main(out: Path, gnupg: str, fingerprint: str, kernel: str) -> None:
+    tables = read_tables(kernel)
+    libraries = Libraries(out)
     for table in tables.values():
-        build_source(table, out)
-    driver, toolkit = (out / tables[name]["repository"] for name in ("driver", "toolkit"))
+        build_source(table, out, libraries)
+    libraries.remove()
+    driver = out / tables["driver"]["repository"]
     versions = tables["driver"]["versions"]
     for branch in sorted({version.split(".")[0] for version in versions}):
         pinning(branch, f"{branch}-1", out, driver)
     for version in versions:
         pinning(version, f"{version}-1", out, driver)
-    index_and_sign(driver, "NVIDIA CUDA (simulated)", gnupg, fingerprint)
-    index_and_sign(toolkit, "NVIDIA CORPORATION (simulated)", gnupg, fingerprint)
+    for repository, label in {table["repository"]: table["label"] for table in tables.values()}.items():
+        index_and_sign(out / repository, f"{label} (simulated)", gnupg, fingerprint)
     export_key(driver / "8793F200.pub", gnupg, fingerprint)
     export_key(out / "libnvidia-container/gpgkey", gnupg, fingerprint)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), *sys.argv[2:])

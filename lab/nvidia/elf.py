@@ -9,10 +9,10 @@ ET_REL, EM_X86_64, LITTLE_ENDIAN_64 = 1, 62, b"\x7fELF\x02\x01\x01" + bytes(9)
 
 def kernel_module(name: str, version: str, licence: str, aliases: list[str]) -> bytes:
     """A relocatable ELF object with a .modinfo section."""
-    pairs = [("license", licence), ("version", version), ("name", name)]
-    pairs += [("description", "Simulated NVIDIA module of the dgctl lab")]
+    pairs = [("license", licence), *([("version", version)] if version else []), ("name", name)]
+    pairs += [("description", "Simulated module of the dgctl lab")]
     pairs += [("alias", alias) for alias in aliases]
-    if name != "nvidia":
+    if name.startswith("nvidia_"):
         pairs.append(("depends", "nvidia"))
     modinfo = b"".join(f"{key}={value}\0".encode() for key, value in pairs)
     return _object({".modinfo": modinfo})

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lab.engine import docker
 from lab.home import CHECKOUT, Home
+from lab.kernels import following
+from lab.machine import KERNEL
 from lab.shell import say
 
 HERE = Path(__file__).parent
@@ -27,7 +29,7 @@ def ensure(home: Home, tools_image: str) -> str:
 
 
 def _digest(fingerprint: str) -> str:
-    total = hashlib.sha256(fingerprint.encode())
+    total = hashlib.sha256(f"{fingerprint} {following(KERNEL)}".encode())
     for path in sorted(HERE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             total.update(str(path.relative_to(HERE)).encode() + b"\0" + path.read_bytes())
@@ -57,7 +59,7 @@ def _build(tools_image: str, gnupg: Path, fingerprint: str, wanted: Path) -> Non
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     mounts = [f"--volume={CHECKOUT / 'lab'}:/src/lab:ro", f"--volume={unfinished}:/out", "--workdir=/src"]
-    script = f"python3 -B -m lab.nvidia.build /out /gnupg {fingerprint}"
+    script = f"python3 -B -m lab.nvidia.build /out /gnupg {fingerprint} {following(KERNEL)}"
     _in_tools(tools_image, gnupg, script, *mounts)
     unfinished.chmod(0o755)
     unfinished.rename(wanted)

@@ -13,17 +13,17 @@ TIMEOUT_S = 10
 
 
 def start():
-    """Asks for the persistence mode, which only nvidia-smi tells; for `modes`."""
-    return Command("nvidia-smi", "--query-gpu=pci.bus_id,persistence_mode", "--format=csv,noheader")
+    """Asks for the modes that only nvidia-smi tells; for `modes`."""
+    return Command("nvidia-smi", "--query-gpu=pci.bus_id,persistence_mode,mig.mode.current", "--format=csv,noheader")
 
 
 def modes(command):
-    """({PCI address: "Enabled" or "Disabled"}, ""), or ({}, why it does not say)."""
+    """({PCI address: (persistence mode, MIG mode)}, ""), or ({}, why it does not say)."""
     text, why = command.output(TIMEOUT_S)
     rows = [line.split(", ") for line in text.splitlines()]
-    if why or not rows or any(len(row) != 2 for row in rows):
+    if why or not rows or any(len(row) != 3 for row in rows):
         return {}, why or "nvidia-smi says something else than asked for"
-    return {address.lower()[-12:]: mode for address, mode in rows}, ""  # it writes 00000000:3B:00.0
+    return {address.lower()[-12:]: (mode, mig) for address, mode, mig in rows}, ""  # it writes 00000000:3B:00.0
 
 
 def look_at(persistence):
@@ -54,9 +54,11 @@ def compare(was, modes_seen):
         found, why = modes_seen()
         if why:
             yield "driver", f"persistence mode is not known: {why}"
-        for address, mode in found.items():
+        for address, (mode, mig) in found.items():
             if mode != "Enabled":
                 yield f"GPU {address}", f"persistence mode is {mode}"
+            if mig == "Enabled":
+                yield "driver", f"MIG is on on GPU {address}"
 
 
 def _library():

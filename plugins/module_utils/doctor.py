@@ -6,7 +6,9 @@ Runs as the module host_doctor, and from `dgctl verify` sent to the host as sour
 import json
 
 from ansible.module_utils import (
+    applied_rpm,
     doctor_containers,
+    doctor_dpkg,
     doctor_driver,
     doctor_fabric,
     doctor_gpu_health,
@@ -15,12 +17,12 @@ from ansible.module_utils import (
     doctor_log,
     doctor_machine,
     doctor_packages,
+    doctor_rpm,
     doctor_smi,
     doctor_sources,
     doctor_toolkit,
 )
 from ansible.module_utils.doctor_check import judge
-from ansible.module_utils.doctor_dpkg import CHECK, CONFIGURATION
 from ansible.module_utils.doctor_engine import ENGINES
 from ansible.module_utils.outcome import finding
 from ansible.module_utils.parallel import in_parallel
@@ -47,7 +49,7 @@ PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
 
 def commands(params):
     """{name: command} of the programs that tell about a host; those on GPUs only where an Engine runs."""
-    dpkg = {"apt_check": CHECK, "apt_config": CONFIGURATION}
+    packages = of_rpm() if applied_rpm.is_rpm() else of_apt(params["gpu"])
     gpu = {
         "smi": doctor_smi.query(),
         "modinfo": ("modinfo", "nvidia"),
@@ -55,9 +57,17 @@ def commands(params):
         "secure_boot": ("mokutil", "--sb-state"),
         "enrolled": ("mokutil", "--list-enrolled"),
         "units": ("systemctl", "show", "--property=" + PROPERTIES, "--", *UNITS),
-        "apt_policy": doctor_sources.POLICY,
     }
-    return {**(gpu if params["gpu"] else {}), **dpkg, **ENGINES[params["engine"]].commands(params["gpu"])}
+    return {**(gpu if params["gpu"] else {}), **packages, **ENGINES[params["engine"]].commands(params["gpu"])}
+
+
+def of_apt(gpu):
+    policy = {"apt_policy": doctor_sources.POLICY} if gpu else {}
+    return {"apt_check": doctor_dpkg.CHECK, "apt_config": doctor_dpkg.CONFIGURATION, **policy}
+
+
+def of_rpm():
+    return {"rpm": applied_rpm.QUERY, "rpm_check": doctor_rpm.CHECK}
 
 
 def seen(params):
@@ -76,7 +86,7 @@ def examine(host):
         text = f"no answer in {LIMIT_S} s"
         return [finding(check.name, None, text, check.expected) for check in topics[index]]
 
-    calls = [lambda topic=topic: [found for check in topic for found in judge(check, host)] for topic in topics]
+    calls = [lambda topic=topic: [judge(check, host) for check in topic] for topic in topics]
     return [found for findings in in_parallel(calls, LIMIT_S, late) for found in findings]
 
 

@@ -1,7 +1,6 @@
 """What a check of the doctor is, and what one comes to.
 
-A look is a function of a doctor_host.Host that returns `well`, `sick` or `unknown`; None where it does not concern
-the host. It changes nothing.
+A look is a function of a doctor_host.Host that returns `well`, `sick` or `unknown`, and changes nothing.
 """
 
 import collections
@@ -31,18 +30,16 @@ def unknown(why, cure=""):
 
 
 def judge(check, host):
-    """[finding] of one check; [] where it does not concern the host. Whatever breaks is no reason to call it sick."""
+    """The finding of one check. Whatever breaks in it is no reason to call the host sick."""
     try:
         result = check.look(host)
     except Exception as error:
         result = unknown(f"cannot be looked at: {type(error).__name__}: {error}")
-    if result is None:
-        return []
     found = finding(check.name, result.ok, one_line(result.seen), result.expected or check.expected, result.cure)
     if result.ok is False:
         found["fix"] = result.cure or check.cure
         found["cause"] = result.cause or check.cause
-    return [found]
+    return found
 
 
 def one_line(text, limit=400):

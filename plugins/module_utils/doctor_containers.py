@@ -2,9 +2,11 @@
 
 import re
 
+from ansible.module_utils import cdi_spec
 from ansible.module_utils.doctor_check import Check, listed, one_line, sick, unknown, well
 from ansible.module_utils.doctor_engine import PARTS, Silent
 from ansible.module_utils.doctor_smi import cards
+from ansible.module_utils.doctor_toolkit import specifications
 
 FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
 GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
@@ -64,9 +66,15 @@ def of_engine(host):
         return None, unknown(str(silent))
     if not found:
         return None, unknown("there is no container deepgram-engine")
-    if not (found["running"] and found["pid"]):
-        return None, unknown(f"deepgram-engine is {found['status']}: see containers")
     return found, None
+
+
+def alive(container):
+    return bool(container["running"] and container["pid"])
+
+
+def asleep(container):
+    return f"deepgram-engine is {container['status']}: see containers"
 
 
 def devices(host, container):
@@ -77,6 +85,12 @@ def on_gpu(host):
     container, why = of_engine(host)
     if why:
         return why
+    if not alive(container):
+        return (
+            unknown(f"{asleep(container)}; it was made with a GPU")
+            if container["gpu"]
+            else sick(f"made without a GPU device, and {container['status']}", cure=made_anew(host))
+        )
     found = [path.rpartition("/")[2] for path in devices(host, container)]
     return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
 
@@ -89,6 +103,8 @@ def inside(host):
     container, why = of_engine(host)
     if why:
         return why
+    if not alive(container):
+        return unknown(asleep(container))
     if not devices(host, container):
         return unknown("it has no GPU device: see engine on gpu")
     said = host.engine.inside()
@@ -113,6 +129,13 @@ def libcuda(host):
     container, why = of_engine(host)
     if why:
         return why
+    if not alive(container):
+        texts = specifications(host).values()
+        if container["gpu"] and texts and not any(map(cdi_spec.has_cuda, texts)):
+            return sick(
+                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", cure=refreshed(host)
+            )
+        return unknown(asleep(container))
     if not devices(host, container):
         return unknown("it has no GPU device: see engine on gpu")
     root = f"/proc/{container['pid']}/root"
@@ -120,8 +143,11 @@ def libcuda(host):
     found = host.glob(*(f"{root}{folder}/libcuda.so.1" for folder in LIBRARIES))
     if mapped or found:
         return well(found[0][len(root) :] if found else "in use")
-    cure = made_anew(host, "systemctl restart nvidia-cdi-refresh.service; ")
-    return sick("no libcuda.so.1 in deepgram-engine", cure=cure)
+    return sick("no libcuda.so.1 in deepgram-engine", cure=refreshed(host))
+
+
+def refreshed(host):
+    return made_anew(host, "systemctl restart nvidia-cdi-refresh.service; ")
 
 
 CHECKS = (
@@ -138,15 +164,15 @@ CHECKS = (
         "GPU devices in the Engine's container",
         "a GPU device",
         "the container was made without one: the Engine computes on the CPU, or does not start",
-        "",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine", "engine.on_the_gpu"),
     ),
     Check(
         "gpu in containers", inside,
         "nvidia-smi in the Engine's container, where it works on the host",
         "the GPUs, as on the host",
-        "",
-        "",
+        "the container lost the right to the device, or holds files of an older driver",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine",),
     ),
     Check(
@@ -154,7 +180,7 @@ CHECKS = (
         "libcuda.so.1 in the Engine's container",
         "there",
         "the CDI file lacked the library when the container was made",
-        "",
+        "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service, then make the container anew",
         True,
     ),
 )  # fmt: skip

@@ -20,15 +20,15 @@ CHECK = (
 )
 CONFIGURATION = ("apt-config", "dump")
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
-FINISH = "dpkg --configure -a && apt-get --fix-broken install"
-INSTALL = "apt-get install --allow-downgrades --allow-change-held-packages {}"
-HOLD = "apt-mark hold {}"
 
 
 class Dpkg:
-    """Packages of the Debian family. An Rpm of the same methods would serve the other one."""
+    """Packages of the Debian family; doctor_rpm.Rpm are those of the other one."""
 
-    name, locks, finish, install, hold = "dpkg", LOCKS, FINISH, INSTALL, HOLD
+    name, locks = "dpkg", LOCKS
+    finish = "dpkg --configure -a && apt-get --fix-broken install"
+    install = "apt-get install --allow-downgrades --allow-change-held-packages {}"
+    exactly, hold, purge, headers = "{}={}", "apt-mark hold {}", "apt-get purge", "apt-get install linux-headers-{}"
 
     def __init__(self, host):
         self.host = host
@@ -85,6 +85,13 @@ class Dpkg:
         """[(name, value)] of apt's configuration."""
         said = self.host.said("apt_config")
         return re.findall(r'^(\S+) "(.*)";$', said.text, re.MULTILINE) if said else []
+
+    def nightly(self):
+        """(does something upgrade packages by itself, patterns of those that it must not touch)."""
+        settings = self.settings()
+        on = any(name == "APT::Periodic::Unattended-Upgrade" and value not in ("0", "") for name, value in settings)
+        barred = [value for name, value in settings if name == "Unattended-Upgrade::Package-Blacklist::" and value]
+        return on and bool(self.version("unattended-upgrades")), barred
 
     def origins(self):
         """{installed package: {addresses that offer its version}} of those that apt was asked for."""

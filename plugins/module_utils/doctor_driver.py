@@ -1,24 +1,24 @@
 """The doctor on the driver: its versions, the module for the next kernel, nouveau, Secure Boot, flavour, support."""
 
-import datetime
 import glob
 import platform
 import re
 
-from ansible.module_utils import nvidia_host
+from ansible.module_utils import gpu_drivers, next_kernel, nvidia_host
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
-from ansible.module_utils.preflight_host import SECURE_BOOT
 
 LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
 MODULE_FILES = re.compile(r"(?:^|/)nvidia(?:-current)?\.ko(?:\.(?:xz|zst|gz))?(?::|$)")
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
-REFUSED = ("Key was rejected", "Required key not available", "module verification failed", "Loading of unsigned module")
-PRE_TURING = ("Maxwell", "Pascal", "Volta")
-OPEN_ONLY = ("Blackwell",)  # and what comes after it
+REFUSED = (
+    "Key was rejected",
+    "Required key not available",
+    "module verification failed",
+    "Loading of unsigned module",
+    "with unavailable key",
+)
 MISMATCH = "version mismatch"
-# Ends of support: https://docs.nvidia.com/datacenter/tesla/drivers/supported-drivers-and-cuda-toolkit-versions.html, read
-# 2026-11-21. A branch that is not here is not judged. The last day of the month counts.
-SUPPORT_ENDS = {"535": "2026-06", "580": "2028-06", "595": "2027-03", "610": "2026-08"}
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
 def module(host):
@@ -32,7 +32,7 @@ def module(host):
 
 def library(host):
     """Version of the library beside the module; "" for none."""
-    return next(filter(None, (nvidia_host.library_version(host.path(pattern)) for pattern in LIBRARIES)), "")
+    return nvidia_host.library_version([host.path(pattern) for pattern in LIBRARIES])
 
 
 def is_open(host):
@@ -45,11 +45,12 @@ def is_open(host):
 
 
 def unfit(host):
-    """[(GPU, flavour that it needs)] of those that the flavour in use cannot drive."""
-    flavour = is_open(host)
-    kinds = {True: PRE_TURING, False: OPEN_ONLY, None: ()}[flavour]
-    needed = "proprietary" if flavour else "open"
-    return [(gpu, needed) for gpu in host.gpus() if gpu["model"].get("generation") in kinds]
+    """The GPUs that the flavour in use cannot drive; of one that no table has, nothing is said."""
+    if is_open(host) is None:
+        return []
+    flavour, drivers = "open" if is_open(host) else "proprietary", host.drivers()
+    known = [(gpu, drivers.rule(gpu["model"])["modules"]) for gpu in host.gpus() if gpu["model"]]
+    return [gpu for gpu, modules in known if modules and flavour not in modules]
 
 
 def versions(host):
@@ -88,28 +89,6 @@ def why_not_loaded(host):
     return ""
 
 
-def kernels(host):
-    """Versions of the kernels that could be booted, the newest last."""
-    names = [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*")]
-    fit = [name for name in names if host.exists("/lib/modules/" + name) and "rescue" not in name]
-    return sorted(fit, key=natural)
-
-
-def natural(version):
-    """A key that sorts 6.1.0-10 after 6.1.0-9."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.findall(r"\d+|[^\d]+", version)]
-
-
-def next_kernel(host):
-    """The kernel that the next boot takes: the one of the boot loader's first entry, else the newest."""
-    known = kernels(host)
-    text = host.read("/boot/grub/grub.cfg")
-    first = re.search(r"^\s*linux(?:efi|16)?\s+\S*vmlinuz-(\S+)", text, re.MULTILINE)
-    if re.search(r'^set default="?0"?$', text, re.MULTILINE) and first and first.group(1) in known:
-        return first.group(1)
-    return known[-1] if known else platform.release()
-
-
 def has_module(host, kernel):
     folder = f"/lib/modules/{kernel}"
     if any(MODULE_FILES.search(line.split(":")[0]) for line in host.read(folder + "/modules.dep").splitlines()):
@@ -124,7 +103,7 @@ def has_module(host, kernel):
 def for_next_kernel(host):
     if not (module(host) or host.loaded() or host.recorded("nvidia_driver")):
         return unknown("no NVIDIA driver is installed")
-    kernel = next_kernel(host)
+    kernel = next_kernel.booting(host.path("/boot"))
     seen = f"{kernel}, " + ("the running one" if kernel == platform.release() else f"running is {platform.release()}")
     if has_module(host, kernel):
         return well(seen)
@@ -135,7 +114,7 @@ def for_next_kernel(host):
         else "its headers are not installed, so DKMS could not build"
     )
     build = f"dkms autoinstall -k {kernel}"
-    install = f"apt-get install linux-headers-{kernel}; " if host.exists("/var/lib/dpkg/status") else ""
+    install = host.packages().headers.format(kernel) + "; " if host.packages() else ""
     cure = f"dgctl provision --full; or on the server: {'' if headers else install}{build}; do not reboot before that"
     return sick(
         f"{seen}: no nvidia module in /lib/modules/{kernel}", f"{why}: after the next boot there is no GPU", cure
@@ -204,29 +183,46 @@ def flavour(host):
     wrong = unfit(host)
     if not wrong:
         return well(has)
-    names = sorted({gpu["model"].get("name", gpu["id"]) for gpu, _ in wrong})
-    seen = f"{has} module, {listed(names)}"
+    seen = f"{has} module, {listed(sorted({gpu['model']['name'] for gpu in wrong}))}"
     line = host.logged("RmInitAdapter failed", "rm_init_adapter failed")
     seen += f"; the kernel: {line}" if line else ""
-    if has == "open":
-        return sick(
-            seen,
-            "the open modules drive Turing and newer; these GPUs are older",
-            "use a GPU of Turing or newer (T4, A10, L4, A100, H100 ...). These GPUs run with the proprietary modules of "
-            "branch 580 at most, which dgctl does not install",
-        )
-    return sick(seen, "Blackwell and newer GPUs work with the open modules alone")
+    models = [gpu["model"] for gpu in host.gpus() if gpu["model"]]
+    cause = "; ".join(host.drivers().needs([gpu["model"] for gpu in wrong]))
+    return sick(seen, cause, fitting(host, version_of(host).partition(".")[0], models))
+
+
+def fitting(host, branch, models):
+    """What to set so that a driver drives all of these GPUs, and whether there is one."""
+    flavours = host.drivers().flavours(branch, models)
+    near = (branch, flavours[0]) if flavours else host.drivers().nearest(branch, gpu_drivers.AUTO, models)
+    if near is None:
+        return "no driver drives all of these GPUs: take one kind of them out of the host"
+    settings = [f'nvidia_driver_branch: "{near[0]}"'] if near[0] != branch else []
+    return f"set {' and '.join([*settings, f'nvidia_driver_kernel_module: {near[1]} (or auto)'])}, then dgctl provision"
+
+
+def version_of(host):
+    """The driver's version: of the module in the kernel, else of the one on the disk."""
+    return host.loaded() or module(host).get("version", "")
 
 
 def support(host):
-    version = host.loaded() or module(host).get("version", "")
-    branch = version.partition(".")[0]
-    if branch not in SUPPORT_ENDS:
-        return unknown(f"branch {branch} is not in the table" if branch else "no NVIDIA driver is installed")
-    year, month = (int(part) for part in SUPPORT_ENDS[branch].split("-"))
-    end = datetime.date(year + month // 12, month % 12 + 1, 1)
-    seen = f"branch {branch}, supported to {SUPPORT_ENDS[branch]}"
-    return well(seen) if host.today() < end else sick(seen)
+    """Only told: a branch past its end still works, and where a distribution ships it, that keeps it."""
+    branch = version_of(host).partition(".")[0]
+    if not branch:
+        return unknown("no NVIDIA driver is installed")
+    said = host.drivers().described(branch)
+    if not host.drivers().ended(branch) or host.params.get("driver_source", "nvidia") != "nvidia":
+        return well(f"branch {said}")
+    lasting = {
+        one: row["ends"]
+        for one, row in host.table("branches").items()
+        if row.get("ends") and not host.drivers().ended(one)
+    }
+    newer = ", ".join(f"{one} to {end}" for one, end in sorted(lasting.items()))
+    return unknown(
+        f"branch {said}", f"set nvidia_driver_branch to one that is supported ({newer}), then dgctl provision"
+    )
 
 
 CHECKS = (
@@ -260,22 +256,22 @@ CHECKS = (
         "Secure Boot (mokutil, or the firmware's variable), the module's signer, the enrolled keys, the kernel's log",
         "off, or the module's signer enrolled",
         "Secure Boot loads modules of enrolled signers alone",
-        "",
+        "enrol the key that DKMS signs with: mokutil --import /var/lib/dkms/mok.pub, reboot, confirm it at the console; or "
+        "switch Secure Boot off",
     ),
     Check(
         "module flavour", flavour,
         "open or proprietary module, against the generation of each GPU by its PCI id",
         "a flavour that drives every GPU",
-        "",
-        "set nvidia_driver_kernel_module: open, then dgctl provision; or on the server: apt-get install nvidia-open",
+        "this flavour does not know the GPU's generation: before Turing proprietary alone, from Blackwell on open alone",
+        "set nvidia_driver_kernel_module: auto, then dgctl provision; where no branch drives all GPUs, take one kind of them out",
         True,
     ),
     Check(
         "driver support", support,
-        "the driver's branch in the table of NVIDIA's ends of support",
+        "the driver's branch in the table of NVIDIA's ends of support; only told, nobody is sick of it",
         "a branch that still gets corrections",
-        "NVIDIA corrects this branch no more, not even its security faults",
-        "set nvidia_driver_branch to a supported branch (580 to 2028-06, 595 to 2027-03), then dgctl provision",
-        True,
+        "NVIDIA corrects the branch no more, not even its security faults",
+        "set nvidia_driver_branch to a supported one, then dgctl provision",
     ),
 )  # fmt: skip

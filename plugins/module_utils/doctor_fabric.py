@@ -3,19 +3,18 @@
 import re
 import time
 
+from ansible.module_utils import nvswitch
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor_smi import of_cards
 
 TRAINING_S = 600  # that a board of NVSwitches may take after a boot
 
 
-def switches(host):
-    """The NVSwitches of the board, by what the driver and the bus show."""
-    found = host.glob("/proc/driver/nvidia-nvswitch/devices/*")
-    for device in host.glob("/sys/bus/pci/devices/*") if not found else []:
-        if host.read(device + "/vendor") == "0x10de" and host.read(device + "/class").startswith("0x0680"):
-            found.append(device)
-    return found
+def board(host):
+    """The row of the host's NVSwitch board; {} for none."""
+    families = {gpu["model"].get("nvswitch") for gpu in host.gpus()}
+    key = nvswitch.board(host.table("nvswitch"), families, host.path("/sys/bus/pci/devices"))
+    return host.table("nvswitch").get(key, {})
 
 
 def uptime(host):
@@ -24,12 +23,12 @@ def uptime(host):
 
 
 def fabric(host):
-    states = of_cards(host, "fabric.state", "fabric.status") or []
-    if not switches(host):
-        return None
+    states, row = of_cards(host, "fabric.state", "fabric.status") or [], board(host)
+    if not row:
+        return well("no NVSwitches on this host")
     unit = host.units().get("nvidia-fabricmanager.service", {})
     driver, package, runs = host.loaded(), fabric_package(host), unit.get("ActiveState", "")
-    seen = f"{len(switches(host))} NVSwitches, Fabric Manager {package or 'not installed'}, {runs or 'no unit'}"
+    seen = f"{row['name']}, Fabric Manager {package or 'not installed'}, {runs or 'no unit'}"
     fabrics = listed(sorted({" ".join(filter(None, values)) for _, values in states}))
     seen += f", fabric {fabrics}" if fabrics else ""
     if not package and host.packages() and runs != "active":
@@ -65,8 +64,8 @@ CHECKS = (
         "fabric manager", fabric,
         "on boards with NVSwitches: the package's version, the unit, and the fabric's state by nvidia-smi",
         "of the driver's version, running, fabric Completed",
-        "",
+        "without it, or with one of another version than the driver, CUDA refuses with error 802",
         "dgctl provision --full",
-        True,
+        True, ("fabric.manager_runs", "fabric.manager_matches_driver", "fabric.gpus_joined"),
     ),
 )  # fmt: skip

@@ -18,7 +18,7 @@ def answers(host):
         return unknown("no NVIDIA driver is loaded: see driver versions")
     if doctor_driver.MISMATCH in said:
         return unknown("the driver's versions differ: see driver versions")
-    wrong = {gpu["address"] for gpu, _ in doctor_driver.unfit(host)}
+    wrong = {gpu["address"] for gpu in doctor_driver.unfit(host)}
     gone = [address for address in on_bus if address not in found and address not in wrong]
     lost = [address for address, card in found.items() if any(sign in cell for cell in card.values() for sign in LOST)]
     if not (gone or lost) and host.said("smi").status is None:
@@ -131,7 +131,7 @@ CHECKS = (
         "MIG mode of each GPU",
         "off",
         "Deepgram does not support slices of a GPU",
-        "",
+        "set nvidia_driver_mig_disable_allowed: true, then dgctl provision; or on the server, drained: nvidia-smi -i N -mig 0",
         True, ("gpu.mig_off",),
     ),
     Check(

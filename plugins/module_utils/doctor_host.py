@@ -7,7 +7,7 @@ import os
 import threading
 import time
 
-from ansible.module_utils import applied_record, nvidia_host
+from ansible.module_utils import applied_record, gpu_drivers, nvidia_host
 from ansible.module_utils.applied_command import Command
 
 # root's own path: who comes by SSH or sudo may have another one.
@@ -102,9 +102,17 @@ class Host:
 
     def gpus(self):
         """[{address, id}] of the GPUs on the bus, with what the table says of their kind under `model` (or {})."""
-        table = self.params.get("gpus") or {}
+        table = self.table("gpus")
         found = self.once("gpus", lambda: nvidia_host.pci_gpus(self.path("/sys/bus/pci/devices")))
         return [dict(gpu, model=table.get(gpu["id"], {})) for gpu in found]
+
+    def table(self, name):
+        """A table of role platform; {} where it was not given."""
+        return (self.params.get("tables") or {}).get(name) or {}
+
+    def drivers(self):
+        """The rules on which driver fits which GPU."""
+        return gpu_drivers.Drivers(self.table("branches"), self.table("generations"), self.today().strftime("%Y-%m"))
 
     def loaded(self):
         """Version of the NVIDIA module in the kernel; "" for none."""

@@ -19,13 +19,18 @@ REBOOT = ("/run/reboot-required", "/var/run/reboot-required")
 FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 
 
+def device(path):
+    """The filesystem that a directory is on."""
+    return os.stat(path).st_dev
+
+
 def disk(host):
     short, smallest, seen_devices = [], None, set()
     for place in [*PLACES, *(host.params.get("places") or [])]:
         path = host.path(place)
-        if not os.path.isdir(path) or os.stat(path).st_dev in seen_devices:
+        if not os.path.isdir(path) or device(path) in seen_devices:
             continue
-        seen_devices.add(os.stat(path).st_dev)
+        seen_devices.add(device(path))
         found = os.statvfs(path)
         if not found.f_blocks or found.f_flag & os.ST_RDONLY:
             continue
@@ -104,7 +109,7 @@ CHECKS = (
         "free space and inodes of the filesystems that dpkg, images, models and logs are on",
         "500 MB free (of a small filesystem a twentieth)",
         "the disk is full: packages, images, models and logs cannot be written",
-        "",
+        "on the server: du -xh -d2 PLACE | sort -h | tail; docker image prune and apt-get clean free what can be fetched again",
         False, (), False,
     ),
     Check(
@@ -121,15 +126,15 @@ CHECKS = (
         "who holds the package manager's lock, and for how long; it takes none itself",
         "free, or held for less time than provision would wait (nvidia_driver_lock_timeout_s)",
         "another program is at the packages and does not end: provision waits for it, then gives up",
-        "",
+        "on the server: ps -fp PROCESS; wait for it, or end it by its own means",
         False, (), False,
     ),
     Check(
         "reboot", reboot,
         "the flag that packages set when they want a reboot; only told, nobody is sick of it",
         "not asked for",
-        "",
-        "",
+        "a kernel or a library was replaced",
+        "reboot it when it suits: drain the server first",
         False, (), False,
     ),
 )  # fmt: skip

@@ -3,24 +3,23 @@
 import fnmatch
 import re
 
+from ansible.module_utils.applied_rpm import APT, DNF
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor_dpkg import STATUS, Dpkg
 from ansible.module_utils.doctor_machine import holder
+from ansible.module_utils.doctor_rpm import Rpm
 
 # Packages that are of the driver's own version, by patterns; others go by numbers of their own, as Debian's
-# nvidia-modprobe and nvidia-persistenced do.
+# nvidia-modprobe and nvidia-persistenced do. Fabric Manager has a check of its own.
 OF_DRIVER = (
-    *("nvidia-open", "nvidia-driver", "nvidia-driver-cuda", "nvidia-driver-libs", "nvidia-kernel-*", "nvidia-smi"),
-    *("nvidia-fabricmanager", "nvidia-imex", "libnvidia-*", "libcuda1"),
-    *("cuda-drivers", "firmware-nvidia-gsp", "nvidia-firmware", "nvidia-dkms-*", "nvidia-utils-*", "nvidia-headless-*"),
-    *("nvidia-compute-utils-*", "libnvcuvid1", "nvidia-libopencl1", "nvidia-opencl-icd"),
+    *("nvidia-open", "nvidia-driver", "nvidia-driver-*", "nvidia-kernel-*", "nvidia-smi", "libnvidia-*", "libcuda1"),
+    *("nvidia-imex", "cuda-drivers", "firmware-nvidia-gsp", "nvidia-firmware", "nvidia-dkms-*", "nvidia-utils-*"),
+    *("nvidia-headless-*", "nvidia-compute-utils-*", "libnvcuvid1", "nvidia-libopencl1", "nvidia-opencl-icd"),
+    *("kmod-nvidia-*", "nvidia-kmod-common"),
 )
 NOT_OF_DRIVER = (
-    "libnvidia-container*",
-    "libnvidia-egl-*",
-    "nvidia-kernel-common*",
-    "nvidia-settings*",
-    "libnvidia-api*",
+    *("libnvidia-container*", "libnvidia-egl-*", "libnvidia-api*", "nvidia-kernel-common*", "nvidia-settings*"),
+    "nvidia-driver-pinning-*",
 )
 TOOLKIT = (
     "nvidia-container-toolkit",
@@ -35,14 +34,13 @@ ROLES = ("nvidia_driver", "nvidia_container_toolkit")
 
 def manager(host):
     """The package manager of this host, or None where it is not one that is known here."""
+    if host.exists(DNF) and not host.exists(APT):  # Debian may have dnf too, as a tool beside its own
+        return Rpm(host)
     return Dpkg(host) if host.exists(STATUS) else None
 
 
-def unmanaged(host):
-    rpm = host.exists("/var/lib/rpm") or host.exists("/usr/lib/sysimage/rpm")
-    return unknown(
-        "packages are rpm's here, which is not looked at yet" if rpm else "no package manager that is known here"
-    )
+def unmanaged():
+    return unknown("no package manager that is known here")
 
 
 def of_driver(name):
@@ -74,7 +72,7 @@ def recorded(host):
 
 def versions(host):
     if not host.packages():
-        return unmanaged(host)
+        return unmanaged()
     now, before = host.packages().installed(), recorded(host)
     other = {
         name: (one["version"], now.get(name, "")) for name, one in before.items() if one["version"] != now.get(name, "")
@@ -89,7 +87,7 @@ def versions(host):
             if gone
             else "something upgraded them past their hold, most likely an unattended upgrade"
         )
-        back = " ".join(f"{name}={was}" for name, (was, _) in sorted(other.items()))
+        back = " ".join(host.packages().exactly.format(name, was) for name, (was, _) in sorted(other.items()))
         return sick(seen, cause, f"dgctl provision; or on the server: {host.packages().install.format(back)}")
     numbers = {}
     for name, version in sorted(now.items()):
@@ -107,23 +105,28 @@ def versions(host):
 def state(host):
     packages = host.packages()
     if not packages:
-        return unmanaged(host)
+        return unmanaged()
     half, lacking = packages.half_done(), packages.lacking()
     busy = (half or packages.journal()) and host.once("holder", lambda: holder(host))
     if busy:
         return unknown(f"{busy[1]} (process {busy[0]}) is at work: see package lock")
     if half or packages.journal():
         seen = listed(f"{name} {status}" for name, status in sorted(half.items())) or "dpkg's journal is not empty"
-        return sick(seen, "an installation was interrupted, or a package's script failed")
+        return sick(seen, "an installation was interrupted, or a package's script failed", finish(packages))
     if lacking:
-        return sick(listed(lacking), "a package was changed, held or removed without what depends on it")
-    return well("all whole") if lacking is not None else unknown("apt does not say")
+        cause = "a package was changed, held or removed without what depends on it"
+        return sick(listed(lacking), cause, finish(packages))
+    return well("all whole") if lacking is not None else unknown(f"{packages.name} does not say")
+
+
+def finish(packages):
+    return f"on the server: {packages.finish}; what stays broken it names; or dgctl provision --full"
 
 
 def holds(host):
     packages, before = host.packages(), recorded(host)
     if not packages:
-        return unmanaged(host)
+        return unmanaged()
     if not host.params.get("hold", True):
         return unknown("nvidia_driver_hold is off")
     meant = sorted(name for name, one in before.items() if one.get("held"))
@@ -141,12 +144,10 @@ def holds(host):
 def unattended(host):
     packages = host.packages()
     if not packages:
-        return unmanaged(host)
-    settings = packages.settings()
-    on = any(name == "APT::Periodic::Unattended-Upgrade" and value not in ("0", "") for name, value in settings)
-    if not on or not packages.version("unattended-upgrades"):
+        return unmanaged()
+    on, barred = packages.nightly()
+    if not on:
         return well("off")
-    barred = [value for name, value in settings if name == "Unattended-Upgrade::Package-Blacklist::" and value]
     driver = [name for name in packages.installed() if of_driver(name)]
     free = [
         name for name in driver if not packages.known()[name]["held"] and not any(re.match(one, name) for one in barred)
@@ -161,7 +162,7 @@ def unattended(host):
 def toolkit(host):
     packages = host.packages()
     if not packages:
-        return unmanaged(host)
+        return unmanaged()
     found = {name: packages.version(name) for name in TOOLKIT if packages.version(name)}
     if not found:
         return unknown("the toolkit is not installed")
@@ -190,10 +191,10 @@ CHECKS = (
     ),
     Check(
         "package state", state,
-        "packages that are half installed, and what apt-get check says of dependencies",
+        "packages that are half installed, and dependencies that are not met (apt-get check, rpm -Va)",
         "every package whole",
-        "",
-        f"on the server: {Dpkg.finish}; what stays broken it names",
+        "an installation was interrupted, or a package was changed without what depends on it",
+        f"on the server: {Dpkg.finish}; or dgctl provision --full",
         True, (), False,
     ),
     Check(
@@ -206,10 +207,11 @@ CHECKS = (
     ),
     Check(
         "unattended upgrades", unattended,
-        "whether unattended-upgrades runs, and packages of the driver that neither a hold nor its blacklist keeps from it",
+        "whether unattended-upgrades or dnf-automatic runs, and packages of the driver that neither a hold nor its own settings "
+        "keep from it",
         "off, or kept from the driver",
         "the next night may replace the driver under the running Engine",
-        "dgctl provision --full (it holds the driver and writes /etc/apt/apt.conf.d/52nvidia-driver)",
+        "dgctl provision --full (it holds the driver, and keeps what upgrades by itself from it)",
         True,
     ),
     Check(
@@ -225,6 +227,6 @@ CHECKS = (
         "files of a driver that NVIDIA's .run installer put there",
         "none",
         "that driver and the packages overwrite each other's files",
-        "",
+        "drain the server, nvidia-uninstall --silent, dgctl provision --full, reboot",
     ),
 )  # fmt: skip

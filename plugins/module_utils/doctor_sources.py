@@ -13,15 +13,22 @@ ONE_LINE = re.compile(r"^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)")
 OF_DRIVER = (
     *("nvidia-open", "cuda-drivers", "nvidia-driver", "nvidia-driver-cuda", "nvidia-smi", "libcuda1", "libnvidia-ml1"),
     *("nvidia-kernel-open-dkms", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-dkms-open", "nvidia-dkms"),
-    *("nvidia-kernel-support", "nvidia-persistenced"),
+    *("nvidia-kernel-support", "nvidia-persistenced", "nvidia-alternative", "nvidia-driver-bin", "nvidia-driver-libs"),
 )
-POLICY = ("apt-cache", "policy", *OF_DRIVER)
+# The same in Ubuntu's way: with the branch in the name, and with -server in its own archive.
+WITH_BRANCH = (
+    *("nvidia-open-{}", "nvidia-driver-{}-open", "nvidia-utils-{}", "libnvidia-compute-{}", "nvidia-compute-utils-{}"),
+    *("nvidia-headless-no-dkms-{}-server-open", "nvidia-utils-{}-server", "libnvidia-compute-{}-server"),
+)
+BRANCHES = ("550", "570", "575", "580", "590", "595", "610", "615", "620")
+BY_BRANCH = tuple(name.format(branch) for branch in BRANCHES for name in WITH_BRANCH)
+POLICY = ("apt-cache", "policy", *OF_DRIVER, *BY_BRANCH)
 # Packages that bring the kernel module, by source; two of them on one host are two drivers.
 MODULES = re.compile(
     r"^(nvidia-kernel-open-dkms|nvidia-kernel-dkms|nvidia-open-kernel-dkms|nvidia-dkms(-.*)?|linux-modules-nvidia-.*"
     r"|nvidia-(tesla|legacy).*-kernel-dkms)$"
 )
-OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources")
+OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources", "docker.sources")
 FETCH_S = 3
 LIMIT = 1 << 20  # bytes of an InRelease
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -66,7 +73,7 @@ def deb822(text):
 def two_sources(host):
     packages = host.packages()
     if not packages or packages.name != "dpkg":
-        return unknown("only apt's sources are looked at yet")
+        return unknown("of dnf's repositories nothing is looked at yet")
     keys = {}
     for entry in entries(host):
         keys.setdefault((entry["uri"], entry["suite"]), {}).setdefault(entry["key"], entry["file"])
@@ -110,7 +117,7 @@ def repositories(host):
     """Whose signature: apt's own list, and for the driver's and the toolkit's repository what it serves now."""
     packages = host.packages()
     if not packages or packages.name != "dpkg":
-        return unknown("only apt's sources are looked at yet")
+        return unknown("dnf checks signatures at each use; nothing is looked at here yet")
     bad, looked_at = [], 0
     for entry in entries(host):
         if not entry["key"].startswith("/"):

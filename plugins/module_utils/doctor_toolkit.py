@@ -3,23 +3,16 @@
 import json
 import re
 
+from ansible.module_utils import cdi_spec
+from ansible.module_utils.cdi_spec import dotted
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
-from ansible.module_utils.doctor_engine import Silent
+from ansible.module_utils.doctor_driver import library
+from ansible.module_utils.doctor_engine import Silent, numbers
 
 FOLDERS = ("/etc/cdi", "/run/cdi")
 REFRESHED = "/run/cdi/nvidia.yaml"
-KIND = re.compile(r"""["']?kind["']?\s*:\s*["']?nvidia\.com/gpu["']?\s*(?:,|$)""", re.MULTILINE)
-VERSION = re.compile(r"""["']?cdiVersion["']?\s*:\s*["']?v?(\d+(?:\.\d+)*)""")
-LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\.(\d+\.\d+(?:\.\d+)?)")
-CUDA = re.compile(r"libcuda\.so\.")
-HOST_PATH = re.compile(r"""["']?hostPath["']?\s*:\s*["']?(/[^"'\s,]+)""")
 UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
-# Engines: from which version on each reads specifications of 0.7.0. Specifications above NEWEST nobody reads yet.
-# Sources: release notes of NVIDIA's container toolkit 1.19 (2026-03); the CDI specification's releases, read 2026-11.
-READS_070_FROM = {"docker": (26, 1, 0), "podman": (5, 1, 0)}
-FIRST = {"docker": (25, 0, 0), "podman": (4, 1, 0)}
-NEWEST = (1, 1, 0)
-DOCKER_CDI_BY_DEFAULT = (28, 2, 0)
+FULL = (0, 7, 0)  # for which engines must be new enough
 DAEMON_JSON = "/etc/docker/daemon.json"
 REFRESH = "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service"
 
@@ -28,18 +21,18 @@ def specifications(host):
     """{path: text} of the CDI files that hand out NVIDIA's GPUs."""
     paths = [path for folder in FOLDERS for path in host.glob(folder + "/*.yaml", folder + "/*.json")]
     texts = {path: host.read(path) for path in paths}
-    return {path: text for path, text in texts.items() if KIND.search(text)}
+    return {path: text for path, text in texts.items() if cdi_spec.is_nvidia(text)}
 
 
 def faults(host, path, text):
     """What is wrong with one specification, in words."""
-    loaded, versions = host.loaded(), sorted(set(LIBRARY.findall(text)))
+    loaded, versions = host.loaded(), cdi_spec.drivers(text)
     found = []
     if loaded and versions and versions != [loaded]:
         found.append(f"{path} is for driver {' and '.join(versions)}, loaded is {loaded}")
-    if not CUDA.search(text):
+    if not cdi_spec.has_cuda(text):
         found.append(f"{path} hands out no libcuda")
-    gone = [one for one in dict.fromkeys(HOST_PATH.findall(text)) if not host.exists(one)]
+    gone = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
     if gone and not found:
         found.append(f"{path} names {listed(gone, 2)}, which is not there")
     return found
@@ -49,6 +42,8 @@ def cdi(host):
     found = specifications(host)
     if not host.loaded():
         return unknown("no NVIDIA driver is loaded: see driver versions")
+    if library(host) not in ("", host.loaded()):
+        return unknown("the driver's versions differ: see driver versions")
     if not found:
         if not host.recorded("nvidia_container_toolkit") and not host.exists("/usr/bin/nvidia-ctk"):
             return unknown("the toolkit is not installed")
@@ -74,29 +69,33 @@ def aside(paths):
     return f"dgctl provision; or on the server: rm {' '.join(paths)}"
 
 
+def since(host, what):
+    """From which version on this engine does something, by the table; () where that is not known."""
+    row = (host.table("cdi").get("engines") or {}).get(host.engine.cli, {})
+    return numbers(row.get(what, ""))
+
+
 def readable(host):
-    """Can the engine read them? One that lists or uses what they hand out needs no table."""
-    found = {path: VERSION.search(text) for path, text in specifications(host).items()}
-    versions = {path: tuple(map(int, match.group(1).split("."))) for path, match in found.items() if match}
+    """Can the engine read them?"""
+    found = {path: cdi_spec.version(text) for path, text in specifications(host).items()}
+    versions = {path: version for path, version in found.items() if version}
     if not versions:
         return unknown("no specification is there")
     try:
         engine = host.engine.version()
     except Silent as silent:
         return unknown(str(silent))
-    cli = host.engine.cli
-    named = f"{cli} {'.'.join(map(str, engine))}"
+    named = f"{host.engine.cli} {dotted(engine)}"
     for path, version in sorted(versions.items()):
-        text = ".".join(map(str, version))
-        if version > NEWEST:
-            return sick(f"{path} is of CDI version {text}", "no engine reads that version", remade(path))
-        if engine and engine < FIRST[cli]:
-            return sick(f"{path} for {named}", f"{cli} knows CDI from {'.'.join(map(str, FIRST[cli]))} on",
-                        f"upgrade {cli}")  # fmt: skip
-        if version >= (0, 7, 0) and engine and engine < READS_070_FROM[cli]:
-            least = ".".join(map(str, READS_070_FROM[cli]))
-            return sick(f"{path} is of CDI version {text}, {named}", f"{cli} reads that from {least} on")
-    return well(f"{', '.join(sorted({'.'.join(map(str, version)) for version in versions.values()}))}, {named}")
+        if version > cdi_spec.NEWEST:
+            return sick(f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path))
+        if engine and engine < since(host, "cdi_from"):
+            cause = f"{host.engine.cli} knows CDI from {dotted(since(host, 'cdi_from'))} on"
+            return sick(f"{path} for {named}", cause, f"upgrade {host.engine.cli}")
+        if version >= FULL and engine and engine < since(host, "full_cdi_from"):
+            cause = f"{host.engine.cli} reads that version from {dotted(since(host, 'full_cdi_from'))} on"
+            return sick(f"{path} is of CDI version {dotted(version)}, {named}", cause)
+    return well(f"{', '.join(sorted(map(dotted, set(versions.values()))))}, {named}")
 
 
 def remade(path):
@@ -131,7 +130,7 @@ def daemon_settings(host):
 
 def daemon_json(host):
     if host.engine.cli != "docker":
-        return None
+        return well("not needed: Podman")
     _, why = daemon_settings(host)
     if not host.exists(DAEMON_JSON):
         return well("no file")
@@ -150,7 +149,7 @@ def daemon_json(host):
 
 def runtime(host):
     if host.engine.cli != "docker":
-        return None
+        return well("not needed: Podman")
     settings, why = daemon_settings(host)
     try:
         live, version = host.engine.settings(), host.engine.version()
@@ -163,7 +162,11 @@ def runtime(host):
         return sick(f"{silent}; docker.service is {state or 'not there'}", "the daemon does not run",
                     "on the server: journalctl -u docker -n 50; systemctl restart docker; or dgctl provision")  # fmt: skip
     written = set(settings.get("runtimes") or {})
-    cdi_written = (settings.get("features") or {}).get("cdi", version >= DOCKER_CDI_BY_DEFAULT)
+    cdi_written = (settings.get("features") or {}).get(
+        "cdi", bool(since(host, "unasked_from")) and version >= since(host, "unasked_from")
+    )
+    if why:  # what the file would say, its own check tells
+        written, cdi_written = {"nvidia"}, True
     lacks, lost = lacking("nvidia" in live["runtimes"], live["cdi"]), lacking("nvidia" in written, cdi_written)
     if not host.recorded("nvidia_container_toolkit"):  # another way of handing out GPUs may be as good
         if not host.exists("/usr/bin/nvidia-ctk"):
@@ -187,7 +190,7 @@ CHECKS = (
         "cdi specifications", cdi,
         "every CDI file for nvidia.com/gpu in /etc/cdi and /run/cdi: its driver's version, the files that it names, a second one",
         "one, for the loaded driver, with files that are there",
-        "",
+        "the file was not written anew after the driver changed, or one that nothing refreshes lies beside it",
         REFRESH,
         True, ("cdi.driver_version", "cdi.only_one"),
     ),
@@ -195,7 +198,7 @@ CHECKS = (
         "cdi version", readable,
         "the version of each CDI file, against what the container engine reads",
         "one that the container engine reads",
-        "",
+        "the toolkit writes a newer form than an older engine knows",
         "dgctl provision (the role has the toolkit write the older form for older engines); or upgrade the engine",
         True,
     ),
@@ -203,7 +206,7 @@ CHECKS = (
         "cdi refresh", refresh,
         "the units nvidia-cdi-refresh.path and .service",
         "enabled, and the last refresh went well",
-        "",
+        "the unit is off, or it ran before the driver answered",
         REFRESH,
         True, ("cdi.refreshed",),
     ),
@@ -211,8 +214,8 @@ CHECKS = (
         "daemon.json", daemon_json,
         "whether /etc/docker/daemon.json is JSON, and where it is not",
         "a JSON object",
-        "",
-        "",
+        "somebody edited it: Docker does not start with it",
+        "on the server: correct it where the finding says, systemctl restart docker, then dgctl provision",
         False, (), False,
     ),
     Check(

@@ -24,10 +24,16 @@ options:
     type: str
     choices: [docker, podman]
     default: docker
-  gpus:
-    description: PCI id to C(name) and C(generation) of the GPUs that are known.
+  tables:
+    description: The tables of role platform, C(gpus), C(generations), C(branches), C(nvswitch) and C(cdi). What a table does
+      not know is not judged.
     type: dict
     default: {}
+  driver_source:
+    description: Where the driver's packages come from.
+    type: str
+    choices: [nvidia, distribution]
+    default: nvidia
   gpu_count:
     description: Exact number of GPUs, if the user gave one.
     type: int
@@ -62,7 +68,7 @@ EXAMPLES = r"""
 - name: Look at everything that is known to make a host sick
   host_doctor:
     host: "{{ inventory_hostname }}"
-    gpus: "{{ _platform_gpus }}"
+    tables: {gpus: "{{ _platform_gpus }}", generations: "{{ _platform_generations }}"}
     controller_time: "{{ '%s' | ansible.builtin.strftime }}"
 """
 
@@ -87,7 +93,8 @@ def main():
             "host": {"type": "str", "required": True},
             "gpu": {"type": "bool", "default": True},
             "engine": {"type": "str", "choices": ["docker", "podman"], "default": "docker"},
-            "gpus": {"type": "dict", "default": {}},
+            "tables": {"type": "dict", "default": {}},
+            "driver_source": {"type": "str", "choices": ["nvidia", "distribution"], "default": "nvidia"},
             "gpu_count": {"type": "int"},
             "hold": {"type": "bool", "default": True},
             "persistence": {"type": "bool", "default": True},

@@ -59,8 +59,9 @@ import glob
 import os
 import re
 
+from ansible.module_utils import cdi_spec
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.nvidia_host import VERSION, loaded_version, pci_gpus, read
+from ansible.module_utils.nvidia_host import loaded_version, pci_gpus, read
 from ansible.module_utils.outcome import fail, last_line, run
 from ansible.module_utils.whole_file import is_so, write
 
@@ -70,12 +71,6 @@ UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
 DROP_IN = f"/etc/systemd/system/{UNITS[1]}.d/50-before-containers.conf"
 SETTINGS = "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env"
 FLAG = "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-additional-gids-for-device-nodes"
-LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\." + VERSION)
-
-
-def spec_drivers(text):
-    """The driver versions whose libraries the specification hands out; one in a good file."""
-    return sorted(set(LIBRARY.findall(text)))
 
 
 def devices():
@@ -88,10 +83,13 @@ def devices():
 def faults(text, names, driver, gpus):
     """What is wrong with the specification, in words; empty when it is right."""
     found = []
-    if spec_drivers(text) != [driver]:
-        found.append(
-            "{} is for driver {}, loaded is {}".format(SPEC, " and ".join(spec_drivers(text)) or "none", driver)
-        )
+    written_for = cdi_spec.drivers(text)
+    if written_for != [driver]:
+        found.append("{} is for driver {}, loaded is {}".format(SPEC, " and ".join(written_for) or "none", driver))
+    elif not cdi_spec.has_cuda(text):
+        found.append(f"{SPEC} hands out no libcuda")
+    if cdi_spec.version(text) > cdi_spec.NEWEST:
+        found.append(f"{SPEC} is of version {cdi_spec.dotted(cdi_spec.version(text))}, which no engine reads")
     numbered = [name for name in names if re.match(r"^nvidia\.com/gpu=\d+$", name)]
     if len(numbered) != gpus:
         found.append(f"nvidia-ctk lists {len(numbered)} of {gpus} GPUs")

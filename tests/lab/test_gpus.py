@@ -89,6 +89,6 @@ def test_nvlink_5_switches_are_seen_as_infiniband_functions_only(tmp_path):
 
 @pytest.mark.parametrize("enforced", [True, False])
 def test_the_firmware_says_whether_secure_boot_is_enforced(tmp_path, enforced):
-    hardware.install(Home(tmp_path), "x", T4, enforced)
+    hardware.install(Home(tmp_path), "x", T4._replace(secure_boot=enforced))
     value = (tmp_path / "servers/x/hardware/efi/efivars" / hardware.SECURE_BOOT).read_bytes()
     assert value == b"\x06\0\0\0" + bytes([enforced])

@@ -1,0 +1,48 @@
+"""The page of the doctor: what each check looks at, why it fails, and what cures it."""
+
+from __future__ import annotations
+
+INTRO = """\
+# Doctor: why a server is sick, and what cures it
+
+```
+dgctl doctor inventory.ini                # every server; exit code 0 healthy, 8 when one is sick, 7 when some only do not answer
+dgctl doctor inventory.ini --limit gpu1   # one
+dgctl doctor inventory.ini --json         # `checks`: host, check, verdict, seen, expected, fix, and of what fails the cause
+ansible-playbook -i inventory.ini playbooks/doctor.yml
+```
+
+It only reads, and makes every check at once, in one visit to each server: programs run side by side, each with a time
+limit, and one that hangs is a finding and holds nobody up. A healthy server takes some seconds and one line; a sick one a
+paragraph, with what is seen, what was expected, the cause as far as it shows, and the command that cures it.
+
+- What was there before, it knows from the record that `provision` leaves on the server: how many GPUs, which packages and
+  versions ([plan.md](plan.md)). Where there is no record, or none to be believed, that is not asked.
+- What cannot be told is `skip`, with the reason, and makes nobody sick. A driver branch past its support and a reboot that
+  packages ask for are told, and make nobody sick either.
+- Where one sickness explains another, the other says `see ...` and does not fail.
+- `dgctl verify` makes the same checks, as `health.NAME`, where it has none of its own that sees the same.
+- Cures that begin with `dgctl provision` are safe to give: it plans, asks, drains and verifies. What can lose data or needs
+  hands at the machine stays with you.
+- Packages of rpm are looked at as those of dpkg; where they come from is looked at with apt alone so far.
+
+A finding names the files, packages and GPUs of its server; here it is said in general.
+"""
+NOTES = """
+¹ also on servers without an Engine; the others are about GPUs, and asked where an Engine is to run.
+² `provision` puts it right.
+"""
+
+
+def page() -> str:
+    """The page, its table from the doctor's own."""
+    from dgctl.doctor_table import doctor
+
+    rows = ["\n| check | looks at | cause | cure |\n|---|---|---|---|\n"]
+    for check in doctor().CHECKS:
+        name = f"`{check.name}`" + ("" if check.gpu else " ¹")
+        cure = check.cure + (" ²" if check.repair else "")
+        rows.append(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in (name, check.about, check.cause, cure)) + " |\n"
+        )
+    return INTRO + "".join(rows) + NOTES

@@ -1,0 +1,126 @@
+"""Faults of the driver: other libraries than the module, no module for the next kernel, nouveau, the wrong flavour."""
+
+from __future__ import annotations
+
+from lab import kernels
+from lab.faults.packages import INSTALL, add_nvidia_source, driver_version, other_version, update
+from lab.faults.registry import heal, inject
+from lab.faults.target import Target
+from lab.machine import KERNEL
+
+NEXT = kernels.following(KERNEL)
+NEXT_PACKAGE = NEXT.lower().replace("_", "-")
+SIMULATED = "/etc/apt/sources.list.d/debian-simulated.sources"
+# nouveau claims NVIDIA's devices at boot, as its module says on a real kernel.
+NOUVEAU = "/usr/lib/modprobe.d/simulated-nouveau.conf"
+CLAIMS = "alias pci:v000010DEd*sv*sd*bc03sc0[02]i00* nouveau"
+
+
+def _of_driver(target: Target, version: str) -> list[str]:
+    """The installed packages of the driver's version, but for the one that pins it."""
+    script = "dpkg-query -W -f '${db:Status-Status} ${Version} ${Package}\\n'"
+    rows = [line.split() for line in target.sh(script).splitlines()]
+    return [row[2] for row in rows if row[:2] == ["installed", version] and "-pinning-" not in row[2]]
+
+
+def _change_to(target: Target, version: str) -> None:
+    names = " ".join(f"{name}={version}" for name in _of_driver(target, driver_version(target)))
+    target.sh(f"{INSTALL} {names} >/dev/null 2>&1")
+
+
+def _hold(target: Target) -> None:
+    """Holds the driver's packages, as a provisioned server has them; apt forgets that when it is told a version."""
+    target.sh(f"apt-mark hold {' '.join(_of_driver(target, driver_version(target)))} >/dev/null")
+
+
+@inject("library-mismatch")
+def mismatch(target: Target) -> str:
+    """All of the driver's packages get another version while the module of the old one stays loaded."""
+    other = other_version(target)
+    _change_to(target, other)
+    return target.sh("nvidia-smi || true")
+
+
+@heal("library-mismatch")
+def match(target: Target) -> str:
+    loaded = target.sh("cat /sys/module/nvidia/version")
+    _change_to(target, f"{loaded}-1")
+    _hold(target)
+    target.forget_log()
+    return f"The driver's packages have the loaded module's version again, {loaded}."
+
+
+@inject("module-missing-next-kernel")
+def no_module(target: Target) -> str:
+    """The kernel comes without its headers, as where no meta package brings both."""
+    target.sh(f"{update(SIMULATED)} >/dev/null; {INSTALL} linux-image-{NEXT_PACKAGE} >/dev/null 2>&1")
+    return f"/boot/vmlinuz-{NEXT} would boot next; /lib/modules/{NEXT} has no nvidia module."
+
+
+@heal("module-missing-next-kernel")
+def no_kernel(target: Target) -> str:
+    target.sh(f"""
+    apt-get purge -qy --allow-change-held-packages 'linux-image-{NEXT_PACKAGE}' 'linux-headers-{NEXT_PACKAGE}*' >/dev/null
+    rm -rf /lib/modules/{NEXT} /run/reboot-required
+    """)
+    return f"The kernel {NEXT} is not installed any more."
+
+
+@inject("nouveau-loaded")
+def nouveau(target: Target) -> str:
+    """As after a boot of a server on which nothing keeps nouveau away."""
+    target.release_gpus()
+    for path in target.sh("grep -lrsE '^ *blacklist +nouveau' /etc/modprobe.d || true").split():
+        target.keep(path)
+        target.sh(f"rm -f {path}")
+    target.sh(f"echo '{CLAIMS}' > {NOUVEAU}; modprobe nouveau")
+    return target.sh("lsmod | grep -E 'nouveau|nvidia'; lspci -nn -d 10de: | head -1; modprobe nvidia || true")
+
+
+@heal("nouveau-loaded")
+def no_nouveau(target: Target) -> str:
+    target.sh(f"rm -f {NOUVEAU}; if [ -e /sys/module/nouveau ]; then modprobe -r nouveau; fi")
+    paths = target.put_back()
+    target.forget_log()
+    target.use_gpus()
+    return f"nouveau is gone; {', '.join(paths) or 'no file'} put back; the driver is loaded."
+
+
+def _flavour(target: Target, kernel_package: str, meta: str) -> str:
+    """Puts one flavour's packages in the place of the other's, and loads the module as a boot would."""
+    add_nvidia_source(target)
+    target.release_gpus()
+    version = "580.173.02-1"
+    if target.holds("dpkg-query -W libnvidia-ml1 >/dev/null 2>&1"):
+        version = driver_version(target)
+    pinning = f"nvidia-driver-pinning-{version.split('.')[0]}"
+    target.sh(f"if ! ls /etc/apt/preferences.d/nvidia-driver-pinning-* >/dev/null 2>&1; then {INSTALL} {pinning}; fi")
+    target.sh(f"{INSTALL} {meta}={version} {kernel_package}={version} >/dev/null 2>&1")
+    return target.sh("modprobe nvidia || true; nvidia-smi || true; dmesg -t | grep NVRM | tail -5")
+
+
+@inject("pre-turing-open")
+def open_on_old(target: Target) -> str:
+    return _flavour(target, "nvidia-kernel-open-dkms", "nvidia-open")
+
+
+@inject("blackwell-proprietary")
+def proprietary_on_new(target: Target) -> str:
+    return _flavour(target, "nvidia-kernel-dkms", "cuda-drivers")
+
+
+@heal("pre-turing-open")
+def proprietary(target: Target) -> str:
+    target.forget_log()
+    said = _flavour(target, "nvidia-kernel-dkms", "cuda-drivers")
+    target.use_gpus()
+    return said
+
+
+@heal("blackwell-proprietary")
+def open_again(target: Target) -> str:
+    target.forget_log()
+    said = _flavour(target, "nvidia-kernel-open-dkms", "nvidia-open")
+    _hold(target)
+    target.use_gpus()
+    return said

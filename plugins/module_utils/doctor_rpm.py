@@ -1,0 +1,68 @@
+"""What rpm and dnf know of a host's packages, by the same methods as doctor_dpkg.Dpkg."""
+
+import fnmatch
+import re
+
+from ansible.module_utils import applied_rpm
+
+LOCKS = ("/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock")
+CHECK = ("rpm", "-Va", "--nofiles", "--nodigest", "--nosignature", "--noscripts")
+AUTOMATIC = "/etc/dnf/automatic.conf"
+TIMERS = "/etc/systemd/system/timers.target.wants/dnf*automatic*.timer"
+CONFIGURATION = "/etc/dnf/dnf.conf"
+
+
+class Rpm:
+    """Packages of the Red Hat family."""
+
+    name, locks = "rpm", LOCKS
+    finish = "dnf history redo last, or dnf reinstall what it names"
+    install, exactly = "dnf install {}", "{}-{}"
+    hold, purge = "dnf versionlock add {}", "dnf remove"
+    headers = "dnf install kernel-devel-{}"
+
+    def __init__(self, host):
+        self.host = host
+
+    def known(self):
+        """{name: {version, held, status}}."""
+        return self.host.once("packages", self._read)
+
+    def _read(self):
+        said = self.host.said("rpm")
+        if not said or said.status != 0:
+            return {}
+        return applied_rpm.parsed(said.text, applied_rpm.locks(self.host.path(applied_rpm.LOCKLIST)))
+
+    def version(self, name):
+        return self.known().get(name, {}).get("version", "")
+
+    def installed(self):
+        return {name: one["version"] for name, one in self.known().items()}
+
+    def half_done(self):
+        """{name: what it is} of packages of a transaction that never ended."""
+        names = applied_rpm.half_done(self.known(), self.host.path(applied_rpm.HISTORY))
+        return dict.fromkeys(names, "of a transaction that never ended")
+
+    def journal(self):
+        return False
+
+    def lacking(self):
+        """Sentences on packages that miss what they depend on; None when that is not known."""
+        said = self.host.said("rpm_check")
+        if said is None or said.status is None:
+            return None
+        return [" ".join(line.split()) for line in said.text.splitlines() if "Unsatisfied dependencies" in line]
+
+    def owner(self, path):
+        """Whether a package brought the file."""
+        return self.host.programs.also("owner of " + path, "rpm", "-qf", path).status == 0
+
+    def nightly(self):
+        """(does something upgrade packages by itself, patterns of those that it must not touch)."""
+        automatic = self.host.read(AUTOMATIC)
+        on = self.host.glob(TIMERS) and re.search(r"^apply_updates *= *(yes|true|1)", automatic, re.M | re.I)
+        lists = re.findall(r"^exclude(?:pkgs)? *= *(.*)$", self.host.read(CONFIGURATION) + "\n" + automatic, re.M)
+        barred = [one for line in lists for one in re.split(r"[ ,]+", line) if one]
+        return bool(on), [fnmatch.translate(one) for one in barred]

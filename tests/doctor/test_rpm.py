@@ -1,0 +1,99 @@
+"""The same sicknesses where packages are rpm's."""
+
+import sqlite3
+
+import pytest
+
+from tests.doctor.patient import DRIVER_PACKAGES, NEWER, TOOLKIT, VERSION
+
+LOCKED = ("nvidia-open", "nvidia-driver-cuda")
+KMODS = ("nvidia-open", "nvidia-driver-cuda", "nvidia-driver-cuda-libs", "kmod-nvidia-open-dkms")
+
+
+@pytest.fixture
+def rpm(patient):
+    """A healthy host of the Red Hat family."""
+    patient.remove("/var/lib/dpkg/status")
+    patient.write("/usr/bin/dnf")
+    for name in ("apt_check", "apt_config", "apt_policy"):
+        del patient.programs.answers[name]
+    for role in ("nvidia_driver", "nvidia_container_toolkit"):
+        patient.records[role]["packages"] = {}
+    patient.records["nvidia_driver"]["packages"] = {
+        name: {"version": f"3:{VERSION}-1.el9", "held": name in LOCKED, "status": "installed"} for name in KMODS
+    }
+    packages(patient, dict.fromkeys(KMODS, VERSION))
+    lock(patient, *LOCKED)
+    patient.say("rpm_check", "")
+    return patient
+
+
+def packages(patient, versions):
+    rows = [f"{name}\t3:{version}-1.el9\tx86_64" for name, version in versions.items()]
+    rows += [f"{name}\t1.20.1-1\tx86_64" for name in TOOLKIT] + ["bash\t5.1.8-9.el9\tx86_64"]
+    patient.say("rpm", "\n".join(rows) + "\n")
+
+
+def lock(patient, *names):
+    patient.write("/etc/dnf/plugins/versionlock.list", "".join(f"{name}-3:{VERSION}-1.el9.*\n" for name in names))
+
+
+def test_healthy(rpm):
+    assert rpm.sick() == {}
+    found = rpm.findings()
+    assert found["holds"]["seen"] == "2 packages held" and found["package state"]["verdict"] == "pass"
+    assert found["package versions"]["seen"].startswith(VERSION)
+    broken = [one for one in found.values() if "cannot be looked at" in one["seen"]]
+    assert broken == []
+
+
+def test_a_package_past_its_lock(rpm):
+    packages(rpm, dict.fromkeys(KMODS, VERSION) | {"nvidia-driver-cuda-libs": NEWER})
+    assert set(rpm.sick()) == {"package versions"}
+    assert f"dnf install nvidia-driver-cuda-libs=3:{VERSION}" not in rpm.findings()["package versions"]["fix"]
+    assert f"dnf install nvidia-driver-cuda-libs-3:{VERSION}-1.el9" in rpm.findings()["package versions"]["fix"]
+
+
+def test_a_lock_that_is_gone(rpm):
+    lock(rpm, "nvidia-open")
+    assert set(rpm.sick()) == {"holds"}
+    assert "dnf versionlock add nvidia-driver-cuda" in rpm.findings()["holds"]["fix"]
+
+
+def test_dependencies(rpm):
+    rpm.say("rpm_check", f"Unsatisfied dependencies for nvidia-driver-cuda: nvidia-open = 3:{VERSION}\n", 1)
+    assert set(rpm.sick()) == {"package state"}
+
+
+def test_a_transaction_that_never_ended(rpm):
+    path = rpm.root / "var/lib/dnf/history.sqlite"
+    path.parent.mkdir(parents=True)
+    base = sqlite3.connect(path)
+    base.executescript(
+        "CREATE TABLE trans (id INTEGER, dt_end INTEGER); CREATE TABLE trans_item (trans_id INTEGER, item_id INTEGER);"
+        "CREATE TABLE rpm (item_id INTEGER, name TEXT, epoch INTEGER, version TEXT, release TEXT);"
+        "INSERT INTO trans VALUES (1, NULL); INSERT INTO trans_item VALUES (1, 1);"
+        "INSERT INTO rpm VALUES (1, 'bash', 0, '5.1.8', '9.el9');"
+    )
+    base.commit()
+    base.close()
+    assert set(rpm.sick()) == {"package state"}
+
+
+def test_dnf_automatic(rpm):
+    rpm.write("/etc/systemd/system/timers.target.wants/dnf-automatic.timer")
+    rpm.write("/etc/dnf/automatic.conf", "[commands]\napply_updates = yes\n")
+    assert set(rpm.sick()) == {"unattended upgrades"}
+    rpm.write("/etc/dnf/dnf.conf", "[main]\nexcludepkgs=*nvidia*, cuda*\n")
+    assert rpm.sick() == {}
+
+
+def test_toolkit_versions(rpm):
+    rpm.say("rpm", rpm.programs.said("rpm").text.replace(f"{TOOLKIT[0]}\t1.20.1", f"{TOOLKIT[0]}\t1.19.1"))
+    assert "toolkit versions" in rpm.sick()
+
+
+def test_a_debian_with_dnf_as_a_tool_is_debian(patient):
+    patient.write("/usr/bin/dnf")
+    patient.write("/usr/bin/apt-get")
+    assert patient.findings()["package versions"]["seen"].endswith(f"({len(DRIVER_PACKAGES) - 1} packages)")

@@ -1,0 +1,155 @@
+"""Drills: each fault of lab/faults.toml is made; doctor and verify call it by its name, and the cure that they give works.
+
+Some of them here, all with `bin/test --all`. A server is provisioned once for all drills of its hardware, and is the healthy
+twin of each: before a fault and after its cure, doctor finds nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from dgctl.doctor_table import doctor
+from tests.scenarios.servers import LAB, PROJECT, Deployment, Run, Server, lab_down, lab_up
+
+FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
+QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
+CHOSEN = list(FAULTS) if os.environ.get("DGCTL_TEST_ALL") else [name for name in FAULTS if name in QUICK]
+# What a fault needs of the server: the GPUs that it is made with, beside what every server can be.
+GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "h100:2", "old": "v100", "blackwell": "b200"}
+# A word of the cure that must be given, by the fault.
+CURES = {
+    "library-mismatch": "dgctl provision",
+    "module-missing-next-kernel": "dkms autoinstall",
+    "nouveau-loaded": "modprobe -r nouveau",
+    "module-key-rejected": "mokutil --import",
+    "gpu-off-bus": "reboot",
+    "gpu-missing": "reseat",
+    "fabricmanager-missing": "dgctl provision",
+    "fabricmanager-version": "dgctl provision",
+    "toolkit-versions": "dgctl provision",
+    "cdi-stale": "rm /etc/cdi/",
+    "cdi-version": "dgctl provision",
+    "docker-runtime-lost": "dgctl provision",
+    "daemon-json-malformed": "systemctl restart docker",
+    "nvml-unknown-error": "--force-recreate engine",
+    "engine-on-cpu": "--force-recreate engine",
+    "libcuda-missing": "systemctl restart nvidia-cdi-refresh.service",
+    "package-upgraded": "nvidia-modprobe=",
+    "held-broken": "dpkg --configure -a",
+    "two-sources": "apt-get purge",
+    "dpkg-locked": "ps -fp",
+    "disk-full": "du -xh",
+    "repository-signature": "dgctl provision",
+    "clock-off": "timedatectl set-ntp true",
+    "mig-enabled": "-mig 0",
+    "pre-turing-open": "nvidia_driver_kernel_module: proprietary",
+    "blackwell-proprietary": "nvidia_driver_kernel_module: open",
+    "pcie-width": "reseat",
+    "retirement-pending": "reboot",
+    "xid-79": "reboot",
+}
+# Waiting for a lock that a drill holds for ever is no part of the drill.
+SETTINGS = {"nvidia_driver_lock_timeout_s": 5}
+# What allows a repair that loses something, by the fault.
+ALLOWED = {
+    "mig-enabled": {"nvidia_driver_mig_disable_allowed": True},
+    "two-sources": {"nvidia_driver_remove_other_sources": True},
+}
+
+
+@dataclass
+class Drill:
+    """One fault on a server that is healthy."""
+
+    name: str
+    deployment: Deployment
+    server: Server
+
+    @property
+    def check(self) -> str:
+        return FAULTS[self.name]["check"]
+
+    def lab(self, verb: str) -> None:
+        done = subprocess.run([LAB, verb, self.server.name, self.name], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def finding(self, run: Run) -> dict[str, str]:
+        """What is found by the fault's check."""
+        (found,) = [check for check in run.document["checks"] if check["check"] == self.check]
+        return found
+
+    def names_in_verify(self) -> set[str]:
+        known = next(check for check in doctor().CHECKS if check.name == self.check)
+        return set(known.verify) or {f"health.{self.check}"}
+
+
+@pytest.fixture(scope="module")
+def ward(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, Server]]:
+    """A server with the GPUs that a drill needs, provisioned; the next kind of server takes its place."""
+    folder = PROJECT / f".cache/scenarios/drills-{request.param.replace(':', '-')}"
+    lab_down("drills")
+    deployment, servers = lab_up("drills", folder, f"--gpu={request.param}")
+    (folder / "group_vars/all/zz_drills.yml").write_text(
+        "".join(f"{name}: {value}\n" for name, value in SETTINGS.items())
+    )
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    yield deployment, servers[0]
+    lab_down("drills")
+
+
+@pytest.fixture
+def drill(ward: tuple[Deployment, Server], name: str) -> Iterator[Drill]:
+    """A drill on a server of which doctor finds nothing, and finds nothing again at the end."""
+    made = Drill(name, *ward)
+    healthy(made.deployment)
+    yield made
+    made.lab("heal")
+
+
+def healthy(deployment: Deployment) -> None:
+    run = deployment.dgctl("doctor")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert run.failed_checks() == set()
+
+
+def by_hardware(name: str) -> int:
+    return list(GPUS).index(FAULTS[name]["gpu"].replace("none", "any"))
+
+
+@pytest.mark.parametrize(
+    ("ward", "name"),
+    [(GPUS[FAULTS[name]["gpu"]], name) for name in sorted(CHOSEN, key=by_hardware)],
+    indirect=["ward"],
+    ids=lambda value: value if value in FAULTS else "on",
+)
+def test_drill(drill: Drill, tmp_path) -> None:
+    drill.lab("fault")
+    run = drill.deployment.dgctl("doctor")
+    found = drill.finding(run)
+    assert run.exit_code == 8 and found["verdict"] == "fail", (found, run.problems())
+    assert CURES[drill.name] in found["fix"] and found["cause"], found
+    seen = drill.deployment.dgctl("verify")
+    assert seen.exit_code == 8
+    assert seen.failed_checks() & drill.names_in_verify(), seen.failed_checks()
+    repair = FAULTS[drill.name]["repair"]
+    if repair == "no":
+        drill.lab("heal")
+    else:
+        allowed = ALLOWED.get(drill.name, {})
+        deployment = drill.deployment.variant(tmp_path / "allowed", **allowed) if allowed else drill.deployment
+        run = deployment.dgctl("provision", "--yes")
+        assert run.exit_code == 0, run.problems() + run.stderr
+    healthy(drill.deployment)
+
+
+def test_every_fault_has_a_drill() -> None:
+    assert set(CURES) == set(FAULTS)
+    assert {row["check"] for row in FAULTS.values()} <= {check.name for check in doctor().CHECKS}
+    assert set(QUICK) <= set(FAULTS)

@@ -1,0 +1,118 @@
+"""`dgctl doctor`: findings of a module become a text that people read, a document, and an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dgctl import doctoring
+from dgctl.session import Session, main
+from tests.unit.conftest import CHECKOUT, write
+from tests.unit.local_hosts import do
+
+pytestmark = pytest.mark.usefixtures("here")
+
+MODULE = """\
+    from ansible.module_utils.basic import AnsibleModule
+    module = AnsibleModule({"findings": {"type": "list"}})
+    module.exit_json(**module.params)
+"""
+PLAYBOOK = """\
+- name: Doctor
+  hosts: node
+  gather_facts: false
+  tasks:
+    - name: Look
+      say:
+        findings: "{{ found }}"
+"""
+WELL = {"check": "disk", "verdict": "pass", "seen": "90 GB free", "expected": "room", "fix": ""}
+REBOOT = {"check": "reboot", "verdict": "skip", "seen": "asked for", "expected": "no", "fix": "reboot it when it suits"}
+SILENT = {"check": "xid", "verdict": "skip", "seen": "not asked", "expected": "none", "fix": ""}
+SICK = {
+    "check": "driver versions",
+    "verdict": "fail",
+    "seen": "loaded 1, library 2",
+    "expected": "one version",
+    "cause": "packages were changed",
+    "fix": "dgctl provision; or reboot",
+}
+
+
+@pytest.fixture
+def finds(root: Path, here: Path):
+    """finds(a=[...], b=[...]): what the module finds on each host."""
+    write(root / "plugins" / "modules" / "say.py", MODULE)
+    write(root / "playbooks" / "doctor.yml", PLAYBOOK)
+
+    def set_(**findings: list[dict[str, str]]) -> None:
+        for name, found in findings.items():
+            write(here / "host_vars" / f"{name}.yml", yaml.safe_dump({"found": found}))
+
+    return set_
+
+
+def read(capsys: pytest.CaptureFixture[str], **options: object) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr), as a person gets them."""
+    code = main(Session("doctor", Path("inventory.ini"), **options), doctoring.doctor)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_healthy_servers_are_a_line_each(capsys: pytest.CaptureFixture[str], finds) -> None:
+    finds(a=[WELL, WELL | {"check": "clock"}, SILENT], b=[WELL, REBOOT])
+    code, out, err = read(capsys)
+    assert code == 0
+    assert out.splitlines()[:2] == ["a  healthy: 2 checks hold", "b  healthy: 1 checks hold; reboot: asked for"]
+    assert "2 servers: 2 healthy, 0 sick" in out and "error" not in err
+
+
+def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[str], finds) -> None:
+    finds(a=[WELL], b=[WELL, SICK])
+    code, out, err = read(capsys)
+    lines = out.splitlines()
+    assert code == 8
+    assert lines[0] == "b  sick: 1 of 2 checks fail"
+    assert lines[1] == "  driver versions  loaded 1, library 2 (expected one version)"
+    assert lines[2].split() == ["cause:", "packages", "were", "changed"]
+    assert lines[3].split(None, 1) == ["cure:", "dgctl provision inventory.ini --limit b; or reboot"]
+    assert lines[5] == "a  healthy: 1 checks hold"
+    assert "2 servers: 1 healthy, 1 sick" in out and "next: dgctl doctor inventory.ini" in out
+    assert "error:" not in err  # it is said once
+
+
+def test_the_document(capsys: pytest.CaptureFixture[str], finds) -> None:
+    finds(a=[WELL], b=[SICK])
+    document = do(capsys, doctoring.doctor)
+    assert document["command"] == "doctor" and document["exit_code"] == 8
+    assert [host["state"] for host in document["hosts"].values()] == ["ok", "failed"]
+    cure = SICK["fix"].replace("dgctl provision", "dgctl provision inventory.ini --limit b")
+    assert document["checks"] == [{"host": "a", **WELL}, {"host": "b", **SICK, "fix": cure}]
+    problem = {"what": "driver versions (expected one version)", "where": "b", "value": SICK["seen"], "fix": cure}
+    assert document["errors"] == document["hosts"]["b"]["errors"] == [problem]
+
+
+def test_one_that_cannot_be_asked_is_unreachable_and_not_sick(
+    capsys: pytest.CaptureFixture[str], finds, here: Path
+) -> None:
+    finds(a=[WELL])
+    variables = {"found": [], "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    write(here / "host_vars" / "b.yml", yaml.safe_dump(variables))
+    code, out, _ = read(capsys)
+    assert code == 7
+    assert out.splitlines()[0].startswith("b  unreachable: nothing listens on the SSH port")
+    assert "2 servers: 1 healthy, 0 sick, 1 not asked" in out
+    finds(a=[SICK])
+    assert read(capsys)[0] == 8
+
+
+def test_the_playbook_gives_the_module_what_it_takes() -> None:
+    play = yaml.safe_load((CHECKOUT / "playbooks/doctor.yml").read_text())[0]
+    given = next(task["host_doctor"] for task in play["tasks"] if "host_doctor" in task)
+    text = (CHECKOUT / "plugins/modules/host_doctor.py").read_text()
+    options = yaml.safe_load(text.split('DOCUMENTATION = r"""')[1].split('"""')[0])["options"]
+    assert set(given) == set(options)
+    files = {(CHECKOUT / "playbooks" / path).resolve().name for path in play["vars_files"]}
+    assert files == {"gpus.yml", "branches.yml", "nvswitch.yml", "cdi.yml"}

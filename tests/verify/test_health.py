@@ -1,0 +1,118 @@
+"""Verify asks the doctor what it does not ask itself: the same questions as `dgctl doctor`, in one round trip."""
+
+from __future__ import annotations
+
+import ast
+import json
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+from dgctl import bundle, content
+from dgctl.doctor_table import doctor
+from dgctl.ssh import Route
+from dgctl.verify import health, suite
+from dgctl.verify.connection import Connection
+from dgctl.verify.expect import Expect, Unmet
+from dgctl.verify.plugin import _runs_here
+from dgctl.verify.test_health import test_health as check_health
+from dgctl.verify.wanted import wanted
+from tests.paths import PROJECT
+
+FOLDER = content.root() / "plugins" / "module_utils"
+
+
+def options() -> set[str]:
+    text = (PROJECT / "plugins/modules/host_doctor.py").read_text()
+    return set(yaml.safe_load(text.split('DOCUMENTATION = r"""')[1].split('"""')[0])["options"])
+
+
+def test_the_same_is_asked_as_by_the_playbook():
+    asked = health.request_for("gpu1", wanted({}), engine=True)
+    assert set(asked) | {"controller_time"} == options()
+    play = yaml.safe_load((PROJECT / "playbooks/doctor.yml").read_text())[0]
+    given = next(task["host_doctor"] for task in play["tasks"] if "host_doctor" in task)
+    assert set(asked["tables"]) == set(given["tables"])
+    assert len(json.dumps(asked)) < 30_000
+
+
+def suites_checks() -> set[str]:
+    """`driver.loaded` and the like, of the suite's other files."""
+    found = set()
+    for path in suite.HERE.glob("test_*.py"):
+        subject = path.stem.removeprefix("test_")
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                name = node.name.removeprefix("test_")
+                found.add(name if name == subject else f"{subject}.{name}")
+    return found
+
+
+def test_what_verify_has_itself_is_not_asked_twice():
+    ours = suites_checks()
+    for check in doctor().CHECKS:
+        for name in check.verify:
+            assert name in ours or name.rpartition(".")[0] in ours, f"{check.name}: verify has no {name}"
+    assert set(health.checks()) == {check.name for check in doctor().CHECKS if not check.verify}
+    assert "nouveau" not in health.checks() and "package state" in health.checks()
+
+
+@pytest.fixture
+def here():
+    """This machine as testinfra has it, and how many commands it was given."""
+    backend = Connection("here", Route("127.0.0.1"), {})
+    backend.set_host(Host(backend))
+    return backend
+
+
+@pytest.mark.parametrize("engine", [True, False])
+def test_one_round_trip_tells_of_every_check(here, engine):
+    found = health.ask(here._host, "here", wanted({}), engine)
+    assert here.commands == 1
+    assert set(found) == {check.name for check in doctor().CHECKS if engine or not check.gpu}
+    assert found["clock"]["verdict"] == "pass"
+    assert not [one for one in found.values() if "cannot be looked at" in one["seen"]]
+
+
+def test_a_host_that_cannot_run_it_is_no_healthy_one(here, monkeypatch):
+    monkeypatch.setattr(health, "_BOOT", "raise SystemExit('no such thing')")
+    with pytest.raises(ValueError, match="no such thing"):
+        health.ask(here._host, "here", wanted({}), False)
+
+
+def test_the_sources_need_the_standard_library_alone():
+    text = bundle.sources(FOLDER, {"doctor"})
+    assert "doctor_driver" in text and "model_files" not in text
+    assert len(bundle.packed(text)) < 100_000  # it travels as one argument, which may have 128 KiB
+
+
+class Item:
+    def __init__(self, parameters, parts):
+        self.callspec = type("Callspec", (), {"params": {"host_name": "h", **parameters}})
+        from dgctl.verify import plugin
+
+        self.config = type("Config", (), {"stash": {plugin._plan: {"hosts": {"h": {"parts": parts}}}}})
+
+
+def test_checks_of_gpus_are_made_where_an_engine_runs():
+    assert _runs_here(Item({"health_check": "gpu answers"}, ["engine"]))
+    assert not _runs_here(Item({"health_check": "gpu answers"}, ["api"]))
+    assert _runs_here(Item({"health_check": "disk"}, []))
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail", "skip"])
+def test_a_finding_becomes_a_check(verdict):
+    found = {"check": "disk", "verdict": verdict, "seen": "full", "expected": "room", "fix": "rm", "cause": "logs"}
+    said: dict[str, str] = {}
+    expect = Expect(said.__setitem__)
+    try:
+        check_health({"disk": found}, "disk", said.__setitem__, expect)
+        result = "pass"
+    except Unmet as unmet:
+        result, said = "fail", said | unmet.said
+    except pytest.skip.Exception:
+        result = "skip"
+    assert result == verdict
+    if verdict == "fail":
+        assert said == {"cause": "logs", "seen": "full", "expected": "room", "fix": "rm"}
