@@ -9,13 +9,13 @@ HEAD = """# Systems, container engines and sources
 What `roles/platform/vars/main/` says, with dates and sources there. `dgctl preflight` refuses what is not here, with the nearest
 that works, before anything is changed; `dgctl validate` refuses it already where no system has it.
 
-- `nvidia_driver_source: nvidia` is NVIDIA's repository, or its mirror in `nvidia_driver_repository_url`. `distribution` is Ubuntu's
-  own -server packages, whose modules Canonical signs: right where Secure Boot is on. Ubuntu builds them for each kernel, so the
-  kernel's meta packages are held with them, and move when you upgrade the driver.
-- `docker_source: docker` is Docker's own repository, or its mirror in `docker_repository_url`; `distribution` is what the system has;
-  empty is what stands first below. Packages of the other source give way in the same transaction.
-- `*_repository_key` is a signing key itself, as text or as a file on your machine: then none is fetched. Its fingerprint is pinned
-  either way.
+- `nvidia_driver_source: nvidia` is NVIDIA's repository, or its mirror in `nvidia_driver_repository_url`. `distribution` is
+  Ubuntu's own -server packages, whose modules Canonical signs: right where Secure Boot is on. Ubuntu builds them for each kernel,
+  so the kernel's meta packages are held with them, and move when you upgrade the driver.
+- `docker_source: docker` is Docker's own repository, or its mirror in `docker_repository_url`; `distribution` is what the system
+  has; empty is what stands first below. Packages of the other source give way in the same transaction.
+- `*_repository_key` is a signing key itself, as text or as a file on your machine: then none is fetched. Its fingerprint is
+  pinned either way.
 
 """
 MATRIX = """
