@@ -53,7 +53,7 @@ def tool(*command: object) -> None:
 
 def build(name: str, package: dict, version: str, repository: dict, out: Path, libraries: Libraries) -> None:
     """One package in one version."""
-    tree = Tree(SCRATCH, name, package, version, repository["release"])
+    tree = Tree(SCRATCH, name, {"about": package["about"]}, version, repository["release"])
     shutil.rmtree(tree.path / "DEBIAN")
     fill_tree(tree, package, libraries)
     files = SCRATCH / f"{tree.path.name}.files"
