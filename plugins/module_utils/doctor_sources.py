@@ -14,6 +14,7 @@ OF_DRIVER = (
     *("nvidia-open", "cuda-drivers", "nvidia-driver", "nvidia-driver-cuda", "nvidia-smi", "libcuda1", "libnvidia-ml1"),
     *("nvidia-kernel-open-dkms", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-dkms-open", "nvidia-dkms"),
     *("nvidia-kernel-support", "nvidia-persistenced", "nvidia-alternative", "nvidia-driver-bin", "nvidia-driver-libs"),
+    "nvidia-modprobe",
 )
 POLICY = ("apt-cache", "policy", *OF_DRIVER)
 # Packages that bring the kernel module, by source; two of them on one host are two drivers.
@@ -81,19 +82,26 @@ def two_sources(host):
     if len(kinds) > 1:
         return sick(f"kernel modules of {listed(sorted(modules))}")
     origins = {name: found for name, found in packages.origins().items() if found}
-    common = set.intersection(*origins.values()) if origins else set()
-    if origins and not common:
-        by_origin = [f"{name} from {sorted(found)[0]}" for name, found in sorted(origins.items())]
-        return sick(listed(by_origin, 6))
+    places = [place for found in origins.values() for place in sorted(found)]
+    usual = max(places, key=places.count) if places else ""
+    odd = {name: sorted(found)[0] for name, found in origins.items() if usual not in found}
+    if odd:
+        seen = f"{listed(f'{name} from {place}' for name, place in sorted(odd.items()))}; the others from {usual}"
+        return sick(seen, cure=keep_one(host, odd))
     other = {name: offer for name, offer in packages.candidates().items() if strange(packages, name, offer, origins)}
     if other:
         seen = listed(
             f"apt would take {name} {version} from {sorted(found)[0]}" for name, (version, found) in other.items()
         )
         return sick(seen, "another source offers the driver, and no pin keeps apt from it")
-    return (
-        well(listed(sorted(common), 2)) if origins else unknown("no package of the driver is installed from a source")
-    )
+    return well(usual) if usual else unknown("no package of the driver is installed from a source")
+
+
+def keep_one(host, odd):
+    """The command that takes away what the fewer packages are from."""
+    files = sorted({entry["file"] for entry in entries(host) if place(entry) in set(odd.values())})
+    entry = f", rm {' '.join(files)}" if files and not any("/debian.sources" in path for path in files) else ""
+    return f"on the server: apt-get purge {' '.join(sorted(odd))}{entry}; then dgctl provision --full"
 
 
 def strange(packages, name, offer, origins):

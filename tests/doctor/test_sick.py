@@ -270,6 +270,13 @@ def packages_apart_without_a_record(patient):
     patient.records.clear()
 
 
+def tool_of_another_branch(patient):
+    """The record has it so by now: only the driver beside it tells."""
+    patient.package("nvidia-modprobe", "595.91.07-1")
+    text = patient.programs.said("apt_policy").text + policy("nvidia-modprobe", "595.91.07-1")
+    patient.say("apt_policy", text)
+
+
 def package_removed(patient):
     patient.package("nvidia-persistenced", f"{VERSION}-1", "deinstall", "config-files")
 
@@ -464,6 +471,7 @@ SICK = {
     engine_ended: {"containers": "docker logs --tail 50 deepgram-engine"},
     package_upgraded: {"package versions": f"libcuda1={VERSION}-1"},
     packages_apart_without_a_record: {"package versions": "dgctl provision --full"},
+    tool_of_another_branch: {"package versions": "dgctl provision --full"},
     package_removed: {"package versions": f"nvidia-persistenced={VERSION}-1"},
     half_configured: {"package state": "dpkg --configure -a"},
     dpkg_killed: {"package state": "dpkg --configure -a"},
