@@ -18,7 +18,9 @@ from dgctl import look
 # What needs few servers comes before what starts many, which then keep the machine busy.
 PARTS = {
     "converge": converge.measure,
-    "fleet": fleet.measure,
+    "fleet_latency": fleet.latency,
+    "fleet_operations": fleet.operations,
+    "fleet_growth": fleet.growth,
     "plan_1000": plan_many.measure,
     "right": right.measure,
     "one_variable": one_variable.measure,
@@ -49,11 +51,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _parts(text: str) -> list[str]:
+    """Names of parts, or of several at once by what they begin with: `fleet`."""
     wanted = text.split(",")
     for name in wanted:
-        if name not in PARTS:
+        if not any(_is(part, name) for part in PARTS):
             raise argparse.ArgumentTypeError(f"{name}: there are {', '.join(PARTS)}")
-    return [name for name in PARTS if name in wanted]
+    return [part for part in PARTS if any(_is(part, name) for name in wanted)]
+
+
+def _is(part: str, name: str) -> bool:
+    return part == name or part.startswith(f"{name}_")
 
 
 def _positive(text: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -49,21 +48,31 @@ class Fleet:
         labs.up(self.lab, nodes, "--proxies", "1")
 
 
-def measure(world: World) -> None:
-    fleet = begin(world)
-    growth = {1: fleet_growth.add(world, fleet, 1)}
-    made(world, fleet, NODES)
-    world.measured["fleet"] = found = {"adding_a_node": growth, "operations": {}}
-    found["latency"] = latency = fleet_latency.measure(world, fleet)
-    added = latency["proxy_ms"] - latency["api_ms"]
+def latency(world: World) -> None:
+    """What the proxy adds to a small request, where there are several nodes."""
+    found = fleet_latency.measure(world, begin(world, 2))
+    world.measured["fleet_latency"] = found
+    added = found["proxy_ms"] - found["api_ms"]
     world.verdicts.append(Verdict("fleet", "added by the proxy to a small request", added, ADDED_MS, unit="ms"))
-    failed = [operation.name for operation in OPERATIONS if not measured(world, fleet, operation, found["operations"])]
-    many = world.fleet_many
-    made(world, fleet, many)
-    growth[many] = fleet_growth.add(world, fleet, many)
-    world.verdicts += fleet_growth.verdicts(growth, GROWTH)
+
+
+def operations(world: World) -> None:
+    """What each operation loses of the calls that are on the fleet."""
+    fleet, found = begin(world, NODES), world.measured.setdefault("fleet_operations", {})
+    failed = [operation.name for operation in OPERATIONS if not measured(world, fleet, operation, found)]
     if failed:
         raise BenchError(f"not done: {', '.join(failed)}")
+
+
+def growth(world: World) -> None:
+    """What it costs to add a node to one, and to many. The last part of the fleet: it leaves many servers."""
+    labs.down(world.fleet_lab)
+    found = world.measured["fleet_growth"] = {}
+    fleet = begin(world, 1)
+    for present in (1, world.fleet_many):
+        made(world, fleet, present)
+        found[present] = fleet_growth.add(world, fleet, present)
+    world.verdicts += fleet_growth.verdicts(found, GROWTH)
 
 
 def measured(world: World, fleet: Fleet, operation: Operation, found: dict[str, Any]) -> bool:
@@ -80,15 +89,13 @@ def measured(world: World, fleet: Fleet, operation: Operation, found: dict[str, 
     return True
 
 
-def begin(world: World) -> Fleet:
-    """One node and one proxy, with the release that is upgraded later."""
-    world.say("fleet: one node behind a proxy")
-    labs.down(world.fleet_lab)
-    fleet = Fleet(world.fleet_lab, labs.up(world.fleet_lab, 1, "--proxies", "1"))
+def begin(world: World, nodes: int) -> Fleet:
+    """At least so many nodes behind a proxy, with the release that is upgraded later; what an earlier part left is used."""
+    options = ("--proxies", "1", "--release", BEFORE)
+    present = [server for server in labs.listed(world.fleet_lab) if server["group"] == "node"]
+    fleet = Fleet(world.fleet_lab, labs.up(world.fleet_lab, max(nodes, len(present)), *options))
     fleet.change()
-    inventory = fleet.deployment.inventory
-    inventory.write_text(re.sub(r"(?m)^deepgram_release=.*$", f"deepgram_release={BEFORE}", inventory.read_text()))
-    fleet.deployment.provision()
+    made(world, fleet, max(nodes, len(present)))
     return fleet
 
 

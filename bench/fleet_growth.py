@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench import labs, records, tree
@@ -12,14 +13,20 @@ if TYPE_CHECKING:
     from bench.fleet import Fleet
 
 
+TIMES = 3  # a node is added to so many, to one more, and so on
+
+
 def add(world: World, fleet: Fleet, present: int) -> dict[str, Any]:
-    """Adds a blank node to so many that are right, without load: its cost, and all tasks that ran anywhere."""
-    world.say(f"fleet: adding a node to {present}")
-    fleet.grow(present + 1)
-    labs.settle()
-    tree.cool()
-    cost, _ = fleet.deployment.provision()
-    return {**medians([cost]), "tasks": sum(records.tasks_of_newest(fleet.deployment.folder).values())}
+    """Adds blank nodes, one by one, to so many that are right, without load: the costs, and all tasks that ran anywhere."""
+    costs, tasks = [], []
+    for number in range(present, present + min(TIMES, world.repeat)):
+        world.say(f"fleet: adding a node to {number}")
+        fleet.grow(number + 1)
+        labs.settle()
+        tree.cool()
+        costs.append(fleet.deployment.provision()[0])
+        tasks.append(sum(records.tasks_of_newest(fleet.deployment.folder).values()))
+    return {**medians(costs), "tasks": median(tasks)}
 
 
 def verdicts(growth: dict[int, dict[str, Any]], limit: float) -> list[Verdict]:

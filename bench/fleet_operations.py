@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import labs
+from bench.measure import BenchError
 from bench.world import PROJECT
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 AFTER = "release-260812"
 UNKNOWN_VERB = 2
-DEAD_S = 45  # by then a caller's own pings have told it that its stream is gone
+RESET_S, CUT_S = 15, 45  # by then a caller knows that its stream is gone: by a reset, or by pings without an answer
+BACK_S = 90
 
 
 def _nothing(fleet: Fleet) -> None:
@@ -93,18 +95,34 @@ def active_streams(server: str) -> int:
     return int(json.loads(said)["active_stream_requests"])
 
 
-def _kill(fleet: Fleet, *options: str) -> int:
+def _die(fleet: Fleet, dead_s: float, *options: str) -> int:
     """A node dies; its streams are lost, nobody else's, and later it is back by itself."""
     victim = _first(fleet)
     on_it = active_streams(victim)
     labs.kill(victim, *options)
-    time.sleep(DEAD_S)
+    time.sleep(dead_s)
     labs.start(victim)
+    until = time.monotonic() + BACK_S
+    while not _serves(victim):
+        if time.monotonic() > until:
+            raise BenchError(f"{victim} serves nobody {BACK_S} s after it was started")
+        time.sleep(1)
     return on_it
 
 
+def _serves(server: str) -> bool:
+    try:
+        return active_streams(server) > 0
+    except BenchError:
+        return False
+
+
+def _kill(fleet: Fleet) -> int:
+    return _die(fleet, RESET_S)
+
+
 def _cut(fleet: Fleet) -> int:
-    return _kill(fleet, "--cut")
+    return _die(fleet, CUT_S, "--cut")
 
 
 # In this order: each begins with what the one before has left.

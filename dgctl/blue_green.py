@@ -18,17 +18,17 @@ from dgctl.work import Work, valid
 NOTE = "built beside those that serve"
 
 
-def upgrade(session: Session) -> Outcome:
+def upgrade(session: Session, asked: releasing.Asked) -> Outcome:
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         green, blue = sides(work.deployment, session.green)
         work.record()
-        with releasing.edited(work, session.release, green) as changed:
+        with releasing.written(work, asked, green) as changed:
             changed.deployment.targets = [*green, *in_reach(work)]
             plan = provisioning.planned(changed)
             if plan.problems:
                 raise DgctlError(plan.problems, Exit.UNREACHABLE)
             lines = [*plan_text.lines(plan), *order(green, blue)]
-            releasing.confirm(session, lines, f"Build {listed(green)} with {session.release}, and switch?")
+            releasing.confirm(session, lines, f"Build {listed(green)} with {asked}, and switch?")
         held = _held(changed, green)
         if held.exit_code != Exit.OK:
             return held

@@ -57,7 +57,13 @@ NO_WAIT = click.option("--no-wait", "wait", flag_value=False, default=True, help
 DEAD = click.option("--dead", is_flag=True, help="The server does not answer any more: nothing is asked of it.")
 WIPE = click.option("--wipe", is_flag=True, help="Remove what Deepgram left on it, models and key too.")
 GREEN = click.option("--blue-green", "green", default="", metavar="GROUP", help="Build this group, then switch to it.")
-RELEASE = click.option("--release", required=True, metavar="R", help="The release to run, such as release-260812.")
+RELEASE = click.option("--release", default="", metavar="R", help="The release to run, such as release-260812.")
+DRIVER = click.option(
+    "--driver",
+    default="",
+    metavar="BRANCH|VERSION",
+    help="The NVIDIA driver: a branch's newest version (595), or an exact one (580.178.04).",
+)
 WATCH = click.option(
     "--watch",
     is_flag=False,
@@ -190,9 +196,12 @@ def remove() -> Any:
     return removing.remove
 
 
-@verb(RELEASE, GREEN, YES, BATCH, MAX_FAIL)
+@verb(RELEASE, DRIVER, GREEN, YES, BATCH, MAX_FAIL)
 def upgrade() -> Any:
-    """Change to another release: write it into the inventory, then provision a batch at a time.
+    """Change to another release, another NVIDIA driver, or both: write it into the inventory, then provision a batch at a time.
+
+    A driver is checked against the release and the GPUs first, and every server must be able to install it. Its holds are
+    lifted for the change, and put back. Servers reboot only where nvidia_driver_reboot_allowed says so.
 
     With --blue-green GROUP only that group's servers are changed, without requests; once they are verified the
     proxies switch to them, and the others stay as they are, drained. The way back is the same with the other group.

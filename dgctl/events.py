@@ -73,6 +73,8 @@ def problem(event: dict[str, Any], log: str) -> Problem:
     what, fix = split_fix(message(result))
     fix = str(result.get("fix") or fix)
     task = data.get("task", "")
+    if not fix and unreachable.OLD_PYTHON.search(what):
+        return Problem(unreachable.NEWER_PYTHON[0], host, what, unreachable.NEWER_PYTHON[1])
     if not fix:
         what, fix = f"{task}: {what}", f'see the task "{task}" in {log}'
     return Problem(what, host, str(result.get("value") or ""), fix)

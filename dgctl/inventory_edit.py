@@ -32,8 +32,18 @@ def set_variable(path: Path, name: str, value: str, line: int = 0) -> None:
 
     Raises DgctlError (exit 3): it stands nowhere or in several places, or its value is no short one.
     """
-    edit = in_yaml if path.suffix in YAML_NAMES or path.parent.parent.name in ("group_vars", "host_vars") else in_ini
+    edit = in_yaml if _is_yaml(path) else in_ini
     write(path, edit(read(path), name, value, line, path))
+
+
+def add_variable(path: Path, name: str, value: str, beside: str, line: int) -> None:
+    """Sets a variable that stands nowhere: beside another one, which stands on `line`, and for the same servers."""
+    edit = beside_in_yaml if _is_yaml(path) else beside_in_ini
+    write(path, edit(read(path), name, value, beside, line, path))
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix in YAML_NAMES or path.parent.parent.name in ("group_vars", "host_vars")
 
 
 def without_host(text: str, host: str, path: Path) -> str:
@@ -61,6 +71,36 @@ def in_ini(text: str, name: str, value: str, line: int, path: Path) -> str:
     part = lines[number - 1]
     lines[number - 1] = part[:start] + (_literal(value) if kind == "vars" else _word(_literal(value))) + part[end:]
     return "".join(lines)
+
+
+def beside_in_ini(text: str, name: str, value: str, beside: str, line: int, path: Path) -> str:
+    """The text of an INI inventory with a variable on a line of its own below `beside`, or behind it on a host's line."""
+    lines = [part for _, _, part in _lines(text)]
+    found = [(number, kind, span) for number, kind, part in _lines(text) for span in _settings(kind, part, beside)]
+    number, kind, (_, end) = _only(found, beside, line, path)
+    part = lines[number - 1]
+    if kind == "vars":
+        lines[number - 1] = _ended(part) + f"{name}={_literal(value)}" + _end_of(part)
+    else:
+        lines[number - 1] = f"{part[:end]} {name}={_word(_literal(value))}{part[end:]}"
+    return "".join(lines)
+
+
+def beside_in_yaml(text: str, name: str, value: str, beside: str, line: int, path: Path) -> str:
+    """The text of a YAML file of variables with a variable on a line of its own below `beside`."""
+    in_yaml(text, beside, "", line, path)  # refuses what cannot be edited
+    lines = text.splitlines(keepends=True)
+    part = lines[line - 1]
+    lines[line - 1] = _ended(part) + f"{name}: {_scalar(value)}" + _end_of(part)
+    return "".join(lines)
+
+
+def _ended(line: str) -> str:
+    return line.rstrip("\r\n") + (_end_of(line))
+
+
+def _end_of(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :] or "\n"
 
 
 def in_yaml(text: str, name: str, value: str, line: int, path: Path) -> str:

@@ -40,7 +40,8 @@ class HostPlan:
 
     `preflight`: whether anything that the preflight looks at may be another than when it last passed. `restarts`:
     containers that are made anew. `busy`: requests that they have at this moment, None for unknown.
-    `reboot`: it may reboot. `fetches`: it needs images or models that it may not have. `verified`: its last
+    `reboot`: it may reboot. `keepers`: programs that keep the driver from being exchanged, so that without a reboot somebody
+    must end them. `fetches`: it needs images or models that it may not have. `verified`: its last
     verification held, and nothing has changed since. `seconds`: how long its steps took on this deployment's servers
     lately, None for never.
     """
@@ -50,6 +51,7 @@ class HostPlan:
     restarts: list[str] = field(default_factory=list)
     busy: int | None = None
     reboot: bool = False
+    keepers: list[str] = field(default_factory=list)
     fetches: bool = False
     verified: bool = False
     seconds: float | None = None
@@ -154,7 +156,9 @@ class _Planner:
                 causes = [reason.cause for reason in why]
                 found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
                 found.fetches |= matches(causes, role.fetches)
-                found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed")) and matches(causes, role.reboots)
+                if matches(causes, role.reboots):
+                    found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed"))
+                    found.keepers += (seen.roles.get(role.name) or {}).get("keepers") or []
         found.preflight = _needs_preflight(found.steps)
         times = [self._lately[name] for name in found.roles if name in self._lately]
         found.seconds = round(sum(times), 1) if times and len(times) == len(found.roles) else None

@@ -62,7 +62,7 @@ def _host(host: HostPlan, all_reasons: bool) -> list[str]:
     facts = [f"{count(len(host.steps), 'role')} to run"]
     if host.restarts:
         facts.append(f"starts {' and '.join(host.restarts)} anew{_calls(host.busy)}")
-    facts.append("may reboot" if host.reboot else "no reboot")
+    facts.append(_reboot(host))
     facts.append(f"about {clock(host.seconds)}" if host.seconds is not None else "time not known yet")
     width = max(len(name) for name in host.roles)
     found = ["; ".join(facts)]
@@ -73,6 +73,22 @@ def _host(host: HostPlan, all_reasons: bool) -> list[str]:
             texts.append(f"and {len(step.reasons) - len(shown)} more (-v shows them)")
         found += [f"  {step.role if n == 0 else '':{width}}  {text}" for n, text in enumerate(texts)]
     return found
+
+
+def reboots(plan: Plan) -> str:
+    """How many servers reboot, for a question: ", of which 2 may reboot and 1 will"; nothing for none."""
+    may = [host for host in plan.hosts.values() if host.reboot and not host.keepers]
+    will = [host for host in plan.hosts.values() if host.reboot and host.keepers]
+    if not may:
+        return f", of which {len(will)} will reboot" if will else ""
+    return f", of which {len(may)} may reboot" + (f" and {len(will)} will" if will else "")
+
+
+def _reboot(host: HostPlan) -> str:
+    if not host.keepers:
+        return "may reboot" if host.reboot else "no reboot"
+    who = f"{listed(host.keepers)} {'uses' if len(host.keepers) == 1 else 'use'} the GPU"
+    return f"reboots, because {who}" if host.reboot else f"no reboot, so end this first: {who}"
 
 
 def _calls(busy: int | None) -> str:

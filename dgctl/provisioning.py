@@ -90,7 +90,7 @@ def outcome_of(work: Work, plan: Plan) -> Outcome:
 
 def _summary(plan: Plan) -> str:
     changing = len(plan.changing)
-    text = f"{changing} of {count(len(plan.hosts), 'server')} would change"
+    text = f"{changing} of {count(len(plan.hosts), 'server')} would change{plan_text.reboots(plan)}"
     return text + (f", {len(plan.problems)} could not be asked" if plan.problems else "")
 
 

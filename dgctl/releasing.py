@@ -1,4 +1,4 @@
-"""`upgrade` and `rollback`: other releases, a batch at a time."""
+"""`upgrade` and `rollback`: other releases and drivers, a batch at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgctl import deployment as deployments
-from dgctl import history, inventory_edit, lock, plan_text, playbook, provisioning, rollout, snapshots
+from dgctl import driver_upgrade, history, inventory_edit, lock, plan_text, playbook, provisioning, rollout, snapshots
 from dgctl.deployment import Deployment
+from dgctl.driver_upgrade import BRANCH, VERSION
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import shown
 from dgctl.plan import HostPlan, Plan, Step
@@ -21,7 +22,7 @@ from dgctl.rolling import Rolling
 from dgctl.rollout import Policy
 from dgctl.session import Session
 from dgctl.validation import require_valid
-from dgctl.words import listed
+from dgctl.words import count, listed
 from dgctl.work import Work, valid
 
 RELEASE = "deepgram_release"
@@ -29,31 +30,94 @@ RUNNERS = ("node", "api", "engine", "license_proxy")
 
 
 def upgrade(session: Session) -> Outcome:
+    asked = Asked.of(session)
     if session.green:
         from dgctl import blue_green
 
-        return blue_green.upgrade(session)
+        return blue_green.upgrade(session, asked)
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         work.record()
-        with edited(work, session.release) as changed:
+        with written(work, asked) as changed:
             plan = provisioning.planned(changed)
             if plan.problems:
                 raise DgctlError(plan.problems, Exit.UNREACHABLE)
             order = provisioning.divided(changed, plan)
-            confirm(session, [*plan_text.lines(plan), *plan_text.order(order)], f"Upgrade to {session.release}?")
-        return provisioning.done(changed, plan, order)
+            confirm(
+                session,
+                [*plan_text.lines(plan), *plan_text.order(order)],
+                f"Upgrade {count(len(plan.changing), 'server')} to {asked}{plan_text.reboots(plan)}?",
+            )
+        outcome = provisioning.done(changed, plan, order)
+        outcome.text += asked.way_back(session)
+        return outcome
+
+
+@dataclass
+class Asked:
+    """What an upgrade is to change: the release, and the driver by its branch and (once settled) its version; "" for not."""
+
+    release: str = ""
+    branch: str = ""
+    version: str = ""
+    before: str = ""
+
+    @staticmethod
+    def of(session: Session) -> Asked:
+        """From the options; raises DgctlError (exit 2) for none, or for what is no driver."""
+        if not session.release and not session.driver:
+            fix = "add --release R, --driver BRANCH, or both"
+            raise DgctlError(Problem("an upgrade to what?", "dgctl upgrade", fix=fix), Exit.USAGE)
+        return Asked(session.release, *(driver_upgrade.parse(session.driver) if session.driver else ()))
+
+    def __str__(self) -> str:
+        driver = f"driver {self.version or self.branch}" if self.branch else ""
+        return " and ".join(part for part in (self.release, driver) if part)
+
+    def settings(self) -> dict[str, str]:
+        """Variable -> its value."""
+        driver = {BRANCH: self.branch, VERSION: self.version} if self.branch else {}
+        return {**({RELEASE: self.release} if self.release else {}), **driver}
+
+    def way_back(self, session: Session) -> list[str]:
+        """What `rollback` does not do."""
+        if not self.branch or not self.before or self.before == self.version:
+            return []
+        back = f"dgctl upgrade {session.inventory} --driver {self.before.split(', ')[-1]}"
+        return [f"the servers had driver {self.before}; `rollback` leaves the driver alone, the way back is: {back}"]
 
 
 @contextlib.contextmanager
-def edited(work: Work, release: str, only: list[str] | None = None) -> Iterator[Work]:
-    """The deployment with another release written into its files; as it was when anything forbids it.
+def written(work: Work, asked: Asked, only: list[str] | None = None) -> Iterator[Work]:
+    """The deployment with what is asked for written into its files; a driver's version is one that all servers can have."""
+    with edited(work, asked.settings(), only) as changed:
+        hosts = [name for name in driver_upgrade.servers(changed.deployment) if only is None or name in only]
+        if not asked.branch or not hosts:
+            yield changed
+            return
+        offers = driver_upgrade.ask(changed, hosts)
+        asked.version, asked.before = (
+            driver_upgrade.settled(offers, asked.branch, asked.version),
+            driver_upgrade.before(offers),
+        )
+        with edited(changed, {VERSION: asked.version}, only) as settled:
+            yield settled
 
-    `only`: the servers whose release it is to be, and nobody else's.
+
+@contextlib.contextmanager
+def edited(work: Work, settings: dict[str, str], only: list[str] | None = None) -> Iterator[Work]:
+    """The deployment with other values written into its files; as it was when anything forbids it.
+
+    `only`: the servers whose variables they are to be, and nobody else's.
     """
     before = {path: inventory_edit.read(path) for path in work.deployment.files()}
     try:
-        for path, line in _places(work.deployment, only):
-            inventory_edit.set_variable(path, RELEASE, release, line)
+        edits = [(name, place) for name in settings for place in _places(work.deployment, name, settings[name], only)]
+        # What stands first, then from below: a line that is added moves those after it.
+        for name, (path, line, stands) in sorted(edits, key=lambda edit: (not edit[1][2], -edit[1][1])):
+            if stands:
+                inventory_edit.set_variable(path, name, settings[name], line)
+            else:
+                inventory_edit.add_variable(path, name, settings[name], RELEASE, line)
         deployment = deployments.load(work.deployment.inventory, work.vault, work.session.limit)
         require_valid(deployment)
         yield Work(work.session, deployment, work.vault)
@@ -64,25 +128,42 @@ def edited(work: Work, release: str, only: list[str] | None = None) -> Iterator[
         raise
 
 
-def _places(deployment: Deployment, only: list[str] | None) -> list[tuple[Path, int]]:
-    """Where the release of the targets stands; raises DgctlError (exit 3) where nothing sets it, or it is others' too."""
-    found: dict[tuple[Path, int], None] = {}
-    for name in runners(deployment) if only is None else only:
-        place = deployment.where(deployment.hosts[name], RELEASE)
-        path, _, line = place.rpartition(":")
-        if not path or not line.isdigit():
-            fix = f"set {RELEASE} in the inventory or in group_vars, then run again"
-            raise DgctlError(Problem(f"no line sets {RELEASE}", name, place, fix), Exit.INVALID)
-        found[(Path(path), int(line))] = None
-    shared = [name for name in deployment.members(*RUNNERS) if only and name not in only]
-    for name in shared:
-        path, _, line = deployment.where(deployment.hosts[name], RELEASE).rpartition(":")
-        if line.isdigit() and (Path(path), int(line)) in found:
-            fix = f"set {RELEASE} for the group alone: [GROUP:vars] in the inventory, or group_vars/GROUP/"
-            raise DgctlError(
-                Problem(f"this line sets the release of {name} too", f"{path}:{line}", fix=fix), Exit.INVALID
-            )
+def _places(
+    deployment: Deployment, name: str, value: str = "x", only: list[str] | None = None
+) -> list[tuple[Path, int, bool]]:
+    """(file, line, whether it stands there) where a variable of the targets stands, or is to be written beside the release.
+
+    An empty value needs no place. Raises DgctlError (exit 3) where nothing sets the release, or a line is others' too.
+    """
+    found: dict[tuple[Path, int, bool], None] = {}
+    owners = runners(deployment) if name == RELEASE else driver_upgrade.servers(deployment)
+    for host in owners if only is None else [host for host in only if host in owners]:
+        place = _place(deployment, host, name)
+        if place or value:
+            found[(*(place or _release_of(deployment, host)), bool(place))] = None
+    lines = {(path, line) for path, line, _ in found}
+    for host in [host for host in deployment.members(*RUNNERS) if only and host not in only]:
+        for place in (_place(deployment, host, name), _place(deployment, host, RELEASE)):
+            if place in lines:
+                fix = f"set {RELEASE} for the group alone: [GROUP:vars] in the inventory, or group_vars/GROUP/"
+                what = f"this line sets the {'release' if name == RELEASE else 'driver'} of {host} too"
+                raise DgctlError(Problem(what, "{}:{}".format(*place), fix=fix), Exit.INVALID)
     return list(found)
+
+
+def _place(deployment: Deployment, host: str, name: str) -> tuple[Path, int] | None:
+    """The file and line that set a variable of a server."""
+    path, _, line = deployment.where(deployment.hosts[host], name).rpartition(":")
+    return (Path(path), int(line)) if path and line.isdigit() else None
+
+
+def _release_of(deployment: Deployment, host: str) -> tuple[Path, int]:
+    place = _place(deployment, host, RELEASE)
+    if place is None:
+        fix = f"set {RELEASE} in the inventory or in group_vars, then run again"
+        where = deployment.where(deployment.hosts[host], RELEASE)
+        raise DgctlError(Problem(f"no line sets {RELEASE}", host, where, fix), Exit.INVALID)
+    return place
 
 
 def runners(deployment: Deployment) -> list[str]:
@@ -113,12 +194,15 @@ def rollback(session: Session) -> Outcome:
         kept = {name: said for name, said in snapshots.ask(work).items() if name not in begun.done}
         todo = snapshots.to_go_back(kept)
         release = begun.release or snapshots.release(todo)
-        with edited(work, release) as changed:
+        with edited(work, {RELEASE: release}) as changed:
             wanted = _as_plan(changed.deployment, plan, list(todo))
             order = rollout.make(changed.deployment, wanted, plan.members, Policy(session.batch, session.max_fail))
             if order.problems:
                 raise DgctlError(order.problems, Exit.HALTED)
-            said = [f"{listed(list(todo))}: back to {release}", *plan_text.order(order)]
+            said = [
+                f"{listed(list(todo))}: back to {release}; the NVIDIA driver stays as it is",
+                *plan_text.order(order),
+            ]
             confirm(session, said, f"Roll back to {release}?")
         begun.write(release)
         policy = Policy(session.batch, session.max_fail)

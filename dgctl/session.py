@@ -41,6 +41,7 @@ class Session:
     dead: bool = False
     wipe: bool = False
     release: str = ""
+    driver: str = ""
     watch: float = 0.0
     green: str = ""
     as_json: bool = False
@@ -59,6 +60,9 @@ class Session:
         """A command to paste: this verb (or another) on this inventory, with this call's options."""
         own = self.hosts if verb in (None, self.command) else ()
         words = ["dgctl", verb or self.command, str(self.inventory), *own]
+        if verb in (None, self.command):
+            options = (("--release", self.release), ("--driver", self.driver), ("--blue-green", self.green))
+            words += [word for name, value in options if value for word in (name, value)]
         words += ["--limit", limit or self.limit or ""] if limit or self.limit else []
         for name, values in (
             ("--vault-password-file", self.vault_password_file),

@@ -8,6 +8,12 @@ SUDO = (
     "sudo on the server wants a password, or refuses this user",
     "allow this user sudo without a password, or set ansible_become_password in group_vars/all/vault.yml",
 )
+# Enterprise Linux 8 has Python 3.6 as its own, which Ansible no longer speaks to.
+OLD_PYTHON = re.compile(r"requires a minimum of Python|future feature annotations is not defined")
+NEWER_PYTHON = (
+    "the server's Python is too old for Ansible",
+    "on the server: dnf install python39; then ansible_python_interpreter=/usr/bin/python3.9 on its line of the inventory",
+)
 # (what the message contains, the cause in words, what to do); the first that fits counts.
 CAUSES = (
     (

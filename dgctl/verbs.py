@@ -78,5 +78,5 @@ def _confirm(found: Plan, rollout: Rollout) -> None:
 
     for line in [*plan_text.lines(found), *plan_text.order(rollout)]:
         click.echo(line, err=True)
-    if not click.confirm(f"Provision {count(len(found.changing), 'server')}?", err=True):
+    if not click.confirm(f"Provision {count(len(found.changing), 'server')}{plan_text.reboots(found)}?", err=True):
         raise DgctlError(Problem("not confirmed: nothing was touched", fix="answer y, or add --yes"), Exit.INTERRUPTED)

@@ -20,7 +20,7 @@ MATRIX = """
 ## GPU and driver branch
 
 Which kernel module `auto` installs. **Bold**: applied and verified on a simulated server by `tests/scenarios/test_13_boards.py`
-(or refused there before anything was changed); the others are decided by the same tables, and tested without a server. -:
+(or refused there before anything was changed); the others are decided by the same tables, and tested without a server. no:
 refused, no kernel module of this branch drives it. Hosts with several kinds of GPUs get what drives all of them.
 
 """
@@ -58,13 +58,11 @@ def _gpus(gpus: dict[str, dict[str, Any]], rules: Any) -> str:
     rows = []
     for pci_id, row in gpus.items():
         rule = rules.rule(row)
-        last = f"to {rule['last']}" if rule["last"] < 9999 else ""
-        first = f"from {rule['first']}" if rule["first"] else ""
-        rows.append([
-            row["name"], f"`{pci_id}`", row["generation"], str(row["memory_mib"]), row["compute_capability"],
-            " or ".join(rule["modules"]), f"{first} {last}".strip() or "all", row.get("nvswitch", ""),
-            _profiles(pci_id, row, rules),
-        ])  # fmt: skip
+        bounds = [f"from {rule['first']}"] if rule["first"] else []
+        bounds += [f"to {rule['last']}"] if rule["last"] < 9999 else []
+        modules, profiles = " or ".join(rule["modules"]), _profiles(pci_id, row, rules)
+        what = [row["name"], f"`{pci_id}`", row["generation"], str(row["memory_mib"]), row["compute_capability"]]
+        rows.append([*what, modules, " ".join(bounds) or "all", row.get("nvswitch", ""), profiles])
     head = [
         "GPU",
         "PCI id",
@@ -98,7 +96,7 @@ def _matrix(gpus: dict[str, dict[str, Any]], rules: Any) -> str:
     from tests.scenarios.boards import APPLIED
 
     def cell(pci_id: str, branch: str) -> str:
-        chosen = rules.chosen(branch, "auto", [gpus[pci_id]]) or "-"
+        chosen = rules.chosen(branch, "auto", [gpus[pci_id]]) or "no"
         return f"**{chosen}**" if (pci_id, branch) in APPLIED else chosen
 
     rows = [[row["name"], *(cell(pci_id, branch) for branch in rules.branches)] for pci_id, row in gpus.items()]

@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
+    up_.add_argument("--release", metavar="R", help="that the inventory asks for (default: what it did, or the newest)")
     up_.set_defaults(verb=up)
 
     list_ = verbs.add_parser("list", help="show the servers")
@@ -109,7 +110,8 @@ def up(options: argparse.Namespace) -> None:
         directory = options.inventory or inventory.default_directory(place, options.name)
         links = [f"https://models.lab.test/{name}" for name in models]
         packages = system.settings.format(fingerprint=fingerprint)
-        path = inventory.write(place, options.name, directory.resolve(), options.engine, packages, links)
+        said = inventory.Said(options.engine, packages, links, options.release)
+        path = inventory.write(place, options.name, directory.resolve(), said)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
 

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import keys, servers, topology
@@ -50,16 +51,30 @@ def default_directory(home: Home, lab: str) -> Path:
     return home.path / "inventories" / lab
 
 
-def write(home: Home, lab: str, directory: Path, engine: str, packages: str, links: list[str]) -> Path:
+@dataclass(frozen=True)
+class Said:
+    """What the inventory says of all servers. `packages`: where they come from, as YAML of group_vars.
+
+    `release`: another than it said before; None: the same, or the newest.
+    """
+
+    engine: str
+    packages: str
+    links: list[str]
+    release: str | None
+
+
+def write(home: Home, lab: str, directory: Path, all_: Said) -> Path:
     """Writes inventory.ini, group_vars/all/{main,vault}.yml and .vault_pass; returns the inventory's path."""
     group_vars = directory / "group_vars" / "all"
     group_vars.mkdir(parents=True, exist_ok=True)
     present = servers.listed(home, lab)
     inventory = directory / "inventory.ini"
-    lines = {"groups": sections(present), "release": _release(inventory), "known_hosts": servers.known_hosts(home)}
+    release = all_.release or _release(inventory)
+    lines = {"groups": sections(present), "release": release, "known_hosts": servers.known_hosts(home)}
     inventory.write_text(INVENTORY.format(lab=lab, key=keys.client_key(home), **lines))
-    said = {"links": _list(links), "licences": _licences(present), "minimums": _minimums()}
-    (group_vars / "main.yml").write_text(SETTINGS.format(engine=engine, packages=packages, **said))
+    said = {"links": _list(all_.links), "licences": _licences(present), "minimums": _minimums()}
+    (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **said))
     _write_vault(home, directory / ".vault_pass", group_vars / "vault.yml")
     return inventory
 

@@ -73,8 +73,13 @@ READING = {
     "preflight_probe",
     "deepgram_upstreams",
     "host_firewall",
+    "firewalld_port",
+    "selinux_settings",
     "host_packages",
     "nvidia_driver_load",
+    "driver_leftovers",
+    "nvidia_driver_offers",
+    "kernel_with_headers",
     "deepgram_service",
     "deepgram_health",
 }

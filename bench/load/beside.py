@@ -1,8 +1,4 @@
-"""The load as a program of its own, beside whatever is measured.
-
-`python -m bench.load.beside SERVER ADDRESS COMMAND...` runs a command beside a small load on a lab server's NGINX; exit code 1
-when it failed or anything was lost.
-"""
+"""The load as a program of its own, beside whatever is measured."""
 
 from __future__ import annotations
 
@@ -10,9 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,17 +103,3 @@ def lost(document: dict[str, Any]) -> str:
         causes.setdefault(f"{one['kind']} ({one['stage']}): {one['cause'][:200]}", []).append(one["at_s"])
     lines = [f"{len(at)} x {what} [{min(at):.1f} to {max(at):.1f} s]" for what, at in causes.items()]
     return f"{files['failed']} files failed, {streams['broken']} streams broken\n" + "\n".join(lines[:10])
-
-
-def main(server: str, address: str, *command: str) -> int:
-    small = ["--streams", "12", "--files", "5", "--stream-seconds", "7"]
-    with tempfile.TemporaryDirectory() as folder, load(Path(folder), server, address, *small) as running:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL)
-        time.sleep(10)  # until the streams that live now are over
-        document = running.stop()
-    print(lost(document) or json.dumps({name: document[name] for name in ("files", "streams")}))
-    return 1 if done.returncode or lost(document) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

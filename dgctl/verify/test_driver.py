@@ -17,7 +17,7 @@ else rpm -qa --qf '%{NAME}\\n' | grep -E 'nvidia|cuda-drivers'
 fi"""
 HELD = """
 if command -v apt-mark >/dev/null; then apt-mark showhold
-else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null
+else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null || true
 fi"""
 
 
@@ -69,9 +69,12 @@ def test_held(packages, wanted, expect):
     drivers = {name for name in packages["installed"].lines if _makes_the_module(name)}
     loose = {name for name in drivers if not any(name in held for held in packages["held"].lines)}
     seen = f"not held: {', '.join(sorted(loose))}" if loose else drivers or "no driver package installed"
-    fix = "apt-mark hold " + " ".join(sorted(loose or {"nvidia-open"}))
+    names = " ".join(sorted(loose or {"nvidia-open"}))
+    fix = f"dgctl provision; by hand apt-mark hold {names}, or dnf versionlock add {names}"
     expect(seen, "every driver package held", fix, ok=bool(drivers) and not loose)
 
 
 def _makes_the_module(package: str) -> bool:
-    return package in ("nvidia-open", "cuda-drivers", "nvidia-driver") or package.startswith("nvidia-kernel-")
+    return package in ("nvidia-open", "cuda-drivers", "nvidia-driver") or package.startswith(
+        ("nvidia-kernel-", "kmod-nvidia-")
+    )

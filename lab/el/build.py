@@ -10,14 +10,16 @@ import subprocess
 import sys
 import tomllib
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab.nvidia import elf
-from lab.nvidia.build import DRIVEN, MODULES, export_key, fill
+from lab.nvidia.build import export_key
+from lab.nvidia.tree import Libraries, Tree, fill
 
 HERE = Path(__file__).parent
-PLACES = [HERE.parent / "nvidia/files", HERE / "files"]
+PLACES = [HERE.parent / "nvidia/files", HERE / "files", HERE.parent / "server/packages/dkms"]
 DEBS = Path("/srv/debs")
+SCRATCH = Path("/tmp/rpm")
 LIBRARIES = "usr/lib64"
 DEFINES = {
     "_build_id_links": "none",
@@ -38,50 +40,60 @@ AutoReqProv: no
 %description
 Stand-in of the dgctl lab.
 {scripts}
-%files -f {tree}.files
+%files {listed}
 """
 
 
-def build(name: str, package: dict, version: str, repository: dict, out: Path) -> None:
+def tool(*command: object) -> None:
+    """Runs one of the tools; its last words where it fails."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+
+
+def build(name: str, package: dict, version: str, repository: dict, out: Path, libraries: Libraries) -> None:
     """One package in one version."""
-    tree = out.parent / "tree" / name
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir(parents=True)
-    fill_tree(tree, package, version)
-    (tree.parent / f"{name}.files").write_text(listing(tree))
+    tree = Tree(SCRATCH, name, {"about": package["about"]}, version, repository["release"])
+    shutil.rmtree(tree.path / "DEBIAN")
+    fill_tree(tree, package, libraries)
+    files = SCRATCH / f"{tree.path.name}.files"
+    files.write_text(listing(tree.path))
     epoch = package.get("epoch", repository.get("epoch"))
     kinds = {"Requires": "requires", "Provides": "provides", "Conflicts": "conflicts"}
     relations = [f"{kind}: {fill(one, version)}" for kind, key in kinds.items() for one in package.get(key, [])]
-    spec = tree.parent / f"{name}.spec"
-    spec.write_text(
-        SPEC.format(
-            name=name, version=version, release=repository["release"], about=package["about"], tree=tree,
-            epoch=f"Epoch: {epoch}\n" if epoch else "", relations="\n".join(relations), scripts=scripts(package, version),
-        )
-    )  # fmt: skip
-    defines = DEFINES | {"_topdir": tree.parent / "rpmbuild", "_rpmdir": out}
+    values = {
+        "name": name,
+        "version": version,
+        "release": repository["release"],
+        "about": package["about"],
+        "epoch": f"Epoch: {epoch}\n" if epoch else "",
+        "relations": "\n".join(relations),
+        "scripts": scripts(package, version),
+        "listed": f"-f {files}" if files.stat().st_size else "",
+    }
+    spec = SCRATCH / f"{tree.path.name}.spec"
+    spec.write_text(SPEC.format(**values))
+    defines = DEFINES | {"_topdir": SCRATCH / "rpmbuild", "_rpmdir": out}
     options = [word for key, value in defines.items() for word in ("--define", f"{key} {value}")]
-    subprocess.run(["rpmbuild", "--quiet", "-bb", "--buildroot", tree, *options, spec], check=True, capture_output=True)
+    tool("rpmbuild", "--quiet", "-bb", "--buildroot", tree.path, *options, spec)
 
 
-def fill_tree(tree: Path, package: dict, version: str) -> None:
+def fill_tree(tree: Tree, package: dict, libraries: Libraries) -> None:
     """The files of a package: its own, real ones of Debian's packages, libraries, kernel modules."""
     for deb in package.get("debian", []):
-        carry(deb, tree, package)
+        carry(deb, tree.path, package)
     for line in package.get("files", []):
         source, target = line.split(" -> ")
         origin = next(place / source for place in PLACES if (place / source).exists())
-        path = tree / fill(target, version)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(fill(origin.read_text(), version))
-        path.chmod(0o755 if os.access(origin, os.X_OK) else 0o644)
+        tree.copy(origin, fill(target, tree.version))
     for library in package.get("libraries", []):
-        compile_library(tree, *library.partition(":")[::2], version)
-    for module in MODULES if "modules" in package else []:
-        path = tree / f"usr/src/nvidia-{version}" / f"{module}.ko"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        alias = [DRIVEN] if module == "nvidia" else []
-        path.write_bytes(elf.kernel_module(module.replace("-", "_"), version, package["modules"], alias))
+        name, _, soname = library.partition(":")
+        soname = soname or "1"
+        full = f"{name}.so.{soname}.{tree.version}" if name == "libnvidia-container" else f"{name}.so.{tree.version}"
+        tree.write(f"{LIBRARIES}/{full}", libraries.content(name, soname, tree.version), 0o755)
+        (tree.path / LIBRARIES / f"{name}.so.{soname}").symlink_to(full)
+    own = {key: package[key] for key in ("program", "modules") if key in package}
+    tree.fill(own, libraries)
 
 
 def carry(deb: str, tree: Path, package: dict) -> None:
@@ -89,7 +101,7 @@ def carry(deb: str, tree: Path, package: dict) -> None:
     (path,) = DEBS.glob(f"{deb}_*.deb")
     aside = tree.with_suffix(".deb")
     shutil.rmtree(aside, ignore_errors=True)
-    subprocess.run(["dpkg-deb", "-x", path, aside], check=True)
+    tool("dpkg-deb", "-x", path, aside)
     for file in sorted(aside.rglob("*")):
         name = str(file.relative_to(aside))
         unwanted = [*package.get("without", []), "usr/share/doc", "usr/share/man", "usr/share/lintian"]
@@ -98,16 +110,6 @@ def carry(deb: str, tree: Path, package: dict) -> None:
         if picked and not left_out and (file.is_symlink() or not file.is_dir()):
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(file, tree / name)
-
-
-def compile_library(tree: Path, name: str, soname: str, version: str) -> None:
-    """As lab.nvidia.build makes it, where EL has its libraries."""
-    directory, soname = tree / LIBRARIES, soname or "1"
-    directory.mkdir(parents=True, exist_ok=True)
-    full = f"{name}.so.{version}" if name != "libnvidia-container" else f"{name}.so.{soname}.{version}"
-    command = ["gcc", "-shared", "-fPIC", "-Os", "-s", f"-Wl,-soname,{name}.so.{soname}", f'-DVERSION="{version}"']
-    subprocess.run([*command, "-o", directory / full, HERE.parent / "nvidia/library.c"], check=True)
-    (directory / f"{name}.so.{soname}").symlink_to(full)
 
 
 def listing(tree: Path) -> str:
@@ -153,28 +155,31 @@ def finish(repository: dict, directory: Path, fingerprint: str) -> None:
     """Signs what is to be signed, and writes the metadata."""
     if repository.get("signed", True):
         packages = sorted(directory.glob("*.rpm"))
-        subprocess.run(
-            ["rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", *packages], check=True, capture_output=True
-        )
-    subprocess.run(["createrepo_c", "--quiet", directory], check=True)
+        tool("rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", *packages)
+    tool("createrepo_c", "--quiet", directory)
     if "streams" in repository:
-        modules = directory.parent / "modules.yaml"
+        modules = SCRATCH / "modules.yaml"
         modules.write_text(modules_yaml(repository))
-        subprocess.run(
-            ["modifyrepo_c", "--mdtype=modules", modules, directory / "repodata"], check=True, capture_output=True
-        )
+        tool("modifyrepo_c", "--mdtype=modules", modules, directory / "repodata")
     if repository.get("metadata"):
         sign = ["gpg", "--batch", "--yes", "--local-user", fingerprint, "--armor", "--detach-sign"]
-        subprocess.run([*sign, directory / "repodata/repomd.xml"], check=True, capture_output=True)
+        tool(*sign, directory / "repodata/repomd.xml")
 
 
 def main(out: Path, gnupg: str, fingerprint: str) -> None:
+    SCRATCH.mkdir()
+    libraries = Libraries(SCRATCH)
     for repository in tomllib.loads((HERE / "packages.toml").read_text()).values():
         directory = out / repository["path"]
         directory.mkdir(parents=True)
-        for name, package in repository["packages"].items():
-            for version in package.get("versions", repository.get("versions", [])):
-                build(name, package, version, repository, directory)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            made = [
+                pool.submit(build, name, package, version, repository, directory, libraries)
+                for name, package in repository["packages"].items()
+                for version in package.get("versions", repository.get("versions", []))
+            ]
+            for one in made:
+                one.result()
         finish(repository, directory, fingerprint)
         if repository["key"]:
             key = out / repository["key"] if "/" in repository["key"] else directory / repository["key"]

@@ -22,8 +22,10 @@ def recreate_engine(target: Target, file: str = '"$directory/compose.yaml"') -> 
     if target.engine() == "podman":
         target.sh("systemctl daemon-reload; systemctl restart deepgram-engine.service || true")
         return
+    # Removed first: Compose has been seen to wait for ever for a container that its restart policy starts meanwhile.
     compose = f'docker compose -p "$project" --project-directory "$directory" -f {file}'
-    target.sh(f"{OF_COMPOSE}\n{compose} up -d --no-deps --force-recreate engine >/dev/null 2>&1 || true")
+    up = f"timeout 120 {compose} up -d --no-deps engine >/dev/null 2>&1 || true"
+    target.sh(f'{OF_COMPOSE}\ndocker rm -f "$name" >/dev/null\n{up}')
 
 
 @inject("engine-on-cpu")

@@ -28,6 +28,11 @@ def _change_to(target: Target, version: str) -> None:
     target.sh(f"{INSTALL} {names} >/dev/null 2>&1")
 
 
+def _hold(target: Target) -> None:
+    """Holds the driver's packages, as a provisioned server has them; apt forgets that when it is told a version."""
+    target.sh(f"apt-mark hold {' '.join(_of_driver(target, driver_version(target)))} >/dev/null")
+
+
 @inject("library-mismatch")
 def mismatch(target: Target) -> str:
     """All of the driver's packages get another version while the module of the old one stays loaded."""
@@ -40,6 +45,7 @@ def mismatch(target: Target) -> str:
 def match(target: Target) -> str:
     loaded = target.sh("cat /sys/module/nvidia/version")
     _change_to(target, f"{loaded}-1")
+    _hold(target)
     target.forget_log()
     return f"The driver's packages have the loaded module's version again, {loaded}."
 
@@ -75,6 +81,7 @@ def nouveau(target: Target) -> str:
 def no_nouveau(target: Target) -> str:
     target.sh(f"rm -f {NOUVEAU}; if [ -e /sys/module/nouveau ]; then modprobe -r nouveau; fi")
     paths = target.put_back()
+    target.forget_log()
     target.use_gpus()
     return f"nouveau is gone; {', '.join(paths) or 'no file'} put back; the driver is loaded."
 
@@ -104,6 +111,7 @@ def proprietary_on_new(target: Target) -> str:
 
 @heal("pre-turing-open")
 def proprietary(target: Target) -> str:
+    target.forget_log()
     said = _flavour(target, "nvidia-kernel-dkms", "cuda-drivers")
     target.use_gpus()
     return said
@@ -111,6 +119,8 @@ def proprietary(target: Target) -> str:
 
 @heal("blackwell-proprietary")
 def open_again(target: Target) -> str:
+    target.forget_log()
     said = _flavour(target, "nvidia-kernel-open-dkms", "nvidia-open")
+    _hold(target)
     target.use_gpus()
     return said

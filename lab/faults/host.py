@@ -43,8 +43,7 @@ def full(target: Target) -> str:
 @heal("disk-full")
 def room(target: Target) -> str:
     return target.sh(f"""
-    umount -R -l /var || true
-    umount -R -l {SMALL} || true
+    if mountpoint -q {SMALL}; then umount -R -l /var {SMALL}; fi
     df -h /var | tail -1
     """)
 

@@ -34,5 +34,6 @@ def rejected(target: Target) -> str:
 def enrolled(target: Target) -> str:
     """What a person does in the blue screen of the next boot. Secure Boot stays on."""
     target.sh(ENROL)
+    target.forget_log()
     target.use_gpus()
     return f"{KEY} is enrolled, and the module loaded."

@@ -14,6 +14,7 @@ from lab.servers import Server
 from lab.shell import LabError
 
 KERNEL = "/usr/lib/simulated-kernel"
+LIMIT_S = 900  # of one script
 NEEDED = {
     "any": lambda card: True,
     "mig": lambda card: card["mig"],
@@ -38,7 +39,12 @@ class Target:
         command = ["docker", "exec", "-i", self.server.name, "bash", "-o", "pipefail", "-eu"]
         environment = "export DEBIAN_FRONTEND=noninteractive\n"
         done = subprocess.run(
-            command, input=environment + script, capture_output=True, text=True, encoding="utf-8", errors="replace"
+            command,
+            input=environment + script,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LIMIT_S,
         )
         if check and done.returncode:
             tail = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-12:])

@@ -45,6 +45,7 @@ def unequal(target: Target) -> str:
 def equal(target: Target) -> str:
     version = target.sh("dpkg-query -W -f '${Version}' libnvidia-container1")
     target.sh(f"{INSTALL} {' '.join(f'{name}={version}' for name in LOWER)} >/dev/null 2>&1")
+    target.sh(f"apt-mark hold {' '.join(LOWER)} >/dev/null")
     return f"The toolkit's packages are all at {version}."
 
 

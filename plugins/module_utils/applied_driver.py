@@ -2,6 +2,7 @@
 
 import os
 
+from ansible.module_utils import applied_next_kernel
 from ansible.module_utils.applied_command import Command
 
 PROC = "/proc/driver/nvidia"
@@ -13,17 +14,17 @@ TIMEOUT_S = 10
 
 
 def start():
-    """Asks for the persistence mode, which only nvidia-smi tells; for `modes`."""
-    return Command("nvidia-smi", "--query-gpu=pci.bus_id,persistence_mode", "--format=csv,noheader")
+    """Asks for the modes that only nvidia-smi tells; for `modes`."""
+    return Command("nvidia-smi", "--query-gpu=pci.bus_id,persistence_mode,mig.mode.current", "--format=csv,noheader")
 
 
 def modes(command):
-    """({PCI address: "Enabled" or "Disabled"}, ""), or ({}, why it does not say)."""
+    """({PCI address: (persistence mode, MIG mode)}, ""), or ({}, why it does not say)."""
     text, why = command.output(TIMEOUT_S)
     rows = [line.split(", ") for line in text.splitlines()]
-    if why or not rows or any(len(row) != 2 for row in rows):
+    if why or not rows or any(len(row) != 3 for row in rows):
         return {}, why or "nvidia-smi says something else than asked for"
-    return {address.lower()[-12:]: mode for address, mode in rows}, ""  # it writes 00000000:3B:00.0
+    return {address.lower()[-12:]: (mode, mig) for address, mode, mig in rows}, ""  # it writes 00000000:3B:00.0
 
 
 def look_at(persistence):
@@ -50,13 +51,18 @@ def compare(was, modes_seen):
             yield f"GPU {address}", "is gone"
         elif address not in was["gpus"]:
             yield f"GPU {address}", "is new"
+    coming = applied_next_kernel.without_module()
+    if coming:
+        yield "next kernel", f"{coming} boots next and has no NVIDIA module"
     if was["persistence"]:
         found, why = modes_seen()
         if why:
             yield "driver", f"persistence mode is not known: {why}"
-        for address, mode in found.items():
+        for address, (mode, mig) in found.items():
             if mode != "Enabled":
                 yield f"GPU {address}", f"persistence mode is {mode}"
+            if mig == "Enabled":
+                yield "driver", f"MIG is on on GPU {address}"
 
 
 def _library():

@@ -47,6 +47,8 @@ def judge(record, why, fingerprint, server):
         return {"state": "distrusted" if why else "new", "why": why, "drift": [], "things": {}}
     drift = applied_things.compare(record["things"], server)
     answer = {"drift": drift, "things": applied_things.count(record["things"])}
+    if record["things"].get("driver"):
+        answer["keepers"] = server.keepers()
     desired = record["desired"]
     if not record["finished"]:
         return {"state": "unfinished", "why": "a run ended before this role was done", **answer}

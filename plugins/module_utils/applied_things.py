@@ -6,6 +6,7 @@ from ansible.module_utils import (
     applied_containers,
     applied_driver,
     applied_files,
+    applied_gpu_users,
     applied_network,
     applied_packages,
     applied_record,
@@ -49,6 +50,9 @@ class Server:
 
     def modes(self):
         return self._once("modes", applied_driver.modes, self.smi)
+
+    def keepers(self):
+        return self._once("keepers", applied_gpu_users.keepers)
 
     def containers(self, engine):
         used = [one["containers"] for one in self._all("containers") if one["containers"]["engine"] == engine]

@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-from ansible.module_utils import dpkg
+from ansible.module_utils import dpkg, package_family
 from ansible.module_utils.outcome import last_line, run
 
 LISTS = "/var/lib/apt/lists"
@@ -15,7 +15,7 @@ SOURCES = "/etc/apt/sources.list.d"
 STEP = re.compile(r"^(Inst|Remv) (\S+)", re.M)
 # apt changed nothing, and says why not in words that a rehearsal makes better.
 REFUSED = re.compile(
-    r"remove is disabled|Unable to locate|no installation candidate|was not found|unmet dependencies|held broken"
+    r"remove is disabled|Unable to locate|no installation candidate|was not found|[Uu]nmet dependencies|held broken"
     r"|Failure running script"
 )
 # The repository has moved on since its lists were fetched.
@@ -52,7 +52,7 @@ ADVICE = (
         ),
     ),
     (
-        r"held broken packages|unmet dependencies",
+        r"held broken packages|[Uu]nmet dependencies",
         "Another repository or a held package is in the way: apt-get -s install shows which; unhold or remove it.",
     ),
     (
@@ -140,6 +140,7 @@ class Transaction:
         self.params, self.check_mode, self.give_up = params, check_mode, give_up
         self.names = [wish.partition("=")[0] for wish in params["packages"]]
         self.known = dpkg.packages()
+        self.released = []
 
     def finish_interrupted(self):
         """Completes a dpkg run that died; True if there was one."""
@@ -181,7 +182,7 @@ class Transaction:
 
     def install(self):
         """Installs what is missing; returns the steps, as "Inst name" or "Remv name"."""
-        wishes = self.missing()
+        wishes = [*self.missing(), *self.strayed()]
         if not wishes:
             return []
         arguments = ["install", *wishes, *self.family_moves(wishes), *self.giving_way()]
@@ -189,13 +190,15 @@ class Transaction:
         if self.check_mode:
             return self.checked_steps(arguments, wishes)
         self.wait()
+        self.release_others()
         before = dpkg.installed(self.known)
         if not self.install_with_others(arguments) and not self.install_unrehearsed(arguments):
             self.install_rehearsed(arguments, wishes)
         self.known = dpkg.packages()
-        if self.missing():
+        missing = [*self.missing(), *self.strayed()]
+        if missing:
             self.give_up(
-                "apt ended well, yet {} is not installed".format(", ".join(self.missing())),
+                "apt ended well, yet {} is not installed".format(", ".join(missing)),
                 "apt-cache policy shows which version apt prefers.",
             )
         return steps_between(before, dpkg.installed(self.known))
@@ -242,18 +245,53 @@ class Transaction:
         self.allow(steps, wishes)
         return steps
 
+    def strayed(self):
+        """Wishes for packages that were moved without the rest of their family, by hand or past a hold."""
+        lead, versions = self.params["same_version_as"], dpkg.installed(self.known)
+        wish = next((wish for wish in self.params["packages"] if wish.partition("=")[0] == lead), None)
+        if wish is None or not satisfied(wish, versions):
+            return []  # the family moves anyway
+        return package_family.moves(
+            lead, versions, lambda version: satisfied(wish, {lead: version}), package_family.offers
+        )
+
+    def release_others(self):
+        """Releases holds that somebody else put on packages which may have to go or to move; they are put back at the end."""
+        versions = dpkg.installed(self.known)
+        family = self.family(versions)
+        along = [wish.partition("=")[0] for wish in self.params["along"]]
+        self.released = [
+            name
+            for name in sorted(versions)
+            if self.known[name]["held"]
+            and name not in [*family, *along]
+            and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["may_remove"])
+        ]
+        if self.released:
+            self.mark("unhold", self.released)
+
+    def mark(self, verb, names):
+        rc, out, err = run(["apt-mark", verb, *names], env=dpkg.environment())
+        if rc != 0:
+            self.give_up(f"apt-mark {verb}: {errors(rc, out, err)}", advice(err))
+
     def family_moves(self, wishes):
         """The leading package's family moves with it: apt takes no dependency back to an older version."""
-        lead = self.params["same_version_as"]
+        lead, versions = self.params["same_version_as"], dpkg.installed(self.known)
         version = dict(wish.partition("=")[::2] for wish in wishes).get(lead)
-        relatives = self.family(dpkg.installed(self.known)) if version else []
-        return [f"{name}={version}" for name in relatives if name not in self.names]
+        asked = [wish.partition("=")[0] for wish in wishes]
+        relatives = [*self.family(versions), *package_family.strays(lead, versions)] if version else []
+        return [f"{name}={version}" for name in relatives if name not in [*self.names, *asked]]
 
     def rehearse(self, arguments):
         """What apt would do; lists that do not offer what is wanted are fetched anew."""
         rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and not self.check_mode:
             self.update()
+            rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
+        if rc != 0 and not self.check_mode and "fix-broken" in err + out:
+            dpkg.repair(self.params["lock_timeout_s"])
+            self.known = dpkg.packages()
             rc, out, err = run([*INSTALL, "-s", *arguments], timeout=120, env=dpkg.environment())
         if rc != 0 and self.check_mode:
             return ["Inst " + wish for wish in self.missing()]
@@ -318,17 +356,18 @@ class Transaction:
 
     def hold(self):
         """(what was done, packages that belong to the hold)."""
+        versions = dpkg.installed(self.known)
+        back = [name for name in self.released if name in versions]
+        if back:
+            self.mark("hold", back)
         if self.params["hold"] is None:
             return [], []
-        versions = dpkg.installed(self.known)
         members = self.to_hold(versions)
         wanted = self.params["hold"]
-        todo = [name for name in members if self.known[name]["held"] != wanted]
+        todo = [name for name in members if self.known[name]["held"] != wanted and name not in back]
         verb = "hold" if wanted else "unhold"
         if todo and not self.check_mode:
-            rc, out, err = run(["apt-mark", verb, *todo], env=dpkg.environment())
-            if rc != 0:
-                self.give_up(f"apt-mark {verb}: {errors(rc, out, err)}", advice(err))
+            self.mark(verb, todo)
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
 
     def family(self, versions):

@@ -16,13 +16,20 @@ OF_DRIVER = (
     *("nvidia-kernel-support", "nvidia-persistenced", "nvidia-alternative", "nvidia-driver-bin", "nvidia-driver-libs"),
     "nvidia-modprobe",
 )
-POLICY = ("apt-cache", "policy", *OF_DRIVER)
+# The same in Ubuntu's way: with the branch in the name, and with -server in its own archive.
+WITH_BRANCH = (
+    *("nvidia-open-{}", "nvidia-driver-{}-open", "nvidia-utils-{}", "libnvidia-compute-{}", "nvidia-compute-utils-{}"),
+    *("nvidia-headless-no-dkms-{}-server-open", "nvidia-utils-{}-server", "libnvidia-compute-{}-server"),
+)
+BRANCHES = ("550", "570", "575", "580", "590", "595", "610", "615", "620")
+BY_BRANCH = tuple(name.format(branch) for branch in BRANCHES for name in WITH_BRANCH)
+POLICY = ("apt-cache", "policy", *OF_DRIVER, *BY_BRANCH)
 # Packages that bring the kernel module, by source; two of them on one host are two drivers.
 MODULES = re.compile(
     r"^(nvidia-kernel-open-dkms|nvidia-kernel-dkms|nvidia-open-kernel-dkms|nvidia-dkms(-.*)?|linux-modules-nvidia-.*"
     r"|nvidia-(tesla|legacy).*-kernel-dkms)$"
 )
-OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources")
+OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources", "docker.sources")
 FETCH_S = 3
 LIMIT = 1 << 20  # bytes of an InRelease
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -78,6 +78,8 @@ def repair(lock_timeout):
             "-y",
             "--fix-broken",
             "--no-remove",
+            "--allow-change-held-packages",
+            "--allow-downgrades",
             "-o",
             f"DPkg::Lock::Timeout={lock_timeout}",
             "install",

@@ -1,75 +1,56 @@
-"""Who has /dev/nvidia* open, the units and containers those processes belong to, and how to stop them."""
+"""Who has /dev/nvidia* open, the units and containers those processes belong to, and how to stop and start them."""
 
-import glob
 import os
-import re
 
+from ansible.module_utils.applied_gpu_users import named, owner, users
 from ansible.module_utils.nvidia_host import read
 from ansible.module_utils.outcome import last_line, run
 
-DEVICE = re.compile(r"^/dev/nvidia(\d+|ctl|-uvm|-modeset|-caps)")
-CONTAINER = re.compile(r"^(?:docker-)?([0-9a-f]{64})(?:\.scope)?$")
-# They use the driver for others, and stay stopped unless they are started again.
+# They use the driver for others, and are stopped after all clients, in this order; started in the other one.
 DAEMONS = (
-    "nvidia-persistenced.service",
-    "nvidia-fabricmanager.service",
     "nvidia-dcgm.service",
+    "nvidia-persistenced.service",
+    "nvidia-gridd.service",
+    "nvidia-topologyd.service",
+    "nvidia-fabricmanager.service",
+    "nvlsm.service",
     "nvidia-imex.service",
 )
+DISPLAY = "display-manager.service"  # systemd's alias of whichever there is
+MPS = ("nvidia-cuda-mps-control", "nvidia-cuda-mps-server", "nvidia-cuda-mps")  # /proc/PID/comm has 15 characters
 STOP_SECONDS = 1860  # the longest that a serving Engine may take to finish its streams, and a little more
-
-
-def users(proc="/proc"):
-    """{process id: program} of the processes that have a GPU device open."""
-    found = {}
-    for link in glob.glob(os.path.join(proc, "[0-9]*/fd/*")):
-        try:
-            target = os.readlink(link)
-        except OSError:
-            continue  # the process or the descriptor is gone
-        if DEVICE.match(target):
-            pid = link.split("/")[-3]
-            found[pid] = read(os.path.join(proc, pid, "comm"))
-    return found
-
-
-def owner(cgroup):
-    """("container", id) or ("unit", name) that a process with this /proc/PID/cgroup belongs to, or ("", "").
-
-    The innermost part of the path that names one counts. A Quadlet container runs inside its unit's cgroup,
-    so stopping the unit is right for it.
-    """
-    for line in cgroup.splitlines():
-        for part in reversed(line.split(":", 2)[-1].split("/")):
-            container = CONTAINER.match(part)
-            if container:
-                return "container", container.group(1)
-            if part.endswith(".service"):
-                return "unit", part
-    return "", ""
+START_SECONDS = 900
 
 
 def clients(proc="/proc"):
-    """(containers, units, other programs) that use a GPU; each a sorted list of names.
+    """Who uses a GPU: {docker, podman, units, mps, others}, each a sorted list of names.
 
-    Other programs are those that nobody could start again: of no unit, or in a container of another engine.
+    `others` are those that nobody could start again: of no unit, or in a container of another engine.
     """
-    containers, units, others = set(), set(), set()
+    found = {"docker": set(), "podman": set(), "units": set(), "mps": set(), "others": set()}
     for pid, program in users(proc).items():
         kind, name = owner(read(os.path.join(proc, pid, "cgroup")))
         if kind == "unit":
-            units.add(name)
-        elif kind == "container" and name in docker_containers():
-            containers.add(name)
+            found["units"].add(name)
+        elif kind and name in running(kind):
+            found[kind].add(name)
+        elif program.startswith("nvidia-cuda-mps"):
+            found["mps"].add(program)
         else:
-            others.add(f"{program} (pid {pid})")
-    return sorted(containers), sorted(units), sorted(others)
+            found["others"].add(named(pid, program, name))
+    return {kind: sorted(names) for kind, names in found.items()}
 
 
-def docker_containers():
-    """Ids of the containers that Docker runs."""
-    rc, out, _err = run(["docker", "ps", "--quiet", "--no-trunc"])
+def running(engine):
+    """Ids of the containers that this engine runs."""
+    rc, out, _err = run([engine, "ps", "--quiet", "--no-trunc"])
     return out.split() if rc == 0 else []
+
+
+def existing(engine, names):
+    """Those of the containers that are there, running or not."""
+    rc, out, _err = run([engine, "ps", "--all", "--quiet", "--no-trunc"]) if names else (0, "", "")
+    return [name for name in names if name in out.split()] if rc == 0 else names
 
 
 def active(units):
@@ -77,23 +58,35 @@ def active(units):
     return [unit for unit in units if run(["systemctl", "is-active", "--quiet", unit])[0] == 0]
 
 
-def stop(containers, units):
-    """Stops them; returns "" or what could not be stopped."""
-    for argv in ([["docker", "stop", *containers]] if containers else []) + (
-        [["systemctl", "stop", *units]] if units else []
-    ):
-        rc, out, err = run(argv, timeout=STOP_SECONDS)
-        if rc != 0:
-            return "{}: {}".format(" ".join(argv), last_line(err) or last_line(out))
-    return ""
+def stop(who):
+    """Stops them, clients before the daemons they use; returns "" or what could not be stopped. `who`: as `clients`."""
+    return _each(
+        [[engine, "stop", *who[engine]] for engine in ("docker", "podman") if who.get(engine)]
+        + _systemctl("stop", [unit for unit in who.get("units", []) if unit not in DAEMONS])
+        + ([["sh", "-c", "echo quit | nvidia-cuda-mps-control"]] if who.get("mps") else [])
+        + [["systemctl", "stop", unit] for unit in DAEMONS if unit in who.get("units", [])],
+        STOP_SECONDS,
+    )
 
 
-def start(containers, units):
-    """Starts them again; returns "" or what could not be started."""
-    for argv in ([["systemctl", "start", *units]] if units else []) + (
-        [["docker", "start", *containers]] if containers else []
-    ):
-        rc, out, err = run(argv, timeout=900)
+def start(who):
+    """Starts them again in the other order; returns "" or what could not be started."""
+    return _each(
+        [["systemctl", "start", unit] for unit in reversed(DAEMONS) if unit in who.get("units", [])]
+        + ([["nvidia-cuda-mps-control", "-d"]] if who.get("mps") else [])
+        + _systemctl("start", [unit for unit in who.get("units", []) if unit not in DAEMONS])
+        + [[engine, "start", *who[engine]] for engine in ("docker", "podman") if who.get(engine)],
+        START_SECONDS,
+    )
+
+
+def _systemctl(verb, units):
+    return [["systemctl", verb, *units]] if units else []
+
+
+def _each(commands, seconds):
+    for argv in commands:
+        rc, out, err = run(argv, timeout=seconds)
         if rc != 0:
             return "{}: {}".format(" ".join(argv), last_line(err) or last_line(out))
     return ""

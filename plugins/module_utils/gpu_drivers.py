@@ -16,10 +16,14 @@ def number(version):
 
 
 class Drivers:
-    """The tables _platform_branches and _platform_generations, asked. `month`: this month, as "2026-11"."""
+    """The tables _platform_branches and _platform_generations, asked. `month`: this month, as "2026-11".
 
-    def __init__(self, branches, generations, month):
+    `offered`: the branches that the host's source has, None for all; others are never named as what works instead.
+    """
+
+    def __init__(self, branches, generations, month, offered=None):
         self.branches, self.generations, self.month = branches, generations, month
+        self.offered = branches if offered is None else offered
 
     number = staticmethod(number)
 
@@ -93,6 +97,7 @@ class Drivers:
                 other,
             )
             for one, row in self.branches.items()
+            if one in self.offered
             for other in self._ways(one, flavour, models)
         ]
         return min(found)[-2:] if found else None
@@ -131,7 +136,12 @@ class Drivers:
             names = ", ".join(sorted({model["name"] for model in unfit}))
             what = f"Branch {branch}{module} does not drive {names}"
         if near is None:
-            return what, "No driver drives all of these GPUs: take one kind of them out of the host"
+            elsewhere = any(self.flavours(one, models) for one in self.branches)
+            return what, (
+                "No branch that this system's source has drives them: change nvidia_driver_source, or the system"
+                if elsewhere
+                else "No driver drives all of these GPUs: take one kind of them out of the host"
+            )
         return what, self.advice(branch, flavour, near)
 
     def advice(self, branch, flavour, near):

@@ -1,10 +1,8 @@
-"""The kernels of a host: the headers that modules for them are built with, and what the initramfs would load."""
+"""The kernels of a host: the headers that modules for them are built with, or packages with built ones."""
 
-import os
 import platform
 
-from ansible.module_utils import dpkg
-from ansible.module_utils.outcome import last_line, run
+from ansible.module_utils import dpkg, next_kernel
 
 IMAGE = "linux-image-"
 NOT_KERNELS = ("unsigned-", "extra-")  # what else begins like a kernel's meta package
@@ -25,19 +23,22 @@ def flavours(known):
 
 
 def headers(known, kernel=None):
-    """Packages with the headers for the running kernel, and for those that kernel meta packages will bring."""
-    kernel = kernel or platform.release()
-    running = [] if os.path.isdir(f"/lib/modules/{kernel}/build") else ["linux-headers-" + kernel]
-    return running + ["linux-headers-" + flavour for flavour in flavours(known)]
+    """Packages with the headers for the running kernel, the one that boots next, and those that meta packages will bring."""
+    kernels = [name for name in _kernels(kernel) if not next_kernel.has_headers(name)]
+    return ["linux-headers-" + name for name in [*kernels, *flavours(known)]]
 
 
 def modules(prefix, known, kernel=None):
-    """Packages with modules for the running kernel, and for those to come; none without a prefix.
+    """Packages with modules for the running kernel, the one that boots next, and those to come; none without a prefix.
 
     Ubuntu's meta package `virtual` brings the kernel `generic`, and no modules have its name.
     """
-    names = [kernel or platform.release(), *(flavour.replace("virtual", "generic") for flavour in flavours(known))]
+    names = [*_kernels(kernel), *(flavour.replace("virtual", "generic") for flavour in flavours(known))]
     return [f"{prefix}-{name}" for name in dict.fromkeys(names)] if prefix else []
+
+
+def _kernels(running):
+    return list(dict.fromkeys([running or platform.release(), next_kernel.booting()]))
 
 
 def rpm_headers(kernel=None, modules="/lib/modules"):
@@ -46,7 +47,7 @@ def rpm_headers(kernel=None, modules="/lib/modules"):
     Later kernels bring theirs: dnf keeps the headers of several kernels beside each other, as it keeps the kernels.
     """
     kernel = kernel or platform.release()
-    if os.path.isdir(f"{modules}/{kernel}/build"):
+    if next_kernel.has_headers(kernel, modules):
         return []
     version, _, architecture = kernel.rpartition(".")
     if "uek" in version:
@@ -54,43 +55,3 @@ def rpm_headers(kernel=None, modules="/lib/modules"):
     # From EL 9 on the package that has kernel and headers keep step.
     name = "kernel-devel" if ".el8" in version or not architecture else "kernel-devel-matched"
     return [f"{name}={version}", "kernel-headers"]
-
-
-# By the name of an image in /boot: what lists its files, and what makes it anew.
-INITRAMFS = {
-    "initrd.img-%s": (["lsinitramfs"], ["update-initramfs", "-u", "-k", "%s"]),
-    "initramfs-%s.img": (["lsinitrd"], ["dracut", "--force", "--kver", "%s"]),
-}
-
-
-def image_of(boot="/boot"):
-    """(path, command that lists it, command that makes it) of the running kernel's initramfs; None where there is none."""
-    for name, (lists, makes) in INITRAMFS.items():
-        path = os.path.join(boot, name % platform.release())
-        if os.path.exists(path):
-            return path, [*lists, path], [word.replace("%s", platform.release()) for word in makes]
-    return None
-
-
-def initramfs_stale(module, blacklist, boot="/boot"):
-    """Would the initramfs load this module at boot? Only an image that holds it and is older than the blacklist."""
-    image, lists, _makes = image_of(boot) or ("", [], [])
-    if not image:
-        return False
-    if os.path.exists(blacklist) and os.path.getmtime(image) >= os.path.getmtime(blacklist):
-        return False
-    rc, out, _err = run(lists, timeout=120)
-    return rc == 0 and f"/{module}.ko" in out
-
-
-def rebuild_initramfs(boot="/boot"):
-    """(the command, "" or why it failed). Where grubby keeps the kernels' arguments, nouveau goes there too."""
-    _image, _lists, command = image_of(boot)
-    rc, out, err = run(command, timeout=1800)
-    if rc == 0 and command[0] == "dracut":
-        # An image that was made elsewhere, such as the rescue image, has its own copy of the module.
-        keep_off = "rd.driver.blacklist=nouveau,nova_core modprobe.blacklist=nouveau,nova_core"
-        argv = ["grubby", "--update-kernel=ALL", "--args=" + keep_off]
-        rc, out, err = run(argv, timeout=120)
-        command = argv if rc else command
-    return " ".join(command), (last_line(err) or last_line(out)) if rc else ""

@@ -8,12 +8,15 @@ from ansible.module_utils.outcome import finding
 
 
 class Wanted:
-    """tables: {gpus, generations, branches, nvswitch, nvswitch_packages}; driver: {branch, kernel_module, source, packages}."""
+    """tables: {gpus, generations, branches, nvswitch, nvswitch_packages}.
+
+    driver: {branch, kernel_module, source, packages (manager), offered (branches)}.
+    """
 
     def __init__(self, tables, driver, root=nvswitch.PCI):
         self.tables, self.driver, self.branch = tables, driver, str(driver["branch"])
         month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
-        self.drivers = Drivers(tables["branches"], tables["generations"], month)
+        self.drivers = Drivers(tables["branches"], tables["generations"], month, driver.get("offered"))
         self.devices = nvidia_host.pci_gpus(root)
         self.models = [tables["gpus"][device["id"]] for device in self.devices if device["id"] in tables["gpus"]]
         self.board = nvswitch.board(tables["nvswitch"], {model.get("nvswitch") for model in self.models}, root)

@@ -8,7 +8,7 @@ import platform
 import tempfile
 import time
 
-from ansible.module_utils import package_manager
+from ansible.module_utils import package_manager, preflight_boot
 from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.kernel import rpm_headers
 from ansible.module_utils.nvidia_host import read
@@ -16,7 +16,6 @@ from ansible.module_utils.outcome import finding, last_line, run
 
 MIB = 1024 * 1024
 GB = 1000 * 1000 * 1000
-SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
 def os_release(path="/etc/os-release"):
@@ -206,33 +205,16 @@ def kernel_headers(modules_root="/lib/modules"):
             known,
             seen,
             f"headers of the running kernel {release}",
-            "The repositories keep headers of current kernels only: {}, reboot, try again; for a kernel of your own "
-            "install its headers.".format("dnf upgrade" if is_rpm() else "apt-get dist-upgrade"),
+            "The repositories keep headers of current kernels only: {}, reboot, try again, or set "
+            "nvidia_driver_reboot_allowed to true and let dgctl do it; for a kernel of your own install its "
+            "headers.".format("dnf upgrade" if is_rpm() else "apt-get dist-upgrade"),
         )
     ]
 
 
-def secure_boot(variable=SECURE_BOOT):
+def secure_boot():
     """A module that DKMS built loads under Secure Boot only if the host's own key is enrolled."""
-    try:
-        with open(variable, "rb") as stream:
-            enabled = stream.read()[-1:] == b"\x01"
-    except OSError:
-        enabled = False
-    if not enabled:
-        return [finding("secure boot", True, "off", "off, or the DKMS key enrolled")]
-    key = "/var/lib/dkms/mok.pub"
-    enrolled = os.path.exists(key) and "already enrolled" in "".join(run(["mokutil", "--test-key", key])[1:])
-    return [
-        finding(
-            "secure boot",
-            enrolled,
-            "on, DKMS key %s" % ("enrolled" if enrolled else "not enrolled"),
-            "off, or the DKMS key enrolled",
-            "Switch Secure Boot off in the firmware; or enrol the key at the console: "
-            f"{package_manager.install('dkms', 'mokutil')}, dkms generate_mok, mokutil --import {key}, reboot.",
-        )
-    ]
+    return preflight_boot.signer()
 
 
 def clock(controller_time, max_offset_s):
@@ -261,17 +243,3 @@ def clock(controller_time, max_offset_s):
         )
     )
     return found
-
-
-def run_installer(paths=("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer")):
-    """A driver from NVIDIA's .run file and one from packages overwrite each other's files."""
-    left = [path for path in paths if os.path.exists(path) and not package_manager.owned(path)]
-    return [
-        finding(
-            "earlier .run driver",
-            not left,
-            ", ".join(left) or "none",
-            "none",
-            "Remove it: %s --silent, then reboot." % (left[0] if left else "nvidia-uninstall"),
-        )
-    ]

@@ -7,14 +7,18 @@ DOCUMENTATION = r"""
 module: nvidia_driver_load
 short_description: Loads the NVIDIA kernel module, or replaces the loaded one, and proves that it works
 description:
-  - An initramfs that would load nouveau at boot, though a file forbids that since, is rebuilt first.
+  - First it makes sure of the next boot, for the running kernel and for the one that boots next; DKMS builds a module
+    that is missing; under Secure Boot its signer must be one that the kernel accepts; an initramfs that would load
+    nouveau or an older module is made anew. Where that fails nothing that runs was touched.
   - When the wanted version is loaded, nothing happens. When none is loaded, nouveau is unloaded and the
     module loaded.
   - When another version is loaded, those that use the GPUs are stopped (containers, units, the driver's
     daemons), the modules unloaded in order, the new ones loaded, the CDI specification refreshed, and those
-    that were stopped started again.
+    that were stopped started again; also those that an earlier run stopped, which was killed then.
   - Where that cannot be done, what was stopped is started again and RV(reboot_needed) says why only a
     reboot will help.
+  - Last it writes O(mark) when another version is loaded than the mark says, so that containers which were made with the
+    libraries of the earlier one are made anew.
   - Ends with the proof that installed package, loaded module, user-space library and nvidia-smi name the same
     version, and that nvidia-smi shows each GPU of the PCI bus.
 options:
@@ -34,6 +38,10 @@ options:
     description: The file that keeps nouveau from loading; the initramfs must be newer than it.
     type: path
     default: /etc/modprobe.d/nvidia-driver.conf
+  mark:
+    description: The file that says which version is loaded. It is as old as the containers may be.
+    type: path
+    default: /var/lib/deepgram/nvidia-driver
 attributes:
   check_mode:
     support: full
@@ -54,57 +62,37 @@ mig:
   description: PCI addresses of the GPUs that have MIG on, once the driver works.
   type: list
   returned: success
+prepared:
+  description: What was done for the next boot.
+  type: list
+  returned: success
 reboot_needed:
   description: Why only a reboot can load the driver; empty when it is loaded.
   type: str
   returned: success
 """
 
-from ansible.module_utils import gpu_clients, package_manager
+from ansible.module_utils import driver_reload, next_boot, package_manager
 from ansible.module_utils.apt_transaction import upstream
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kernel import initramfs_stale, rebuild_initramfs
 from ansible.module_utils.nvidia_host import (
     library_version,
     loaded_flavour,
     loaded_version,
     mig_enabled,
     module_file_version,
-    module_loaded,
     pci_gpus,
     smi_gpus,
 )
 from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.secure_boot import dkms_key, ways_out
+from ansible.module_utils.whole_file import text_of, write
 
-# Users before what they use. nvidia_current*: the names in Debian's own packages.
-UNLOAD = (
-    "nvidia_drm",
-    "nvidia_modeset",
-    "nvidia_uvm",
-    "nvidia_peermem",
-    "nvidia",
-    "nvidia_current_drm",
-    "nvidia_current_modeset",
-    "nvidia_current_uvm",
-    "nvidia_current",
-)
-LOAD = ("nvidia", "nvidia-uvm", "nvidia-modeset")
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
+SECURE_BOOT = "Secure Boot refuses the module: "
 REFUSED = (
-    (
-        "Key was rejected",
-        (
-            "Secure Boot refuses the module: enrol the DKMS key (mokutil --import "
-            "/var/lib/dkms/mok.pub, reboot) or switch Secure Boot off."
-        ),
-    ),
-    (
-        "Required key not available",
-        (
-            "Secure Boot refuses the module: enrol the DKMS key (mokutil --import "
-            "/var/lib/dkms/mok.pub, reboot) or switch Secure Boot off."
-        ),
-    ),
+    ("Key was rejected", SECURE_BOOT),
+    ("Required key not available", SECURE_BOOT),
     (
         "not found in directory",
         (
@@ -122,67 +110,54 @@ REFUSED = (
 )
 
 
-def unload(names):
-    """Unloads those that are loaded; returns "" or why it stopped."""
-    for name in names:
-        if module_loaded(name):
-            rc, out, err = run(["modprobe", "-r", name], timeout=120)
-            if rc != 0 or module_loaded(name):
-                return last_line(err) or last_line(out) or f"{name} stays loaded"
-    return ""
-
-
 def refusal(text):
     """(the line that says why a module does not load, what to do about it)."""
     for line in text.splitlines():
         for known, fix in REFUSED:
             if known in line:
-                return line.strip(), fix
+                return line.strip(), fix + (ways_out(dkms_key()) if fix == SECURE_BOOT else "")
     return last_line(text), "See dmesg | grep -i nvidia, and dkms status."
 
 
 def load(module):
     """Loads the modules; only the first must succeed, the others are not in every build."""
-    rc, out, err = run(["modprobe", LOAD[0]], timeout=300)
+    rc, out, err = run(["modprobe", driver_reload.LOAD[0]], timeout=300)
     if rc != 0:
         said, fix = refusal(err + out)
         fail(module, f"The NVIDIA module does not load: {said}", fix, said)
-    for name in LOAD[1:]:
+    for name in driver_reload.LOAD[1:]:
         run(["modprobe", name], timeout=120)
-
-
-def replace(module):
-    """Swaps the loaded module for the installed one. Returns "" or why a reboot is needed."""
-    containers, units, others = gpu_clients.clients()
-    if others:
-        return "{} uses the GPU and belongs to no unit or container".format(", ".join(others))
-    units = sorted(set(units) | set(gpu_clients.active(gpu_clients.DAEMONS)))
-    problem = gpu_clients.stop(containers, units) or unload(UNLOAD)
-    if not problem:
-        load(module)
-        if run(["systemctl", "is-enabled", "--quiet", "nvidia-cdi-refresh.service"])[0] == 0:
-            run(["systemctl", "restart", "nvidia-cdi-refresh.service"], timeout=120)
-    failed = gpu_clients.start(containers, units)
-    if failed and not problem:
-        fail(
-            module,
-            f"The new driver is loaded, but what used the GPU does not start: {failed}",
-            "Look at its log on the host.",
-        )
-    return problem
+    if run(["systemctl", "is-enabled", "--quiet", "nvidia-cdi-refresh.service"])[0] == 0:
+        run(["systemctl", "restart", "nvidia-cdi-refresh.service"], timeout=120)
 
 
 def bring(module, version):
     """Why a reboot is needed, or "" when the version is loaded."""
-    problem = unload(OPEN_SOURCE_DRIVERS)
+    problem = driver_reload.unload(OPEN_SOURCE_DRIVERS)
     if problem:
         return "nouveau cannot be unloaded: " + problem
-    if loaded_version():
-        problem = replace(module)
-    else:
+    if not loaded_version():
         load(module)
+    elif not fits(module, version):
+        problem = driver_reload.replace(lambda: load(module))
+    failed = driver_reload.resume()
     if problem:
         return f"driver {loaded_version()} cannot be unloaded: {problem}"
+    if failed:
+        what = f"The new driver is loaded, but what used the GPU does not start: {failed}"
+        fail(module, what, "Look at its log on the host; the next run starts it again.")
+    require(module, version)
+    return ""
+
+
+def fits(module, version):
+    """Whether this version is in the kernel, in the flavour that is wanted."""
+    flavour = module.params["flavour"]
+    return loaded_version() == version and (not flavour or loaded_flavour() == flavour)
+
+
+def require(module, version):
+    """Fails unless the wanted version is in the kernel."""
     if loaded_version() != version:
         on_disk = module_file_version()
         fail(
@@ -202,19 +177,14 @@ def bring(module, version):
             "Another package's module is in the way: modinfo -F license nvidia, dkms status, dpkg -l '*nvidia*dkms*'.",
             loaded_flavour(),
         )
-    return ""
 
 
-def forget_nouveau(module):
-    """Rebuilds an initramfs that would load nouveau; True when that was needed."""
-    if not initramfs_stale("nouveau", module.params["blacklist"]):
-        return False
-    if not module.check_mode:
-        command, said = rebuild_initramfs()
-        if said:
-            fix = f"Run {command} on the host until it ends well; a full /boot is the usual cause."
-            fail(module, f"The initramfs cannot be rebuilt without nouveau: {said}", fix, said)
-    return True
+def prepare(module, version):
+    """What was done for the next boot, or would be."""
+    try:
+        return next_boot.ready(version, module.params["blacklist"], module.check_mode)
+    except next_boot.Stranded as error:
+        fail(module, error.what, error.fix, error.value)
 
 
 def prove(module):
@@ -236,6 +206,36 @@ def prove(module):
     )
 
 
+def note(version, path):
+    """Says in the mark which version is loaded; True when it said another."""
+    text = version + "\n"
+    if text_of(path) == text:
+        return False
+    write(path, text, 0o644)
+    return True
+
+
+def work(module, version):
+    """The module's result."""
+    prepared = prepare(module, version)
+    due = not fits(module, version) or bool(driver_reload.pending())
+    reboot_needed, noted, cards = "", False, []
+    if module.check_mode:
+        cards = smi_gpus()[0] if loaded_version() else []
+    else:
+        reboot_needed = bring(module, version) if due else ""
+    if not module.check_mode and not reboot_needed:
+        cards = prove(module)
+        noted = note(version, module.params["mark"])
+    return {
+        "changed": bool(due or prepared or noted),
+        "prepared": prepared,
+        "loaded_version": loaded_version(),
+        "mig": mig_enabled(cards),
+        "reboot_needed": reboot_needed,
+    }
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -243,21 +243,11 @@ def main():
             "package": {"type": "str", "default": "nvidia-open"},
             "flavour": {"type": "str", "default": ""},
             "blacklist": {"type": "path", "default": "/etc/modprobe.d/nvidia-driver.conf"},
+            "mark": {"type": "path", "default": "/var/lib/deepgram/nvidia-driver"},
         },
         supports_check_mode=True,
     )
-    version, flavour, reboot_needed = module.params["version"], module.params["flavour"], ""
-    rebuilt = forget_nouveau(module)
-    loaded = loaded_version() != version or bool(flavour and loaded_flavour() != flavour)
-    if loaded and not module.check_mode:
-        reboot_needed = bring(module, version)
-    cards = prove(module) if not (module.check_mode or reboot_needed) else smi_gpus()[0] if loaded_version() else []
-    module.exit_json(
-        changed=rebuilt or loaded,
-        loaded_version=loaded_version(),
-        mig=mig_enabled(cards),
-        reboot_needed=reboot_needed,
-    )
+    module.exit_json(**work(module, module.params["version"]))
 
 
 if __name__ == "__main__":

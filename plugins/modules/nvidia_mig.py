@@ -33,7 +33,7 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import gpu_clients
+from ansible.module_utils import driver_reload, gpu_clients
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import mig_enabled, smi_gpus
 from ansible.module_utils.outcome import fail, last_line, run
@@ -65,19 +65,20 @@ def reset(buses):
 
 def undo(module, buses):
     """Why a reboot is needed, or "" when MIG is off."""
-    containers, units, others = gpu_clients.clients()
-    if others:
-        what = "{} uses the GPU and belongs to no unit or container".format(", ".join(others))
+    who = gpu_clients.clients()
+    if who["others"]:
+        what = "{} uses the GPU and belongs to no unit or container".format(", ".join(who["others"]))
         fail(module, f"MIG cannot be switched off: {what}", "Stop it; run again.", what)
-    units = sorted(set(units) | set(gpu_clients.active(gpu_clients.DAEMONS)))
-    problem, left = gpu_clients.stop(containers, units), []
+    who["units"] = sorted({*who["units"], *gpu_clients.active(gpu_clients.DAEMONS)})
+    driver_reload.remember(who)
+    problem, left = gpu_clients.stop(who), []
     if not problem:
         switch_off(module, buses)
         left = enabled(module)
         problem = reset(left) if left else ""
     if not problem and run(["systemctl", "is-enabled", "--quiet", "nvidia-cdi-refresh.service"])[0] == 0:
         run(["systemctl", "restart", "nvidia-cdi-refresh.service"], timeout=120)
-    failed = gpu_clients.start(containers, units)
+    failed = driver_reload.resume()
     if failed:
         fail(module, f"MIG is off, but what used the GPU does not start: {failed}", "Look at its log on the host.")
     return f"MIG is off only after a reboot, {', '.join(left or buses)} cannot be reset: {problem}" if problem else ""

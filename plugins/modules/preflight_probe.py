@@ -40,6 +40,11 @@ options:
       C(nvswitch_packages).
     type: dict
     default: {}
+  driver_lifecycle:
+    description: C(source) of the driver, C(addresses) of its repositories, and whether the driver's role may do what it
+      would be refused for else, C(remove_other_sources) and C(reboot).
+    type: dict
+    default: {}
   excluded_gpus:
     description: PCI ids that cannot serve what this node is to serve.
     type: list
@@ -175,6 +180,7 @@ ansible_facts:
 import os
 
 from ansible.module_utils import (
+    preflight_boot,
     preflight_driver,
     preflight_gpu,
     preflight_host,
@@ -254,9 +260,16 @@ def of_gpus(params, minimums, system, driver):
         return []
     found += driver.findings() if driver else []
     allowed = params["driver"].get("mig_disable_allowed", False)
-    found += [preflight_gpu.mig(allowed=allowed), preflight_gpu.nouveau(), *preflight_host.run_installer()]
+    found += [preflight_gpu.mig(allowed=allowed), preflight_gpu.nouveau(), *of_lifecycle(params["driver_lifecycle"])]
     decided = {"kernel_module": driver.facts()["kernel_module"]} if driver else {}
-    return found + preflight_support.for_kernel(system, params["driver_packages"], {**wanted_of(params), **decided})
+    found += preflight_support.for_kernel(system, params["driver_packages"], {**wanted_of(params), **decided})
+    return preflight_boot.without_headers(found, params["driver_lifecycle"].get("reboot"))
+
+
+def of_lifecycle(allowed):
+    """Findings about what is there already, and what would be after the next boot."""
+    source, addresses = allowed.get("source", "nvidia"), allowed.get("addresses", [])
+    return preflight_boot.leftovers(source, addresses, allowed.get("remove_other_sources")) + preflight_boot.next_boot()
 
 
 def look(params, minimums, driver):
@@ -279,7 +292,9 @@ def wanted_driver(params, system):
     """The wanted driver with the host's GPUs; None for a host that needs none."""
     if not params["engine"] or not params["driver"]:
         return None
-    wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", "")}
+    row = preflight_host.entry(params["systems"], preflight_host.os_release())
+    offered = ((row.get("driver") or {}).get(params["driver"]["source"]) or {}).get("branches")
+    wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", ""), "offered": offered}
     return preflight_driver.Wanted({**params["driver"], "gpus": params["gpus"]}, wanted)
 
 
@@ -305,6 +320,7 @@ def main():
             "driver_packages": {"type": "dict", "default": {}},
             "gpus": {"type": "dict", "required": True},
             "driver": {"type": "dict", "default": {}},
+            "driver_lifecycle": {"type": "dict", "default": {}},
             "excluded_gpus": {"type": "list", "elements": "str", "default": []},
             "minimums": {"type": "dict", "required": True},
             "base": {"type": "dict", "required": True},

@@ -11,7 +11,7 @@ GPU, OTHER = "0000:3b:00.0", "0000:5e:00.0"
 def driver(host):
     """driver(module, library, gpus, modes): such a driver is there."""
 
-    def be(module="580.173.02", library="580.173.02", gpus=(GPU,), modes=("Enabled",)):
+    def be(module="580.173.02", library="580.173.02", gpus=(GPU,), modes=("Enabled",), mig="[N/A]"):
         for path, text in (("sys/nvidia/version", module), (f"lib/x86_64-linux-gnu/libnvidia-ml.so.{library}", "")):
             (host.root / path).parent.mkdir(parents=True, exist_ok=True)
             (host.root / path).write_text(text + "\n")
@@ -24,7 +24,7 @@ def driver(host):
             old.rmdir()
         for gpu in gpus:
             (folder / gpu).mkdir()
-        rows = [f"0000{gpu.upper()}, {mode}" for gpu, mode in zip(gpus, modes, strict=False)]
+        rows = [f"0000{gpu.upper()}, {mode}, {mig}" for gpu, mode in zip(gpus, modes, strict=False)]
         host.program("nvidia-smi", "".join(f"echo '{row}'\n" for row in rows))
 
     be()
@@ -42,6 +42,7 @@ def driver(host):
         ({"gpus": (GPU, OTHER), "modes": ("Enabled", "Enabled")}, [f"GPU {OTHER}: is new"]),
         ({"gpus": (OTHER,)}, [f"GPU {GPU}: is gone", f"GPU {OTHER}: is new"]),
         ({"modes": ("Disabled",)}, [f"GPU {GPU}: persistence mode is Disabled"]),
+        ({"mig": "Enabled"}, [f"driver: MIG is on on GPU {GPU}"]),
         (
             {"gpus": ()},
             [

@@ -5,7 +5,7 @@ import wave
 
 import pytest
 
-from bench import fleet, fleet_growth, fleet_latency
+from bench import cli, fleet, fleet_growth, fleet_latency, under_calls
 from bench.fleet_operations import OPERATIONS, Operation, knows
 
 
@@ -35,6 +35,16 @@ def test_adding_to_many_is_compared_with_adding_to_few():
     assert [one.verdict for one in fleet_growth.verdicts(growth, 1.2)] == ["pass", "fail"]
 
 
+def test_a_part_is_named_alone_or_with_its_like():
+    def only(text):
+        return cli.parser().parse_args(["--only", text]).only
+
+    assert only("fleet_growth") == ["fleet_growth"] and only("fleet_growth,right") == ["fleet_growth", "right"]
+    assert only("fleet") == ["fleet_latency", "fleet_operations", "fleet_growth"]
+    with pytest.raises(SystemExit):
+        only("fle")
+
+
 def test_a_small_request_is_a_sound_file():
     with wave.open(io.BytesIO(fleet_latency.small(0.25))) as sound:
         assert sound.getnframes() == 4000
@@ -44,3 +54,4 @@ def test_a_small_request_is_a_sound_file():
 def test_a_verb_that_dgctl_lacks_is_known_to_be_missing():
     assert knows("provision") and not knows("levitate")
     assert {operation.verb for operation in OPERATIONS} >= {"upgrade", "rollback", "remove", "drain", ""}
+    assert set(under_calls.BY_NAME) >= {"add a node", "upgrade", "node killed", "rollback"}

@@ -90,7 +90,22 @@ def test_it_may_reboot_only_where_that_is_allowed(small: Path, monkeypatch: pyte
     seen = found(deepgram={"state": "changed", "applied": applied, "drift": []})
     assert make(monkeypatch, seen).hosts["gpu1"].reboot is False
     set_variable("deepgram_reboot_allowed: true")
-    assert make(monkeypatch, seen).hosts["gpu1"].reboot is True
+    plan = make(monkeypatch, seen)
+    assert plan.hosts["gpu1"].reboot is True and "may reboot" in plan_text.lines(plan)[0]
+    assert plan_text.reboots(plan) == ", of which 1 may reboot"
+
+
+def test_who_keeps_the_driver_is_named_beforehand(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    applied = {"content": "", "variables": {"deepgram_release": "release-1"}}
+    keepers = ["python (pid 7, of session-3.scope)"]
+    seen = found(deepgram={"state": "changed", "applied": applied, "drift": [], "keepers": keepers})
+    plan = make(monkeypatch, seen)
+    assert "no reboot, so end this first: python (pid 7, of session-3.scope) uses the GPU" in plan_text.lines(plan)[0]
+    assert plan_text.reboots(plan) == ""
+    set_variable("deepgram_reboot_allowed: true")
+    plan = make(monkeypatch, seen)
+    assert "reboots, because python (pid 7, of session-3.scope) uses the GPU" in plan_text.lines(plan)[0]
+    assert plan_text.reboots(plan) == ", of which 1 will reboot"
 
 
 @pytest.mark.parametrize("state", ["distrusted", "unfinished"])

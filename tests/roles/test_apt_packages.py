@@ -319,3 +319,93 @@ def test_what_is_held_beside_the_driver_does_not_move_with_it(call, apt):
     apt({"lead": "580.1-1", "linux-image-generic": "6.8.0.45"}, "Inst lead\\n", {"lead": "580.2-1"})
     call("apt_packages", packages=["lead=580.2-*"], same_version_as="lead", hold=True, hold_also=["linux-image-[a-z]*"])
     assert apt.log()[0] == "install lead=580.2-*"
+
+
+OLD, NEW = "580.95.05-1", "580.173.02-1"
+NEEDS = {
+    "nvidia-open": "nvidia-kernel-open-dkms (= @), nvidia-driver (= @)",
+    "nvidia-driver": "libcuda1 (= @), libnvidia-ml1:amd64 (= @), libc6 (>= 2.36), nvidia-a (= @) | nvidia-b (= @)",
+    "libcuda1": "libc6",
+}
+FAMILY = ["libcuda1", "libnvidia-ml1", "nvidia-driver", "nvidia-kernel-open-dkms", "nvidia-open"]
+DRIVER = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "hold": True}
+
+
+@pytest.fixture
+def driver(apt, program, tmp_path):
+    """driver(versions that differ, offered): a driver's packages, which ask for each other's exact version."""
+
+    def set_up(differ=(), offered=(OLD, NEW), held=True, after=OLD):
+        have = {name: OLD for name in FAMILY} | dict(differ)
+        have = {name: version for name, version in have.items() if version}
+        apt({f"!{name}" if held else name: version for name, version in have.items()}, "Inst x (1)\\n")
+        rows = "".join(f"{n}\tamd64\t{after}\t{'hold' if held else 'install'}\tinstalled\n" for n in FAMILY)
+        (tmp_path / "after").write_text(rows)
+        needs = "".join(f"{name}\t{NEEDS.get(name, '').replace('@', have[name])}\t\n" for name in have)
+        (tmp_path / "needs").write_text(needs)
+        program("dpkg-query", f"case $* in *Depends*) cat {tmp_path}/needs ;; *) cat {tmp_path}/state ;; esac\n")
+        program("apt-cache", "".join(f'echo " $2 | {version} | x"\n' for version in offered))
+
+    return set_up
+
+
+def test_a_family_that_is_together_is_left_alone(apt, call, driver):
+    driver()
+    assert not call("apt_packages", **DRIVER)["changed"] and apt.log() == []
+
+
+def test_a_package_that_was_upgraded_past_its_hold_goes_back_to_its_family(apt, call, driver):
+    driver({"libnvidia-ml1": NEW})
+    assert call("apt_packages", check=True, **DRIVER)["changed"] and apt.log() == []
+    result = call("apt_packages", **DRIVER)
+    assert result["changed"] and apt.log() == [f"install libnvidia-ml1={OLD}"]
+    assert set(result["held"]) == set(FAMILY)
+    assert not call("apt_packages", **DRIVER)["changed"]
+
+
+def test_a_package_that_is_gone_comes_back(apt, call, driver):
+    driver({"libcuda1": ""})
+    assert call("apt_packages", **DRIVER)["changed"] and apt.log() == [f"install libcuda1={OLD}"]
+
+
+def test_the_family_goes_forward_where_no_source_has_its_version_any_more(apt, call, driver):
+    driver({"libnvidia-ml1": NEW}, offered=[NEW], after=NEW)
+    assert call("apt_packages", **DRIVER)["changed"]
+    assert apt.log() == ["install " + " ".join(f"{name}={NEW}" for name in FAMILY)]
+
+
+def test_a_version_that_was_asked_for_is_not_left_for_a_stray(apt, call, driver):
+    driver({"libnvidia-ml1": NEW}, offered=[NEW])
+    call("apt_packages", **DRIVER | {"packages": ["nvidia-open=580.95.05-*"]})
+    assert apt.log() == [f"install libnvidia-ml1={OLD}"]  # apt says what is wrong
+
+
+def test_a_stray_moves_with_the_lead(apt, call, driver):
+    driver({"libnvidia-ml1": "580.99.01-1"}, after=NEW)
+    call("apt_packages", **DRIVER | {"packages": ["nvidia-open=580.173.02-*"]})
+    (line,) = apt.log()
+    assert sorted(line.split()[1:]) == sorted(f"{name}=580.173.02-*" for name in FAMILY)
+
+
+def test_a_hold_of_somebody_else_is_released_for_the_transaction_and_put_back(apt, call):
+    apt({"!libcuda1": "550.1-1", "!docker-ce": "5"}, "Inst nvidia-open (580.1-1)\\n", {"nvidia-open": "580.1-1"})
+    arguments = {"packages": ["nvidia-open=580.*"], "may_remove": ["libcuda*"], "along": []}
+    assert call("apt_packages", **arguments)["changed"]
+    assert apt.log() == ["apt-mark unhold libcuda1", "install nvidia-open=580.*", "apt-mark hold libcuda1"]
+
+
+def test_broken_packages_are_repaired_when_apt_asks_for_that(apt, call, program, tmp_path):
+    apt({}, after={"podman": "5"})
+    log = tmp_path / "log"
+    program(
+        "apt-get",
+        f"""case " $* " in
+*" --fix-broken "*) echo repaired >> {log}; exit 0 ;;
+*" update "*) exit 0 ;;
+esac
+grep -q repaired {log} || {{ echo "E: Unmet dependencies. Try 'apt --fix-broken install'." >&2; exit 100; }}
+case " $* " in *" -s "*) echo 'Inst podman (5)' ;; *) cp {tmp_path}/after {tmp_path}/state ;; esac
+""",
+    )
+    program("dpkg", "exit 1\n")
+    assert call("apt_packages", packages=["podman"])["changed"] and apt.log() == ["repaired"]

@@ -56,6 +56,12 @@ def test_nearest_that_works(branch, flavour, models, near):
     assert near is None or near[1] in DRIVERS.flavours(near[0], models)
 
 
+def test_only_what_the_host_s_source_has_is_named():
+    some = Drivers(TABLES["branches"], TABLES["generations"], "2026-11", ["590", "610"])
+    assert some.nearest("550", "auto", [B200]) == ("590", "open") and some.nearest("590", "auto", [V100]) is None
+    assert "nvidia_driver_source" in some.problem("590", "auto", [V100])[1]
+
+
 def test_what_is_wrong_names_who_does_not_fit_and_what_does():
     what, fix = DRIVERS.problem("595", "auto", [V100, T4])
     assert "V100" in what and "T4" not in what and '"580"' in fix and "proprietary" in fix

@@ -2,7 +2,7 @@
 
 import nvidia_mig
 import pytest
-from ansible.module_utils import gpu_clients
+from ansible.module_utils import driver_reload, gpu_clients
 
 BUS = "00000000:3B:00.0"
 
@@ -10,12 +10,17 @@ BUS = "00000000:3B:00.0"
 class Card:
     """A GPU with MIG on, of a generation that needs a reset (Ampere) or not."""
 
-    def __init__(self, monkeypatch, on=True, resets=False, reset_works=True, others=()):
+    def __init__(self, monkeypatch, tmp_path, on=True, resets=False, reset_works=True, others=()):
         self.on, self.pending, self.resets, self.reset_works, self.log = on, on, resets, reset_works, []
         monkeypatch.setattr(nvidia_mig, "run", self.run)
         monkeypatch.setattr(nvidia_mig, "smi_gpus", self.smi)
-        monkeypatch.setattr(gpu_clients, "clients", lambda: (["c1"], ["engine.service"], list(others)))
+        monkeypatch.setattr(
+            gpu_clients, "clients", lambda: {"docker": ["c1"], "units": ["engine.service"], "others": list(others)}
+        )
         monkeypatch.setattr(gpu_clients, "active", lambda units: [u for u in units if "persistenced" in u])
+        monkeypatch.setattr(gpu_clients, "existing", lambda engine, names: names)
+        for name in ("pending", "remember", "resume"):
+            monkeypatch.setattr(getattr(driver_reload, name), "__defaults__", (str(tmp_path / "stopped"),))
         for verb in ("stop", "start"):
             monkeypatch.setattr(gpu_clients, verb, lambda *names, verb=verb: self.log.append(verb) or "")
 
@@ -34,19 +39,19 @@ class Card:
         return 0, "", ""
 
 
-def test_off_already(call, monkeypatch):
-    card = Card(monkeypatch, on=False)
+def test_off_already(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path, on=False)
     assert not call("nvidia_mig")["changed"] and card.log == []
 
 
-def test_check_mode_touches_nothing(call, monkeypatch):
-    card = Card(monkeypatch)
+def test_check_mode_touches_nothing(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path)
     assert call("nvidia_mig", check=True)["changed"] and card.log == []
 
 
 @pytest.mark.parametrize("resets", [False, True])
-def test_is_switched_off_between_stop_and_start(call, monkeypatch, resets):
-    card = Card(monkeypatch, resets=resets)
+def test_is_switched_off_between_stop_and_start(call, monkeypatch, tmp_path, resets):
+    card = Card(monkeypatch, tmp_path, resets=resets)
     result = call("nvidia_mig")
     assert result["changed"] and result["were_on"] == [BUS] and result["reboot_needed"] == "" and not card.on
     assert card.log[0] == "stop" and card.log[-1] == "start"
@@ -55,19 +60,19 @@ def test_is_switched_off_between_stop_and_start(call, monkeypatch, resets):
     assert card.log.index("systemctl restart nvidia-cdi-refresh.service") == len(card.log) - 2
 
 
-def test_gpu_that_cannot_be_reset_needs_a_reboot(call, monkeypatch):
-    card = Card(monkeypatch, resets=True, reset_works=False)
+def test_gpu_that_cannot_be_reset_needs_a_reboot(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path, resets=True, reset_works=False)
     result = call("nvidia_mig")
     assert "in use" in result["reboot_needed"] and BUS in result["reboot_needed"] and card.log[-1] == "start"
 
 
-def test_program_of_nobody_is_not_killed(call, monkeypatch):
-    card = Card(monkeypatch, others=["python (pid 7)"])
+def test_program_of_nobody_is_not_killed(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path, others=["python (pid 7)"])
     assert "python (pid 7)" in call("nvidia_mig")["msg"] and card.log == []
 
 
-def test_gpu_that_keeps_mig(call, monkeypatch):
-    card = Card(monkeypatch)
+def test_gpu_that_keeps_mig(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path)
     monkeypatch.setattr(nvidia_mig, "run", lambda argv, timeout=0: (0, "", ""))
     monkeypatch.setattr(nvidia_mig, "reset", lambda buses: "")
     assert "stays on" in call("nvidia_mig")["msg"] and card.on

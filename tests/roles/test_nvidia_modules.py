@@ -1,13 +1,10 @@
 """Loading the driver, its clients, its persistence daemon, its state, and the CDI file."""
 
-import os
-import platform
-
 import nvidia_cdi
 import nvidia_driver_load
 import nvidia_persistence
 import pytest
-from ansible.module_utils import gpu_clients, kernel, nvidia_host
+from ansible.module_utils import applied_gpu_users, driver_reload, gpu_clients, kernel, next_boot, nvidia_host
 
 ID = "0123456789abcdef" * 4
 OUTER = "fedcba9876543210" * 4
@@ -16,12 +13,13 @@ OUTER = "fedcba9876543210" * 4
 @pytest.mark.parametrize(
     ("cgroup", "expected"),
     [
-        (f"0::/system.slice/docker-{ID}.scope", ("container", ID)),
-        (f"12:devices:/docker/{ID}\n1:name=systemd:/docker/{ID}", ("container", ID)),
-        (f"0::/docker/{OUTER}/system.slice/docker-{ID}.scope", ("container", ID)),
+        (f"0::/system.slice/docker-{ID}.scope", ("docker", ID)),
+        (f"12:devices:/docker/{ID}\n1:name=systemd:/docker/{ID}", ("docker", ID)),
+        (f"0::/docker/{OUTER}/system.slice/docker-{ID}.scope", ("docker", ID)),
         (f"0::/docker/{OUTER}/system.slice/nvidia-persistenced.service", ("unit", "nvidia-persistenced.service")),
         (f"0::/system.slice/deepgram-engine.service/libpod-payload-{ID}", ("unit", "deepgram-engine.service")),
-        ("0::/user.slice/user-1000.slice/session-3.scope", ("", "")),
+        (f"0::/machine.slice/libpod-{ID}.scope", ("podman", ID)),
+        ("0::/user.slice/user-1000.slice/session-3.scope", ("", "session-3.scope")),
     ],
 )
 def test_owner_of_a_process(cgroup, expected):
@@ -30,36 +28,89 @@ def test_owner_of_a_process(cgroup, expected):
 
 def test_clients(tmp_path, program):
     program("docker", f"echo {ID}\n")
+    program("podman", f"echo {OUTER}\n")
     for pid, device, cgroup in [
         ("10", "/dev/nvidia0", f"0::/system.slice/docker-{ID}.scope"),
         ("11", "/dev/nvidiactl", "0::/system.slice/nvidia-persistenced.service"),
         ("12", "/dev/nvidia-uvm", "0::/user.slice/session-3.scope"),
         ("13", "/dev/null", "0::/system.slice/ssh.service"),
         ("14", "/dev/nvidia0", f"0::/docker/{OUTER}"),
+        ("15", "/dev/nvidia0", f"0::/machine.slice/libpod-{OUTER}.scope"),
+        ("16", "/dev/nvidiactl", "0::/user.slice/session-3.scope"),
     ]:
         (tmp_path / pid / "fd").mkdir(parents=True)
         (tmp_path / pid / "fd/3").symlink_to(device)
         (tmp_path / pid / "cgroup").write_text(cgroup + "\n")
+        (tmp_path / pid / "comm").write_text("nvidia-cuda-mps\n" if pid == "16" else "python\n")
+    assert gpu_clients.clients(str(tmp_path)) == {
+        "docker": [ID],
+        "podman": [OUTER],
+        "units": ["nvidia-persistenced.service"],
+        "mps": ["nvidia-cuda-mps"],
+        "others": ["python (pid 12, of session-3.scope)", f"python (pid 14, of {OUTER})"],
+    }
+
+
+def test_keepers_are_those_whom_nobody_could_start_again(tmp_path):
+    for pid, cgroup in (("10", "0::/user.slice/session-3.scope"), ("11", "0::/system.slice/x.service")):
+        (tmp_path / pid / "fd").mkdir(parents=True)
+        (tmp_path / pid / "fd/3").symlink_to("/dev/nvidia0")
+        (tmp_path / pid / "cgroup").write_text(cgroup)
         (tmp_path / pid / "comm").write_text("python\n")
-    assert gpu_clients.clients(str(tmp_path)) == (
-        [ID],
-        ["nvidia-persistenced.service"],
-        ["python (pid 12)", "python (pid 14)"],
-    )
+    assert applied_gpu_users.keepers(str(tmp_path)) == ["python (pid 10, of session-3.scope)"]
+
+
+def test_clients_go_before_what_they_use_and_come_back_after_it(monkeypatch):
+    log = []
+    monkeypatch.setattr(gpu_clients, "run", lambda argv, timeout=0: log.append(" ".join(argv)) or (0, "", ""))
+    who = {
+        "docker": ["a"],
+        "podman": ["b"],
+        "mps": ["nvidia-cuda-mps"],
+        "units": ["nvidia-imex.service", "nvidia-dcgm.service", "nvidia-fabricmanager.service", "x.service"],
+    }
+    assert gpu_clients.stop(who) == "" and log == [
+        "docker stop a",
+        "podman stop b",
+        "systemctl stop x.service",
+        "sh -c echo quit | nvidia-cuda-mps-control",
+        "systemctl stop nvidia-dcgm.service",
+        "systemctl stop nvidia-fabricmanager.service",
+        "systemctl stop nvidia-imex.service",
+    ]
+    log.clear()
+    assert gpu_clients.start(who) == "" and log == [
+        "systemctl start nvidia-imex.service",
+        "systemctl start nvidia-fabricmanager.service",
+        "systemctl start nvidia-dcgm.service",
+        "nvidia-cuda-mps-control -d",
+        "systemctl start x.service",
+        "docker start a",
+        "podman start b",
+    ]
+
+
+NOBODY = {"docker": [], "podman": [], "units": [], "mps": [], "others": []}
 
 
 class Kernel:
     """A kernel with modules; the installed driver is what modprobe loads."""
 
-    def __init__(self, monkeypatch, loaded="", installed="580.173.02", clients=((), (), ()), stuck=(), error=""):
+    def __init__(self, monkeypatch, tmp_path, loaded="", installed="580.173.02", clients=None, stuck=(), error=""):
         self.modules = {"nvidia": loaded, "nvidia_uvm": loaded} if loaded else {}
         self.installed, self.stuck, self.error, self.log = installed, stuck, error, []
-        self.stale, self.library, self.gpus = False, "", 1
-        monkeypatch.setattr(nvidia_driver_load, "run", self.run)
+        self.library, self.gpus, self.prepared, self.display = "", 1, [], []
+        self.users, self.mark, self.stopped = (
+            [NOBODY | (clients or {}), NOBODY],
+            tmp_path / "mark",
+            tmp_path / "stopped",
+        )
+        for module in (nvidia_driver_load, driver_reload):
+            monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_driver_load, "loaded_version", lambda: self.modules.get("nvidia", ""))
-        monkeypatch.setattr(nvidia_driver_load, "module_loaded", lambda name: name in self.modules)
+        monkeypatch.setattr(driver_reload, "module_loaded", lambda name: name in self.modules)
         monkeypatch.setattr(nvidia_driver_load, "module_file_version", lambda: self.installed)
-        monkeypatch.setattr(nvidia_driver_load, "initramfs_stale", lambda *_: self.stale)
+        monkeypatch.setattr(nvidia_driver_load.next_boot, "ready", lambda *_: self.prepared)
         monkeypatch.setattr(nvidia_driver_load, "library_version", lambda: self.library or self.installed)
         monkeypatch.setattr(nvidia_driver_load, "pci_gpus", lambda: [{"address": "0000:3b:00.0"}] * self.gpus)
         monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([{"driver_version": self.modules["nvidia"]}], ""))
@@ -67,10 +118,16 @@ class Kernel:
         monkeypatch.setattr(
             nvidia_driver_load.package_manager, "installed", lambda: {"nvidia-open": package["version"]}
         )
-        monkeypatch.setattr(gpu_clients, "clients", lambda: tuple(map(list, clients)))
-        monkeypatch.setattr(gpu_clients, "active", lambda units: [u for u in units if "persistenced" in u])
+        monkeypatch.setattr(gpu_clients, "clients", self.clients)
+        monkeypatch.setattr(
+            gpu_clients, "active", lambda units: [u for u in units if "persistenced" in u] + self.display
+        )
+        monkeypatch.setattr(gpu_clients, "existing", lambda engine, names: names)
+        for name in ("pending", "remember", "resume"):
+            function = getattr(driver_reload, name)
+            monkeypatch.setattr(function, "__defaults__", (str(self.stopped),))
         for verb in ("stop", "start"):
-            monkeypatch.setattr(gpu_clients, verb, lambda *names, verb=verb: self.log.append((verb, *names)) or "")
+            monkeypatch.setattr(gpu_clients, verb, lambda who, verb=verb: self.log.append((verb, who)) or "")
 
     def run(self, argv, timeout=0):
         self.log.append(" ".join(argv))
@@ -84,74 +141,134 @@ class Kernel:
             self.modules[argv[1].replace("-", "_")] = self.installed
         return 0, "", ""
 
+    def clients(self):
+        return dict(self.users.pop(0) if len(self.users) > 1 else self.users[0])
 
-def load(call, check=False):
-    return call("nvidia_driver_load", version="580.173.02", check=check)
-
-
-def test_loaded_already(call, monkeypatch):
-    kernel = Kernel(monkeypatch, loaded="580.173.02")
-    assert not load(call)["changed"] and kernel.log == []
+    def said(self, verb):
+        return [entry[1] for entry in self.log if isinstance(entry, tuple) and entry[0] == verb]
 
 
-def test_first_load_unloads_nouveau(call, monkeypatch):
-    kernel = Kernel(monkeypatch)
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    return lambda **state: Kernel(monkeypatch, tmp_path, **state)
+
+
+@pytest.fixture
+def load(call, tmp_path):
+    return lambda check=False: call(
+        "nvidia_driver_load", version="580.173.02", mark=str(tmp_path / "mark"), check=check
+    )
+
+
+def test_loaded_already(load, machine):
+    kernel = machine(loaded="580.173.02")
+    kernel.mark.write_text("580.173.02\n")
+    assert not load()["changed"] and kernel.log == []
+
+
+def test_first_load_unloads_nouveau(load, machine):
+    kernel = machine()
     kernel.modules["nouveau"] = "x"
-    result = load(call)
+    result = load()
     assert result["changed"] and result["loaded_version"] == "580.173.02" and "nouveau" not in kernel.modules
+    assert kernel.mark.read_text() == "580.173.02\n"
 
 
-def test_nouveau_in_use_needs_a_reboot(call, monkeypatch):
-    kernel = Kernel(monkeypatch, stuck=["nouveau"])
+def test_nouveau_in_use_needs_a_reboot(load, machine):
+    kernel = machine(stuck=["nouveau"])
     kernel.modules["nouveau"] = "x"
-    assert "nouveau" in load(call)["reboot_needed"]
+    assert "nouveau" in load()["reboot_needed"] and not kernel.mark.exists()
 
 
-def test_reload_stops_unloads_in_order_loads_and_starts(call, monkeypatch):
-    kernel = Kernel(monkeypatch, loaded="580.95.05", clients=([ID], ["engine.service"], []))
-    assert load(call)["reboot_needed"] == ""
-    units = ["engine.service", "nvidia-persistenced.service"]
-    assert kernel.log[0] == ("stop", [ID], units) and kernel.log[-1] == ("start", [ID], units)
+def test_reload_stops_unloads_in_order_loads_and_starts(load, machine):
+    kernel = machine(loaded="580.95.05", clients={"docker": [ID], "units": ["engine.service"]})
+    assert load()["reboot_needed"] == ""
+    assert kernel.log[0][0] == "stop" and kernel.log[-1][0] == "start"
+    for (who,) in (kernel.said("stop"), kernel.said("start")):
+        assert who["docker"] == [ID] and who["units"] == ["engine.service", "nvidia-persistenced.service"]
     order = [entry for entry in kernel.log if isinstance(entry, str)]
     assert order.index("modprobe -r nvidia_uvm") < order.index("modprobe -r nvidia") < order.index("modprobe nvidia")
     assert order.index("modprobe nvidia") < order.index("systemctl restart nvidia-cdi-refresh.service")
+    assert not kernel.stopped.exists() and kernel.mark.read_text() == "580.173.02\n"
 
 
-def test_module_that_stays_needs_a_reboot_and_clients_run_again(call, monkeypatch):
-    kernel = Kernel(monkeypatch, loaded="580.95.05", clients=([ID], [], []), stuck=["nvidia"])
-    result = load(call)
+def test_a_run_that_is_killed_between_stop_and_start_is_completed_by_the_next(load, machine, monkeypatch):
+    kernel = machine(loaded="580.95.05", clients={"docker": [ID]})
+
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(driver_reload, "in_use", killed)
+        with pytest.raises(ValueError):  # it said nothing
+            load()
+    assert kernel.said("stop") and not kernel.said("start")
+    kernel.users = [NOBODY]
+    assert load(check=True)["changed"]
+    assert load()["reboot_needed"] == "" and kernel.said("start")[0]["docker"] == [ID]
+    assert not kernel.stopped.exists() and not load()["changed"]
+
+
+def test_a_run_that_is_killed_before_the_start_only_starts(load, machine):
+    kernel = machine(loaded="580.173.02")
+    kernel.stopped.write_text('{"docker": ["x"], "units": ["engine.service"], "modules": []}')
+    assert load()["changed"] and kernel.said("start")[0]["units"] == ["engine.service"] and not kernel.said("stop")
+
+
+def test_module_that_stays_needs_a_reboot_and_clients_run_again(load, machine):
+    kernel = machine(loaded="580.95.05", clients={"docker": [ID]}, stuck=["nvidia"])
+    result = load()
     assert "in use" in result["reboot_needed"] and kernel.log[-1][0] == "start"
+    assert kernel.modules["nvidia_uvm"], "what was unloaded is loaded again"
 
 
-def test_program_of_nobody_is_not_killed(call, monkeypatch):
-    kernel = Kernel(monkeypatch, loaded="580.95.05", clients=([], [], ["python (pid 7)"]))
-    assert "python (pid 7)" in load(call)["reboot_needed"] and kernel.log == []
+def test_program_of_nobody_is_not_killed(load, machine):
+    kernel = machine(loaded="580.95.05", clients={"others": ["python (pid 7, of x.scope)"]})
+    assert "python (pid 7, of x.scope)" in load()["reboot_needed"] and not kernel.said("stop")
+
+
+def test_what_runs_on_a_display_stops_with_it(load, machine):
+    kernel = machine(loaded="580.95.05", clients={"others": ["Xorg (pid 7, of session-1.scope)"]})
+    kernel.display = ["display-manager.service"]
+    assert load()["reboot_needed"] == "" and "display-manager.service" in kernel.said("start")[0]["units"]
+
+
+def test_who_does_not_stop_is_named_and_everybody_runs_again(load, machine):
+    kernel = machine(loaded="580.95.05", clients={"units": ["a.service"]})
+    kernel.users[1] = NOBODY | {"others": ["python (pid 9, of y.scope)"]}
+    assert "python (pid 9, of y.scope) still uses" in load()["reboot_needed"] and kernel.said("start")
+
+
+def test_a_module_of_others_on_top_needs_a_reboot_before_anything_is_stopped(load, machine, monkeypatch):
+    kernel = machine(loaded="580.95.05")
+    monkeypatch.setattr(driver_reload, "holders", lambda: {"nvidia_uvm", "somebodys"})
+    assert "module somebodys" in load()["reboot_needed"] and not kernel.said("stop")
 
 
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        ("modprobe: ERROR: could not insert 'nvidia': Key was rejected by service", "mokutil"),
+        ("modprobe: ERROR: could not insert 'nvidia': Key was rejected by service", "nvidia_driver_source"),
         ("modprobe: ERROR: could not insert 'nvidia': No such device", "NVRM"),
         ("modprobe: ERROR: could not insert 'nvidia': Exec format error", "dmesg"),
         ("modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.12", "headers"),
     ],
 )
-def test_module_that_does_not_load(call, monkeypatch, error, hint):
-    Kernel(monkeypatch, error=error)
-    result = load(call)
+def test_module_that_does_not_load(load, machine, error, hint):
+    machine(error=error)
+    result = load()
     assert result["failed"] and error in result["msg"] and hint in result["fix"]
 
 
-def test_other_version_on_disk(call, monkeypatch):
-    Kernel(monkeypatch, installed="570.1.2")
-    result = load(call)
+def test_other_version_on_disk(load, machine):
+    machine(installed="570.1.2")
+    result = load()
     assert result["failed"] and result["value"] == "570.1.2" and "dkms autoinstall" in result["fix"]
 
 
-def test_check_mode_touches_nothing(call, monkeypatch):
-    kernel = Kernel(monkeypatch, loaded="580.95.05")
-    assert load(call, check=True)["changed"] and kernel.log == []
+def test_check_mode_touches_nothing(load, machine):
+    kernel = machine(loaded="580.95.05")
+    assert load(check=True)["changed"] and kernel.log == [] and not kernel.mark.exists()
 
 
 @pytest.mark.parametrize(
@@ -161,67 +278,34 @@ def test_check_mode_touches_nothing(call, monkeypatch):
         ({"gpus": 2}, "nvidia-smi shows 1 of 2 GPUs"),
     ],
 )
-def test_driver_that_is_not_coherent(call, monkeypatch, fault, words):
-    vars(Kernel(monkeypatch, loaded="580.173.02")).update(fault)
-    result = load(call)
+def test_driver_that_is_not_coherent(load, machine, fault, words):
+    vars(machine(loaded="580.173.02")).update(fault)
+    result = load()
     assert result["failed"] and words in result["msg"] and "dmesg" in result["fix"]
-    assert "failed" not in load(call, check=True)
+    assert "failed" not in load(check=True)
 
 
-def test_initramfs_that_would_load_nouveau_is_rebuilt(call, monkeypatch):
-    kernel = Kernel(monkeypatch, loaded="580.173.02")
-    kernel.stale = True
-    assert load(call, check=True)["changed"] and kernel.log == []
-    monkeypatch.setattr(nvidia_driver_load, "rebuild_initramfs", lambda: ("update-initramfs -u", ""))
-    assert load(call)["changed"]
-    monkeypatch.setattr(nvidia_driver_load, "rebuild_initramfs", lambda: ("dracut --force", "No space left"))
-    refused = load(call)
-    assert "No space left" in refused["msg"] and "Run dracut --force on the host" in refused["fix"]
+def test_nothing_that_runs_is_touched_where_the_next_boot_is_not_sure(load, machine, monkeypatch):
+    kernel = machine(loaded="580.95.05", clients={"docker": [ID]})
 
+    def stranded(*_):
+        raise next_boot.Stranded("kernel 6.13 boots next and has no module", "Build it.", "none")
 
-@pytest.mark.parametrize(
-    ("image", "made"),
-    [
-        ("initrd.img-{}", ["update-initramfs -u -k {}"]),
-        ("initramfs-{}.img", ["dracut --force --kver {}", "grubby --update-kernel=ALL --args={}"]),
-    ],
-)
-def test_initramfs_is_made_by_the_system_s_own_program(tmp_path, program, image, made):
-    release = platform.release()
-    (tmp_path / image.format(release)).touch()
-    for name in ("update-initramfs", "dracut", "grubby"):
-        program(name, f"echo {name} $* >> {tmp_path}/log\n")
-    assert kernel.rebuild_initramfs(str(tmp_path))[1] == ""
-    arguments = "rd.driver.blacklist=nouveau,nova_core modprobe.blacklist=nouveau,nova_core"
-    wanted = [line.format(arguments if "grubby" in line else release) for line in made]
-    assert (tmp_path / "log").read_text().splitlines() == wanted
-    program(made[-1].split()[0], "echo 'full' >&2; exit 1\n")
-    assert kernel.rebuild_initramfs(str(tmp_path))[1] == "full"
-
-
-def test_initramfs_is_stale_while_it_holds_nouveau_and_is_older_than_the_blacklist(tmp_path, program):
-    blacklist, image = tmp_path / "blacklist.conf", tmp_path / f"initrd.img-{platform.release()}"
-    program("lsinitramfs", "echo usr/lib/modules/6.12/nouveau.ko.xz\n")
-
-    def stale(module="nouveau"):
-        return kernel.initramfs_stale(module, str(blacklist), str(tmp_path))
-
-    assert not stale()
-    image.touch()
-    assert stale() and not stale("nova_core")
-    blacklist.touch()
-    os.utime(blacklist, (1, 1))
-    assert not stale()
-    os.utime(image, (0, 0))
-    assert stale()
+    monkeypatch.setattr(next_boot, "ready", stranded)
+    result = load()
+    assert result["failed"] and result["msg"].endswith("Fix: Build it.") and kernel.log == []
+    monkeypatch.setattr(next_boot, "ready", lambda *_: ["module for kernel 6.13"])
+    assert load()["prepared"] == ["module for kernel 6.13"]
 
 
 def test_headers_for_running_and_coming_kernels(monkeypatch):
     installed = ["linux-image-amd64", "linux-image-6.12.48+deb13-amd64", "linux-image-cloud-amd64", "sed"]
     known = {name: {"version": "1", "held": False, "status": "installed"} for name in installed}
-    monkeypatch.setattr(kernel.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(kernel.next_kernel, "has_headers", lambda release: False)
+    monkeypatch.setattr(kernel.next_kernel, "booting", lambda: "6.12.57+deb13-amd64")
     assert kernel.headers(known, "6.12.48+deb13-amd64") == [
-        "linux-headers-6.12.48+deb13-amd64", "linux-headers-amd64", "linux-headers-cloud-amd64",
+        "linux-headers-6.12.48+deb13-amd64", "linux-headers-6.12.57+deb13-amd64", "linux-headers-amd64",
+        "linux-headers-cloud-amd64",
     ]  # fmt: skip
 
 

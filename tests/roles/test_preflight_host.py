@@ -58,31 +58,11 @@ def test_kernel_headers_that_apt_has_or_has_not(program, tmp_path, candidate, ve
     assert ("no network" in found["seen"]) == (verdict == "fail")
 
 
-@pytest.mark.parametrize(
-    ("value", "told", "verdict"),
-    [(b"\x06\0\0\0\x00", "", "pass"), (b"\x06\0\0\0\x01", "is not enrolled", "fail")],
-)
-def test_secure_boot(tmp_path, program, value, told, verdict):
-    program("mokutil", f"echo '{told}'\n")
-    (tmp_path / "SecureBoot").write_bytes(value)
-    assert verdicts(preflight_host.secure_boot(str(tmp_path / "SecureBoot"))) == [verdict]
-
-
 def test_clock(program):
     program("timedatectl", "echo no\n")
     assert verdicts(preflight_host.clock(time.time(), 30)) == ["pass", "skip"]
     program("timedatectl", "echo yes\n")
     assert verdicts(preflight_host.clock(time.time() - 3600, 30)) == ["fail", "pass"]
-
-
-def test_leftover_of_a_run_installer(program, tmp_path):
-    left = tmp_path / "nvidia-uninstall"
-    assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
-    left.touch()
-    program("dpkg-query", "exit 1\n")
-    assert verdicts(preflight_host.run_installer((str(left),))) == ["fail"]
-    program("dpkg-query", "exit 0\n")  # a package's own file
-    assert verdicts(preflight_host.run_installer((str(left),))) == ["pass"]
 
 
 @pytest.fixture

@@ -91,15 +91,16 @@ def test_a_release_is_changed_where_it_stands(written: Deployment) -> None:
         lines.index("deepgram_release=release-260714") + 1,
         lines.index("deepgram_release=release-260714 # the same") + 1,
     ]
-    assert releasing._places(written, None) == [(written.inventory, number) for number in places]
-    assert releasing._places(written, ["gpu2"]) == [(written.inventory, places[1])]
+    stand = [(written.inventory, number, True) for number in places]
+    assert releasing._places(written, releasing.RELEASE) == stand
+    assert releasing._places(written, releasing.RELEASE, only=["gpu2"]) == stand[1:]
 
 
 def test_green_needs_a_release_of_its_own(written: Deployment) -> None:
     Path("fleet.ini").write_text(INVENTORY.split("[blue:vars]")[0] + "[all:vars]\ndeepgram_release=release-260714\n")
     with vaults.opened(Path("fleet.ini"), (), (), False) as passwords:
         shared = deployments.load(Path("fleet.ini"), passwords)
-    code, what, _ = refusal(releasing._places, shared, ["gpu2"])
+    code, what, _ = refusal(releasing._places, shared, releasing.RELEASE, "x", ["gpu2"])
     assert code == Exit.INVALID and what == "this line sets the release of gpu1 too"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import verbs
+from dgctl import events, verbs
 from tests.unit.conftest import write
 from tests.unit.local_hosts import INVENTORY, PREFLIGHT, do, set_variable
 
@@ -79,3 +79,16 @@ def test_a_playbook_that_cannot_run_is_a_bug_with_ansibles_words(
     document = do(capsys, verbs.preflight)
     assert document["exit_code"] == 1
     assert "no_such_role" in document["errors"][0]["what"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ansible-core requires a minimum of Python version 3.8. Current version: 3.6.8",
+        "SyntaxError: future feature annotations is not defined",
+    ],
+)
+def test_a_python_that_is_too_old_is_told_with_what_to_install(said: str) -> None:
+    event = {"event": "runner_on_failed", "event_data": {"host": "a", "task": "Look", "res": {"msg": said}}}
+    problem = events.problem(event, "ansible.log")
+    assert "too old" in problem.what and problem.value == said and "dnf install python39" in problem.fix

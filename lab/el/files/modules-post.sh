@@ -1,6 +1,10 @@
-# What DKMS does: modules for the running kernel, if its headers are there. Nothing is compiled.
-kernel=$(uname -r)
-[ -e "/lib/modules/$kernel/build/" ] || { echo "Module build for kernel $kernel was skipped since the kernel headers for this kernel do not seem to be installed."; exit 0; }
-mkdir -p "/lib/modules/$kernel/extra"
-cp /usr/src/nvidia-@V@/*.ko "/lib/modules/$kernel/extra/"
-depmod "$kernel"
+# Modules for every kernel whose headers are there, as a package with DKMS builds them.
+dkms add -m nvidia -v @V@
+for directory in /lib/modules/*; do
+    kernel=${directory##*/}
+    if [ -e "$directory/build/" ]; then
+        dkms install -m nvidia -v @V@ -k "$kernel"
+    elif [ "$kernel" = "$(uname -r)" ]; then
+        echo "Module build for kernel $kernel was skipped since the kernel headers for this kernel do not seem to be installed."
+    fi
+done

@@ -1,2 +1,3 @@
-# Not for an upgrade, whose new package has put its modules there before.
-[ "$1" != 0 ] || { rm -f "/lib/modules/$(uname -r)/extra/"nvidia*.ko; depmod "$(uname -r)"; }
+# For an upgrade too: the new package's modules have been built by now, and are put in place again.
+dkms remove -m nvidia -v @V@ --all
+dkms autoinstall

@@ -1,0 +1,67 @@
+"""Secure Boot: is it on, and would the kernel take a module that this key signed? Everything here only reads."""
+
+import os
+import re
+
+from ansible.module_utils.outcome import run
+
+VARIABLE = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+# The key that DKMS signs with, the first that is there: DKMS 3's own, and Ubuntu's.
+DKMS_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
+# Who signs modules with a key that his own kernels carry.
+VENDORS = re.compile(
+    r"Canonical Ltd\.|Debian Secure Boot|Red Hat|Rocky (Enterprise|kernel)|Rocky Linux|AlmaLinux|Oracle (America|Linux)"
+)
+KEYRINGS = "/proc/keys"  # of the kernel: also the key that somebody built his own kernel with
+
+
+def enabled(variable=VARIABLE):
+    """Whether the kernel takes signed modules alone."""
+    rc, out, _err = run(["mokutil", "--sb-state"])
+    if rc == 0 and "SecureBoot" in out:
+        return "SecureBoot enabled" in out and "validation is disabled" not in out
+    try:
+        with open(variable, "rb") as stream:
+            return stream.read()[-1:] == b"\x01"
+    except OSError:
+        return False
+
+
+def trusts(signer, keyrings=KEYRINGS):
+    """Whether a module with this signer is loaded; one that nobody signed is not."""
+    if not signer:
+        return False
+    return bool(VENDORS.search(signer)) or signer in _enrolled_names() or f" {signer}: " in _text(keyrings)
+
+
+def dkms_key():
+    """The public key that DKMS signs with; "" where there is none yet."""
+    return next((path for path in DKMS_KEYS if os.path.exists(path)), "")
+
+
+def enrolled(key):
+    """Whether the firmware's list of the owner's keys has this file's key."""
+    return bool(key) and "already enrolled" in "".join(run(["mokutil", "--test-key", key])[1:])
+
+
+def ways_out(key):
+    """What a person can do about an unenrolled key: two ways, and neither needs a change of the firmware's state."""
+    return (
+        f"either enrol the key at the console: mokutil --import {key or DKMS_KEYS[0]}, reboot, choose 'Enroll MOK' and "
+        "give the password that mokutil asked for; or on Ubuntu set nvidia_driver_source: distribution, whose modules "
+        "Canonical has signed"
+    )
+
+
+def _enrolled_names():
+    """The common names in the owner's keys."""
+    _rc, out, _err = run(["mokutil", "--list-enrolled"])
+    return {name.strip() for name in re.findall(r"Subject:.*?CN ?= ?([^,/\n]+)", out)}
+
+
+def _text(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

@@ -1,0 +1,77 @@
+"""An Enterprise Linux 9: packages by dnf, streams, versionlock; provisioned with Docker, verified, right at the second look."""
+
+import pytest
+
+from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+
+NAME = "storyel"
+EXPECTED = {"nvidia-open", "kmod-nvidia-open-dkms", "libnvidia-ml", "nvidia-persistenced", "nvidia-container-toolkit"}
+
+
+@pytest.fixture(scope="module")
+def lab() -> tuple[Deployment, Server]:
+    lab_down(NAME)
+    deployment, servers = lab_up(NAME, PROJECT / ".cache/scenarios/el", "--system=el9")
+    yield deployment, servers[0]
+    lab_down(NAME)
+
+
+@pytest.fixture(scope="module")
+def deployment(lab) -> Deployment:
+    return lab[0]
+
+
+@pytest.fixture(scope="module")
+def server(lab) -> Server:
+    return lab[1]
+
+
+def test_there_is_dnf_and_nothing_of_apt(server):
+    assert server.sh("command -v apt-get dpkg || true") == "" and "dnf" in server.sh("command -v dnf")
+
+
+def test_check_mode_passes_on_a_blank_host(deployment):
+    run = deployment.dgctl("provision", "--yes", "--check")
+    assert run.exit_code == 0, run.problems() + run.stderr
+
+
+def test_provision_and_verify(deployment, server):
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert "580" in server.sh("nvidia-smi --query-gpu=driver_version --format=csv,noheader")
+    again = deployment.dgctl("verify")
+    assert again.exit_code == 0, again.problems() + again.stderr
+
+
+def test_the_branch_s_stream_is_enabled_and_the_driver_locked_at_what_is_there(server):
+    assert "stream=580-open" in server.sh("cat /etc/dnf/modules.d/nvidia-driver.module")
+    locked = server.sh("grep -v '^#' /etc/dnf/plugins/versionlock.list").split()
+    names = {line.rsplit("-", 2)[0] for line in locked}
+    assert names >= EXPECTED
+    for line in locked:
+        name, version = line.rsplit("-", 2)[0], line.removesuffix(".*")
+        there = server.sh(f"rpm -q --qf '%{{NAME}}-%|EPOCH?{{%{{EPOCH}}}}:{{0}}|:%{{VERSION}}-%{{RELEASE}}' {name}")
+        assert there == version
+
+
+def test_an_upgrade_leaves_the_driver_alone(server):
+    server.sh("dnf -y module reset nvidia-driver && dnf -y module enable nvidia-driver:open-dkms")
+    server.sh("dnf -y upgrade")
+    assert "580" in server.sh("rpm -q --qf '%{VERSION}' nvidia-open")
+    server.sh("dnf -y module reset nvidia-driver && dnf -y module enable nvidia-driver:580-open")
+
+
+def test_the_second_run_changes_nothing(deployment):
+    assert deployment.dgctl("plan").exit_code == 0
+    run = deployment.dgctl("provision", "--yes", "--full")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert {host["changed"] for host in run.document["hosts"].values()} == {0}
+
+
+def test_a_lock_that_a_hand_took_away_is_drift_and_comes_back(deployment, server):
+    server.sh("sed -i /nvidia-open/d /etc/dnf/plugins/versionlock.list")
+    plan = deployment.dgctl("plan")
+    assert plan.exit_code == 10 and "nvidia-open" in str(plan.document), plan.stderr
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert "nvidia-open-3:580" in server.sh("cat /etc/dnf/plugins/versionlock.list")
