@@ -154,7 +154,7 @@ UNKNOWN = "Failed to initialize NVML: Unknown Error"
         (ASKS, f"echo '{UNKNOWN}'; exit 255", f"has lost its GPUs: {UNKNOWN}"),
         (ASKS, "echo 'No devices were found' >&2; exit 6", "has lost its GPUs: No devices were found"),
         (ASKS, "echo 'GPU 0: Tesla T4 (UUID: GPU-1)'", ""),
-        (ASKS, 'echo \'exec: "nvidia-smi": executable file not found in $PATH\'; exit 127', ""),
+        (ASKS, "echo 'exec: \"nvidia-smi\": executable file not found in $PATH'; exit 127", ""),
         (ASKS, "exit 1", ""),
         ({}, f"echo '{UNKNOWN}'; exit 255", ""),  # it was never given one
     ],

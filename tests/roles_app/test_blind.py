@@ -3,7 +3,12 @@
 import pytest
 from ansible.module_utils import deepgram_engines as engines
 
-PARAMETERS = {"files": {"engine": []}, "urls": {"engine": "http://127.0.0.1:9"}, "directory": "/etc/deepgram", "stop_timeout_s": 1}
+PARAMETERS = {
+    "files": {"engine": []},
+    "urls": {"engine": "http://127.0.0.1:9"},
+    "directory": "/etc/deepgram",
+    "stop_timeout_s": 1,
+}
 LOST = "echo 'Failed to initialize NVML: Unknown Error'; exit 255"
 HAS = "echo 'GPU 0: Tesla T4 (UUID: GPU-1)'"
 NO_PROGRAM = "echo 'executable file not found in $PATH'; exit 127"
@@ -17,7 +22,7 @@ def docker(tmp_path, monkeypatch):
 
     def make(script):
         program = tmp_path / "docker"
-        program.write_text(f"#!/bin/sh\necho \"$*\" >> {log}\ncase $1 in exec) {script} ;; esac\n")
+        program.write_text(f'#!/bin/sh\necho "$*" >> {log}\ncase $1 in exec) {script} ;; esac\n')
         program.chmod(0o755)
         return log
 
