@@ -308,7 +308,8 @@ def nightly_upgrades(patient):
 
 
 def distributions_packages(patient):
-    other = policy("libnvidia-ml1", "550.163.01-2", "http://deb.debian.org/debian")
+    patient.package("nvidia-alternative", "550.163.01-2")
+    other = policy("nvidia-alternative", "550.163.01-2", "http://deb.debian.org/debian")
     patient.say("apt_policy", other + "".join(policy(name, f"{VERSION}-1") for name in DRIVER_PACKAGES[:3]))
 
 
@@ -478,7 +479,7 @@ SICK = {
     unmet: {"package state": "apt-get --fix-broken install"},
     hold_lifted: {"holds": "apt-mark hold nvidia-open"},
     nightly_upgrades: {"holds": "apt-mark hold libcuda1", "unattended upgrades": "dgctl provision --full"},
-    distributions_packages: {"driver sources": "apt-get purge"},
+    distributions_packages: {"driver sources": "apt-get purge nvidia-alternative"},
     two_kernel_modules: {"driver sources": "apt-get purge"},
     other_source_would_be_taken: {"driver sources": "apt-get purge", "holds": ""},
     one_repository_two_keys: {
