@@ -3,12 +3,8 @@
 import pytest
 from ansible.module_utils import deepgram_engines as engines
 
-PARAMETERS = {
-    "files": {"engine": []},
-    "urls": {"engine": "http://127.0.0.1:9"},
-    "directory": "/etc/deepgram",
-    "stop_timeout_s": 1,
-}
+URLS = {"engine": "http://127.0.0.1:9"}
+PARAMETERS = {"files": {"engine": []}, "urls": URLS, "directory": "/etc/deepgram", "stop_timeout_s": 1}
 LOST = "echo 'Failed to initialize NVML: Unknown Error'; exit 255"
 HAS = "echo 'GPU 0: Tesla T4 (UUID: GPU-1)'"
 NO_PROGRAM = "echo 'executable file not found in $PATH'; exit 127"
