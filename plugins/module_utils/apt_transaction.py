@@ -38,6 +38,16 @@ KEEP_OTHERS = ("-o", "APT::Get::List-Cleanup=0")
 # What apt says, and what to do about it; the first that matches counts.
 ADVICE = (
     (
+        r"(Depends|depends on).*(glx-alternative-nvidia|update-glx|nvidia-support|nvidia-installer-cleanup)",
+        "NVIDIA's packages for Debian need its contrib: add contrib to the Components (or the deb lines) of the host's "
+        "own sources in /etc/apt, then run again.",
+    ),
+    (
+        r"(Unable to locate package|no installation candidate|was not found).*(linux-modules-nvidia|-server)",
+        "The archive's driver lies in restricted and multiverse: have both among the host's own sources in /etc/apt, and "
+        "take a branch that Ubuntu has (apt-cache search linux-modules-nvidia).",
+    ),
+    (
         r"Conflicting values set for option Signed-By",
         (
             "An older entry names the same repository: remove it from /etc/apt/sources.list.d (grep -l "

@@ -420,3 +420,15 @@ case " $* " in *" -s "*) echo 'Inst podman (5)' ;; *) cp {tmp_path}/after {tmp_p
     )
     program("dpkg", "exit 1\n")
     assert call("apt_packages", packages=["podman"])["changed"] and apt.log() == ["repaired"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (" nvidia-alternative : Depends: glx-alternative-nvidia but it is not installable", "contrib"),
+        ("E: Unable to locate package linux-modules-nvidia-580-server-open-generic", "restricted and multiverse"),
+        ("E: Unable to locate package podman5", "Correct the package"),
+    ],
+)
+def test_components_that_a_host_lacks_are_named(said, words):
+    assert words in apt_transaction.advice(said)
