@@ -121,7 +121,8 @@ def _branches(tables: dict[str, Any]) -> str:
 def _systems(branch: str, source: str) -> str:
     """The systems that have a branch from this source."""
     systems = _read("platform/vars/main/systems.yml")["_platform_systems"].values()
-    return ", ".join(row["name"] for row in systems if branch in row["driver"].get(source, {}).get("branches", []))
+    having = [row["name"] for row in systems if branch in row["driver"].get(source, {}).get("branches", [])]
+    return ", ".join(name.partition(" (")[0] for name in having)
 
 
 def _boards(tables: dict[str, Any]) -> str:
