@@ -20,7 +20,7 @@ from dgctl import content
 PLAYBOOK = "provision.yml"
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
-_IMPORTED = re.compile(r"ansible\.module_utils\.(\w+)")
+_IMPORTED = re.compile(r"^(?:from|import) ansible\.module_utils(?:\.(\w+)| import (?:\(([^)]*)\)|(.*)))", re.MULTILINE)
 _CONTROLLER_FILE = re.compile(r"lookup\('ansible\.builtin\.file', *(\w+)")
 _INTERFACE = ("defaults", "meta")
 # What records the applied state is no part of it: its own format number says when it changes.
@@ -165,10 +165,15 @@ def _plugins(words: frozenset[str]) -> list[Path]:
     while waiting:
         path = waiting.pop()
         used.append(path)
-        imported = _IMPORTED.findall(path.read_text(encoding="utf-8"))
+        imported = [name for found in _IMPORTED.findall(path.read_text(encoding="utf-8")) for name in _names(found)]
         utils = [folder / "module_utils" / f"{name}.py" for name in sorted(set(imported))]
         waiting += [each for each in utils if each.is_file() and each not in [*used, *waiting]]
     return sorted(used)
+
+
+def _names(found: tuple[str, ...]) -> list[str]:
+    """What an import of module_utils names, in whichever of its three forms."""
+    return _WORD.findall(" ".join(found))
 
 
 def _filters(path: Path) -> set[str]:

@@ -41,7 +41,7 @@ class Libraries:
 
 
 class Tree:
-    """`row`: about, maintainer, depends, conflicts, provides, and what `fill` takes; see packages.toml."""
+    """`row`: about, maintainer, depends, conflicts, provides, replaces, and what `fill` takes; see packages.toml."""
 
     def __init__(self, out: Path, name: str, row: dict, version: str, revision: str) -> None:
         self.path = out / f"tree-{name}-{version}"
@@ -54,7 +54,7 @@ class Tree:
             "Section": "lab",
             "Priority": "optional",
         }
-        for field in ("depends", "conflicts", "provides"):
+        for field in ("depends", "conflicts", "provides", "replaces"):
             if field in row:
                 fields[field.title()] = fill(row[field], version, revision)
         fields["Description"] = f"{row['about']} (simulated)\n Stand-in of the dgctl lab: drives no hardware."

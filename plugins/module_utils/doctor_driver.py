@@ -4,7 +4,7 @@ import glob
 import platform
 import re
 
-from ansible.module_utils import gpu_drivers, nvidia_host
+from ansible.module_utils import gpu_drivers, next_kernel, nvidia_host
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 
 LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
@@ -89,28 +89,6 @@ def why_not_loaded(host):
     return ""
 
 
-def kernels(host):
-    """Versions of the kernels that could be booted, the newest last."""
-    names = [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*")]
-    fit = [name for name in names if host.exists("/lib/modules/" + name) and "rescue" not in name]
-    return sorted(fit, key=natural)
-
-
-def natural(version):
-    """A key that sorts 6.1.0-10 after 6.1.0-9."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.findall(r"\d+|[^\d]+", version)]
-
-
-def next_kernel(host):
-    """The kernel that the next boot takes: the one of the boot loader's first entry, else the newest."""
-    known = kernels(host)
-    text = host.read("/boot/grub/grub.cfg")
-    first = re.search(r"^\s*linux(?:efi|16)?\s+\S*vmlinuz-(\S+)", text, re.MULTILINE)
-    if re.search(r'^set default="?0"?$', text, re.MULTILINE) and first and first.group(1) in known:
-        return first.group(1)
-    return known[-1] if known else platform.release()
-
-
 def has_module(host, kernel):
     folder = f"/lib/modules/{kernel}"
     if any(MODULE_FILES.search(line.split(":")[0]) for line in host.read(folder + "/modules.dep").splitlines()):
@@ -125,7 +103,7 @@ def has_module(host, kernel):
 def for_next_kernel(host):
     if not (module(host) or host.loaded() or host.recorded("nvidia_driver")):
         return unknown("no NVIDIA driver is installed")
-    kernel = next_kernel(host)
+    kernel = next_kernel.booting(host.path("/boot"))
     seen = f"{kernel}, " + ("the running one" if kernel == platform.release() else f"running is {platform.release()}")
     if has_module(host, kernel):
         return well(seen)

@@ -15,7 +15,7 @@ JOINED = ("Completed", "Success")
 
 def unit():
     """Properties of the unit; FragmentPath is empty where there is none."""
-    names = "FragmentPath,ActiveState,UnitFileState,MainPID,ExecMainStartTimestampMonotonic"
+    names = "FragmentPath,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
     _rc, out, _err = run(["systemctl", "show", UNIT, "--property=" + names])
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 

@@ -125,65 +125,19 @@ held:
   returned: success
 """
 
-from ansible.module_utils import dpkg
+from ansible.module_utils import dpkg, package_module
 from ansible.module_utils.apt_transaction import Transaction
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kernel import headers, modules
-from ansible.module_utils.outcome import fail
-
-NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None, "hold_also": []}
 
 
-def carry_out(transaction):
-    """Does it and holds; (steps of apt, steps of the hold, what is held)."""
-    steps = transaction.install()
-    return (steps, *transaction.hold())
+def for_kernel(params, known):
+    """Headers that DKMS needs, or modules that the distribution has built."""
+    wanted = headers(known) if params["kernel_headers"] else []
+    return wanted + modules(params["kernel_modules"], known)
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "packages": {"type": "list", "elements": "str", "required": True},
-            "first": {"type": "list", "elements": "str", "default": []},
-            "first_replaces": {"type": "list", "elements": "str", "default": []},
-            "along": {"type": "list", "elements": "str", "default": []},
-            "kernel_headers": {"type": "bool", "default": False},
-            "kernel_modules": {"type": "str", "default": ""},
-            "hold": {"type": "bool"},
-            "hold_also": {"type": "list", "elements": "str", "default": []},
-            "same_version_as": {"type": "str"},
-            "must_not_touch": {"type": "list", "elements": "str", "default": []},
-            "may_remove": {"type": "list", "elements": "str", "default": []},
-            "replaces": {"type": "list", "elements": "str", "default": []},
-            "lists_max_age_s": {"type": "int", "default": 86400},
-            "lock_timeout_s": {"type": "int", "default": 600},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-
-    def begin(**changes):
-        return Transaction({**params, **changes}, module.check_mode, lambda what, fix: fail(module, what, fix))
-
-    before = begin(packages=params["first"], replaces=params["first_replaces"], **NO_LIMITS)
-    repaired = before.finish_interrupted()
-    at_first = dpkg.installed(before.known)
-    steps, held_now, held = carry_out(before)
-    wanted = params["packages"] + (headers(before.known) if params["kernel_headers"] else [])
-    wanted += modules(params["kernel_modules"], before.known)
-    transaction = begin(packages=wanted)
-    later = carry_out(transaction)
-    steps, held_now, held = steps + later[0], held_now + later[1], held + later[2]
-    diff = "".join(step + "\n" for step in steps + held_now)
-    module.exit_json(
-        changed=bool(repaired or steps or held_now),
-        transaction=steps,
-        added=sorted(set(dpkg.installed(transaction.known)) - set(at_first)),
-        held=held,
-        along=transaction.along(),
-        installed=transaction.wanted_versions(),
-        diff={"before": "", "after": diff} if diff else {},
-    )
+    package_module.run(Transaction, dpkg.installed, for_kernel)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,10 @@ options:
     description: Also install the headers that DKMS needs, for the running kernel and for those to come.
     type: bool
     default: false
+  kernel_modules:
+    description: Taken as C(apt_packages) takes it; no distribution with dnf builds these modules.
+    type: str
+    default: ""
   hold:
     description: Lock O(packages), or the family of O(same_version_as), at their versions, also against
       dnf-automatic; false releases them.
@@ -124,64 +128,19 @@ held:
   returned: success
 """
 
-from ansible.module_utils import rpmdb
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils import package_module, rpmdb
 from ansible.module_utils.dnf_transaction import Transaction
 from ansible.module_utils.kernel import rpm_headers
-from ansible.module_utils.outcome import fail
-
-NO_LIMITS = {"along": [], "must_not_touch": [], "may_remove": [], "same_version_as": None, "hold_also": []}
 
 
-def carry_out(transaction):
-    """Does it and holds; (steps of dnf, steps of the hold, what is held)."""
-    steps = transaction.install()
-    return (steps, *transaction.hold())
+def for_kernel(params, _known):
+    """Headers that DKMS needs."""
+    return rpm_headers() if params["kernel_headers"] else []
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "packages": {"type": "list", "elements": "str", "required": True},
-            "first": {"type": "list", "elements": "str", "default": []},
-            "first_replaces": {"type": "list", "elements": "str", "default": []},
-            "along": {"type": "list", "elements": "str", "default": []},
-            "kernel_headers": {"type": "bool", "default": False},
-            "hold": {"type": "bool"},
-            "same_version_as": {"type": "str"},
-            "hold_also": {"type": "list", "elements": "str", "default": []},
-            "must_not_touch": {"type": "list", "elements": "str", "default": []},
-            "may_remove": {"type": "list", "elements": "str", "default": []},
-            "replaces": {"type": "list", "elements": "str", "default": []},
-            "lists_max_age_s": {"type": "int", "default": 86400},
-            "lock_timeout_s": {"type": "int", "default": 600},
-            "enable_repositories": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-
-    def begin(**changes):
-        return Transaction({**params, **changes}, module.check_mode, lambda what, fix: fail(module, what, fix))
-
-    before = begin(packages=params["first"], replaces=params["first_replaces"], **NO_LIMITS)
-    repaired = before.finish_interrupted()
-    at_first = rpmdb.installed(before.known)
-    steps, held_now, held = carry_out(before)
-    wanted = params["packages"] + (rpm_headers() if params["kernel_headers"] else [])
-    transaction = begin(packages=wanted)
-    later = carry_out(transaction)
-    steps, held_now, held = steps + later[0], held_now + later[1], held + later[2]
-    diff = "".join(step + "\n" for step in steps + held_now)
-    module.exit_json(
-        changed=bool(repaired or steps or held_now),
-        transaction=steps,
-        added=sorted(set(rpmdb.installed(transaction.known)) - set(at_first)),
-        held=held,
-        along=transaction.along(),
-        installed=transaction.wanted_versions(),
-        diff={"before": "", "after": diff} if diff else {},
-    )
+    repositories = {"type": "list", "elements": "str", "default": []}
+    package_module.run(Transaction, rpmdb.installed, for_kernel, enable_repositories=repositories)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ def steps(loads):
     """What there is to do: commands in their order."""
     now = fabric.unit()
     todo = [["modprobe", name] for name in loads if not module_loaded(name)]
+    if now.get("NeedDaemonReload") == "yes":
+        todo.append(["systemctl", "daemon-reload"])
     if now.get("UnitFileState") != "enabled":
         todo.append(["systemctl", "enable", fabric.UNIT])
     if now.get("ActiveState") != "active" or fabric.outdated(now):

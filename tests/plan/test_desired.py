@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from dgctl import roles
 from dgctl.desired import Desired, differences
+from tests.paths import PROJECT
 from tests.plan.conftest import read, set_variable
 from tests.unit.conftest import write
 
@@ -124,3 +126,23 @@ def test_differences_by_variable() -> None:
     assert list(differences(before, {"variables": {"a": 1, "b": 5, "new": 6}})) == [
         ("b", 2, 5), ("gone", 3, None), ("new", None, 6),
     ]  # fmt: skip
+
+
+def imported(path: Path) -> set[Path]:
+    """The files of module_utils that a Python file imports, by Python's own grammar."""
+    folder, names = PROJECT / "plugins/module_utils", set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible.module_utils"):
+            names |= {node.module.rpartition(".")[2], *(alias.name for alias in node.names)}
+    return {folder / f"{name}.py" for name in names if (folder / f"{name}.py").is_file()}
+
+
+@pytest.mark.parametrize("module", sorted((PROJECT / "plugins/modules").glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_module_imports_counts_with_it(module: Path) -> None:
+    wanted, waiting = set(), [module]
+    while waiting:
+        found = imported(waiting.pop()) - wanted
+        wanted |= found
+        waiting += found
+    if not module.stem.startswith("applied_"):
+        assert set(roles._plugins(frozenset({module.stem}))) == {module, *wanted}

@@ -19,7 +19,7 @@ class Host:
         self, monkeypatch, active="active", enabled="enabled", version="580.173.02", after=(JOINED,), loaded=()
     ):
         self.active, self.enabled, self.version, self.after, self.log = active, enabled, version, list(after), []
-        self.started, self.loaded = True, set(loaded)
+        self.started, self.loaded, self.stale = True, set(loaded), "no"
         for module in (fabric, nvidia_fabric):
             monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_fabric, "module_loaded", lambda name: name in self.loaded)
@@ -27,7 +27,8 @@ class Host:
 
     def run(self, argv, timeout=0):
         if argv[:2] == ["systemctl", "show"]:
-            state = {"FragmentPath": "/x", "ActiveState": self.active, "UnitFileState": self.enabled, "MainPID": "7"}
+            state = {"FragmentPath": "/x", "ActiveState": self.active, "UnitFileState": self.enabled}
+            state["NeedDaemonReload"] = self.stale
             return 0, "\n".join(f"{name}={value}" for name, value in state.items()), ""
         if argv[0] == fabric.PROGRAM:
             return 0, f"Fabric Manager version is : {self.version}\n", ""
@@ -57,6 +58,12 @@ def test_is_enabled_and_started_and_waits_for_the_gpus(call, monkeypatch):
     assert bring(call, loads=["ib_umad"])["changed"]
     unit = fabric.UNIT
     assert host.log == ["modprobe ib_umad", f"systemctl enable {unit}", f"systemctl restart {unit}"]
+
+
+def test_a_new_drop_in_is_read(call, monkeypatch):
+    host = Host(monkeypatch)
+    host.stale = "yes"
+    assert bring(call)["changed"] and host.log == ["systemctl daemon-reload"]
 
 
 def test_check_mode_touches_nothing(call, monkeypatch):
