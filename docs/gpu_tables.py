@@ -19,7 +19,7 @@ is not here may be described in `preflight_gpus_extra`; its generation follows f
 MATRIX = """
 ## GPU and driver branch
 
-Which kernel module `auto` installs. **Bold**: applied and verified on a simulated server by `tests/scenarios/test_13_boards.py`
+Which kernel module `auto` installs. **Bold**: applied and verified on a simulated server by `tests/scenarios`
 (or refused there before anything was changed); the others are decided by the same tables, and tested without a server. no:
 refused, no kernel module of this branch drives it. Hosts with several kinds of GPUs get what drives all of them.
 

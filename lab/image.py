@@ -28,10 +28,14 @@ class Image:
     overlay: Path
     files: dict[str, tuple[bytes, int]] = field(default_factory=dict)  # path -> (content, mode)
     setup: str = ""
+    suite: str = SUITE
+
+    def sources(self) -> list[str]:
+        return debian_sources(release=self.suite)
 
     def tag(self) -> str:
         """NAME:HASH; another overlay, package list, key or mirror makes another hash."""
-        parts = [self.overlay_tar(), repr(self.packages).encode(), self.setup.encode(), repr(debian_sources()).encode()]
+        parts = [self.overlay_tar(), repr(self.packages).encode(), self.setup.encode(), repr(self.sources()).encode()]
         return f"{self.name}:{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}"
 
     def overlay_tar(self) -> bytes:
@@ -53,7 +57,7 @@ def build(home: Home, image: Image) -> str:
     tag = image.tag()
     if image_exists(tag):
         return tag
-    say(f"Building {image.name} from Debian {SUITE} packages (about a minute, once) ...")
+    say(f"Building {image.name} from Debian {image.suite} packages (about a minute, once) ...")
     started = time.monotonic()
     work = home.directory("build", image.name.rpartition("/")[2])
     (work / "overlay.tar").write_bytes(image.overlay_tar())
@@ -71,12 +75,12 @@ def _bootstrap(image: Image, tag: str, work: Path) -> None:
         '--customize-hook=chroot "$1" sh /setup.sh',
         '--customize-hook=rm "$1/setup.sh"',
     ]
-    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(image.packages)}", *hooks, SUITE, "-"]
+    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(image.packages)}", *hooks, image.suite, "-"]
     log = work / "mmdebstrap.log"
     unfinished = f"{image.name}:unfinished"  # a killed build leaves nothing under the name that counts
     with log.open("wb") as errors:
         bootstrap = subprocess.Popen(
-            command + debian_sources(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+            command + image.sources(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         )
         imported = subprocess.run(["docker", "import", "-", unfinished], stdin=bootstrap.stdout, capture_output=True)
         bootstrap.stdout.close()

@@ -23,8 +23,8 @@ def require_amd64() -> None:
         )
 
 
-def debian_sources(apt: Path = Path("/etc/apt")) -> list[str]:
-    """`deb ...` lines for the servers' release, from the mirrors this machine's own apt uses.
+def debian_sources(apt: Path = Path("/etc/apt"), release: str = SUITE) -> list[str]:
+    """`deb ...` lines for a release, from the mirrors this machine's own apt uses.
 
     Empty on a machine that is not Debian: mmdebstrap then takes its own default.
     """
@@ -36,8 +36,8 @@ def debian_sources(apt: Path = Path("/etc/apt")) -> list[str]:
             archive = archive or uri
     if not archive:
         return []
-    lines = [f"deb {archive} {SUITE} main", f"deb {archive} {SUITE}-updates main"]
-    return lines + ([f"deb {security} {SUITE}-security main"] if security else [])
+    lines = [f"deb {archive} {release} main", f"deb {archive} {release}-updates main"]
+    return lines + ([f"deb {security} {release}-security main"] if security else [])
 
 
 def _uris(apt: Path) -> list[tuple[str, str]]:

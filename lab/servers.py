@@ -45,6 +45,7 @@ def image(home: Home, system: System) -> Image:
             **system.files(),
         },
         setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text() + system.setup,
+        suite=system.suite,
     )
 
 

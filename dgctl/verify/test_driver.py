@@ -17,7 +17,7 @@ else rpm -qa --qf '%{NAME}\\n' | grep -E 'nvidia|cuda-drivers'
 fi"""
 HELD = """
 if command -v apt-mark >/dev/null; then apt-mark showhold
-else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null
+else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null || true
 fi"""
 
 

@@ -6,7 +6,7 @@ for name in $CARRIED dkms; do
     [ "$name" = dnf-plugins-core ] || dpkg --purge --force-all "$name" >/dev/null 2>&1 || true
 done
 rm -f /usr/lib/python3/dist-packages/dnf-plugins/versionlock.py /etc/dnf/plugins/versionlock.*
-rm -f /usr/lib/python3/dist-packages/dnf-plugins/local.py /etc/dnf/plugins/local.conf /usr/sbin/policy-rc.d
+rm -f /usr/lib/python3/dist-packages/dnf-plugins/system_upgrade.py /usr/lib/python3/dist-packages/dnf-plugins/local.py /etc/dnf/plugins/local.conf /usr/sbin/policy-rc.d
 rm -rf /etc/nginx /var/www /etc/docker /etc/containers /var/lib/docker /var/lib/containers
 groupdel docker 2>/dev/null || true
 
@@ -14,22 +14,29 @@ printf '[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=Tr
 mkdir -p /etc/pki/rpm-gpg /var/lib/rpm
 rm -f /etc/debian_version
 
-# The running kernel and its headers, as a maintained server has them: names without files.
+# stub NAME VERSION [PROVIDES]: a package without files, for what is there in another way.
 mkdir -p /tmp/rpm
-for name in kernel kernel-core kernel-modules kernel-modules-core kernel-devel kernel-devel-matched; do
-    cat > /tmp/rpm/$name.spec <<SPEC
-Name: $name
-Version: $(echo "$KERNEL" | tr '-' '.')
+stub() {
+    cat > "/tmp/rpm/$1.spec" <<SPEC
+Name: $1
+Version: $2
 Release: 1.el9
-Summary: the running kernel (simulated)
+Summary: what an EL-like server has (simulated)
 License: none
 BuildArch: x86_64
 AutoReqProv: no
+${3:+Provides: $3}
 %description
 Stand-in of the dgctl lab.
 %files
 SPEC
-    rpmbuild --quiet -bb --define "_topdir /tmp/rpm" --define "_rpmdir /tmp/rpm" /tmp/rpm/$name.spec
+    rpmbuild --quiet -bb --define "_topdir /tmp/rpm" --define "_rpmdir /tmp/rpm" "/tmp/rpm/$1.spec"
+}
+stub rocky-release 9.5 "system-release = 9.5, system-release(releasever) = 9"
+stub bash 5.1.8 /bin/sh
+# The running kernel and its headers, as a maintained server has them.
+for name in kernel kernel-core kernel-modules kernel-modules-core kernel-devel kernel-devel-matched; do
+    stub $name "$(echo "$KERNEL" | tr '-' '.')"
 done
 rpm -i /tmp/rpm/x86_64/*.rpm
 rm -rf /tmp/rpm

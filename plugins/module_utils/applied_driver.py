@@ -2,6 +2,7 @@
 
 import os
 
+from ansible.module_utils import applied_next_kernel
 from ansible.module_utils.applied_command import Command
 
 PROC = "/proc/driver/nvidia"
@@ -50,6 +51,9 @@ def compare(was, modes_seen):
             yield f"GPU {address}", "is gone"
         elif address not in was["gpus"]:
             yield f"GPU {address}", "is new"
+    coming = applied_next_kernel.without_module()
+    if coming:
+        yield "next kernel", f"{coming} boots next and has no NVIDIA module"
     if was["persistence"]:
         found, why = modes_seen()
         if why:

@@ -25,6 +25,12 @@ class Server:
         self.smi = any(one["driver"]["persistence"] for one in self._all("driver")) and applied_driver.start()
         units = {unit for kind in OF_UNITS for one in self._all(kind) for unit in one[kind]}
         self.question = applied_units.start(units) if units else None
+        self.inside = {
+            name: applied_containers.look_inside(one["containers"]["engine"], name)
+            for one in self._all("containers")
+            for name, was in one["containers"]["names"].items()
+            if isinstance(was, dict) and was.get("gpu")
+        }
         self.database = applied_packages.start() if self._all("packages") else None
 
     def _all(self, kind):
@@ -53,6 +59,10 @@ class Server:
         names = sorted({name for one in used for name in one["names"]})
         return self._once(engine, applied_containers.look_at, engine, names)
 
+    def blind(self, name):
+        """In what words a container says that it lost its GPUs; "" for none."""
+        return self._once("in " + name, applied_containers.blind, self.inside[name]) if name in self.inside else ""
+
     def report(self, path):
         return self._once(path, applied_files.read_json, path)
 
@@ -72,6 +82,8 @@ def compare_containers(recorded, server):
     seen = server.containers(recorded["engine"])
     for name, was in recorded["names"].items():
         yield from applied_containers.compare(name, was, seen[name])
+        if isinstance(seen[name], dict) and seen[name]["state"] == "running" and server.blind(name):
+            yield f"container {name}", f"has lost its GPUs: {server.blind(name)}"
 
 
 def compare_answers(urls, server):

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 
+from ansible.module_utils.applied_containers import asks_for_gpu
 from ansible.module_utils.deepgram_http import parse_time
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -63,6 +64,7 @@ def inspect(engine, name):
         "image_id": found.get("Image"),
         "labels": config.get("Labels") or {},
         "command": config.get("CreateCommand") or [],
+        "gpu": asks_for_gpu(found),
     }
 
 

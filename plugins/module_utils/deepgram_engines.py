@@ -6,6 +6,7 @@ import os
 import re
 import time
 
+from ansible.module_utils import applied_containers
 from ansible.module_utils.deepgram_containers import CommandFailed, last_words, run
 from ansible.module_utils.deepgram_http import get
 
@@ -31,6 +32,13 @@ def stale(files, containers):
     """Components that run on something older than their files."""
     running = [name for name in containers if name not in stopped(containers)]
     return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
+
+
+def blind(engine, containers):
+    """Components whose container was given GPUs and has lost them, though it runs."""
+    asking = [name for name in containers if name not in stopped(containers) and containers[name].get("gpu")]
+    looks = {name: applied_containers.look_inside(engine, f"deepgram-{name}") for name in asking}
+    return [name for name, command in looks.items() if applied_containers.blind(command)]
 
 
 def strangers(containers):
@@ -93,7 +101,7 @@ class Docker:
         _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
         acts = re.findall(r"Container (?:\w+_)?deepgram-([\w-]+) +(\w+)", out + err)
         redefined = {name for name, act in acts if name in containers and act != "Running"}
-        return {*stopped(containers), *stale(self.files, containers), *redefined}
+        return {*stopped(containers), *stale(self.files, containers), *blind("docker", containers), *redefined}
 
     def restart(self, due, containers):
         """Has compose bring everything up; forces only what compose would take for unchanged."""
@@ -101,7 +109,7 @@ class Docker:
             run(["docker", "rm", "--force", f"deepgram-{name}"])
         if "engine" in due and containers.get("api"):
             run([*self.compose, "stop", "api"], timeout=self.timeout)
-        forced = stale(self.files, containers)
+        forced = sorted({*stale(self.files, containers), *blind("docker", containers)})
         if forced:
             run([*self.compose, *self.up, "--no-deps", "--force-recreate", *forced], timeout=self.timeout)
         run([*self.compose, *self.up], timeout=self.timeout)
@@ -148,7 +156,12 @@ class Podman:
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
     def due(self, containers):
-        return {*stopped(containers), *stale(self.files, containers), *strangers(containers)}
+        return {
+            *stopped(containers),
+            *stale(self.files, containers),
+            *blind("podman", containers),
+            *strangers(containers),
+        }
 
     def _unread(self):
         return any(unread(f"deepgram-{name}.service") for name in self.files)

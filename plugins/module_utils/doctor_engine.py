@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 
+from ansible.module_utils.applied_containers import asks_for_gpu
 from ansible.module_utils.applied_http import get
 
 SOCKET = "/run/docker.sock"
@@ -123,13 +124,6 @@ def view(entry):
         "exit_code": state.get("ExitCode"),
         "error": state.get("Error") or "",
     }
-
-
-def asks_for_gpu(entry):
-    """Was it made to be given a GPU? Of one that does not run, nothing else tells."""
-    made, config = entry.get("HostConfig") or {}, entry.get("Config") or {}
-    words = [made.get("DeviceRequests"), made.get("Devices"), made.get("Runtime"), config.get("CreateCommand")]
-    return any("nvidia" in json.dumps(one) or '"gpu"' in json.dumps(one) for one in words if one)
 
 
 def numbers(text):

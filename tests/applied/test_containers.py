@@ -142,3 +142,33 @@ def test_one_of_podman_that_was_started_in_another_way(host, podman):
     assert host.drift() == []
     started("image", "sleep")
     assert host.drift() == ["container deepgram-api: was made from another definition"]
+
+
+ASKS = {"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": [["gpu"]]}]}
+UNKNOWN = "Failed to initialize NVML: Unknown Error"
+
+
+@pytest.mark.parametrize(
+    ("made", "script", "lost"),
+    [
+        (ASKS, f"echo '{UNKNOWN}'; exit 255", f"has lost its GPUs: {UNKNOWN}"),
+        (ASKS, "echo 'No devices were found' >&2; exit 6", "has lost its GPUs: No devices were found"),
+        (ASKS, "echo 'GPU 0: Tesla T4 (UUID: GPU-1)'", ""),
+        (ASKS, "echo 'exec: \"nvidia-smi\": executable file not found in $PATH'; exit 127", ""),
+        (ASKS, "exit 1", ""),
+        ({}, f"echo '{UNKNOWN}'; exit 255", ""),  # it was never given one
+    ],
+)
+def test_a_container_that_lost_its_gpus(host, docker, made, script, lost):
+    docker["/containers/deepgram-api/json"] = (200, json.dumps(container() | {"HostConfig": made}))
+    host.program("docker", 'test "$*" = "exec deepgram-api nvidia-smi -L" || exit 9\n' + script)
+    host.record(containers={"engine": "docker", "names": {"deepgram-api": []}})
+    assert host.drift() == ([f"container deepgram-api: {lost}"] if lost else [])
+
+
+def test_one_that_does_not_run_is_not_asked_for_its_gpus(host, docker):
+    docker["/containers/deepgram-api/json"] = (200, json.dumps(container() | {"HostConfig": ASKS}))
+    host.program("docker", f"echo '{UNKNOWN}'; exit 255")
+    host.record(containers={"engine": "docker", "names": {"deepgram-api": []}})
+    docker["/containers/deepgram-api/json"] = (200, json.dumps(container(state="exited") | {"HostConfig": ASKS}))
+    assert host.drift() == ["container deepgram-api: is exited instead of running"]

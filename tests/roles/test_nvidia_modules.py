@@ -166,6 +166,32 @@ def test_loaded_already(load, machine):
     assert not load()["changed"] and kernel.log == []
 
 
+def test_same_version_of_the_other_flavour_is_replaced(call, machine, monkeypatch, tmp_path):
+    kernel, on_disk = machine(loaded="580.173.02"), {"now": "open"}
+    monkeypatch.setattr(
+        nvidia_driver_load,
+        "loaded_flavour",
+        lambda: "proprietary" if "modprobe nvidia" not in kernel.log else on_disk["now"],
+    )
+    arguments = {"version": "580.173.02", "flavour": "open", "mark": str(tmp_path / "mark")}
+    result = call("nvidia_driver_load", check=True, **arguments)
+    assert result["changed"] and kernel.log == []
+    assert call("nvidia_driver_load", **arguments)["changed"] and "modprobe -r nvidia" in kernel.log
+    kernel.log.clear()
+    on_disk["now"] = "proprietary"
+    result = call("nvidia_driver_load", **arguments)
+    assert (
+        "has the proprietary module although the open one is installed" in result["msg"] and "modinfo" in result["fix"]
+    )
+
+
+def test_gpus_with_mig_are_told(load, machine, monkeypatch):
+    machine(loaded="580.173.02")
+    card = {"driver_version": "580.173.02", "pci.bus_id": "00000000:3B:00.0", "mig.mode.current": "Enabled"}
+    monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([card], ""))
+    assert load()["mig"] == ["00000000:3B:00.0"] == load(check=True)["mig"]
+
+
 def test_first_load_unloads_nouveau(load, machine):
     kernel = machine()
     kernel.modules["nouveau"] = "x"
