@@ -121,11 +121,11 @@ def listing(tree: Path) -> str:
 
 
 def scripts(package: dict, version: str) -> str:
-    """%pre, %post and %preun; with libraries the loader's cache is made anew."""
+    """The row's scripts; with libraries the loader's cache and links are made anew, as EL's libc sees to."""
     text = ""
-    for kind in ("pre", "post", "preun"):
+    for kind in ("pre", "post", "preun", "postun"):
         body = fill((HERE / "files" / package[kind]).read_text(), version) if kind in package else ""
-        if kind == "post" and "libraries" in package:
+        if kind in ("post", "postun") and "libraries" in package:
             body += "ldconfig\n"
         text += f"%{kind}\n{body}\n" if body else ""
     return text

@@ -21,7 +21,7 @@ class Guard(DNF.Plugin if DNF else object):
 
     def __init__(self, base, cli):
         super().__init__(base, cli)
-        self.base = base
+        self.base, self.ready = base, False
         with open(os.environ[WISHES]) as stream:
             self.wishes = json.load(stream)
 
@@ -35,8 +35,12 @@ class Guard(DNF.Plugin if DNF else object):
         """What gives way goes. The lead is wanted at some versions only: nothing of its family comes at another one."""
         for name in self.wishes["erase"]:
             self.base.remove(name)
-        if not self.wishes["lead"]:
-            return
+        if self.wishes["lead"]:
+            self.keep_versions()
+        self.ready = True
+
+    def keep_versions(self):
+        """Takes the unwanted versions of the lead, and all that has one of them, out of sight."""
         offered = self.base.sack.query().available()
         leads = list(offered.filter(name=self.wishes["lead"]))
         right = {package.version for package in leads if self._wanted(package)}
@@ -49,6 +53,8 @@ class Guard(DNF.Plugin if DNF else object):
 
     def resolved(self):
         """Says what would be done; ends dnf where that is not allowed."""
+        if not self.ready:  # dnf goes on after most errors of a plugin
+            raise DNF.exceptions.Error("the guard of this transaction did not come to its work")
         coming = sorted({package.name for package in self.base.transaction.install_set})
         going = sorted({package.name for package in self.base.transaction.remove_set} - set(coming))
         touched = [name for name in coming + going if matches(name, self.wishes["must_not_touch"])]

@@ -129,6 +129,11 @@ class Transaction:
             rc, out, err, report = self.tried(wishes)
             self.refuse(report, wishes)
         self.must((rc, out, err), "dnf install {}".format(" ".join(wishes)))
+        if report is None:
+            self.give_up(
+                "dnf did not load the guard of its transaction",
+                "Look for plugins=0 and pluginpath in /etc/dnf/dnf.conf.",
+            )
 
     def rehearsed(self, wishes):
         """What dnf would do, once it is known to be allowed; where no repository offers a wish yet, the wishes."""

@@ -43,8 +43,15 @@ class Host:
         self.program("systemctl", SYSTEMCTL.format(root=root).partition("\n")[2])
         self.set("applied_record", FOLDER=str(root / "state"), MACHINE_ID=str(root / "machine-id"))
         self.set("applied_packages", STATUS=str(root / "status"), UPDATES=str(root / "updates"))
+        self.set("applied_rpm", DNF=f"{root}/dnf", APT=f"{root}/apt-get")
         self.set("applied_containers", SOCKET=str(root / "docker.sock"))
-        self.set("applied_driver", PROC=f"{root}/proc", MODULES=f"{root}/sys", LIBRARIES=f"{root}/lib")
+        self.set(
+            "applied_driver",
+            PROC=f"{root}/proc",
+            MODULES=f"{root}/sys",
+            LIBRARIES=f"{root}/lib",
+            LIBRARIES_64=f"{root}/lib64",
+        )
 
     def set(self, source, **constants):
         """Puts constants into the sources, here and in the look."""

@@ -1,13 +1,16 @@
 """The guarded dnf transaction, on an rpm that tells what the test wants and a dnf that loads the real guard."""
 
+import ast
 import fcntl
 import json
 import multiprocessing
+import pathlib
 import sqlite3
 import sys
+from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import applied_rpm, dnf_command, rpmdb
+from ansible.module_utils import applied_rpm, dnf_command, dnf_guard, rpmdb
 
 # A dnf that knows one transaction: it loads its plugins, asks them, and does it.
 DNF = r"""
@@ -157,6 +160,24 @@ def test_family_moves_with_its_lead_past_its_own_locks_but_not_past_others(dnf, 
     dnf({"nvidia-open": old}, {"nvidia-open": new}, install=["nvidia-open", "kernel"])
     refused = call("dnf_packages", **wish)
     assert "kernel, which must stay" in refused["msg"] and "versionlock" in refused["fix"]
+
+
+def test_the_guard_runs_on_the_python_of_enterprise_linux_8():
+    ast.parse(pathlib.Path(dnf_guard.__file__).read_text(), feature_version=(3, 6))
+
+
+def test_a_guard_that_did_not_come_to_its_work_ends_the_transaction(dnf, call, monkeypatch):
+    dnf({}, {"nvidia-open": "3:580.1-1.el9"})
+    source = pathlib.Path(dnf_guard.__file__).read_text().replace("self.ready = True", "pass")
+    monkeypatch.setattr(dnf_guard, "__loader__", SimpleNamespace(get_source=lambda name: source))
+    refused = call("dnf_packages", packages=["nvidia-open"])
+    assert "did not come to its work" in refused["msg"] and (dnf.path / "state").read_text() == ""
+
+
+def test_dnf_without_the_guard_is_an_error(dnf, call, monkeypatch):
+    dnf({}, {"a": "1-1"})
+    monkeypatch.setattr(dnf_command, "_read", lambda path: None)
+    assert "did not load the guard" in call("dnf_packages", packages=["a"])["msg"]
 
 
 def test_a_kernel_stays_as_it_is(dnf, call):

@@ -57,6 +57,15 @@ def test_right_key_and_repository_are_put_there_once(add, served, tmp_path):
     assert add("https://127.0.0.1:1/gone")["changed"] is False
 
 
+def test_a_key_for_rpm_is_armored_and_read_back(add, served, tmp_path):
+    key = tmp_path / "rpm-gpg/RPM-GPG-KEY-x"
+    assert add(served(BINARY), key=str(key))["changed"]
+    text = key.read_bytes()
+    assert text.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n") and openpgp.dearmor(text) == BINARY
+    assert text.splitlines()[-2] == b"=b54U"  # the checksum that gpg wrote
+    assert add("https://127.0.0.1:1/gone", key=str(key))["changed"] is False
+
+
 def test_other_address_is_written_without_asking_for_the_key(add, served, tmp_path):
     add(served(ARMORED))
     result = add("https://127.0.0.1:1/gone", content="Types: deb-src\n")

@@ -1,9 +1,15 @@
-"""An Enterprise Linux 9: packages by dnf, streams, versionlock; provisioned with Docker, verified, right at the second look."""
+"""An Enterprise Linux 9: packages by dnf, streams, versionlock; provisioned, verified, right at the second look.
+
+With `bin/test --all`: its system and its packages are built first, which takes minutes.
+"""
+
+import os
 
 import pytest
 
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
+pytestmark = pytest.mark.skipif("DGCTL_TEST_ALL" not in os.environ, reason="with bin/test --all")
 NAME = "storyel"
 EXPECTED = {"nvidia-open", "kmod-nvidia-open-dkms", "libnvidia-ml", "nvidia-persistenced", "nvidia-container-toolkit"}
 
@@ -75,3 +81,34 @@ def test_a_lock_that_a_hand_took_away_is_drift_and_comes_back(deployment, server
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert "nvidia-open-3:580" in server.sh("cat /etc/dnf/plugins/versionlock.list")
+
+
+@pytest.mark.parametrize(
+    ("wish", "version", "stream"),
+    [
+        ({"nvidia_driver_branch": "595"}, "595.91.07", "595-open"),
+        ({"nvidia_driver_version": "580.95.05"}, "580.95.05", "580-open"),
+    ],
+    ids=["another branch", "an older version"],
+)
+def test_the_driver_moves_with_its_family_stream_and_locks(deployment, server, tmp_path, wish, version, stream):
+    run = deployment.variant(tmp_path / "changed", **wish).dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    packages = "nvidia-open kmod-nvidia-open-dkms nvidia-driver-cuda libnvidia-ml nvidia-persistenced"
+    assert set(server.sh(f"rpm -q --qf '%{{VERSION}}\\n' {packages}").split()) == {version}
+    assert server.sh("cat /sys/module/nvidia/version").strip() == version
+    assert f"stream={stream}" in server.sh("cat /etc/dnf/modules.d/nvidia-driver.module")
+    assert f"nvidia-open-3:{version}-" in server.sh("cat /etc/dnf/plugins/versionlock.list")
+
+
+def test_podman():
+    name = NAME + "podman"
+    lab_down(NAME)
+    lab_down(name)
+    deployment, _servers = lab_up(name, PROJECT / ".cache/scenarios/el-podman", "--system=el9", "--engine=podman")
+    try:
+        run = deployment.dgctl("provision", "--yes")
+        assert run.exit_code == 0, run.problems() + run.stderr
+        assert deployment.dgctl("plan").exit_code == 0
+    finally:
+        lab_down(name)
