@@ -7,5 +7,6 @@ APPLIED = {
     ("10de:2901", "580"): "open",
     ("10de:1db4", "580"): "proprietary",
     ("10de:1db4", "595"): "refused",
+    ("10de:20b2", "580"): "open",
     ("10de:20f1", "580"): "open",
 }

@@ -113,6 +113,15 @@ def test_fabric_manager_is_put_right(boards, tmp_path, fault, check):
 
 
 @WITH_ALL
+def test_board_whose_gpus_tell_no_state_is_proved_by_its_manager(boards, tmp_path):
+    board = boards("hgx-a100")
+    run = board.provision(tmp_path)
+    passed = {check["check"] for check in run.document["checks"] if check["verdict"] == "pass"}
+    assert {"fabric.manager_runs", "fabric.manager_matches_driver", "fabric.gpus_joined"} <= passed
+    assert board.fabric()[0] == "active" and board.loaded()[1] == APPLIED["10de:20b2", "580"]
+
+
+@WITH_ALL
 def test_board_of_blackwell_gets_the_open_module_and_the_subnet_manager(boards, tmp_path):
     board = boards("hgx-b200")
     refused = board.variant(tmp_path, nvidia_driver_kernel_module="proprietary").dgctl("preflight")
