@@ -11,10 +11,7 @@ NAME = "storysystems"
 CHOSEN = WAYS if os.environ.get("DGCTL_TEST_ALL") else WAYS[:1]
 # What is asked for and is not there on a system: settings, the check that refuses, and words of what it says.
 REFUSED = {
-    "ubuntu2404": [
-        ({"nvidia_driver_branch": "620", "nvidia_driver_source": "nvidia"}, "driver source", '"615"'),
-        ({"nvidia_driver_branch": "610"}, "driver source", "nvidia_driver_source to nvidia"),
-    ],
+    "ubuntu2404": [({"nvidia_driver_branch": "620", "nvidia_driver_source": "nvidia"}, "driver source", '"615"')],
     "ubuntu2204": [({"deepgram_container_engine": "podman"}, "container engine", "Quadlet")],
     "debian12": [
         ({"deepgram_container_engine": "podman"}, "container engine", "deepgram_container_engine to docker"),
