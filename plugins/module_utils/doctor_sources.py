@@ -31,6 +31,7 @@ MODULES = re.compile(
     r"|nvidia-(tesla|legacy).*-kernel-dkms)$"
 )
 OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources", "docker.sources")
+ALLOW = "then dgctl provision --full; or let the role do it: nvidia_driver_remove_other_sources: true, dgctl provision"
 FETCH_S = 3
 LIMIT = 1 << 20  # bytes of an InRelease
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -117,7 +118,7 @@ def keep_one(host, odd):
     """The command that takes away what the fewer packages are from."""
     files = sorted({entry["file"] for entry in entries(host) if place(entry) in set(odd.values())})
     entry = f", rm {' '.join(files)}" if files and not any("/debian.sources" in path for path in files) else ""
-    return f"on the server: apt-get purge {' '.join(sorted(odd))}{entry}; then dgctl provision --full"
+    return f"on the server: apt-get purge {' '.join(sorted(odd))}{entry}; {ALLOW}"
 
 
 def strange(packages, name, offer, origins):
@@ -204,7 +205,7 @@ CHECKS = (
         "one source of the driver",
         "the distribution's own driver and NVIDIA's are mixed: the next upgrade breaks one with the other",
         "keep one: on the server, apt-get purge the packages of the other source (apt-cache policy names it) and remove its "
-        "entry from /etc/apt/sources.list.d; then dgctl provision --full",
+        "entry from /etc/apt/sources.list.d; " + ALLOW,
     ),
     Check(
         "repositories", repositories,

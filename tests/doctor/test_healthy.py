@@ -311,6 +311,22 @@ HEALTHY = [
 ]
 
 
+def board_whose_systemd_is_slow(patient):
+    board(patient)
+    patient.say("units", "", None, "systemctl: no answer in 20 s")
+
+
+HEALTHY.append(board_whose_systemd_is_slow)
+
+
+@pytest.mark.parametrize(
+    "name", ["modinfo", "log", "apt_check", "apt_config", "apt_policy", "units", "secure_boot", "enrolled"]
+)
+def test_a_program_that_is_slow_makes_nobody_sick(patient, name):
+    patient.say(name, "", None, f"{name}: no answer in 8 s")
+    assert patient.sick() == {}
+
+
 def test_the_usual_host(patient):
     found = patient.findings()
     assert patient.sick() == {}

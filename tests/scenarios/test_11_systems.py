@@ -32,7 +32,7 @@ def lab(request) -> tuple[Way, Deployment, Server]:
     wanted = f"nvidia_driver_source: {way.source}\nnvidia_driver_branch: '{way.branch}'\n"
     # The lab's inventory names a mirror of NVIDIA's repository: the distribution's driver has none.
     mirror = 'nvidia_driver_repository_url: ""\n' if way.source == "distribution" else ""
-    (folder / "group_vars/all/zz_way.yml").write_text(wanted + mirror)
+    (folder / "group_vars/all/yy_way.yml").write_text(wanted + mirror)
     yield way, deployment, servers[0]
     lab_down(NAME)
 
