@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 AFTER = "release-260812"
 UNKNOWN_VERB = 2
 RESET_S, CUT_S = 15, 45  # by then a caller knows that its stream is gone: by a reset, or by pings without an answer
-BACK_S = 90
+BACK_S = 120  # within that a node that boots, or has fallen before, gets streams
 
 
 def _nothing(fleet: Fleet) -> None:
@@ -98,23 +99,23 @@ def active_streams(server: str) -> int:
 def _die(fleet: Fleet, dead_s: float, *options: str) -> int:
     """A node dies; its streams are lost, nobody else's, and later it is back by itself."""
     victim = _first(fleet)
-    on_it = active_streams(victim)
+    on_it = _serving(victim)
     labs.kill(victim, *options)
     time.sleep(dead_s)
     labs.start(victim)
-    until = time.monotonic() + BACK_S
-    while not _serves(victim):
-        if time.monotonic() > until:
-            raise BenchError(f"{victim} serves nobody {BACK_S} s after it was started")
-        time.sleep(1)
+    _serving(victim)
     return on_it
 
 
-def _serves(server: str) -> bool:
-    try:
-        return active_streams(server) > 0
-    except BenchError:
-        return False
+def _serving(server: str) -> int:
+    """Waits until a node has streams; how many."""
+    until = time.monotonic() + BACK_S
+    while time.monotonic() < until:
+        with contextlib.suppress(BenchError):
+            if streams := active_streams(server):
+                return streams
+        time.sleep(1)
+    raise BenchError(f"{server} has got no stream for {BACK_S} s")
 
 
 def _kill(fleet: Fleet) -> int:

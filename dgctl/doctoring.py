@@ -22,6 +22,7 @@ def doctor(session: Session) -> Outcome:
         places = {name: place for place, name in enumerate(outcome.hosts or {})}
         found = sorted(outcome.checks or [], key=lambda check: places[check.host])
         outcome.checks = [_curable(work, check) for check in found]
+        outcome.lowered = []  # what a server may lack is no sickness
         judge(outcome, work)
         return outcome
 
@@ -58,7 +59,9 @@ def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
         if failed:
             found += [f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail", *_findings(failed), ""]
         elif state in ASKED:
-            found.append(f"{name}  healthy: {sum(check.verdict == PASS for check in own)} checks hold{_notes(own)}")
+            found.append(
+                f"{name}  healthy ({count(sum(check.verdict == PASS for check in own), 'check')}){_notes(own)}"
+            )
         else:
             problem = hosts[name].errors[0] if hosts[name].errors else None
             why = f": {problem.what}. {problem.fix}" if problem else ""

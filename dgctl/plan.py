@@ -19,6 +19,7 @@ from dgctl.roles import role as role_of
 PREFLIGHT = "Preflight"
 KEEP = "Keep what was verified"
 DEEPGRAM = ("deepgram", "deepgram_models")  # the roles whose state `rollback` restores
+_IN_DOUBT = (Kind.NEW, Kind.UNFINISHED, Kind.DISTRUSTED)  # anything may be to do that the role ever does
 _Thing = TypeVar("_Thing", bound=Hashable)
 
 
@@ -156,7 +157,7 @@ class _Planner:
                 causes = [reason.cause for reason in why]
                 found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
                 found.fetches |= matches(causes, role.fetches)
-                if matches(causes, role.reboots):
+                if matches(causes, role.reboots) or (role.reboots and any(reason.kind in _IN_DOUBT for reason in why)):
                     found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed"))
                     found.keepers += (seen.roles.get(role.name) or {}).get("keepers") or []
         found.preflight = _needs_preflight(found.steps)

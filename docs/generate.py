@@ -77,6 +77,14 @@ def gpus() -> str:
     return NOTE + gpu_tables.page()
 
 
+def systems() -> str:
+    """The page of systems, container engines and sources of packages."""
+    sys.path.insert(0, str(PROJECT / "docs"))
+    import system_tables
+
+    return NOTE + system_tables.page()
+
+
 def doctor() -> str:
     """The page of what the doctor looks at."""
     sys.path.insert(0, str(PROJECT / "docs"))
@@ -85,7 +93,13 @@ def doctor() -> str:
     return NOTE + doctor_table.page()
 
 
-PAGES = {"doctor.md": doctor, "variables.md": variables, "exit-codes.md": exit_codes, "gpus.md": gpus}
+PAGES = {
+    "doctor.md": doctor,
+    "variables.md": variables,
+    "exit-codes.md": exit_codes,
+    "gpus.md": gpus,
+    "systems.md": systems,
+}
 
 
 if __name__ == "__main__":

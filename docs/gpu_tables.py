@@ -19,7 +19,7 @@ is not here may be described in `preflight_gpus_extra`; its generation follows f
 MATRIX = """
 ## GPU and driver branch
 
-Which kernel module `auto` installs. **Bold**: applied and verified on a simulated server by `tests/scenarios/test_13_boards.py`
+Which kernel module `auto` installs. **Bold**: applied and verified on a simulated server by `tests/scenarios`
 (or refused there before anything was changed); the others are decided by the same tables, and tested without a server. no:
 refused, no kernel module of this branch drives it. Hosts with several kinds of GPUs get what drives all of them.
 
@@ -107,15 +107,22 @@ def _branches(tables: dict[str, Any]) -> str:
     rows = [
         [
             branch, row.get("designation", "not known"), row.get("ends", "not known"), row.get("cuda", "not known"),
-            ", ".join(row["modules"]), ", ".join(row.get("archives", [])),
+            ", ".join(row["modules"]), _systems(branch, "nvidia"), _systems(branch, "distribution"),
         ]
         for branch, row in tables["_platform_branches"].items()
     ]  # fmt: skip
-    head = ["branch", "kind", "support ends", "CUDA", "kernel modules", "in the archives of"]
+    head = ["branch", "kind", "support ends", "CUDA", "kernel modules", "NVIDIA's repository for", "own packages of"]
     return (
         "\n## Driver branches\n\nA branch past its end is said, and not refused. What a Deepgram release needs at least is in "
         "`dgctl/releases.yml`.\n\n" + _table(head, rows)
     )
+
+
+def _systems(branch: str, source: str) -> str:
+    """The systems that have a branch from this source."""
+    systems = _read("platform/vars/main/systems.yml")["_platform_systems"].values()
+    having = [row["name"] for row in systems if branch in row["driver"].get(source, {}).get("branches", [])]
+    return ", ".join(name.partition(" (")[0] for name in having)
 
 
 def _boards(tables: dict[str, Any]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+# Said of a check by pytest.skip, it leaves the check out of what is told: there is nothing on this host to look at.
+NO_CONCERN = "does not concern this host"
+
 
 class Unmet(Exception):
     """An expectation that is not met. A fixture raises it where all the checks that need it cannot be made."""

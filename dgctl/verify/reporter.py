@@ -9,7 +9,7 @@ import re
 import pytest
 
 from dgctl.report import FAIL, PASS, SKIP
-from dgctl.verify.expect import text
+from dgctl.verify.expect import NO_CONCERN, text
 
 LOOK_AT_LOG = "look into verify.log of this run's record"
 _NODE = re.compile(r"test_(\w+)\.py::test_(\w+)\[@(.+?)@(?:-(.*))?\]$")
@@ -41,7 +41,9 @@ class Reporter:
         if report.when == "teardown" and report.passed:
             return
         self.done.add(report.nodeid)
-        self.pipe.write(json.dumps(finding(report)) + "\n")
+        found = finding(report)
+        if not (found["verdict"] == SKIP and found["seen"] == NO_CONCERN):
+            self.pipe.write(json.dumps(found) + "\n")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from lab.faults.registry import heal, inject
-from lab.faults.target import Target
+from lab.faults.target import FIRST, QUADLET, Target
 
 DAEMON = "/etc/docker/daemon.json"
-QUADLET = "/etc/containers/systemd/deepgram-engine.container"
 ON_CPU = "/root/compose.yaml"
 LIBCUDA = "/usr/lib/x86_64-linux-gnu/libcuda.so.1"
 # name, project's directory and file of the Engine's container, as Compose has written them down.
-OF_COMPOSE = """
-name=$(docker ps -a --format '{{.Names}}' | grep -m1 engine)
-label() { docker inspect -f "{{index .Config.Labels \\"com.docker.compose.$1\\"}}" "$name"; }
+OF_COMPOSE = f"""
+name=$(docker ps -a --format '{{{{.Names}}}}' | {FIRST})
+label() {{ docker inspect -f "{{{{index .Config.Labels \\"com.docker.compose.$1\\"}}}}" "$name"; }}
 directory=$(label project.working_dir) project=$(label project)
 """
 
@@ -26,6 +25,24 @@ def recreate_engine(target: Target, file: str = '"$directory/compose.yaml"') -> 
     compose = f'docker compose -p "$project" --project-directory "$directory" -f {file}'
     up = f"timeout 120 {compose} up -d --no-deps engine >/dev/null 2>&1 || true"
     target.sh(f'{OF_COMPOSE}\ndocker rm -f "$name" >/dev/null\n{up}')
+
+
+def engine_works(target: Target) -> bool:
+    """Whether the Engine's container sees its GPUs and has libcuda.so.1: somebody else may have healed it."""
+    engine = target.engine()
+    return target.holds(f"""
+    name=$({engine} ps --format '{{{{.Names}}}}' | {FIRST})
+    [ -n "$name" ] && {engine} exec $name sh -c 'nvidia-smi -L && [ -e {LIBCUDA} ]' >/dev/null 2>&1
+    """)
+
+
+def mend_engine(target: Target) -> str:
+    """Makes the Engine's container anew unless it works already."""
+    if engine_works(target):
+        return "The Engine's container has its GPUs."
+    recreate_engine(target)
+    target.await_engine()
+    return "The Engine's container was made anew, with its GPUs."
 
 
 @inject("engine-on-cpu")
@@ -48,15 +65,14 @@ def on_cpu(target: Target) -> str:
 @heal("engine-on-cpu")
 def on_gpu(target: Target) -> str:
     target.put_back()
-    recreate_engine(target)
-    return "The Engine's container was made anew, with its GPUs."
+    return mend_engine(target)
 
 
 @inject("nvml-unknown-error")
 def unknown_error(target: Target) -> str:
     """The container's device nodes stay and cannot be opened: what a rewritten device cgroup looks like from inside."""
     return target.sh(f"""
-    name=$({target.engine()} ps --format '{{{{.Names}}}}' | grep -m1 engine)
+    name=$({target.engine()} ps --format '{{{{.Names}}}}' | {FIRST})
     dev=/proc/$({target.engine()} inspect -f '{{{{.State.Pid}}}}' $name)/root/dev
     for node in $dev/nvidia[0-9]* $dev/nvidiactl; do rm $node; mknod -m 666 $node c 195 255; done
     {target.engine()} exec $name nvidia-smi || true
@@ -65,8 +81,7 @@ def unknown_error(target: Target) -> str:
 
 @heal("nvml-unknown-error")
 def known_again(target: Target) -> str:
-    recreate_engine(target)
-    return "The Engine's container was made anew."
+    return mend_engine(target)
 
 
 @inject("docker-runtime-lost")

@@ -74,15 +74,16 @@ def nouveau(target: Target) -> str:
         target.keep(path)
         target.sh(f"rm -f {path}")
     target.sh(f"echo '{CLAIMS}' > {NOUVEAU}; modprobe nouveau")
-    return target.sh("lsmod | grep -E 'nouveau|nvidia'; lspci -nn -d 10de: | head -1; modprobe nvidia || true")
+    return target.sh("lsmod | grep -E 'nouveau|nvidia'; lspci -nn -d 10de: | sed -n 1p; modprobe nvidia || true")
 
 
 @heal("nouveau-loaded")
 def no_nouveau(target: Target) -> str:
     target.sh(f"rm -f {NOUVEAU}; if [ -e /sys/module/nouveau ]; then modprobe -r nouveau; fi")
     paths = target.put_back()
-    target.forget_log()
-    target.use_gpus()
+    if not target.holds("nvidia-smi -L >/dev/null"):
+        target.forget_log()
+        target.use_gpus()
     return f"nouveau is gone; {', '.join(paths) or 'no file'} put back; the driver is loaded."
 
 
@@ -109,18 +110,22 @@ def proprietary_on_new(target: Target) -> str:
     return _flavour(target, "nvidia-kernel-dkms", "cuda-drivers")
 
 
-@heal("pre-turing-open")
-def proprietary(target: Target) -> str:
+def _right(target: Target, licence: str, kernel_package: str, meta: str) -> str:
+    """The flavour that fits, unless it is there and works."""
+    if target.holds(f'[ "$(modinfo -F license nvidia)" = "{licence}" ] && nvidia-smi -L >/dev/null'):
+        return f"{meta} is installed, and its module loaded."
     target.forget_log()
-    said = _flavour(target, "nvidia-kernel-dkms", "cuda-drivers")
+    said = _flavour(target, kernel_package, meta)
+    _hold(target)
     target.use_gpus()
     return said
+
+
+@heal("pre-turing-open")
+def proprietary(target: Target) -> str:
+    return _right(target, "NVIDIA", "nvidia-kernel-dkms", "cuda-drivers")
 
 
 @heal("blackwell-proprietary")
 def open_again(target: Target) -> str:
-    target.forget_log()
-    said = _flavour(target, "nvidia-kernel-open-dkms", "nvidia-open")
-    _hold(target)
-    target.use_gpus()
-    return said
+    return _right(target, "Dual MIT/GPL", "nvidia-kernel-open-dkms", "nvidia-open")

@@ -111,7 +111,7 @@ signal.pause()'
         sleep 0.1
     done
     """)
-    return target.sh("{ apt-get check -q 2>&1 || true; } | grep -m1 lock")
+    return target.sh("{ apt-get check -q 2>&1 || true; } | sed -n '/lock/p'")
 
 
 @heal("dpkg-locked")
@@ -138,7 +138,7 @@ def wrong_key(target: Target) -> str:
     gpg --batch --yes $armor --export > {key}
     rm -rf "$GNUPGHOME"
     """)
-    said = target.sh(f"{SIGNED_BY}\n{{ {update('$file')} 2>&1 || true; }} | grep -m1 -E 'NO_PUBKEY|verif'")
+    said = target.sh(f"{SIGNED_BY}\n{{ {update('$file')} 2>&1 || true; }} | sed -n '/verif/p'")
     return f"{key} holds another key. {said}"
 
 

@@ -14,7 +14,10 @@ from lab.servers import Server
 from lab.shell import LabError
 
 KERNEL = "/usr/lib/simulated-kernel"
+QUADLET = "/etc/containers/systemd/deepgram-engine.container"
 LIMIT_S = 900  # of one script
+# The first line about the Engine; 1 without one. It reads to the end, so that nobody writes into a closed pipe.
+FIRST = "awk '/engine/ && !found++ { print } END { exit !found }'"
 NEEDED = {
     "any": lambda card: True,
     "mig": lambda card: card["mig"],
@@ -52,7 +55,8 @@ class Target:
         return (done.stdout + done.stderr).strip()
 
     def holds(self, test: str) -> bool:
-        return self.sh(f"if {test}; then echo yes; fi") == "yes"
+        """Whether a shell's condition holds; what it says besides does not count."""
+        return "yes" in self.sh(f"if {test.strip()}; then echo yes; fi").splitlines()
 
     @property
     def directory(self) -> Path:
@@ -123,11 +127,11 @@ class Target:
             )
 
     def engine(self) -> str:
-        """docker, podman, or empty: the one that has the Engine's container."""
-        for name in ("docker", "podman"):
-            if self.holds(f"command -v {name} >/dev/null && {name} ps -a --format '{{{{.Names}}}}' | grep -q engine"):
-                return name
-        return ""
+        """docker, podman, or empty: the one that has the Engine. Podman's container is gone whenever it does not run."""
+        if self.holds(f"[ -e {QUADLET} ]"):
+            return "podman"
+        has = f"command -v docker >/dev/null && docker ps -a --format '{{{{.Names}}}}' | {FIRST} >/dev/null"
+        return "docker" if self.holds(has) else ""
 
     def release_gpus(self) -> None:
         """Stops everything that has a GPU open, as it would be after a boot without a driver."""
@@ -149,4 +153,20 @@ class Target:
             systemctl start $unit || true
         done
         if command -v docker >/dev/null; then docker ps -aq | xargs -r docker start >/dev/null; fi
+        """)
+        if self.engine():
+            self.await_engine()
+
+    def await_engine(self) -> None:
+        """Waits until the Engine serves, so that who looks next finds a healthy server; says nothing if it does not."""
+        engine = self.engine()
+        start = "--since $(docker inspect -f '{{.State.StartedAt}}' $name)" if engine == "docker" else ""
+        self.sh(f"""
+        for try in $(seq 60); do
+            name=$({engine} ps --format '{{{{.Names}}}}' | {FIRST} || true)
+            if [ -n "$name" ] && {{ {engine} logs {start} $name 2>&1 || true; }} | grep 'Listening on' >/dev/null; then
+                break
+            fi
+            sleep 1
+        done
         """)

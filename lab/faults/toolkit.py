@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.faults.containers import recreate_engine
+from lab.faults.containers import mend_engine, recreate_engine
 from lab.faults.packages import INSTALL
 from lab.faults.registry import heal, inject
 from lab.faults.target import Target
@@ -86,6 +86,6 @@ def no_libcuda(target: Target) -> str:
 
 @heal("libcuda-missing")
 def libcuda(target: Target) -> str:
-    _refresh(target)
-    recreate_engine(target)
-    return f"{SPEC} is complete; the Engine's container was made anew with it."
+    if not target.holds(f"grep -q libcuda {SPEC}"):
+        _refresh(target)
+    return f"{SPEC} is complete. {mend_engine(target)}"

@@ -34,7 +34,7 @@ def build_source(table: dict, out: Path, libraries: Libraries) -> None:
     def build(one: tuple[str, dict, str]) -> None:
         name, package, version = one
         revision = f"{table.get('epoch', '')}{version}-{table['revision']}"
-        tree = Tree(out, name, package, version, revision)
+        tree = Tree(out, name, {"maintainer": table.get("maintainer"), **package}, version, revision)
         tree.fill(package, libraries)
         tree.pack(directory)
 

@@ -41,7 +41,7 @@ class Libraries:
 
 
 class Tree:
-    """`row`: about, depends, conflicts, provides, replaces, and what `fill` takes; see packages.toml."""
+    """`row`: about, maintainer, depends, conflicts, provides, replaces, and what `fill` takes; see packages.toml."""
 
     def __init__(self, out: Path, name: str, row: dict, version: str, revision: str) -> None:
         self.path = out / f"tree-{name}-{version}"
@@ -50,7 +50,7 @@ class Tree:
             "Package": name,
             "Version": revision,
             "Architecture": "amd64",
-            "Maintainer": "dgctl lab <lab@lab.test>",
+            "Maintainer": row.get("maintainer") or "dgctl lab <lab@lab.test>",
             "Section": "lab",
             "Priority": "optional",
         }

@@ -115,7 +115,7 @@ def for_next_kernel(host):
     )
     build = f"dkms autoinstall -k {kernel}"
     install = host.packages().headers.format(kernel) + "; " if host.packages() else ""
-    cure = f"dgctl provision --full; or on the server: {'' if headers else install}{build}; do not reboot before that"
+    cure = f"dgctl provision; or on the server: {'' if headers else install}{build}; do not reboot before that"
     return sick(
         f"{seen}: no nvidia module in /lib/modules/{kernel}", f"{why}: after the next boot there is no GPU", cure
     )
@@ -239,7 +239,7 @@ CHECKS = (
         "the kernel that the boot loader's first entry, or else the newest in /boot, names, and its nvidia module",
         "an nvidia module for it",
         "a kernel came without a module for it",
-        "dgctl provision --full",
+        "dgctl provision (it has the module built)",
         True,
     ),
     Check(

@@ -9,7 +9,7 @@ from ansible.module_utils.applied_containers import asks_for_gpu
 from ansible.module_utils.applied_http import get
 
 SOCKET = "/run/docker.sock"
-TIMEOUT_S = 6
+TIMEOUT_S = 15  # a busy Docker is not a dead one
 PARTS = ("engine", "api", "license-proxy")
 
 

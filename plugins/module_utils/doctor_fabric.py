@@ -26,6 +26,8 @@ def fabric(host):
     states, row = of_cards(host, "fabric.state", "fabric.status") or [], board(host)
     if not row:
         return well("no NVSwitches on this host")
+    if not host.units():
+        return unknown("systemd does not say how Fabric Manager is")
     unit = host.units().get("nvidia-fabricmanager.service", {})
     driver, package, runs = host.loaded(), fabric_package(host), unit.get("ActiveState", "")
     seen = f"{row['name']}, Fabric Manager {package or 'not installed'}, {runs or 'no unit'}"

@@ -11,6 +11,7 @@ from ansible.module_utils.doctor_rpm import Rpm
 
 # Packages that are of the driver's own version, by patterns; others go by numbers of their own, as Debian's
 # nvidia-modprobe and nvidia-persistenced do. Fabric Manager has a check of its own.
+BESIDE = ("nvidia-modprobe", "nvidia-persistenced")
 OF_DRIVER = (
     *("nvidia-open", "nvidia-driver", "nvidia-driver-*", "nvidia-kernel-*", "nvidia-smi", "libnvidia-*", "libcuda1"),
     *("nvidia-imex", "cuda-drivers", "firmware-nvidia-gsp", "nvidia-firmware", "nvidia-dkms-*", "nvidia-utils-*"),
@@ -47,6 +48,13 @@ def of_driver(name):
     return any(fnmatch.fnmatch(name, one) for one in OF_DRIVER) and not any(
         fnmatch.fnmatch(name, one) for one in NOT_OF_DRIVER
     )
+
+
+def of_nvidias_driver(packages):
+    """Those of BESIDE that are from where the driver's library is: NVIDIA's own are of the driver's version."""
+    origins = packages.origins() if packages.name == "dpkg" else {}
+    library = origins.get("libnvidia-ml1") or set()
+    return [name for name in BESIDE if library & (origins.get(name) or set())]
 
 
 def nvidias(name):
@@ -89,9 +97,9 @@ def versions(host):
         )
         back = " ".join(host.packages().exactly.format(name, was) for name, (was, _) in sorted(other.items()))
         return sick(seen, cause, f"dgctl provision; or on the server: {host.packages().install.format(back)}")
-    numbers = {}
+    numbers, beside = {}, of_nvidias_driver(host.packages())
     for name, version in sorted(now.items()):
-        if of_driver(name) and number(version):
+        if (of_driver(name) or name in beside) and number(version):
             numbers.setdefault(number(version), []).append(name)
     if len(numbers) > 1:
         most = max(numbers, key=lambda one: len(numbers[one]))

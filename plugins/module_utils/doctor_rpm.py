@@ -30,8 +30,8 @@ class Rpm:
 
     def _read(self):
         said = self.host.said("rpm")
-        if not said or said.status != 0:
-            return {}
+        if not said or said.status != 0:  # of no answer nobody is sick
+            raise RuntimeError(said.why if said else "rpm was not asked")
         return applied_rpm.parsed(said.text, applied_rpm.locks(self.host.path(applied_rpm.LOCKLIST)))
 
     def version(self, name):

@@ -14,6 +14,7 @@ OF_DRIVER = (
     *("nvidia-open", "cuda-drivers", "nvidia-driver", "nvidia-driver-cuda", "nvidia-smi", "libcuda1", "libnvidia-ml1"),
     *("nvidia-kernel-open-dkms", "nvidia-kernel-dkms", "nvidia-open-kernel-dkms", "nvidia-dkms-open", "nvidia-dkms"),
     *("nvidia-kernel-support", "nvidia-persistenced", "nvidia-alternative", "nvidia-driver-bin", "nvidia-driver-libs"),
+    "nvidia-modprobe",
 )
 # The same in Ubuntu's way: with the branch in the name, and with -server in its own archive.
 WITH_BRANCH = (
@@ -22,6 +23,7 @@ WITH_BRANCH = (
 )
 BRANCHES = ("550", "570", "575", "580", "590", "595", "610", "615", "620")
 BY_BRANCH = tuple(name.format(branch) for branch in BRANCHES for name in WITH_BRANCH)
+BESIDE = ("nvidia-modprobe", "nvidia-persistenced")  # a distribution makes these of sources of their own
 POLICY = ("apt-cache", "policy", *OF_DRIVER, *BY_BRANCH)
 # Packages that bring the kernel module, by source; two of them on one host are two drivers.
 MODULES = re.compile(
@@ -29,6 +31,7 @@ MODULES = re.compile(
     r"|nvidia-(tesla|legacy).*-kernel-dkms)$"
 )
 OURS = ("nvidia-driver.sources", "nvidia-container-toolkit.sources", "docker.sources")
+ALLOW = "then dgctl provision --full; or let the role do it: nvidia_driver_remove_other_sources: true, dgctl provision"
 FETCH_S = 3
 LIMIT = 1 << 20  # bytes of an InRelease
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -88,19 +91,34 @@ def two_sources(host):
     if len(kinds) > 1:
         return sick(f"kernel modules of {listed(sorted(modules))}")
     origins = {name: found for name, found in packages.origins().items() if found}
-    common = set.intersection(*origins.values()) if origins else set()
-    if origins and not common:
-        by_origin = [f"{name} from {sorted(found)[0]}" for name, found in sorted(origins.items())]
-        return sick(listed(by_origin, 6))
+    places = [place for found in origins.values() for place in sorted(found)]
+    usual = max(places, key=places.count) if places else ""
+    versions = [release(packages, name) for name, found in origins.items() if usual in found]
+    version = max(versions, key=versions.count) if versions else ""
+    odd = {name: sorted(found)[0] for name, found in origins.items() if usual not in found}
+    odd = {name: place for name, place in odd.items() if name not in BESIDE and release(packages, name) != version}
+    if odd:
+        seen = f"{listed(f'{name} from {place}' for name, place in sorted(odd.items()))}; the others from {usual}"
+        return sick(seen, cure=keep_one(host, odd))
     other = {name: offer for name, offer in packages.candidates().items() if strange(packages, name, offer, origins)}
     if other:
         seen = listed(
             f"apt would take {name} {version} from {sorted(found)[0]}" for name, (version, found) in other.items()
         )
         return sick(seen, "another source offers the driver, and no pin keeps apt from it")
-    return (
-        well(listed(sorted(common), 2)) if origins else unknown("no package of the driver is installed from a source")
-    )
+    return well(usual) if usual else unknown("no package of the driver is installed from a source")
+
+
+def release(packages, name):
+    """580.173.02 of a package's 1:580.173.02-1."""
+    return packages.version(name).split(":", 1)[-1].rsplit("-", 1)[0]
+
+
+def keep_one(host, odd):
+    """The command that takes away what the fewer packages are from."""
+    files = sorted({entry["file"] for entry in entries(host) if place(entry) in set(odd.values())})
+    entry = f", rm {' '.join(files)}" if files and not any("/debian.sources" in path for path in files) else ""
+    return f"on the server: apt-get purge {' '.join(sorted(odd))}{entry}; {ALLOW}"
 
 
 def strange(packages, name, offer, origins):
@@ -114,45 +132,44 @@ def foreign(files):
 
 
 def repositories(host):
-    """Whose signature: apt's own list, and for the driver's and the toolkit's repository what it serves now."""
+    """Whose signature: of the driver's and the toolkit's repository by what it serves now, of others by apt's list."""
     packages = host.packages()
     if not packages or packages.name != "dpkg":
         return unknown("dnf checks signatures at each use; nothing is looked at here yet")
-    bad, looked_at = [], 0
-    for entry in entries(host):
-        if not entry["key"].startswith("/"):
-            continue
-        verdict = distrust(host, entry)
-        looked_at += verdict is not None
-        bad += [(entry, verdict)] if verdict else []
-    if not bad:
-        return (
-            well(f"{looked_at} with a key of their own, each signed by it")
-            if looked_at
-            else unknown("no lists are there")
+    keyed = [entry for entry in entries(host) if entry["key"].startswith("/")]
+    judged = [(entry, *distrust(host, entry)) for entry in keyed]
+    bad = [(entry, why) for entry, sure, why in judged if why and sure]
+    if bad:
+        ours = all(entry["file"].rpartition("/")[2] in OURS for entry, _ in bad)
+        by_hand = "compare the key with the one that the repository's owner publishes; then put it in "
+        cure = "dgctl provision" if ours else by_hand + listed(entry["key"] for entry, _ in bad)
+        return sick(listed(f"{entry['uri']}: {why}" for entry, why in bad), cure=cure)
+    doubtful = [f"{entry['uri']}: {why}" for entry, _, why in judged if why]
+    if doubtful:
+        return unknown(
+            f"apt's list of {listed(doubtful)}", "apt-get update on the server says whether that still holds"
         )
-    seen = listed(f"{entry['uri']}: {why}" for entry, why in bad)
-    ours = all(entry["file"].rpartition("/")[2] in OURS for entry, _ in bad)
-    by_hand = "compare the key with the one that the repository's owner publishes; then put it in "
-    cure = "dgctl provision" if ours else by_hand + listed(entry["key"] for entry, _ in bad)
-    return sick(seen, cure=cure)
+    known = sum(why is not None for _, _, why in judged)
+    return well(f"{known} with a key of their own, each signed by it") if known else unknown("no lists are there")
 
 
 def distrust(host, entry):
-    """Why apt would not believe a repository; "" when it would, None when nothing is known of it."""
+    """(is that sure, why apt would not believe a repository: "" when it would, None when nothing is known of it).
+
+    A list that apt has kept may be older than the key beside it, and says nothing for sure.
+    """
     if not host.exists(entry["key"]):
-        return f"its key {entry['key']} is not there"
+        return True, f"its key {entry['key']} is not there"
     try:
         with open(host.path(entry["key"]), "rb") as stream:
             trusted = openpgp.all_fingerprints(openpgp.dearmor(stream.read()))
     except (OSError, ValueError) as error:
-        return f"its key {entry['key']} cannot be read: {error}"
-    texts = [host.read(LISTS + list_name(entry)), host.once("served " + entry["uri"], lambda: served(entry))]
-    signed = [openpgp.issuers(text) for text in texts if text]
-    wrong = [issuers for issuers in signed if issuers and not any(same(one, key) for one in issuers for key in trusted)]
-    if wrong:
-        return f"signed by {listed(wrong[0])}, and {entry['key']} has {listed(trusted)}"
-    return "" if any(signed) else None
+        return True, f"its key {entry['key']} cannot be read: {error}"
+    now = host.once("served " + entry["uri"], lambda: served(entry))
+    issuers = openpgp.issuers(now or host.read(LISTS + list_name(entry)))
+    if issuers and not any(same(one, key) for one in issuers for key in trusted):
+        return bool(now), f"signed by {listed(issuers)}, and {entry['key']} has {listed(trusted)}"
+    return True, "" if issuers else None
 
 
 def same(issuer, fingerprint):
@@ -188,7 +205,7 @@ CHECKS = (
         "one source of the driver",
         "the distribution's own driver and NVIDIA's are mixed: the next upgrade breaks one with the other",
         "keep one: on the server, apt-get purge the packages of the other source (apt-cache policy names it) and remove its "
-        "entry from /etc/apt/sources.list.d; then dgctl provision --full",
+        "entry from /etc/apt/sources.list.d; " + ALLOW,
     ),
     Check(
         "repositories", repositories,

@@ -7,7 +7,7 @@ import json
 import os
 
 from ansible.module_utils import gpu_clients
-from ansible.module_utils.nvidia_host import module_loaded
+from ansible.module_utils.nvidia_host import module_loaded, read
 from ansible.module_utils.outcome import last_line, run
 from ansible.module_utils.whole_file import write
 
@@ -87,11 +87,20 @@ def holders(name="nvidia", root=MODULES):
     return set(os.listdir(folder)) if os.path.isdir(folder) else set()
 
 
-def in_use():
-    """Who still has a GPU open once all that could be stopped was; "" for nobody."""
+def in_use(root=MODULES):
+    """Who still has a GPU open, or which module is held, once all that could be stopped was; "" for nobody.
+
+    Looked at before the first module is unloaded: one that is gone cannot be loaded again beside an older one that stays.
+    """
     left = gpu_clients.clients()
     names = [name for kind in ("others", "docker", "podman", "mps", "units") for name in left[kind]]
-    return "{} still uses the GPU".format(", ".join(names)) if names else ""
+    if names:
+        return "{} still uses the GPU".format(", ".join(names))
+    for name in FAMILY:
+        count = read(os.path.join(root, name, "refcnt"))
+        if count.isdigit() and int(count) > len(holders(name, root)):
+            return f"the kernel still holds module {name} (refcnt {count}, used by {len(holders(name, root))} modules)"
+    return ""
 
 
 def unload(names):

@@ -5,6 +5,8 @@ import re
 from ansible.module_utils.outcome import run
 
 FORMAT = "${Package}\t${Depends}\t${Pre-Depends}\n"
+# Packages of a driver, and the numbers of its releases: what has other numbers goes by its own.
+COMPANION, RELEASE = re.compile(r"nvidia-|libnvidia-|libcuda|firmware-nvidia-"), re.compile(r"(\d+:)?\d{3}\.\d")
 EXACT = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ([^)]+)\)")
 
 
@@ -45,12 +47,23 @@ def moves(lead, versions, fits, offers):
     """
     left = strays(lead, versions)
     if not left or all(offers(name, version) for name, version in left.items()):
+        left.update(companions(lead, versions, offers))
         return [f"{name}={version}" for name, version in left.items()]
     newest = max((versions.get(name, "") for name in left), key=_number)
     if not (newest and fits(newest) and offers(lead, newest)):
         return [f"{name}={version}" for name, version in left.items()]
     members = wanted_together(lead, versions[lead])
     return [f"{name}={newest}" for name in sorted(members) if name in {**versions, **left}]
+
+
+def companions(lead, versions, offers):
+    """{name: the version that it should have} of packages that nothing asks for in one version, and that come with it.
+
+    A source that has a package in the lead's own version gives both the same number: another one is of another release.
+    """
+    version = versions.get(lead, "")
+    alike = [name for name, one in versions.items() if COMPANION.match(name) and RELEASE.match(one) and one != version]
+    return {name: version for name in sorted(alike) if offers(name, version)}
 
 
 def offers(name, version):

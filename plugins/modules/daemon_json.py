@@ -9,7 +9,8 @@ short_description: Merges settings into daemon.json and keeps all others
 description:
   - Reads the file, merges O(settings) deeply over it and writes it only when that changes anything. A
     file that is not a JSON object is an error, and is left as it is. The result is validated by the daemon
-    before it replaces the old file, of which a backup is kept.
+    before it replaces the old file. Of a file that somebody else wrote one backup is kept, as it was before the first
+    change, with C(.before-dgctl) at its end.
   - With O(run) the daemon then runs with these settings, now and at boot. One that runs with an older file is
     restarted, also when an earlier run ended between writing and restarting.
   - Lists and scalars in O(settings) replace what is there; a key that leaves O(settings) stays in the
@@ -55,9 +56,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backup_file:
-  description: Copy of the file as it was.
+  description: Copy of the file as it was before the first change.
   type: str
-  returned: when the file existed and changed
+  returned: when somebody else's file was changed for the first time
 settings:
   description: The settings that were asked for; after the call the file holds them.
   type: dict
@@ -78,6 +79,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail, last_line, run
+
+BACKUP = ".before-dgctl"
 
 
 def merge(below, above):
@@ -117,10 +120,29 @@ def load(module, path):
     return text, settings
 
 
-def write(module, path, text):
-    """Writes beside the file, lets the daemon validate that, then replaces.
+def keep(path, settings, wanted):
+    """Keeps somebody else's file as it is before the first change; its name, or None where there is nothing to keep."""
+    backup = path + BACKUP
+    before = read_text(path)
+    ours = before == text_of(settings) and set(settings) <= set(wanted)
+    if not before or ours or os.path.exists(backup):
+        return None
+    shutil.copy2(path, backup)
+    return backup
 
-    Returns the backup's name, or None.
+
+def read_text(path):
+    """A file's text; "" where there is none."""
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
+
+
+def write(module, path, text, settings):
+    """Writes beside the file, lets the daemon validate that, then replaces; what `keep` kept.
+
+    settings: those that the file has now.
     """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".daemon.json.")
@@ -129,7 +151,7 @@ def write(module, path, text):
             stream.write(text)
         os.chmod(scratch, 0o644)
         validate(module, path, scratch)
-        backup = module.backup_local(path) if os.path.exists(path) else None
+        backup = keep(path, settings, module.params["settings"])
         module.atomic_move(scratch, os.path.realpath(path))
     finally:
         if os.path.exists(scratch):
@@ -223,7 +245,8 @@ def settle(module):
     if result["changed"]:
         result["diff"] = {"before": before, "after": text_of(merged), "before_header": path, "after_header": path}
         if not module.check_mode:
-            result["backup_file"] = write(module, path, text_of(merged))
+            backup = write(module, path, text_of(merged), settings)
+            result.update({"backup_file": backup} if backup else {})
     if module.params["run"]:
         result["changed"] |= run_daemon(module, result["changed"] and module.check_mode)
     return result

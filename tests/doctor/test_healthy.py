@@ -190,6 +190,17 @@ def repository_that_dropped_the_version(patient):
     patient.say("apt_policy", "".join(policy(name, f"{VERSION}-1", "") for name in DRIVER_PACKAGES))
 
 
+def distributions_driver_partly_from_its_security_archive(patient):
+    """Of one release, and tools with releases of their own: that is how Debian has it."""
+    origins = dict.fromkeys(DRIVER_PACKAGES, "http://security.debian.org/debian-security")
+    origins["libcuda1"] = "http://deb.debian.org/debian"
+    patient.package("nvidia-modprobe", "535.171.04-1")
+    blocks = [policy(name, f"{VERSION}-1", origin) for name, origin in origins.items()]
+    patient.say(
+        "apt_policy", "".join(blocks) + policy("nvidia-modprobe", "535.171.04-1", "http://deb.debian.org/debian")
+    )
+
+
 def held_though_another_source_has_more(patient):
     patient.say(
         "apt_policy", policy("libcuda1", f"{VERSION}-1", candidate="590.1-1", other="http://deb.debian.org/debian")
@@ -287,6 +298,7 @@ HEALTHY = [
     ),
     *(cdi_in_etc_alone, cdi_of_other_vendors, cdi_as_json, docker_with_cdi_by_default, no_daemon_json_and_no_toolkit),
     *(other_packages_upgraded, distributions_driver_in_another_component, repository_that_dropped_the_version),
+    distributions_driver_partly_from_its_security_archive,
     *(held_though_another_source_has_more, upgrades_by_night, reboot_is_due, no_dmesg, podman, without_an_engine),
     *(
         without_a_package_manager,
@@ -297,6 +309,22 @@ HEALTHY = [
     ),
     library_elsewhere_in_the_container,
 ]
+
+
+def board_whose_systemd_is_slow(patient):
+    board(patient)
+    patient.say("units", "", None, "systemctl: no answer in 20 s")
+
+
+HEALTHY.append(board_whose_systemd_is_slow)
+
+
+@pytest.mark.parametrize(
+    "name", ["modinfo", "log", "apt_check", "apt_config", "apt_policy", "units", "secure_boot", "enrolled"]
+)
+def test_a_program_that_is_slow_makes_nobody_sick(patient, name):
+    patient.say(name, "", None, f"{name}: no answer in 8 s")
+    assert patient.sick() == {}
 
 
 def test_the_usual_host(patient):

@@ -96,4 +96,10 @@ def test_toolkit_versions(rpm):
 def test_a_debian_with_dnf_as_a_tool_is_debian(patient):
     patient.write("/usr/bin/dnf")
     patient.write("/usr/bin/apt-get")
-    assert patient.findings()["package versions"]["seen"].endswith(f"({len(DRIVER_PACKAGES) - 1} packages)")
+    assert patient.findings()["package versions"]["seen"].endswith(f"({len(DRIVER_PACKAGES)} packages)")
+
+
+def test_an_rpm_that_is_slow_makes_nobody_sick(rpm):
+    rpm.say("rpm", "", None, "rpm: no answer in 20 s")
+    rpm.say("rpm_check", "", None, "rpm: no answer in 8 s")
+    assert rpm.sick() == {}

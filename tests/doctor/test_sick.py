@@ -270,6 +270,13 @@ def packages_apart_without_a_record(patient):
     patient.records.clear()
 
 
+def tool_of_another_branch(patient):
+    """The record has it so by now: only the driver beside it tells."""
+    patient.package("nvidia-modprobe", "595.91.07-1")
+    text = patient.programs.said("apt_policy").text + policy("nvidia-modprobe", "595.91.07-1")
+    patient.say("apt_policy", text)
+
+
 def package_removed(patient):
     patient.package("nvidia-persistenced", f"{VERSION}-1", "deinstall", "config-files")
 
@@ -301,7 +308,8 @@ def nightly_upgrades(patient):
 
 
 def distributions_packages(patient):
-    other = policy("libnvidia-ml1", "550.163.01-2", "http://deb.debian.org/debian")
+    patient.package("nvidia-alternative", "550.163.01-2")
+    other = policy("nvidia-alternative", "550.163.01-2", "http://deb.debian.org/debian")
     patient.say("apt_policy", other + "".join(policy(name, f"{VERSION}-1") for name in DRIVER_PACKAGES[:3]))
 
 
@@ -464,13 +472,14 @@ SICK = {
     engine_ended: {"containers": "docker logs --tail 50 deepgram-engine"},
     package_upgraded: {"package versions": f"libcuda1={VERSION}-1"},
     packages_apart_without_a_record: {"package versions": "dgctl provision --full"},
+    tool_of_another_branch: {"package versions": "dgctl provision --full"},
     package_removed: {"package versions": f"nvidia-persistenced={VERSION}-1"},
     half_configured: {"package state": "dpkg --configure -a"},
     dpkg_killed: {"package state": "dpkg --configure -a"},
     unmet: {"package state": "apt-get --fix-broken install"},
     hold_lifted: {"holds": "apt-mark hold nvidia-open"},
     nightly_upgrades: {"holds": "apt-mark hold libcuda1", "unattended upgrades": "dgctl provision --full"},
-    distributions_packages: {"driver sources": "apt-get purge"},
+    distributions_packages: {"driver sources": "apt-get purge nvidia-alternative"},
     two_kernel_modules: {"driver sources": "apt-get purge"},
     other_source_would_be_taken: {"driver sources": "apt-get purge", "holds": ""},
     one_repository_two_keys: {

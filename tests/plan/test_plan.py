@@ -95,6 +95,12 @@ def test_it_may_reboot_only_where_that_is_allowed(small: Path, monkeypatch: pyte
     assert plan_text.reboots(plan) == ", of which 1 may reboot"
 
 
+def test_a_new_server_may_reboot_where_that_is_allowed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variable("deepgram_reboot_allowed: true")
+    assert make(monkeypatch, found(deepgram={"state": "new"})).hosts["gpu1"].reboot is True
+    assert make(monkeypatch, found(docker={"state": "new"})).hosts["gpu1"].reboot is False  # deepgram only follows
+
+
 def test_who_keeps_the_driver_is_named_beforehand(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     applied = {"content": "", "variables": {"deepgram_release": "release-1"}}
     keepers = ["python (pid 7, of session-3.scope)"]

@@ -363,6 +363,17 @@ def test_a_package_that_was_upgraded_past_its_hold_goes_back_to_its_family(apt, 
     assert not call("apt_packages", **DRIVER)["changed"]
 
 
+def test_a_tool_that_nothing_asks_for_in_one_version_comes_back_too(apt, call, driver):
+    driver({"nvidia-modprobe": "595.91.07-1", "nvidia-driver-pinning-580": "580-1", "libnvidia-container1": "1.20.1-1"})
+    assert call("apt_packages", **DRIVER)["changed"]
+    assert apt.log() == [f"install nvidia-modprobe={OLD}"]
+
+
+def test_a_tool_that_the_driver_s_source_has_not_in_its_version_stays(apt, call, driver):
+    driver({"nvidia-modprobe": "535.171.04-1"}, offered=["535.171.04-1"])
+    assert not call("apt_packages", **DRIVER)["changed"] and apt.log() == []
+
+
 def test_a_package_that_is_gone_comes_back(apt, call, driver):
     driver({"libcuda1": ""})
     assert call("apt_packages", **DRIVER)["changed"] and apt.log() == [f"install libcuda1={OLD}"]

@@ -65,6 +65,16 @@ def test_keys_of_the_user_stay(settle):
     assert "data-root" in result["diff"]["before"]
 
 
+def test_only_somebody_else_s_file_is_kept_and_only_as_it_was_at_first(settle, tmp_path):
+    settle()
+    assert "backup_file" not in settle(settings={**OURS, "live-restore": False})[0], "our own file"
+    first, _ = settle(json.dumps({"data-root": "/data"}))
+    assert first["backup_file"].endswith("daemon.json.before-dgctl")
+    assert "backup_file" not in settle(settings={**OURS, "log-level": "warn"})[0]
+    assert sorted(path.name for path in (tmp_path / "docker").iterdir()) == ["daemon.json", "daemon.json.before-dgctl"]
+    assert json.loads((tmp_path / "docker/daemon.json.before-dgctl").read_text()) == {"data-root": "/data"}
+
+
 @pytest.mark.parametrize("broken", ['{"a": 1,}', "{", "[]", "hosts", '{"a": "b"} x'])
 def test_malformed_file_is_left_alone(settle, broken):
     result, text = settle(broken)

@@ -8,6 +8,7 @@ from ansible.module_utils import nvidia_host, nvswitch, preflight_driver
 from ansible.module_utils.gpu_drivers import Drivers
 
 from tests.paths import PROJECT
+from tests.scenarios.boards import APPLIED
 
 TABLES = {
     name.removeprefix("_platform_"): row
@@ -71,6 +72,12 @@ def test_what_is_wrong_names_who_does_not_fit_and_what_does():
     assert "not in the table" in DRIVERS.problem("585", "auto", [T4])[0]
     assert "has no proprietary" in DRIVERS.problem("620", "proprietary", [])[0]
     assert DRIVERS.problem("580", "auto", [T4]) is None
+
+
+@pytest.mark.parametrize(("pci_id", "branch"), APPLIED)
+def test_scenarios_apply_what_the_tables_say(pci_id, branch):
+    chosen = DRIVERS.chosen(branch, "auto", [TABLES["gpus"][pci_id]])
+    assert (chosen or "refused") == APPLIED[pci_id, branch]
 
 
 def test_a_branch_past_its_end_is_told_and_not_refused():

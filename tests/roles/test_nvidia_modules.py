@@ -126,6 +126,8 @@ class Kernel:
         for name in ("pending", "remember", "resume"):
             function = getattr(driver_reload, name)
             monkeypatch.setattr(function, "__defaults__", (str(self.stopped),))
+        self.in_use = driver_reload.in_use
+        monkeypatch.setattr(self.in_use, "__defaults__", (str(tmp_path / "none"),))
         for verb in ("stop", "start"):
             monkeypatch.setattr(gpu_clients, verb, lambda who, verb=verb: self.log.append((verb, who)) or "")
 
@@ -164,6 +166,32 @@ def test_loaded_already(load, machine):
     kernel = machine(loaded="580.173.02")
     kernel.mark.write_text("580.173.02\n")
     assert not load()["changed"] and kernel.log == []
+
+
+def test_same_version_of_the_other_flavour_is_replaced(call, machine, monkeypatch, tmp_path):
+    kernel, on_disk = machine(loaded="580.173.02"), {"now": "open"}
+    monkeypatch.setattr(
+        nvidia_driver_load,
+        "loaded_flavour",
+        lambda: "proprietary" if "modprobe nvidia" not in kernel.log else on_disk["now"],
+    )
+    arguments = {"version": "580.173.02", "flavour": "open", "mark": str(tmp_path / "mark")}
+    result = call("nvidia_driver_load", check=True, **arguments)
+    assert result["changed"] and kernel.log == []
+    assert call("nvidia_driver_load", **arguments)["changed"] and "modprobe -r nvidia" in kernel.log
+    kernel.log.clear()
+    on_disk["now"] = "proprietary"
+    result = call("nvidia_driver_load", **arguments)
+    assert (
+        "has the proprietary module although the open one is installed" in result["msg"] and "modinfo" in result["fix"]
+    )
+
+
+def test_gpus_with_mig_are_told(load, machine, monkeypatch):
+    machine(loaded="580.173.02")
+    card = {"driver_version": "580.173.02", "pci.bus_id": "00000000:3B:00.0", "mig.mode.current": "Enabled"}
+    monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([card], ""))
+    assert load()["mig"] == ["00000000:3B:00.0"] == load(check=True)["mig"]
 
 
 def test_first_load_unloads_nouveau(load, machine):
@@ -237,6 +265,20 @@ def test_who_does_not_stop_is_named_and_everybody_runs_again(load, machine):
     kernel = machine(loaded="580.95.05", clients={"units": ["a.service"]})
     kernel.users[1] = NOBODY | {"others": ["python (pid 9, of y.scope)"]}
     assert "python (pid 9, of y.scope) still uses" in load()["reboot_needed"] and kernel.said("start")
+
+
+def test_a_module_that_the_kernel_holds_is_seen_before_one_is_unloaded(load, machine, tmp_path):
+    kernel = machine(loaded="580.95.05")
+    for name, count, users in (("nvidia", "1", ["nvidia_uvm"]), ("nvidia_drm", "1", [])):
+        (tmp_path / name / "holders").mkdir(parents=True)
+        (tmp_path / name / "refcnt").write_text(count + "\n")
+        for user in users:
+            (tmp_path / name / "holders" / user).touch()
+    kernel.in_use.__defaults__ = (str(tmp_path),)
+    assert "holds module nvidia_drm (refcnt 1, used by 0 modules)" in load()["reboot_needed"]
+    assert not [entry for entry in kernel.log if "modprobe -r" in entry]
+    (tmp_path / "nvidia_drm/refcnt").write_text("0\n")
+    assert load()["reboot_needed"] == ""
 
 
 def test_a_module_of_others_on_top_needs_a_reboot_before_anything_is_stopped(load, machine, monkeypatch):

@@ -130,7 +130,14 @@ def test_the_toolkit_s_index_is_signed_and_its_packages_are_not(key):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_podman_and_nginx(key):
-    assert value("podman", "_podman_wishes", **host(key)) == ["podman", "crun", "conmon", "netavark", "aardvark-dns", "nftables"]
+    assert value("podman", "_podman_wishes", **host(key)) == [
+        "podman",
+        "crun",
+        "conmon",
+        "netavark",
+        "aardvark-dns",
+        "nftables",
+    ]
     wishes = value("nginx_proxy", "_nginx_proxy_wishes", **host(key))
     assert wishes == (["@nginx:1.24"] if key == "el8" else []) + ["nginx", "openssl", "policycoreutils-python-utils"]
     assert "@nginx:1.24" not in value("nginx_proxy", "_nginx_proxy_packages", **host(key))

@@ -21,7 +21,7 @@ FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 CHOSEN = list(FAULTS) if os.environ.get("DGCTL_TEST_ALL") else [name for name in FAULTS if name in QUICK]
 # What a fault needs of the server: the GPUs that it is made with, beside what every server can be.
-GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "h100:2", "old": "v100", "blackwell": "b200"}
+GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-h100", "old": "v100", "blackwell": "b200"}
 # A word of the cure that must be given, by the fault.
 CURES = {
     "library-mismatch": "dgctl provision",
@@ -55,7 +55,7 @@ CURES = {
     "xid-79": "reboot",
 }
 # Waiting for a lock that a drill holds for ever is no part of the drill.
-SETTINGS = {"nvidia_driver_lock_timeout_s": 5}
+SETTINGS = {"nvidia_driver_lock_timeout_s": 1}
 # What allows a repair that loses something, by the fault.
 ALLOWED = {
     "mig-enabled": {"nvidia_driver_mig_disable_allowed": True},
@@ -144,7 +144,8 @@ def test_drill(drill: Drill, tmp_path) -> None:
     else:
         allowed = ALLOWED.get(drill.name, {})
         deployment = drill.deployment.variant(tmp_path / "allowed", **allowed) if allowed else drill.deployment
-        run = deployment.dgctl("provision", "--yes")
+        # As the finding says: what a look does not see, takes --full.
+        run = deployment.dgctl("provision", "--yes", *(["--full"] if "--full" in found["fix"] else []))
         assert run.exit_code == 0, run.problems() + run.stderr
     healthy(drill.deployment)
 

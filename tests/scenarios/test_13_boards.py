@@ -1,8 +1,10 @@
 """GPUs and boards: the driver that fits each, Fabric Manager where NVSwitches join them, MIG undone, what cannot work refused.
 
-One server after another, each with other GPUs; boards.py names what is applied here, for the page of GPUs.
+One server after another, each with other GPUs, of which `bin/test` takes the first. boards.py names what is applied here, for
+the page of GPUs.
 """
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +14,7 @@ from tests.scenarios.servers import PROJECT, Deployment, Run, Server, lab_down, 
 
 NAME = "boards"
 UNIT = "nvidia-fabricmanager.service"
+WITH_ALL = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="bin/test --all makes it")
 OLDER, NEWER = "580.95.05", "580.173.02"
 
 
@@ -80,12 +83,14 @@ def test_board_with_switches_gets_fabric_manager(boards, tmp_path):
     assert again.document["hosts"][board.server.name]["changed"] == 0
 
 
+@WITH_ALL
 def test_another_driver_takes_fabric_manager_along(boards, tmp_path):
     board = boards("hgx-h100")
     board.provision(tmp_path, nvidia_driver_version=NEWER)
     assert board.fabric() == ("active", NEWER, JOINED) and board.loaded()[0] == NEWER
 
 
+@WITH_ALL
 @pytest.mark.parametrize(
     ("fault", "check"),
     [
@@ -107,6 +112,16 @@ def test_fabric_manager_is_put_right(boards, tmp_path, fault, check):
     assert board.server.sh(f"systemctl is-enabled {UNIT}").strip() == "enabled"
 
 
+@WITH_ALL
+def test_board_whose_gpus_tell_no_state_is_proved_by_its_manager(boards, tmp_path):
+    board = boards("hgx-a100")
+    run = board.provision(tmp_path)
+    passed = {check["check"] for check in run.document["checks"] if check["verdict"] == "pass"}
+    assert {"fabric.manager_runs", "fabric.manager_matches_driver", "fabric.gpus_joined"} <= passed
+    assert board.fabric()[0] == "active" and board.loaded()[1] == APPLIED["10de:20b2", "580"]
+
+
+@WITH_ALL
 def test_board_of_blackwell_gets_the_open_module_and_the_subnet_manager(boards, tmp_path):
     board = boards("hgx-b200")
     refused = board.variant(tmp_path, nvidia_driver_kernel_module="proprietary").dgctl("preflight")
@@ -117,6 +132,7 @@ def test_board_of_blackwell_gets_the_open_module_and_the_subnet_manager(boards, 
     assert "nvlsm" in board.server.sh("ps -e -o args; dpkg -l nvlsm libnvsdm")
 
 
+@WITH_ALL
 def test_two_kinds_of_gpus_get_what_drives_both(boards, tmp_path):
     board = boards("v100,t4")
     refused = board.variant(tmp_path, nvidia_driver_branch="595").dgctl("provision", "--yes")
@@ -129,6 +145,7 @@ def test_two_kinds_of_gpus_get_what_drives_both(boards, tmp_path):
     assert len(board.server.sh("nvidia-smi -L").splitlines()) == 2
 
 
+@WITH_ALL
 def test_mig_is_refused_and_undone_where_that_is_allowed(boards, tmp_path):
     board = boards("a100-40")
     board.provision(tmp_path, nvidia_driver_dcgm=True)
@@ -143,6 +160,7 @@ def test_mig_is_refused_and_undone_where_that_is_allowed(boards, tmp_path):
     assert "Disabled" in board.server.sh("nvidia-smi --query-gpu=mig.mode.current --format=csv,noheader")
 
 
+@WITH_ALL
 def test_the_module_s_flavour_changes_both_ways(boards, tmp_path):
     board = boards("a100-40")
     for flavour, package in (("proprietary", "cuda-drivers"), ("auto", "nvidia-open")):

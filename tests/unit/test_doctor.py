@@ -65,7 +65,7 @@ def test_healthy_servers_are_a_line_each(capsys: pytest.CaptureFixture[str], fin
     finds(a=[WELL, WELL | {"check": "clock"}, SILENT], b=[WELL, REBOOT])
     code, out, err = read(capsys)
     assert code == 0
-    assert out.splitlines()[:2] == ["a  healthy: 2 checks hold", "b  healthy: 1 checks hold; reboot: asked for"]
+    assert out.splitlines()[:2] == ["a  healthy (2 checks)", "b  healthy (1 check); reboot: asked for"]
     assert "2 servers: 2 healthy, 0 sick" in out and "error" not in err
 
 
@@ -78,7 +78,7 @@ def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[s
     assert lines[1] == "  driver versions  loaded 1, library 2 (expected one version)"
     assert lines[2].split() == ["cause:", "packages", "were", "changed"]
     assert lines[3].split(None, 1) == ["cure:", "dgctl provision inventory.ini --limit b; or reboot"]
-    assert lines[5] == "a  healthy: 1 checks hold"
+    assert lines[5] == "a  healthy (1 check)"
     assert "2 servers: 1 healthy, 1 sick" in out and "next: dgctl doctor inventory.ini" in out
     assert "error:" not in err  # it is said once
 

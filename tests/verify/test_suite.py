@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from dgctl.verify.expect import Unmet
+from dgctl.verify.expect import NO_CONCERN, Unmet
 
 GROUPS = ("node", "engine")
 
@@ -30,6 +30,9 @@ def test_differs(expect, host_name):
 
 def test_skipped(expect):
     pytest.skip("not here")
+
+def test_of_no_concern(expect):
+    pytest.skip(NO_CONCERN)
 
 def test_breaks(host, wanted, expect):
     expect(wanted["no such variable"], 1, "x")

@@ -9,6 +9,10 @@ if [ "$1 $2" = "--mode stop" ]; then
 fi
 if grep -qs SW_MNG /sys/class/infiniband/*/device/vpd; then
     echo "Detected NVL5+ system"
+    if [ ! -d /sys/module/ib_umad ]; then
+        echo "The kernel module ib_umad is not loaded: the NVLink switches cannot be reached."
+        exit 1
+    fi
     if [ ! -x $manager ]; then
         echo "$manager: not found. NVLSM is needed on NVL5+ systems."
         exit 1

@@ -1,0 +1,65 @@
+"""What each fault of the lab looks like to a person's own tools: a command on the server, and what its output then says."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """`sick`: a pattern that the command's output matches while the fault is there, and does not match without it."""
+
+    command: str
+    sick: str
+
+
+FIRST_ENGINE = "docker ps -a --format '{{.Names}}' | grep engine"
+QUERY = "nvidia-smi --format=csv,noheader --query-gpu="
+LOOKS = {
+    "library-mismatch": Look("nvidia-smi", "^Failed to initialize NVML: Driver/library version mismatch"),
+    "module-missing-next-kernel": Look(
+        "for image in /boot/vmlinuz-*; do modinfo -k ${image#/boot/vmlinuz-} -n nvidia; done", "not found"
+    ),
+    "nouveau-loaded": Look("lspci -k -d 10de:", "Kernel driver in use: nouveau"),
+    "module-key-rejected": Look(
+        "modprobe nvidia", "^modprobe: ERROR: could not insert 'nvidia': Key was rejected by service$"
+    ),
+    "gpu-off-bus": Look("nvidia-smi", "GPU is lost.  Reboot the system"),
+    "gpu-missing": Look("lspci -d 10de: | wc -l", "^1$"),
+    "fabricmanager-missing": Look(QUERY + "fabric.state -i 0", "^In Progress$"),
+    "fabricmanager-version": Look(
+        "systemctl status --no-pager nvidia-fabricmanager", "interface version .* don't match with driver version"
+    ),
+    "toolkit-versions": Look(
+        "dpkg-query -W -f '${Version}\\n' '*nvidia-container*' | sort -u | grep -c '[0-9]'", "^2$"
+    ),
+    "cdi-stale": Look("cat /etc/cdi/nvidia.yaml", r"libcuda\.so\.570\.86\.15"),
+    "cdi-version": Look(
+        "docker run --rm --device nvidia.com/gpu=all $(docker images -q | head -1) true", "unresolvable CDI devices"
+    ),
+    "docker-runtime-lost": Look("docker info --format '{{.Runtimes}}'", r"^map(?!.*nvidia)"),
+    "daemon-json-malformed": Look("dockerd --validate", "unable to configure the Docker daemon"),
+    "nvml-unknown-error": Look(
+        f"docker exec $({FIRST_ENGINE}) nvidia-smi", "^Failed to initialize NVML: Unknown Error"
+    ),
+    "engine-on-cpu": Look(
+        f"docker inspect -f '{{{{json .HostConfig.DeviceRequests}}}}' $({FIRST_ENGINE})", "^(null|\\[\\])$"
+    ),
+    "libcuda-missing": Look(
+        f"sleep 3; docker logs --since 4s $({FIRST_ENGINE})", "error while loading shared libraries: libcuda.so.1"
+    ),
+    "package-upgraded": Look("dpkg -l nvidia-modprobe libcuda1 | awk '/^.i/ {print $3}' | sort -u | wc -l", "^2$"),
+    "held-broken": Look("dpkg --audit", "unpacked but not yet configured"),
+    "two-sources": Look("apt-cache policy nvidia-settings", "Installed: 550"),
+    "dpkg-locked": Look("apt-get check", r"held by process \d+ \(unattended-upgr\)"),
+    "disk-full": Look("echo text > /var/lib/a-new-file", "No space left on device"),
+    "repository-signature": Look(
+        "apt-get update", "OpenPGP signature verification failed: https://apt.lab.test/nvidia"
+    ),
+    "clock-off": Look("echo $(( $(date +%s) - $(stat -c %Y $(mktemp)) ))", r"^864\d\d$|^863\d\d$"),
+    "mig-enabled": Look(QUERY + "mig.mode.current", "^Enabled$"),
+    "pre-turing-open": Look("dmesg", r"NVRM: System Processor \(GSP\)\."),
+    "blackwell-proprietary": Look("nvidia-smi", "^No devices were found$"),
+    "pcie-width": Look("cat /sys/bus/pci/devices/*/current_link_width", "^8$"),
+    "retirement-pending": Look(QUERY + "retired_pages.pending,remapped_rows.pending", "Yes"),
+    "xid-79": Look("dmesg -T", r"NVRM: Xid \(PCI:0000:[0-9a-f]{2}:00\): 79, .*GPU has fallen off the bus"),
+}

@@ -1,0 +1,75 @@
+"""Every fault of the lab, seen with a person's own tools before it, while it is there and after it was healed.
+
+Slow, and of interest when the lab changes: it runs with DGCTL_TEST_ALL, as `bin/test --all` sets it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+
+import pytest
+
+from tests.scenarios.looks import LOOKS
+from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
+
+FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
+# The servers' GPUs, and which needs of faults they meet.
+SERVERS = {"a100-40,t4": ("any", "none", "mig"), "hgx-b200": ("switch", "blackwell"), "v100": ("old",)}
+
+pytestmark = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="slow: DGCTL_TEST_ALL=1 runs it")
+
+
+def test_each_fault_has_a_look():
+    assert set(LOOKS) == set(FAULTS)
+
+
+class Rack:
+    """One server at a time, provisioned, kept while the next test asks for the same GPUs."""
+
+    def __init__(self) -> None:
+        self.gpus, self.server = "", None
+
+    def server_with(self, gpus: str):
+        if gpus != self.gpus:
+            lab_down("looks")
+            deployment, servers = lab_up("looks", PROJECT / ".cache/scenarios/looks", f"--gpu={gpus}")
+            run = deployment.dgctl("provision", "--yes")
+            assert run.exit_code == 0, run.problems() + run.stderr
+            self.gpus, self.server = gpus, servers[0]
+        return self.server
+
+
+@pytest.fixture(scope="module")
+def rack():
+    yield Rack()
+    lab_down("looks")
+
+
+def look(server, name: str) -> bool:
+    """Whether the server looks as it does with the fault."""
+    script = f"{{ {LOOKS[name].command}; }} 2>&1 || true"
+    return re.search(LOOKS[name].sick, server.sh(script, check=False), re.MULTILINE) is not None
+
+
+def lab(verb: str, server, name: str) -> str:
+    done = subprocess.run([LAB, verb, server.name, name], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+CASES = [(gpus, name) for gpus, needs in SERVERS.items() for name in FAULTS if FAULTS[name]["gpu"] in needs]
+
+
+@pytest.mark.parametrize(("gpus", "name"), CASES, ids=[name for _, name in CASES])
+def test_a_fault_looks_real_and_goes_away(rack, gpus, name):
+    server = rack.server_with(gpus)
+    assert not look(server, name)
+    assert lab("fault", server, name).strip()
+    assert look(server, name)
+    lab("heal", server, name)
+    assert not look(server, name)
+    lab("heal", server, name)  # a healed server stays as it is
+    assert not look(server, name)
