@@ -15,11 +15,12 @@ HISTORY = "/var/lib/dnf/history.sqlite"
 FORMAT = "%{NAME}\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\t%{ARCH}\n"
 QUERY = ("rpm", "-qa", "--qf", FORMAT)
 LOCK_LINE = re.compile(r"(?P<name>[^#!\s].*)-(?P<version>(?:\d+:)?[^-\s]+-[^-\s]+)\.(?:\*|\w+)")
-# Packages of a transaction that has begun and never ended.
+# Packages of a transaction that has begun and never ended: dnf leaves 0 where the end should be.
 UNFINISHED = """
     SELECT rpm.name, rpm.epoch || ':' || rpm.version || '-' || rpm.release FROM trans_item
     JOIN rpm ON rpm.item_id = trans_item.item_id
-    WHERE trans_item.trans_id = (SELECT max(id) FROM trans) AND (SELECT dt_end FROM trans ORDER BY id DESC LIMIT 1) IS NULL
+    WHERE trans_item.trans_id = (SELECT max(id) FROM trans)
+    AND (SELECT coalesce(dt_end, 0) FROM trans ORDER BY id DESC LIMIT 1) = 0
 """
 TIMEOUT_S = 20
 

@@ -60,7 +60,7 @@ def test_an_interrupted_dnf(host, rpm):
     connection.executescript("""
         CREATE TABLE trans (id INTEGER, dt_end INTEGER); CREATE TABLE trans_item (trans_id INTEGER, item_id INTEGER);
         CREATE TABLE rpm (item_id INTEGER, name TEXT, epoch INTEGER, version TEXT, release TEXT);
-        INSERT INTO trans VALUES (1, NULL); INSERT INTO trans_item VALUES (1, 7);
+        INSERT INTO trans VALUES (1, 0); INSERT INTO trans_item VALUES (1, 7);
         INSERT INTO rpm VALUES (7, 'nginx', 1, '1.20.1', '1.el9');
     """)
     connection.commit()

@@ -256,7 +256,7 @@ def test_an_interrupted_dnf_is_finished(dnf, call):
     dnf({"a": "1-1", "b": "2-1"})
     history(dnf.path, 1700000000)
     assert not call("dnf_packages", packages=["b"])["changed"]
-    history(dnf.path, None)
+    history(dnf.path, 0)
     assert call("dnf_packages", check=True, packages=["b"])["changed"] and dnf.log() == []
     assert call("dnf_packages", packages=["b"])["changed"] and dnf.log() == ["reinstall a"]
 
