@@ -19,8 +19,10 @@ DAY_S = 86400
 @inject("disk-full")
 def full(target: Target) -> str:
     """/var is laid over by a file system of 16 MiB, which is then filled; other mounts below /var stay as they are."""
+    if target.holds(f"mountpoint -q {SMALL}"):
+        return target.sh("df -h /var | tail -1")
     return target.sh(f"""
-    mkdir -p {SMALL}; mountpoint -q {SMALL} || mount -t tmpfs -o size=16m tmpfs {SMALL}
+    mkdir -p {SMALL}; mount -t tmpfs -o size=16m tmpfs {SMALL}
     mkdir -p {SMALL}/upper {SMALL}/work {SMALL}/below
     number=0
     awk '$5 ~ "^/var/" {{ print $5 }}' /proc/self/mountinfo | while read -r mount; do

@@ -67,11 +67,13 @@ def same_again(target: Target) -> str:
 
 @inject("held-broken")
 def unpacked(target: Target) -> str:
-    """As when a server went down while dpkg was at work."""
+    """As when a server went down while dpkg was at work. A hold stays, so that this is the only thing wrong."""
     return target.sh("""
+    selection=$(dpkg --get-selections nvidia-persistenced)
     cd "$(mktemp -d)"
     apt-get download -q "nvidia-persistenced=$(dpkg-query -W -f '${Version}' nvidia-persistenced)" >/dev/null 2>&1
     dpkg --unpack nvidia-persistenced_*.deb >/dev/null
+    echo "$selection" | dpkg --set-selections
     dpkg --audit | grep -A3 'unpacked but not'
     """)
 

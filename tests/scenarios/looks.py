@@ -45,13 +45,13 @@ LOOKS = {
         f"docker inspect -f '{{{{json .HostConfig.DeviceRequests}}}}' $({FIRST_ENGINE})", "^(null|\\[\\])$"
     ),
     "libcuda-missing": Look(
-        f"sleep 3; docker logs --since 4s $({FIRST_ENGINE})", "error while loading shared libraries: libcuda.so.1"
+        f"sleep 3; docker logs --tail 1 $({FIRST_ENGINE})", "error while loading shared libraries: libcuda.so.1"
     ),
     "package-upgraded": Look("dpkg -l nvidia-modprobe libcuda1 | awk '/^.i/ {print $3}' | sort -u | wc -l", "^2$"),
     "held-broken": Look("dpkg --audit", "unpacked but not yet configured"),
     "two-sources": Look("apt-cache policy nvidia-settings", "Installed: 550"),
     "dpkg-locked": Look("apt-get check", r"held by process \d+ \(unattended-upgr\)"),
-    "disk-full": Look("echo text > /var/lib/a-new-file", "No space left on device"),
+    "disk-full": Look("cp /etc/services /var/lib/a-new-file", "No space left on device"),
     "repository-signature": Look(
         "apt-get update", "OpenPGP signature verification failed: https://apt.lab.test/nvidia"
     ),

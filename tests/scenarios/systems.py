@@ -28,6 +28,8 @@ ELSEWHERE = (
     Way("debian13", "docker", "nvidia", "580"),
     Way("debian13", "podman", "nvidia", "580"),
     Way("el9", "docker", "nvidia", "580"),
+    Way("el9", "docker", "nvidia", "595"),
+    Way("el9", "podman", "nvidia", "580"),
 )
 # The package that stands for the driver, and Docker's, as they must be there afterwards.
 LEADS = {

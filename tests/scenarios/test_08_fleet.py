@@ -13,13 +13,17 @@ from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
 DEAD_S = 45  # by then the callers' own pings have told them that their streams are gone
 
 
+# One node alone has room for all calls; the load's clients are never idle for as long as callers' may be.
+SETTINGS = {"deepgram_engine_max_active_requests": 40, "nginx_proxy_closing_s": 1.5}
+
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory) -> Fleet:
     lab_down(NAME)
     deployment, _ = lab_up(NAME, PROJECT / ".cache/scenarios/fleet", "--nodes=2", "--proxies=1")
     set_release(deployment, BEFORE)
     made = Fleet(deployment, tmp_path_factory.mktemp("load"))
-    made.change(deepgram_engine_max_active_requests=40)  # one node alone has room for all calls
+    made.change(**SETTINGS)
     yield made
     lab_down(NAME)
 
@@ -96,7 +100,7 @@ def started(node) -> str:
 
 
 def test_a_setting_is_changed_on_all_nodes(fleet):
-    fleet.change(deepgram_engine_max_active_requests=39)
+    fleet.change(**SETTINGS | {"deepgram_engine_max_active_requests": 39})
     with fleet.calls_that_lose_nothing():
         fleet.carried_out("provision", "--yes", ctrl_c="Finish requests", kill="Deepgram")
     for node in fleet.nodes:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import pytest
 
 from dgctl.doctor_table import doctor
-from tests.scenarios.servers import LAB, PROJECT, Deployment, Run, Server, lab_down, lab_up
+from tests.scenarios.rack import Rack
+from tests.scenarios.servers import LAB, PROJECT, Deployment, Run, Server
 
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
@@ -91,24 +92,16 @@ class Drill:
 
 
 @pytest.fixture(scope="module")
-def ward(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, Server]]:
-    """A server with the GPUs that a drill needs, provisioned; the next kind of server takes its place."""
-    folder = PROJECT / f".cache/scenarios/drills-{request.param.replace(':', '-')}"
-    lab_down("drills")
-    deployment, servers = lab_up("drills", folder, f"--gpu={request.param}")
-    (folder / "group_vars/all/zz_drills.yml").write_text(
-        "".join(f"{name}: {value}\n" for name, value in SETTINGS.items())
-    )
-    run = deployment.dgctl("provision", "--yes")
-    assert run.exit_code == 0, run.problems() + run.stderr
-    yield deployment, servers[0]
-    lab_down("drills")
+def rack() -> Iterator[Rack]:
+    found = Rack("drills", **SETTINGS)
+    yield found
+    found.clear()
 
 
 @pytest.fixture
-def drill(ward: tuple[Deployment, Server], name: str) -> Iterator[Drill]:
+def drill(rack: Rack, name: str) -> Iterator[Drill]:
     """A drill on a server of which doctor finds nothing, and finds nothing again at the end."""
-    made = Drill(name, *ward)
+    made = Drill(name, *rack.server_with(GPUS[FAULTS[name]["gpu"]]))
     healthy(made.deployment)
     yield made
     if not made.cured:  # it failed half way: the next drill begins healthy all the same
@@ -126,12 +119,7 @@ def by_hardware(name: str) -> int:
     return list(GPUS).index(FAULTS[name]["gpu"].replace("none", "any"))
 
 
-@pytest.mark.parametrize(
-    ("ward", "name"),
-    [(GPUS[FAULTS[name]["gpu"]], name) for name in sorted(CHOSEN, key=by_hardware)],
-    indirect=["ward"],
-    ids=lambda value: value if value in FAULTS else "on",
-)
+@pytest.mark.parametrize("name", sorted(CHOSEN, key=by_hardware))
 def test_drill(drill: Drill, tmp_path) -> None:
     drill.lab("fault")
     run = drill.deployment.dgctl("doctor")

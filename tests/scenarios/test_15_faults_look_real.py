@@ -13,7 +13,8 @@ import tomllib
 import pytest
 
 from tests.scenarios.looks import LOOKS
-from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
+from tests.scenarios.rack import Rack
+from tests.scenarios.servers import LAB, PROJECT
 
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 # The servers' GPUs, and which needs of faults they meet.
@@ -26,26 +27,11 @@ def test_each_fault_has_a_look():
     assert set(LOOKS) == set(FAULTS)
 
 
-class Rack:
-    """One server at a time, provisioned, kept while the next test asks for the same GPUs."""
-
-    def __init__(self) -> None:
-        self.gpus, self.server = "", None
-
-    def server_with(self, gpus: str):
-        if gpus != self.gpus:
-            lab_down("looks")
-            deployment, servers = lab_up("looks", PROJECT / ".cache/scenarios/looks", f"--gpu={gpus}")
-            run = deployment.dgctl("provision", "--yes")
-            assert run.exit_code == 0, run.problems() + run.stderr
-            self.gpus, self.server = gpus, servers[0]
-        return self.server
-
-
 @pytest.fixture(scope="module")
 def rack():
-    yield Rack()
-    lab_down("looks")
+    found = Rack("looks")
+    yield found
+    found.clear()
 
 
 def look(server, name: str) -> bool:
@@ -65,7 +51,7 @@ CASES = [(gpus, name) for gpus, needs in SERVERS.items() for name in FAULTS if F
 
 @pytest.mark.parametrize(("gpus", "name"), CASES, ids=[name for _, name in CASES])
 def test_a_fault_looks_real_and_goes_away(rack, gpus, name):
-    server = rack.server_with(gpus)
+    _, server = rack.server_with(gpus)
     assert not look(server, name)
     assert lab("fault", server, name).strip()
     assert look(server, name)

@@ -1,0 +1,35 @@
+"""One server at a time, provisioned, and kept while the next test asks for the same GPUs.
+
+A parametrised fixture would not do: pytest ends it between two tests, also where both ask for the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+
+
+class Rack:
+    """`lab`: the lab's name; `settings`: variables of the deployment beside the lab's own."""
+
+    def __init__(self, lab: str, **settings: Any) -> None:
+        self.lab, self.settings, self.gpus = lab, settings, ""
+
+    def server_with(self, gpus: str) -> tuple[Deployment, Server]:
+        """A server with these GPUs, provisioned and verified."""
+        if gpus != self.gpus:
+            self.clear()
+            deployment, servers = lab_up(self.lab, PROJECT / ".cache/scenarios" / self.lab, f"--gpu={gpus}")
+            if self.settings:
+                (deployment.folder / "group_vars/all/zz_settings.yml").write_text(yaml.safe_dump(self.settings))
+            run = deployment.dgctl("provision", "--yes")
+            assert run.exit_code == 0, run.problems() + run.stderr
+            self.gpus, self.there = gpus, (deployment, servers[0])
+        return self.there
+
+    def clear(self) -> None:
+        self.gpus = ""
+        lab_down(self.lab)
