@@ -39,7 +39,7 @@ def fabric(host):
         cause = f"Fabric Manager must be of the driver's own version {driver}"
         return sick(seen, cause, expected=f"Fabric Manager {driver}")
     if runs != "active":
-        return sick(seen, "Fabric Manager does not run", "dgctl provision --full; or on the server: systemctl enable --now "
+        return sick(seen, "Fabric Manager does not run", "dgctl provision; or on the server: systemctl enable --now "
                     "nvidia-fabricmanager; journalctl -u nvidia-fabricmanager says why it does not")  # fmt: skip
     bad = [
         values for _, values in states if values[0] and (values[0] != "Completed" or values[1] not in ("Success", ""))
@@ -67,7 +67,7 @@ CHECKS = (
         "on boards with NVSwitches: the package's version, the unit, and the fabric's state by nvidia-smi",
         "of the driver's version, running, fabric Completed",
         "without it, or with one of another version than the driver, CUDA refuses with error 802",
-        "dgctl provision --full",
+        "dgctl provision",
         True, ("fabric.manager_runs", "fabric.manager_matches_driver", "fabric.gpus_joined"),
     ),
 )  # fmt: skip
