@@ -57,6 +57,7 @@ WRITTEN = {
     "daemon_json": ("path",),
     "deepgram_images": ("record", "auth_dir"),
     "model_files": ("dir",),
+    "nvidia_driver_load": ("mark",),
     "nginx_site": ("path", "certificate", "key", "main_path"),
     "self_signed_certificate": ("certificate", "key"),
 }
@@ -76,7 +77,6 @@ READING = {
     "firewalld_port",
     "selinux_settings",
     "host_packages",
-    "nvidia_driver_load",
     "driver_leftovers",
     "nvidia_driver_offers",
     "kernel_with_headers",

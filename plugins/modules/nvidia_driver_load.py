@@ -86,7 +86,7 @@ from ansible.module_utils.nvidia_host import (
 )
 from ansible.module_utils.outcome import fail, last_line, run
 from ansible.module_utils.secure_boot import dkms_key, ways_out
-from ansible.module_utils.whole_file import text_of, write
+from ansible.module_utils.whole_file import is_so, write
 
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
 SECURE_BOOT = "Secure Boot refuses the module: "
@@ -209,7 +209,7 @@ def prove(module):
 def note(version, path):
     """Says in the mark which version is loaded; True when it said another."""
     text = version + "\n"
-    if text_of(path) == text:
+    if is_so(path, text, 0o644):
         return False
     write(path, text, 0o644)
     return True

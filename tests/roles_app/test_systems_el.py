@@ -103,7 +103,7 @@ def test_epel_and_crb_have_what_the_driver_needs(key):
 def test_files_of_the_driver(key):
     files = driver("_nvidia_driver_files", key)
     assert files == [
-        "/etc/modprobe.d/nvidia-driver.conf",
+        "/etc/modprobe.d/nvidia-driver.conf", "/var/lib/deepgram/nvidia-driver",
         "/etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-driver-epel", "/etc/yum.repos.d/nvidia-driver-epel.repo",
         "/etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-driver", "/etc/yum.repos.d/nvidia-driver.repo",
     ]  # fmt: skip
