@@ -90,7 +90,8 @@ def test_a_node_is_added(fleet):
     fleet.grow(3)
     with fleet.calls_that_lose_nothing():
         run = fleet.carried_out("provision", "--yes", ctrl_c="Models", kill="Deepgram")
-    assert run.document["hosts"][fleet.nodes[2].name]["state"] == "changed"
+    # The killed run may have come to its last change: then there is nothing left but to look, and to let it serve.
+    assert run.document["hosts"][fleet.nodes[2].name]["state"] in ("changed", "ok")
     assert {node.name: started(node) for node in fleet.nodes[:2]} == before, "serving nodes were restarted"
     settled(fleet)
 
