@@ -1,6 +1,6 @@
 """The driver's life: the next boot finds it, what would be in its way is refused before harm, and it is upgraded under calls.
 
-The first tests run on the story's server; the fleet is for `bin/test --all`.
+The first tests have one server; the fleet is for `bin/test --all`.
 """
 
 import os
@@ -12,8 +12,28 @@ from tests.scenarios import fleet as fleets
 from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
 
 EVERYTHING = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="for bin/test --all")
+NAME = "storydriver"
 OLDER, NEWER = "580.95.05", "580.173.02"
 CUDA = "/etc/apt/sources.list.d/cuda-debian13-x86_64.list"
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """A server of its own: on the story's one others have left a library that belongs to no driver."""
+    lab_down(NAME)
+    deployment, servers = lab_up(NAME, PROJECT / ".cache/scenarios/driver")
+    yield deployment, servers[0]
+    lab_down(NAME)
+
+
+@pytest.fixture(scope="module")
+def deployment(lab):
+    return lab[0]
+
+
+@pytest.fixture(scope="module")
+def server(lab):
+    return lab[1]
 
 
 def lab_fault(verb, server, name):
