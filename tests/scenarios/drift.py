@@ -159,8 +159,10 @@ def _driver(recorded: dict[str, Any]) -> Iterator[Way]:
         yield f"GPU {address}", f"mv {path} {gone}", f"mv {gone} {path}", False
     if recorded["persistence"]:
         yield f"GPU {recorded['gpus'][0]}", "nvidia-smi -pm 0", "nvidia-smi -pm 1"
-    link = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
-    yield "driver", _keep(link) + f"ln -sfn libnvidia-ml.so.9.9 {link} && touch {link}", _put_back(link)
+    # Whose library that is nobody can tell: provision names it, and leaves it to a person.
+    link, other = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1", "libnvidia-ml.so.9.9"
+    back = f"{_put_back(link)} && rm -f {link.removesuffix('libnvidia-ml.so.1')}{other}"
+    yield "driver", _keep(link) + f"ln -sfn {other} {link} && touch {link}", back, False
 
 
 def _answers(urls: list[str]) -> Iterator[Way]:
