@@ -8,6 +8,7 @@ import time
 
 from ansible.module_utils import dpkg, package_family
 from ansible.module_utils.outcome import last_line, run
+from ansible.module_utils.package_versions import Family
 
 LISTS = "/var/lib/apt/lists"
 STAMP = "/var/lib/apt/periodic/update-success-stamp"
@@ -121,11 +122,6 @@ def offered(said):
     return " The repositories offer: {}.".format(", ".join(sorted(names))) if names else ""
 
 
-def upstream(version):
-    """ "580.173.02" of "580.173.02-1", without epoch and revision."""
-    return version.split(":", 1)[-1].rsplit("-", 1)[0]
-
-
 def guard(patterns):
     """Options of apt by which it gives up before dpkg begins, when a package that matches would be touched."""
     if not patterns:
@@ -143,7 +139,7 @@ def satisfied(wish, versions):
     return fnmatch.fnmatchcase(have, version) or fnmatch.fnmatchcase(have.split(":", 1)[-1], version)
 
 
-class Transaction:
+class Transaction(Family):
     """params are those of the module apt_packages; give_up(what, fix) does not return."""
 
     def __init__(self, params, check_mode, give_up):
@@ -379,22 +375,6 @@ class Transaction:
         if todo and not self.check_mode:
             self.mark(verb, todo)
         return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
-
-    def family(self, versions):
-        """The packages that belong together: those named, or all of the leading package's upstream version."""
-        lead = self.params["same_version_as"]
-        if lead is None:
-            return [name for name in sorted(versions) if name in self.names]
-        return [
-            name
-            for name in sorted(versions)
-            if lead in versions and upstream(versions[name]) == upstream(versions[lead])
-        ]
-
-    def to_hold(self, versions):
-        """The family, and what is held beside it."""
-        beside = (fnmatch.filter(versions, pattern) for pattern in self.params["hold_also"])
-        return sorted(set(self.family(versions)).union(*beside))
 
     def along(self):
         """{wish: version} of what later calls will want and find installed."""

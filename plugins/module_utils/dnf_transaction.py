@@ -4,8 +4,9 @@ import fnmatch
 import os
 
 from ansible.module_utils import applied_rpm, rpmdb
-from ansible.module_utils.apt_transaction import satisfied, steps_between, upstream
+from ansible.module_utils.apt_transaction import satisfied, steps_between
 from ansible.module_utils.dnf_command import LOCKED, Dnf, advice, enabled_stream, errors
+from ansible.module_utils.package_versions import Family
 from ansible.module_utils.whole_file import text_of, write
 
 VERSIONLOCK = "python3-dnf-plugin-versionlock"
@@ -21,7 +22,7 @@ def spec(wish):
     return wish.replace("=", "-", 1)
 
 
-class Transaction:
+class Transaction(Family):
     """params are those of the module dnf_packages; give_up(what, fix) does not return."""
 
     def __init__(self, params, check_mode, give_up):
@@ -205,22 +206,6 @@ class Transaction:
         """dnf reads the list through a plugin, which dnf-automatic loads too."""
         if wanted and text_of(os.path.join(os.path.dirname(applied_rpm.LOCKLIST), "versionlock.conf")) is None:
             self.must(self.dnf.plain("install", VERSIONLOCK), f"dnf install {VERSIONLOCK}")
-
-    def family(self, versions):
-        """The packages to hold: those named, or all of the leading package's upstream version."""
-        lead = self.params["same_version_as"]
-        if lead is None:
-            return [name for name in sorted(versions) if name in self.names]
-        return [
-            name
-            for name in sorted(versions)
-            if lead in versions and upstream(versions[name]) == upstream(versions[lead])
-        ]
-
-    def to_hold(self, versions):
-        """The family, and what is held beside it."""
-        beside = (fnmatch.filter(versions, pattern) for pattern in self.params["hold_also"])
-        return sorted(set(self.family(versions)).union(*beside))
 
     def along(self):
         """{wish: version} of what later calls will want and find installed."""

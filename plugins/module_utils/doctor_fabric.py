@@ -6,6 +6,7 @@ import time
 from ansible.module_utils import nvswitch
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor_smi import of_cards
+from ansible.module_utils.package_versions import upstream
 
 TRAINING_S = 600  # that a board of NVSwitches may take after a boot
 
@@ -54,11 +55,6 @@ def fabric_package(host):
     """Version of the package; before branch 580 its name had the branch in it."""
     found = host.packages().installed() if host.packages() else {}
     return next((found[name] for name in sorted(found) if re.fullmatch(r"nvidia-fabric-?manager(-\d+)?", name)), "")
-
-
-def upstream(version):
-    """580.173.02 of 1:580.173.02-1."""
-    return version.split(":", 1)[-1].rsplit("-", 1)[0]
 
 
 CHECKS = (

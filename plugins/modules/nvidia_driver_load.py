@@ -73,7 +73,6 @@ reboot_needed:
 """
 
 from ansible.module_utils import driver_reload, next_boot, package_manager
-from ansible.module_utils.apt_transaction import upstream
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import (
     library_version,
@@ -85,6 +84,7 @@ from ansible.module_utils.nvidia_host import (
     smi_gpus,
 )
 from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.package_versions import upstream
 from ansible.module_utils.secure_boot import dkms_key, ways_out
 from ansible.module_utils.whole_file import is_so, write
 

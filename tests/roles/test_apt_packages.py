@@ -7,7 +7,7 @@ import shlex
 import subprocess
 
 import pytest
-from ansible.module_utils import apt_transaction, dpkg, kernel
+from ansible.module_utils import apt_transaction, dpkg, kernel, package_versions
 
 KERNEL = ["linux-image-*"]
 
@@ -238,7 +238,7 @@ def test_satisfied(wish, have, expected):
 
 
 def test_upstream():
-    assert [apt_transaction.upstream(v) for v in ("580.173.02-1", "1:580.95.05-0ubuntu1")] == [
+    assert [package_versions.upstream(v) for v in ("580.173.02-1", "1:580.95.05-0ubuntu1")] == [
         "580.173.02",
         "580.95.05",
     ]
