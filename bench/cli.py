@@ -23,7 +23,8 @@ PARTS = {
     "fleet_growth": fleet.growth,
     "plan_1000": plan_many.measure,
     "right": right.measure,
-    "one_variable": one_variable.measure,
+    "one_variable_nginx_proxy": one_variable.nginx_proxy,
+    "one_variable_deepgram": one_variable.deepgram,
 }
 
 

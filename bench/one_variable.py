@@ -33,24 +33,29 @@ def _format() -> dict[str, Any]:
 CASES = {"nginx_proxy": _age, "deepgram": _format}
 
 
-def measure(world: World) -> None:
+def nginx_proxy(world: World) -> None:
+    _measure(world, "nginx_proxy")
+
+
+def deepgram(world: World) -> None:
+    _measure(world, "deepgram")
+
+
+def _measure(world: World, role: str) -> None:
     deployment = ready(world)
-    changed: dict[str, Any] = {}
     try:
-        for role in CASES:
-            world.measured.setdefault("one_variable", {})[role] = _case(world, deployment, role, changed)
+        result = _case(world, deployment, role)
     finally:
         deployment.change()
-    for role, result in world.measured["one_variable"].items():
-        world.verdicts += verdicts(role, result)
+    world.measured.setdefault("one_variable", {})[role] = result
+    world.verdicts += verdicts(role, result)
 
 
-def _case(world: World, deployment: Deployment, role: str, changed: dict[str, Any]) -> dict[str, Any]:
+def _case(world: World, deployment: Deployment, role: str) -> dict[str, Any]:
     """dgctl's runs first: a run of plain Ansible leaves records that dgctl rightly distrusts."""
     dgctl, alone, tasks, own = [], [], [], []
     for number in _rounds(world, role, "dgctl"):
-        changed |= CASES[role]()
-        deployment.change(**changed)
+        deployment.change(**CASES[role]())
         tree.cool()
         # 8: a verification that this machine was too busy for; its time is not counted
         cost, document = deployment.dgctl("provision", "--yes", "--batch", "100%", allowed=(0, 8))
@@ -60,8 +65,7 @@ def _case(world: World, deployment: Deployment, role: str, changed: dict[str, An
         world.where(f"one_variable {role}", timings=document.get("timings"))
     playbook = _playbook(role)
     for _ in _rounds(world, role, "that role alone"):
-        changed |= CASES[role]()
-        deployment.change(**changed)
+        deployment.change(**CASES[role]())
         tree.cool()
         cost = deployment.ansible(playbook)
         alone.append(cost)
