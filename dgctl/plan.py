@@ -148,13 +148,15 @@ class _Planner:
         if seen.problem:
             return HostPlan(problem=seen.problem)
         found = HostPlan(verified=seen.verified, busy=_busy(seen.answers))
+        felt: list[str] = []  # roles whose run may change what others work with
         for role in self.desired.roles(host):
             why = reasons.of_role(role.name, wanted[role.name], seen, self.desired.unsettled(role, host))
-            why += [Reason(Kind.FOLLOWS, name) for name in found.roles if name in role.follows and not self._full]
+            why += [Reason(Kind.FOLLOWS, name) for name in felt if name in role.follows and not self._full]
             why = why or ([Reason(Kind.ASKED)] if self._full else [])
             if why:
                 found.steps.append(self._step(role.name, wanted[role.name]["fingerprint"], why))
                 causes = [reason.cause for reason in why]
+                felt += [] if role.is_calm(causes, host.vars) else [role.name]
                 found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
                 found.fetches |= matches(causes, role.fetches)
                 if matches(causes, role.reboots) or (role.reboots and any(reason.kind in _IN_DOUBT for reason in why)):

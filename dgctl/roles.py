@@ -62,8 +62,8 @@ class Role:
     """One role: `content` is the hash of everything that it runs, `words` every name that its files use.
 
     `read`: those outside its defaults, whose values count rather than what they are made of. `controller_files`:
-    variables that name files on this machine which the role reads. `follows`, `restarts`, `reboots`, `fetches`: see
-    its meta/effects.yml.
+    variables that name files on this machine which the role reads. `follows`, `restarts`, `reboots`, `fetches`, `calm`:
+    see its meta/effects.yml.
     """
 
     name: str
@@ -75,10 +75,17 @@ class Role:
     restarts: dict[str, list[str]] = field(default_factory=dict)
     reboots: tuple[str, ...] = ()
     fetches: tuple[str, ...] = ()
+    calm: tuple[str, ...] = ()
+    calm_unless: tuple[str, ...] = ()
 
     def restarted(self, causes: list[str]) -> list[str]:
         """The containers that a run of this role for these causes makes anew."""
         return [name for name, patterns in self.restarts.items() if matches(causes, patterns)]
+
+    def is_calm(self, causes: list[str], variables: dict[str, Any]) -> bool:
+        """Whether a run for these causes changes nothing that other roles work with, on a host with these variables."""
+        allowed = any(variables.get(name) for name in self.calm_unless)
+        return not allowed and all(matches([cause], self.calm) for cause in causes)
 
 
 def matches(causes: list[str], patterns: list[str] | tuple[str, ...]) -> bool:
@@ -121,6 +128,7 @@ def _role(folder: Path) -> Role:
     words = _words(texts)
     read = _words(text for path, text in zip(files, texts, strict=True) if path.parent.name not in _INTERFACE)
     effects = _read(folder / "meta" / "effects.yml")
+    calm = effects.get("calm") or {}
     return Role(
         folder.name,
         _hash([*files, *_plugins(words)]),
@@ -131,6 +139,8 @@ def _role(folder: Path) -> Role:
         effects.get("restarts") or {},
         tuple(effects.get("reboots") or ()),
         tuple(effects.get("fetches") or ()),
+        tuple(calm.get("causes") or ()),
+        tuple(calm.get("unless") or ()),
     )
 
 

@@ -180,9 +180,9 @@ def test_effects_name_what_there_is(role):
     effects = yaml.safe_load((PROJECT / f"roles/{role}/meta/effects.yml").read_text())
     known = {name for path in DEFAULTS.values() for name in yaml.safe_load(path.read_text())}
     known |= {"deepgram_release", "deepgram_api_key"}
-    assert set(effects) - {"fetches"} == {"follows", "restarts", "reboots"} and set(effects["follows"]) <= set(
-        RECORDING
-    ) - {role}
+    assert set(effects) - {"fetches", "calm"} == {"follows", "restarts", "reboots"}
+    assert set(effects["follows"]) <= set(RECORDING) - {role}
+    assert set(effects.get("calm", {}).get("unless", ())) <= known
     assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine", "deepgram-license-proxy"}
     kinds = "\n".join(map(str, reached(role, declaration(role))))
     for pattern in [

@@ -1,5 +1,7 @@
 """What a host's package manager says of packages and files, whichever it is."""
 
+import re
+
 from ansible.module_utils import dpkg, rpmdb
 from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.outcome import run
@@ -11,9 +13,12 @@ def installed():
     return database.installed(database.packages())
 
 
-def owned(path):
-    """Does a file belong to a package?"""
-    return run(["rpm", "-qf", path] if is_rpm() else ["dpkg-query", "--search", path])[0] == 0
+def owner(path):
+    """The installed package that has a file, which may be gone from where it was; "" for none."""
+    question = ["rpm", "-qf", "--qf", "%{NAME}\n"] if is_rpm() else ["dpkg-query", "--search"]
+    rc, out, _err = run([*question, path])
+    lines = [line for line in out.splitlines() if not line.startswith("diversion ")]
+    return re.split("[,:]", lines[0])[0] if rc == 0 and lines else ""  # dpkg: "one:amd64, other: /the/path"
 
 
 def install(*names):

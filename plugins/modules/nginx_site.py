@@ -12,7 +12,8 @@ description:
     it ends with a look at the certificate that clients get.
   - The system's welcome page is switched off, because it takes port 80; other sites stay as they are.
   - In NGINX's main file the number of connections is raised, O(main_path) included where no folder of it is, and the
-    welcome page's server taken out; the rest of it is the system's, or its owner's.
+    welcome page's server taken out; the rest of it is the system's, or its owner's. One that is gone comes out of its
+    package, without the package's scripts, because they restart NGINX; in check mode nothing is tested then.
 options:
   path:
     description: The site's file.
@@ -106,7 +107,8 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_tls import first_certificate, served_certificate
 from ansible.module_utils.nginx_main import settled
-from ansible.module_utils.outcome import last_line, run
+from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.package_files import packaged
 from ansible.module_utils.whole_file import write
 
 ROOT = "/etc/nginx"
@@ -124,12 +126,12 @@ def read(path):
         return None
 
 
-def changes(params):
-    """(path, content, mode) of the files that are not as they should be; the site's own last."""
+def changes(params, main):
+    """(path, content, mode) of the files that are not as they should be; the site's own last. `main`: the main file's text."""
     wanted = [
         (params["key"], params["key_content"], 0o600),
         (params["certificate"], params["certificate_content"], 0o644),
-        (MAIN, settled(read(MAIN), params["worker_connections"], params["main_path"]), 0o644),
+        (MAIN, settled(main, params["worker_connections"], params["main_path"]), 0o644),
         (params["main_path"], params["main_content"], 0o644),
         (params["path"], params["content"], 0o644),
     ]
@@ -188,8 +190,12 @@ def reload_needed(params):
 
 def apply(module):
     """(changed, reload needed); fails when nginx refuses."""
-    params = module.params
-    files = changes(params)
+    params, main = module.params, read(MAIN)
+    if main is None and module.check_mode:
+        return True, True
+    if main is None:
+        main = packaged(MAIN, lambda what, fix: fail(module, what, fix))
+    files = changes(params, main)
     welcome = os.path.islink(WELCOME)
     if not files and not welcome:
         return False, reload_needed(params)

@@ -44,6 +44,11 @@ restarts:
 reboots: ["variable deepgram_release"]
 fetches: ["variable deepgram_release"]
 """
+CALM = """\
+calm:
+  causes: ["file /etc/apt/*"]
+  unless: [docker_reboot_allowed]
+"""
 
 
 @pytest.fixture
@@ -52,6 +57,7 @@ def small(root: Path, folder: Path) -> Path:  # noqa: F811
     for role, tasks in TASKS.items():
         write(root / "roles" / role / "tasks" / "main.yml", tasks)
     write(root / "roles" / "deepgram" / "meta" / "effects.yml", EFFECTS)
+    write(root / "roles" / "docker" / "meta" / "effects.yml", CALM)
     write(root / "playbooks" / "provision.yml", PLAYBOOK)
     return root
 

@@ -85,6 +85,26 @@ def test_roles_that_follow_run_too(small: Path, monkeypatch: pytest.MonkeyPatch)
     assert host.seconds is None  # nothing is known of one of its roles
 
 
+@pytest.mark.parametrize(
+    ("things", "allowed", "calm"),
+    [
+        (["file /etc/apt/x"], False, True),
+        (["file /etc/apt/x", "file /etc/apt/y"], False, True),
+        (["file /etc/apt/x", "package docker"], False, False),
+        (["file /etc/apt/x"], True, False),
+    ],
+)
+def test_what_changes_nothing_for_others_has_nobody_follow(
+    small: Path, monkeypatch: pytest.MonkeyPatch, things: list[str], allowed: bool, calm: bool
+) -> None:
+    if allowed:
+        set_variable("docker_reboot_allowed: true")
+    drift = [{"thing": thing, "how": "missing"} for thing in things]
+    host = make(monkeypatch, found(docker={"state": "drifted", "drift": drift})).hosts["gpu1"]
+    assert host.roles == (["docker"] if calm else ["docker", "deepgram"])
+    assert host.restarts == ([] if calm else ["deepgram-api"])
+
+
 def test_it_may_reboot_only_where_that_is_allowed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     applied = {"content": "", "variables": {"deepgram_release": "release-1"}}
     seen = found(deepgram={"state": "changed", "applied": applied, "drift": []})

@@ -114,6 +114,32 @@ def test_nginx_gets_as_many_connections_and_keeps_the_rest_of_its_file(site):
     assert not site(worker_connections=8192)[0] and not site(worker_connections=1000)[0]
 
 
+def test_a_main_file_that_is_gone_comes_out_of_its_package_once_it_was_tested(site, monkeypatch):
+    site()
+    main = site.root / "nginx.conf"
+    packaged = {}
+    monkeypatch.setattr(MODULE, "packaged", lambda path, give_up: packaged[path])
+    main.unlink()
+    assert site(check_mode=True) == (True, True) and not main.exists()
+    packaged[str(main)] = "events {\n\tworker_connections 768;\n}\nbad"
+    with pytest.raises(Failed, match="nginx refuses"):
+        site(worker_connections=8192)
+    assert not main.exists()
+    packaged[str(main)] = packaged[str(main)].removesuffix("bad")
+    assert site(worker_connections=8192) == (True, True)
+    assert "worker_connections 8192;" in main.read_text() and site(worker_connections=8192) == (False, False)
+
+
+def test_a_main_file_that_no_package_has_is_an_error(site, monkeypatch):
+    def packaged(path, give_up):
+        give_up(f"{path} is gone, and no installed package has it", "Bring it")
+
+    monkeypatch.setattr(MODULE, "packaged", packaged)
+    (site.root / "nginx.conf").unlink()
+    with pytest.raises(Failed, match=r"nginx\.conf is gone, and no installed package has it\. Fix: Bring it"):
+        site()
+
+
 def test_check_mode_tests_nothing_while_an_include_is_missing(site):
     site()
     (site.root / "tls/d.key").write_text("key")

@@ -4,6 +4,8 @@ import pytest
 import yaml
 from ansible.module_utils import preflight_support, supported
 
+from dgctl import roles
+
 from .conftest import ROOT
 from .rendering import render, value, variables
 
@@ -265,3 +267,15 @@ def test_units_use_no_key_that_podman_4_9_does_not_know():
     new = ("NetworkAlias=", "StopTimeout=", "Memory=", "ReloadCmd=", "StartWithPod=", "HttpProxy=")
     for path in ROOT.glob("roles/*/templates/*container*.j2"):
         assert not [line for line in path.read_text().splitlines() if line.startswith(new)], path
+
+
+@pytest.mark.parametrize(("key", "source"), [(key, source) for key, row in SYSTEMS.items() for source in row["driver"]])
+def test_every_file_of_the_driver_but_its_mark_comes_back_without_a_restart(key, source):
+    branch = next(iter(SYSTEMS[key]["driver"][source]["branches"]))
+    files, role = driver("_nvidia_driver_files", key, source, branch), roles.role("nvidia_driver")
+    felt = [path for path in files if not role.is_calm([f"file {path}"], {})]
+    assert felt == ["/var/lib/deepgram/nvidia-driver"] and len(files) > 1
+    for name in ("reboot_allowed", "remove_other_sources", "mig_disable_allowed"):
+        assert not role.is_calm([f"file {files[0]}"], {f"nvidia_driver_{name}": True})
+    for other in ("role", "driver", "package nvidia-open", "package libcuda1", "unit nvidia-persistenced.service"):
+        assert not role.is_calm([f"file {files[0]}", other], {})

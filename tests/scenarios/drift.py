@@ -31,16 +31,11 @@ def changes(role: str, things: dict[str, Any]) -> Iterator[Change]:
             yield Change(role, *way)
 
 
-# Mended too, but not counted in here: which way of changing each later thing has its turn depends on how many there are, and
-# of one thing, NGINX's own nginx.conf, not every way is mended yet (gone, it does not come back).
-ALONE = "/var/lib/deepgram/nvidia-driver"
-
-
 def at_once(found: list[Change]) -> list[Change]:
     """One change of each thing that provision can repair, of every sort in turn: all of them can be done together."""
     ways: dict[tuple[str, str], list[Change]] = {}
     for change in found:
-        if change.repairable and not change.thing.endswith(ALONE):
+        if change.repairable:
             ways.setdefault((change.role, change.thing), []).append(change)
     return [several[number % len(several)] for number, several in enumerate(ways.values())]
 

@@ -1,31 +1,12 @@
 """A server with Podman: what a hand changed is seen, thing by thing, and one `provision` puts all of it back."""
 
-import pytest
-
 from tests.scenarios import walk
 from tests.scenarios.drift import at_once
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.one_server import one_server
 
-NAME = "storypodman"
 ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 
-
-@pytest.fixture(scope="module")
-def lab() -> tuple[Deployment, Server]:
-    lab_down(NAME)
-    deployment, servers = lab_up(NAME, PROJECT / ".cache/scenarios/podman", "--engine=podman")
-    yield deployment, servers[0]
-    lab_down(NAME)
-
-
-@pytest.fixture(scope="module")
-def deployment(lab) -> Deployment:
-    return lab[0]
-
-
-@pytest.fixture(scope="module")
-def server(lab) -> Server:
-    return lab[1]
+lab, deployment, server = one_server("storypodman", "podman", "--engine=podman")
 
 
 def test_provision(deployment, server):

@@ -7,29 +7,14 @@ import os
 
 import pytest
 
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.one_server import one_server
+from tests.scenarios.servers import PROJECT, lab_down, lab_up
 
 pytestmark = pytest.mark.skipif("DGCTL_TEST_ALL" not in os.environ, reason="with bin/test --all")
 NAME = "storyel"
 EXPECTED = {"nvidia-open", "kmod-nvidia-open-dkms", "libnvidia-ml", "nvidia-persistenced", "nvidia-container-toolkit"}
 
-
-@pytest.fixture(scope="module")
-def lab() -> tuple[Deployment, Server]:
-    lab_down(NAME)
-    deployment, servers = lab_up(NAME, PROJECT / ".cache/scenarios/el", "--system=el9")
-    yield deployment, servers[0]
-    lab_down(NAME)
-
-
-@pytest.fixture(scope="module")
-def deployment(lab) -> Deployment:
-    return lab[0]
-
-
-@pytest.fixture(scope="module")
-def server(lab) -> Server:
-    return lab[1]
+lab, deployment, server = one_server(NAME, "el", "--system=el9")
 
 
 def test_there_is_dnf_and_nothing_of_apt(server):

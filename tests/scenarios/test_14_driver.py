@@ -9,31 +9,15 @@ import subprocess
 import pytest
 
 from tests.scenarios import fleet as fleets
+from tests.scenarios.one_server import one_server
 from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
 
 EVERYTHING = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="for bin/test --all")
-NAME = "storydriver"
 OLDER, NEWER = "580.95.05", "580.173.02"
 CUDA = "/etc/apt/sources.list.d/cuda-debian13-x86_64.list"
 
-
-@pytest.fixture(scope="module")
-def lab():
-    """A server of its own: on the story's one others have left a library that belongs to no driver."""
-    lab_down(NAME)
-    deployment, servers = lab_up(NAME, PROJECT / ".cache/scenarios/driver")
-    yield deployment, servers[0]
-    lab_down(NAME)
-
-
-@pytest.fixture(scope="module")
-def deployment(lab):
-    return lab[0]
-
-
-@pytest.fixture(scope="module")
-def server(lab):
-    return lab[1]
+# On the story's one others have left a library that belongs to no driver.
+lab, deployment, server = one_server("storydriver", "driver")
 
 
 def lab_fault(verb, server, name):
