@@ -28,6 +28,12 @@ def leftovers(source, addresses, allowed, find=driver_leftovers.find):
     return findings + [finding(check, True, "none", "one source of the driver") for check in missing]
 
 
+def seen_leftover(findings):
+    """Did another source leave something? None where nobody looked for it."""
+    verdicts = [found["verdict"] for found in findings if found["check"] in CHECK_OF.values()]
+    return any(verdict != "pass" for verdict in verdicts) if verdicts else None
+
+
 def signer():
     """A module that DKMS built loads under Secure Boot only if the host's own key is enrolled."""
     expected = "off, or the DKMS key enrolled"

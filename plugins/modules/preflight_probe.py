@@ -172,7 +172,8 @@ lowered:
   returned: always
 ansible_facts:
   description: distribution, distribution_version, distribution_major_version and pkg_mgr, as
-    C(ansible.builtin.setup) gives them; and nvidia_host, see the module M(nvidia_gpus), where O(driver) is given.
+    C(ansible.builtin.setup) gives them; nvidia_host, see the module M(nvidia_gpus), where O(driver) is given; and
+    nvidia_leftovers, whether another source of the driver left something, null where nobody looked for it.
   type: dict
   returned: always
 """
@@ -351,6 +352,7 @@ def main():
     driver = wanted_driver(module.params, system)
     findings = look(module.params, minimums, driver)
     facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}
+    facts["ansible_nvidia_leftovers"] = preflight_boot.seen_leftover(findings)
     result = {"findings": findings, "lowered": lowered(minimums, usual), "ansible_facts": facts}
     wrong = complaint(findings)
     if wrong:

@@ -25,6 +25,8 @@ def test_leftovers(there, allowed, run, sources):
     found = preflight_boot.leftovers("nvidia", [], allowed, lambda source, addresses: there)
     assert verdicts(found) == {"earlier .run driver": run, "driver sources": sources}
     assert all(one["fix"] for one in found if one["verdict"] == "fail")
+    assert preflight_boot.seen_leftover(found) is bool(there)
+    assert preflight_boot.seen_leftover([]) is None
 
 
 @pytest.mark.parametrize(

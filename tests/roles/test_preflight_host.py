@@ -104,6 +104,7 @@ def test_later_roles_are_told_which_system_this_is(probe, monkeypatch):
         "ansible_distribution_version": "13",
         "ansible_distribution_major_version": "13",
         "ansible_pkg_mgr": "apt",
+        "ansible_nvidia_leftovers": False,
     }
 
 
