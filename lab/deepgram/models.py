@@ -28,6 +28,10 @@ def _identity(name: str, languages: list[str], mode: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{'-'.join(languages)}.{mode}.lab.test"))
 
 
+def file_name(name: str, languages: list[str], mode: str) -> str:
+    return f"{name}.{'-'.join(languages)}.{mode}.{_identity(name, languages, mode)[:7]}.dg"
+
+
 def _payload(seed: str, size: int):
     """`size` bytes that are the same for the same seed, in blocks; no more than a block is in memory."""
     block = random.Random(seed).randbytes(min(size, BLOCK))
@@ -54,7 +58,7 @@ def write_models(directory: Path) -> list[str]:
     names = []
     for name, languages, mode, kind, architecture, version, size in (*TABLE, FLUX):
         identity = _identity(name, languages, mode)
-        names.append(f"{name}.{'-'.join(languages)}.{mode}.{identity[:7]}.dg")
+        names.append(file_name(name, languages, mode))
         path = directory / names[-1]
         if not path.exists():
             write_model(path, Model(name, languages, mode, identity, version, kind, architecture, size))

@@ -13,10 +13,11 @@ from deepgram.listen.v2.types import ListenV2Connected, ListenV2TurnInfo
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from lab.deepgram import models as files
 from lab.deepgram.models import write_model
 from lab.deepgram.programs.model_file import Model
 
-from .bench import get
+from .bench import ROOT, get
 from .calls import TEXT, WAV, metric, send_file, until
 
 NAME = "flux-general-en"
@@ -219,3 +220,11 @@ def test_a_node_of_another_profile(bench, pair, models, tmp_path):
         api.kill()
         engine.kill()
     assert "Can't find flux-general-en model" in empty.output and "Flux" not in off.output
+
+
+def test_the_model_server_has_it_and_no_server_fetches_it_unasked(tmp_path, monkeypatch):
+    """docs/lab.md says how one asks for it."""
+    monkeypatch.setattr(files, "TABLE", files.TABLE[-1:])
+    usual, name = files.write_models(tmp_path), files.file_name(*files.FLUX[:3])
+    assert {path.name for path in tmp_path.iterdir()} == {*usual, name} and name not in usual
+    assert f"https://models.lab.test/{name}" in (ROOT / "docs" / "lab.md").read_text()
