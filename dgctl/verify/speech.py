@@ -39,12 +39,13 @@ class Recording:
 
 @dataclass
 class Heard:
-    """What the service understood: final text, seconds it took, delays of interim results (s), what it said
-    of itself.
+    """What the service understood: final text, seconds it took, and until a stream was opened, delays of interim
+    results (s), what it said of itself.
     """
 
     text: str = ""
     seconds: float = 0.0
+    opened_s: float = 0.0
     delays: list[float] = field(default_factory=list)
     problem: str = ""
 

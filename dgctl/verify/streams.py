@@ -118,6 +118,7 @@ def _converse(proxy: tls.Proxy, path: str, asked: dict[str, Any], recording: Rec
             stream = open_ones.enter_context(_opening(proxy, f"{path}?{query}"))
         except TimeoutError:
             return Heard(problem=f"connected, but no answer to the request for {path} within {_ANSWER_LIMIT_S} s")
+        heard.opened_s = time.monotonic() - begun
         sent = _Sent(int(rate * CHUNK_S) * frame)
         sender = threading.Thread(target=_speak, args=(stream, audio, sent), daemon=True)
         sender.start()

@@ -84,5 +84,7 @@ def attempt(stream):
 
 
 def pace(heard):
-    delay = heard.median_delay()
-    return f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms" if delay is not None else "no result"
+    delay, opened = heard.median_delay(), f"opened in {heard.opened_s:.1f} s"
+    if delay is None:
+        return f"{opened}, no result"
+    return f"{opened}, {len(heard.delays)} results, median delay {delay * 1000:.0f} ms"
