@@ -79,7 +79,10 @@ class Service:
 
 
 # The lines of the logs that checks look for; nothing else leaves the host.
-LOG_PATTERN = "Falling back to default|[Uu]sing devices|[Dd]evice:? cpu|Inserting model|Failed to load model"
+LOG_PATTERN = (
+    "Falling back to default|[Uu]sing devices|[Dd]evice:? cpu|"
+    "Inserting model|Finished prewarming Flux model|Failed to load model"
+)
 
 
 # The GPU devices that the Engine's processes hold open, as every CUDA program does.

@@ -8,6 +8,8 @@ from typing import Any
 
 _INSERTED = re.compile(r"Inserting model .*?\{(.*)\}")
 _FAILED = re.compile(r"Failed to load model.*?path=\"?([^\s\"]+)")
+# An Engine's one Flux model may come into service without a line of its name; the API lists it or does not.
+_FLUX, _FLUX_MODELS = "Finished prewarming Flux model", frozenset({"flux-general-en", "flux-general-multi"})
 MODES = ("batch", "streaming")
 
 
@@ -55,7 +57,8 @@ def _listed(model: dict[str, Any]) -> Loaded:
 def logged(log: list[str]) -> tuple[list[Loaded], set[str]]:
     """Models that the Engine's log says it has loaded, and names of files that it refused and has not loaded since.
 
-    Loaded: `Inserting model key=AsrKey { name: …, mode: … }`; refused: `Failed to load model … path=…`.
+    Loaded: `Inserting model key=AsrKey { name: …, mode: … }`, for Flux `Finished prewarming Flux model`; refused:
+    `Failed to load model … path=…`.
     """
     loaded: list[Loaded] = []
     refused: set[str] = set()
@@ -63,6 +66,8 @@ def logged(log: list[str]) -> tuple[list[Loaded], set[str]]:
         if match := _INSERTED.search(line):
             loaded.append(_inserted(match[1]))
             refused = {file for file in refused if not loaded[-1].serves(file)}
+        elif _FLUX in line:
+            loaded.append(Loaded(_FLUX_MODELS))
         elif match := _FAILED.search(line):
             refused.add(match[1].rpartition("/")[2])
     return loaded, refused

@@ -1,28 +1,23 @@
-"""Transcribes a known recording through the proxy, as a file and as a stream, and compares the words."""
+"""A known recording and its words: transcribes it through the proxy as a file, and compares."""
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
-import threading
 import time
 import wave
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from dgctl.verify import tls
 
 # A share of the known words that any speech model finds in clear speech, and that silence or noise never has.
 ENOUGH_WORDS = 0.6
-_FILE_LIMIT_S, _STREAM_LIMIT_S = 120, 60
-CHUNK_S, SPEED = 0.02, 4
+_FILE_LIMIT_S = 120
 
 
 @dataclass(frozen=True)
@@ -44,12 +39,13 @@ class Recording:
 
 @dataclass
 class Heard:
-    """What the service understood: final text, seconds it took, delays of interim results (s), what it said
-    of itself.
+    """What the service understood: final text, seconds it took, and until a stream was opened, delays of interim
+    results (s), what it said of itself.
     """
 
     text: str = ""
     seconds: float = 0.0
+    opened_s: float = 0.0
     delays: list[float] = field(default_factory=list)
     problem: str = ""
 
@@ -88,7 +84,7 @@ def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language
     if answer.status_code != 200:
         return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {_complaint(answer)}")
     try:
-        return Heard(_first_transcript(answer.json()["results"]), took)
+        return Heard(first_transcript(answer.json()["results"]), took)
     except (ValueError, KeyError, TypeError):
         return Heard(seconds=took, problem=f"HTTP 200 without a transcript: {_complaint(answer)}")
 
@@ -123,7 +119,7 @@ def _complaint(answer: httpx.Response) -> str:
         return " ".join(re.sub("<[^>]*>", " ", answer.text).split())[:120]
 
 
-def _first_transcript(results: Any) -> str:
+def first_transcript(results: Any) -> str:
     """results.channels[0].alternatives[0].transcript, or nothing when the answer has another shape."""
     try:
         return str(results["channels"][0]["alternatives"][0]["transcript"])
@@ -138,95 +134,3 @@ def refusal(problem: Exception) -> str:
     page = (problem.response.body or b"").decode(errors="replace")
     said = problem.response.headers.get("dg-error") or " ".join(re.sub("<[^>]*>", " ", page).split())
     return f"HTTP {problem.response.status_code}: {said[:200]}"
-
-
-def transcribe_stream(proxy: tls.Proxy, recording: Recording, model: str, language: str) -> Heard:
-    """WebSocket /v1/listen with interim results, at SPEED times the speed of speech.
-
-    The delay of a result is the time since the audio that it ends with was sent. Raises OSError, or websockets'
-    own errors, when no stream comes about: see refusal.
-    """
-    with wave.open(str(recording.path)) as sound:
-        rate, channels = sound.getframerate(), sound.getnchannels()
-        audio = sound.readframes(sound.getnframes())
-    asked = {
-        "model": model,
-        "language": language,
-        "encoding": "linear16",
-        "sample_rate": rate,
-        "channels": channels,
-        "interim_results": "true",
-    }
-    url = f"{'ws' if proxy.plain else 'wss'}://{proxy.authority}/v1/listen?{urlencode(asked)}"
-    heard, begun = Heard(), time.monotonic()
-    made = connect(
-        url,
-        sock=proxy.connect(),
-        **({} if proxy.plain else {"ssl": tls.context(proxy), "server_hostname": proxy.name}),
-        proxy=None,
-        open_timeout=tls.TIMEOUT_S,
-        close_timeout=5,
-    )
-    with made as stream:
-        sent = _Sent(int(rate * CHUNK_S) * channels * 2)
-        sender = threading.Thread(target=_speak, args=(stream, audio, sent), daemon=True)
-        sender.start()
-        _listen(stream, sent, heard, time.monotonic() + _STREAM_LIMIT_S + recording.seconds / SPEED)
-        sender.join(timeout=5)
-    heard.seconds = time.monotonic() - begun
-    return heard
-
-
-@dataclass
-class _Sent:
-    """When each chunk of the recording went out (monotonic seconds)."""
-
-    chunk_bytes: int
-    times: list[float] = field(default_factory=list)
-
-    def at(self, position_s: float) -> float | None:
-        """When the audio at this position went out; None when the service names a position that was never
-        sent.
-        """
-        index = max(0, round(position_s / CHUNK_S) - 1)
-        return self.times[index] if index < len(self.times) else None
-
-
-def _speak(stream: ClientConnection, audio: bytes, sent: _Sent) -> None:
-    begun = time.monotonic()
-    try:
-        for number, offset in enumerate(range(0, len(audio), sent.chunk_bytes)):
-            time.sleep(max(0.0, begun + number * CHUNK_S / SPEED - time.monotonic()))
-            stream.send(audio[offset : offset + sent.chunk_bytes])
-            sent.times.append(time.monotonic())
-        stream.send('{"type":"CloseStream"}')
-    except ConnectionClosed:
-        # The listening side says why.
-        return
-
-
-def _listen(stream: ClientConnection, sent: _Sent, heard: Heard, deadline: float) -> None:
-    """Collects results until the service closes the stream or `deadline` passes."""
-    finals = []
-    try:
-        while True:
-            said = json.loads(stream.recv(timeout=max(0.1, deadline - time.monotonic())))
-            _take(said, sent, heard, finals)
-    except ConnectionClosed as end:
-        if end.rcvd is None or end.rcvd.code not in (1000, 1001):
-            heard.problem = f"the stream broke: {end}"
-    except TimeoutError:
-        heard.problem = "the stream did not end after CloseStream"
-    heard.text = " ".join(finals)
-
-
-def _take(said: dict[str, Any], sent: _Sent, heard: Heard, finals: list[str]) -> None:
-    if said.get("type") == "Error":
-        heard.problem = str(said.get("description") or said.get("message") or said)[:300]
-    if said.get("type") != "Results":
-        return
-    went_out = sent.at(float(said.get("start", 0)) + float(said.get("duration", 0)))
-    if went_out is not None:
-        heard.delays.append(time.monotonic() - went_out)
-    if said.get("is_final"):
-        finals.append(_first_transcript({"channels": [said.get("channel")]}))

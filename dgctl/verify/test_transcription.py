@@ -1,4 +1,4 @@
-"""The proof: a known recording comes back as its words, as a file and as a live stream.
+"""The proof: a known recording comes back as its words, as a file and as a live stream; from Flux as turns.
 
 Through the host's NGINX; on a server behind the proxies of others, from its API itself.
 """
@@ -7,7 +7,8 @@ import httpx
 import pytest
 from websockets.exceptions import WebSocketException
 
-from dgctl.verify import speech
+from dgctl.verify import speech, streams
+from dgctl.verify.expect import NO_CONCERN
 
 GROUPS = ("api", "proxy")
 LOOK = "tail /var/log/nginx/deepgram.error.log"
@@ -19,6 +20,8 @@ def recording():
 
 
 def model_for(mode, wanted):
+    if wanted["deepgram_profile"] == "flux":
+        pytest.skip(NO_CONCERN)
     if wanted["deepgram_profile"] not in (None, "stt"):
         pytest.skip(f"no test request for the profile {wanted['deepgram_profile']} yet")
     if not wanted["speech"]:
@@ -59,11 +62,29 @@ def test_file(entrance, recording, wanted, look, expect):
 
 
 def test_stream(entrance, recording, wanted, look, expect):
-    model = model_for("streaming", wanted)
+    model, language = model_for("streaming", wanted), wanted["deepgram_verify_language"] or "en"
+    heard = attempt(lambda: streams.transcribe_stream(entrance, recording, model, language))
+    judge(heard, recording, f"{model}, {pace(heard)}", look, expect)
+
+
+def test_flux(entrance, recording, wanted, look, expect):
+    """On a proxy beside the other checks, when servers of both profiles are behind it."""
+    if not wanted["flux"]:
+        pytest.skip(NO_CONCERN)
+    heard = attempt(lambda: streams.transcribe_turns(entrance, recording, wanted["flux"]))
+    judge(heard, recording, f"{wanted['flux']}, {pace(heard)}", look, expect)
+
+
+def attempt(stream):
+    """What was heard, or why there was no stream at all."""
     try:
-        heard = speech.transcribe_stream(entrance, recording, model, wanted["deepgram_verify_language"] or "en")
+        return stream()
     except (OSError, WebSocketException) as problem:
-        heard = speech.Heard(problem=speech.refusal(problem))
-    delay = heard.median_delay()
-    note = f"{len(heard.delays)} results, median delay {delay * 1000:.0f} ms" if delay is not None else "no result"
-    judge(heard, recording, f"{model}, {note}", look, expect)
+        return speech.Heard(problem=speech.refusal(problem))
+
+
+def pace(heard):
+    delay, opened = heard.median_delay(), f"opened in {heard.opened_s:.1f} s"
+    if delay is None:
+        return f"{opened}, no result"
+    return f"{opened}, {len(heard.delays)} results, median delay {delay * 1000:.0f} ms"

@@ -35,4 +35,5 @@ def desired(deployment: Deployment, host: Host) -> dict[str, Any]:
         return values
     asked = next((one for one in behind if one["deepgram_profile"] in (None, "stt") and one["speech"]), behind[0])
     names = ("speech", "deepgram_profile", "deepgram_verify_language", "deepgram_verify_model")
-    return values | {name: asked[name] for name in names}
+    flux = next((one["flux"] for one in behind if one["flux"]), None)
+    return values | {name: asked[name] for name in names} | {"flux": flux}

@@ -45,20 +45,27 @@ NAMES = (
 OF_PROXIES = ("host_firewall_rules", "nginx_proxy_nodes")
 # Models that turn speech into words; others (diarizer, entity-detector ...) only help them.
 _SPEECH = re.compile(r"(nova|enhanced|base|whisper|\d-)")
+# Models of /v2/listen, which hears live streams only; an Engine has one, and no other model.
+_FLUX = "flux-"
 
 
 def wanted(variables: dict[str, Any]) -> dict[str, Any]:
-    """The desired values of one host: NAMES, plus `models` and `speech`, both without any query string of a
+    """The desired values of one host: NAMES, plus `models`, `speech` and `flux`, all without any query string of a
     link.
 
     A value that only the server's facts could complete counts as not set (None).
     """
     values = {name: _settled(variables.get(name)) for name in (*NAMES, *OF_PROXIES)}
-    limit = (_settled(variables.get("deepgram_engine_settings")) or {}).get("max_active_requests")
+    own = _settled(variables.get("deepgram_engine_settings")) or {}
+    limit = own.get("max_active_requests")
     values["deepgram_engine_max_active_requests"] = limit or values["deepgram_engine_max_active_requests"]
     models = [_model(link) for link in variables.get("deepgram_models_links") or []]
-    speech = speech_models([model["file"] for model in models])
-    return values | {"models": models, "speech": _preferred(speech, values)}
+    files = [model["file"] for model in models]
+    if values["deepgram_profile"] == "flux":
+        asked = {"speech": {}, "flux": (own.get("flux") or {}).get("model_name") or _flux_model(files, values)}
+    else:
+        asked = {"speech": _preferred(speech_models(files), values), "flux": None}
+    return values | {"models": models} | asked
 
 
 def speech_models(files: list[str]) -> list[dict[str, str]]:
@@ -78,12 +85,20 @@ def _preferred(speech: list[dict[str, str]], values: dict[str, Any]) -> dict[str
 
     deepgram_verify_model comes first where it speaks the language; a name that no file explains is tried as it is.
     """
-    language, model = values["deepgram_verify_language"] or "en", values["deepgram_verify_model"]
+    language, model = values["deepgram_verify_language"] or "en", values["deepgram_verify_model"] or ""
+    # The first link of all may be that of another profile's servers.
+    model = "" if model.startswith(_FLUX) else model
     if model and model not in {known["model"] for known in speech}:
         return {"batch": model, "streaming": model}
     fitting = [known for known in speech if known["language"].split("-")[0] in (language, "multi")]
     fitting.sort(key=lambda known: known["model"] != model)
     return {known["mode"]: known["model"] for known in reversed(fitting)}
+
+
+def _flux_model(files: list[str], values: dict[str, Any]) -> str:
+    """The Flux model for a test request: deepgram_verify_model, that of a file, or the one an Engine has by itself."""
+    named = [values["deepgram_verify_model"] or "", *(file.partition(".")[0] for file in files)]
+    return next((name for name in named if name.startswith(_FLUX)), "flux-general-en")
 
 
 def _model(link: Any) -> dict[str, Any]:

@@ -122,6 +122,7 @@ CURES = (
     ),
     (r"insufficient devices", "give this node as many GPUs as its models need"),
     (r"out of memory", "use fewer models on this node, or a GPU with more memory"),
+    (r"can't find flux-", "name the link of that Flux model in deepgram_models_links"),
     (
         r"Failed to load model",
         "replace the model named in the log: the file is corrupt, or belongs to another project than the key",

@@ -115,6 +115,12 @@ def test_diagnosis_shows_the_log_without_the_key_and_the_cure(params, engine, tm
     assert "deepgram_api_key" in fix
 
 
+def test_a_flux_server_without_its_model_is_told_what_to_name(params, engine):
+    engine.set(logs={"deepgram-engine": "ERROR impeller::flux: Can't find flux-general-en model\n"})
+    fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)[2]
+    assert "deepgram_models_links" in fix
+
+
 GOOD = "INFO impeller::config: Using devices: Gpu(0)\n"
 
 

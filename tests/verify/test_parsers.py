@@ -1,5 +1,6 @@
 """What the checks read: nvidia-smi, PCI, metrics, certificates, models, containers, desired values."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgctl import content
-from dgctl.verify import certificates, containers, gpus, metrics, models
+from dgctl.verify import certificates, containers, facts, gpus, metrics, models
 from dgctl.verify.ask import Answer
 from dgctl.verify.wanted import NAMES, wanted
 
@@ -121,6 +122,15 @@ def test_log_of_loaded_models():
     assert model.serves("nova-3-general.fr.batch.1.dg")
     assert not model.serves("nova-3-general.en.streaming.1.dg")
     assert refused == set()
+
+
+@pytest.mark.parametrize("file", ["flux-general-en.9f1a.dg", "flux-general-multi.en.streaming.9f.dg"])
+def test_log_of_the_flux_model(file):
+    """An Engine has one, and its line does not say which."""
+    line = "2026-11-21T05:51:58.003831Z  INFO impeller::flux::prewarm: Finished prewarming Flux model"
+    assert re.search(facts.LOG_PATTERN, line)
+    (model,), _ = models.logged([line])
+    assert model.serves(file) and not model.serves("nova-3-general.en.batch.a1b2.dg")
 
 
 def test_a_refused_file_stays_refused_until_its_model_is_loaded():

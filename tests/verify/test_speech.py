@@ -1,12 +1,14 @@
 """The transcription client: against the lab's API behind TLS, and against servers that break in each way."""
 
+import re
+import socket
 import time
 
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from dgctl.verify import speech, tls
+from dgctl.verify import speech, streams, tls
 from tests.standins.bench import Bench
 from tests.verify import loopback
 from tests.verify.loopback import NAME, Forward, Service
@@ -70,9 +72,9 @@ def test_a_file_is_transcribed(api, recording):
 
 
 def test_a_stream_is_transcribed_faster_than_spoken_and_its_delay_measured(api, recording):
-    heard = speech.transcribe_stream(api, recording, MODEL, "en")
+    heard = streams.transcribe_stream(api, recording, MODEL, "en")
     assert (heard.problem, heard.share(recording)) == ("", 1.0)
-    assert recording.seconds / speech.SPEED * 0.9 < heard.seconds < recording.seconds
+    assert recording.seconds / streams.SPEED * 0.9 < heard.seconds < recording.seconds
     assert len(heard.delays) > 3 and 0 <= heard.median_delay() < 2
 
 
@@ -80,7 +82,7 @@ def test_a_model_that_is_not_there_is_a_problem_in_the_service_s_words(api, reco
     heard = speech.transcribe_file(api, recording, "nova-9", "en")
     assert "400" in heard.problem and "No such model" in heard.problem
     with pytest.raises(InvalidStatus) as caught:
-        speech.transcribe_stream(api, recording, "nova-9", "en")
+        streams.transcribe_stream(api, recording, "nova-9", "en")
     assert "400" in speech.refusal(caught.value)
 
 
@@ -127,17 +129,47 @@ def test_no_connection_is_told_in_few_words(recording):
 
 
 def test_a_stream_that_breaks_is_a_problem(service, recording):
-    assert "NET-0001" in speech.transcribe_stream(service(close_early=True), recording, MODEL, "en").problem
+    problem = streams.transcribe_stream(service(close_early=True), recording, MODEL, "en").problem
+    assert re.match(r"the stream broke after \d\.\d s and no messages: .*NET-0001", problem)
 
 
 def test_a_stream_that_never_ends_is_a_problem(service, recording, monkeypatch):
-    monkeypatch.setattr(speech, "_STREAM_LIMIT_S", 1)
+    monkeypatch.setattr(streams, "_STREAM_LIMIT_S", 1)
     begun = time.monotonic()
-    heard = speech.transcribe_stream(service(never_close=True), recording, MODEL, "en")
-    assert "did not end" in heard.problem
+    heard = streams.transcribe_stream(service(never_close=True), recording, MODEL, "en")
+    assert heard.problem.endswith("s: CloseStream sent, no messages") and "did not end within" in heard.problem
     assert time.monotonic() - begun < 15
 
 
+def test_a_stream_that_nobody_answers_is_told_from_no_connection(recording, monkeypatch):
+    """Behind it an API still looks for an Engine: it gets longer for that than a connection may take."""
+    assert streams._ANSWER_LIMIT_S > 2 * tls.TIMEOUT_S
+    monkeypatch.setattr(streams, "_ANSWER_LIMIT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        way = tls.Proxy("127.0.0.1", silent.getsockname()[1], NAME, plain=True)
+        heard = streams.transcribe_stream(way, recording, MODEL, "en")
+    assert heard.problem == "connected, but no answer to the request for /v1/listen within 0.5 s"
+
+
+def test_the_limit_for_connecting_is_none_for_what_is_sent(monkeypatch):
+    """websockets takes it away with the TLS handshake only; to an API itself there is none."""
+    limits = []
+    monkeypatch.setattr(streams, "connect", lambda _url, sock, **_: limits.append(sock.gettimeout()))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        streams._opening(tls.Proxy("127.0.0.1", silent.getsockname()[1], NAME, plain=True), "/")
+    assert limits == [None]
+
+
+def test_no_connection_for_a_stream_is_told_as_such(recording, monkeypatch):
+    def nobody(*_):
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", nobody)
+    with pytest.raises(OSError) as caught:
+        streams.transcribe_stream(tls.Proxy("192.0.2.1", 443, NAME), recording, MODEL, "en")
+    assert speech.refusal(caught.value) == "no connection within 10 s"
+
+
 def test_interim_words_do_not_count(service, recording):
-    heard = speech.transcribe_stream(service(), recording, MODEL, "en")
+    heard = streams.transcribe_stream(service(), recording, MODEL, "en")
     assert heard.share(recording) == 1.0 and "x" not in heard.text.split()

@@ -10,7 +10,7 @@ import uuid
 import aiohttp
 from aiohttp import web
 
-from . import api_stream, pool, shapes
+from . import api_flux, api_stream, pool, shapes
 from .api_file import Files, Refused, query_string
 from .health import Health
 from .licence import Licence
@@ -28,6 +28,7 @@ class Api:
         self.pool = pool.Pool(settings, release, log)
         self.health = Health(int(settings.number("concurrency_limit.active_requests", 0)))
         self._files = Files(settings, self.pool)
+        self._flux = settings.flag("features.listen_v2", False)
         self.background: set[asyncio.Task] = set()
 
     def routes(self, base: str) -> list[web.RouteDef]:
@@ -40,6 +41,7 @@ class Api:
             web.post(f"{base}/listen", self._listen),
             web.get(f"{base}/listen", self._stream),
             web.get(f"{base}/listen/stream", self._stream),
+            web.get("/v2/listen", self._turns),
         ]
 
     async def _status(self, _request: web.Request) -> web.Response:
@@ -72,6 +74,8 @@ class Api:
         request_id = str(uuid.uuid4())
         if (refusal := self._refusal(request_id)) is not None:
             return refusal
+        if api_flux.is_flux(request.query.get("model", "")):
+            return shapes.error(400, *shapes.FLUX_ON_V1, request_id)
         callback = request.query.get("callback")
         try:
             with self.health.running("batch"):
@@ -105,6 +109,20 @@ class Api:
             self._log.error("stem::callback", f"Callback failed: {error}", request_id=request_id)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if api_flux.is_flux(request.query.get("model", "")):
+            return shapes.error(400, *shapes.FLUX_ON_V1, str(uuid.uuid4()))
+        return await self._live(request, "stream", api_stream.Stream, query_string(request.query))
+
+    async def _turns(self, request: web.Request) -> web.StreamResponse:
+        request_id = str(uuid.uuid4())
+        if not self._flux:
+            return shapes.error(404, "Not Found", "Not Found: [features] listen_v2 is not enabled", request_id)
+        if (wrong := api_flux.wrong(request.query)) is not None:
+            return shapes.error(400, *wrong, request_id)
+        return await self._live(request, "listen_v2_stream", api_flux.Stream, api_flux.query_string(request.query))
+
+    async def _live(self, request: web.Request, kind: str, stream_of, query: str) -> web.StreamResponse:
+        """A stream of either kind: offers it to the Engines, and carries it until it ends."""
         request_id = str(uuid.uuid4())
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return shapes.error(
@@ -112,16 +130,16 @@ class Api:
             )
         if (refusal := self._refusal(request_id)) is not None:
             return refusal
-        with self.health.running("stream"):
+        with self.health.running(kind):
             try:
-                engine, socket = await self.pool.offer(api_stream.connector(self.pool, query_string(request.query)))
+                engine, socket = await self.pool.offer(api_stream.connector(self.pool, query))
             except api_stream.Wrong:
                 return shapes.error(400, "Bad Request", shapes.NO_MODEL, request_id)
             except pool.NoEngine:
                 self.health.ended(503)
                 message = "Service Unavailable: no Engine can take the request"
                 return shapes.error(503, "SERVICE_UNAVAILABLE", message, request_id)
-            stream = api_stream.Stream(request, request_id, socket)
+            stream = stream_of(request, request_id, socket)
             engine.active += 1
             try:
                 self.health.ended(await stream.run())

@@ -59,6 +59,7 @@ class Stream:
         opened = await self._engine.receive_json(timeout=30)
         self._model, self._step = opened["model"], opened["step"]
         await self._client.prepare(self._request)
+        await self._greet()
         listening = asyncio.ensure_future(self._from_engine())
         speaking = asyncio.ensure_future(self._from_client())
         both = {listening, speaking}
@@ -75,6 +76,9 @@ class Stream:
         if (lost or odd) and not self._client.closed:
             await self._client.close(code=WSCloseCode.INTERNAL_ERROR, message=b"Internal server error")
         return 500 if lost or odd else 200
+
+    async def _greet(self) -> None:
+        """What the client is told before anything was heard: nothing here."""
 
     async def _from_client(self) -> None:
         while True:

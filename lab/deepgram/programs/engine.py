@@ -61,6 +61,7 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     metrics = Listener(watch, host, settings.number("metrics_server.port", 9991))
     await metrics.open()
     await unless_stopped(stop, models.scan())
+    hearing.prewarm()
     host = settings.text("server.host", "0.0.0.0")
     port = settings.number("server.port", 8080)
     listener = Listener(work, host, port, serving_tls(release))

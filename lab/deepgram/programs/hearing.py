@@ -1,4 +1,4 @@
-"""The Engine's work: sound from the API in, words out; refused above `max_active_requests` or without its GPU."""
+"""The Engine's work: sound from the API in, words out; refused above its limit or without its GPU."""
 
 from __future__ import annotations
 
@@ -59,13 +59,28 @@ class Hearing:
         self.metrics, self.models = Metrics(self._limit), models
         self._known, self._gpus, self._log = known, gpus, log
         self._step_s = float(settings.number("chunking.streaming.step", 1.0))
+        self._flux = settings.text("flux.model_name", "flux-general-en") if settings.flag("flux.enabled", False) else ""
+        self._flux_streams = int(settings.number("flux.max_streams", 0))
+
+    def prewarm(self) -> None:
+        """Says whether the model of `[flux]` is there, once the models are loaded."""
+        if self._flux and self.models.find(self._flux, "", "streaming"):
+            self._log.info("impeller::flux::prewarm", "Finished prewarming Flux model")
+        elif self._flux:
+            self._log.error("impeller::flux", f"Can't find {self._flux} model")
+
+    def _streaming_model(self, query) -> Model | None:
+        """The model that a stream asks for. Flux is an Engine's one Flux model, and only where `[flux]` enables it."""
+        model = self.models.find(query.get("model", ""), query.get("language", ""), "streaming")
+        return None if model and model.flux and model.name != self._flux else model
 
     def _refusal(self, kind: str, model: Model | None) -> web.Response | None:
         """Why a request cannot be served now, counted; None when it can, and `metrics.start` has counted it."""
         if model is None:
             return web.json_response({"reason": "no model"}, status=404)
         status, reason = 0, ""
-        if self._limit and sum(self.metrics.active.values()) >= self._limit:
+        limit = self._flux_streams if model.flux else self._limit
+        if limit and sum(self.metrics.active.values()) >= limit:
             status, reason = 503, "busy"
         elif gpu.openable() < self._gpus:  # gone while the Engine ran, as after a daemon-reload on the host
             status, reason = 500, "no GPU"
@@ -111,7 +126,7 @@ class Hearing:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         begin = time.monotonic()
-        model = self.models.find(request.query.get("model", ""), request.query.get("language", ""), "streaming")
+        model = self._streaming_model(request.query)
         if (refusal := self._refusal("stream", model)) is not None:
             return refusal
         socket, status = web.WebSocketResponse(max_msg_size=0, compress=False), 500

@@ -32,6 +32,11 @@ class Model:
     size: int = field(default=0, compare=False)
     sha256: str = field(default="", compare=False)
 
+    @property
+    def flux(self) -> bool:
+        """Whether it is for /v2/listen, on an Engine that serves nothing else."""
+        return self.name.startswith("flux-")
+
     def as_json(self) -> dict:
         """One entry of /v1/models."""
         short = self.name.removeprefix(self.architecture + "-") if self.architecture else self.name

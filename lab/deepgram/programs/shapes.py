@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 NO_MODEL = "Bad Request: No such model/language/tier combination found."
+FLUX_ON_V1 = (
+    "V2_MODEL_ON_V1_LISTEN_ENDPOINT",
+    "Flux models are not supported on the /v1/listen endpoint. "
+    "Please use the /v2/listen endpoint for conversational speech-to-text requests.",
+)
 
 
 def error(status: int, code: str, message: str, request_id: str) -> web.Response:
