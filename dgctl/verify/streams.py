@@ -1,18 +1,22 @@
-"""Transcribes a known recording as a live stream: /v1/listen with interim results, or /v2/listen with Flux's turns."""
+"""Transcribes a known recording as a live stream: /v1/listen with interim results, or /v2/listen with Flux's turns.
+
+One thread does all of it. websockets' other client reads in a thread of its own, and OpenSSL is not made for that: what is
+written while another thread reads a ticket of TLS 1.3 is lost, so now and then a server never saw the request.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
 import time
 import wave
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from dgctl.verify import tls
 from dgctl.verify.speech import Heard, Recording, first_transcript
@@ -32,12 +36,12 @@ def transcribe_stream(proxy: tls.Proxy, recording: Recording, model: str, langua
     """
     with wave.open(str(recording.path)) as sound:
         asked = {"model": model, "language": language, "channels": sound.getnchannels(), "interim_results": "true"}
-    return _converse(proxy, "/v1/listen", asked, recording, _Results())
+    return asyncio.run(_converse(proxy, "/v1/listen", asked, recording, _Results()))
 
 
 def transcribe_turns(proxy: tls.Proxy, recording: Recording, model: str) -> Heard:
     """WebSocket /v2/listen; the rest as transcribe_stream. Flux knows one channel, and has its language in its name."""
-    return _converse(proxy, "/v2/listen", {"model": model}, recording, _Turns())
+    return asyncio.run(_converse(proxy, "/v2/listen", {"model": model}, recording, _Turns()))
 
 
 class _Words(Protocol):
@@ -107,23 +111,22 @@ class _Sent:
         return self.times[index] if index < len(self.times) else None
 
 
-def _converse(proxy: tls.Proxy, path: str, asked: dict[str, Any], recording: Recording, words: _Words) -> Heard:
+async def _converse(proxy: tls.Proxy, path: str, asked: dict[str, Any], recording: Recording, words: _Words) -> Heard:
     with wave.open(str(recording.path)) as sound:
         rate, frame = sound.getframerate(), sound.getnchannels() * sound.getsampwidth()
         audio = sound.readframes(sound.getnframes())
     query = urlencode(asked | {"encoding": "linear16", "sample_rate": rate})
     heard, begun = Heard(), time.monotonic()
-    with ExitStack() as open_ones:
+    async with AsyncExitStack() as open_ones:
         try:
-            stream = open_ones.enter_context(_opening(proxy, f"{path}?{query}"))
+            stream = await open_ones.enter_async_context(_opening(proxy, f"{path}?{query}"))
         except TimeoutError:
             return Heard(problem=f"connected, but no answer to the request for {path} within {_ANSWER_LIMIT_S} s")
         heard.opened_s = time.monotonic() - begun
         sent = _Sent(int(rate * CHUNK_S) * frame)
-        sender = threading.Thread(target=_speak, args=(stream, audio, sent), daemon=True)
-        sender.start()
-        _listen(stream, sent, heard, words, _STREAM_LIMIT_S + recording.seconds / SPEED)
-        sender.join(timeout=5)
+        sender = asyncio.create_task(_speak(stream, audio, sent))
+        await _listen(stream, sent, heard, words, _STREAM_LIMIT_S + recording.seconds / SPEED)
+        sender.cancel()
     heard.text, heard.seconds = words.text(), time.monotonic() - begun
     return heard
 
@@ -134,8 +137,6 @@ def _opening(proxy: tls.Proxy, path: str) -> connect:
         wire = proxy.connect()
     except TimeoutError as problem:
         raise ConnectionError(f"no connection within {tls.TIMEOUT_S} s") from problem
-    # Its limit was for connecting; what follows has its own.
-    wire.settimeout(None)
     return connect(
         f"{'ws' if proxy.plain else 'wss'}://{proxy.authority}{path}",
         sock=wire,
@@ -146,29 +147,30 @@ def _opening(proxy: tls.Proxy, path: str) -> connect:
     )
 
 
-def _speak(stream: ClientConnection, audio: bytes, sent: _Sent) -> None:
+async def _speak(stream: ClientConnection, audio: bytes, sent: _Sent) -> None:
     begun = time.monotonic()
     try:
         for number, offset in enumerate(range(0, len(audio), sent.chunk_bytes)):
-            time.sleep(max(0.0, begun + number * CHUNK_S / SPEED - time.monotonic()))
-            stream.send(audio[offset : offset + sent.chunk_bytes])
+            await asyncio.sleep(max(0.0, begun + number * CHUNK_S / SPEED - time.monotonic()))
+            await stream.send(audio[offset : offset + sent.chunk_bytes])
             sent.times.append(time.monotonic())
         sent.all = True
-        stream.send('{"type":"CloseStream"}')
+        await stream.send('{"type":"CloseStream"}')
     except ConnectionClosed:
         # The listening side says why.
         return
 
 
-def _listen(stream: ClientConnection, sent: _Sent, heard: Heard, words: _Words, limit_s: float) -> None:
+async def _listen(stream: ClientConnection, sent: _Sent, heard: Heard, words: _Words, limit_s: float) -> None:
     """Collects what the service says until it closes the stream, or for `limit_s`."""
     begun = last = time.monotonic()
     messages = 0
     try:
-        while True:
-            said = json.loads(stream.recv(timeout=max(0.1, begun + limit_s - time.monotonic())))
-            messages, last = messages + 1, time.monotonic()
-            _note(said, sent, heard, words)
+        async with asyncio.timeout(limit_s):
+            while True:
+                said = json.loads(await stream.recv())
+                messages, last = messages + 1, time.monotonic()
+                _note(said, sent, heard, words)
     except ConnectionClosed as end:
         if not words.well_ended(end, sent.all):
             after = f"after {time.monotonic() - begun:.1f} s and {_count(messages)}"

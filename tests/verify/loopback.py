@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ipaddress
 import json
+import socket
 import ssl
 import threading
 from contextlib import contextmanager
@@ -147,6 +148,29 @@ def page(context: ssl.SSLContext, status: int, body: bytes):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+class Silent:
+    """Takes one connection, TLS too where there is a context, and says nothing to what it is asked, for SECONDS."""
+
+    SECONDS = 6
+
+    def __init__(self, context: ssl.SSLContext | None):
+        self.context, self.done = context, threading.Event()
+
+    def __enter__(self) -> int:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._take, daemon=True).start()
+        return self.listening.getsockname()[1]
+
+    def __exit__(self, *_):
+        self.done.set()
+
+    def _take(self):
+        with self.listening, self.listening.accept()[0] as wire:
+            held = self.context.wrap_socket(wire, server_side=True) if self.context else wire
+            self.done.wait(self.SECONDS)
+            held.close()
 
 
 class Forward:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 import time
 
 import httpx
@@ -11,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from dgctl.verify import speech, streams, tls
 from tests.standins.bench import Bench
 from tests.verify import loopback
-from tests.verify.loopback import NAME, Forward, Service
+from tests.verify.loopback import NAME, Forward, Service, Silent
 
 MODEL = "nova-3-general"
 
@@ -141,23 +142,29 @@ def test_a_stream_that_never_ends_is_a_problem(service, recording, monkeypatch):
     assert time.monotonic() - begun < 15
 
 
-def test_a_stream_that_nobody_answers_is_told_from_no_connection(recording, monkeypatch):
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_stream_that_nobody_answers_is_given_up(recording, monkeypatch, tmp_path, plain):
     """Behind it an API still looks for an Engine: it gets longer for that than a connection may take."""
     assert streams._ANSWER_LIMIT_S > 2 * tls.TIMEOUT_S
     monkeypatch.setattr(streams, "_ANSWER_LIMIT_S", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        way = tls.Proxy("127.0.0.1", silent.getsockname()[1], NAME, plain=True)
+    pem, file = loopback.self_signed(tmp_path)
+    with Silent(None if plain else loopback.server_context(file)) as port:
+        begun = time.monotonic()
+        way = tls.Proxy("127.0.0.1", port, NAME, pem, plain=plain)
         heard = streams.transcribe_stream(way, recording, MODEL, "en")
     assert heard.problem == "connected, but no answer to the request for /v1/listen within 0.5 s"
+    assert time.monotonic() - begun < Silent.SECONDS
 
 
-def test_the_limit_for_connecting_is_none_for_what_is_sent(monkeypatch):
-    """websockets takes it away with the TLS handshake only; to an API itself there is none."""
-    limits = []
-    monkeypatch.setattr(streams, "connect", lambda _url, sock, **_: limits.append(sock.gettimeout()))
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        streams._opening(tls.Proxy("127.0.0.1", silent.getsockname()[1], NAME, plain=True), "/")
-    assert limits == [None]
+def test_one_thread_reads_and_writes(service, recording, monkeypatch):
+    """OpenSSL loses what one thread writes while another reads: a request in some hundred, and more under load."""
+    way = service()
+
+    def another(thread):
+        raise AssertionError(f"{thread} was started")
+
+    monkeypatch.setattr(threading.Thread, "start", another)
+    assert streams.transcribe_stream(way, recording, MODEL, "en").share(recording) == 1.0
 
 
 def test_no_connection_for_a_stream_is_told_as_such(recording, monkeypatch):
