@@ -31,7 +31,9 @@ paragraph, with what is seen, what was expected, the cause as far as it shows, a
   takes seconds, at most two minutes. What works on a GPU meanwhile, as calls that are being served, may disturb it: drain
   the server first for a verdict to count on. Where DCGM is not installed, or another diagnosis or a program that draws has
   the GPUs, it is `skip`, with that reason. With plain Ansible: `-e doctor_deep=true`.
-- Packages of rpm are looked at as those of dpkg; where they come from is looked at with apt alone so far.
+- Packages of rpm are looked at as those of dpkg. Which repository each came from is in dnf's history, and what dnf would take
+  in its cache, past which nothing is asked; what lies in no cache, or was installed with rpm itself, is not judged. A repository
+  that offers another driver, of which nothing is here and nothing would come, is told and makes nobody sick.
 
 A finding names the files, packages and GPUs of its server; here it is said in general.
 """

@@ -19,6 +19,7 @@ from ansible.module_utils import (
     doctor_machine,
     doctor_packages,
     doctor_rpm,
+    doctor_rpm_sources,
     doctor_smi,
     doctor_sources,
     doctor_toolkit,
@@ -51,7 +52,7 @@ PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
 
 def commands(params):
     """{name: command} of the programs that tell about a host; those on GPUs only where an Engine runs."""
-    packages = of_rpm() if applied_rpm.is_rpm() else of_apt(params["gpu"])
+    packages = (of_rpm if applied_rpm.is_rpm() else of_apt)(params["gpu"])
     gpu = {
         "smi": doctor_smi.query(),
         "modinfo": ("modinfo", "nvidia"),
@@ -68,8 +69,9 @@ def of_apt(gpu):
     return {"apt_check": doctor_dpkg.CHECK, "apt_config": doctor_dpkg.CONFIGURATION, **policy}
 
 
-def of_rpm():
-    return {"rpm": applied_rpm.QUERY, "rpm_check": doctor_rpm.CHECK}
+def of_rpm(gpu):
+    offers = {"dnf_offers": doctor_rpm_sources.OFFERS} if gpu else {}
+    return {"rpm": applied_rpm.QUERY, "rpm_check": doctor_rpm.CHECK, **offers}
 
 
 def seen(params):
