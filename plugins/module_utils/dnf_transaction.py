@@ -4,9 +4,8 @@ import fnmatch
 import os
 
 from ansible.module_utils import applied_rpm, package_family, rpmdb
-from ansible.module_utils.apt_transaction import satisfied, steps_between
 from ansible.module_utils.dnf_command import LOCKED, Dnf, advice, enabled_stream, errors
-from ansible.module_utils.package_versions import Family, upstream
+from ansible.module_utils.package_versions import Family, satisfied, steps_between, upstream
 from ansible.module_utils.whole_file import text_of, write
 
 VERSIONLOCK = "python3-dnf-plugin-versionlock"
