@@ -73,6 +73,7 @@ WATCH = click.option(
     metavar="[SECONDS]",
     help="Show it again every so often (5 s).",
 )
+DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -227,11 +228,14 @@ def verify() -> Any:
     return verbs.verify
 
 
-@verb()
+@verb(DEEP)
 def doctor() -> Any:
     """Look for what makes servers sick: each finding with its cause and its cure. Changes nothing.
 
     Exit code 8 when a server is sick.
+
+    --deep needs DCGM on the server (nvidia_driver_dcgm). Its quickest tests put no load on the GPUs, and take seconds, at
+    most two minutes; calls that are being served may disturb them. Drain the server first for a verdict to count on.
     """
     from dgctl import doctoring
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dgctl import outcomes
+from dgctl import outcomes, playbook
 from dgctl.errors import Exit
 from dgctl.report import FAIL, PASS, SKIP, Check, HostState, Outcome, problem_of_check
 from dgctl.session import Session
 from dgctl.words import count
 from dgctl.work import Work, recorded
 
-PLAYBOOK = "doctor.yml"
+PLAYBOOK, PLAY = "doctor.yml", "Doctor"
 ASKED = ("ok", "changed")
 PROVISION = "dgctl provision"
 
 
 def doctor(session: Session) -> Outcome:
     with recorded(session) as work:
-        outcome = outcomes.of_playbook(work, PLAYBOOK)
+        outcome = outcomes.of_playbook(work, PLAYBOOK, part=_deep(work) if session.deep else None)
         places = {name: place for place, name in enumerate(outcome.hosts or {})}
         found = sorted(outcome.checks or [], key=lambda check: places[check.host])
         outcome.checks = [_curable(work, check) for check in found]
         outcome.lowered = []  # what a server may lack is no sickness
         judge(outcome, work)
         return outcome
+
+
+def _deep(work: Work) -> playbook.Part:
+    """The same servers, with DCGM asked too."""
+    hosts = work.deployment.targets
+    return playbook.Part(hosts, {PLAY: hosts}, variables={"doctor_deep": True})
 
 
 def judge(outcome: Outcome, work: Work) -> None:

@@ -43,6 +43,7 @@ class Session:
     release: str = ""
     driver: str = ""
     watch: float = 0.0
+    deep: bool = False
     green: str = ""
     as_json: bool = False
     verbosity: int = 0
@@ -63,6 +64,7 @@ class Session:
         if verb in (None, self.command):
             options = (("--release", self.release), ("--driver", self.driver), ("--blue-green", self.green))
             words += [word for name, value in options if value for word in (name, value)]
+            words += ["--deep"] if self.deep else []
         words += ["--limit", limit or self.limit or ""] if limit or self.limit else []
         for name, values in (
             ("--vault-password-file", self.vault_password_file),

@@ -8,6 +8,7 @@ INTRO = """\
 ```
 dgctl doctor inventory.ini                # every server; exit code 0 healthy, 8 when one is sick, 7 when some only do not answer
 dgctl doctor inventory.ini --limit gpu1   # one
+dgctl doctor inventory.ini --deep         # and has NVIDIA's DCGM test the GPUs
 dgctl doctor inventory.ini --json         # `checks`: host, check, verdict, seen, expected, fix, and of what fails the cause
 ansible-playbook -i inventory.ini playbooks/doctor.yml
 ```
@@ -24,13 +25,22 @@ paragraph, with what is seen, what was expected, the cause as far as it shows, a
 - `dgctl verify` makes the same checks, as `health.NAME`, where it has none of its own that sees the same.
 - Cures that begin with `dgctl provision` are safe to give: it plans, asks, drains and verifies. What can lose data or needs
   hands at the machine stays with you.
-- Packages of rpm are looked at as those of dpkg; where they come from is looked at with apt alone so far.
+- `--deep` also runs DCGM's own diagnosis at its quickest level (`dcgmi diag -r 1`), where `nvidia_driver_dcgm` has brought
+  DCGM: each test that a GPU does not pass is a finding, with DCGM's words, and the cure by DCGM's severity. It looks at
+  libraries, device files, memory health, the GPU's own records and the fabric, puts no load on the GPUs, changes nothing, and
+  takes seconds, at most two minutes. What works on a GPU meanwhile, as calls that are being served, may disturb it: drain
+  the server first for a verdict to count on. Where DCGM is not installed, or another diagnosis or a program that draws has
+  the GPUs, it is `skip`, with that reason. With plain Ansible: `-e doctor_deep=true`.
+- Packages of rpm are looked at as those of dpkg. Which repository each came from is in dnf's history, and what dnf would take
+  in its cache, past which nothing is asked; what lies in no cache, or was installed with rpm itself, is not judged. A repository
+  that offers another driver, of which nothing is here and nothing would come, is told and makes nobody sick.
 
 A finding names the files, packages and GPUs of its server; here it is said in general.
 """
 NOTES = """
 ¹ also on servers without an Engine; the others are about GPUs, and asked where an Engine is to run.
 ² `provision` puts it right.
+³ with `--deep` alone; each test that fails is a finding of its own, `dcgm: NAME`.
 """
 
 
@@ -39,8 +49,8 @@ def page() -> str:
     from dgctl.doctor_table import doctor
 
     rows = ["\n| check | looks at | cause | cure |\n|---|---|---|---|\n"]
-    for check in doctor().CHECKS:
-        name = f"`{check.name}`" + ("" if check.gpu else " ¹")
+    for check in (*doctor().CHECKS, *doctor().DEEP):
+        name = f"`{check.name}`" + ("" if check.gpu else " ¹") + (" ³" if check in doctor().DEEP else "")
         cure = check.cure + (" ²" if check.repair else "")
         rows.append(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in (name, check.about, check.cause, cure)) + " |\n"

@@ -57,6 +57,7 @@ def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, An
         "persistence": wanted["nvidia_driver_persistence"] is not False,
         "lock_patience_s": wanted["nvidia_driver_lock_timeout_s"] or 600,
         "places": [wanted["deepgram_models_dir"] or "/var/lib/deepgram/models"],
+        "deep": False,
     }
 
 

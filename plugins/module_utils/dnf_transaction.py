@@ -3,10 +3,9 @@
 import fnmatch
 import os
 
-from ansible.module_utils import applied_rpm, rpmdb
-from ansible.module_utils.apt_transaction import satisfied, steps_between
+from ansible.module_utils import applied_rpm, package_family, rpmdb
 from ansible.module_utils.dnf_command import LOCKED, Dnf, advice, enabled_stream, errors
-from ansible.module_utils.package_versions import Family
+from ansible.module_utils.package_versions import Family, satisfied, steps_between, upstream
 from ansible.module_utils.whole_file import text_of, write
 
 VERSIONLOCK = "python3-dnf-plugin-versionlock"
@@ -31,7 +30,7 @@ class Transaction(Family):
         self.streams = [wish[1:] for wish in params["packages"] + params["along"] if wish.startswith(STREAM)]
         self.names = [wish.partition("=")[0] for wish in self.wishes]
         self.dnf = Dnf(params["lock_timeout_s"], params["lists_max_age_s"])
-        self.known = rpmdb.packages()
+        self.known, self.offered = rpmdb.packages(), None
 
     def finish_interrupted(self):
         """Completes a dnf run that died; True if there was one."""
@@ -85,38 +84,61 @@ class Transaction(Family):
 
     def install(self):
         """Installs what is missing; returns the steps, as "Inst name", "Remv name" or "Enable module:stream"."""
-        enabled, wishes = self.enable_streams(), self.missing()
-        if not wishes:
-            return enabled
+        enabled = self.enable_streams()
         if self.check_mode:
-            return enabled + self.rehearsed(wishes)
+            wishes = [*self.missing(), *self.strayed()]
+            return enabled + (self.rehearsed(wishes) if wishes else [])
         before = rpmdb.installed(self.known)
-        along = self.missing("along")
+        self.bring(self.missing(), self.missing("along"))
+        self.bring(self.strayed())  # to the version that the lead has by now
+        return enabled + steps_between(before, rpmdb.installed(self.known))
+
+    def bring(self, wishes, along=()):
+        """Has the wishes installed, if there are any; with them what later calls will want, where that works."""
+        if not wishes:
+            return
         if not (along and self.tried([*wishes, *along])[0] == 0):
             self.settle(wishes)
         self.known = rpmdb.packages()
-        if self.missing():
+        versions = rpmdb.installed(self.known)
+        missing = [wish for wish in wishes if not self.is_there(wish, versions)]
+        if missing:
             self.give_up(
-                "dnf ended well, yet {} is not installed".format(", ".join(self.missing())),
+                "dnf ended well, yet {} is not installed".format(", ".join(missing)),
                 "dnf list --showduplicates NAME shows which version dnf prefers.",
             )
-        return enabled + steps_between(before, rpmdb.installed(self.known))
+
+    def strayed(self):
+        """Wishes for packages that left the lead's version. Those that are asked for exactly rpm itself keeps together."""
+        lead = self.params["same_version_as"]
+        versions = {name: upstream(version) for name, version in rpmdb.installed(self.known).items()}
+        left = package_family.companions(lead, versions, self.offers) if lead in versions else {}
+        return [f"{name}={version}-*" for name, version in left.items()]
+
+    def offers(self, name, version):
+        """Whether a repository has this version, past every lock; dnf is asked once for all that could be meant."""
+        if self.offered is None:
+            names = [one for one in self.known if package_family.COMPANION.match(one)]
+            ask = ("-q", "--disableplugin=versionlock", "repoquery", "--available", "--qf", "%{name} %{version}")
+            self.offered = set(self.dnf.plain(*ask, *names)[1].splitlines())
+        return f"{name} {version}" in self.offered
 
     def tried(self, wishes, **how):
         """dnf's answer to a transaction that does what is allowed only."""
         lead = self.params["same_version_as"]
         version = dict(wish.partition("=")[::2] for wish in self.wishes).get(lead, "")
         limits = {key: self.params[key] for key in ("must_not_touch", "enable_repositories")}
+        locked, mine = set(applied_rpm.locks()), self.mine(wishes)
         rules = {
             "lead": lead if version else None,
             "version": version.split(":", 1)[-1] or "*",
-            "must_not_touch": limits["must_not_touch"] + self.locked_by_others(),
+            "must_not_touch": limits["must_not_touch"] + sorted(locked - mine),
             "may_remove": self.params["may_remove"] + self.params["replaces"],
             "enable": limits["enable_repositories"],
             "erase": self.giving_way(),
         }
         erasing = ["--allowerasing"] if rules["may_remove"] else []
-        unlocked = ["--disableplugin=versionlock"] if self.locked_out() else []
+        unlocked = ["--disableplugin=versionlock"] if locked & mine else []
         names = [spec(wish) for wish in [*wishes, *self.family_moves(wishes)]]
         return self.dnf.guarded([*erasing, *unlocked, "install", *names], rules, **how)
 
@@ -171,16 +193,10 @@ class Transaction(Family):
         relatives = self.family(rpmdb.installed(self.known)) if version else []
         return [f"{name}={version}" for name in relatives if name not in self.names]
 
-    def locked_out(self):
-        """Does a versionlock keep a wish, or one of its family, at another version?"""
-        mine = set(self.names) | {wish.partition("=")[0] for wish in self.params["along"]}
-        return bool((mine | set(self.family(rpmdb.installed(self.known)))) & set(applied_rpm.locks()))
-
-    def locked_by_others(self):
-        """Packages that somebody else locked; they stay, also where versionlock has to be set aside."""
-        mine = set(self.names) | {wish.partition("=")[0] for wish in self.params["along"]}
-        mine |= set(self.family(rpmdb.installed(self.known)))
-        return sorted(set(applied_rpm.locks()) - mine)
+    def mine(self, wishes):
+        """Packages whose locks may be set aside; what somebody else locked stays as it is."""
+        named = {wish.partition("=")[0] for wish in [*wishes, *self.params["along"]]}
+        return named.union(self.names, self.family(rpmdb.installed(self.known)))
 
     def hold(self):
         """(what was done, packages that belong to the hold)."""

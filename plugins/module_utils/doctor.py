@@ -8,6 +8,7 @@ import json
 from ansible.module_utils import (
     applied_rpm,
     doctor_containers,
+    doctor_deep,
     doctor_dpkg,
     doctor_driver,
     doctor_fabric,
@@ -18,6 +19,7 @@ from ansible.module_utils import (
     doctor_machine,
     doctor_packages,
     doctor_rpm,
+    doctor_rpm_sources,
     doctor_smi,
     doctor_sources,
     doctor_toolkit,
@@ -41,6 +43,7 @@ TOPICS = (
     doctor_containers.CHECKS,
 )
 CHECKS = tuple(check for topic in TOPICS for check in topic)
+DEEP = (doctor_deep.CHECK,)  # made only where the parameter `deep` asks for it
 LIMIT_S = 45  # beyond every program's own limit
 MARK = "doctor: "
 UNITS = ("docker.service", "nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service", "nvidia-fabricmanager.service")
@@ -49,7 +52,7 @@ PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
 
 def commands(params):
     """{name: command} of the programs that tell about a host; those on GPUs only where an Engine runs."""
-    packages = of_rpm() if applied_rpm.is_rpm() else of_apt(params["gpu"])
+    packages = (of_rpm if applied_rpm.is_rpm() else of_apt)(params["gpu"])
     gpu = {
         "smi": doctor_smi.query(),
         "modinfo": ("modinfo", "nvidia"),
@@ -66,8 +69,9 @@ def of_apt(gpu):
     return {"apt_check": doctor_dpkg.CHECK, "apt_config": doctor_dpkg.CONFIGURATION, **policy}
 
 
-def of_rpm():
-    return {"rpm": applied_rpm.QUERY, "rpm_check": doctor_rpm.CHECK}
+def of_rpm(gpu):
+    offers = {"dnf_offers": doctor_rpm_sources.OFFERS} if gpu else {}
+    return {"rpm": applied_rpm.QUERY, "rpm_check": doctor_rpm.CHECK, **offers}
 
 
 def seen(params):
@@ -79,15 +83,19 @@ def seen(params):
 
 
 def examine(host):
-    """The findings of every check that concerns the host, in the order of CHECKS."""
+    """The findings of every check that concerns the host, in the order of CHECKS; at the end those of DEEP."""
     topics = [[check for check in topic if concerns(check, host.params["gpu"])] for topic in TOPICS]
+    calls = [lambda topic=topic: [judge(check, host) for check in topic] for topic in topics]
+    limit = LIMIT_S
+    if host.params.get("deep") and host.params["gpu"]:
+        topics, calls = [*topics, DEEP], [*calls, lambda: doctor_deep.findings(host)]
+        limit = doctor_deep.LIMIT_S
 
     def late(index):
-        text = f"no answer in {LIMIT_S} s"
+        text = f"no answer in {limit} s"
         return [finding(check.name, None, text, check.expected) for check in topics[index]]
 
-    calls = [lambda topic=topic: [judge(check, host) for check in topic] for topic in topics]
-    return [found for findings in in_parallel(calls, LIMIT_S, late) for found in findings]
+    return [found for findings in in_parallel(calls, limit, late) for found in findings]
 
 
 def concerns(check, gpu):

@@ -14,7 +14,7 @@ from ansible.module_utils.applied_command import Command
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LIMIT_S = 8  # for a program
 # A driver that nothing keeps initialised takes seconds for each GPU.
-SLOW = {"smi": 30, "smi_again": 30, "inside": 30, "podman": 20, "rpm": 20, "units": 20}
+SLOW = {"smi": 30, "smi_again": 30, "inside": 30, "podman": 20, "rpm": 20, "dnf_offers": 20, "units": 20}
 
 Answer = collections.namedtuple("Answer", "text status why")
 Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is not well."

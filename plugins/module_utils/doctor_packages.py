@@ -52,8 +52,8 @@ def of_driver(name):
 
 def of_nvidias_driver(packages):
     """Those of BESIDE that are from where the driver's library is: NVIDIA's own are of the driver's version."""
-    origins = packages.origins() if packages.name == "dpkg" else {}
-    library = origins.get("libnvidia-ml1") or set()
+    origins = packages.origins()
+    library = origins.get("libnvidia-ml1") or origins.get("libnvidia-ml") or set()
     return [name for name in BESIDE if library & (origins.get(name) or set())]
 
 

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import sqlite3
 
 from ansible.module_utils import applied_rpm
 
@@ -10,6 +11,12 @@ CHECK = ("rpm", "-Va", "--nofiles", "--nodigest", "--nosignature", "--noscripts"
 AUTOMATIC = "/etc/dnf/automatic.conf"
 TIMERS = "/etc/systemd/system/timers.target.wants/dnf*automatic*.timer"
 CONFIGURATION = "/etc/dnf/dnf.conf"
+# Which repository each package came from, oldest first; what dnf takes away or replaces it names @System.
+FROM = """
+    SELECT rpm.name, rpm.epoch || ':' || rpm.version || '-' || rpm.release, repo.repoid FROM trans_item
+    JOIN rpm ON rpm.item_id = trans_item.item_id JOIN repo ON repo.id = trans_item.repo_id
+    WHERE repo.repoid NOT LIKE '@%' ORDER BY trans_item.id
+"""
 
 
 class Rpm:
@@ -58,6 +65,20 @@ class Rpm:
     def owner(self, path):
         """Whether a package brought the file."""
         return self.host.programs.also("owner of " + path, "rpm", "-qf", path).status == 0
+
+    def repositories(self):
+        """{installed package: the repository that dnf had it from}; rpm's own installations are not among them."""
+        try:
+            connection = sqlite3.connect(f"file:{self.host.path(applied_rpm.HISTORY)}?mode=ro", uri=True)
+            rows = connection.execute(FROM).fetchall()
+            connection.close()
+        except sqlite3.Error:
+            return {}
+        return {name: one for name, version, one in rows if applied_rpm.plain(version) == self.version(name)}
+
+    def origins(self):
+        """{installed package: {the repository}}, as doctor_dpkg.Dpkg has it."""
+        return {name: {one} for name, one in self.repositories().items()}
 
     def nightly(self):
         """(does something upgrade packages by itself, patterns of those that it must not touch)."""

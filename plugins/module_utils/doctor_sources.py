@@ -3,8 +3,9 @@
 import platform
 import re
 
-from ansible.module_utils import https, openpgp
+from ansible.module_utils import doctor_rpm_sources, doctor_rpm_trust, https
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor_signatures import distrust
 
 FILES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources")
 LISTS = "/var/lib/apt/lists/"
@@ -75,8 +76,10 @@ def deb822(text):
 
 def two_sources(host):
     packages = host.packages()
-    if not packages or packages.name != "dpkg":
-        return unknown("of dnf's repositories nothing is looked at yet")
+    if not packages:
+        return unknown("no package manager that is known here")
+    if packages.name == "rpm":
+        return doctor_rpm_sources.two_sources(host)
     keys = {}
     for entry in entries(host):
         keys.setdefault((entry["uri"], entry["suite"]), {}).setdefault(entry["key"], entry["file"])
@@ -134,10 +137,12 @@ def foreign(files):
 def repositories(host):
     """Whose signature: of the driver's and the toolkit's repository by what it serves now, of others by apt's list."""
     packages = host.packages()
-    if not packages or packages.name != "dpkg":
-        return unknown("dnf checks signatures at each use; nothing is looked at here yet")
+    if not packages:
+        return unknown("no package manager that is known here")
+    if packages.name == "rpm":
+        return doctor_rpm_trust.repositories(host)
     keyed = [entry for entry in entries(host) if entry["key"].startswith("/")]
-    judged = [(entry, *distrust(host, entry)) for entry in keyed]
+    judged = [(entry, *trust(host, entry)) for entry in keyed]
     bad = [(entry, why) for entry, sure, why in judged if why and sure]
     if bad:
         ours = all(entry["file"].rpartition("/")[2] in OURS for entry, _ in bad)
@@ -153,28 +158,10 @@ def repositories(host):
     return well(f"{known} with a key of their own, each signed by it") if known else unknown("no lists are there")
 
 
-def distrust(host, entry):
-    """(is that sure, why apt would not believe a repository: "" when it would, None when nothing is known of it).
-
-    A list that apt has kept may be older than the key beside it, and says nothing for sure.
-    """
-    if not host.exists(entry["key"]):
-        return True, f"its key {entry['key']} is not there"
-    try:
-        with open(host.path(entry["key"]), "rb") as stream:
-            trusted = openpgp.all_fingerprints(openpgp.dearmor(stream.read()))
-    except (OSError, ValueError) as error:
-        return True, f"its key {entry['key']} cannot be read: {error}"
+def trust(host, entry):
+    """As distrust, of one entry."""
     now = host.once("served " + entry["uri"], lambda: served(entry))
-    issuers = openpgp.issuers(now or host.read(LISTS + list_name(entry)))
-    if issuers and not any(same(one, key) for one in issuers for key in trusted):
-        return bool(now), f"signed by {listed(issuers)}, and {entry['key']} has {listed(trusted)}"
-    return True, "" if issuers else None
-
-
-def same(issuer, fingerprint):
-    """A key is named by its whole fingerprint, or by the last 16 digits of it."""
-    return fingerprint.endswith(issuer)
+    return distrust(host, entry["key"], now, host.read(LISTS + list_name(entry)))
 
 
 def served(entry):
@@ -201,17 +188,18 @@ CHECKS = (
     Check(
         "driver sources", two_sources,
         "apt's entries for one repository under two keys, kernel modules of two packages, and from where the driver's packages "
-        "come or would come",
+        "come or would come (apt-cache policy; dnf's history and what it would take past locks and excludes)",
         "one source of the driver",
         "the distribution's own driver and NVIDIA's are mixed: the next upgrade breaks one with the other",
-        "keep one: on the server, apt-get purge the packages of the other source (apt-cache policy names it) and remove its "
-        "entry from /etc/apt/sources.list.d; " + ALLOW,
+        "keep one: on the server, apt-get purge or dnf remove the packages of the other source (apt-cache policy, dnf info name "
+        f"it); remove its entry from /etc/apt/sources.list.d, or keep dnf from it ({doctor_rpm_sources.EXCLUDE}); " + ALLOW,
     ),
     Check(
         "repositories", repositories,
-        "who signed the index of each repository that has a key of its own, as apt keeps it, and of NVIDIA's as they serve it",
+        "who signed the index of each repository that has a key of its own, as apt or dnf keeps it, and of NVIDIA's as they "
+        "serve it; with dnf where it asks for that, and whether the keys are there",
         "signed by the key that the entry names",
-        "the key was replaced, or the repository is not the one that it says it is: apt takes nothing from it",
+        "the key was replaced, or the repository is not the one that it says it is: apt and dnf take nothing from it",
         "dgctl provision",
         True, (), False,
     ),

@@ -6,7 +6,10 @@ from ansible.module_utils.outcome import run
 
 FORMAT = "${Package}\t${Depends}\t${Pre-Depends}\n"
 # Packages of a driver, and the numbers of its releases: what has other numbers goes by its own.
-COMPANION, RELEASE = re.compile(r"nvidia-|libnvidia-|libcuda|firmware-nvidia-"), re.compile(r"(\d+:)?\d{3}\.\d")
+COMPANION, RELEASE = (
+    re.compile(r"nvidia-|libnvidia-|libcuda|firmware-nvidia-|kmod-nvidia-"),
+    re.compile(r"(\d+:)?\d{3}\.\d"),
+)
 EXACT = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ([^)]+)\)")
 
 

@@ -8,6 +8,21 @@ def upstream(version):
     return version.split(":", 1)[-1].rsplit("-", 1)[0]
 
 
+def satisfied(wish, versions):
+    """Is "name", "name=version" or "name=prefix*" installed?"""
+    name, _, version = wish.partition("=")
+    have = versions.get(name)
+    if have is None or not version:
+        return have is not None
+    return fnmatch.fnmatchcase(have, version) or fnmatch.fnmatchcase(have.split(":", 1)[-1], version)
+
+
+def steps_between(before, after):
+    """What happened to the packages, as steps: Inst and Remv, each with a name."""
+    installed = [f"Inst {name}" for name in sorted(after) if before.get(name) != after[name]]
+    return installed + [f"Remv {name}" for name in sorted(before) if name not in after]
+
+
 class Family:
     """For a transaction with `params` (same_version_as, hold_also) and `names` (the wanted packages)."""
 

@@ -57,6 +57,11 @@ options:
   controller_time:
     description: The controller's clock, seconds since the epoch.
     type: float
+  deep:
+    description: Whether NVIDIA's DCGM, where it is installed, is to test the GPUs too, at its quickest level. Still nothing is
+      changed.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -101,6 +106,7 @@ def main():
             "lock_patience_s": {"type": "int", "default": 600},
             "places": {"type": "list", "elements": "path", "default": []},
             "controller_time": {"type": "float"},
+            "deep": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -47,7 +47,7 @@ import tempfile
 
 from ansible.module_utils import dpkg
 from ansible.module_utils.applied_rpm import is_rpm
-from ansible.module_utils.apt_transaction import errors
+from ansible.module_utils.apt_advice import errors
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail, run
 from ansible.module_utils.package_versions import upstream

@@ -1,41 +1,7 @@
 """The same sicknesses where packages are rpm's."""
 
-import sqlite3
-
-import pytest
-
 from tests.doctor.patient import DRIVER_PACKAGES, NEWER, TOOLKIT, VERSION
-
-LOCKED = ("nvidia-open", "nvidia-driver-cuda")
-KMODS = ("nvidia-open", "nvidia-driver-cuda", "nvidia-driver-cuda-libs", "kmod-nvidia-open-dkms")
-
-
-@pytest.fixture
-def rpm(patient):
-    """A healthy host of the Red Hat family."""
-    patient.remove("/var/lib/dpkg/status")
-    patient.write("/usr/bin/dnf")
-    for name in ("apt_check", "apt_config", "apt_policy"):
-        del patient.programs.answers[name]
-    for role in ("nvidia_driver", "nvidia_container_toolkit"):
-        patient.records[role]["packages"] = {}
-    patient.records["nvidia_driver"]["packages"] = {
-        name: {"version": f"3:{VERSION}-1.el9", "held": name in LOCKED, "status": "installed"} for name in KMODS
-    }
-    packages(patient, dict.fromkeys(KMODS, VERSION))
-    lock(patient, *LOCKED)
-    patient.say("rpm_check", "")
-    return patient
-
-
-def packages(patient, versions):
-    rows = [f"{name}\t3:{version}-1.el9\tx86_64" for name, version in versions.items()]
-    rows += [f"{name}\t1.20.1-1\tx86_64" for name in TOOLKIT] + ["bash\t5.1.8-9.el9\tx86_64"]
-    patient.say("rpm", "\n".join(rows) + "\n")
-
-
-def lock(patient, *names):
-    patient.write("/etc/dnf/plugins/versionlock.list", "".join(f"{name}-3:{VERSION}-1.el9.*\n" for name in names))
+from tests.doctor.rpm_patient import KMODS, history, lock, packages
 
 
 def test_healthy(rpm):
@@ -66,17 +32,7 @@ def test_dependencies(rpm):
 
 
 def test_a_transaction_that_never_ended(rpm):
-    path = rpm.root / "var/lib/dnf/history.sqlite"
-    path.parent.mkdir(parents=True)
-    base = sqlite3.connect(path)
-    base.executescript(
-        "CREATE TABLE trans (id INTEGER, dt_end INTEGER); CREATE TABLE trans_item (trans_id INTEGER, item_id INTEGER);"
-        "CREATE TABLE rpm (item_id INTEGER, name TEXT, epoch INTEGER, version TEXT, release TEXT);"
-        "INSERT INTO trans VALUES (1, NULL); INSERT INTO trans_item VALUES (1, 1);"
-        "INSERT INTO rpm VALUES (1, 'bash', 0, '5.1.8', '9.el9');"
-    )
-    base.commit()
-    base.close()
+    history(rpm, ("nvidia-open", VERSION, "nvidia-driver"), ended="NULL")
     assert set(rpm.sick()) == {"package state"}
 
 

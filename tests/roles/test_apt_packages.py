@@ -2,12 +2,11 @@
 
 import fcntl
 import multiprocessing
-import os
 import shlex
 import subprocess
 
 import pytest
-from ansible.module_utils import apt_transaction, dpkg, kernel, package_versions
+from ansible.module_utils import apt_command, apt_lists, dpkg, kernel
 
 KERNEL = ["linux-image-*"]
 
@@ -19,8 +18,8 @@ def apt(program, tmp_path, monkeypatch):
     installed: {name: version}; offers: lines that apt-get -s prints; after: state once apt-get install has run.
     """
     state, log = tmp_path / "state", tmp_path / "log"
-    monkeypatch.setattr(apt_transaction, "lists_age", lambda: 0)
-    monkeypatch.setattr(apt_transaction, "sources_newer_than_lists", lambda: [])
+    monkeypatch.setattr(apt_lists, "age", lambda: 0)
+    monkeypatch.setattr(apt_lists, "newer_sources", lambda: [])
     monkeypatch.setattr(dpkg.wait_for_lock, "__defaults__", ((str(tmp_path / "lock"),),))
     monkeypatch.setattr(dpkg.interrupted, "__defaults__", (str(tmp_path / "updates"),))
 
@@ -119,22 +118,9 @@ def test_a_plain_installation_is_not_rehearsed_until_apt_refuses_it(apt, call, t
     assert refused["failed"] and "would remove docker-ce" in refused["msg"]
 
 
-def test_repositories_added_since_the_lists_were_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(apt_transaction, "STAMP", str(tmp_path / "none"))
-    lists, sources = tmp_path / "lists", tmp_path / "sources"
-    for number, folder in enumerate((sources, lists, lists / "partial")):
-        folder.mkdir()
-        os.utime(folder, (1000 + number, 1000 + number))
-    for name, written in (("old.list", 900), ("new.sources", 2000), ("new.save", 2000)):
-        (sources / name).touch()
-        os.utime(sources / name, (written, written))
-    os.utime(lists, (1500, 1500))
-    assert apt_transaction.sources_newer_than_lists(str(lists), str(sources)) == [str(sources / "new.sources")]
-
-
 def test_only_a_new_repository_s_lists_are_fetched_and_a_broken_stranger_does_no_harm(apt, call, monkeypatch):
     apt({}, "", {"podman": "5"})
-    monkeypatch.setattr(apt_transaction, "sources_newer_than_lists", lambda: ["/x/new.sources"])
+    monkeypatch.setattr(apt_lists, "newer_sources", lambda: ["/x/new.sources"])
     assert call("apt_packages", packages=["podman"])["changed"]
     assert apt.log() == ["update", "install podman"]
     apt({}, "", {"podman": "5"}, update_rc=100)
@@ -165,9 +151,9 @@ def test_a_transaction_that_touches_nothing_out_of_bounds_is_not_rehearsed(apt, 
 
 def test_guard_reads_what_apt_tells_a_program_before_dpkg_begins(tmp_path):
     told = "VERSION 2\nAPT::NeverAutoRemove::=^linux-image-x$\n\nsed 4.9-1 < 4.9-2 /x/sed.deb\n"
-    _, hook, _, version = apt_transaction.guard(["linux-image-*", "linux-modules-*"])
+    _, hook, _, version = apt_command.guard(["linux-image-*", "linux-modules-*"])
     command = shlex.split(hook.partition("=")[2])
-    assert version == f"DPkg::Tools::Options::{command[0]}::Version=2" and apt_transaction.guard([]) == []
+    assert version == f"DPkg::Tools::Options::{command[0]}::Version=2" and apt_command.guard([]) == []
     for more, status in (("", 0), ("linux-modules-6.12.50 - < 6.12.50-1 /x/y.deb\n", 1)):
         assert subprocess.run(command, input=told + more, text=True, check=False).returncode == status
 
@@ -218,57 +204,6 @@ def test_lock_of_another_program(apt, call, tmp_path):
     release.set()
     assert call("apt_packages", packages=["podman"], lock_timeout_s=30)["changed"]
     other.join()
-
-
-@pytest.mark.parametrize(
-    ("wish", "have", "expected"),
-    [
-        ("a", "1", True),
-        ("a=1.2-1", "1.2-1", True),
-        ("a=1.2-1", "1:1.2-1", True),
-        ("a=1.2-1", "1.2-10", False),
-        ("a=580.*", "580.95.05-1", True),
-        ("a=580.*", "5801.1-1", False),
-        ("a=580.95.05-*", "580.95.05-1", True),
-        ("a", None, False),
-    ],
-)
-def test_satisfied(wish, have, expected):
-    assert apt_transaction.satisfied(wish, {"a": have} if have else {}) is expected
-
-
-def test_upstream():
-    assert [package_versions.upstream(v) for v in ("580.173.02-1", "1:580.95.05-0ubuntu1")] == [
-        "580.173.02",
-        "580.95.05",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("said", "hint"),
-    [
-        ("E: Conflicting values set for option Signed-By regarding source https://x", "sources.list.d"),
-        ("E: Unable to correct problems, you have held broken packages.", "unhold"),
-        ("E: The repository 'https://x' is not signed.", "_repository_key"),
-        ("dpkg: error: No space left on device", "Free space"),
-        ("Error! Bad return status for module build on kernel: 6.12", "make.log"),
-        ("something new", "By hand"),
-    ],
-)
-def test_advice(said, hint):
-    assert hint in apt_transaction.advice(said)
-
-
-def test_apt_that_was_killed():
-    assert apt_transaction.errors(-9, "Unpacking podman", "") == "it was killed (signal 9)"
-
-
-def test_a_branch_that_is_not_there_names_those_that_are(monkeypatch):
-    names = "nvidia-driver-pinning-580\nnvidia-driver-pinning-595\nnvidia-driver-pinning-extra\n"
-    monkeypatch.setattr(apt_transaction, "run", lambda argv, **options: (0, names, ""))
-    said = apt_transaction.offered("E: Unable to locate package nvidia-driver-pinning-999")
-    assert said == " The repositories offer: nvidia-driver-pinning-580, nvidia-driver-pinning-595."
-    assert apt_transaction.offered("E: something else") == ""
 
 
 def test_what_others_will_want_comes_in_the_same_transaction(apt, call):
@@ -420,15 +355,3 @@ case " $* " in *" -s "*) echo 'Inst podman (5)' ;; *) cp {tmp_path}/after {tmp_p
     )
     program("dpkg", "exit 1\n")
     assert call("apt_packages", packages=["podman"])["changed"] and apt.log() == ["repaired"]
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        (" nvidia-alternative : Depends: glx-alternative-nvidia but it is not installable", "contrib"),
-        ("E: Unable to locate package linux-modules-nvidia-580-server-open-generic", "restricted and multiverse"),
-        ("E: Unable to locate package podman5", "Correct the package"),
-    ],
-)
-def test_components_that_a_host_lacks_are_named(said, words):
-    assert words in apt_transaction.advice(said)

@@ -1,37 +1,107 @@
-"""DCGM's own diagnosis as a finding."""
+"""What DCGM says in its JSON, and what is made of it."""
 
 import json
 
 import pytest
 from ansible.module_utils import dcgm
+from hypothesis import given
+from hypothesis import strategies as st
+
+PENDING = ("Page Retirement/Row Remap: A pending retired page has been detected in GPU 1.", 6, 10, 6)
 
 
-def said(*statuses):
-    results = [{"entity_group": "GPU", "entity_id": number, "status": one} for number, one in enumerate(statuses)]
-    tests = [{"name": "software", "results": results}]
-    return json.dumps({"DCGM Diagnostic": {"test_categories": [{"category": "Deployment", "tests": tests}]}})
+def warning(text, code=0, category=0, severity=0):
+    return {"warning": text, "error_id": code, "error_category": category, "error_severity": severity}
+
+
+def said(*gpus, name="software", summary=None):
+    """DCGM's JSON for GPUs in their order, each (status, warning, ...); summary: the same for the whole test."""
+    results = [
+        {"entity_group": "GPU", "entity_id": number, "status": status, "warnings": [warning(*one) for one in warnings]}
+        for number, (status, *warnings) in enumerate(gpus)
+    ]
+    test = {"name": name, "results": results}
+    if summary:
+        test["test_summary"] = {"status": summary[0], "warnings": [warning(*one) for one in summary[1:]]}
+    return json.dumps({"DCGM Diagnostic": {"test_categories": [{"category": "Deployment", "tests": [test]}]}})
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """answers(status, out, err): what dcgmi says; the answer that is made of it."""
+
+    def ask(*answer):
+        monkeypatch.setattr(dcgm, "run", lambda argv, limit: answer)
+        return dcgm.diagnose()
+
+    return ask
+
+
+def test_nothing_wrong(answers):
+    found = answers(0, said(("Pass",), ("Skip",), summary=("Pass",)), "")
+    assert (found.said, found.results, found.faults) == ("", 2, [])
+
+
+def test_a_part_of_the_test_that_a_gpu_fails(answers):
+    (fault,) = answers(226, said(("Pass",), ("Fail", PENDING), summary=("Fail", PENDING)), "").faults
+    assert fault == ("Page Retirement/Row Remap", 1, "A pending retired page has been detected in GPU 1.", 6, 10, 6)
+
+
+def test_what_is_no_gpu_s_stands_in_the_summary_alone(answers):
+    text = said(("Pass",), summary=("Warn", ("Permissions and OS Blocks: The number of GPUs differs", 20, 3, 5)))
+    (fault,) = answers(0, text, "").faults
+    assert (fault.test, fault.gpu, fault.text) == ("Permissions and OS Blocks", None, "The number of GPUs differs")
+
+
+def test_a_bad_status_without_a_word(answers):
+    (fault,) = answers(0, said(("Fail",), name="memory", summary=("Fail",)), "").faults
+    assert fault[:3] == ("memory", 0, "Fail")
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict", "seen"),
+    ("answer", "words"),
     [
-        ((0, said("Pass", "Skip"), ""), "pass", "2 results, none failed"),
-        ((226, said("Pass", "Fail"), ""), "fail", "software GPU 1: Fail"),
-        ((0, said("Warn"), ""), "fail", "software GPU 0: Warn"),
-        ((1, "", "Error: Unable to connect to host engine."), "fail", "Unable to connect"),
-        ((0, "{}", ""), "fail", "{}"),
-        ((127, "", "dcgmi: not found"), "skip", "not installed"),
-        ((124, "", "dcgmi: no answer in 180 s"), "fail", "no answer"),
+        ((1, "", "Error: Unable to connect to host engine."), "Unable to connect"),
+        ((1, "Error: unable to establish\nError: Unable to connect to host engine.\n", ""), "Unable to connect"),
+        (
+            (217, json.dumps({"DCGM Diagnostic": {"runtime_error": "Error:\nReturn: (-39)"}}), ""),
+            "Error: Return: (-39)",
+        ),
+        ((0, "{}", ""), "{}"),
+        ((9, "", ""), "status 9"),
+        ((127, "", "timeout: failed to run command 'dcgmi'"), "failed to run"),
+        ((124, said(("Pass",)), ""), "no answer in 120 s"),
+        ((137, "", ""), "no answer in 120 s"),
     ],
 )
-def test_diagnosis(monkeypatch, answer, verdict, seen):
-    monkeypatch.setattr(dcgm, "run", lambda argv, limit: answer)
-    found = dcgm.diagnose()
-    assert found["verdict"] == verdict and seen in found["seen"] and bool(found["fix"]) == (verdict != "pass")
+def test_no_diagnosis(answers, answer, words):
+    assert words in answers(*answer).said
 
 
-def test_level_and_its_limit(monkeypatch):
-    asked = []
-    monkeypatch.setattr(dcgm, "run", lambda argv, limit: asked.append((argv, limit)) or (0, said("Pass"), ""))
-    dcgm.diagnose(2)
-    assert asked == [(["dcgmi", "diag", "-r", "2", "-j"], 900)]
+def test_dcgmi_is_asked_to_end_when_it_is_late(monkeypatch, tmp_path):
+    """Killed, it would leave the diagnosis running in its host engine."""
+    program = tmp_path / "dcgmi"
+    program.write_text(f"#!/bin/sh\ntrap 'touch {tmp_path}/ended; exit 0' TERM\nsleep 30 & wait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(dcgm, "COMMAND", [word if word != str(dcgm.LIMIT_S) else "0.2" for word in dcgm.COMMAND])
+    assert dcgm.diagnose().status == 124
+    assert (tmp_path / "ended").exists()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["DCGM Diagnostic", "test_categories", "tests", "results", "warnings", "status"]), inner
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(thing=JSON)
+def test_no_json_breaks_it(thing):
+    for text in (json.dumps(thing), json.dumps({"DCGM Diagnostic": {"test_categories": [{"tests": thing}]}})):
+        assert isinstance(dcgm.faults(dcgm.tests(dcgm.part(text))), list)

@@ -47,6 +47,9 @@ if "clean" in asked or "module" in asked:
     sys.exit(0)
 if plan["error"]:
     end("Error: " + plan["error"])
+if "repoquery" in asked:
+    print(*[f"{n} {v}" for n, v in plan["offers"]], sep="\n")
+    sys.exit(0)
 offers = Query(types.SimpleNamespace(name=n, version=v, release="1.el9") for n, v in plan["offers"])
 excluded, enabled = [], []
 sack = types.SimpleNamespace(query=lambda: offers, add_excludes=excluded.extend)
@@ -308,3 +311,58 @@ def test_rpm_at_work_is_waited_for_too(dnf, call):
 )
 def test_advice(said, fix):
     assert fix in dnf_command.advice(said)
+
+
+# A package that left the driver's version.
+
+OLD, NEW = "3:580.95.05-1.el9", "3:595.91.07-1.el9"
+FAMILY = ("kmod-nvidia-open-dkms", "libnvidia-ml", "nvidia-modprobe", "nvidia-open")
+DRIVER = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "hold": True}
+OFFERS = [(name, version) for name in FAMILY for version in ("580.95.05", "595.91.07")]
+
+
+def test_a_family_that_is_together_costs_no_question(dnf, call):
+    dnf(dict.fromkeys(FAMILY, OLD))
+    (dnf.path / "versionlock.list").write_text("".join(f"{name}-{OLD}.*\n" for name in FAMILY))
+    assert not call("dnf_packages", **DRIVER)["changed"] and dnf.log() == []
+
+
+@pytest.mark.parametrize("name", ["nvidia-modprobe", "kmod-nvidia-open-dkms"])
+@pytest.mark.parametrize("locked", [OLD, NEW], ids=["its own lock", "locked where it went"])
+def test_a_package_that_moved_past_its_lock_comes_back_to_its_family(dnf, call, name, locked):
+    dnf(dict.fromkeys(FAMILY, OLD) | {name: NEW, "bash": "5-1"}, {name: OLD}, offers=OFFERS)
+    locks = dict.fromkeys(FAMILY, OLD) | {name: locked}
+    (dnf.path / "versionlock.list").write_text("".join(f"{one}-{version}.*\n" for one, version in locks.items()))
+    assert call("dnf_packages", check=True, **DRIVER)["transaction"] == [f"Inst {name}"]
+    result = call("dnf_packages", **DRIVER)
+    assert result["transaction"] == [f"Inst {name}"] and set(result["held"]) == set(FAMILY)
+    assert dnf.log()[-1] == f"--disableplugin=versionlock install {name}-580.95.05-*"
+    assert sorted(dnf.locks()) == [f"{one}-{OLD}.*" for one in FAMILY]
+    assert not call("dnf_packages", **DRIVER)["changed"]
+
+
+def test_what_no_repository_has_in_the_driver_s_version_stays(dnf, call):
+    others = {"nvidia-settings": NEW, "libnvidia-cfg": NEW, "nvidia-container-toolkit": "1.20.1-1"}
+    dnf(dict.fromkeys(FAMILY, OLD) | others, offers=OFFERS)
+    assert call("dnf_packages", **DRIVER | {"hold": None})["transaction"] == []
+    (asked,) = dnf.log()
+    assert "repoquery --available" in asked and "nvidia-settings libnvidia-cfg" in asked
+
+
+def test_a_stray_follows_a_lead_that_moves(dnf, call):
+    dnf(
+        dict.fromkeys(FAMILY, OLD) | {"nvidia-modprobe": "3:580.65.06-1.el9"}, dict.fromkeys(FAMILY, NEW), offers=OFFERS
+    )
+    state = dict.fromkeys(FAMILY, NEW) | {"nvidia-modprobe": "3:580.65.06-1.el9"}
+    program = (dnf.path / "dnf.py").read_text()
+    (dnf.path / "half").write_text(rows(state.items()))
+    first = 'shutil.copy(HERE / ("half" if "nvidia-open-595.*" in asked else "after"), HERE / "state")'
+    (dnf.path / "dnf.py").write_text(program.replace('shutil.copy(HERE / "after", HERE / "state")', first))
+    result = call("dnf_packages", **DRIVER | {"packages": ["nvidia-open=595.*"]})
+    assert result["transaction"] == [f"Inst {name}" for name in FAMILY]
+    assert dnf.log()[-1].endswith("install nvidia-modprobe-595.91.07-*")
+
+
+def test_without_a_leading_package_nothing_is_a_stray(dnf, call):
+    dnf({"nvidia-modprobe": NEW, "nvidia-open": OLD}, offers=OFFERS)
+    assert not call("dnf_packages", packages=["nvidia-open"])["changed"] and dnf.log() == []

@@ -114,5 +114,17 @@ def test_the_playbook_gives_the_module_what_it_takes() -> None:
     text = (CHECKOUT / "plugins/modules/host_doctor.py").read_text()
     options = yaml.safe_load(text.split('DOCUMENTATION = r"""')[1].split('"""')[0])["options"]
     assert set(given) == set(options)
+    assert "doctor_deep" in given["deep"] and play["name"] == doctoring.PLAY
     files = {(CHECKOUT / "playbooks" / path).resolve().name for path in play["vars_files"]}
     assert files == {"gpus.yml", "branches.yml", "nvswitch.yml", "cdi.yml"}
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_deep_reaches_the_playbook(capsys: pytest.CaptureFixture[str], finds, root: Path, deep: bool) -> None:
+    found = "{{ [found[1] if doctor_deep | default(false) else found[0]] }}"
+    finds(a=[WELL, SICK], b=[WELL, WELL])
+    write(root / "playbooks" / "doctor.yml", PLAYBOOK.replace("{{ found }}", found))
+    _, out, _ = read(capsys, deep=deep)
+    assert ("a  sick: 1 of 1 check fail" in out) == deep
+    assert ("next: dgctl doctor inventory.ini --deep" in out) == deep
+    assert "--limit a --deep" not in out  # no option of the cure's
