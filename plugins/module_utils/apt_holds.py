@@ -5,6 +5,7 @@ import fnmatch
 from ansible.module_utils import dpkg
 from ansible.module_utils.apt_advice import advice, errors
 from ansible.module_utils.outcome import run
+from ansible.module_utils.package_versions import pinned
 
 
 class Holds:
@@ -42,7 +43,8 @@ class Holds:
             return [], []
         members = self.to_hold(versions)
         wanted = self.params["hold"]
-        todo = [name for name in members if self.known[name]["held"] != wanted and name not in back]
+        concerned = [*members, *pinned(self.along(), wanted)]
+        todo = [name for name in concerned if self.known[name]["held"] != wanted and name not in back]
         verb = "hold" if wanted else "unhold"
         if todo and not self.check_mode:
             self.mark(verb, todo)

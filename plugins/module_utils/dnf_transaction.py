@@ -5,7 +5,7 @@ import os
 
 from ansible.module_utils import applied_rpm, package_family, rpmdb
 from ansible.module_utils.dnf_command import LOCKED, Dnf, advice, enabled_stream, errors
-from ansible.module_utils.package_versions import Family, satisfied, steps_between, upstream
+from ansible.module_utils.package_versions import Family, pinned, satisfied, steps_between, upstream
 from ansible.module_utils.whole_file import text_of, write
 
 VERSIONLOCK = "python3-dnf-plugin-versionlock"
@@ -207,7 +207,8 @@ class Transaction(Family):
         members = self.to_hold(versions)
         locked = applied_rpm.locks()
         if wanted:
-            todo = [name for name in members if locked.get(name) != [versions[name]]]
+            concerned = [*members, *pinned(self.along(), wanted)]
+            todo = [name for name in concerned if locked.get(name) != [versions[name]]]
         else:
             todo = [name for name in members if name in locked]
         if todo and not self.check_mode:

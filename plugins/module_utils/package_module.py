@@ -2,6 +2,7 @@
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail
+from ansible.module_utils.package_versions import pinned
 
 ARGUMENTS = {
     "packages": {"type": "list", "elements": "str", "required": True},
@@ -53,6 +54,7 @@ def run(transaction_class, installed, for_kernel, **more_arguments):
         added=sorted(set(installed(transaction.known)) - set(at_first)),
         held=held,
         along=transaction.along(),
+        along_held=pinned(transaction.along(), params["hold"]),
         installed=transaction.wanted_versions(),
         diff={"before": "", "after": diff} if diff else {},
     )

@@ -3,6 +3,11 @@
 import fnmatch
 
 
+def pinned(along, hold):
+    """Names of what came along at a version that was asked for: it is meant to stay, and held where `hold` is true."""
+    return [wish.partition("=")[0] for wish in along if "=" in wish] if hold else []
+
+
 def upstream(version):
     """ "580.173.02" of "1:580.173.02-1", without epoch and revision."""
     return version.split(":", 1)[-1].rsplit("-", 1)[0]

@@ -32,7 +32,8 @@ options:
     default: []
   along:
     description: Packages that later calls will ask for. Where anything of O(packages) is missing, they come in the
-      same transaction, which is quicker than one of their own; what cannot come along is left to those calls.
+      same transaction, which is quicker than one of their own; what cannot come along is left to those calls. Those
+      with a version are held where O(hold) is true.
     type: list
     elements: str
     default: []
@@ -113,6 +114,10 @@ installed:
 along:
   description: Versions of those O(along) that are installed after the call, by the wish as it was given.
   type: dict
+  returned: success
+along_held:
+  description: The packages of O(along) that are held for this call.
+  type: list
   returned: success
 added:
   description: Packages that were not installed before this call.

@@ -213,6 +213,16 @@ def test_what_others_will_want_comes_in_the_same_transaction(apt, call):
     assert result["added"] == ["docker.io", "nginx"] and result["along"] == {"nginx": "1.26"}
 
 
+@pytest.mark.parametrize(("hold", "held"), [(True, ["nginx"]), (False, []), (None, [])])
+def test_what_came_along_at_a_version_is_held_with_the_rest(apt, call, hold, held):
+    apt({}, after={"docker.io": "26.1", "nginx": "1.26", "jq": "1.7"})
+    result = call("apt_packages", packages=["docker.io"], along=["nginx=1.26", "jq"], hold=hold)
+    assert result["along_held"] == held and result["held"] == (["docker.io"] if hold else [])
+    assert [line for line in apt.log() if line.startswith("apt-mark")] == (
+        ["apt-mark hold docker.io nginx"] if hold else []
+    )
+
+
 def test_nothing_comes_along_where_nothing_is_missing(apt, call):
     apt({"docker.io": "26.1"})
     assert not call("apt_packages", packages=["docker.io"], along=["nginx"])["changed"] and apt.log() == []

@@ -228,6 +228,13 @@ def test_along_comes_in_the_same_transaction_or_not_at_all(dnf, call):
     assert dnf.log() == ["install a b-2-1"] and result["along"] == {"b=2-1": "2-1"} and result["added"] == ["a", "b"]
 
 
+def test_what_came_along_at_a_version_is_locked_with_the_rest(dnf, call):
+    dnf({}, {"a": "1-1", "b": "2-1", "c": "3-1"})
+    result = call("dnf_packages", packages=["a"], along=["b=2-1", "c"], hold=True)
+    assert result["along_held"] == ["b"] and result["held"] == ["a"]
+    assert [line.partition("-")[0] for line in sorted(dnf.locks())] == ["a", "b"]
+
+
 def test_streams_are_enabled_in_the_place_of_others(dnf, call):
     dnf({"a": "1-1"})
     wish = {"packages": ["a"], "first": ["@nvidia-driver:580-open"], "along": ["@nginx:1.24"]}
