@@ -23,6 +23,7 @@ from ansible.module_utils import (
     doctor_smi,
     doctor_sources,
     doctor_toolkit,
+    secure_boot,
 )
 from ansible.module_utils.doctor_check import judge
 from ansible.module_utils.doctor_engine import ENGINES
@@ -57,8 +58,8 @@ def commands(params):
         "smi": doctor_smi.query(),
         "modinfo": ("modinfo", "nvidia"),
         "log": ("dmesg",),
-        "secure_boot": ("mokutil", "--sb-state"),
-        "enrolled": ("mokutil", "--list-enrolled"),
+        "secure_boot": secure_boot.STATE,
+        "enrolled": secure_boot.ENROLLED,
         "units": ("systemctl", "show", "--property=" + PROPERTIES, "--", *UNITS),
     }
     return {**(gpu if params["gpu"] else {}), **packages, **ENGINES[params["engine"]].commands(params["gpu"])}

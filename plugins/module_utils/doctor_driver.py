@@ -4,7 +4,7 @@ import glob
 import platform
 import re
 
-from ansible.module_utils import gpu_drivers, next_kernel, nvidia_host
+from ansible.module_utils import gpu_drivers, next_kernel, nvidia_host, secure_boot
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 
 LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
@@ -18,7 +18,6 @@ REFUSED = (
     "with unavailable key",
 )
 MISMATCH = "version mismatch"
-SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
 def module(host):
@@ -132,20 +131,10 @@ def nouveau(host):
     return well(f"{' and '.join(loaded)} loaded, without a GPU" if loaded else "not loaded")
 
 
-def secure_boot_on(host):
-    """True, False, or None when it does not show."""
+def signature(host):
+    """Would the kernel take the module, where it takes signed ones alone?"""
     said = host.said("secure_boot")
-    if said and said.status == 0 and "SecureBoot" in said.text:
-        return "SecureBoot enabled" in said.text
-    try:
-        with open(host.path(SECURE_BOOT), "rb") as stream:
-            return stream.read()[-1:] == b"\x01"
-    except OSError:
-        return None
-
-
-def secure_boot(host):
-    if not secure_boot_on(host):
+    if not secure_boot.on(said.status if said else None, said.text if said else "", host.path(secure_boot.VARIABLE)):
         return well("off")
     on_disk = module(host)
     refused = host.logged(*REFUSED)
@@ -155,25 +144,14 @@ def secure_boot(host):
     if host.loaded() and host.loaded() == on_disk.get("version"):
         return well(f"on, and the kernel took the module (signer: {signer or 'none'})")
     enrolled = host.said("enrolled")
-    known = bool(signer) and signer in (enrolled.text if enrolled else "") + host.read("/proc/keys")
+    known = secure_boot.believed(signer, enrolled.text if enrolled else "", host.read(secure_boot.KEYRINGS))
     if known and not refused:
         return well(f"on, the module's signer is enrolled: {signer}")
     if not signer or refused or (enrolled and enrolled.status == 0):
-        said = f"; the kernel: {refused}" if refused else ""
-        return sick(
-            f"on; signer of the module: {signer or 'none'}, {'' if known else 'not '}enrolled{said}", cure=enrol(host)
-        )
+        seen = f"on; signer of the module: {signer or 'none'}, {'' if known else 'not '}enrolled"
+        seen += f"; the kernel: {refused}" if refused else ""
+        return sick(seen, cure=f"{secure_boot.ways_out(secure_boot.dkms_key(host.exists))}; then dgctl provision")
     return unknown(f"on; whether {signer} is enrolled cannot be seen (mokutil)")
-
-
-def enrol(host):
-    """How to have the key enrolled that DKMS signs with."""
-    keys = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
-    key = next((key for key in keys if host.exists(key)), keys[-1])
-    return (
-        f"mokutil --import {key}, reboot, and confirm the key at the console; or switch Secure Boot off in the firmware; "
-        "then: modprobe nvidia"
-    )
 
 
 def flavour(host):
@@ -252,7 +230,7 @@ CHECKS = (
         True, ("driver.nouveau_absent",),
     ),
     Check(
-        "secure boot", secure_boot,
+        "secure boot", signature,
         "Secure Boot (mokutil, or the firmware's variable), the module's signer, the enrolled keys, the kernel's log",
         "off, or the module's signer enrolled",
         "Secure Boot loads modules of enrolled signers alone",

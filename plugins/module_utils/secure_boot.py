@@ -1,10 +1,14 @@
-"""Secure Boot: is it on, and would the kernel take a module that this key signed? Everything here only reads."""
+"""Secure Boot: is it on, and would the kernel take a module that this key signed? Everything here only reads.
+
+The doctor has asked the programs itself, beside others, and only wants to know what their words mean: `on`, `believed`.
+"""
 
 import os
 import re
 
 from ansible.module_utils.outcome import run
 
+STATE, ENROLLED = ("mokutil", "--sb-state"), ("mokutil", "--list-enrolled")
 VARIABLE = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 # The key that DKMS signs with, the first that is there: DKMS 3's own, and Ubuntu's.
 DKMS_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
@@ -17,9 +21,14 @@ KEYRINGS = "/proc/keys"  # of the kernel: also the key that somebody built his o
 
 def enabled(variable=VARIABLE):
     """Whether the kernel takes signed modules alone."""
-    rc, out, _err = run(["mokutil", "--sb-state"])
-    if rc == 0 and "SecureBoot" in out:
-        return "SecureBoot enabled" in out and "validation is disabled" not in out
+    rc, out, _err = run(list(STATE))
+    return on(rc, out, variable)
+
+
+def on(status, said, variable):
+    """The same by what STATE ended with and said; by the firmware's variable where that is nothing."""
+    if status == 0 and "SecureBoot" in said:
+        return "SecureBoot enabled" in said and "validation is disabled" not in said
     try:
         with open(variable, "rb") as stream:
             return stream.read()[-1:] == b"\x01"
@@ -29,14 +38,18 @@ def enabled(variable=VARIABLE):
 
 def trusts(signer, keyrings=KEYRINGS):
     """Whether a module with this signer is loaded; one that nobody signed is not."""
-    if not signer:
-        return False
-    return bool(VENDORS.search(signer)) or signer in _enrolled_names() or f" {signer}: " in _text(keyrings)
+    return bool(signer) and believed(signer, run(list(ENROLLED))[1], _text(keyrings))
 
 
-def dkms_key():
+def believed(signer, enrolled, keyrings):
+    """The same by what ENROLLED said and what the kernel's keyrings have."""
+    names = {name.strip() for name in re.findall(r"Subject:.*?CN ?= ?([^,/\n]+)", enrolled)}
+    return bool(signer) and (bool(VENDORS.search(signer)) or signer in names or f" {signer}: " in keyrings)
+
+
+def dkms_key(exists=os.path.exists):
     """The public key that DKMS signs with; "" where there is none yet."""
-    return next((path for path in DKMS_KEYS if os.path.exists(path)), "")
+    return next((path for path in DKMS_KEYS if exists(path)), "")
 
 
 def enrolled(key):
@@ -51,12 +64,6 @@ def ways_out(key):
         "give the password that mokutil asked for; or on Ubuntu set nvidia_driver_source: distribution, whose modules "
         "Canonical has signed"
     )
-
-
-def _enrolled_names():
-    """The common names in the owner's keys."""
-    _rc, out, _err = run(["mokutil", "--list-enrolled"])
-    return {name.strip() for name in re.findall(r"Subject:.*?CN ?= ?([^,/\n]+)", out)}
 
 
 def _text(path):
