@@ -49,7 +49,8 @@ options:
     type: str
     default: ""
   ahead:
-    description: Only begin, in the background, to pull what is missing. A later call without this waits for it, and pins.
+    description: Only begin, in the background, to pull what is missing, as soon as the engine answers. A later call without
+      this waits for it, and pins.
     type: bool
     default: false
   only_pull:
@@ -250,9 +251,11 @@ def pull_all(images, references):
 
 
 def pull_in_background(images, references):
-    """Has systemd pull them. Whether that works shows when somebody waits for the images."""
+    """Has systemd pull them, once the engine answers. Whether that works shows when somebody waits for the images."""
+    wait = f"until {images.engine} version >/dev/null 2>&1; do sleep 0.5; done"
     pulls = " & ".join(shlex.join([*images.pull_command, reference]) for reference in references)
-    run(["systemd-run", "--quiet", "--collect", f"--unit={AHEAD}", "sh", "-c", f"{pulls} & wait"], check=False)
+    unit = ["--quiet", "--collect", f"--unit={AHEAD}", f"--property=RuntimeMaxSec={images.timeout}"]
+    run(["systemd-run", *unit, "sh", "-c", f"{wait}; {pulls} & wait"], check=False)
 
 
 def digest_of(images, repository, reference):

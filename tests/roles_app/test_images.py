@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 
 import pytest
 
@@ -146,6 +147,17 @@ def test_pulling_ahead_begins_and_waits_for_nothing(begin, tmp_path):
     assert result == {"changed": True, "pulled": []}
     assert f"docker --config {tmp_path}/etc/auth pull --quiet {REPOSITORY}:release-1" in words[-1]
     assert not (tmp_path / "etc" / "images.json").exists() and "secret" not in str(words)
+
+
+def test_pulling_ahead_waits_for_an_engine_that_is_still_to_come(begin, monkeypatch, tmp_path):
+    _, ((*_, script),) = begin()
+    docker, asked, there = tmp_path / "path/docker", tmp_path / "asked", tmp_path / "there"
+    docker.parent.mkdir()
+    docker.write_text(f"#!/bin/sh\necho $* >> {asked}\ntest -e {there} || {{ touch {there}; exit 1; }}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(docker.parent), prepend=":")
+    subprocess.run(["sh", "-c", script], check=True, timeout=30)
+    assert asked.read_text().splitlines() == ["version", "version", f"pull --quiet {REPOSITORY}:release-1"]
 
 
 def test_nothing_is_pulled_ahead_that_is_here_or_in_check_mode(run, begin):
