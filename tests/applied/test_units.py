@@ -1,6 +1,7 @@
 """Units, and files that their processes read before they were written."""
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_a_process_that_has_just_gone(host, sleeper):
 def test_a_reload_reads_the_files_again(host):
     path = host.file("conf")
     # Starts a child when it is told to, as a web server does.
-    script = "trap 'sleep 60 & echo again' HUP; sleep 60 & echo ready; while :; do wait; done"
+    script = "trap 'sleep 60 & echo again' USR1; sleep 60 & echo ready; while :; do wait; done"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, process_group=0) as process:
         try:
             assert process.stdout.readline() == "ready\n"
@@ -110,7 +111,7 @@ def test_a_reload_reads_the_files_again(host):
             os.utime(path)
             assert host.drift() == [f"unit x.service: runs with an older {path}"]
             time.sleep(0.1)
-            process.send_signal(1)
+            process.send_signal(signal.SIGUSR1)  # not HUP: under nohup nobody hears that
             assert process.stdout.readline() == "again\n"
             assert host.drift() == []
             host.record(read_at_start={"x.service": [path]})
