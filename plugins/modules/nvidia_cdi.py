@@ -61,13 +61,13 @@ import re
 
 from ansible.module_utils import cdi_spec
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.cdi_refresh import UNITS, restart
 from ansible.module_utils.nvidia_host import loaded_version, pci_gpus, read
 from ansible.module_utils.outcome import fail, last_line, run
 from ansible.module_utils.whole_file import is_so, write
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")
-UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
 DROP_IN = f"/etc/systemd/system/{UNITS[1]}.d/50-before-containers.conf"
 SETTINGS = "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env"
 FLAG = "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-additional-gids-for-device-nodes"
@@ -154,7 +154,16 @@ def enable(module):
 
 
 def systemctl(module, *arguments):
-    rc, out, err = run(["systemctl", *list(arguments)], timeout=120)
+    done(module, arguments, run(["systemctl", *arguments], timeout=120))
+
+
+def refresh_now(module):
+    done(module, ("restart", UNITS[1]), restart())
+
+
+def done(module, arguments, said):
+    """Fails where systemctl failed."""
+    rc, out, err = said
     if rc != 0:
         _rc, log, _err = run(["journalctl", "-u", UNITS[1], "-n", "5", "--no-pager", "-o", "cat"])
         fail(
@@ -169,7 +178,7 @@ def refresh(module, driver, gpus):
     names, error = devices()
     if not faults(read(SPEC), names, driver, gpus):
         return False
-    systemctl(module, "restart", UNITS[1])
+    refresh_now(module)
     names, error = devices()
     left = faults(read(SPEC), names, driver, gpus) or ([error] if error else [])
     if left:
@@ -207,7 +216,7 @@ def main():
         changed = changed or bool(faults(read(SPEC), devices()[0], driver, gpus))
     else:
         if flagged:
-            systemctl(module, "restart", UNITS[1])
+            refresh_now(module)
         changed = refresh(module, driver, gpus) or changed
     files = [path for path in (SPEC, DROP_IN, SETTINGS) if os.path.exists(path)]
     module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files)

@@ -72,7 +72,7 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import driver_reload, next_boot, package_manager
+from ansible.module_utils import cdi_refresh, driver_reload, next_boot, package_manager
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import (
     library_version,
@@ -127,8 +127,7 @@ def load(module):
         fail(module, f"The NVIDIA module does not load: {said}", fix, said)
     for name in driver_reload.LOAD[1:]:
         run(["modprobe", name], timeout=120)
-    if run(["systemctl", "is-enabled", "--quiet", "nvidia-cdi-refresh.service"])[0] == 0:
-        run(["systemctl", "restart", "nvidia-cdi-refresh.service"], timeout=120)
+    cdi_refresh.restart_if_enabled()
 
 
 def bring(module, version):

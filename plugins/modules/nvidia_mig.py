@@ -33,7 +33,7 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import driver_reload, gpu_clients
+from ansible.module_utils import cdi_refresh, driver_reload, gpu_clients
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.nvidia_host import mig_enabled, smi_gpus
 from ansible.module_utils.outcome import fail, last_line, run
@@ -76,8 +76,8 @@ def undo(module, buses):
         switch_off(module, buses)
         left = enabled(module)
         problem = reset(left) if left else ""
-    if not problem and run(["systemctl", "is-enabled", "--quiet", "nvidia-cdi-refresh.service"])[0] == 0:
-        run(["systemctl", "restart", "nvidia-cdi-refresh.service"], timeout=120)
+    if not problem:
+        cdi_refresh.restart_if_enabled()
     failed = driver_reload.resume()
     if failed:
         fail(module, f"MIG is off, but what used the GPU does not start: {failed}", "Look at its log on the host.")

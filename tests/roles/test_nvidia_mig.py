@@ -2,7 +2,7 @@
 
 import nvidia_mig
 import pytest
-from ansible.module_utils import driver_reload, gpu_clients
+from ansible.module_utils import cdi_refresh, driver_reload, gpu_clients
 
 BUS = "00000000:3B:00.0"
 
@@ -12,7 +12,8 @@ class Card:
 
     def __init__(self, monkeypatch, tmp_path, on=True, resets=False, reset_works=True, others=()):
         self.on, self.pending, self.resets, self.reset_works, self.log = on, on, resets, reset_works, []
-        monkeypatch.setattr(nvidia_mig, "run", self.run)
+        for module in (nvidia_mig, cdi_refresh):
+            monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_mig, "smi_gpus", self.smi)
         monkeypatch.setattr(
             gpu_clients, "clients", lambda: {"docker": ["c1"], "units": ["engine.service"], "others": list(others)}

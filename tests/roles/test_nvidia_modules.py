@@ -4,7 +4,15 @@ import nvidia_cdi
 import nvidia_driver_load
 import nvidia_persistence
 import pytest
-from ansible.module_utils import applied_gpu_users, driver_reload, gpu_clients, kernel, next_boot, nvidia_host
+from ansible.module_utils import (
+    applied_gpu_users,
+    cdi_refresh,
+    driver_reload,
+    gpu_clients,
+    kernel,
+    next_boot,
+    nvidia_host,
+)
 
 ID = "0123456789abcdef" * 4
 OUTER = "fedcba9876543210" * 4
@@ -105,7 +113,7 @@ class Kernel:
             tmp_path / "mark",
             tmp_path / "stopped",
         )
-        for module in (nvidia_driver_load, driver_reload):
+        for module in (nvidia_driver_load, driver_reload, cdi_refresh):
             monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_driver_load, "loaded_version", lambda: self.modules.get("nvidia", ""))
         monkeypatch.setattr(driver_reload, "module_loaded", lambda name: name in self.modules)
