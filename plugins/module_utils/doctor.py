@@ -7,6 +7,7 @@ import json
 
 from ansible.module_utils import (
     applied_rpm,
+    cdi_refresh,
     doctor_containers,
     doctor_deep,
     doctor_dpkg,
@@ -47,7 +48,7 @@ CHECKS = tuple(check for topic in TOPICS for check in topic)
 DEEP = (doctor_deep.CHECK,)  # made only where the parameter `deep` asks for it
 LIMIT_S = 45  # beyond every program's own limit
 MARK = "doctor: "
-UNITS = ("docker.service", "nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service", "nvidia-fabricmanager.service")
+UNITS = ("docker.service", *cdi_refresh.UNITS, "nvidia-fabricmanager.service")
 PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
 
 

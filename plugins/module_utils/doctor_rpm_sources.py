@@ -5,6 +5,7 @@ import re
 from ansible.module_utils.doctor_check import listed, sick, unknown, well
 from ansible.module_utils.doctor_rpm_repos import place, repositories_of
 from ansible.module_utils.driver_leftovers import DRIVER
+from ansible.module_utils.package_versions import upstream
 
 # From dnf's cache: nothing is fetched. Locks and excludes are kept to: it is what dnf would take, the newest of each name.
 OFFERS = (
@@ -51,10 +52,10 @@ def by_make(names):
 
 def mixed(repositories, installed, origins, usual):
     """Sick of packages that are from another repository than most, and of another version; else None."""
-    versions = [number(installed[name]) for name, one in origins.items() if place(repositories, one) == usual]
+    versions = [upstream(installed[name]) for name, one in origins.items() if place(repositories, one) == usual]
     version = max(versions, key=versions.count)
     odd = {name: one for name, one in origins.items() if place(repositories, one) != usual}
-    odd = {name: one for name, one in odd.items() if number(installed[name]) != version}
+    odd = {name: one for name, one in odd.items() if upstream(installed[name]) != version}
     if not odd:
         return None
     seen = f"{listed(f'{name} from {one}' for name, one in sorted(odd.items()))}; the others from {usual}"
@@ -89,11 +90,6 @@ def order(version):
     """A version for comparison: epoch first, then every number in it."""
     epoch, colon, rest = version.rpartition(":")
     return [int(epoch) if colon and epoch.isdigit() else 0, *map(int, re.findall(r"\d+", rest))]
-
-
-def number(version):
-    """580.173.02 of 3:580.173.02-1.el9."""
-    return version.rpartition(":")[2].rpartition("-")[0]
 
 
 def remove(names, more=""):

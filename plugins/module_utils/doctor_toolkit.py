@@ -4,6 +4,7 @@ import json
 import re
 
 from ansible.module_utils import cdi_spec
+from ansible.module_utils.cdi_refresh import UNITS
 from ansible.module_utils.cdi_spec import dotted
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor_driver import library
@@ -11,7 +12,6 @@ from ansible.module_utils.doctor_engine import Silent, numbers
 
 FOLDERS = ("/etc/cdi", "/run/cdi")
 REFRESHED = "/run/cdi/nvidia.yaml"
-UNITS = ("nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service")
 FULL = (0, 7, 0)  # for which engines must be new enough
 DAEMON_JSON = "/etc/docker/daemon.json"
 REFRESH = "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service"

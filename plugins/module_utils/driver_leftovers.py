@@ -7,6 +7,7 @@ import glob
 import os
 import re
 
+from ansible.module_utils import package_manager
 from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.outcome import run
 
@@ -49,7 +50,7 @@ def find(source, addresses=()):
 
 def of_run(paths=RUN_FILES):
     """A driver from NVIDIA's .run file: it and one from packages overwrite each other's files."""
-    left = [path for path in paths if os.path.exists(path) and not _owner(path)]
+    left = [path for path in paths if os.path.exists(path) and not package_manager.owner(path)]
     if not left:
         return []
     fix = f"Remove it: {left[0]} --silent, then run again; {ALLOW}."
@@ -63,7 +64,7 @@ def of_sources(addresses=(), patterns=SOURCES + REPOSITORIES, ours=OURS):
     for path in paths:
         lines = [line for line in _lines(path) if names_one(line, addresses)]
         if lines:
-            owner = _owner(path)
+            owner = package_manager.owner(path)
             way = f"{_remover()} {owner}" if owner else f"take the entry out of {path}"
             what = f"{path} names {_address(lines[0])} too: apt stops at two keys for one repository"
             fix = f"Take it away: {way}, then run again; {ALLOW}."
@@ -102,15 +103,6 @@ def _maker(said):
     """By the address's domain where there is one: pkg-nvidia-devel@lists.debian.org is Debian's."""
     domain = said.rpartition("@")[2]
     return next((kind for kind, pattern in MAKERS.items() if pattern.search(domain)), "")
-
-
-def _owner(path):
-    """The package that a file belongs to; "" for none."""
-    rc, out, _err = run(["dpkg", "-S", path])
-    if rc == 0:
-        return out.partition(":")[0]
-    rc, out, _err = run(["rpm", "-qf", "--qf", "%{NAME}", path])
-    return out.strip() if rc == 0 else ""
 
 
 def _remover():

@@ -4,8 +4,10 @@ import glob
 import shutil
 import tempfile
 
-from ansible.module_utils import apt_transaction, dnf_command, dpkg, package_manager
+from ansible.module_utils import dnf_command, dpkg, package_manager
 from ansible.module_utils.applied_rpm import is_rpm
+from ansible.module_utils.apt_advice import advice, errors
+from ansible.module_utils.apt_command import Apt
 from ansible.module_utils.outcome import last_line, run
 from ansible.module_utils.whole_file import text_of
 
@@ -35,14 +37,15 @@ def packaged(path, give_up):
 
 def unpack_deb(name, folder, gone):
     """Into the folder comes what the installed version has; where that is offered no more, what is offered now."""
-    apt = apt_transaction.Transaction({"packages": [name], "lock_timeout_s": LOCK_TIMEOUT_S}, False, gone)
-    said = download(f"{name}={apt.known[name]['version']}", folder)
+    said = download(f"{name}={dpkg.packages()[name]['version']}", folder)
     if said[0] != 0:
-        apt.update()
+        rc, out, err = Apt(LOCK_TIMEOUT_S).update()
+        if rc != 0:
+            gone(f"apt-get update: {errors(rc, out, err)}", advice(err))
         said = download(name, folder)
     if said[0] != 0:
-        what = apt_transaction.errors(*said)
-        gone(f"apt-get download {name} ends with: {what}", apt_transaction.advice(what))
+        what = errors(*said)
+        gone(f"apt-get download {name} ends with: {what}", advice(what))
     must(["dpkg-deb", "-x", *glob.glob(f"{folder}/*.deb"), folder], gone)
 
 

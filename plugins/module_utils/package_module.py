@@ -47,14 +47,15 @@ def run(transaction_class, installed, for_kernel, **more_arguments):
     first = carry_out(before)
     transaction = begin(packages=params["packages"] + for_kernel(params, before.known))
     steps, held_now, held = (one + other for one, other in zip(first, carry_out(transaction)))
+    along = transaction.along()
     diff = "".join(step + "\n" for step in steps + held_now)
     module.exit_json(
         changed=bool(repaired or steps or held_now),
         transaction=steps,
         added=sorted(set(installed(transaction.known)) - set(at_first)),
         held=held,
-        along=transaction.along(),
-        along_held=pinned(transaction.along(), params["hold"]),
+        along=along,
+        along_held=pinned(along, params["hold"]),
         installed=transaction.wanted_versions(),
         diff={"before": "", "after": diff} if diff else {},
     )

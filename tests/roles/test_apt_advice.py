@@ -12,6 +12,9 @@ from ansible.module_utils import apt_advice
         ("E: The repository 'https://x' is not signed.", "_repository_key"),
         ("dpkg: error: No space left on device", "Free space"),
         ("Error! Bad return status for module build on kernel: 6.12", "make.log"),
+        (" nvidia-alternative : Depends: glx-alternative-nvidia but it is not installable", "contrib"),
+        ("E: Unable to locate package linux-modules-nvidia-580-server-open-generic", "restricted and multiverse"),
+        ("E: Unable to locate package podman5", "Correct the package"),
         ("something new", "By hand"),
     ],
 )
@@ -29,15 +32,3 @@ def test_a_branch_that_is_not_there_names_those_that_are(monkeypatch):
     said = apt_advice.offered("E: Unable to locate package nvidia-driver-pinning-999")
     assert said == " The repositories offer: nvidia-driver-pinning-580, nvidia-driver-pinning-595."
     assert apt_advice.offered("E: something else") == ""
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        (" nvidia-alternative : Depends: glx-alternative-nvidia but it is not installable", "contrib"),
-        ("E: Unable to locate package linux-modules-nvidia-580-server-open-generic", "restricted and multiverse"),
-        ("E: Unable to locate package podman5", "Correct the package"),
-    ],
-)
-def test_components_that_a_host_lacks_are_named(said, words):
-    assert words in apt_advice.advice(said)

@@ -36,8 +36,8 @@ def host(tmp_path, program, monkeypatch):
                 (folder / name).unlink()
         rows = "".join(f"installed\\t{name}\\t{maker}\\n" for name, maker in packages)
         (tmp_path / "rows").write_text(rows.encode().decode("unicode_escape"))
-        program("dpkg-query", f"cat {tmp_path}/rows\n")
-        program("dpkg", "case $2 in *cuda-debian13*) echo cuda-keyring: $2 ;; *) exit 1 ;; esac\n")
+        owned = "case $2 in *cuda-debian13*) echo cuda-keyring: $2 ;; *) exit 1 ;; esac"
+        program("dpkg-query", f"if [ $1 = --search ]; then {owned}; else cat {tmp_path}/rows; fi\n")
         program("rpm", "exit 1\n")
         program("apt-mark", f"[ $1 = showhold ] && echo libcuda1 || echo apt-mark $* >> {log}\n")
         program(
