@@ -123,6 +123,8 @@ def show(options: argparse.Namespace) -> None:
         print(json.dumps([asdict(server) for server in found], indent=2))
     elif found:
         _table(found)
+    elif servers.left(place) and not engine.answers():
+        say("Docker does not run, and servers are left. Go on with them: bin/lab up. Remove them: bin/lab down")
     else:
         say("No server. Start some: bin/lab up")
 
@@ -150,16 +152,20 @@ def down(options: argparse.Namespace) -> None:
     place = home.find()
     with place.locked():
         if not engine.answers():
-            say("No Docker runs on this machine, so no lab does.")
-            return
+            if not servers.left(place):
+                say("No Docker runs on this machine, so no lab does.")
+                return
+            say("A lab's servers are left from before Docker stopped on this machine: it is started to remove them.")
+            engine.ensure(place)
         mine = servers.listed(place, None if options.all else options.name)
         for server in mine:
             servers.remove(place, server)
         say(f"Removed {len(mine)} server(s).")
         if others := servers.listed(place):
             services.name_servers(place, {server.name: server.address for server in others})
-            say(f"Still running: {', '.join(server.name for server in others)}, and the services they use.")
+            say(f"Still there: {', '.join(server.name for server in others)}, and the services they use.")
             return
+        servers.forget(place)
         services.remove(place)
         network.remove(place)
         engine.stop(place)

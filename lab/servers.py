@@ -181,6 +181,16 @@ def remove(home: Home, server: Server) -> None:
     shutil.rmtree(home.path / "servers" / server.name, ignore_errors=True)
 
 
+def left(home: Home) -> bool:
+    """Whether servers were made and not removed; needs no Docker: they outlive one that was killed, and a reboot."""
+    return any((home.path / "servers").glob("*"))
+
+
+def forget(home: Home) -> None:
+    """Removes what is written down of servers whose containers are gone."""
+    shutil.rmtree(home.path / "servers", ignore_errors=True)
+
+
 def known_hosts(home: Home) -> Path:
     """Writes the known_hosts file of all servers, by address and by name."""
     lines = []
