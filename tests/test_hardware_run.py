@@ -41,7 +41,7 @@ def test_page(hardware_run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", "--out", str(tmp_path / "page.md")])
     hardware_run.main()
     page = (tmp_path / "page.md").read_text()
-    assert "2 x NVIDIA L4, driver 580.95.05" in page
+    assert "2 x NVIDIA L4, driver 580.95.05, docker" in page
     assert "| nvidia_driver | 7 | 2 | no repository. Fix: give one |" in page
     assert "| cpu cores | fail | 2 | at least 4 / more |" in page and "- cpu cores: 2" in page
     assert "no answer: Traceback" in page and "Exit code 8, 2.0 s." in page

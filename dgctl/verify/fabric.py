@@ -36,8 +36,13 @@ class Fabric:
 
     def outside(self) -> list[str]:
         """The GPUs that have not joined the fabric, with what nvidia-smi says of them."""
-        right = [("Completed", "Success")] if self.has_state else [("Completed", "Success"), ("[N/A]", "[N/A]")]
-        return [f"{bus} {state} {status}" for bus, state, status in self.states if (state, status) not in right]
+        # Some fields without a value are written in brackets, and these were not, on an H100 without a fabric.
+        right = [("Completed", "Success")] if self.has_state else [("Completed", "Success"), ("N/A", "N/A")]
+        return [
+            f"{bus} {state} {status}"
+            for bus, state, status in self.states
+            if (state.strip("[]"), status.strip("[]")) not in right
+        ]
 
 
 def question() -> str:

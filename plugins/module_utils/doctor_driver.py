@@ -7,7 +7,6 @@ import re
 from ansible.module_utils import gpu_drivers, next_kernel, nvidia_host, secure_boot
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
 
-LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
 MODULE_FILES = re.compile(r"(?:^|/)nvidia(?:-current)?\.ko(?:\.(?:xz|zst|gz))?(?::|$)")
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
 REFUSED = (
@@ -31,7 +30,8 @@ def module(host):
 
 def library(host):
     """Version of the library beside the module; "" for none."""
-    return nvidia_host.library_version([host.path(pattern) for pattern in LIBRARIES])
+    patterns = [host.path(pattern) for pattern in nvidia_host.LIBRARIES]
+    return nvidia_host.library_version(patterns, lambda: host.programs.also("ldconfig", "ldconfig", "-p").text)
 
 
 def is_open(host):
@@ -102,6 +102,8 @@ def has_module(host, kernel):
 def for_next_kernel(host):
     if not (module(host) or host.loaded() or host.recorded("nvidia_driver")):
         return unknown("no NVIDIA driver is installed")
+    if not host.exists("/lib/modules"):  # seen 2026-11: virtual machines that are given kernel and driver from outside
+        return unknown("this system has no /lib/modules: its kernel and its modules come from outside it")
     kernel = next_kernel.booting(host.path("/boot"))
     seen = f"{kernel}, " + ("the running one" if kernel == platform.release() else f"running is {platform.release()}")
     if has_module(host, kernel):

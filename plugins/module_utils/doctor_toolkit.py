@@ -81,14 +81,15 @@ def readable(host):
     versions = {path: version for path, version in found.items() if version}
     if not versions:
         return unknown("no specification is there")
+    for path, version in sorted(versions.items()):
+        if version > cdi_spec.NEWEST:
+            return sick(f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path))
     try:
         engine = host.engine.version()
     except Silent as silent:
         return unknown(str(silent))
     named = f"{host.engine.cli} {dotted(engine)}"
     for path, version in sorted(versions.items()):
-        if version > cdi_spec.NEWEST:
-            return sick(f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path))
         if engine and engine < since(host, "cdi_from"):
             cause = f"{host.engine.cli} knows CDI from {dotted(since(host, 'cdi_from'))} on"
             return sick(f"{path} for {named}", cause, f"upgrade {host.engine.cli}")

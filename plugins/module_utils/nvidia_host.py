@@ -13,6 +13,7 @@ VENDOR = "0x10de"
 # VGA controllers and, for data-centre cards, 3D controllers; not audio (0403), USB (0c03), NVSwitch (0680).
 GPU_CLASSES = ("0x0300", "0x0302")
 VERSION = r"(\d+\.\d+(?:\.\d+)?)"
+LIBRARIES = ("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")
 SMI_FIELDS = (
     "name",
     "uuid",
@@ -69,13 +70,23 @@ def module_file_version():
     return out.strip() if rc == 0 else ""
 
 
-def library_version(patterns=("/usr/lib/*-linux-gnu/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1")):
-    """Version of the installed user-space library, read off the name that its link points to."""
-    for link in sorted(path for pattern in patterns for path in glob.glob(pattern)):
+def library_version(patterns=LIBRARIES, cache=None):
+    """Version of the installed user-space library, read off the name that its link points to.
+
+    Where the distribution's own folders have none, the dynamic linker is asked: some images mount the driver elsewhere.
+    `cache`: a function that returns what `ldconfig -p` says.
+    """
+    links = sorted(path for pattern in patterns for path in glob.glob(pattern))
+    for link in links or cached_libraries(cache() if cache else run(["ldconfig", "-p"])[1]):
         match = re.search(r"\.so\." + VERSION + "$", os.path.realpath(link))
         if match:
             return match.group(1)
     return ""
+
+
+def cached_libraries(text):
+    """Paths of the library for this machine's word size in what `ldconfig -p` says, in the linker's order."""
+    return re.findall(r"^\s*libnvidia-ml\.so\.1 \([^)]*x86-64[^)]*\) => (/\S+)$", text, re.MULTILINE)
 
 
 def smi_gpus(timeout=60):

@@ -47,8 +47,10 @@ def test_answer_of_a_healthy_board() -> None:
     assert (seen.unit, seen.version, len(seen.states), seen.outside()) == ("active", VERSION, 2, [])
 
 
-def test_boards_before_hopper_tell_no_state() -> None:
-    old = [line.replace("22a3", "1af1").replace("Completed, Success", "[N/A], [N/A]") for line in FABRIC.splitlines()]
+@pytest.mark.parametrize("none", ["[N/A]", "N/A"])
+def test_boards_before_hopper_tell_no_state(none) -> None:
+    none = f"{none}, {none}"
+    old = [line.replace("22a3", "1af1").replace("Completed, Success", none) for line in FABRIC.splitlines()]
     assert fabric.read(old).outside() == []
     new = [line.replace("1af1", "22a3") for line in old]
     assert len(fabric.read(new).outside()) == 2

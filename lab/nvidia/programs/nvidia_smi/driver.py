@@ -105,7 +105,7 @@ def visible_gpus():
 def fabric(gpu):
     """State of the NVLink fabric: only Hopper and newer tell, and it is Fabric Manager that completes it."""
     if not gpu["switch"] or gpu["generation"] == "ampere":
-        return {"fabric.state": "[N/A]", "fabric.status": "[N/A]"}
+        return {"fabric.state": "N/A", "fabric.status": "N/A"}
     if (STATE / "fabric").exists():
         return {"fabric.state": "Completed", "fabric.status": "Success"}
     return {"fabric.state": "In Progress", "fabric.status": "[N/A]"}
@@ -130,6 +130,6 @@ def chosen(gpus, wanted):
             if {str(gpu["index"]), gpu["uuid"].upper(), gpu["smi_bus_id"]} & {*names}
         ]  # fmt: skip
         if not match:
-            raise SmiError(f"No devices were found matching {one}", 6)
+            raise SmiError("No devices were found", 6)
         found += match
     return found
