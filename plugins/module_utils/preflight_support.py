@@ -1,7 +1,7 @@
 """Preflight checks of what is to be installed against the tables: system, container engine, driver's source and branch.
 
 `wanted`: {engine ("" where no container runs), engine_source, engine_packages, engine_repository, driver_source ("" where no
-GPU is used), branch, kernel_module}. Each function changes nothing.
+GPU is used), driver_key (a fingerprint that the user gives, or ""), branch, kernel_module}. Each function changes nothing.
 """
 
 import platform
@@ -22,7 +22,21 @@ def combination(systems, system, wanted):
     if wanted["driver_source"]:
         answer = supported.driver(systems, system, wanted["driver_source"], wanted["branch"])
         found.append(judged("driver source", answer, "a source and a branch that this system has"))
+        found += driver_key(system, wanted)
     return found
+
+
+def driver_key(system, wanted):
+    """Finding where nothing says which key signs the driver's packages: one that is only fetched proves nothing."""
+    source = system["driver"].get(wanted["driver_source"]) or {}
+    if source.get("fingerprint") != "" or wanted["driver_key"]:
+        return []
+    advice = (
+        f"Fetch {source['key_url']}, have gpg --show-keys tell its fingerprint, compare it with what NVIDIA publishes, and set "
+        "nvidia_driver_repository_key_fingerprint to it."
+    )
+    seen = f"dgctl does not know the fingerprint of NVIDIA's key for {system['name']}"
+    return [finding("driver source key", False, seen, "a key whose fingerprint is known", advice)]
 
 
 def judged(check, answer, expected):

@@ -144,6 +144,13 @@ def trust(module):
     """Has the key in its place; True when it was not there."""
     params = module.params
     fingerprint = params["fingerprint"].replace(" ", "").upper()
+    if not fingerprint:
+        fail(
+            module,
+            f"Nothing says which key signs {params['path']}",
+            f"Set {params['variable']}_fingerprint to the 40 digits that the repository's owner publishes.",
+            params["key_url"],
+        )
     if installed(params["key"], fingerprint):
         return False
     binary = checked(module, fingerprint)

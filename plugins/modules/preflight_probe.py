@@ -246,7 +246,7 @@ def network(params, repositories):
 def wanted_of(params):
     """What is to be installed; what is not said is not to be."""
     nothing = dict.fromkeys(
-        ("engine", "engine_source", "engine_repository", "driver_source", "branch", "kernel_module"), ""
+        ("engine", "engine_source", "engine_repository", "driver_source", "driver_key", "branch", "kernel_module"), ""
     )
     return {**nothing, "engine_packages": [], **params["wanted"]}
 

@@ -14,6 +14,14 @@ from .conftest import load
 MODULE = load("modules", "self_signed_certificate")
 
 
+@pytest.fixture(autouse=True)
+def mask():
+    """The module narrows its process's umask, which here is that of all tests."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def params(tmp_path):
     return {
@@ -27,9 +35,7 @@ def params(tmp_path):
 
 @pytest.fixture
 def made(params):
-    before = os.umask(0o022)
     MODULE.make(params)
-    os.umask(before)
     return params
 
 

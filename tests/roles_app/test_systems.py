@@ -170,8 +170,23 @@ def test_a_key_may_be_given_as_text_or_file(role, tmp_path):
     armored = "-----BEGIN PGP PUBLIC KEY BLOCK-----\nx\n-----END PGP PUBLIC KEY BLOCK-----"
     (tmp_path / "key.asc").write_text(armored + "\n")
     name = f"{role}_repository_key"
+    other = {f"{name}_fingerprint": "0" * 40}
     for given, text in ((armored, armored), (str(tmp_path / "key.asc"), armored), ("", "")):
-        assert value(role, f"_{role}_key_text", **host("debian12"), **{name: given}) == text
+        assert value(role, f"_{role}_key_text", **host("debian12"), **{name: given}, **other) == text
+
+
+@pytest.mark.parametrize("role", ["nvidia_driver", "docker", "nvidia_container_toolkit"])
+@pytest.mark.parametrize("key", [*DEBS, "el8", "el9", "el10"])
+def test_a_key_that_is_shipped_is_not_fetched(role, key):
+    """All but those of NVIDIA's that platform/files/keys/README.md names as missing."""
+    text = value(role, f"_{role}_key_text", **host(key))
+    missing = role == "nvidia_driver" and key in ("debian13", "el8", "el9", "el10")
+    assert ("BEGIN PGP PUBLIC KEY BLOCK" in text) != missing
+
+
+@pytest.mark.parametrize("key", ["el8", "el9", "el10"])
+def test_the_key_of_epel_is_shipped(key):
+    assert "BEGIN PGP PUBLIC KEY BLOCK" in value("nvidia_driver", "_nvidia_driver_epel_key_text", **host(key))
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
@@ -215,7 +230,7 @@ def test_other_drivers_are_refused_with_the_nearest():
 
 def wanted(**changes):
     nothing = {"engine_packages": [], "engine_source": "", "engine_repository": ""}
-    driver = {"driver_source": "nvidia", "branch": "580", "kernel_module": "open"}
+    driver = {"driver_source": "nvidia", "driver_key": "", "branch": "580", "kernel_module": "open"}
     return {"engine": "docker", **nothing, **driver, **changes}
 
 
@@ -230,6 +245,8 @@ def test_preflight_says_what_is_not_served():
     assert verdicts("debian12", engine="podman", engine_packages=["podman5"]) == good
     assert verdicts("debian12", driver_source="distribution")[1] == ("driver source", "fail")
     assert verdicts("debian12", engine="", driver_source="") == []
+    assert verdicts("el10")[2] == ("driver source key", "fail")
+    assert verdicts("el10", driver_key="0" * 40) == good
 
 
 def test_preflight_asks_for_docker_s_repository_where_it_is_used():
