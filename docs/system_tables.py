@@ -14,8 +14,8 @@ that works, before anything is changed; `dgctl validate` refuses it already wher
   so the kernel's meta packages are held with them, and move when you upgrade the driver.
 - `docker_source: docker` is Docker's own repository, or its mirror in `docker_repository_url`; `distribution` is what the system
   has; empty is what stands first below. Packages of the other source give way in the same transaction.
-- Signing keys are pinned by fingerprint. Most are shipped with the roles (`roles/platform/files/keys/`); NVIDIA's for Debian 13 and
-  Enterprise Linux are fetched. `*_repository_key` is a key of your own, as text or as a file on your machine.
+- Signing keys are pinned by fingerprint. Most are shipped with the roles (`roles/platform/files/keys/`); NVIDIA's for Debian 13
+  and Enterprise Linux are fetched. `*_repository_key` is a key of your own, as text or as a file on your machine.
 
 """
 MATRIX = """
