@@ -106,7 +106,9 @@ def name_servers(home: Home, names: dict[str, str]) -> None:
     text = "".join(f"{address} {name} {name}.lab.test\n" for name, address in sorted(names.items()))
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
-        execute(home.services, "systemctl kill --signal=HUP dnsmasq")
+        # Services that are stopped read it when they start.
+        if docker("ps", "--quiet", "--filter", f"name=^{home.services}$"):
+            execute(home.services, "systemctl kill --signal=HUP dnsmasq")
 
 
 def remove(home: Home) -> None:

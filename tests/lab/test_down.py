@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import cli, engine, home, servers
+from lab import cli, engine, home, servers, services
 
 
 @pytest.fixture
@@ -28,6 +28,16 @@ def test_a_server_that_outlived_its_docker_is_removed(machine):
     cli.down(cli.parser().parse_args(["down"]))
     assert done == ["ensure", "lab-gpu1", "services", "network", "stop"]
     assert not servers.left(place)
+
+
+def test_services_that_are_stopped_are_told_nothing(monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr(services, "execute", lambda *words: told.append(words))
+    for running in ("", "0123456789ab"):
+        monkeypatch.setattr(services, "docker", lambda *_, running=running: running)
+        services.name_servers(home.Home(tmp_path), {f"lab-gpu{len(running)}": "172.30.0.2"})
+    assert told == [(home.Home(tmp_path).services, "systemctl kill --signal=HUP dnsmasq")]
+    assert "lab-gpu12.lab.test" in (tmp_path / "hosts/servers").read_text()
 
 
 def test_where_no_server_was_left_docker_is_not_started(machine, capsys):
