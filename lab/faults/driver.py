@@ -87,8 +87,13 @@ def no_nouveau(target: Target) -> str:
     return f"nouveau is gone; {', '.join(paths) or 'no file'} put back; the driver is loaded."
 
 
+OPEN, PROPRIETARY = ("nvidia-kernel-open-dkms", "nvidia-open"), ("nvidia-kernel-dkms", "cuda-drivers")
+
+
 def _flavour(target: Target, kernel_package: str, meta: str) -> str:
     """Puts one flavour's packages in the place of the other's, and loads the module as a boot would."""
+    # Of packages that were asked for by name apt takes none away by itself.
+    gone = " ".join(f"{name}-" for name in (PROPRIETARY if meta in OPEN else OPEN))
     add_nvidia_source(target)
     target.release_gpus()
     version = "580.173.02-1"
@@ -96,18 +101,18 @@ def _flavour(target: Target, kernel_package: str, meta: str) -> str:
         version = driver_version(target)
     pinning = f"nvidia-driver-pinning-{version.split('.')[0]}"
     target.sh(f"if ! ls /etc/apt/preferences.d/nvidia-driver-pinning-* >/dev/null 2>&1; then {INSTALL} {pinning}; fi")
-    target.sh(f"{INSTALL} {meta}={version} {kernel_package}={version} >/dev/null 2>&1")
+    target.sh(f"{INSTALL} {meta}={version} {kernel_package}={version} {gone} >/dev/null")
     return target.sh("modprobe nvidia || true; nvidia-smi || true; dmesg -t | grep NVRM | tail -5")
 
 
 @inject("pre-turing-open")
 def open_on_old(target: Target) -> str:
-    return _flavour(target, "nvidia-kernel-open-dkms", "nvidia-open")
+    return _flavour(target, *OPEN)
 
 
 @inject("blackwell-proprietary")
 def proprietary_on_new(target: Target) -> str:
-    return _flavour(target, "nvidia-kernel-dkms", "cuda-drivers")
+    return _flavour(target, *PROPRIETARY)
 
 
 def _right(target: Target, licence: str, kernel_package: str, meta: str) -> str:
@@ -123,9 +128,9 @@ def _right(target: Target, licence: str, kernel_package: str, meta: str) -> str:
 
 @heal("pre-turing-open")
 def proprietary(target: Target) -> str:
-    return _right(target, "NVIDIA", "nvidia-kernel-dkms", "cuda-drivers")
+    return _right(target, "NVIDIA", *PROPRIETARY)
 
 
 @heal("blackwell-proprietary")
 def open_again(target: Target) -> str:
-    return _right(target, "Dual MIT/GPL", "nvidia-kernel-open-dkms", "nvidia-open")
+    return _right(target, "Dual MIT/GPL", *OPEN)
