@@ -90,10 +90,8 @@ def no_nouveau(target: Target) -> str:
 OPEN, PROPRIETARY = ("nvidia-kernel-open-dkms", "nvidia-open"), ("nvidia-kernel-dkms", "cuda-drivers")
 
 
-def _flavour(target: Target, kernel_package: str, meta: str) -> str:
+def _flavour(target: Target, come: tuple[str, str], go: tuple[str, str]) -> str:
     """Puts one flavour's packages in the place of the other's, and loads the module as a boot would."""
-    # Of packages that were asked for by name apt takes none away by itself.
-    gone = " ".join(f"{name}-" for name in (PROPRIETARY if meta in OPEN else OPEN))
     add_nvidia_source(target)
     target.release_gpus()
     version = "580.173.02-1"
@@ -101,26 +99,28 @@ def _flavour(target: Target, kernel_package: str, meta: str) -> str:
         version = driver_version(target)
     pinning = f"nvidia-driver-pinning-{version.split('.')[0]}"
     target.sh(f"if ! ls /etc/apt/preferences.d/nvidia-driver-pinning-* >/dev/null 2>&1; then {INSTALL} {pinning}; fi")
-    target.sh(f"{INSTALL} {meta}={version} {kernel_package}={version} {gone} >/dev/null")
+    # Of packages that were asked for by name apt takes none away by itself.
+    names = [f"{name}={version}" for name in come] + [f"{name}-" for name in go]
+    target.sh(f"{INSTALL} {' '.join(names)} >/dev/null")
     return target.sh("modprobe nvidia || true; nvidia-smi || true; dmesg -t | grep NVRM | tail -5")
 
 
 @inject("pre-turing-open")
 def open_on_old(target: Target) -> str:
-    return _flavour(target, *OPEN)
+    return _flavour(target, OPEN, PROPRIETARY)
 
 
 @inject("blackwell-proprietary")
 def proprietary_on_new(target: Target) -> str:
-    return _flavour(target, *PROPRIETARY)
+    return _flavour(target, PROPRIETARY, OPEN)
 
 
-def _right(target: Target, licence: str, kernel_package: str, meta: str) -> str:
+def _right(target: Target, licence: str, come: tuple[str, str], go: tuple[str, str]) -> str:
     """The flavour that fits, unless it is there and works."""
     if target.holds(f'[ "$(modinfo -F license nvidia)" = "{licence}" ] && nvidia-smi -L >/dev/null'):
-        return f"{meta} is installed, and its module loaded."
+        return f"{come[1]} is installed, and its module loaded."
     target.forget_log()
-    said = _flavour(target, kernel_package, meta)
+    said = _flavour(target, come, go)
     _hold(target)
     target.use_gpus()
     return said
@@ -128,9 +128,9 @@ def _right(target: Target, licence: str, kernel_package: str, meta: str) -> str:
 
 @heal("pre-turing-open")
 def proprietary(target: Target) -> str:
-    return _right(target, "NVIDIA", *PROPRIETARY)
+    return _right(target, "NVIDIA", PROPRIETARY, OPEN)
 
 
 @heal("blackwell-proprietary")
 def open_again(target: Target) -> str:
-    return _right(target, "Dual MIT/GPL", *OPEN)
+    return _right(target, "Dual MIT/GPL", OPEN, PROPRIETARY)

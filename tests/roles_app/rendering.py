@@ -30,7 +30,7 @@ REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", 
 def written(role):
     """What a role's defaults and vars say, untemplated."""
     loader, folder = DataLoader(), ROOT / "roles" / role
-    found = {"omit": "__omit__", "role_path": str(folder)}
+    found = {"omit": "__omit__"}
     for part in ("defaults", "vars"):
         for path in [*folder.glob(f"{part}/main.yml"), *sorted(folder.glob(f"{part}/main/*.yml"))]:
             found.update(loader.load_from_file(str(path), trusted_as_template=True))
