@@ -6,7 +6,7 @@ from ansible.module_utils import preflight_support, supported
 
 from dgctl import roles
 
-from .conftest import ROOT
+from .conftest import ROOT, load
 from .rendering import render, value, variables
 
 TABLES = {
@@ -170,23 +170,36 @@ def test_a_key_may_be_given_as_text_or_file(role, tmp_path):
     armored = "-----BEGIN PGP PUBLIC KEY BLOCK-----\nx\n-----END PGP PUBLIC KEY BLOCK-----"
     (tmp_path / "key.asc").write_text(armored + "\n")
     name = f"{role}_repository_key"
-    other = {f"{name}_fingerprint": "0" * 40}
     for given, text in ((armored, armored), (str(tmp_path / "key.asc"), armored), ("", "")):
-        assert value(role, f"_{role}_key_text", **host("debian12"), **{name: given}, **other) == text
+        assert value(role, f"_{role}_key_text", **host("debian12"), **{name: given}) == text
+
+
+FINGERPRINTS = {  # where a role has its repository's, unless the user gives one
+    "nvidia_driver": "_nvidia_driver_repository.fingerprint",
+    "docker": "_docker_repository.fingerprint",
+    "nvidia_container_toolkit": "nvidia_container_toolkit_repository_key_fingerprint",
+}
+
+
+def key_for(role, name, fingerprint, system):
+    """The key that package_source gets for a role's task on this system when the user gives none."""
+    assert value(role, f"_{name.replace('_repository', '')}_text", **host(system)) == ""
+    return load("action", "package_source").shipped(value(role, fingerprint, **host(system)))
 
 
 @pytest.mark.parametrize("role", ["nvidia_driver", "docker", "nvidia_container_toolkit"])
 @pytest.mark.parametrize("key", [*DEBS, "el8", "el9", "el10"])
 def test_a_key_that_is_shipped_is_not_fetched(role, key):
     """All but those of NVIDIA's that platform/files/keys/README.md names as missing."""
-    text = value(role, f"_{role}_key_text", **host(key))
+    text = key_for(role, f"{role}_repository_key", FINGERPRINTS[role], key)
     missing = role == "nvidia_driver" and key in ("debian13", "el8", "el9", "el10")
     assert ("BEGIN PGP PUBLIC KEY BLOCK" in text) != missing
 
 
 @pytest.mark.parametrize("key", ["el8", "el9", "el10"])
 def test_the_key_of_epel_is_shipped(key):
-    assert "BEGIN PGP PUBLIC KEY BLOCK" in value("nvidia_driver", "_nvidia_driver_epel_key_text", **host(key))
+    text = key_for("nvidia_driver", "nvidia_driver_epel_key", "_platform_system.epel.fingerprint", key)
+    assert "BEGIN PGP PUBLIC KEY BLOCK" in text
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
