@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -32,7 +30,7 @@ def rules(month: str = "") -> Any:
     if not found:
         return None
     now = month or datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
-    return _module(content.root(), "gpu_drivers").Drivers(
+    return content.module(content.root(), "gpu_drivers").Drivers(
         found["_platform_branches"], found["_platform_generations"], now
     )
 
@@ -42,23 +40,3 @@ def models(names: list[str], extra: dict[str, Any]) -> list[dict[str, Any]]:
     known = {row["name"]: row for row in tables(content.root()).get("_platform_gpus", {}).values()}
     known |= {row["name"]: row for row in extra.values() if isinstance(row, dict) and "compute_capability" in row}
     return [known[name] for name in names if name in known]
-
-
-def systems() -> dict[str, Any]:
-    """The table of systems, by its keys; {} where the content has none."""
-    path = content.root() / "roles/platform/vars/main/systems.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["_platform_systems"] if path.is_file() else {}
-
-
-def supported() -> Any:
-    """plugins/module_utils/supported.py: which combinations the table of systems has."""
-    return _module(content.root(), "supported")
-
-
-@functools.cache
-def _module(root: Path, name: str) -> ModuleType:
-    path = root / f"plugins/module_utils/{name}.py"
-    spec = importlib.util.spec_from_file_location(f"dgctl_{name}", path)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    return module

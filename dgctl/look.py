@@ -1,6 +1,7 @@
 """The look: one read-only round trip to each server, that says of each role whether it is as desired.
 
-What runs on the server is the source of plugins/module_utils/applied_*.py, sent along; nothing is left there.
+Over the same connection a run has the servers note what it begins, and what it has proven. What runs on the server is
+the source of plugins/module_utils/applied_*.py and what that imports, sent along; nothing is left there.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ Request = tuple[Host, dict[str, str]]
 class Seen:
     """What a look found on one server: `roles` as applied_look.py answers; `problem` when it could not be asked.
 
+    `system`: ID and VERSION_ID of its os-release.
     `answers`: address -> what it said; `reports`: file -> what it holds; both only of roles that recorded them.
     `doubt`: it was asked, and its answer says nothing about its roles.
     """
 
     roles: dict[str, dict[str, Any]] = field(default_factory=dict)
     verified: bool = False
+    system: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     reports: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -63,6 +66,11 @@ class Seen:
 def look(requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
     """Looks at each host, given with the fingerprints of its roles; `tell` hears each answer, and nothing keeps it."""
     _ask("look", requests, tell)
+
+
+def mark_begun(requests: Iterable[Request], tell: Callable[[str, bool], None]) -> None:
+    """Marks these roles of each host as begun and not done; `tell` hears of each host whether it noted that."""
+    _ask("begun", requests, lambda name, seen: tell(name, not seen.problem and not seen.doubt))
 
 
 def mark_verified(requests: Iterable[Request]) -> None:
@@ -137,6 +145,7 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
             return Seen(
                 said.get("roles", {}),
                 bool(said.get("verified")),
+                said.get("system") or {},
                 said.get("answers") or {},
                 said.get("reports") or {},
                 said.get("seconds", 0.0),

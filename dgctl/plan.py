@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from dgctl import reasons
+from dgctl import reasons, systems
 from dgctl.deployment import Deployment, Host
 from dgctl.desired import Desired
 from dgctl.errors import Problem
@@ -18,6 +18,7 @@ from dgctl.roles import role as role_of
 
 PREFLIGHT = "Preflight"
 KEEP = "Keep what was verified"
+BEGIN = "Begin"
 DEEPGRAM = ("deepgram", "deepgram_models")  # the roles whose state `rollback` restores
 _IN_DOUBT = (Kind.NEW, Kind.UNFINISHED, Kind.DISTRUSTED)  # anything may be to do that the role ever does
 _Thing = TypeVar("_Thing", bound=Hashable)
@@ -76,7 +77,8 @@ class Plan:
     """A deployment's plan.
 
     `desired`: host -> role -> {fingerprint, content, variables} of every target. `timings`: phase -> seconds.
-    `members`: the servers as the proxies see them. `reports`: host -> file -> what it holds.
+    `members`: the servers as the proxies see them. `reports`: host -> file -> what it holds. `facts`: host -> which
+    system it is, as Ansible's own facts would say.
     """
 
     hosts: dict[str, HostPlan]
@@ -84,6 +86,7 @@ class Plan:
     timings: dict[str, Any] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def changing(self) -> list[str]:
@@ -103,6 +106,7 @@ class Plan:
         """Play -> the servers whose role of that play is to run."""
         found = {PREFLIGHT: [name for name in self.changing if self.hosts[name].preflight]}
         found[KEEP] = [name for name in self.changing if self.hosts[name].replaces(DEEPGRAM)]
+        found[BEGIN] = self.changing
         for play in plays():
             found[play.name] = [
                 name for name in self.changing if play.role_of(deployment.hosts[name].vars) in self.hosts[name].roles
@@ -132,6 +136,7 @@ def make(
     def hear(name: str, seen: Seen) -> None:
         tell(name, seen)
         plan.hosts[name] = planner.of(hosts[name], plan.desired[name], seen)  # of what was seen no more is kept
+        plan.facts[name] = systems.facts(seen.system)
 
     look([(host, plan.fingerprints(name)) for name, host in hosts.items()], hear)
     return plan

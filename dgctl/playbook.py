@@ -21,6 +21,8 @@ from dgctl.interrupt import Interrupt
 from dgctl.progress import Progress
 from dgctl.vault import VaultOptions
 
+FACTS = "facts"
+
 
 def phases(playbook: str) -> list[str]:
     """The plays of a playbook by name, imported ones in their place."""
@@ -59,12 +61,14 @@ class Part:
     """The part of a playbook that is to run: play -> its servers, and what each server is to become.
 
     `desired`: server -> {roles: role -> desired state, begin: the roles that will run}; roles record it.
+    `facts`: server -> what is known of it, as Ansible's own facts would say.
     `variables`: further ones for the playbook, none of them secret.
     """
 
     hosts: list[str]
     hosts_of_play: dict[str, list[str]]
     desired: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
     def has(self, play: str) -> bool:
@@ -93,7 +97,8 @@ def _settings(private: Path) -> None:
 
 
 def _write_part(private: Path, part: Part) -> None:
-    """Files that Ansible reads: the servers, the extra variables, a server's desired state each."""
+    """Files that Ansible reads: the servers, the extra variables, a server's desired state and facts each."""
+    _write_facts(private / FACTS, part.facts)
     (private / "desired").mkdir()
     for name, said in part.desired.items():
         (private / "desired" / f"{name}.json").write_text(json.dumps(said))
@@ -101,6 +106,15 @@ def _write_part(private: Path, part: Part) -> None:
     plays = {play: ",".join(hosts) if hosts else "all:!all" for play, hosts in part.hosts_of_play.items()}
     extra = {**part.variables, "hosts_of_play": plays, "applied_state_dir": str(private / "desired")}
     (private / "extra.json").write_text(json.dumps(extra))
+
+
+def _write_facts(folder: Path, facts: dict[str, dict[str, str]]) -> None:
+    """Facts that Ansible finds as if it had gathered them; written by its own plugin, because their form is its own."""
+    from ansible.plugins.loader import cache_loader
+
+    cache = cache_loader.get("jsonfile", _uri=str(folder))
+    for name, said in facts.items():
+        cache.set(name, said)
 
 
 def _runner(job: Run, private: str, collector: Collector, interrupt: Interrupt) -> Any:
@@ -117,6 +131,7 @@ def _runner(job: Run, private: str, collector: Collector, interrupt: Interrupt) 
         limit=f"@{private}/hosts" if job.part else job.deployment.limit,
         cmdline=shlex.join(words) or None,
         forks=max(1, min(len(targets), 8 * (os.cpu_count() or 1))),
+        fact_cache=f"{private}/{FACTS}",  # ansible-runner has Ansible keep its facts in such a folder anyway
         verbosity=max(0, job.verbosity - 1) or None,
         envvars=_environment(job),
         event_handler=collector.handle,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import threading
 import time
@@ -117,7 +118,31 @@ def part_of(plan: Plan, work: Work, only: list[str] | None = None) -> playbook.P
     if only is not None:
         plays = {play: [name for name in names if name in only] for play, names in plays.items()}
         plays[plans.PREFLIGHT] = []
-    return playbook.Part(hosts, plays, desired)
+    return playbook.Part(hosts, plays, desired, {name: plan.facts[name] for name in hosts if plan.facts.get(name)})
+
+
+def begun(work: Work, plan: Plan, part: playbook.Part) -> playbook.Part:
+    """The part that is left once servers have noted, over the look's own connection, what is about to run there.
+
+    Preflight and the copy of what was verified come before that note. So it stays the playbook's own task on servers
+    that need one of them; and on those that could not note it, of which Ansible then says why.
+    """
+    names = [name for name in part.hosts if name not in part.hosts_of_play[plans.KEEP]]
+    if work.session.check or part.has(plans.PREFLIGHT) or not names:
+        return part
+    asked = [(work.deployment.hosts[name], dict.fromkeys(plan.hosts[name].roles, "")) for name in names]
+    noted, since = set(), time.monotonic()
+
+    def tell(name: str, done: bool) -> None:
+        shown.host(name, "ok" if done else "running", "" if done else "is asked again")
+        noted.update([name] if done else [])
+
+    with work.progress([plans.BEGIN], names) as shown:
+        shown.phase(plans.BEGIN)
+        look.mark_begun(asked, tell)
+    plan.timings["begin"] = round(plan.timings.get("begin", 0.0) + time.monotonic() - since, 2)
+    plays = {**part.hosts_of_play, plans.BEGIN: [name for name in part.hosts if name not in noted]}
+    return dataclasses.replace(part, hosts_of_play=plays)
 
 
 def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
@@ -142,7 +167,7 @@ def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
 def carry_out(work: Work, plan: Plan) -> Outcome:
     """Runs what the plan says; servers that are right take no part."""
     if plan.changing:
-        ran = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=part_of(plan, work))
+        ran = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=begun(work, plan, part_of(plan, work)))
     else:
         ran = Outcome(lowered=work.lowered(), log=work.log, summary=_all_right(plan))
     hosts = ran.hosts or {}

@@ -122,12 +122,12 @@ class Rolling:
 
     def _change(self, hosts: list[str]) -> list[str]:
         """Runs the roles that the plan names on these servers; returns those on which they were done."""
-        from dgctl.provisioning import part_of
+        from dgctl.provisioning import begun, part_of
 
         if not hosts:
             return []
         self.begun |= set(hosts)
-        self._playbook(PROVISION, part_of(self.plan, self.work, hosts))
+        self._playbook(PROVISION, begun(self.work, self.plan, part_of(self.plan, self.work, hosts)))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
 
     def _verified(self, hosts: list[str]) -> list[str]:
@@ -198,6 +198,7 @@ class Rolling:
     def _conclude(self) -> None:
         """Exit code, states and summary."""
         found, outcome = self.outcome, self.outcome.hosts
+        found.timings = {**self.plan.timings, **found.timings}
         undone = [name for name in self.plan.changing if name not in self.begun | self.failed]
         for name in undone if self.stopped else []:
             outcome[name].state = "skipped"

@@ -30,13 +30,13 @@ REASONS = "\n## Why something is refused\n\n"
 
 def page() -> str:
     """The whole page."""
-    from dgctl import drivers
+    from dgctl import systems
     from tests.scenarios.systems import ELSEWHERE, WAYS
 
-    systems, supported = drivers.systems(), drivers.supported()
-    rows = [_row(systems, key, engine, [*WAYS, *ELSEWHERE]) for key in systems for engine in supported.ENGINES]
+    table, supported = systems.table(), systems.supported()
+    rows = [_row(table, key, engine, [*WAYS, *ELSEWHERE]) for key in table for engine in supported.ENGINES]
     head = ["system", "engine", "its packages", "driver of NVIDIA's", "driver of the distribution's"]
-    return HEAD + _branches(systems) + MATRIX + _table(head, rows) + REASONS + _reasons(systems)
+    return HEAD + _branches(table) + MATRIX + _table(head, rows) + REASONS + _reasons(table)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dgctl import content, drivers
+from dgctl import content, drivers, systems
 from dgctl.deployment import Host
 from dgctl.errors import Problem
 from dgctl.validation.context import Context
@@ -17,15 +17,15 @@ ARMOR = "BEGIN PGP PUBLIC KEY BLOCK"
 
 
 def problems(context: Context) -> Iterator[Problem]:
-    systems = list(drivers.systems().values())
+    rows = list(systems.table().values())
     for host in context.served:
         for name in KEYS:
             yield from _key(context, host, name)
-        if systems and set(host.groups) & set(WITH_GPU):
-            yield from _driver(context, host, systems)
+        if rows and set(host.groups) & set(WITH_GPU):
+            yield from _driver(context, host, rows)
 
 
-def _driver(context: Context, host: Host, systems: list[dict[str, Any]]) -> Iterator[Problem]:
+def _driver(context: Context, host: Host, rows: list[dict[str, Any]]) -> Iterator[Problem]:
     source, branch = (_text(host, f"nvidia_driver_{name}") for name in ("source", "branch"))
     if source == "distribution" and _text(host, "nvidia_driver_repository_url"):
         name = "nvidia_driver_repository_url"
@@ -36,7 +36,7 @@ def _driver(context: Context, host: Host, systems: list[dict[str, Any]]) -> Iter
         "_platform_branches", {}
     ):
         return  # the business of types.py and drivers.py
-    found = drivers.supported().anywhere(systems, source, branch)
+    found = systems.supported().anywhere(rows, source, branch)
     if found:
         name = "nvidia_driver_branch" if "nvidia_driver_branch" in host.written else "nvidia_driver_source"
         yield context.problem(host, name, found[0], found[1], host.vars.get(name))

@@ -1,4 +1,4 @@
-"""Looks at a host: does what its roles recorded still hold, and is it what is wanted now? Changes nothing.
+"""Looks at a host: does what its roles recorded still hold, and is it what is wanted now? Changes nothing but records.
 
 Sent to the host as source together with what it uses: only the standard library may be imported.
 """
@@ -6,16 +6,17 @@ Sent to the host as source together with what it uses: only the standard library
 import json
 import time
 
-from ansible.module_utils import applied_record, applied_things
+from ansible.module_utils import applied_record, applied_things, os_release
 
 FORMAT = 1
+SYSTEM = ("ID", "VERSION_ID")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def main(text):
     """Carries out a request in JSON; prints one line that is found again in whatever a login shell says."""
     request = json.loads(text)
-    answer = {"look": look, "verified": verified}[request["mode"]](request)
+    answer = {"look": look, "begun": begun, "verified": verified}[request["mode"]](request)
     print("applied-state: " + json.dumps(answer))
 
 
@@ -33,6 +34,7 @@ def look(request):
         "format": FORMAT,
         "time": time.time(),
         "boot_id": _boot_id(),
+        "system": {key: value for key, value in os_release.fields().items() if key in SYSTEM},
         "roles": roles,
         "verified": bool(done) and done["fingerprints"] == wanted,
         "answers": {url: server.answer(url).get("body") for url in urls},
@@ -59,6 +61,12 @@ def judge(record, why, fingerprint, server):
     if drift:
         return {"state": "drifted", "why": "the server was changed", **answer}
     return {"state": "right", "why": "", **answer}
+
+
+def begun(request):
+    """Marks these roles as begun and not done, before a run that is to run them."""
+    applied_record.begin(request["roles"], request["host"])
+    return {"format": FORMAT, "begun": True}
 
 
 def verified(request):

@@ -8,7 +8,7 @@ import platform
 import tempfile
 import time
 
-from ansible.module_utils import package_manager, preflight_boot
+from ansible.module_utils import os_release, package_manager, preflight_boot
 from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.kernel import rpm_headers
 from ansible.module_utils.nvidia_host import read
@@ -18,42 +18,12 @@ MIB = 1024 * 1024
 GB = 1000 * 1000 * 1000
 
 
-def os_release(path="/etc/os-release"):
-    """The fields of os-release as a dict."""
-    pairs = (line.split("=", 1) for line in read(path).splitlines() if "=" in line)
-    return {key: value.strip().strip('"') for key, value in pairs}
-
-
-def entry(systems, release):
-    """The entry of the table for a system with this os-release, or {}."""
-    version = release.get("VERSION_ID", "")
-    for one in systems:
-        if release.get("ID") in one["distributions"] and {version, version.split(".")[0]} & set(one["versions"]):
-            return one
-    return {}
-
-
-def facts(systems, release=None):
-    """Which system this is, under the names of Ansible's own facts; {} for one that the table does not have."""
-    release = os_release() if release is None else release
-    match = entry(systems, release)
-    if not match:
-        return {}
-    version = release["VERSION_ID"]
-    return {
-        "ansible_distribution": match["distributions"][release["ID"]],
-        "ansible_distribution_version": version,
-        "ansible_distribution_major_version": version.split(".")[0],
-        "ansible_pkg_mgr": match["packages"],
-    }
-
-
 def system(systems, release=None, machine=None):
     """Is this distribution, version and architecture in the table of supported ones?"""
-    release = os_release() if release is None else release
+    release = os_release.fields() if release is None else release
     machine = machine or platform.machine()
     known = [s["name"] for s in systems]
-    match = entry(systems, release)
+    match = os_release.entry(systems, release)
     seen = release.get("PRETTY_NAME") or "no /etc/os-release"
     found = [
         finding(

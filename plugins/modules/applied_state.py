@@ -15,8 +15,7 @@ options:
   state:
     description: >-
       V(recorded) writes the record of the role whose task this is. V(begun), once before the first role, marks the
-      records of the roles to come as unfinished, so that a run that is killed is continued by the next one, and tells which
-      system this is, so that no role has to ask.
+      records of the roles to come as unfinished, so that a run that is killed is continued by the next one.
     type: str
     choices: [recorded, begun]
     default: recorded
@@ -141,10 +140,6 @@ EXAMPLES = r"""
     state: begun
 """
 RETURN = r"""
-ansible_facts:
-  description: What C(setup) says with the subsets C(distribution) and C(pkg_mgr).
-  returned: for O(state=begun)
-  type: dict
 fix:
   description: What to do about the failure.
   returned: failure
@@ -153,7 +148,7 @@ fix:
 
 import json
 
-from ansible.module_utils import applied_record, applied_things, applied_units, system_facts
+from ansible.module_utils import applied_record, applied_things, applied_units
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail
 
@@ -213,11 +208,9 @@ def main():
     check(module)
     if module.check_mode:
         module.exit_json(changed=False)
-    facts = {}
     try:
         if params["state"] == "begun":
             applied_record.begin(params["begin"], params["host"])
-            facts = {"ansible_facts": system_facts.collect(module)}
         else:
             things = applied_things.record({kind: params[kind] for kind in applied_things.KINDS})
             desired = json.loads(params["desired"] or "{}")
@@ -230,7 +223,7 @@ def main():
             f"The record of what was applied cannot be written: {error}",
             f"see that {applied_record.FOLDER} can be written and that its disk is not full, then run again.",
         )
-    module.exit_json(changed=False, **facts)
+    module.exit_json(changed=False)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,7 @@ ansible_facts:
 import os
 
 from ansible.module_utils import (
+    os_release,
     preflight_boot,
     preflight_driver,
     preflight_gpu,
@@ -278,7 +279,7 @@ def look(params, minimums, driver):
     clock = preflight_host.clock(
         params["controller_time"], params["max_clock_offset_s"]
     )  # before the probes take their time
-    system, wanted = preflight_host.entry(params["systems"], preflight_host.os_release()), wanted_of(params)
+    system, wanted = os_release.entry(params["systems"], os_release.fields()), wanted_of(params)
     over_network, missing_bytes = network(params, preflight_support.repositories(system, wanted))
     deployed = os.path.exists(params["deployed_mark"])
     found = preflight_host.administrator() + preflight_host.system(params["systems"])
@@ -293,7 +294,7 @@ def wanted_driver(params, system):
     """The wanted driver with the host's GPUs; None for a host that needs none."""
     if not params["engine"] or not params["driver"]:
         return None
-    row = preflight_host.entry(params["systems"], preflight_host.os_release())
+    row = os_release.entry(params["systems"], os_release.fields())
     offered = ((row.get("driver") or {}).get(params["driver"]["source"]) or {}).get("branches")
     wanted = {**params["driver"], "packages": system.get("ansible_pkg_mgr", ""), "offered": offered}
     return preflight_driver.Wanted({**params["driver"], "gpus": params["gpus"]}, wanted)
@@ -348,7 +349,7 @@ def main():
     )
     configured, base, usual = (as_numbers(module.params[key]) for key in ("minimums", "base", "usual"))
     minimums = effective(configured, base, usual)
-    system = preflight_host.facts(module.params["systems"])
+    system = os_release.facts(module.params["systems"], os_release.fields())
     driver = wanted_driver(module.params, system)
     findings = look(module.params, minimums, driver)
     facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}

@@ -42,8 +42,9 @@ def test_each_role_has_its_own_drift(host):
 def test_the_answer_around_the_roles(host):
     host.record()
     said, _ = host.ask()
-    assert set(said) == {"format", "seconds", "time", "boot_id", "roles", "verified", "answers", "reports"}
+    assert set(said) == {"format", "seconds", "time", "boot_id", "roles", "verified", "answers", "reports", "system"}
     assert (said["format"], said["verified"], said["answers"]) == (1, False, {})
+    assert set(said["system"]) <= {"ID", "VERSION_ID"} and said["system"]["ID"]
     assert len(said["boot_id"]) == 36 and said["time"] > 1.7e9 and 0 < said["seconds"] < 30
 
 
@@ -106,6 +107,6 @@ def test_the_sources_import_the_standard_library_and_each_other(path):
         if isinstance(node, ast.Import):
             assert all(alias.name in STANDARD for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module == "ansible.module_utils":
-            assert all(alias.name.startswith("applied_") for alias in node.names)
+            assert all(alias.name.startswith("applied_") or alias.name == "os_release" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.module in STANDARD or node.module.startswith("ansible.module_utils.applied_")

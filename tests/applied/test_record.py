@@ -3,8 +3,6 @@
 import json
 import os
 import stat
-import subprocess
-import sys
 import time
 
 import pytest
@@ -151,14 +149,14 @@ def test_begun_without_dgctl_marks_all(recorded):
     assert [entry["state"] for entry in said.values()] == ["unfinished", "unfinished"]
 
 
-def test_begun_tells_the_system_as_setup_does(host):
-    said = host.module(state="begun", host="gpu1", begin=[])["ansible_facts"]
-    setup = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "setup", "-c", "local"]
-    subset = "gather_subset=!all,!min,distribution,pkg_mgr"
-    text = subprocess.run([*setup, "-a", subset], capture_output=True, text=True, check=True).stdout
-    known = json.loads(text[text.index("{") :])["ansible_facts"]
-    own = {"ansible_facts", "gather_subset", "module_setup", "discovered_interpreter_python"}
-    assert said == {name: value for name, value in known.items() if name not in own}
+def test_begun_over_the_look_s_connection_is_the_same(recorded):
+    recorded.ask("verified")
+    assert recorded.ask("begun", role="", other="")[0] == {"format": 1, "begun": True}
+    said = recorded.ask(role="f1", other="f2", third="f3")[0]
+    assert [entry["state"] for entry in said["roles"].values()] == ["unfinished", "unfinished", "new"]
+    assert said["roles"]["role"]["things"] == {"files": 1} and said["verified"] is False
+    recorded.record()
+    assert recorded.role()["state"] == "right"
 
 
 def test_begun_does_not_sign_what_somebody_edited(recorded):

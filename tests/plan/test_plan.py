@@ -173,7 +173,8 @@ def test_a_host_out_of_reach_has_a_problem_and_no_steps(small: Path, monkeypatch
 def test_hosts_of_a_play_are_those_whose_role_is_to_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make(monkeypatch, found(nginx_proxy={"state": "new"}))
     assert plan.hosts_of_play(read()) == {
-        "Preflight": ["gpu1"], "Keep what was verified": [], "Container engine": [], "Deepgram": [], "TLS proxy": ["gpu1"],
+        "Preflight": ["gpu1"], "Keep what was verified": [], "Begin": ["gpu1"],
+        "Container engine": [], "Deepgram": [], "TLS proxy": ["gpu1"],
     }  # fmt: skip
 
 

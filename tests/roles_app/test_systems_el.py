@@ -4,7 +4,7 @@ import configparser
 from fnmatch import fnmatchcase
 
 import pytest
-from ansible.module_utils import preflight_host
+from ansible.module_utils import os_release
 
 from .rendering import render, value
 from .test_systems import ROWS, SYSTEMS, host
@@ -40,7 +40,7 @@ def repository(role, template, key, **changes):
 @pytest.mark.parametrize("key", KEYS)
 def test_every_distribution_and_point_release_finds_its_line(key, distribution):
     version = key[2:] + ".4"
-    found = preflight_host.facts(ROWS, {"ID": distribution, "VERSION_ID": version})
+    found = os_release.facts(ROWS, {"ID": distribution, "VERSION_ID": version})
     names = {"rhel": "RedHat", "rocky": "Rocky", "almalinux": "AlmaLinux", "ol": "OracleLinux"}
     assert (found["ansible_distribution"], found["ansible_pkg_mgr"]) == (names[distribution], "dnf")
     facts = {name.removeprefix("ansible_"): fact for name, fact in found.items()}

@@ -30,6 +30,7 @@ class World:
         self.interrupt_at = ""
         monkeypatch.setattr("dgctl.rolling.outcomes.ran", self._ran)
         monkeypatch.setattr("dgctl.rolling.outcomes.verify", self._verify)
+        monkeypatch.setattr("dgctl.provisioning.begun", lambda work, plan, part: part)
         monkeypatch.setattr("dgctl.rolling.look.mark_verified", lambda requests: list(requests))
         monkeypatch.setattr("dgctl.deployment.Deployment.digest", lambda deployment: self.inventory)
         self.inventory = "as it was"

@@ -1,0 +1,41 @@
+"""Which operating systems are served, by the table of role platform; and which one a server has."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dgctl import content
+
+
+def table() -> dict[str, Any]:
+    """The table of systems, by its keys; {} where the content has none."""
+    return _table(content.root())
+
+
+@functools.cache
+def _table(root: Path) -> dict[str, Any]:
+    path = root / "roles/platform/vars/main/systems.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["_platform_systems"] if path.is_file() else {}
+
+
+def supported() -> Any:
+    """plugins/module_utils/supported.py: which combinations the table of systems has."""
+    return content.module(content.root(), "supported")
+
+
+def facts(release: dict[str, str]) -> dict[str, str]:
+    """What Ansible's facts would say of a system with these fields of os-release; {} for one that the table lacks.
+
+    Equal systems get the same object.
+    """
+    return _facts(content.root(), tuple(sorted(release.items())))
+
+
+@functools.cache
+def _facts(root: Path, release: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    rows = list(_table(root).values())
+    return content.module(root, "os_release").facts(rows, dict(release)) if rows else {}
