@@ -6,9 +6,9 @@ import pytest
 
 from tests.doctor.patient import PROJECT, Patient, smi_row  # its import makes the roles' module_utils importable
 
-from ansible.module_utils import cdi_spec, doctor_smi, fabric, nvidia_host  # isort: skip
+from ansible.module_utils import cdi_spec, doctor_log, doctor_smi, fabric, nvidia_host  # isort: skip
 
-H100 = PROJECT / "tests/samples/h100"
+H100, H200 = PROJECT / "tests/samples/h100", PROJECT / "tests/samples/h200"
 DRIVER = "580.159.04"
 SPECIFICATIONS = {"0.5.0": (0, 5, 0), "0.7.0": (0, 7, 0)}
 
@@ -69,3 +69,13 @@ def test_a_driver_from_outside_is_no_sickness(machine):
 def test_a_library_of_another_version_elsewhere_is_one(machine):
     machine.loaded("580.95.05")
     assert machine.findings()["driver versions"]["verdict"] == "fail"
+
+
+def test_the_mistakes_of_programs_make_no_host_sick(machine):
+    lines = (H200 / "kernel_log.txt").read_text().splitlines()
+    said = doctor_log.xids(lines)
+    assert {bus for bus, _, _ in said} == {"0000:00:06"}
+    assert [number for _, number, _ in said] == [31, 13, 13, 13, 43, 13, 13, 13, 13, 43]
+    machine.log(*lines)
+    xid = machine.findings()["xid"]
+    assert (xid["verdict"], xid["seen"]) == ("pass", "none that matters (there were 13, 31, 43)")

@@ -45,7 +45,7 @@ QUESTIONS = {
     "container engines": "docker version --format '{{.Server.Version}}'; podman --version",
     "kernel log": "dmesg | grep -E 'NVRM|nvidia|Xid' | tail -20",
 }
-SECRET = re.compile(r"GPU-[0-9a-f-]{36}|MIG-[0-9a-f-]{36}")
+SECRET = re.compile(r"GPU-[0-9a-f-]{36}|MIG-[0-9a-f-]{36}|(?<=Serial Number: )\w+")
 ANSIBLE = {
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     "ANSIBLE_NOCOLOR": "1",
@@ -83,7 +83,7 @@ def main():
     head = heading(day, cards.splitlines(), name, driver, options.engine)
     page = "\n".join([*head, *roles_and_verbs(driver, options.engine, options.load), *answers()]) + "\n"
     out = options.out or ROOT / "docs/hardware" / f"{day}-{slug}-{options.engine}.md"
-    out.write_text(SECRET.sub("GPU-(left out)", page))
+    out.write_text(SECRET.sub("(left out)", page))
     print(f"written: {out}")
 
 

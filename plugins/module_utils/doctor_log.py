@@ -41,7 +41,8 @@ def xid(host):
         return unknown(f"the kernel's log cannot be read: {said.why if said else 'not asked'}")
     grave = [(number, address, line) for address, number, line in xids(lines) if number in XIDS]
     if not grave:
-        return well("none that matters")
+        harmless = sorted({number for _, number, _ in xids(lines)})
+        return well("none that matters" + (f" (there were {', '.join(map(str, harmless))})" if harmless else ""))
     first = next(number for number in XIDS if any(number == other for other, _, _ in grave))
     places = sorted({address for number, address, _ in grave if number == first})
     last = [line for number, _, line in grave if number == first][-1]
