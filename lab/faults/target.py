@@ -146,7 +146,9 @@ class Target:
         """Starts again what release_gpus stopped."""
         self.sh(f"""
         modprobe nvidia
-        for unit in {DAEMONS} nvidia-cdi-refresh; do
+        # What watches the driver has given up where it could not be used: too many starts in too short a time.
+        systemctl reset-failed 'nvidia-*' 2>/dev/null || true
+        for unit in {DAEMONS} nvidia-cdi-refresh.service nvidia-cdi-refresh.path; do
             if systemctl -q is-enabled $unit 2>/dev/null; then systemctl restart $unit; fi
         done
         for unit in $(systemctl list-unit-files 'deepgram*.service' --plain --no-legend | cut -d' ' -f1); do
