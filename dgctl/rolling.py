@@ -126,6 +126,7 @@ class Rolling:
 
         if not hosts:
             return []
+        self._require_unmoved()
         self.begun |= set(hosts)
         self._playbook(PROVISION, begun(self.work, self.plan, part_of(self.plan, self.work, hosts)))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
@@ -163,10 +164,7 @@ class Rolling:
 
     def _playbook(self, name: str, part: playbook.Part) -> RunResult:
         """One run of Ansible; what became of each server is added to the outcome."""
-        if self.work.deployment.digest() != self.began_with:
-            self.outcome.errors.append(_moved(self.work))
-            self.outcome.exit_code = Exit.HALTED
-            raise Stopped
+        self._require_unmoved()
         result = outcomes.ran(self.work, name, alone=True, part=part)
         for host, end in result.hosts.items():
             state = self.outcome.hosts.setdefault(host, HostState())
@@ -182,6 +180,13 @@ class Rolling:
             self.outcome.exit_code = Exit.BUG if result.broken else Exit.INTERRUPTED
             raise Stopped
         return result
+
+    def _require_unmoved(self) -> None:
+        """Ends the rollout where the inventory or its variables are no longer what was planned with."""
+        if self.work.deployment.digest() != self.began_with:
+            self.outcome.errors.append(_moved(self.work))
+            self.outcome.exit_code = Exit.HALTED
+            raise Stopped
 
     def _fail(self, name: str, state: str, errors: list[Problem]) -> None:
         host = self.outcome.hosts.setdefault(name, HostState())

@@ -30,7 +30,8 @@ class World:
         self.interrupt_at = ""
         monkeypatch.setattr("dgctl.rolling.outcomes.ran", self._ran)
         monkeypatch.setattr("dgctl.rolling.outcomes.verify", self._verify)
-        monkeypatch.setattr("dgctl.provisioning.begun", lambda work, plan, part: part)
+        self.noted: list[str] = []
+        monkeypatch.setattr("dgctl.provisioning.begun", lambda work, plan, part: self.noted.extend(part.hosts) or part)
         monkeypatch.setattr("dgctl.rolling.look.mark_verified", lambda requests: list(requests))
         monkeypatch.setattr("dgctl.deployment.Deployment.digest", lambda deployment: self.inventory)
         self.inventory = "as it was"
@@ -144,6 +145,13 @@ def test_an_inventory_that_changes_during_the_run_stops_it(monkeypatch: pytest.M
     outcome = roll(world, ALL, seen(*FLEET["node"]))
     assert world.done[-2:] == ["change: gpu1", "verify: gpu1"] and outcome.exit_code == Exit.HALTED
     assert "changed during the run" in outcome.errors[0].what and states(outcome)["gpu1"] == "drained"
+
+
+def test_no_server_notes_the_beginning_of_what_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.edited_at = "drain rollout: gpu1"
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert world.done[-1].startswith("drain") and world.noted == [] and outcome.exit_code == Exit.HALTED
 
 
 def test_interrupted_between_two_runs_of_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
