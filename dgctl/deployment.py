@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dgctl import content
+from dgctl import compiled, content
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
@@ -120,7 +120,7 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     reader = _reader(opened, vault)
     manager = opened.open_inventory(inventory, reader)
     _refuse_unreadable(Deployment(inventory, {}, []).files())
-    with opened.quiet():
+    with opened.quiet(), compiled.once():
         try:
             hosts = _hosts(manager, reader)
         except opened.AnsibleError as error:

@@ -1,0 +1,34 @@
+"""Jinja compiles each template once: the variables of a fleet are the same few texts, and Ansible compiles them for each host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Within it, environments of one kind and syntax share what they compile, as they would by a bytecode cache.
+
+    Jinja's own bytecode caches are for templates of loaders, not for texts. An overlay, as by `#jinja2:`, compiles for
+    itself. Not for threads.
+    """
+    from jinja2 import Environment
+
+    compiled: dict[tuple[type, Any, str], Any] = {}
+    own = Environment.compile
+
+    def shared(self: Environment, source: Any, *arguments: Any, **options: Any) -> Any:
+        if self.overlayed or arguments or options or not isinstance(source, str):
+            return own(self, source, *arguments, **options)
+        key = (type(self), self.lexer, str(source))  # Jinja keeps one lexer for each syntax
+        if key not in compiled:
+            compiled[key] = own(self, source)
+        return compiled[key]
+
+    Environment.compile = shared  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        Environment.compile = own  # type: ignore[method-assign]

@@ -1,0 +1,88 @@
+"""Templates that many hosts share are compiled once, and mean on each what they mean there."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment
+
+from dgctl import compiled, deployment, vault
+
+HOSTS = 12
+INVENTORY = "[node]\n" + "".join(f"gpu{n} number={n}\n" for n in range(HOSTS))
+VARIABLES = """\
+deepgram_release: release-260812
+twice: "{{ number | int * 2 }}"
+of_twice: "{{ twice }} and {{ twice }}"
+own_words: "#jinja2: variable_start_string:'[%', variable_end_string:'%]'\\n[% number %] {{ number }}"
+neighbour: "{{ hostvars['gpu0'].number }}"
+backslash: "{{ 'a\\\\\\\\b' }}"
+lost: "{{ nobody_has_this }}"
+wrong: "{{ number"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("inventory.ini").write_text(INVENTORY)
+    Path("group_vars").mkdir()
+    Path("group_vars/all.yml").write_text(VARIABLES)
+    return tmp_path
+
+
+def read() -> deployment.Deployment:
+    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
+        return deployment.load(Path("inventory.ini"), passwords, None)
+
+
+def test_each_host_has_its_own_values(folder: Path) -> None:
+    hosts = read().hosts
+    for number in range(HOSTS):
+        found = hosts[f"gpu{number}"].vars
+        assert found["of_twice"] == f"{2 * number} and {2 * number}" and found["neighbour"] == 0
+        assert found["own_words"] == f"{number} {{{{ number }}}}"
+        assert (
+            "nobody_has_this" in hosts[f"gpu{number}"].unrendered["lost"]
+            and "wrong" in hosts[f"gpu{number}"].unrendered
+        )
+
+
+def test_it_is_what_it_is_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = read().hosts
+    monkeypatch.setattr(compiled, "once", nullcontext)
+    apart = read().hosts
+    assert {name: (host.vars, host.unrendered) for name, host in shared.items()} == {
+        name: (host.vars, host.unrendered) for name, host in apart.items()
+    }
+
+
+def test_more_hosts_are_no_more_compilations(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    own = Environment._parse
+    monkeypatch.setattr(Environment, "_parse", lambda *words, **more: counts.append(1) or own(*words, **more))
+    read()
+    many = len(counts)
+    Path("inventory.ini").write_text("[node]\ngpu0 number=0\n")
+    counts.clear()
+    read()
+    # What cannot be compiled, and what has settings of its own, is compiled for each.
+    assert many - len(counts) <= 4 * HOSTS
+    assert len(counts) > 30
+
+
+def test_jinja_is_as_before_afterwards() -> None:
+    before = Environment.compile
+    with pytest.raises(ZeroDivisionError), compiled.once():
+        assert Environment.compile is not before
+        raise ZeroDivisionError
+    assert Environment.compile is before
+
+
+def test_another_syntax_is_another_template() -> None:
+    other = Environment(variable_start_string="[[", variable_end_string="]]")
+    with compiled.once():
+        texts = [one.from_string("{{ 1 }} [[ 2 ]]").render() for one in (Environment(), other, Environment())]
+    assert texts == ["1 [[ 2 ]]", "{{ 1 }} 2", "1 [[ 2 ]]"]
