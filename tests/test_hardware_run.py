@@ -9,10 +9,12 @@ import pytest
 from tests.paths import PROJECT
 
 SPEC = importlib.util.spec_from_file_location("hardware_run", PROJECT / "docs/hardware/run.py")
+SERIAL = "1234567890123"
 UUID = "GPU-0a1b2c3d-0123-4567-89ab-0123456789ab"
 ANSWERS = {
     "--query-gpu=name,driver_version": "NVIDIA L4, 580.95.05\nNVIDIA L4, 580.95.05\n",
     "nvidia-smi -L": f"GPU 0: NVIDIA L4 (UUID: {UUID})\n",
+    "dmesg": f"NVRM: GPU Board Serial Number: {SERIAL}\n",
     "preflight": '{"exit_code": 4, "seconds": 1.5, "errors": [{"what": "cpu cores", "value": "2"}], "checks": '
     '[{"check": "cpu cores", "verdict": "fail", "seen": "2", "expected": "at least 4 | more"}]}',
     "doctor": "Traceback",
@@ -45,7 +47,7 @@ def test_page(hardware_run, tmp_path, monkeypatch):
     assert "| nvidia_driver | 7 | 2 | no repository. Fix: give one |" in page
     assert "| cpu cores | fail | 2 | at least 4 / more |" in page and "- cpu cores: 2" in page
     assert "no answer: Traceback" in page and "Exit code 8, 2.0 s." in page
-    assert UUID not in page and "GPU-(left out)" in page
+    assert UUID not in page and SERIAL not in page and "(left out)" in page
 
 
 def test_no_gpu(hardware_run, monkeypatch):
