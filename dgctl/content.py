@@ -6,6 +6,9 @@ import functools
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import yaml
 
 
 def root() -> Path:
@@ -13,6 +16,12 @@ def root() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "ansible"
     return installed if installed.is_dir() else package.parent
+
+
+def tables(root: Path, name: str) -> dict[str, Any]:
+    """The tables in roles/platform/vars/main/NAME.yml of the content at `root`; {} where it has none."""
+    path = root / f"roles/platform/vars/main/{name}.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 @functools.cache

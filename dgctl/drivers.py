@@ -7,18 +7,14 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dgctl import content
 
 
 @functools.cache
 def tables(root: Path) -> dict[str, Any]:
     """_platform_gpus, _platform_branches, _platform_nvswitch ... of the content at `root`; {} where it has none."""
-    files = [root / "roles/platform/vars/main" / f"{name}.yml" for name in ("gpus", "branches", "nvswitch")]
-    if not all(path.is_file() for path in files):
-        return {}
-    return {name: row for path in files for name, row in yaml.safe_load(path.read_text(encoding="utf-8")).items()}
+    files = [content.tables(root, name) for name in ("gpus", "branches", "nvswitch")]
+    return {name: row for file in files for name, row in file.items()} if all(files) else {}
 
 
 def rules(month: str = "") -> Any:

@@ -131,17 +131,18 @@ def begun(work: Work, plan: Plan, part: playbook.Part) -> playbook.Part:
     if work.session.check or part.has(plans.PREFLIGHT) or not names:
         return part
     asked = [(work.deployment.hosts[name], dict.fromkeys(plan.hosts[name].roles, "")) for name in names]
-    noted, since = set(), time.monotonic()
+    left, since = set(part.hosts), time.monotonic()
 
-    def tell(name: str, done: bool) -> None:
-        shown.host(name, "ok" if done else "running", "" if done else "is asked again")
-        noted.update([name] if done else [])
+    def tell(name: str, noted: bool) -> None:
+        shown.host(name, "ok" if noted else "running", "" if noted else "is asked again")
+        if noted:
+            left.remove(name)
 
     with work.progress([plans.BEGIN], names) as shown:
         shown.phase(plans.BEGIN)
         look.mark_begun(asked, tell)
     plan.timings["begin"] = round(plan.timings.get("begin", 0.0) + time.monotonic() - since, 2)
-    plays = {**part.hosts_of_play, plans.BEGIN: [name for name in part.hosts if name not in noted]}
+    plays = {**part.hosts_of_play, plans.BEGIN: [name for name in part.hosts if name in left]}
     return dataclasses.replace(part, hosts_of_play=plays)
 
 

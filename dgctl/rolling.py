@@ -48,8 +48,7 @@ class Rolling:
     def run(self) -> Outcome:
         """Runs everything that may still run; the outcome has every server's end."""
         self.outcome.hosts = {name: HostState() for name in self.plan.hosts}
-        self.outcome.timings, self.outcome.log = dict(self.plan.timings), self.work.log
-        self.outcome.lowered, self.outcome.brief = self.work.lowered(), True
+        self.outcome.log, self.outcome.lowered, self.outcome.brief = self.work.log, self.work.lowered(), True
         self.proxies, self.began_with = in_reach(self.work), self.work.deployment.digest()
         self.out = {name for name, member in self.members.items() if member.drained}
         try:

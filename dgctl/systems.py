@@ -6,8 +6,6 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dgctl import content
 
 
@@ -18,8 +16,7 @@ def table() -> dict[str, Any]:
 
 @functools.cache
 def _table(root: Path) -> dict[str, Any]:
-    path = root / "roles/platform/vars/main/systems.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["_platform_systems"] if path.is_file() else {}
+    return content.tables(root, "systems").get("_platform_systems", {})
 
 
 def supported() -> Any:

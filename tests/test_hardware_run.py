@@ -47,7 +47,8 @@ def test_page(hardware_run, tmp_path, monkeypatch):
     assert "| nvidia_driver | 7 | 2 | no repository. Fix: give one |" in page
     assert "| cpu cores | fail | 2 | at least 4 / more |" in page and "- cpu cores: 2" in page
     assert "no answer: Traceback" in page and "Exit code 8, 2.0 s." in page
-    assert UUID not in page and SERIAL not in page and "(left out)" in page
+    assert UUID not in page and "GPU-(left out)" in page
+    assert SERIAL not in page and "Serial Number: (left out)" in page
 
 
 def test_no_gpu(hardware_run, monkeypatch):

@@ -9,14 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from testinfra.host import Host
 
-from dgctl import bundle, content
+from dgctl import bundle, content, drivers
 from dgctl.doctor_table import doctor
 
 _BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
-FILES = ("gpus.yml", "branches.yml", "nvswitch.yml", "cdi.yml")
 TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")
 _CALL = "import ansible.module_utils.doctor as _doctor\n_doctor.main(sys.argv[2])\n"
 
@@ -63,10 +61,7 @@ def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, An
 
 @cache
 def _tables() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in FILES:
-        path = content.root() / "roles/platform/vars/main" / name
-        found |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    found = drivers.tables(content.root()) | content.tables(content.root(), "cdi")
     return {name: found[f"_platform_{name}"] for name in TABLES}
 
 

@@ -45,7 +45,7 @@ QUESTIONS = {
     "container engines": "docker version --format '{{.Server.Version}}'; podman --version",
     "kernel log": "dmesg | grep -E 'NVRM|nvidia|Xid' | tail -20",
 }
-SECRET = re.compile(r"GPU-[0-9a-f-]{36}|MIG-[0-9a-f-]{36}|(?<=Serial Number: )\w+")
+SECRET = re.compile(r"(?<=GPU-)[0-9a-f-]{36}|(?<=MIG-)[0-9a-f-]{36}|(?<=Serial Number: )\w+")
 ANSIBLE = {
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     "ANSIBLE_NOCOLOR": "1",

@@ -39,10 +39,11 @@ def xid(host):
     if lines is None:
         said = host.said("log")
         return unknown(f"the kernel's log cannot be read: {said.why if said else 'not asked'}")
-    grave = [(number, address, line) for address, number, line in xids(lines) if number in XIDS]
+    found = xids(lines)
+    grave = [(number, address, line) for address, number, line in found if number in XIDS]
     if not grave:
-        harmless = sorted({number for _, number, _ in xids(lines)})
-        return well("none that matters" + (f" (there were {', '.join(map(str, harmless))})" if harmless else ""))
+        harmless = ", ".join(map(str, sorted({number for _, number, _ in found})))
+        return well("none that matters" + (f" (there were {harmless})" if harmless else ""))
     first = next(number for number in XIDS if any(number == other for other, _, _ in grave))
     places = sorted({address for number, address, _ in grave if number == first})
     last = [line for number, _, line in grave if number == first][-1]
