@@ -11,27 +11,12 @@ from ansible.module_utils.applied_record import sha256
 SOCKET = "/run/docker.sock"
 TIMEOUT_S = 5
 PODMAN_TIMEOUT_S = 20
-GPU_TIMEOUT_S = 15
-# What nvidia-smi says in a container that cannot reach a GPU any more; whatever else it says is no proof of that.
-BLIND = ("NVML", "couldn't communicate with the NVIDIA driver", "No devices were found", "GPU is lost")
 DEFINITION = "com.docker.compose.config-hash"
 
 
 def look_at(engine, names):
-    """{name: {image, image_id, definition, state, health, started}}; a str in place of the dict says why not."""
+    """{name: {image, image_id, definition, gpu, pid, state, health, started}}; a str in place of the dict says why not."""
     return _podman(names) if engine == "podman" else {name: _docker(name) for name in names}
-
-
-def look_inside(engine, name):
-    """Asks for the GPUs in a container that was given some; for `blind`."""
-    return Command(engine, "exec", name, "nvidia-smi", "-L", errors=True)
-
-
-def blind(command):
-    """In what words nvidia-smi says that the container has lost its GPUs; "" where it does not say so."""
-    text, _ = command.output(GPU_TIMEOUT_S)
-    lines = [line.strip() for line in text.splitlines() if any(word in line for word in BLIND)]
-    return lines[0] if command.status and lines else ""
 
 
 def record(seen):
@@ -92,6 +77,7 @@ def _view(entry):
         "image_id": entry["Image"],
         "definition": (config.get("Labels") or {}).get(DEFINITION) or _made_by(config.get("CreateCommand") or []),
         "gpu": asks_for_gpu(entry),
+        "pid": state.get("Pid") or 0,
         "state": state["Status"],
         "health": (state.get("Health") or state.get("Healthcheck") or {}).get("Status", ""),
         "started": state["StartedAt"],

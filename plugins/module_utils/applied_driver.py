@@ -27,10 +27,15 @@ def modes(command):
     return {address.lower()[-12:]: (mode, mig) for address, mode, mig in rows}, ""  # it writes 00000000:3B:00.0
 
 
+def module():
+    """Version of the module that the kernel runs; "" for none."""
+    # Debian's own packages call it nvidia_current.
+    return _read(f"{MODULES}/nvidia/version") or _read(f"{MODULES}/nvidia_current/version")
+
+
 def look_at(persistence):
     return {
-        # Debian's own packages call the module nvidia_current.
-        "module": _read(f"{MODULES}/nvidia/version") or _read(f"{MODULES}/nvidia_current/version"),
+        "module": module(),
         "library": _library(),
         "gpus": sorted(_list(f"{PROC}/gpus")),
         "persistence": persistence,

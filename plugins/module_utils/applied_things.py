@@ -3,6 +3,7 @@
 import time
 
 from ansible.module_utils import (
+    applied_container_gpus,
     applied_containers,
     applied_driver,
     applied_files,
@@ -25,12 +26,6 @@ class Server:
         self.smi = any(one["driver"]["persistence"] for one in self._all("driver")) and applied_driver.start()
         units = {unit for kind in OF_UNITS for one in self._all(kind) for unit in one[kind]}
         self.question = applied_units.start(units) if units else None
-        self.inside = {
-            name: applied_containers.look_inside(one["containers"]["engine"], name)
-            for one in self._all("containers")
-            for name, was in one["containers"]["names"].items()
-            if isinstance(was, dict) and was.get("gpu")
-        }
         self.database = applied_packages.start() if self._all("packages") else None
 
     def _all(self, kind):
@@ -59,10 +54,6 @@ class Server:
         names = sorted({name for one in used for name in one["names"]})
         return self._once(engine, applied_containers.look_at, engine, names)
 
-    def blind(self, name):
-        """In what words a container says that it lost its GPUs; "" for none."""
-        return self._once("in " + name, applied_containers.blind, self.inside[name]) if name in self.inside else ""
-
     def report(self, path):
         return self._once(path, applied_files.read_json, path)
 
@@ -82,8 +73,14 @@ def compare_containers(recorded, server):
     seen = server.containers(recorded["engine"])
     for name, was in recorded["names"].items():
         yield from applied_containers.compare(name, was, seen[name])
-        if isinstance(seen[name], dict) and seen[name]["state"] == "running" and server.blind(name):
-            yield f"container {name}", f"has lost its GPUs: {server.blind(name)}"
+        yield from _lost_gpus(recorded["engine"], name, was, seen[name])
+
+
+def _lost_gpus(engine, name, was, now):
+    if isinstance(now, dict) and was.get("gpu") and now["state"] == "running":
+        words = applied_container_gpus.lost(engine, name, now["pid"])
+        if words:
+            yield f"container {name}", f"has lost its GPUs: {words}"
 
 
 def compare_answers(urls, server):

@@ -53,6 +53,7 @@ def inspect(engine, name):
     health = (state.get("Health") or state.get("Healthcheck") or {}).get("Status") or None
     return {
         "id": found["Id"],
+        "pid": state.get("Pid") or 0,
         "running": bool(state.get("Running")) and not state.get("Restarting"),
         "status": state.get("Status"),
         "started": parse_time(state.get("StartedAt")),

@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-from ansible.module_utils import applied_containers
+from ansible.module_utils import applied_container_gpus
 from ansible.module_utils.deepgram_containers import CommandFailed, last_words, run
 from ansible.module_utils.deepgram_http import get
 
@@ -37,8 +37,7 @@ def stale(files, containers):
 def blind(engine, containers):
     """Components whose container was given GPUs and has lost them, though it runs."""
     asking = [name for name in containers if name not in stopped(containers) and containers[name].get("gpu")]
-    looks = {name: applied_containers.look_inside(engine, f"deepgram-{name}") for name in asking}
-    return [name for name, command in looks.items() if applied_containers.blind(command)]
+    return [name for name in asking if applied_container_gpus.lost(engine, f"deepgram-{name}", containers[name]["pid"])]
 
 
 def strangers(containers):

@@ -26,7 +26,7 @@ def docker(tmp_path, monkeypatch):
 
 
 def container(**changes):
-    return {"engine": {"running": True, "started": 1.0, "gpu": True, "command": []} | changes}
+    return {"engine": {"running": True, "started": 1.0, "gpu": True, "pid": 0, "command": []} | changes}
 
 
 @pytest.mark.parametrize(
