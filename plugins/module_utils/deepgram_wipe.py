@@ -81,7 +81,8 @@ def wipe(due):
         run(["systemctl", "disable", "--now", unit], check=False)
     for engine, names in due["images"].items():
         run([engine, "rmi", "--force", *names], timeout=600)
-    for path in due["files"]:
+    # Inner folders first: an outer one is empty only without them.
+    for path in sorted(due["files"], key=lambda path: -path.count("/")):
         os.unlink(path)
         _prune(os.path.dirname(path))
     if due["units"]:
@@ -96,7 +97,7 @@ def _prune(folder):
     """Removes second names of models, and a directory of ours that is empty by now."""
     shutil.rmtree(os.path.join(folder, ".verified"), ignore_errors=True)
     own = "deepgram" in folder or folder.endswith("/nginx/tls")
-    if own and os.path.isdir(folder) and not os.listdir(folder):
+    if own and os.path.isdir(folder) and not os.path.ismount(folder) and not os.listdir(folder):
         os.rmdir(folder)
 
 

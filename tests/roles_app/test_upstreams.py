@@ -1,22 +1,45 @@
 """deepgram-upstreams: who serves, by what the servers say and what operators want."""
 
 import http.server
-import importlib.util
+import importlib
 import json
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from .conftest import ROOT, load
 
-SPEC = importlib.util.spec_from_file_location(
-    "deepgram_upstreams", ROOT / "roles/nginx_proxy/files/deepgram_upstreams.py"
-)
-PROGRAM = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(PROGRAM)
+ROLE = ROOT / "roles/nginx_proxy"
+FOLDER = ROLE / "files/upstreams"
 MODULE = load("modules", "deepgram_upstreams")
+
+
+def program():
+    """The program's modules, which import each other by their short names: those stay free for others."""
+    names = [path.stem for path in FOLDER.glob("*.py")]
+    sys.path.insert(0, str(FOLDER))
+    try:
+        return SimpleNamespace(**{name.strip("_"): importlib.import_module(name) for name in names if name[0] != "_"})
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in names:
+            if name != "__main__":
+                sys.modules.pop(name, None)
+
+
+PROGRAM = program()
+commands, files, health, members, nginx, settle = (
+    PROGRAM.commands,
+    PROGRAM.files,
+    PROGRAM.health,
+    PROGRAM.members,
+    PROGRAM.nginx,
+    PROGRAM.settle,
+)
 
 
 class Nginx:
@@ -43,15 +66,15 @@ class Nginx:
 def proxy(tmp_path, monkeypatch):
     """A proxy's files; `says` maps an address to the health that its server tells."""
     for name, value in (("CONFIG", "config.json"), ("KEPT", "kept"), ("RUN", "run")):
-        monkeypatch.setattr(PROGRAM, name, str(tmp_path / value))
-    nginx, says = Nginx(tmp_path), {}
-    monkeypatch.setattr(PROGRAM, "master", lambda: 1)
-    monkeypatch.setattr(PROGRAM, "refusal", nginx.refusal)
-    monkeypatch.setattr(PROGRAM, "reload", nginx.reload)
-    monkeypatch.setattr(PROGRAM, "ask", lambda address: (says.get(address, "Ready"), 0))
-    monkeypatch.setattr(PROGRAM, "clients", lambda port: 0)
-    monkeypatch.setattr(PROGRAM.time, "sleep", nginx.sleep)
-    monkeypatch.setattr(PROGRAM.time, "monotonic", lambda: nginx.slept)
+        monkeypatch.setattr(files, name, str(tmp_path / value))
+    stand_in, says = Nginx(tmp_path), {}
+    monkeypatch.setattr(nginx, "master", lambda: 1)
+    monkeypatch.setattr(nginx, "refusal", stand_in.refusal)
+    monkeypatch.setattr(nginx, "reload", stand_in.reload)
+    monkeypatch.setattr(health, "ask", lambda address: (says.get(address, "Ready"), 0))
+    monkeypatch.setattr(nginx, "clients", lambda port: 0)
+    monkeypatch.setattr(nginx.time, "sleep", stand_in.sleep)
+    monkeypatch.setattr(nginx.time, "monotonic", lambda: stand_in.slept)
 
     def configure(*nodes, **more):
         fields = ("name", "address", "profile", "region")
@@ -59,11 +82,11 @@ def proxy(tmp_path, monkeypatch):
         (tmp_path / "config.json").write_text(json.dumps(document))
 
     def tick():
-        config = PROGRAM.configuration()
-        PROGRAM.settle(config, PROGRAM.look_at(config["nodes"]))
+        config = files.configuration()
+        settle.settle(config, health.look_at(config["nodes"]))
 
     configure(("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", ""))
-    return SimpleNamespace(configure=configure, tick=tick, nginx=nginx, says=says, folder=tmp_path)
+    return SimpleNamespace(configure=configure, tick=tick, nginx=stand_in, says=says, folder=tmp_path)
 
 
 def lines(proxy, profile="stt"):
@@ -108,9 +131,9 @@ def test_where_all_are_down_the_check_is_not_believed_but_drained_ones_stay_out(
     proxy.says.update({"192.0.2.1:8080": "Critical", "192.0.2.2:8080": "Critical"})
     proxy.tick()
     assert down(proxy) == set()
-    PROGRAM.drain(["a"], "operator", "")
+    commands.drain(["a"], "operator", "")
     assert down(proxy) == {"a"}
-    PROGRAM.drain(["b"], "operator", "")
+    commands.drain(["b"], "operator", "")
     assert down(proxy) == {"a", "b"}
 
 
@@ -132,26 +155,26 @@ def test_a_flapping_server_must_prove_itself_for_longer_each_time(proxy):
 
 def test_undrained_serves_at_once_whatever_was_before(proxy):
     proxy.tick()
-    PROGRAM.drain(["a"], "rollout", "upgrade")
+    commands.drain(["a"], "rollout", "upgrade")
     proxy.says["192.0.2.1:8080"] = "no answer: restarting"
     proxy.tick()
     proxy.tick()
-    assert PROGRAM.report()["a"]["state"] == "drained" and PROGRAM.report()["a"]["note"] == "upgrade"
+    assert members.report()["a"]["state"] == "drained" and members.report()["a"]["note"] == "upgrade"
     proxy.says.clear()
-    assert PROGRAM.undrain(["a"]) is True and PROGRAM.undrain(["a"]) is False
-    assert down(proxy) == set() and PROGRAM.report()["a"]["state"] == "up"
+    assert commands.undrain(["a"]) is True and commands.undrain(["a"]) is False
+    assert down(proxy) == set() and members.report()["a"]["state"] == "up"
 
 
 def test_an_operators_mark_is_not_replaced(proxy):
-    assert PROGRAM.drain(["a"], "operator", "disk") and not PROGRAM.drain(["a"], "rollout", "")
-    assert PROGRAM.report()["a"]["reason"] == "operator"
-    assert PROGRAM.drain(["b"], "rollout", "") and PROGRAM.drain(["b"], "failed", "why")
-    assert PROGRAM.report()["b"]["reason"] == "failed"
+    assert commands.drain(["a"], "operator", "disk") and not commands.drain(["a"], "rollout", "")
+    assert members.report()["a"]["reason"] == "operator"
+    assert commands.drain(["b"], "rollout", "") and commands.drain(["b"], "failed", "why")
+    assert members.report()["b"]["reason"] == "failed"
 
 
 def test_a_mark_of_an_unknown_server_is_kept_and_counts_when_it_comes(proxy):
-    PROGRAM.drain(["c"], "rollout", "")
-    assert PROGRAM.report()["c"] | {"since": None} == {
+    commands.drain(["c"], "rollout", "")
+    assert members.report()["c"] | {"since": None} == {
         **dict.fromkeys(("note", "since", "health", "active", "address")),
         "state": "drained",
         "reason": "rollout",
@@ -160,7 +183,7 @@ def test_a_mark_of_an_unknown_server_is_kept_and_counts_when_it_comes(proxy):
     }
     proxy.configure(("a", "192.0.2.1:8080", "stt", ""), ("c", "192.0.2.3:8080", "stt", ""))
     proxy.tick()
-    assert down(proxy) == {"c"} and PROGRAM.report()["c"]["known"]
+    assert down(proxy) == {"c"} and members.report()["c"]["known"]
 
 
 def test_own_region_first_and_everybody_where_it_has_none(proxy):
@@ -184,8 +207,8 @@ def test_a_refused_list_leaves_the_old_one_and_is_tried_again(proxy):
     proxy.tick()
     before = proxy.nginx.list.read_text()
     proxy.nginx.refused = "down;  # a"
-    with pytest.raises(PROGRAM.Refused, match="nginx refuses its configuration"):
-        PROGRAM.drain(["a"], "operator", "")
+    with pytest.raises(files.Refused, match="nginx refuses its configuration"):
+        commands.drain(["a"], "operator", "")
     assert proxy.nginx.list.read_text() == before and len(proxy.nginx.reloads) == 1
     proxy.nginx.refused = ""
     proxy.tick()
@@ -199,8 +222,8 @@ def test_killed_between_writing_and_reloading_it_reloads_next_time(proxy, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(PROGRAM, "reload", killed)
-        PROGRAM.drain(["a"], "operator", "")
+        patch.setattr(nginx, "reload", killed)
+        commands.drain(["a"], "operator", "")
     assert len(proxy.nginx.reloads) == 1
     proxy.tick()
     assert len(proxy.nginx.reloads) == 2 and "down;  # a" in proxy.nginx.reloads[-1]
@@ -210,43 +233,43 @@ def test_killed_between_writing_and_reloading_it_reloads_next_time(proxy, monkey
 def test_answers_close_their_connections_for_a_while_before_a_reload(proxy, monkeypatch, callers, seconds):
     nodes = [("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", "")]
     proxy.configure(*nodes, closing_s=9, port=8443)
-    monkeypatch.setattr(PROGRAM, "clients", lambda port: callers if port == 8443 else pytest.fail())
-    PROGRAM.drain(["a"], "operator", "")
+    monkeypatch.setattr(nginx, "clients", lambda port: callers if port == 8443 else pytest.fail())
+    commands.drain(["a"], "operator", "")
     assert proxy.nginx.waits == [seconds] and not proxy.nginx.closing.exists()
-    PROGRAM.reload_once()
+    commands.reload()
     assert proxy.nginx.waits == [seconds, 2 * seconds] and not proxy.nginx.closing.exists()
 
 
 def test_what_fell_is_not_waited_for_so_long(proxy, monkeypatch):
-    monkeypatch.setattr(PROGRAM, "clients", lambda port: 1)
-    monkeypatch.setattr(PROGRAM, "settle", lambda *given: calls.append(given[2:]) or sys.exit())
+    monkeypatch.setattr(nginx, "clients", lambda port: 1)
+    monkeypatch.setattr(PROGRAM.watch, "settle", lambda *given: calls.append(given[2:]) or sys.exit())
     calls = []
     with pytest.raises(SystemExit):
-        PROGRAM.watch()
-    assert calls == [(PROGRAM.FALL_CLOSING_S,)]
-    with PROGRAM.closing({"closing_s": 9}, *calls[0]):
+        PROGRAM.watch.watch()
+    assert calls == [(PROGRAM.watch.FALL_CLOSING_S,)]
+    with nginx.closing({"closing_s": 9}, *calls[0]):
         assert proxy.nginx.slept == pytest.approx(1.5, abs=0.11)
 
 
 def test_a_reload_that_fails_or_is_killed_leaves_no_connection_closing(proxy, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(PROGRAM.Refused):
-        patch.setattr(PROGRAM, "reload", lambda pid: (_ for _ in ()).throw(PROGRAM.Refused("no")))
-        PROGRAM.drain(["a"], "operator", "")
+    with monkeypatch.context() as patch, pytest.raises(files.Refused):
+        patch.setattr(nginx, "reload", lambda pid: (_ for _ in ()).throw(files.Refused("no")))
+        commands.drain(["a"], "operator", "")
     assert not proxy.nginx.closing.exists()
     proxy.nginx.closing.touch()  # as SIGKILL leaves it
     proxy.tick()
     proxy.nginx.closing.touch()
-    with PROGRAM.alone():
+    with settle.alone():
         assert not proxy.nginx.closing.exists(), "whoever comes next takes it away"
 
 
 def test_callers_are_counted_by_port_and_not_who_only_listens(tmp_path, monkeypatch):
-    monkeypatch.setattr(PROGRAM, "PROC", str(tmp_path))
+    monkeypatch.setattr(nginx, "PROC", str(tmp_path))
     (tmp_path / "net").mkdir()
     row = "   0: 0100007F:{port:04X} 0100007F:9C40 {state} 00000000:00000000 00:00000000 00000000 0 0 1 1"
     rows = [row.format(port=port, state=state) for port, state in ((443, "0A"), (443, "01"), (443, "06"), (8443, "01"))]
     (tmp_path / "net/tcp").write_text("\n".join(["  sl  local_address rem_address st", *rows]) + "\n")
-    assert (PROGRAM.clients(443), PROGRAM.clients(8443), PROGRAM.clients(80)) == (1, 1, 0)
+    assert (nginx.clients(443), nginx.clients(8443), nginx.clients(80)) == (1, 1, 0)
 
 
 def test_a_name_that_does_not_resolve_breaks_nobody_else(proxy):
@@ -258,12 +281,12 @@ def test_a_name_that_does_not_resolve_breaks_nobody_else(proxy):
 def test_a_changed_address_is_not_the_old_one(proxy):
     proxy.tick()
     proxy.configure(("a", "192.0.2.9:8080", "stt", ""))
-    PROGRAM.render()
+    commands.render()
     assert lines(proxy)["a"][1] == "192.0.2.9:8080"
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "health", "active"),
+    ("status", "body", "said", "active"),
     [
         (200, {"system_health": "Healthy", "active_batch_requests": 2, "active_stream_requests": 3}, "Healthy", 5),
         (200, {"system_health": "Critical"}, "Critical", 0),
@@ -272,7 +295,7 @@ def test_a_changed_address_is_not_the_old_one(proxy):
         (200, [], "no answer: not a status", None),
     ],
 )
-def test_the_body_counts_and_not_the_code(status, body, health, active):
+def test_the_body_counts_and_not_the_code(status, body, said, active):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
@@ -284,13 +307,13 @@ def test_the_body_counts_and_not_the_code(status, body, health, active):
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert PROGRAM.ask(f"127.0.0.1:{server.server_port}") == (health, active)
+        assert health.ask(f"127.0.0.1:{server.server_port}") == (said, active)
         server.shutdown()
-    assert PROGRAM.ask(f"127.0.0.1:{server.server_port}")[0].startswith("no answer: ")
+    assert health.ask(f"127.0.0.1:{server.server_port}")[0].startswith("no answer: ")
 
 
 def test_a_reload_ends_when_the_old_workers_take_nothing_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(PROGRAM, "PROC", str(tmp_path))
+    monkeypatch.setattr(nginx, "PROC", str(tmp_path))
     (tmp_path / "7/task/7").mkdir(parents=True)
 
     def worker(pid, words):
@@ -304,13 +327,13 @@ def test_a_reload_ends_when_the_old_workers_take_nothing_more(tmp_path, monkeypa
     workers(8)
     moments = iter([lambda: None, lambda: (worker(9, "worker process"), workers(8, 9))])
     done = lambda: worker(8, "worker process is shutting down")  # noqa: E731
-    monkeypatch.setattr(PROGRAM.os, "kill", lambda pid, number: None)
-    monkeypatch.setattr(PROGRAM.time, "sleep", lambda seconds: next(moments, done)())
-    PROGRAM.reload(7)
-    assert PROGRAM.accepting(7) == {"9"}
-    monkeypatch.setattr(PROGRAM, "RELOAD_S", 0)
-    with pytest.raises(PROGRAM.Refused):
-        PROGRAM.reload(7)
+    monkeypatch.setattr(nginx.os, "kill", lambda pid, number: None)
+    monkeypatch.setattr(nginx.time, "sleep", lambda seconds: next(moments, done)())
+    nginx.reload(7)
+    assert nginx.accepting(7) == {"9"}
+    monkeypatch.setattr(nginx, "RELOAD_S", 0)
+    with pytest.raises(files.Refused):
+        nginx.reload(7)
 
 
 def test_the_module_keeps_marks_where_the_program_is_not_there_yet(tmp_path, monkeypatch):
@@ -323,7 +346,22 @@ def test_the_module_keeps_marks_where_the_program_is_not_there_yet(tmp_path, mon
 
     assert run("drained", "a/b", check_mode=True)["changed"] and run("report")["members"] == {}
     assert run("drained", "a/b")["changed"] and not run("drained", "a/b")["changed"]
-    monkeypatch.setattr(PROGRAM, "KEPT", str(tmp_path / "KEPT"))
-    assert PROGRAM.marks()["a/b"]["note"] == "why", "the program reads what the module wrote"
+    monkeypatch.setattr(files, "KEPT", str(tmp_path / "KEPT"))
+    assert PROGRAM.marks.read()["a/b"]["note"] == "why", "the program reads what the module wrote"
     assert run("report")["members"]["a/b"]["state"] == "drained"
     assert run("undrained", "a/b")["changed"] and not run("undrained", "a/b")["changed"]
+
+
+def test_the_role_brings_each_file_of_the_program():
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    brought = [entry["path"].rpartition("/")[2] for entry in variables["_nginx_proxy_program_files"]]
+    assert [name for name in brought if name.endswith(".py")] == sorted(path.name for path in FOLDER.glob("*.py"))
+    launcher = (ROLE / "files/deepgram-upstreams").read_text()
+    assert variables["_nginx_proxy_program_folder"] in launcher and variables["_nginx_proxy_program"] == MODULE.PROGRAM
+
+
+def test_the_program_is_started_as_a_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-B", str(FOLDER), "render"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1 and done.stderr.startswith("deepgram-upstreams: /etc/nginx/deepgram/upstreams.json is")

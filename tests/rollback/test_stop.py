@@ -78,6 +78,7 @@ def server(tmp_path, monkeypatch):
     image = {"repository": "registry.test/engine", "digest": "sha256:1"}
     one.file("etc/deepgram/images.json", json.dumps({"containers": {"deepgram-engine": image}, "pins": {}}))
     files = [one.file(name) for name in ("etc/deepgram/compose.yaml", "units/deepgram.service", "etc/nginx/nginx.conf")]
+    files += [one.file(f"local/deepgram/{name}") for name in ("a-program", "inner/one.py", "inner/two.py")]
     models = [one.file(f"disk/models/{name}") for name in ("a.dg", "b.dg.partial", ".sha256.json", "notes.txt")][:1]
     one.file("disk/models/.verified/a.dg.kept")
     one.file("etc/nginx/conf.d/deepgram.conf")
@@ -113,6 +114,7 @@ def test_wiping_takes_what_the_roles_made_and_nothing_else(server):
     )
     result = server.work(wipe=True)
     assert server.paths() == {"etc/nginx/nginx.conf", "disk/models/notes.txt", "etc/driver.conf"}
+    assert not (server.root / "local/deepgram").exists() and (server.root / "local").exists()
     assert server.images == [] and "docker image one" in result["removed"]
     assert not any("three" in call for call in server.asked)
     assert ["systemctl", "disable", "--now", "deepgram.service"] in server.asked

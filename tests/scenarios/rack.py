@@ -1,4 +1,4 @@
-"""One server at a time, provisioned, and kept while the next test asks for the same GPUs.
+"""One server at a time, provisioned, and kept while the next test asks for the same.
 
 A parametrised fixture would not do: pytest ends it between two tests, also where both ask for the same.
 """
@@ -16,20 +16,21 @@ class Rack:
     """`lab`: the lab's name; `settings`: variables of the deployment beside the lab's own."""
 
     def __init__(self, lab: str, **settings: Any) -> None:
-        self.lab, self.settings, self.gpus = lab, settings, ""
+        self.lab, self.settings, self.asked = lab, settings, ("", "")
 
-    def server_with(self, gpus: str) -> tuple[Deployment, Server]:
-        """A server with these GPUs, provisioned and verified."""
-        if gpus != self.gpus:
+    def server_with(self, gpus: str, engine: str = "docker") -> tuple[Deployment, Server]:
+        """A server with these GPUs and this container engine, provisioned and verified."""
+        if (gpus, engine) != self.asked:
             self.clear()
-            deployment, servers = lab_up(self.lab, PROJECT / ".cache/scenarios" / self.lab, f"--gpu={gpus}")
+            folder = PROJECT / ".cache/scenarios" / self.lab
+            deployment, servers = lab_up(self.lab, folder, f"--gpu={gpus}", f"--engine={engine}")
             if self.settings:
                 (deployment.folder / "group_vars/all/zz_settings.yml").write_text(yaml.safe_dump(self.settings))
             run = deployment.dgctl("provision", "--yes")
             assert run.exit_code == 0, run.problems() + run.stderr
-            self.gpus, self.there = gpus, (deployment, servers[0])
+            self.asked, self.there = (gpus, engine), (deployment, servers[0])
         return self.there
 
     def clear(self) -> None:
-        self.gpus = ""
+        self.asked = ("", "")
         lab_down(self.lab)

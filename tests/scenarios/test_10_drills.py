@@ -1,7 +1,7 @@
 """Drills: each fault of lab/faults.toml is made; doctor and verify call it by its name, and the cure that they give works.
 
-Some of them here, all with `bin/test --all`. A server is provisioned once for all drills of its hardware, and is the healthy
-twin of each: before a fault and after its cure, doctor finds nothing.
+Some of them here, all with `bin/test --all`, there those of containers with Podman too. A server is provisioned once for
+all drills of its hardware, and is the healthy twin of each: before a fault and after its cure, doctor finds nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tests.scenarios.servers import LAB, PROJECT, Deployment, Run, Server
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 CHOSEN = list(FAULTS) if os.environ.get("DGCTL_TEST_ALL") else [name for name in FAULTS if name in QUICK]
+# Those that a container's engine has a part in.
+WITH_PODMAN = [name for name in CHOSEN if FAULTS[name]["setup"] == "deployed" and FAULTS[name]["engine"] == "any"]
 # What a fault needs of the server: the GPUs that it is made with, beside what every server can be.
 GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-h100", "old": "v100", "blackwell": "b200"}
 # A word of the cure that must be given, by the fault.
@@ -55,6 +57,10 @@ CURES = {
     "retirement-pending": "reboot",
     "xid-79": "reboot",
 }
+PODMAN_CURES = {
+    "nvml-unknown-error": "systemctl restart deepgram-engine.service",
+    "engine-on-cpu": "systemctl restart deepgram-engine.service",
+}
 # Waiting for a lock that a drill holds for ever is no part of the drill.
 SETTINGS = {"nvidia_driver_lock_timeout_s": 1}
 # What allows a repair that loses something, by the fault.
@@ -69,6 +75,7 @@ class Drill:
     """One fault on a server that is healthy."""
 
     name: str
+    engine: str
     deployment: Deployment
     server: Server
     cured: bool = False
@@ -76,6 +83,10 @@ class Drill:
     @property
     def check(self) -> str:
         return FAULTS[self.name]["check"]
+
+    @property
+    def cure(self) -> str:
+        return (PODMAN_CURES if self.engine == "podman" else {}).get(self.name, CURES[self.name])
 
     def lab(self, verb: str) -> None:
         done = subprocess.run([LAB, verb, self.server.name, self.name], capture_output=True, text=True, timeout=300)
@@ -99,9 +110,9 @@ def rack() -> Iterator[Rack]:
 
 
 @pytest.fixture
-def drill(rack: Rack, name: str) -> Iterator[Drill]:
+def drill(rack: Rack, engine: str, name: str) -> Iterator[Drill]:
     """A drill on a server of which doctor finds nothing, and finds nothing again at the end."""
-    made = Drill(name, *rack.server_with(GPUS[FAULTS[name]["gpu"]]))
+    made = Drill(name, engine, *rack.server_with(GPUS[FAULTS[name]["gpu"]], engine))
     healthy(made.deployment)
     yield made
     if not made.cured:  # it failed half way: the next drill begins healthy all the same
@@ -119,13 +130,17 @@ def by_hardware(name: str) -> int:
     return list(GPUS).index(FAULTS[name]["gpu"].replace("none", "any"))
 
 
-@pytest.mark.parametrize("name", sorted(CHOSEN, key=by_hardware))
+CASES = [("docker", name) for name in sorted(CHOSEN, key=by_hardware)]
+CASES += [("podman", name) for name in WITH_PODMAN if os.environ.get("DGCTL_TEST_ALL")]
+
+
+@pytest.mark.parametrize(("engine", "name"), CASES)
 def test_drill(drill: Drill, tmp_path) -> None:
     drill.lab("fault")
     run = drill.deployment.dgctl("doctor")
     found = drill.finding(run)
     assert run.exit_code == 8 and found["verdict"] == "fail", (found, run.problems())
-    assert CURES[drill.name] in found["fix"] and found["cause"], found
+    assert drill.cure in found["fix"] and found["cause"], found
     seen = drill.deployment.dgctl("verify")
     assert seen.exit_code == 8
     assert seen.failed_checks() & drill.names_in_verify(), seen.failed_checks()

@@ -1,0 +1,54 @@
+"""What an operator, the role and dgctl ask for. Each returns whether it changed anything."""
+
+import files
+import health
+import marks
+import members
+import nginx
+from settle import alone, settle
+
+
+def drain(names, reason, note):
+    """Marks servers as drained."""
+    seen = health.look_at(members.strangers(files.configuration()))
+    with alone():
+        changed = [marks.put(name, reason, note) for name in names]
+        settle(files.configuration(), seen)
+    return any(changed)
+
+
+def undrain(names):
+    """Takes marks away. Who answers well now serves at once, whatever was before."""
+    config = files.configuration()
+    new = [node["name"] for node in members.strangers(config)]
+    seen = health.look_at([node for node in config["nodes"] if node["name"] in [*names, *new]])
+    with alone():
+        freed = [name for name in names if marks.remove(name)]
+        members.write({name: member for name, member in members.state().items() if name not in freed})
+        settle(files.configuration(), seen)
+    return bool(freed)
+
+
+def render():
+    """Brings the list up to date; servers that nobody has looked at yet are looked at."""
+    seen = health.look_at(members.strangers(files.configuration()))
+    with alone():
+        return settle(files.configuration(), seen)
+
+
+def reload():
+    """NGINX takes the files that somebody has changed."""
+    with alone():
+        pid, said = nginx.master(), nginx.refusal()
+        if pid is None or said:
+            raise files.Refused(f"nginx refuses its configuration: {said}" if said else "NGINX does not run")
+        nginx.renew(pid)
+    return True
+
+
+def refreshed():
+    """The report with what the servers say now; the watch alone decides what follows from it."""
+    seen, found = health.look_at((files.read_json(files.CONFIG, None) or {"nodes": []})["nodes"]), members.report()
+    for name, look in seen.items():
+        found[name].update(health=look["health"], active=look["active"])
+    return found

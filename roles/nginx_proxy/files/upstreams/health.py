@@ -1,0 +1,60 @@
+"""What the servers themselves say of how they are."""
+
+import concurrent.futures
+import http.client
+import json
+import socket
+
+import files
+
+SERVING = ("Ready", "Healthy", "Degraded")
+TIMEOUT_S = 2
+
+
+def split(address):
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def resolve(address, last):
+    """The numeric host:port; the last known one while the name does not resolve, or still leads there."""
+    host, port = split(address)
+    try:
+        found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return last
+    numeric = [f"[{one}]:{port}" if ":" in one else f"{one}:{port}" for one in found]
+    return last if last in numeric else numeric[0]
+
+
+def ask(address):
+    """(health, active requests or None): the body counts, whatever the status."""
+    host, port = split(address)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/v1/status")
+        answer = connection.getresponse()
+        body = json.loads(answer.read(1 << 16))
+        counts = [value for key, value in body.items() if key.startswith("active_") and isinstance(value, int)]
+        return str(body.get("system_health") or f"HTTP {answer.status}")[:40], sum(counts)
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer: {error or type(error).__name__}"[:120], None
+    except (ValueError, AttributeError):
+        return "no answer: not a status", None
+    finally:
+        connection.close()
+
+
+def look(node, last):
+    """{asked, address, health, active} of a node now; address is None when its name never led anywhere."""
+    address = resolve(node["address"], last)
+    health, active = ask(address) if address else ("no answer: its name does not resolve", None)
+    return {"asked": node["address"], "address": address, "health": health, "active": active}
+
+
+def look_at(nodes):
+    """Name -> look, all at the same time."""
+    last = files.read_json(f"{files.KEPT}/addresses.json", {})
+    with concurrent.futures.ThreadPoolExecutor(max_workers=min(64, len(nodes) or 1)) as pool:
+        found = pool.map(lambda node: (node["name"], look(node, last.get(node["name"]))), nodes)
+        return dict(found)

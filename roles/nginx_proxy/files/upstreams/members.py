@@ -1,0 +1,77 @@
+"""The state of each server, as its looks make it: up or down, and how sure that is."""
+
+import json
+import time
+
+import files
+import health
+import marks
+
+IN_A_ROW = 2  # answers that change a server's state
+FLAPPING_S = 600  # each fall within this time doubles the good answers that are asked for, up to MOST
+MOST = 64
+
+
+def judged(before, seen, drained, now):
+    """The member's state after a look. A new member is what its first look says; a drained one collects no falls."""
+    good = seen["health"] in health.SERVING
+    if not before:
+        return {**seen, "up": good, "row": 0, "falls": []}
+    falls = [fall for fall in before["falls"] if now - FLAPPING_S < fall <= now]
+    row = 0 if good == before["up"] else before["row"] + 1
+    needed = IN_A_ROW if before["up"] else min(IN_A_ROW * 2 ** max(0, len(falls) - 1), MOST)
+    if row < needed:
+        return {**seen, "up": before["up"], "row": row, "falls": falls}
+    return {**seen, "up": good, "row": 0, "falls": falls if good or drained else [*falls, now]}
+
+
+def state():
+    """Name -> member, as the last look left it."""
+    return files.read_json(f"{files.RUN}/state.json", {})
+
+
+def write(members):
+    files.write(f"{files.RUN}/state.json", json.dumps(members))
+
+
+def known(config):
+    """The part of the state that is about the nodes as they are configured now."""
+    addresses = {node["name"]: node["address"] for node in config["nodes"]}
+    return {name: member for name, member in state().items() if addresses.get(name) == member["asked"]}
+
+
+def strangers(config):
+    """Nodes that nobody has looked at yet."""
+    members = known(config)
+    return [node for node in config["nodes"] if node["name"] not in members]
+
+
+def learn(config, seen, drained):
+    """Takes looks into the state, and forgets who left the configuration. Returns the state."""
+    members, now = known(config), time.time()
+    for node in config["nodes"]:
+        name = node["name"]
+        if name in seen and seen[name]["asked"] == node["address"]:
+            members[name] = judged(members.get(name), seen[name], name in drained, now)
+    write(members)
+    addresses = {name: member["address"] for name, member in members.items() if member["address"]}
+    if addresses != files.read_json(f"{files.KEPT}/addresses.json", None):
+        files.write(f"{files.KEPT}/addresses.json", json.dumps(addresses))
+    return members
+
+
+def report():
+    """Name -> member, of every configured server and of every mark."""
+    nodes = {node["name"]: node for node in (files.read_json(files.CONFIG, None) or {"nodes": []})["nodes"]}
+    drained, members = marks.read(), state()
+    found = {}
+    for name in [*nodes, *(name for name in drained if name not in nodes)]:
+        member, mark = members.get(name, {}), drained.get(name, {})
+        found[name] = {
+            "state": "drained" if name in drained else "up" if member.get("up", True) else "down",
+            **{key: mark.get(key) for key in ("reason", "note", "since")},
+            **{key: member.get(key) for key in ("health", "active")},
+            "address": nodes.get(name, {}).get("address"),
+            "known": name in nodes,
+        }
+    return found

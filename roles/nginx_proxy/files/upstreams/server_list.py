@@ -1,0 +1,33 @@
+"""The text of the list that NGINX gets."""
+
+PROFILES = ("all", "stt", "flux", "aura", "flux_tts", "agent")
+
+
+def rendered(config, members, drained):
+    """The text of upstreams.conf: one upstream a profile, also where nobody serves it, so that the site never changes."""
+    blocks = ["# Written by deepgram-upstreams, again and again: changes made here are lost.\n"]
+    for profile in PROFILES:
+        nodes = [node for node in config["nodes"] if node["profile"] in (profile, "all")]
+        nodes = [node for node in nodes if profile != "all" or node["profile"] == "all"]
+        lines = servers(nodes, config, members, drained) or ["server 127.0.0.1:9 down;  # nobody serves this"]
+        # Without a zone each of NGINX's workers would count for itself, and max_conns hold for each of them.
+        head = [f"zone deepgram_{profile} 256k;", "least_conn;"]
+        body = "".join(f"    {line}\n" for line in [*head, *lines, "keepalive 32;"])
+        blocks.append(f"upstream deepgram_{profile} {{\n{body}}}\n")
+    return "\n".join(blocks)
+
+
+def servers(nodes, config, members, drained):
+    """The server lines of one upstream. Where nobody answers, the check is believed no more: all but drained ones serve."""
+    region, limit = config.get("region") or "", int(config.get("max_connections") or 0)
+    awake = [node for node in nodes if node["name"] not in drained]
+    up = [node for node in awake if members.get(node["name"], {}).get("up", True)] or awake
+    home = [node for node in nodes if node.get("region") == region] if region else nodes
+    lines = []
+    for node in nodes:
+        address = members.get(node["name"], {}).get("address")
+        words = ["server", address or "127.0.0.1:9", f"max_conns={limit}" if limit else "", "max_fails=0"]
+        words.append("backup" if home and node not in home else "")
+        words.append("down" if node not in up or not address else "")
+        lines.append(" ".join(filter(None, words)) + f";  # {node['name']}")
+    return lines

@@ -1,0 +1,91 @@
+"""The container engine and the Engine's container."""
+
+from tests.doctor.sicknesses.table import sick
+from tests.doctor.sicknesses.toolkit import cdi_without_libcuda
+
+
+@sick({"docker runtime": "dgctl provision"})
+def runtime_lost(patient):
+    patient.daemon({"log-driver": "json-file"})
+    patient.engine.api["/info"] = {"Runtimes": {"runc": {}}, "CDISpecDirs": []}
+
+
+@sick({"docker runtime": "dgctl provision"})
+def runtime_lost_until_the_next_start(patient):
+    patient.daemon({"log-driver": "json-file"})
+
+
+@sick({"docker runtime": "systemctl restart docker"})
+def docker_not_restarted(patient):
+    patient.engine.api["/info"] = {"Runtimes": {"runc": {}}, "CDISpecDirs": None}
+
+
+@sick({"docker runtime": "journalctl -u docker"})
+def docker_down(patient):
+    from ansible.module_utils.doctor_engine import Silent
+
+    patient.records["deepgram"]["containers"]["names"] = {}
+    patient.engine.api = dict.fromkeys(
+        ["/info", "/version", "/containers/deepgram-engine/json"], Silent("Docker does not answer: Connection refused")
+    )
+
+
+@sick({"daemon.json": "systemctl restart docker"})
+def daemon_json_malformed(patient):
+    docker_down(patient)
+    patient.daemon('{\n    "features": {"cdi": true},\n    "live-restore": true,,\n}\n')
+
+
+@sick({"gpu in containers": "docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine"})
+def unknown_error(patient):
+    patient.say("inside", "Failed to initialize NVML: Unknown Error\n", 255)
+
+
+@sick({"gpu in containers": "systemctl restart deepgram-engine.service"})
+def unknown_error_podman(patient):
+    patient.podman()
+    unknown_error(patient)
+
+
+@sick({"gpu in containers": "force-recreate engine"})
+def exec_hangs(patient):
+    patient.say("inside", "", None, "docker: no answer in 30 s")
+
+
+@sick({"engine on gpu": "force-recreate engine"})
+def engine_on_cpu(patient):
+    patient.remove("/proc/4711/root/dev/nvidia0")
+    patient.say("inside", 'exec: "nvidia-smi": executable file not found in $PATH\n', 127)
+
+
+@sick({"containers": "docker logs", "engine on gpu": "force-recreate engine"})
+def engine_without_a_gpu_that_ends(patient):
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+    patient.engine.api["/containers/deepgram-engine/json"]["HostConfig"] = {"DeviceRequests": None, "Runtime": "runc"}
+
+
+@sick(
+    {
+        "containers": "docker logs",
+        "cdi specifications": "systemctl restart nvidia-cdi-refresh",
+        "libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose",
+    }
+)
+def libcuda_missing_and_engine_ends(patient):
+    cdi_without_libcuda(patient)
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+
+
+@sick({"daemon.json": "systemctl restart docker"})
+def daemon_json_malformed_and_not_read_yet(patient):
+    patient.daemon('{\n    "debug": true,,\n}\n')
+
+
+@sick({"libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose"})
+def libcuda_missing(patient):
+    patient.remove("/proc/4711/root/usr/lib/x86_64-linux-gnu/libcuda.so.1")
+
+
+@sick({"containers": "docker logs --tail 50 deepgram-engine"})
+def engine_ended(patient):
+    patient.container("engine", 0, "exited", ExitCode=137, Error="OOM")
