@@ -16,21 +16,22 @@ class Rack:
     """`lab`: the lab's name; `settings`: variables of the deployment beside the lab's own."""
 
     def __init__(self, lab: str, **settings: Any) -> None:
-        self.lab, self.settings, self.asked = lab, settings, ("", "")
+        self.lab, self.settings, self.asked = lab, settings, None
 
-    def server_with(self, gpus: str, engine: str = "docker") -> tuple[Deployment, Server]:
-        """A server with these GPUs and this container engine, provisioned and verified."""
-        if (gpus, engine) != self.asked:
+    def server_with(self, gpus: str, engine: str = "docker", system: str = "debian13") -> tuple[Deployment, Server]:
+        """A server with these GPUs, this container engine and this system, provisioned and verified."""
+        asked = (f"--gpu={gpus}", f"--engine={engine}", f"--system={system}")
+        if asked != self.asked:
             self.clear()
             folder = PROJECT / ".cache/scenarios" / self.lab
-            deployment, servers = lab_up(self.lab, folder, f"--gpu={gpus}", f"--engine={engine}")
+            deployment, servers = lab_up(self.lab, folder, *asked)
             if self.settings:
                 (deployment.folder / "group_vars/all/zz_settings.yml").write_text(yaml.safe_dump(self.settings))
             run = deployment.dgctl("provision", "--yes")
             assert run.exit_code == 0, run.problems() + run.stderr
-            self.asked, self.there = (gpus, engine), (deployment, servers[0])
+            self.asked, self.there = asked, (deployment, servers[0])
         return self.there
 
     def clear(self) -> None:
-        self.asked = ("", "")
+        self.asked = None
         lab_down(self.lab)

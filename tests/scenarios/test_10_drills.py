@@ -1,7 +1,7 @@
 """Drills: each fault of lab/faults.toml is made; doctor and verify call it by its name, and the cure that they give works.
 
-Some of them here, all with `bin/test --all`, there those of containers with Podman too. A server is provisioned once for
-all drills of its hardware, and is the healthy twin of each: before a fault and after its cure, doctor finds nothing.
+Some of them here, all with `bin/test --all`, there some with Podman and on an Enterprise Linux too. A server is provisioned
+once for all drills of its hardware, and is the healthy twin of each: before a fault and after its cure, doctor finds nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from tests.scenarios.servers import LAB, PROJECT, Deployment, Run, Server
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 CHOSEN = list(FAULTS) if os.environ.get("DGCTL_TEST_ALL") else [name for name in FAULTS if name in QUICK]
-# Those that a container's engine has a part in.
-WITH_PODMAN = [name for name in CHOSEN if FAULTS[name]["setup"] == "deployed" and FAULTS[name]["engine"] == "any"]
+# Those that a container's engine has a part in, and those that the lab makes without apt.
+WITH_PODMAN = [name for name in FAULTS if FAULTS[name]["setup"] == "deployed" and FAULTS[name]["engine"] == "any"]
+WITHOUT_APT = (
+    *("gpu-off-bus", "gpu-missing", "cdi-stale", "docker-runtime-lost", "daemon-json-malformed", "nvml-unknown-error"),
+    *("engine-on-cpu", "disk-full", "clock-off", "pcie-width", "retirement-pending", "xid-79", "nouveau-loaded"),
+)
 # What a fault needs of the server: the GPUs that it is made with, beside what every server can be.
 GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-h100", "old": "v100", "blackwell": "b200"}
 # A word of the cure that must be given, by the fault.
@@ -75,7 +79,7 @@ class Drill:
     """One fault on a server that is healthy."""
 
     name: str
-    engine: str
+    ground: tuple[str, str]
     deployment: Deployment
     server: Server
     cured: bool = False
@@ -86,7 +90,7 @@ class Drill:
 
     @property
     def cure(self) -> str:
-        return (PODMAN_CURES if self.engine == "podman" else {}).get(self.name, CURES[self.name])
+        return (PODMAN_CURES if "podman" in self.ground else {}).get(self.name, CURES[self.name])
 
     def lab(self, verb: str) -> None:
         done = subprocess.run([LAB, verb, self.server.name, self.name], capture_output=True, text=True, timeout=300)
@@ -110,9 +114,9 @@ def rack() -> Iterator[Rack]:
 
 
 @pytest.fixture
-def drill(rack: Rack, engine: str, name: str) -> Iterator[Drill]:
+def drill(rack: Rack, ground: tuple[str, str], name: str) -> Iterator[Drill]:
     """A drill on a server of which doctor finds nothing, and finds nothing again at the end."""
-    made = Drill(name, engine, *rack.server_with(GPUS[FAULTS[name]["gpu"]], engine))
+    made = Drill(name, ground, *rack.server_with(GPUS[FAULTS[name]["gpu"]], *ground))
     healthy(made.deployment)
     yield made
     if not made.cured:  # it failed half way: the next drill begins healthy all the same
@@ -130,11 +134,14 @@ def by_hardware(name: str) -> int:
     return list(GPUS).index(FAULTS[name]["gpu"].replace("none", "any"))
 
 
-CASES = [("docker", name) for name in sorted(CHOSEN, key=by_hardware)]
-CASES += [("podman", name) for name in WITH_PODMAN if os.environ.get("DGCTL_TEST_ALL")]
+# Container engine and system, and the drills there.
+GROUNDS = {("docker", "debian13"): sorted(CHOSEN, key=by_hardware)}
+if os.environ.get("DGCTL_TEST_ALL"):
+    GROUNDS |= {("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
+CASES = [(ground, name) for ground, names in GROUNDS.items() for name in names]
 
 
-@pytest.mark.parametrize(("engine", "name"), CASES)
+@pytest.mark.parametrize(("ground", "name"), CASES, ids=["-".join([*ground, name]) for ground, name in CASES])
 def test_drill(drill: Drill, tmp_path) -> None:
     drill.lab("fault")
     run = drill.deployment.dgctl("doctor")
