@@ -97,3 +97,53 @@ def test_podman():
         assert deployment.dgctl("plan").exit_code == 0
     finally:
         lab_down(name)
+
+
+OTHER = """[other]
+name=Somebody else's
+baseurl=https://apt.lab.test/./nvidia/rhel9/x86_64
+gpgcheck=1
+gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-driver
+module_hotfixes=1
+"""
+WELCOME = "server { listen 80; listen [::]:80; server_name _; root /usr/share/nginx/html; }"
+
+
+def test_a_driver_of_two_repositories_is_named_and_put_right(deployment, server):
+    """The other repository has the same packages under another address, so that dnf tells them apart."""
+    server.sh(f"cat > /etc/yum.repos.d/other.repo <<'END'\n{OTHER}END\ndnf -q makecache")
+    try:
+        assert deployment.dgctl("doctor").exit_code == 0, "a lock keeps dnf from it"
+        server.sh("sed -i /nvidia/d /etc/dnf/plugins/versionlock.list")
+        found = sources(deployment)
+        assert "dnf would take" in found["seen"] and "excludepkgs=" in found["fix"], found
+        server.sh("rpm -e --nodeps nvidia-modprobe && dnf -qy --repo=other install nvidia-modprobe-595.91.07")
+        found = sources(deployment)
+        assert found["seen"].startswith("nvidia-modprobe from other") and "dnf remove nvidia-modprobe" in found["fix"]
+        run = deployment.dgctl("provision", "--yes")
+        assert run.exit_code == 0, run.problems() + run.stderr
+        assert deployment.dgctl("doctor").exit_code == 0
+        assert server.sh("rpm -q --qf '%{VERSION}' nvidia-modprobe").startswith("580.")
+    finally:
+        server.sh("rm -f /etc/yum.repos.d/other.repo")
+
+
+def sources(deployment):
+    run = deployment.dgctl("doctor")
+    assert {"driver sources", "holds"} <= run.failed_checks(), run.problems()
+    return next(check for check in run.document["checks"] if check["check"] == "driver sources")
+
+
+def test_the_main_file_of_nginx_is_put_right(deployment, server):
+    before = server.sh("cat /etc/nginx/nginx.conf")
+    assert "worker_connections 8192;" in before and "deepgram-main.conf" in before and "listen" not in before
+    server.sh(
+        "sed -i -e 's/worker_connections 8192/worker_connections 1024/' -e '/Added by Ansible/,$d' "
+        f"-e 's#^    include /etc/nginx/conf.d.*#&\\n    {WELCOME}#' /etc/nginx/nginx.conf && nginx -s reload"
+    )
+    assert server.sh("cat /etc/nginx/nginx.conf").count("listen 80") == 1
+    plan = deployment.dgctl("plan")
+    assert plan.exit_code == 10 and "nginx.conf" in str(plan.document), plan.stderr
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert server.sh("cat /etc/nginx/nginx.conf").split() == before.split()
