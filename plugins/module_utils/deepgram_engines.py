@@ -8,7 +8,7 @@ import time
 
 from ansible.module_utils import applied_container_gpus
 from ansible.module_utils.deepgram_containers import CommandFailed, last_words, run
-from ansible.module_utils.deepgram_http import get
+from ansible.module_utils.deepgram_http import get, get_json
 
 COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
@@ -38,6 +38,18 @@ def blind(engine, containers):
     """Components whose container was given GPUs and has lost them, though it runs."""
     asking = [name for name in containers if name not in stopped(containers) and containers[name].get("gpu")]
     return [name for name in asking if applied_container_gpus.lost(engine, f"deepgram-{name}", containers[name]["pid"])]
+
+
+def reproached(urls, containers):
+    """The API, where it blames itself for what failed while its Engine was down: it forgets that when it starts anew.
+
+    Its health is of its recent requests, and where none come now it would stay as it is.
+    """
+    api, engine = containers.get("api"), containers.get("engine")
+    if not (api and engine) or stopped(containers) or (engine["started"] or 0) < (api["started"] or 0):
+        return []
+    status, _ = get_json(urls["api"], timeout=3)
+    return ["api"] if isinstance(status, dict) and status.get("system_health") in ("Degraded", "Critical") else []
 
 
 def strangers(containers):
@@ -100,15 +112,23 @@ class Docker:
         _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
         acts = re.findall(r"Container (?:\w+_)?deepgram-([\w-]+) +(\w+)", out + err)
         redefined = {name for name, act in acts if name in containers and act != "Running"}
-        return {*stopped(containers), *stale(self.files, containers), *blind("docker", containers), *redefined}
+        return {*stopped(containers), *self._forced(containers), *redefined}
+
+    def _forced(self, containers):
+        """Components that compose would take for unchanged."""
+        return {
+            *stale(self.files, containers),
+            *blind("docker", containers),
+            *reproached(self.urls, containers),
+        }
 
     def restart(self, due, containers):
-        """Has compose bring everything up; forces only what compose would take for unchanged."""
+        """Has compose bring everything up; forces only what it would leave alone."""
         for name in silent(self.urls, due, containers):
             run(["docker", "rm", "--force", f"deepgram-{name}"])
         if "engine" in due and containers.get("api"):
             run([*self.compose, "stop", "api"], timeout=self.timeout)
-        forced = sorted({*stale(self.files, containers), *blind("docker", containers)})
+        forced = sorted(self._forced(containers))
         if forced:
             run([*self.compose, *self.up, "--no-deps", "--force-recreate", *forced], timeout=self.timeout)
         run([*self.compose, *self.up], timeout=self.timeout)
@@ -159,6 +179,7 @@ class Podman:
             *stopped(containers),
             *stale(self.files, containers),
             *blind("podman", containers),
+            *reproached(self.urls, containers),
             *strangers(containers),
         }
 

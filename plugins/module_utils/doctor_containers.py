@@ -8,6 +8,7 @@ from ansible.module_utils.doctor_engine import PARTS, Silent
 from ansible.module_utils.doctor_smi import cards
 from ansible.module_utils.doctor_toolkit import specifications
 
+QUADLET = "/etc/containers/systemd/deepgram-engine.container"
 FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
 GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
 LIBRARIES = (
@@ -64,9 +65,15 @@ def of_engine(host):
         found = host.engine.container("engine")
     except Silent as silent:
         return None, unknown(str(silent))
-    if not found:
-        return None, unknown("there is no container deepgram-engine")
-    return found, None
+    found = found or defined(host)
+    return (found, None) if found else (None, unknown("there is no container deepgram-engine"))
+
+
+def defined(host):
+    """Podman's container is gone whenever it does not run: then what systemd would make it of; None without that."""
+    text = host.read(QUADLET) if host.engine.cli == "podman" else ""
+    asks = re.search(r"^(AddDevice|PodmanArgs)=.*nvidia", text, re.MULTILINE)
+    return {"running": False, "pid": 0, "status": "not there", "gpu": bool(asks)} if text else None
 
 
 def alive(container):
@@ -86,11 +93,12 @@ def on_gpu(host):
     if why:
         return why
     if not alive(container):
-        return (
-            unknown(f"{asleep(container)}; it was made with a GPU")
-            if container["gpu"]
-            else sick(f"made without a GPU device, and {container['status']}", cure=made_anew(host))
-        )
+        if container["gpu"]:
+            return unknown(f"{asleep(container)}; it was made with a GPU")
+        if host.engine.cli == "podman":
+            seen = f"{QUADLET} asks for no GPU device, and deepgram-engine is {container['status']}"
+            return sick(seen, cure="dgctl provision")
+        return sick(f"made without a GPU device, and {container['status']}", cure=made_anew(host))
     found = [path.rpartition("/")[2] for path in devices(host, container)]
     return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
 

@@ -311,12 +311,15 @@ class Patient:
         )
         self.engine.api[f"/containers/deepgram-{part}/json"] = {"State": found, "HostConfig": {"DeviceRequests": asks}}
 
-    def podman(self) -> None:
-        """The same with Podman: no daemon.json, no Docker."""
+    def podman(self, quadlet: str = "") -> None:
+        """The same with Podman: no daemon.json, no Docker. quadlet: the Engine's, which keeps ending, so it is gone."""
         self.parameters["engine"] = "podman"
         self.engine = Podman(self.programs)
         states = {"deepgram-engine": 4711, "deepgram-api": 4712}
         state = {"Running": True, "Status": "running", "ExitCode": 0}
+        if quadlet:
+            self.write("/etc/containers/systemd/deepgram-engine.container", quadlet)
+            del states["deepgram-engine"]
         entries = [{"Name": name, "State": state | {"Pid": pid}} for name, pid in states.items()]
         self.say("podman", json.dumps(entries) + "\nError: no such container deepgram-license-proxy\n", 125)
         self.say("podman_version", "podman version 5.4.2\n")

@@ -63,7 +63,7 @@ CURES = {
 }
 PODMAN_CURES = {
     "nvml-unknown-error": "systemctl restart deepgram-engine.service",
-    "engine-on-cpu": "systemctl restart deepgram-engine.service",
+    "engine-on-cpu": "dgctl provision",
 }
 # Waiting for a lock that a drill holds for ever is no part of the drill.
 SETTINGS = {"nvidia_driver_lock_timeout_s": 1}

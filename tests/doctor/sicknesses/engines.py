@@ -76,6 +76,23 @@ def libcuda_missing_and_engine_ends(patient):
     patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
 
 
+@sick({"containers": "journalctl -u deepgram-engine", "engine on gpu": "dgctl provision"})
+def engine_without_a_gpu_that_ends_podman(patient):
+    patient.podman("[Container]\nEnvironment=NVIDIA_VISIBLE_DEVICES=all\n")
+
+
+@sick(
+    {
+        "containers": "journalctl -u deepgram-engine",
+        "cdi specifications": "systemctl restart nvidia-cdi-refresh",
+        "libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; systemctl restart deepgram-engine",
+    }
+)
+def libcuda_missing_and_engine_ends_podman(patient):
+    cdi_without_libcuda(patient)
+    patient.podman("[Container]\nAddDevice=nvidia.com/gpu=all\n")
+
+
 @sick({"daemon.json": "systemctl restart docker"})
 def daemon_json_malformed_and_not_read_yet(patient):
     patient.daemon('{\n    "debug": true,,\n}\n')
