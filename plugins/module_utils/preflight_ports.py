@@ -13,7 +13,8 @@ from ansible.module_utils.nvidia_host import read
 from ansible.module_utils.outcome import finding, run
 
 LISTEN = "0A"
-OWN_CONTAINER = re.compile(r"^deepgram-[a-z0-9-]+$")
+# Compose names a container that takes another's place ID_NAME at first.
+OWN_CONTAINER = re.compile(r"^([0-9a-f]{12}_)?deepgram-[a-z0-9-]+$")
 CONTAINER_ID = re.compile(r"([0-9a-f]{64})")
 
 
@@ -56,9 +57,13 @@ def holders(inodes, proc="/proc"):
 
 
 def published_by_docker(port):
-    """Names of the containers for which docker-proxy holds this port."""
-    rc, out, _err = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], timeout=20)
-    return out.split() if rc == 0 else []
+    """Names of the containers for which docker-proxy holds this port. One that is just starting or ending is no running one."""
+    for which in ([], ["--all"]):
+        words = ["docker", "ps", *which, "--filter", f"publish={port}", "--format", "{{.Names}}"]
+        rc, out, _err = run(words, timeout=20)
+        if rc == 0 and out.split():
+            return out.split()
+    return []
 
 
 def watched_by_conmon(pid, proc="/proc"):

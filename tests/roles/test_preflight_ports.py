@@ -67,6 +67,20 @@ def test_own_container_is_known_by_its_name(proc, program, container, expected):
     assert verdict(WANT, proc("docker-proxy", "127.0.0.1", 8080))[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("running", "all_", "expected"),
+    [
+        ("", "0123456789ab_deepgram-api", "pass"),
+        ("", "deepgram-api", "pass"),
+        ("", "", "fail"),
+        ("somebody-api", "deepgram-api", "fail"),
+    ],
+)
+def test_own_container_that_is_just_starting_is_no_running_one(proc, program, running, all_, expected):
+    program("docker", f'case "$*" in *--all*) echo {all_} ;; *) echo {running} ;; esac\n')
+    assert verdict(WANT, proc("docker-proxy", "127.0.0.1", 8080))[0] == expected
+
+
 @pytest.mark.parametrize(("container", "expected"), [("deepgram-api", "pass"), ("somebody-api", "fail")])
 def test_own_podman_container_is_known_by_its_monitor(proc, tmp_path, container, expected):
     root = proc("conmon", "127.0.0.1", 8080)
