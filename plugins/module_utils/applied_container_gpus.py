@@ -39,7 +39,7 @@ def _reaches(pid):
         if "nvidiactl" not in nodes or len(nodes) == 1 or _libraries(pid) != {applied_driver.module()}:
             return False
         command = Command("sh", "-c", JOIN_AND_OPEN, "sh", _group(pid), *(f"{folder}/{node}" for node in nodes))
-    except OSError:
+    except (OSError, KeyError):
         return False
     command.output(OPEN_TIMEOUT_S)
     return command.status == 0
@@ -54,7 +54,7 @@ def _group(pid):
     """The folder of the control group that says which devices a process may open."""
     lines = [line.split(":", 2) for line in _read(f"{PROC}/{pid}/cgroup").splitlines()]
     paths = {controller: path for _, controllers, path in lines for controller in controllers.split(",")}
-    return f"{CONTROL_GROUPS}/devices{paths['devices']}" if "devices" in paths else CONTROL_GROUPS + paths.get("", "")
+    return f"{CONTROL_GROUPS}/devices{paths['devices']}" if "devices" in paths else CONTROL_GROUPS + paths[""]
 
 
 def _said(command):

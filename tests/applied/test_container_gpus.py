@@ -68,6 +68,7 @@ def test_what_opens_is_not_asked_about(container, text, hierarchy):
         lambda container: container.given(),
         lambda container: container.group.rmdir(),
         lambda container: (container.process / "cgroup").unlink(),
+        lambda container: (container.process / "cgroup").write_text("13:hugetlb:/other\n"),
         lambda container: (container.process / "mountinfo").unlink(),
     ],
 )

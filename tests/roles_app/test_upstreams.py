@@ -20,15 +20,14 @@ MODULE = load("modules", "deepgram_upstreams")
 
 def program():
     """The program's modules, which import each other by their short names: those stay free for others."""
-    names = [path.stem for path in FOLDER.glob("*.py")]
+    names = [path.stem for path in FOLDER.glob("*.py") if path.stem != "__main__"]
     sys.path.insert(0, str(FOLDER))
     try:
-        return SimpleNamespace(**{name.strip("_"): importlib.import_module(name) for name in names if name[0] != "_"})
+        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(FOLDER))
         for name in names:
-            if name != "__main__":
-                sys.modules.pop(name, None)
+            sys.modules.pop(name, None)
 
 
 PROGRAM = program()

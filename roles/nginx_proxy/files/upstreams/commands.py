@@ -48,7 +48,7 @@ def reload():
 
 def refreshed():
     """The report with what the servers say now; the watch alone decides what follows from it."""
-    seen, found = health.look_at((files.read_json(files.CONFIG, None) or {"nodes": []})["nodes"]), members.report()
+    seen, found = health.look_at(files.nodes()), members.report()
     for name, look in seen.items():
         found[name].update(health=look["health"], active=look["active"])
     return found

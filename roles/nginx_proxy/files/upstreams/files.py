@@ -51,3 +51,8 @@ def configuration():
     if not isinstance(config, dict) or not isinstance(config.get("nodes"), list):
         raise Refused(f"{CONFIG} is missing or is no configuration; provision this proxy again")
     return config
+
+
+def nodes():
+    """The configured nodes, for a report: none where there is no configuration."""
+    return (read_json(CONFIG, None) or {"nodes": []})["nodes"]

@@ -27,11 +27,11 @@ def read():
 
 def put(name, reason, note):
     """Marks a server; True when that changed anything. An operator's mark is not replaced by another's."""
-    mark = read().get(name)
+    mark = files.read_json(path(name), {})
     same = mark and (mark.get("reason"), mark.get("note")) == (reason, note)
     if same or (mark and mark.get("reason") == "operator" != reason):
         return False
-    since = (mark or {}).get("since") or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    since = mark.get("since") or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     files.write(path(name), json.dumps({"reason": reason, "note": note, "since": since}))
     return True
 

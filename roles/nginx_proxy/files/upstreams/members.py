@@ -62,7 +62,7 @@ def learn(config, seen, drained):
 
 def report():
     """Name -> member, of every configured server and of every mark."""
-    nodes = {node["name"]: node for node in (files.read_json(files.CONFIG, None) or {"nodes": []})["nodes"]}
+    nodes = {node["name"]: node for node in files.nodes()}
     drained, members = marks.read(), state()
     found = {}
     for name in [*nodes, *(name for name in drained if name not in nodes)]:
