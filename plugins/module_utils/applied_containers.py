@@ -44,7 +44,7 @@ def _differences(was, now):
     if was.get("definition") != now["definition"]:
         yield "was made from another definition"
     if now["state"] == "running":
-        for path in written_after(was.get("reads", []), _moment(now["started"])):
+        for path in written_after(was.get("reads", []), moment(now["started"])):
             yield f"runs with an older {path}"
 
 
@@ -97,7 +97,7 @@ def _made_by(command):
     return sha256("\0".join(sorted(command)).encode()).hexdigest() if command else ""
 
 
-def _moment(text):
+def moment(text):
     """Seconds since 1970 of a date in RFC 3339: Python 3.9 reads neither its Z nor nanoseconds."""
     from datetime import datetime
 

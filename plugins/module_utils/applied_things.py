@@ -3,6 +3,7 @@
 import time
 
 from ansible.module_utils import (
+    applied_api_health,
     applied_container_gpus,
     applied_containers,
     applied_driver,
@@ -54,6 +55,15 @@ class Server:
         names = sorted({name for one in used for name in one["names"]})
         return self._once(engine, applied_containers.look_at, engine, names)
 
+    def started(self, name):
+        """Seconds since 1970 at which a running container started; 0 for one that does not run or is nobody's."""
+        for one in self._all("containers"):
+            declared = one["containers"]
+            seen = self.containers(declared["engine"])[name] if name in declared["names"] else None
+            if isinstance(seen, dict) and seen["state"] == "running":
+                return applied_containers.moment(seen["started"])
+        return 0
+
     def report(self, path):
         return self._once(path, applied_files.read_json, path)
 
@@ -85,7 +95,16 @@ def _lost_gpus(engine, name, was, now):
 
 def compare_answers(urls, server):
     for url in urls:
-        yield from applied_network.compare_answer(url, server.answer(url))
+        answer = server.answer(url)
+        yield from applied_network.compare_answer(url, answer)
+        yield from _blames_itself(answer.get("body"), server)
+
+
+def _blames_itself(said, server):
+    api, engine = server.started("deepgram-api"), server.started("deepgram-engine")
+    state = applied_api_health.remembers(said, api, engine) if api else ""
+    if state:
+        yield "container deepgram-api", f"is {state} of what failed before its Engine started"
 
 
 def compare_until(moment, _server):

@@ -6,9 +6,9 @@ import os
 import re
 import time
 
-from ansible.module_utils import applied_container_gpus
+from ansible.module_utils import applied_api_health, applied_container_gpus, applied_network
 from ansible.module_utils.deepgram_containers import CommandFailed, last_words, run
-from ansible.module_utils.deepgram_http import get, get_json
+from ansible.module_utils.deepgram_http import get
 
 COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
@@ -41,15 +41,12 @@ def blind(engine, containers):
 
 
 def reproached(urls, containers):
-    """The API, where it blames itself for what failed while its Engine was down: it forgets that when it starts anew.
-
-    Its health is of its recent requests, and where none come now it would stay as it is.
-    """
+    """The API, where it blames itself for what failed while its Engine was down."""
     api, engine = containers.get("api"), containers.get("engine")
-    if not (api and engine) or stopped(containers) or (engine["started"] or 0) < (api["started"] or 0):
+    if not (api and engine) or stopped(containers):
         return []
-    status, _ = get_json(urls["api"], timeout=3)
-    return ["api"] if isinstance(status, dict) and status.get("system_health") in ("Degraded", "Critical") else []
+    said = applied_network.ask(urls["api"]).get("body")  # with whatever HTTP status: nobody says which one it is
+    return ["api"] if applied_api_health.remembers(said, api["started"] or 0, engine["started"] or 0) else []
 
 
 def strangers(containers):
@@ -130,7 +127,9 @@ class Docker:
             run([*self.compose, "stop", "api"], timeout=self.timeout)
         forced = sorted(self._forced(containers))
         if forced:
-            run([*self.compose, *self.up, "--no-deps", "--force-recreate", *forced], timeout=self.timeout)
+            # Not with --no-deps: Compose 2.26 leaves depends_on out of the definition then, so that the next `up`
+            # makes the API a second time.
+            run([*self.compose, *self.up, "--force-recreate", *forced], timeout=self.timeout)
         run([*self.compose, *self.up], timeout=self.timeout)
 
     def keep(self):

@@ -96,11 +96,11 @@ def test_a_file_written_after_its_start(host, docker):
 )
 def test_dates(text, zone):
     offset = datetime.now(zone).isoformat()[-6:]
-    moment = applied_containers._moment(text.format(offset))
+    moment = applied_containers.moment(text.format(offset))
     plain = datetime(2026, 11, 21, 7, 52, 19, tzinfo=zone).timestamp()
     assert moment == pytest.approx(plain + float("0" + text[19:-2]), abs=1e-4)
     if zone is UTC:
-        assert applied_containers._moment(text.format("Z")) == moment
+        assert applied_containers.moment(text.format("Z")) == moment
 
 
 @pytest.fixture

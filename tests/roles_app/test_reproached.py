@@ -16,9 +16,10 @@ def containers(engine=None, **api):
 def says(monkeypatch):
     """says(health): what the API says of itself."""
 
-    def be(health):
-        answer = ({"system_health": health}, "") if health else (None, "no answer")
-        monkeypatch.setattr(engines, "get_json", lambda url, timeout: answer if url == URLS["api"] else pytest.fail())
+    def be(health, status=200):
+        answer = {"status": status, "body": {"system_health": health}} if health else {"why": "no answer"}
+        ask = {URLS["api"]: answer}.__getitem__
+        monkeypatch.setattr(engines.applied_network, "ask", ask)
 
     monkeypatch.setattr(engines, "strangers", lambda containers: [])
     monkeypatch.setattr(engines, "run", lambda argv, **_: asked.append(argv) or (0, "", ""))
@@ -45,7 +46,14 @@ def test_due(says, kind, health, seen, due):
     assert kind(PARAMETERS, False).due(seen) == due
 
 
+def test_whatever_its_http_status_is(says):
+    says("Critical", status=503)
+    assert engines.Docker(PARAMETERS, False).due(containers()) == {"api"}
+
+
 def test_compose_is_made_to_do_it(says):
     says("Degraded")
     engines.Docker(PARAMETERS, False).restart({"api"}, containers())
-    assert any(words[-2:] == ["--force-recreate", "api"] for words in says.asked)
+    (forced,) = (words for words in says.asked if "--force-recreate" in words)
+    assert forced[-2:] == ["--force-recreate", "api"]
+    assert "--no-deps" not in forced  # its definition would be another one than that of the next `up`

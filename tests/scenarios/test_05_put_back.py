@@ -70,6 +70,19 @@ def test_changed_setting_reaches_the_engine(deployment, server, tmp_path):
     assert deployment.dgctl("provision", "--yes").exit_code == 0
 
 
+def test_an_api_that_blames_itself_for_an_outage_of_its_engine_is_made_anew_once(deployment, server):
+    """The Engine came back by itself. What the API says of itself then keeps it out of every proxy."""
+    ask = "curl -s -o /dev/null --data-binary @/etc/hostname http://127.0.0.1:8080/v1/listen"
+    server.sh(f"docker stop deepgram-engine && for i in 1 2 3 4 5; do {ask} & done; wait; docker start deepgram-engine")
+    planned = deployment.dgctl("plan").document["hosts"][server.name]["plan"]
+    assert ([step["role"] for step in planned["steps"]], planned["restarts"]) == (["deepgram"], ["deepgram-api"])
+    begin = server.sh("date +%s").strip()
+    assert deployment.dgctl("provision", "--yes").exit_code == 0
+    starts = "docker events --filter container=deepgram-api --filter event=start"
+    assert len(server.sh(f"{starts} --since {begin} --until $(date +%s)").splitlines()) == 1
+    assert '"Ready"' in server.sh("curl -s http://127.0.0.1:8080/v1/status")
+
+
 def test_reboot_brings_everything_back(deployment, server):
     started = server.sh("systemctl show --property=UserspaceTimestamp --value")
     server.sh("systemctl reboot", check=False)
