@@ -70,7 +70,7 @@ def settled(offers: Offers, branch: str, version: str) -> str:
     if common and not version:
         return max(common, key=_number)
     lacking = [name for name, has in of_branch.items() if (version or branch) not in {*has, *_branches(has)}]
-    shown = listed(sorted({one for name in lacking or known for one in known[name]}, key=_number)[::-1])
+    shown = listed(_nearest_first({one for name in lacking or known for one in known[name]}, branch))
     what = f"the package sources of {listed(lacking)} lack driver {version or branch}"
     if not lacking:
         what = f"no version of driver {branch} is in the package sources of all of {listed(list(known))}"
@@ -87,6 +87,11 @@ def before(offers: Offers) -> str:
 
 def _branches(versions: list[str]) -> set[str]:
     return {version.split(".")[0] for version in versions}
+
+
+def _nearest_first(versions: set[str], branch: str) -> list[str]:
+    """The newest first, and those of the branch that was asked for before all others."""
+    return sorted(versions, key=lambda one: (one.split(".")[0] == branch, _number(one)), reverse=True)
 
 
 def _number(version: str) -> list[int]:

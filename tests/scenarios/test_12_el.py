@@ -86,19 +86,6 @@ def test_the_driver_moves_with_its_family_stream_and_locks(deployment, server, t
     assert f"nvidia-open-3:{version}-" in server.sh("cat /etc/dnf/plugins/versionlock.list")
 
 
-def test_podman():
-    name = NAME + "podman"
-    lab_down(NAME)
-    lab_down(name)
-    deployment, _servers = lab_up(name, PROJECT / ".cache/scenarios/el-podman", "--system=el9", "--engine=podman")
-    try:
-        run = deployment.dgctl("provision", "--yes")
-        assert run.exit_code == 0, run.problems() + run.stderr
-        assert deployment.dgctl("plan").exit_code == 0
-    finally:
-        lab_down(name)
-
-
 OTHER = """[other]
 name=Somebody else's
 baseurl=https://apt.lab.test/./nvidia/rhel9/x86_64
@@ -147,3 +134,16 @@ def test_the_main_file_of_nginx_is_put_right(deployment, server):
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert server.sh("cat /etc/nginx/nginx.conf").split() == before.split()
+
+
+def test_podman():
+    name = NAME + "podman"
+    lab_down(NAME)
+    lab_down(name)
+    deployment, _servers = lab_up(name, PROJECT / ".cache/scenarios/el-podman", "--system=el9", "--engine=podman")
+    try:
+        run = deployment.dgctl("provision", "--yes")
+        assert run.exit_code == 0, run.problems() + run.stderr
+        assert deployment.dgctl("plan").exit_code == 0
+    finally:
+        lab_down(name)

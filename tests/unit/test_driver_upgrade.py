@@ -84,6 +84,12 @@ def test_what_a_server_cannot_have_is_refused(servers: dict, branch: str, versio
     assert "580.95.05" in error.problems[0].fix
 
 
+def test_of_many_versions_the_nearest_are_named() -> None:
+    has = ["620.10.01", "615.71.09", "595.91.07", "580.95.05", "580.173.02", "570.86.15"]
+    error = refusal(driver_upgrade.settled, offers(gpu1=has), "580", "580.1.1")
+    assert "they have 580.173.02, 580.95.05, 620.10.01 and 3 more" in error.problems[0].fix
+
+
 def test_what_stands_nowhere_is_written_beside_the_release() -> None:
     path = Path("inventory.ini")
     line = INI.splitlines().index("deepgram_release=release-260812") + 1
