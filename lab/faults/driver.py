@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab import kernels
-from lab.faults.packages import INSTALL, add_nvidia_source, driver_version, other_version, update
+from lab.faults.packages import INSTALL, LIBRARY, add_nvidia_source, driver_version, other_version, owner, update
 from lab.faults.registry import heal, inject
 from lab.faults.target import Target
 from lab.machine import KERNEL
@@ -43,9 +43,13 @@ def mismatch(target: Target) -> str:
 
 @heal("library-mismatch")
 def match(target: Target) -> str:
-    loaded = target.sh("cat /sys/module/nvidia/version")
-    _change_to(target, f"{loaded}-1")
+    loaded, revision = target.sh("cat /sys/module/nvidia/version"), driver_version(target).partition("-")[2]
+    _change_to(target, f"{loaded}-{revision}")
     _hold(target)
+    # It has given up: so many changes of the driver in so short a time.
+    target.sh(
+        "systemctl reset-failed 'nvidia-*'; systemctl restart nvidia-cdi-refresh.path nvidia-cdi-refresh.service || true"
+    )
     target.forget_log()
     return f"The driver's packages have the loaded module's version again, {loaded}."
 
@@ -95,7 +99,7 @@ def _flavour(target: Target, come: tuple[str, str], go: tuple[str, str]) -> str:
     add_nvidia_source(target)
     target.release_gpus()
     version = "580.173.02-1"
-    if target.holds("dpkg-query -W libnvidia-ml1 >/dev/null 2>&1"):
+    if owner(target, LIBRARY):
         version = driver_version(target)
     pinning = f"nvidia-driver-pinning-{version.split('.')[0]}"
     target.sh(f"if ! ls /etc/apt/preferences.d/nvidia-driver-pinning-* >/dev/null 2>&1; then {INSTALL} {pinning}; fi")

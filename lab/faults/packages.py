@@ -13,6 +13,7 @@ INSTALL = (
 NVIDIA = "/etc/apt/sources.list.d/lab-nvidia.sources"
 NONFREE = "/etc/apt/sources.list.d/debian-non-free.sources"
 STANZA = "Types: deb\nURIs: https://apt.lab.test/{path}/\nSuites: /\nSigned-By: /usr/share/keyrings/dgctl-lab.asc\n"
+LIBRARY, DAEMON = "libnvidia-ml.so.1", "nvidia-persistenced"  # files of the driver's packages
 OF_DISTRIBUTION = "nvidia-alternative nvidia-settings"
 LOCKER = "lab-apt-daily-upgrade"
 
@@ -22,16 +23,29 @@ def update(path: str) -> str:
     return f"apt-get update -q -o Dir::Etc::sourcelist={path} -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0"
 
 
+def owner(target: Target, file: str) -> str:
+    """The installed package that a file belongs to, which each system calls in its own way; empty: none."""
+    lines = target.sh(f"dpkg-query -S '*/{file}' 2>/dev/null || true").splitlines()
+    return next((line.split(":")[0] for line in lines if not line.startswith("diversion")), "")
+
+
 def driver_version(target: Target) -> str:
     """Version and revision of the installed driver's library."""
-    return target.sh("dpkg-query -W -f '${Version}' libnvidia-ml1")
+    return target.sh(f"dpkg-query -W -f '${{Version}}' {owner(target, LIBRARY)}")
+
+
+def offered(target: Target, package: str, version: str) -> list[str]:
+    """The versions of a package in the repository that this one is from, newest first."""
+    lines = target.sh(f"apt-cache madison {package}").splitlines()
+    rows = [[field.strip() for field in line.split("|")] for line in lines]
+    repositories = {repository for _, has, repository in rows if has == version}
+    return [has for _, has, repository in rows if repository in repositories]
 
 
 def other_version(target: Target) -> str:
     """Another version that the repository has, with revision; of the installed one's branch if there is one."""
     installed = driver_version(target)
-    lines = target.sh("apt-cache madison libnvidia-ml1 | cut -d'|' -f2 | tr -d ' '").split()
-    others = [version for version in lines if version != installed and not version.startswith("550.")]
+    others = [one for one in offered(target, owner(target, LIBRARY), installed) if one != installed]
     if not others:
         raise LabError("The driver's repository has no other version.", "Add it: lab/nvidia/packages.toml")
     same = [version for version in others if version.split(".")[0] == installed.split(".")[0]]
@@ -50,8 +64,9 @@ def add_nvidia_source(target: Target) -> None:
 def upgraded(target: Target) -> str:
     """nvidia-modprobe, on which no package depends with an exact version."""
     installed = driver_version(target)
-    lines = target.sh("apt-cache madison nvidia-modprobe | cut -d'|' -f2 | tr -d ' '").split()
-    newer = [version for version in lines if version.split(".")[0] > installed.split(".")[0]]
+    newer = [
+        one for one in offered(target, "nvidia-modprobe", installed) if one.split(".")[0] > installed.split(".")[0]
+    ]
     if not newer:
         raise LabError(f"The driver's repository has no newer nvidia-modprobe than {installed}.")
     target.sh(f"{INSTALL} nvidia-modprobe={newer[-1]} >/dev/null")
@@ -68,11 +83,12 @@ def same_again(target: Target) -> str:
 @inject("held-broken")
 def unpacked(target: Target) -> str:
     """As when a server went down while dpkg was at work. A hold stays, so that this is the only thing wrong."""
-    return target.sh("""
-    selection=$(dpkg --get-selections nvidia-persistenced)
+    package = owner(target, DAEMON)
+    return target.sh(f"""
+    selection=$(dpkg --get-selections {package})
     cd "$(mktemp -d)"
-    apt-get download -q "nvidia-persistenced=$(dpkg-query -W -f '${Version}' nvidia-persistenced)" >/dev/null 2>&1
-    dpkg --unpack nvidia-persistenced_*.deb >/dev/null
+    apt-get download -q "{package}={driver_version(target)}" >/dev/null 2>&1
+    dpkg --unpack {package}_*.deb >/dev/null
     echo "$selection" | dpkg --set-selections
     dpkg --audit | grep -A3 'unpacked but not'
     """)

@@ -51,6 +51,18 @@ class Server:
             raise AssertionError(f"{self.name}: {script!r} ended {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def fault(self, name: str) -> str:
+        """Makes one of the lab's faults here; what the lab says of it."""
+        return self._lab("fault", name)
+
+    def heal(self, name: str) -> None:
+        self._lab("heal", name)
+
+    def _lab(self, verb: str, fault: str) -> str:
+        done = subprocess.run([LAB, verb, self.name, fault], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def has(self, path: str) -> bool:
         return self.sh(f"test -e {path} && echo yes || true").strip() == "yes"
 

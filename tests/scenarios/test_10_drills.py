@@ -7,7 +7,6 @@ once for all drills of its hardware, and is the healthy twin of each: before a f
 from __future__ import annotations
 
 import os
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pytest
 
 from dgctl.doctor_table import doctor
 from tests.scenarios.rack import Rack
-from tests.scenarios.servers import LAB, PROJECT, Deployment, Run, Server
+from tests.scenarios.servers import PROJECT, Deployment, Run, Server
 
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
@@ -92,10 +91,6 @@ class Drill:
     def cure(self) -> str:
         return (PODMAN_CURES if "podman" in self.ground else {}).get(self.name, CURES[self.name])
 
-    def lab(self, verb: str) -> None:
-        done = subprocess.run([LAB, verb, self.server.name, self.name], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-
     def finding(self, run: Run) -> dict[str, str]:
         """What is found by the fault's check."""
         (found,) = [check for check in run.document["checks"] if check["check"] == self.check]
@@ -120,7 +115,7 @@ def drill(rack: Rack, ground: tuple[str, str], name: str) -> Iterator[Drill]:
     healthy(made.deployment)
     yield made
     if not made.cured:  # it failed half way: the next drill begins healthy all the same
-        made.lab("heal")
+        made.server.heal(name)
         made.deployment.dgctl("provision", "--yes", "--full")
 
 
@@ -137,13 +132,14 @@ def by_hardware(name: str) -> int:
 # Container engine and system, and the drills there.
 GROUNDS = {("docker", "debian13"): sorted(CHOSEN, key=by_hardware)}
 if os.environ.get("DGCTL_TEST_ALL"):
-    GROUNDS |= {("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
+    ON_ANY = [name for name in FAULTS if GPUS[FAULTS[name]["gpu"]] == "t4"]
+    GROUNDS |= {("docker", "ubuntu2404"): ON_ANY, ("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
 CASES = [(ground, name) for ground, names in GROUNDS.items() for name in names]
 
 
 @pytest.mark.parametrize(("ground", "name"), CASES, ids=["-".join([*ground, name]) for ground, name in CASES])
 def test_drill(drill: Drill, tmp_path) -> None:
-    drill.lab("fault")
+    drill.server.fault(drill.name)
     run = drill.deployment.dgctl("doctor")
     found = drill.finding(run)
     assert run.exit_code == 8 and found["verdict"] == "fail", (found, run.problems())
@@ -153,7 +149,7 @@ def test_drill(drill: Drill, tmp_path) -> None:
     assert seen.failed_checks() & drill.names_in_verify(), seen.failed_checks()
     repair = FAULTS[drill.name]["repair"]
     if repair == "no":
-        drill.lab("heal")
+        drill.server.heal(drill.name)
     else:
         allowed = ALLOWED.get(drill.name, {})
         deployment = drill.deployment.variant(tmp_path / "allowed", **allowed) if allowed else drill.deployment

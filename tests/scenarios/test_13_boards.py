@@ -146,6 +146,27 @@ def test_two_kinds_of_gpus_get_what_drives_both(boards, tmp_path):
 
 
 @WITH_ALL
+def test_the_deep_look_says_what_nvidia_s_own_diagnosis_finds(boards, tmp_path):
+    board = boards("a100-40")
+    board.provision(tmp_path, nvidia_driver_dcgm=True)
+    run = board.deployment.dgctl("doctor", "--deep")
+    assert run.exit_code == 0 and verdicts(run)["dcgm diagnosis"] == "pass", run.problems()
+    assert "dcgm diagnosis" not in verdicts(board.deployment.dgctl("doctor"))
+    board.server.fault("retirement-pending")
+    try:
+        run = board.deployment.dgctl("doctor", "--deep")
+    finally:
+        board.server.heal("retirement-pending")
+    found = next(check for check in run.document["checks"] if check["check"] == "dcgm: Page Retirement/Row Remap")
+    assert run.exit_code == 8 and "GPU 0: " in found["seen"] and "nvidia-smi --gpu-reset -i 0" in found["fix"], found
+    assert board.deployment.dgctl("doctor", "--deep").exit_code == 0
+
+
+def verdicts(run: Run) -> dict[str, str]:
+    return {check["check"]: check["verdict"] for check in run.document["checks"]}
+
+
+@WITH_ALL
 def test_mig_is_refused_and_undone_where_that_is_allowed(boards, tmp_path):
     board = boards("a100-40")
     board.provision(tmp_path, nvidia_driver_dcgm=True)

@@ -4,13 +4,12 @@ The first tests have one server; the fleet is for `bin/test --all`.
 """
 
 import os
-import subprocess
 
 import pytest
 
 from tests.scenarios import fleet as fleets
 from tests.scenarios.one_server import one_server
-from tests.scenarios.servers import LAB, PROJECT, lab_down, lab_up
+from tests.scenarios.servers import PROJECT, lab_down, lab_up
 
 EVERYTHING = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="for bin/test --all")
 OLDER, NEWER = "580.95.05", "580.173.02"
@@ -18,10 +17,6 @@ CUDA = "/etc/apt/sources.list.d/cuda-debian13-x86_64.list"
 
 # On the story's one others have left a library that belongs to no driver.
 lab, deployment, server = one_server("storydriver", "driver")
-
-
-def lab_fault(verb, server, name):
-    subprocess.run([LAB, verb, server.name, name], check=True, timeout=300)
 
 
 def provisioned(deployment, *options):
@@ -42,7 +37,7 @@ def test_provisioned(deployment):
 
 
 def test_a_module_is_built_for_the_kernel_that_boots_next(deployment, server):
-    lab_fault("fault", server, "module-missing-next-kernel")
+    server.fault("module-missing-next-kernel")
     try:
         plan = deployment.dgctl("plan")
         assert plan.exit_code == 10 and "boots next and has no NVIDIA module" in str(plan.document["hosts"])
@@ -52,12 +47,12 @@ def test_a_module_is_built_for_the_kernel_that_boots_next(deployment, server):
         assert newest != server.sh("uname -r").strip()
         assert server.sh(f"modinfo -k {newest} -F version nvidia").strip() == version
     finally:
-        lab_fault("heal", server, "module-missing-next-kernel")
+        server.heal("module-missing-next-kernel")
     assert deployment.dgctl("plan").exit_code == 0, "headers of a kernel that is gone are missed by nobody"
 
 
 def test_secure_boot_without_the_key_is_refused_before_harm(deployment, server):
-    lab_fault("fault", server, "module-key-rejected")
+    server.fault("module-key-rejected")
     try:
         before = server.sh("dpkg -l")
         run = deployment.dgctl("provision", "--yes")
@@ -66,12 +61,12 @@ def test_secure_boot_without_the_key_is_refused_before_harm(deployment, server):
             assert way in run.problems()
         assert server.sh("dpkg -l") == before
     finally:
-        lab_fault("heal", server, "module-key-rejected")
+        server.heal("module-key-rejected")
     provisioned(deployment)
 
 
 def test_another_driver_s_leftovers_are_refused_and_go_only_where_that_is_allowed(deployment, server, tmp_path):
-    lab_fault("fault", server, "two-sources")
+    server.fault("two-sources")
     url = deployment.variables()["nvidia_driver_repository_url"]
     server.sh(f"echo 'deb [signed-by=/usr/share/keyrings/dgctl-lab.asc] {url} /' > {CUDA}")
     before = state(server)
@@ -83,7 +78,7 @@ def test_another_driver_s_leftovers_are_refused_and_go_only_where_that_is_allowe
     assert server.sh("dpkg-query -W -f '${db:Status-Status}' nvidia-settings || true") in ("", "not-installed")
     assert server.sh(f"apt-get update -q; grep -c '^deb' {CUDA} || true").splitlines()[-1] == "0"
     server.sh(f"rm {CUDA}")
-    lab_fault("heal", server, "two-sources")
+    server.heal("two-sources")
     provisioned(deployment)
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tomllib
 
 import pytest
 
 from tests.scenarios.looks import LOOKS
 from tests.scenarios.rack import Rack
-from tests.scenarios.servers import LAB, PROJECT
+from tests.scenarios.servers import PROJECT
 
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 # The servers' GPUs, and which needs of faults they meet.
@@ -40,12 +39,6 @@ def look(server, name: str) -> bool:
     return re.search(LOOKS[name].sick, server.sh(script, check=False), re.MULTILINE) is not None
 
 
-def lab(verb: str, server, name: str) -> str:
-    done = subprocess.run([LAB, verb, server.name, name], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 CASES = [(gpus, name) for gpus, needs in SERVERS.items() for name in FAULTS if FAULTS[name]["gpu"] in needs]
 
 
@@ -53,9 +46,9 @@ CASES = [(gpus, name) for gpus, needs in SERVERS.items() for name in FAULTS if F
 def test_a_fault_looks_real_and_goes_away(rack, gpus, name):
     _, server = rack.server_with(gpus)
     assert not look(server, name)
-    assert lab("fault", server, name).strip()
+    assert server.fault(name).strip()
     assert look(server, name)
-    lab("heal", server, name)
+    server.heal(name)
     assert not look(server, name)
-    lab("heal", server, name)  # a healed server stays as it is
+    server.heal(name)  # a healed server stays as it is
     assert not look(server, name)
