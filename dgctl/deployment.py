@@ -59,6 +59,15 @@ class Host:
     def port(self) -> int | str:
         return self.vars.get("ansible_port") or self.vars.get("ansible_ssh_port") or 22
 
+    @property
+    def parts(self) -> list[str]:
+        """The containers that run on it: of engine, api and license-proxy."""
+        runs = self.vars.get("deepgram_parts")
+        if not isinstance(runs, list):
+            runs = ["engine", "api"]
+        serves = {"node", "api", "engine"} & set(self.groups)
+        return (list(runs) if serves else []) + (["license-proxy"] if "license_proxy" in self.groups else [])
+
 
 @dataclass
 class Deployment:

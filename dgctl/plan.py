@@ -153,6 +153,7 @@ class _Planner:
         if seen.problem:
             return HostPlan(problem=seen.problem)
         found = HostPlan(verified=seen.verified, busy=_busy(seen.answers))
+        own = {f"deepgram-{part}" for part in host.parts}
         felt: list[str] = []  # roles whose run may change what others work with
         for role in self.desired.roles(host):
             why = reasons.of_role(role.name, wanted[role.name], seen, self.desired.unsettled(role, host))
@@ -162,7 +163,9 @@ class _Planner:
                 found.steps.append(self._step(role.name, wanted[role.name]["fingerprint"], why))
                 causes = [reason.cause for reason in why]
                 felt += [] if role.is_calm(causes, host.vars) else [role.name]
-                found.restarts += [name for name in role.restarted(causes) if name not in found.restarts]
+                found.restarts += [
+                    name for name in role.restarted(causes) if name not in found.restarts and name in own
+                ]
                 found.fetches |= matches(causes, role.fetches)
                 if matches(causes, role.reboots) or (role.reboots and any(reason.kind in _IN_DOUBT for reason in why)):
                     found.reboot |= bool(host.vars.get(f"{role.name}_reboot_allowed"))

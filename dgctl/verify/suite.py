@@ -104,7 +104,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
         way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
         plan["hosts"][host.name] = {
             "groups": topology.groups(deployment, host),
-            "parts": topology.parts(host),
+            "parts": host.parts,
             "address": host.address,
             "tunnel": str(folder / f"{number}.tls"),
             "route": way.as_dict(),

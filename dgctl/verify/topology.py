@@ -11,18 +11,9 @@ from dgctl.verify.wanted import wanted
 TLS = "tls"
 
 
-def parts(host: Host) -> list[str]:
-    """The containers that run on a host: of engine, api and license-proxy."""
-    runs = host.vars.get("deepgram_parts")
-    if not isinstance(runs, list):
-        runs = ["engine", "api"]
-    serves = {"node", "api", "engine"} & set(host.groups)
-    return (list(runs) if serves else []) + (["license-proxy"] if "license_proxy" in host.groups else [])
-
-
 def groups(deployment: Deployment, host: Host) -> list[str]:
     """The groups that checks choose by: those of the inventory, `api` and `engine` where they run, and TLS."""
-    found = {*host.groups, *parts(host)}
+    found = {*host.groups, *host.parts}
     own = "proxy" in host.groups if deployment.groups.get("proxy") else "api" in found
     return sorted(found | ({TLS} if own else set()))
 
@@ -31,7 +22,7 @@ def desired(deployment: Deployment, host: Host) -> dict[str, Any]:
     """What a host should be. A proxy is asked what the servers behind it transcribe."""
     values = wanted(host.vars)
     behind = [wanted(other.vars) for other in deployment.hosts.values() if {"node", "api"} & set(other.groups)]
-    if "proxy" not in host.groups or "api" in parts(host) or not behind:
+    if "proxy" not in host.groups or "api" in host.parts or not behind:
         return values
     asked = next((one for one in behind if one["deepgram_profile"] in (None, "stt") and one["speech"]), behind[0])
     names = ("speech", "deepgram_profile", "deepgram_verify_language", "deepgram_verify_model")

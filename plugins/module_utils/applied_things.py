@@ -56,13 +56,14 @@ class Server:
         return self._once(engine, applied_containers.look_at, engine, names)
 
     def started(self, name):
-        """Seconds since 1970 at which a running container started; 0 for one that does not run or is nobody's."""
+        """Seconds since 1970 at which a container started; 0 for one that does not run, None for one that is nobody's."""
         for one in self._all("containers"):
             declared = one["containers"]
-            seen = self.containers(declared["engine"])[name] if name in declared["names"] else None
-            if isinstance(seen, dict) and seen["state"] == "running":
-                return applied_containers.moment(seen["started"])
-        return 0
+            if name in declared["names"]:
+                seen = self.containers(declared["engine"])[name]
+                runs = isinstance(seen, dict) and seen["state"] == "running"
+                return applied_containers.moment(seen["started"]) if runs else 0
+        return None
 
     def report(self, path):
         return self._once(path, applied_files.read_json, path)
@@ -97,14 +98,14 @@ def compare_answers(urls, server):
     for url in urls:
         answer = server.answer(url)
         yield from applied_network.compare_answer(url, answer)
-        yield from _blames_itself(answer.get("body"), server)
+        yield from _reproach(answer.get("body"), server)
 
 
-def _blames_itself(said, server):
-    api, engine = server.started("deepgram-api"), server.started("deepgram-engine")
-    state = applied_api_health.remembers(said, api, engine) if api else ""
+def _reproach(said, server):
+    since = server.started("deepgram-api")
+    state = applied_api_health.reproach(said, since, server.started("deepgram-engine")) if since else ""
     if state:
-        yield "container deepgram-api", f"is {state} of what failed before its Engine started"
+        yield "container deepgram-api", f"is {state} of requests that failed before"
 
 
 def compare_until(moment, _server):

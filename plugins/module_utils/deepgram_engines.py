@@ -41,12 +41,12 @@ def blind(engine, containers):
 
 
 def reproached(urls, containers):
-    """The API, where it blames itself for what failed while its Engine was down."""
-    api, engine = containers.get("api"), containers.get("engine")
-    if not (api and engine) or stopped(containers):
+    """The API, where it blames itself for what failed while it had no Engine."""
+    if "api" not in containers or stopped(containers):
         return []
     said = applied_network.ask(urls["api"]).get("body")  # with whatever HTTP status: nobody says which one it is
-    return ["api"] if applied_api_health.remembers(said, api["started"] or 0, engine["started"] or 0) else []
+    started = {name: found["started"] or 0 for name, found in containers.items()}
+    return ["api"] if applied_api_health.reproach(said, started["api"], started.get("engine")) else []
 
 
 def strangers(containers):

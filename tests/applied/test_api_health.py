@@ -30,7 +30,7 @@ def test_an_engine_that_came_back_by_itself(host, docker, web, url, state):
     docker["/containers/deepgram-engine/json"] = since(LATER)
     assert host.drift() == []
     web.table["/v1/status"] = (200, json.dumps({"system_health": state}))
-    assert host.drift() == [f"container deepgram-api: is {state} of what failed before its Engine started"]
+    assert host.drift() == [f"container deepgram-api: is {state} of requests that failed before"]
 
 
 @pytest.mark.parametrize("said", ['{"system_health": "Critical"}', "Critical", '["Critical"]'])
@@ -47,9 +47,18 @@ def test_a_container_that_does_not_run_is_what_is_wrong(host, docker, web, url, 
     assert host.drift() == [f"container deepgram-{name}: is exited instead of running"]
 
 
-def test_an_api_without_an_engine_here(host, docker, web):
+@pytest.mark.parametrize(
+    ("state", "active", "found"),
+    [
+        ("Critical", 0, ["container deepgram-api: is Critical of requests that failed before"]),
+        ("Degraded", 0, ["container deepgram-api: is Degraded of requests that failed before"]),
+        ("Critical", 1, []),  # what becomes of these will change its mind
+        ("Healthy", 0, []),
+    ],
+)
+def test_an_api_whose_engines_are_elsewhere(host, docker, web, state, active, found):
     docker["/containers/deepgram-api/json"] = since(EARLIER)
-    web.table["/v1/status"] = (200, '{"system_health": "Critical"}')
+    web.table["/v1/status"] = (200, json.dumps({"system_health": state, "active_batch_requests": active}))
     url = f"http://127.0.0.1:{web.port}/v1/status"
     host.record(containers={"engine": "docker", "names": {"deepgram-api": []}}, answers=[url])
-    assert host.drift() == []
+    assert host.drift() == found

@@ -16,10 +16,10 @@ def containers(engine=None, **api):
 def says(monkeypatch):
     """says(health): what the API says of itself."""
 
-    def be(health, status=200):
-        answer = {"status": status, "body": {"system_health": health}} if health else {"why": "no answer"}
-        ask = {URLS["api"]: answer}.__getitem__
-        monkeypatch.setattr(engines.applied_network, "ask", ask)
+    def be(health, status=200, active=0):
+        body = {"system_health": health, "active_batch_requests": active, "active_stream_requests": 0}
+        answer = {"status": status, "body": body} if health else {"why": "no answer"}
+        monkeypatch.setattr(engines.applied_network, "ask", {URLS["api"]: answer}.__getitem__)
 
     monkeypatch.setattr(engines, "strangers", lambda containers: [])
     monkeypatch.setattr(engines, "run", lambda argv, **_: asked.append(argv) or (0, "", ""))
@@ -38,12 +38,17 @@ def says(monkeypatch):
         ("", containers(), set()),
         ("Degraded", containers(started=300.0), set()),  # its Engine was there all the time
         ("Degraded", containers({"running": False}), {"engine"}),
-        ("Degraded", {"api": containers()["api"]}, set()),
+        ("Degraded", {"api": containers()["api"]}, {"api"}),  # its Engines are elsewhere, and it has no requests
     ],
 )
 def test_due(says, kind, health, seen, due):
     says(health)
     assert kind(PARAMETERS, False).due(seen) == due
+
+
+def test_one_that_has_requests_and_no_engine_here(says):
+    says("Degraded", active=1)
+    assert engines.Docker(PARAMETERS, False).due({"api": containers()["api"]}) == set()
 
 
 def test_whatever_its_http_status_is(says):

@@ -38,7 +38,7 @@ def test_behind_a_proxy_only_the_proxy_has_tls():
     assert groups(made, "a1") == {"api"} and groups(made, "e1") == {"engine"}
     assert groups(made, "lb") == {"proxy", "tls"} and "tls" in groups(made, "both")
     assert groups(made, "lic") == {"license_proxy", "license-proxy"}
-    assert topology.parts(made.hosts["lb"]) == [] and topology.parts(made.hosts["lic"]) == ["license-proxy"]
+    assert made.hosts["lb"].parts == [] and made.hosts["lic"].parts == ["license-proxy"]
 
 
 def test_a_proxy_is_asked_what_the_servers_behind_it_transcribe():
