@@ -9,7 +9,7 @@ MIN_DAYS = 90
 def test_health(service, runtime, expect):
     said = service.answers["status"]
     health = (said.json() or {}).get("system_health") if said.ok else None
-    fix = f"{runtime.logs('api')}; after a repair: {runtime.recreate('api')} forgets the failed requests"
+    fix = f"dgctl provision, where what failed is over (or {runtime.recreate('api')}); else {runtime.logs('engine')}"
     expect(health or str(said), "Ready or Healthy", fix, ok=health in ("Ready", "Healthy"))
 
 

@@ -8,6 +8,7 @@ import json
 from ansible.module_utils import (
     applied_rpm,
     cdi_refresh,
+    doctor_api,
     doctor_containers,
     doctor_deep,
     doctor_dpkg,
@@ -43,6 +44,7 @@ TOPICS = (
     doctor_log.CHECKS,
     doctor_toolkit.CHECKS,
     doctor_containers.CHECKS,
+    doctor_api.CHECKS,
 )
 CHECKS = tuple(check for topic in TOPICS for check in topic)
 DEEP = (doctor_deep.CHECK,)  # made only where the parameter `deep` asks for it

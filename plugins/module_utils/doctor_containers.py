@@ -47,12 +47,14 @@ def running(host):
     words = listed(
         f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
     )
-    log = (
-        f"docker logs --tail 50 deepgram-{part}"
-        if host.engine.cli == "docker"
-        else f"journalctl -u deepgram-{part} -n 50"
-    )
-    return sick(words, (first or {}).get("error", ""), f"on the server: {log}; then dgctl provision")
+    return sick(words, (first or {}).get("error", ""), f"on the server: {logs(host, part)}; then dgctl provision")
+
+
+def logs(host, part):
+    """The command that shows a container's last words, on the server."""
+    if host.engine.cli == "docker":
+        return f"docker logs --tail 50 deepgram-{part}"
+    return f"journalctl -u deepgram-{part} -n 50"
 
 
 def ended(one):
@@ -103,8 +105,8 @@ def on_gpu(host):
     return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
 
 
-def made_anew(host, first=""):
-    return f"dgctl provision; or on the server: {first}{remake(host)}"
+def made_anew(host, first="", part="engine"):
+    return f"dgctl provision; or on the server: {first}{remake(host, part)}"
 
 
 def inside(host):

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 
-from ansible.module_utils.applied_containers import asks_for_gpu
+from ansible.module_utils.applied_containers import asks_for_gpu, moment
 from ansible.module_utils.applied_http import get
 
 SOCKET = "/run/docker.sock"
@@ -24,7 +24,7 @@ class Engine:
         self.programs, self.kept, self.lock = programs, {}, threading.Lock()
 
     def container(self, part):
-        """{running, restarting, status, pid, gpu, exit_code, error} of deepgram-PART; None for none. Raises Silent."""
+        """{running, restarting, status, pid, started, gpu, exit_code, error} of deepgram-PART; None for none. Raises Silent."""
         raise NotImplementedError
 
     def execute(self, part, *words):
@@ -120,6 +120,7 @@ def view(entry):
         "restarting": bool(state.get("Restarting")),
         "status": state.get("Status", ""),
         "pid": state.get("Pid") or 0,
+        "started": moment(state["StartedAt"]) if state.get("StartedAt") else 0,
         "gpu": asks_for_gpu(entry),
         "exit_code": state.get("ExitCode"),
         "error": state.get("Error") or "",

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 
-from ansible.module_utils import applied_record, gpu_drivers, nvidia_host
+from ansible.module_utils import applied_network, applied_record, gpu_drivers, nvidia_host
 from ansible.module_utils.applied_command import Command
 
 # root's own path: who comes by SSH or sudo may have another one.
@@ -122,6 +122,10 @@ class Host:
         """What a role left on record here, by kind; {} when there is none that may be believed."""
         record = self.once("record " + role, lambda: applied_record.read(role, self.params["host"])[0])
         return record["things"] if record and record.get("finished") else {}
+
+    def answer(self, url):
+        """What an address on this host answers: see applied_network."""
+        return self.once(url, lambda: applied_network.ask(url))
 
     def log(self):
         """The kernel's log of this boot, by lines; None when it cannot be read."""

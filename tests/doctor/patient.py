@@ -207,7 +207,9 @@ class Patient:
     def _containers(self) -> None:
         self.daemon(DAEMON)
         names = {"deepgram-engine": {}, "deepgram-api": {}}
-        self.records["deepgram"] = {"containers": {"engine": "docker", "names": names}}
+        url = "http://127.0.0.1:8080/v1/status"
+        self.records["deepgram"] = {"containers": {"engine": "docker", "names": names}, "answers": [url]}
+        self.answers = {url: {"status": 200, "body": {"system_health": "Healthy", "active_batch_requests": 0}}}
         self.container("engine", 4711)
         self.container("api", 4712)
         self.write("/proc/4711/root/dev/nvidia0")
@@ -290,6 +292,11 @@ class Patient:
         )
         self.write("/var/lib/dpkg/status", text)
 
+    def api(self, health: str = "", active: int = 0, status: int = 200, **answer: str) -> None:
+        """What the API says of itself; without its health another answer, such as why="does not answer"."""
+        body = {"system_health": health, "active_batch_requests": active} if health else None
+        self.answers = dict.fromkeys(self.answers, answer or {"status": status, "body": body})
+
     def daemon(self, settings: Any) -> None:
         text = settings if isinstance(settings, str) else json.dumps(settings, indent=4)
         self.write("/etc/docker/daemon.json", text)
@@ -311,7 +318,7 @@ class Patient:
         )
         self.engine.api[f"/containers/deepgram-{part}/json"] = {"State": found, "HostConfig": {"DeviceRequests": asks}}
 
-    def podman(self, quadlet: str = "") -> None:
+    def podman(self, quadlet: str = "", **started: str) -> None:
         """The same with Podman: no daemon.json, no Docker. quadlet: the Engine's, which keeps ending, so it is gone."""
         self.parameters["engine"] = "podman"
         self.engine = Podman(self.programs)
@@ -320,7 +327,8 @@ class Patient:
         if quadlet:
             self.write("/etc/containers/systemd/deepgram-engine.container", quadlet)
             del states["deepgram-engine"]
-        entries = [{"Name": name, "State": state | {"Pid": pid}} for name, pid in states.items()]
+        since = {f"deepgram-{part}": {"StartedAt": moment} for part, moment in started.items()}
+        entries = [{"Name": name, "State": state | {"Pid": pid} | since.get(name, {})} for name, pid in states.items()]
         self.say("podman", json.dumps(entries) + "\nError: no such container deepgram-license-proxy\n", 125)
         self.say("podman_version", "podman version 5.4.2\n")
 
@@ -329,6 +337,7 @@ class Patient:
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
         host.manager = doctor_packages.manager(host)
+        host.answer = self.answers.__getitem__  # type: ignore[method-assign]
         host.recorded = lambda role: self.records.get(role, {})  # type: ignore[method-assign]
         return host
 

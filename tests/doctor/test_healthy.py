@@ -316,7 +316,20 @@ def board_whose_systemd_is_slow(patient):
     patient.say("units", "", None, "systemctl: no answer in 20 s")
 
 
-HEALTHY.append(board_whose_systemd_is_slow)
+def api_that_waits_for_its_engine(patient):
+    patient.api("Initializing")
+
+
+def api_that_does_not_answer_yet(patient):
+    patient.api(why="does not answer: [Errno 111] Connection refused")
+
+
+def api_that_answers_something_else(patient):
+    patient.api(status=404)
+
+
+HEALTHY += [board_whose_systemd_is_slow, api_that_waits_for_its_engine, api_that_does_not_answer_yet]
+HEALTHY.append(api_that_answers_something_else)
 
 
 @pytest.mark.parametrize(

@@ -202,8 +202,9 @@ def test_flux_is_not_for_v1(flux, pair):
     for api in (flux[1], pair[1]):
         answer = send_file(api, f"model={NAME}")
         assert (answer.status_code, answer.json()["err_code"]) == (400, "V2_MODEL_ON_V1_LISTEN_ENDPOINT")
-        with pytest.raises(InvalidStatus) as caught:
-            connect(f"ws://127.0.0.1:{api.ports['http']}/v1/listen?{QUERY}")
+        url = f"ws://127.0.0.1:{api.ports['http']}/v1/listen?{QUERY}"
+        with pytest.raises(InvalidStatus) as caught, connect(url):
+            pass
         assert caught.value.response.status_code == 400
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -44,8 +45,8 @@ def test_engine_overload_is_503_and_ends(bench):
     with stream(api) as socket:
         assert get(api, "/v1/status").json()["active_stream_requests"] == 1
         assert send_file(api).status_code == 503
-        with pytest.raises(InvalidStatus) as caught:
-            stream(api)
+        with pytest.raises(InvalidStatus) as caught, stream(api):
+            pass
         assert caught.value.response.status_code == 503
         assert (
             'kind="batch",response_status="5xx"} 3' in get(engine, "/metrics", "metrics").text
@@ -64,11 +65,11 @@ def test_the_next_engine_is_tried(bench):
         engine.wait_for("Listening on http")
     api = bench.api(full, free)
     until(lambda: get(api, "/v1/status/engine").json()["connected_engines"] == 2)
-    sockets = [stream(api) for _ in range(4)]
-    streams = [int(re.search(r'kind="stream"} (\d)', get(one, "/metrics", "metrics").text)[1]) for one in (full, free)]
-    assert streams == [1, 3]
-    for socket in sockets:
-        socket.close()
+    with ExitStack() as open_streams:
+        for _ in range(4):
+            open_streams.enter_context(stream(api))
+        texts = [get(one, "/metrics", "metrics").text for one in (full, free)]
+        assert [int(re.search(r'kind="stream"} (\d)', text)[1]) for text in texts] == [1, 3]
     for program in (full, free, api):
         program.kill()
 

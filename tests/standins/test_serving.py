@@ -144,15 +144,16 @@ def test_model_added_and_taken_away_while_running(bench, tmp_path):
     engine = bench.engine({"model_manager": {"search_paths": [str(tmp_path)]}})
     engine.wait_for("Listening on http")
     api = bench.api(engine)
-    with pytest.raises(InvalidStatus):
-        stream(api)
+    with pytest.raises(InvalidStatus), stream(api):
+        pass
     added = shutil.copy(next(bench.models.glob("*.streaming.*.dg")), tmp_path)
 
     def streams() -> bool:
         return any(one["streaming"] for one in get(api, "/v1/models").json()["stt"])
 
     until(streams)
-    stream(api).close()
+    with stream(api):
+        pass
     Path(added).unlink()
     until(lambda: not streams())
     engine.kill()
