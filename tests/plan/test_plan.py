@@ -72,6 +72,15 @@ def test_drift_names_the_thing_and_what_it_restarts(small: Path, monkeypatch: py
     assert lines[1] == "  deepgram  file /etc/deepgram/api/api.toml: content differs"
 
 
+def test_only_containers_that_the_server_has_are_said_to_start_anew(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_variable("deepgram_parts: [engine]")
+    drift = [{"thing": "file /etc/deepgram/api/api.toml", "how": "content differs"}]
+    host = make(monkeypatch, found(deepgram={"state": "drifted", "drift": drift})).hosts["gpu1"]
+    assert (host.roles, host.restarts) == (["deepgram"], [])
+
+
 def test_other_drift_restarts_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drift = [{"thing": "package curl", "how": "is gone"}]
     assert make(monkeypatch, found(deepgram={"state": "drifted", "drift": drift})).hosts["gpu1"].restarts == []
