@@ -139,19 +139,20 @@ CURES = (
 
 DEFAULTS = r"falling back to (the )?(default|bundled)"
 CPU = r"using devices: *cpu|on device cpu"
+READ = "see that {file} is there and mounted at /config, restart {container} on the server, then run again"
 # Traps into which a start that looks good may have fallen: check, component, what its log says, what is expected, cure.
 TRAPS = (
     (
         "engine reads its configuration", "engine", DEFAULTS, "no fallback to a default configuration",
-        "see that /etc/deepgram/engine/engine.toml is there and mounted at /config, then run again",
+        READ.format(file="/etc/deepgram/engine/engine.toml", container="deepgram-engine"),
     ),
     (
         "api reads its configuration", "api", DEFAULTS, "no fallback to a default configuration",
-        "see that /etc/deepgram/api/api.toml is there and mounted at /config, then run again",
+        READ.format(file="/etc/deepgram/api/api.toml", container="deepgram-api"),
     ),
     (
         "license proxy reads its configuration", "license-proxy", DEFAULTS, "no fallback to a default configuration",
-        "see that license-proxy.toml is there and mounted at /config, then run again",
+        READ.format(file="license-proxy.toml", container="deepgram-license-proxy"),
     ),
     (
         "engine computes on the GPU", "engine", CPU, "no CPU device",
