@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from docs.tables import table
+
 PROJECT = Path(__file__).resolve().parent.parent
 HEAD = """# GPUs, drivers and boards
 
@@ -29,11 +31,6 @@ PROFILES = ("stt", "agent", "flux", "aura", "flux_tts")
 
 def _read(path: str) -> dict[str, Any]:
     return yaml.safe_load((PROJECT / "roles" / path).read_text(encoding="utf-8"))
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def page() -> str:
@@ -74,7 +71,7 @@ def _gpus(gpus: dict[str, dict[str, Any]], rules: Any) -> str:
         "NVSwitch board",
         "profiles",
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _profiles(pci_id: str, row: dict[str, Any], rules: Any) -> str:
@@ -100,7 +97,7 @@ def _matrix(gpus: dict[str, dict[str, Any]], rules: Any) -> str:
         return f"**{chosen}**" if (pci_id, branch) in APPLIED else chosen
 
     rows = [[row["name"], *(cell(pci_id, branch) for branch in rules.branches)] for pci_id, row in gpus.items()]
-    return _table(["GPU", *rules.branches], rows)
+    return table(["GPU", *rules.branches], rows)
 
 
 def _branches(tables: dict[str, Any]) -> str:
@@ -114,7 +111,7 @@ def _branches(tables: dict[str, Any]) -> str:
     head = ["branch", "kind", "support ends", "CUDA", "kernel modules", "NVIDIA's repository for", "own packages of"]
     return (
         "\n## Driver branches\n\nA branch past its end is said, and not refused. What a Deepgram release needs at least is in "
-        "`dgctl/releases.yml`.\n\n" + _table(head, rows)
+        "`dgctl/releases.yml`.\n\n" + table(head, rows)
     )
 
 
@@ -136,7 +133,5 @@ def _boards(tables: dict[str, Any]) -> str:
     return (
         "\n## NVSwitch boards\n\nTold by the host's own devices. Fabric Manager is installed at exactly the driver's version, "
         "held, started, and proved: its unit, its version, and what nvidia-smi says of every GPU.\n\n"
-        + _table(
-            ["board", "name", "told by", "packages (NVIDIA's APT repository, 580 and newer)", "fabric.state"], rows
-        )
+        + table(["board", "name", "told by", "packages (NVIDIA's APT repository, 580 and newer)", "fabric.state"], rows)
     )

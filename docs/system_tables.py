@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from docs.tables import table
+
 HEAD = """# Systems, container engines and sources
 
 What `roles/platform/vars/main/` says, with dates and sources there. `dgctl preflight` refuses what is not here, with the nearest
@@ -33,15 +35,10 @@ def page() -> str:
     from dgctl import systems
     from tests.scenarios.systems import ELSEWHERE, WAYS
 
-    table, supported = systems.table(), systems.supported()
-    rows = [_row(table, key, engine, [*WAYS, *ELSEWHERE]) for key in table for engine in supported.ENGINES]
+    known, supported = systems.table(), systems.supported()
+    rows = [_row(known, key, engine, [*WAYS, *ELSEWHERE]) for key in known for engine in supported.ENGINES]
     head = ["system", "engine", "its packages", "driver of NVIDIA's", "driver of the distribution's"]
-    return HEAD + _branches(table) + MATRIX + _table(head, rows) + REASONS + _reasons(table)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return HEAD + _branches(known) + MATRIX + table(head, rows) + REASONS + _reasons(known)
 
 
 def _row(systems: dict[str, Any], key: str, engine: str, ways: list[Any]) -> list[str]:
@@ -67,7 +64,7 @@ def _branches(systems: dict[str, Any]) -> str:
         for system in systems.values()
         for source, offer in system["driver"].items()
     ]
-    return "## Driver branches by source\n\n" + _table(["system", "source", "branches", "where"], rows)
+    return "## Driver branches by source\n\n" + table(["system", "source", "branches", "where"], rows)
 
 
 def _reasons(systems: dict[str, Any]) -> str:
@@ -77,4 +74,4 @@ def _reasons(systems: dict[str, Any]) -> str:
         for kind, reasons in (system.get("refused") or {}).items()
         for source, why in reasons.items()
     ]
-    return _table(["system", "what", "why"], rows)
+    return table(["system", "what", "why"], rows)

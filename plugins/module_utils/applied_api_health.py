@@ -1,24 +1,32 @@
-"""What an API says of its own health, which it has of its recent requests, and whether that is still true.
+"""What an API says of itself at /v1/status: its health, which it has of its recent requests, and those that it has now.
 
 It forgets when it starts anew. Where no requests come, as behind a proxy that took it out, it stays as it is for ever.
 """
 
-# States in which too many of them failed. (Deepgram: /v1/status)
-FAILED_MANY = ("Degraded", "Critical")
+SERVING = ("Ready", "Healthy")
+FAILED_MANY = ("Degraded", "Critical")  # too many of its recent requests did
 
 
-def reproach(said, api_started, engine_started):
-    """The state in which an API blames itself for what is over, or "". said: what it says at /v1/status.
+def state(said):
+    """The name of its health; None where it does not say."""
+    return said.get("system_health") if isinstance(said, dict) else None
 
-    That is so where its Engine started after it (seconds since 1970). Where its Engines are on other servers (None), it
-    counts as over when there are no requests that could change its mind.
+
+def active(said):
+    """How many requests it has now, of every kind; None where it does not say."""
+    counts = said.items() if isinstance(said, dict) else ()
+    numbers = [count for name, count in counts if name.startswith("active_") and isinstance(count, int)]
+    return sum(numbers) if numbers else None
+
+
+def reproach(said, started):
+    """The state in which an API blames itself for what is over, or "".
+
+    started(part): seconds since 1970 at which `api` or `engine` started; 0: it does not run, None: it is not to run here.
+    It is over where the Engine started after the API. Where the Engines are on other servers, it counts as over when
+    there are no requests that could change its mind.
     """
-    state = said.get("system_health") if isinstance(said, dict) else None
-    if state not in FAILED_MANY:
+    if state(said) not in FAILED_MANY:
         return ""
-    return state if (idle(said) if engine_started is None else engine_started > api_started) else ""
-
-
-def idle(said):
-    active = [count for name, count in said.items() if name.startswith("active_")]
-    return bool(active) and not any(active)
+    engine = started("engine")
+    return state(said) if (active(said) == 0 if engine is None else engine > (started("api") or 0)) else ""

@@ -102,9 +102,8 @@ def compare_answers(urls, server):
 
 
 def _reproach(said, server):
-    since = server.started("deepgram-api")
-    state = applied_api_health.reproach(said, since, server.started("deepgram-engine")) if since else ""
-    if state:
+    state = applied_api_health.reproach(said, lambda part: server.started(f"deepgram-{part}"))
+    if state and server.started("deepgram-api"):
         yield "container deepgram-api", f"is {state} of requests that failed before"
 
 

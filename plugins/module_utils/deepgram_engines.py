@@ -46,7 +46,7 @@ def reproached(urls, containers):
         return []
     said = applied_network.ask(urls["api"]).get("body")  # with whatever HTTP status: nobody says which one it is
     started = {name: found["started"] or 0 for name, found in containers.items()}
-    return ["api"] if applied_api_health.reproach(said, started["api"], started.get("engine")) else []
+    return ["api"] if applied_api_health.reproach(said, started.get) else []
 
 
 def strangers(containers):

@@ -1,11 +1,11 @@
 """The doctor on the API: what it says of its own health, by which proxies send it requests or none."""
 
-from ansible.module_utils import applied_api_health
+from ansible.module_utils.applied_api_health import FAILED_MANY, SERVING, reproach, state
+from ansible.module_utils.applied_containers import moment
 from ansible.module_utils.doctor_check import Check, sick, unknown, well
 from ansible.module_utils.doctor_containers import logs, made_anew, parts, remake
 from ansible.module_utils.doctor_engine import Silent
 
-SERVES = ("Ready", "Healthy")
 PATH = "/v1/status"
 
 
@@ -20,24 +20,30 @@ def health(host):
     if not (containers["api"] and containers["api"]["running"]):
         return unknown("deepgram-api does not run: see containers")
     answer = host.answer(url)
-    said = answer.get("body")
-    state = said.get("system_health") if isinstance(said, dict) else None
-    if not state:
+    if not state(answer.get("body")):
         why = answer.get("why") or f"HTTP {answer['status']}"
         return unknown(f"it does not say: {why}", logs(host, "api"))
-    return judged(host, said, {part: one["started"] if one else 0 for part, one in containers.items()})
+    return judged(host, answer["body"], containers)
 
 
-def judged(host, said, started):
-    state = said["system_health"]
-    if state in SERVES:
-        return well(state)
-    if state not in applied_api_health.FAILED_MANY:
-        return unknown(f"{state}: it has no Engine yet", logs(host, "engine"))
-    if applied_api_health.reproach(said, started["api"], started.get("engine")):
-        return sick(state, cure=made_anew(host, part="api"))
+def judged(host, said, containers):
+    seen = state(said)
+    if seen in SERVING:
+        return well(seen)
+    if seen not in FAILED_MANY:
+        return unknown(f"{seen}: it has no Engine yet", logs(host, "engine"))
+    if reproach(said, lambda part: started(containers, part)):
+        return sick(seen, cure=made_anew(host, part="api"))
     cure = f"on the server: {logs(host, 'engine')}; after a repair: {remake(host, 'api')} forgets them"
-    return sick(state, "too many of its recent requests failed", cure)
+    return sick(seen, "too many of its recent requests failed", cure)
+
+
+def started(containers, part):
+    """As `reproach` asks for it."""
+    if part not in containers:
+        return None
+    found = containers[part]
+    return moment(found["started"]) if found and found["started"] else 0
 
 
 CHECKS = (

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 
-from ansible.module_utils.applied_containers import asks_for_gpu, moment
+from ansible.module_utils.applied_containers import asks_for_gpu
 from ansible.module_utils.applied_http import get
 
 SOCKET = "/run/docker.sock"
@@ -120,7 +120,7 @@ def view(entry):
         "restarting": bool(state.get("Restarting")),
         "status": state.get("Status", ""),
         "pid": state.get("Pid") or 0,
-        "started": moment(state["StartedAt"]) if state.get("StartedAt") else 0,
+        "started": state.get("StartedAt") or "",
         "gpu": asks_for_gpu(entry),
         "exit_code": state.get("ExitCode"),
         "error": state.get("Error") or "",

@@ -93,11 +93,11 @@ import os
 import re
 import time
 
+from ansible.module_utils.applied_api_health import SERVING, state
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
 from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time, speaks_tls
 
-SERVING = ("Ready", "Healthy")
 RELAYING = ("Connected", "TrustBased", "Ready")
 # By component what says that it runs here.
 PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url"}
@@ -210,8 +210,8 @@ def look_at_api(params):
     seen = link.get("engine_connection_status") if isinstance(link, dict) else why
     if seen != "Connected":
         raise NotReady(f"the API is not connected to the Engine (engine_connection_status: {seen})", "api")
-    if status.get("system_health") not in SERVING:
-        raise NotReady(f"the API's system_health is {status.get('system_health')}, not Ready or Healthy", "api")
+    if state(status) not in SERVING:
+        raise NotReady(f"the API's system_health is {state(status)}, not Ready or Healthy", "api")
 
 
 def look_at_license_proxy(params):

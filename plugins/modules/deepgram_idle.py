@@ -52,6 +52,7 @@ fix:
 
 import time
 
+from ansible.module_utils import applied_api_health
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_http import get_json
 from ansible.module_utils.outcome import fail
@@ -63,8 +64,7 @@ QUIET = 2  # looks in a row without a request: one may come between the proxies'
 def active(url):
     """Requests that the API has now; 0 when it does not answer."""
     said, _ = get_json(f"{url}/v1/status", timeout=5)
-    counts = (said or {}).items() if isinstance(said, dict) else ()
-    return sum(value for name, value in counts if name.startswith("active_") and isinstance(value, int))
+    return applied_api_health.active(said) or 0
 
 
 def wait(url, timeout_s):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from docs.tables import table
 from tests.scenarios.systems import ELSEWHERE
 
 Outcomes = dict[str, str]  # a test's id -> passed, failed or skipped
@@ -18,7 +19,7 @@ def page(outcomes: Outcomes, head: str) -> str:
     drills, systems, files = _by_subject(outcomes)
     parts = ["# What was applied, and how it went", head, "## Fault drills", _drills(drills)]
     parts += ["## Systems, container engines and sources of the driver", _systems(systems)]
-    return "\n\n".join([*parts, "## Every story", _counted("Story", files)]) + "\n"
+    return "\n\n".join(part.rstrip("\n") for part in [*parts, "## Every story", _counted("Story", files)]) + "\n"
 
 
 def _by_subject(outcomes: Outcomes) -> tuple[dict[tuple[str, str], str], dict[str, Counter], dict[str, Counter]]:
@@ -44,20 +45,16 @@ def _drills(drills: dict[tuple[str, str], str]) -> str:
     faults = list(dict.fromkeys(fault for fault, _ in drills))
     grounds = list(dict.fromkeys(ground for _, ground in drills))
     rows = [[f"`{fault}`", *(drills.get((fault, ground), "") for ground in grounds)] for fault in faults]
-    return _table(["Fault", *grounds], rows)
+    return table(["Fault", *grounds], rows)
 
 
 def _systems(systems: dict[str, Counter]) -> str:
     others = ", ".join("-".join(way) for way in ELSEWHERE)
-    return f"{_counted('Way', systems)}\n\nOther stories apply: {others}."
+    return f"{_counted('Way', systems)}\nOther stories apply: {others}."
 
 
 def _counted(what: str, counters: dict[str, Counter]) -> str:
     kinds = ("passed", "failed", "skipped")
-    return _table(
+    return table(
         [what, *kinds], [[f"`{name}`", *(str(found[kind] or "") for kind in kinds)] for name, found in counters.items()]
     )
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
