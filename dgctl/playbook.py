@@ -86,6 +86,8 @@ def run(job: Run) -> RunResult:
         outcome = _runner(job, str(private), collector, interrupt)
         collector.result.interrupted = interrupt.asked
         interrupt.end_children()
+        if interrupt.asked and job.alone:
+            processes.end_leftovers(folder(job.deployment.inventory))  # what it started after it was interrupted
     return collector.finish(outcome)
 
 

@@ -101,6 +101,15 @@ def test_interrupted_by_ctrl_c(capsys: pytest.CaptureFixture[str], sleep: str) -
     assert not Path("a.txt").exists()
 
 
+def test_what_ansible_started_after_ctrl_c_ends_too(
+    capsys: pytest.CaptureFixture[str], sleep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "descendants", lambda root: set())  # none of it was there at that moment
+    threading.Thread(target=_when, args=(lambda: running(sleep), interrupt), daemon=True).start()
+    assert do(capsys, verbs.provision, yes=True)["exit_code"] == 130
+    assert not running(sleep)
+
+
 def test_a_second_run_waits_for_nobody_and_names_the_first(
     start: Callable[..., subprocess.Popen[str]], sleep: str
 ) -> None:
