@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dgctl import content, processes, scratch
 from dgctl.collector import Collector, RunResult
 from dgctl.deployment import Deployment
@@ -28,7 +26,7 @@ def phases(playbook: str) -> list[str]:
     """The plays of a playbook by name, imported ones in their place."""
     path = content.root() / "playbooks" / playbook
     names = []
-    for play in yaml.safe_load(path.read_text(encoding="utf-8")) or []:
+    for play in content.read(path):
         imported = play.get("ansible.builtin.import_playbook") or play.get("import_playbook")
         names += phases(imported) if imported else [play.get("name", "")]
     return list(dict.fromkeys(names))

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dgctl import content
 from dgctl.errors import Problem
 
 _TAG = re.compile(r"release-(\d{6})(?!\d)")
@@ -104,7 +103,7 @@ def known() -> Iterator[int]:
 
 @functools.cache
 def _table() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / "releases.yml").read_text(encoding="utf-8"))
+    return content.read(Path(__file__).with_name("releases.yml"))
 
 
 def _below(version: str, floor: str) -> bool:

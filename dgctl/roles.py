@@ -13,8 +13,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dgctl import content
 
 PLAYBOOK = "provision.yml"
@@ -100,7 +98,7 @@ def plays() -> tuple[Play, ...]:
 @functools.cache
 def _plays(path: Path) -> tuple[Play, ...]:
     found = []
-    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+    for play in content.read(path):
         name = next(iter([*_listed(play), *_included(play)]), None)
         if name:
             found.append(Play(play["name"], name, play["hosts"]))
@@ -127,7 +125,7 @@ def _role(folder: Path) -> Role:
     texts = [path.read_text(encoding="utf-8") for path in files]
     words = _words(texts)
     read = _words(text for path, text in zip(files, texts, strict=True) if path.parent.name not in _INTERFACE)
-    effects = _read(folder / "meta" / "effects.yml")
+    effects = content.read(folder / "meta" / "effects.yml")
     calm = effects.get("calm") or {}
     return Role(
         folder.name,
@@ -150,16 +148,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _dependencies(folder: Path) -> list[Path]:
     """The roles whose variables this one reads: tables, without tasks of their own."""
-    said = _read(folder / "meta" / "main.yml").get("dependencies") or []
+    said = content.read(folder / "meta" / "main.yml").get("dependencies") or []
     return [folder.parent / (one if isinstance(one, str) else one["role"]) for one in said]
 
 
 def _words(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
 
 
 def _plugins(words: frozenset[str]) -> list[Path]:

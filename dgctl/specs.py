@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dgctl import content
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,8 @@ def options(root: Path) -> dict[str, Option]:
     """Name -> Option for every role in `root`/roles."""
     found = {}
     for role in role_names(root):
-        specs = _read(root / "roles" / role / "meta" / "argument_specs.yml").get("argument_specs", {})
+        specs = content.read(root / "roles" / role / "meta" / "argument_specs.yml").get("argument_specs", {})
         written = specs.get("main", {}).get("options", {})
-        for name in [*written, *_read(root / "roles" / role / "defaults" / "main.yml")]:
+        for name in [*written, *content.read(root / "roles" / role / "defaults" / "main.yml")]:
             found[name] = Option(name, role, written.get(name) or {})
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}

@@ -1,30 +1,83 @@
-"""One lab server for the whole session; the numbered files tell its story in order, from blank to repaired."""
+"""What all stories share: which test belongs to which, the servers that several use, and what is told at the end."""
 
 import os
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.paths import PROJECT
-from tests.scenarios import results
+from tests.scenarios import results, stories
+from tests.scenarios.fleet import SETTINGS, Fleet
+from tests.scenarios.molecule import converged
 from tests.scenarios.one_server import one_server
+from tests.scenarios.rack import Rack
+from tests.scenarios.servers import Deployment, Server, lab_down
 
 lab, deployment, server = one_server("story", "one-server", scope="session")
 
 OUTCOMES: results.Outcomes = {}
+SECONDS: Counter[str] = Counter()
+BEGAN = time.monotonic()
+
+
+@pytest.fixture(scope="session")
+def rack() -> Iterator[Rack]:
+    """Each process that runs tests has its own, so that two may be at work."""
+    found = Rack("rack" + os.environ.get("PYTEST_XDIST_WORKER", ""))
+    yield found
+    found.clear()
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Iterator[tuple[Deployment, Server]]:
+    """A server with an A100 and a T4, made by the Molecule scenario `default`."""
+    made, (one,) = converged("default")
+    yield made, one
+    lab_down("default")
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory) -> Iterator[Fleet]:
+    """Two nodes behind two proxies, made by the Molecule scenario `fleet`."""
+    deployment, _ = converged("fleet")
+    made = Fleet("fleet", deployment, tmp_path_factory.mktemp("load"))
+    made.change(**SETTINGS)
+    yield made
+    lab_down("fleet")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Before pytest-xdist reads the groups."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(stories.of(item)))
+    items.sort(key=lambda item: stories.rank(stories.of(item)))
 
 
 def pytest_runtest_logreport(report):
+    test, _, story = report.nodeid.partition("@")
     if report.when == "call" or report.outcome != "passed":
-        OUTCOMES[report.nodeid] = report.outcome
+        OUTCOMES[test] = report.outcome
+    SECONDS[story or results.file_of(test)] += report.duration
 
 
-def pytest_sessionfinish():
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.section("seconds by story")
+    for story, seconds in SECONDS.most_common():
+        terminalreporter.write_line(f"{seconds:7.0f}  {story}")
+    terminalreporter.write_line(f"{time.monotonic() - BEGAN:7.0f}  all, side by side")
+
+
+def pytest_sessionfinish(session):
     """Writes the page that `bin/test --all` asks for: a part of the tests is no whole run."""
     place = os.environ.get("DGCTL_TEST_PAGE")
-    if place:
+    if place and not hasattr(session.config, "workerinput"):
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
         passed = list(OUTCOMES.values()).count("passed")
         head = f"Written by `bin/test --all` on {time.strftime('%Y-%m-%d')}, at commit {commit.stdout.strip()}, with"
         head += f" simulated servers (lab/): {passed} of {len(OUTCOMES)} tests passed."
-        Path(place).write_text(results.page(OUTCOMES, head))
+        Path(place).write_text(results.page(OUTCOMES, SECONDS, head))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,42 @@ from typing import Any
 import yaml
 
 from bench.load import beside
-from tests.scenarios.servers import DGCTL, LAB, Deployment, Run, Server, lab_up
+from tests.scenarios.servers import DGCTL, LAB, Deployment, Run, Server, lab_servers, lab_up
 
-NAME = "storyfleet"
 BEFORE, AFTER = "release-260714", "release-260812"
+DEAD_S = 45
+# One node alone has room for all calls; the load's clients are never idle for as long as callers' may be.
+SETTINGS = {"deepgram_engine_max_active_requests": 40, "nginx_proxy_closing_s": 1.5}
 STREAM_S = 7  # one round of the recording: what a drain waits for
-LOAD = ["--streams", "12", "--files", "5", "--stream-seconds", str(STREAM_S)]
+STREAMS, FILES_A_SECOND = 12, 5
+EACH_STREAM = ("--stream-seconds", str(STREAM_S))
+
+
+@dataclass
+class Calls:
+    """The load of each proxy, running or over."""
+
+    by_proxy: list[beside.Beside]
+
+    def total(self, kind: str, count: str) -> int:
+        """Such as ("files", "failed")."""
+        return sum(one.seen()[kind][count] for one in self.by_proxy)
+
+    def lost(self) -> str:
+        """What was lost, in a few lines; nothing when nothing was."""
+        return "\n".join(filter(None, (beside.lost(one.seen()) for one in self.by_proxy)))
 
 
 @dataclass
 class Fleet:
-    """Nodes behind a proxy. Servers are asked anew, since they come and go."""
+    """Nodes behind proxies, in the lab of this name. Servers are asked anew, since they come and go."""
 
+    lab: str
     deployment: Deployment
     scratch: Path
 
     def servers(self, group: str) -> list[Server]:
-        listed = subprocess.run([LAB, "list", f"--name={NAME}", "--json"], check=True, capture_output=True, text=True)
-        found = json.loads(listed.stdout)
-        return [Server(one["name"], one["address"]) for one in found if one["group"] == group]
+        return lab_servers(self.lab, group)
 
     @property
     def nodes(self) -> list[Server]:
@@ -49,36 +66,46 @@ class Fleet:
         path.write_text(yaml.safe_dump(variables))
 
     def grow(self, nodes: int) -> None:
-        lab_up(NAME, self.deployment.folder, f"--nodes={nodes}", "--proxies=1")
+        lab_up(self.lab, self.deployment.folder, f"--nodes={nodes}")
 
     @contextmanager
-    def calls(self) -> Iterator[beside.Beside]:
-        """Load while the block runs, and until every stream that lived at its end is over."""
-        (proxy,) = self.servers("proxy")
-        with beside.load(self.scratch, proxy.name, proxy.address, *LOAD) as running:
-            yield running
+    def calls(self) -> Iterator[Calls]:
+        """The load, shared by the proxies, while the block runs, and until every stream that lived at its end is over."""
+        proxies = self.servers("proxy")
+        load = ["--streams", str(STREAMS // len(proxies)), "--files", str(FILES_A_SECOND / len(proxies))]
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(
+                    beside.load(self.scratch / proxy.name, proxy.name, proxy.address, *load, *EACH_STREAM)
+                )
+                for proxy in proxies
+            ]
+            yield Calls(running)
             time.sleep(STREAM_S + 3)
-            running.stop()
+            for one in running:
+                one.stop()
 
     @contextmanager
     def calls_that_lose_nothing(self) -> Iterator[None]:
         with self.calls() as running:
             yield
-        document = running.seen()
-        assert beside.lost(document) == ""
-        assert document["files"]["ok"] > 20 and document["streams"]["finished"] >= 12
+        assert running.lost() == ""
+        assert running.total("files", "ok") > 20 and running.total("streams", "finished") >= STREAMS
 
-    def carried_out(self, verb: str, *options: str, ctrl_c: str, kill: str) -> Run:
-        """A run stopped by Ctrl-C when one phase begins, the next killed in another, and a third that ends it."""
+    def carried_out(self, verb: str, *options: str, ctrl_c: str, kill: str, nth: int = 1) -> Run:
+        """A run stopped by Ctrl-C when one phase begins, the next killed in another's nth, and a third that ends it."""
         assert interrupted(self.deployment, verb, *options, phase=ctrl_c, number=signal.SIGINT) == 130
-        assert interrupted(self.deployment, verb, *options, phase=kill, number=signal.SIGKILL) == -signal.SIGKILL
+        killed = interrupted(self.deployment, verb, *options, phase=kill, number=signal.SIGKILL, nth=nth)
+        assert killed == -signal.SIGKILL
         run = self.deployment.dgctl(verb, *options, timeout=1200)
         assert run.exit_code == 0, run.problems() + run.stderr
         return run
 
 
-def interrupted(deployment: Deployment, verb: str, *options: str, phase: str, number: signal.Signals) -> int:
-    """The exit code of a dgctl that got this signal a second after it said that the phase began."""
+def interrupted(
+    deployment: Deployment, verb: str, *options: str, phase: str, number: signal.Signals, nth: int = 1
+) -> int:
+    """The exit code of a dgctl that got this signal a second after it said that the phase began, for the nth time."""
     with subprocess.Popen(
         [DGCTL, verb, deployment.inventory, *options],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -86,7 +113,8 @@ def interrupted(deployment: Deployment, verb: str, *options: str, phase: str, nu
         said = []
         for line in running.stderr:
             said.append(line)
-            if phase in line:
+            nth -= phase in line
+            if not nth:
                 break
         else:
             raise AssertionError(f"dgctl {verb} ended before it reached {phase!r}:\n{''.join(said)}")
@@ -111,3 +139,28 @@ def releases(fleet: Fleet) -> set[str]:
 def active_streams(node: Server) -> int:
     """How many streams a node serves now, by its own API."""
     return json.loads(node.sh("curl -sf --max-time 5 http://127.0.0.1:8080/v1/status"))["active_stream_requests"]
+
+
+def settled(fleet: Fleet) -> None:
+    """Nothing is left to do, and every node gets its share of the calls."""
+    assert fleet.deployment.dgctl("plan").exit_code == 0
+    with fleet.calls():
+        assert all(shares(fleet.nodes)), "a node gets no stream"
+
+
+def shares(nodes: list[Server], seconds: float = 30) -> list[int]:
+    """Streams on each node; waits until each has some, for the proxies find out by themselves who serves."""
+    until = time.monotonic() + seconds
+    while not all(found := [active_streams(node) for node in nodes]) and time.monotonic() < until:
+        time.sleep(0.5)
+    return found
+
+
+def cut_off(node: Server) -> None:
+    """A power cut; returns when the callers' own pings have told them that their streams are gone."""
+    subprocess.run([LAB, "kill", "--cut", node.name], check=True)
+    time.sleep(DEAD_S)
+
+
+def powered_on(node: Server) -> None:
+    subprocess.run([LAB, "start", node.name], check=True)

@@ -14,12 +14,23 @@ _ID = re.compile(r"(test_\d+_\w+)\.py::\w+(?:\[(.*)\])?$")
 _DRILL = re.compile(r"(docker|podman)-([a-z]+\d+)-(.+)")
 
 
-def page(outcomes: Outcomes, head: str) -> str:
-    """`head`: one paragraph on when and where it was."""
+def file_of(test: str) -> str:
+    """The file of a test's id, without folder and suffix."""
+    return test.partition("::")[0].rpartition("/")[2].removesuffix(".py")
+
+
+def page(outcomes: Outcomes, seconds: Counter[str], head: str) -> str:
+    """`seconds`: by story. `head`: one paragraph on when and where it was."""
     drills, systems, files = _by_subject(outcomes)
     parts = ["# What was applied, and how it went", head, "## Fault drills", _drills(drills)]
     parts += ["## Systems, container engines and sources of the driver", _systems(systems)]
-    return "\n\n".join(part.rstrip("\n") for part in [*parts, "## Every story", _counted("Story", files)]) + "\n"
+    parts += ["## Every file of tests", _counted("File", files)]
+    parts += ["## Seconds by story", "Stories run two at a time.", table(["Story", "seconds"], _rows(seconds))]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _rows(seconds: Counter[str]) -> list[list[str]]:
+    return [[f"`{story}`", f"{spent:.0f}"] for story, spent in seconds.most_common()]
 
 
 def _by_subject(outcomes: Outcomes) -> tuple[dict[tuple[str, str], str], dict[str, Counter], dict[str, Counter]]:

@@ -111,11 +111,16 @@ class Deployment:
 
 def lab_up(name: str, folder: Path, *options: str) -> tuple[Deployment, list[Server]]:
     subprocess.run([LAB, "up", f"--name={name}", f"--inventory={folder}", *options], check=True, timeout=900)
+    return Deployment(folder), lab_servers(name)
+
+
+def lab_servers(name: str, group: str | None = None) -> list[Server]:
+    """Those of a lab, or of one group of its inventory."""
     listed = subprocess.run(
         [LAB, "list", f"--name={name}", "--json"], check=True, capture_output=True, text=True, timeout=60
     )
-    servers = [Server(entry["name"], entry["address"]) for entry in json.loads(listed.stdout)]
-    return Deployment(folder), servers
+    found = json.loads(listed.stdout)
+    return [Server(one["name"], one["address"]) for one in found if group in (None, one["group"])]
 
 
 def lab_down(name: str) -> None:

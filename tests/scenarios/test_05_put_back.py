@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from tests.scenarios.calls import LiveStream
+
 
 @pytest.mark.parametrize(
     "path",
@@ -62,10 +64,15 @@ def test_wrong_checksum_keeps_the_good_file(deployment, server, tmp_path):
     assert deployment.dgctl("provision", "--yes").exit_code == 0
 
 
-def test_changed_setting_reaches_the_engine(deployment, server, tmp_path):
+def test_changed_setting_reaches_the_engine_and_a_live_stream_outlasts_its_stop(deployment, server, tmp_path):
+    """Docker itself would kill what has not ended after 10 seconds."""
     variant = deployment.variant(tmp_path / "d", deepgram_engine_max_active_requests=12)
-    run = variant.dgctl("provision", "--yes")
+    before = server.sh("docker inspect -f '{{.Id}}' deepgram-engine")
+    with LiveStream(server, tmp_path, seconds=35) as live:
+        run = variant.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems()
+    assert server.sh("docker inspect -f '{{.Id}}' deepgram-engine") != before
+    assert not live.error and live.duration == pytest.approx(35, abs=0.5), (live.error, live.messages[-1:])
     assert "engine_max_active_requests 12" in server.sh("curl -s http://127.0.0.1:9991/metrics")
     assert deployment.dgctl("provision", "--yes").exit_code == 0
 

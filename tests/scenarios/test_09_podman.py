@@ -1,12 +1,30 @@
 """A server with Podman: what a hand changed is seen, thing by thing, and one `provision` puts all of it back."""
 
+import pytest
+
 from tests.scenarios import walk
 from tests.scenarios.drift import at_once
-from tests.scenarios.one_server import one_server
+from tests.scenarios.molecule import converged
+from tests.scenarios.servers import lab_down
 
 ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 
-lab, deployment, server = one_server("storypodman", "podman", "--engine=podman")
+
+@pytest.fixture(scope="module")
+def lab():
+    deployment, (server,) = converged("podman")
+    yield deployment, server
+    lab_down("podman")
+
+
+@pytest.fixture
+def deployment(lab):
+    return lab[0]
+
+
+@pytest.fixture
+def server(lab):
+    return lab[1]
 
 
 def test_provision(deployment, server):

@@ -1,33 +1,34 @@
-"""Drills: each fault of lab/faults.toml is made; doctor and verify call it by its name, and the cure that they give works.
+"""Drills: each fault of lab/faults.toml is made; doctor and verify name it, and the remediation that they give works.
 
-Some of them here, all with `bin/test --all`, there some with Podman and on an Enterprise Linux too. A server is provisioned
-once for all drills of its hardware, and is the healthy twin of each: before a fault and after its cure, doctor finds nothing.
+Each is detected on Debian with Docker by every `bin/test`, and some are repaired there; `bin/test --all` repairs all of them, on
+other systems and with Podman too. A server is provisioned once for all drills of its hardware, and is the healthy twin of each:
+before a fault and after its repair, doctor finds nothing.
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 
 from dgctl.doctor_table import doctor
-from tests.scenarios.rack import Rack
-from tests.scenarios.servers import PROJECT, Deployment, Run, Server
+from tests.scenarios.servers import PROJECT, Deployment, Server
+from tests.scenarios.stories import EVERYTHING, WORKSHOP_HAS
 
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
-CHOSEN = list(FAULTS) if os.environ.get("DGCTL_TEST_ALL") else [name for name in FAULTS if name in QUICK]
 # Those that a container's engine has a part in, and those that the lab makes without apt.
 WITH_PODMAN = [name for name in FAULTS if FAULTS[name]["setup"] == "deployed" and FAULTS[name]["engine"] == "any"]
 WITHOUT_APT = (
     *("gpu-off-bus", "gpu-missing", "cdi-stale", "docker-runtime-lost", "daemon-json-malformed", "nvml-unknown-error"),
     *("engine-on-cpu", "disk-full", "clock-off", "pcie-width", "retirement-pending", "xid-79", "nouveau-loaded"),
 )
-# What a fault needs of the server: the GPUs that it is made with, beside what every server can be.
-GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-h100", "old": "v100", "blackwell": "b200"}
+# What a fault needs of the server: the GPUs that it is made with. The workshop's server has those of `any` and `mig`.
+GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-b200", "blackwell": "hgx-b200", "old": "v100"}
 # A word of the cure that must be given, by the fault.
 CURES = {
     "library-mismatch": "dgctl provision",
@@ -81,7 +82,7 @@ class Drill:
     ground: tuple[str, str]
     deployment: Deployment
     server: Server
-    cured: bool = False
+    repaired: bool = False
 
     @property
     def check(self) -> str:
@@ -91,9 +92,13 @@ class Drill:
     def cure(self) -> str:
         return (PODMAN_CURES if "podman" in self.ground else {}).get(self.name, CURES[self.name])
 
-    def finding(self, run: Run) -> dict[str, str]:
-        """What is found by the fault's check."""
+    def detected(self) -> dict[str, str]:
+        """Makes the fault; what doctor finds by its check, with the remediation that it must give."""
+        self.server.fault(self.name)
+        run = self.deployment.dgctl("doctor")
         (found,) = [check for check in run.document["checks"] if check["check"] == self.check]
+        assert run.exit_code == 8 and found["verdict"] == "fail", (found, run.problems())
+        assert self.cure in found["fix"] and found["cause"], found
         return found
 
     def names_in_verify(self) -> set[str]:
@@ -101,49 +106,67 @@ class Drill:
         return set(known.verify) or {f"health.{self.check}"}
 
 
-@pytest.fixture(scope="module")
-def rack() -> Iterator[Rack]:
-    found = Rack("drills", **SETTINGS)
-    yield found
-    found.clear()
-
-
 @pytest.fixture
-def drill(rack: Rack, ground: tuple[str, str], name: str) -> Iterator[Drill]:
+def drill(request, ground: tuple[str, str], name: str, needs: str) -> Iterator[Drill]:
     """A drill on a server of which doctor finds nothing, and finds nothing again at the end."""
-    made = Drill(name, ground, *rack.server_with(GPUS[FAULTS[name]["gpu"]], *ground))
-    healthy(made.deployment)
+    made = Drill(name, ground, *place(request, ground, needs))
+    (made.deployment.folder / "group_vars/all/zz_settings.yml").write_text(yaml.safe_dump(SETTINGS))
+    if KNOWN_HEALTHY.get(made.server.name) != made.deployment.inventory:
+        healthy(made)
+    del KNOWN_HEALTHY[made.server.name]
     yield made
-    if not made.cured:  # it failed half way: the next drill begins healthy all the same
+    if not made.repaired:  # it failed half way: the next drill begins healthy all the same
         made.server.heal(name)
         made.deployment.dgctl("provision", "--yes", "--full")
 
 
-def healthy(deployment: Deployment) -> None:
-    run = deployment.dgctl("doctor")
+def place(request, ground: tuple[str, str], needs: str) -> tuple[Deployment, Server]:
+    if ground == USUAL and needs in WORKSHOP_HAS:
+        return request.getfixturevalue("workshop")
+    return request.getfixturevalue("rack").server_with(GPUS[needs], *ground)
+
+
+KNOWN_HEALTHY: dict[str, Path] = {}  # a server of which doctor has just found nothing, and its inventory
+
+
+def healthy(drill: Drill) -> None:
+    run = drill.deployment.dgctl("doctor")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert run.failed_checks() == set()
-
-
-def by_hardware(name: str) -> int:
-    return list(GPUS).index(FAULTS[name]["gpu"].replace("none", "any"))
+    KNOWN_HEALTHY[drill.server.name] = drill.deployment.inventory
 
 
 # Container engine and system, and the drills there.
-GROUNDS = {("docker", "debian13"): sorted(CHOSEN, key=by_hardware)}
-if os.environ.get("DGCTL_TEST_ALL"):
+USUAL = ("docker", "debian13")
+REPAIRED = {USUAL: list(FAULTS) if EVERYTHING else list(QUICK)}
+if EVERYTHING:
     ON_ANY = [name for name in FAULTS if GPUS[FAULTS[name]["gpu"]] == "t4"]
-    GROUNDS |= {("docker", "ubuntu2404"): ON_ANY, ("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
-CASES = [(ground, name) for ground, names in GROUNDS.items() for name in names]
+    REPAIRED |= {("docker", "ubuntu2404"): ON_ANY, ("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
+DETECTED = {} if EVERYTHING else {USUAL: [name for name in FAULTS if name not in QUICK]}
 
 
-@pytest.mark.parametrize(("ground", "name"), CASES, ids=["-".join([*ground, name]) for ground, name in CASES])
+def on(grounds: dict[tuple[str, str], list[str]]):
+    """A test for each ground and fault, those of one hardware together."""
+    found = [
+        (ground, name, FAULTS[name]["gpu"])
+        for ground, names in grounds.items()
+        for name in sorted(names, key=lambda name: list(GPUS).index(FAULTS[name]["gpu"].replace("none", "any")))
+    ]
+    ids = ["-".join([*ground, name]) for ground, name, _ in found]
+    return pytest.mark.parametrize(("ground", "name", "needs"), found, ids=ids)
+
+
+@on(DETECTED)
+def test_detected(drill: Drill) -> None:
+    drill.detected()
+    drill.server.heal(drill.name)
+    healthy(drill)
+    drill.repaired = True
+
+
+@on(REPAIRED)
 def test_drill(drill: Drill, tmp_path) -> None:
-    drill.server.fault(drill.name)
-    run = drill.deployment.dgctl("doctor")
-    found = drill.finding(run)
-    assert run.exit_code == 8 and found["verdict"] == "fail", (found, run.problems())
-    assert drill.cure in found["fix"] and found["cause"], found
+    found = drill.detected()
     seen = drill.deployment.dgctl("verify")
     assert seen.exit_code == 8
     assert seen.failed_checks() & drill.names_in_verify(), seen.failed_checks()
@@ -157,8 +180,8 @@ def test_drill(drill: Drill, tmp_path) -> None:
         # As the finding says: what a look does not see, takes --full.
         run = deployment.dgctl("provision", "--yes", *(["--full"] if "--full" in found["fix"] else []))
     assert run.exit_code == 0, run.problems() + run.stderr
-    healthy(drill.deployment)
-    drill.cured = True
+    healthy(drill)
+    drill.repaired = True
 
 
 def test_every_fault_has_a_drill() -> None:

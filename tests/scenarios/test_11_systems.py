@@ -1,14 +1,12 @@
 """Other systems than the story's: refused where the tables say so, provisioned, verified, and right at the second look."""
 
-import os
-
 import pytest
 
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.stories import EVERYTHING
 from tests.scenarios.systems import LEADS, WAYS, Way
 
-NAME = "storysystems"
-CHOSEN = WAYS if os.environ.get("DGCTL_TEST_ALL") else WAYS[:1]
+CHOSEN = WAYS if EVERYTHING else WAYS[:1]
 # What is asked for and is not there on a system: settings, the check that refuses, and words of what it says.
 REFUSED = {
     "ubuntu2404": [({"nvidia_driver_branch": "620", "nvidia_driver_source": "nvidia"}, "driver source", '"615"')],
@@ -24,14 +22,15 @@ REFUSED = {
 def lab(request) -> tuple[Way, Deployment, Server]:
     way = request.param
     folder = PROJECT / ".cache/scenarios" / "-".join(way)
-    lab_down(NAME)
-    deployment, servers = lab_up(NAME, folder, f"--system={way.system}", f"--engine={way.engine}")
+    name = "".join(way)  # stories run two at a time: each its own servers
+    lab_down(name)
+    deployment, servers = lab_up(name, folder, f"--system={way.system}", f"--engine={way.engine}")
     wanted = f"nvidia_driver_source: {way.source}\nnvidia_driver_branch: '{way.branch}'\n"
     # The lab's inventory names a mirror of NVIDIA's repository: the distribution's driver has none.
     mirror = 'nvidia_driver_repository_url: ""\n' if way.source == "distribution" else ""
     (folder / "group_vars/all/yy_way.yml").write_text(wanted + mirror)
     yield way, deployment, servers[0]
-    lab_down(NAME)
+    lab_down(name)
 
 
 @pytest.fixture

@@ -1,32 +1,27 @@
 """GPUs and boards: the driver that fits each, Fabric Manager where NVSwitches join them, MIG undone, what cannot work refused.
 
-One server after another, each with other GPUs, of which `bin/test` takes the first. boards.py names what is applied here, for
-the page of GPUs.
+One server after another, each with other GPUs, of which `bin/test` takes one. boards.py names what is applied here, for the
+page of GPUs.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.scenarios.boards import APPLIED
-from tests.scenarios.servers import PROJECT, Deployment, Run, Server, lab_down, lab_up
+from tests.scenarios.rack import Rack
+from tests.scenarios.servers import Deployment, Run, Server
+from tests.scenarios.stories import with_all
 
-NAME = "boards"
 UNIT = "nvidia-fabricmanager.service"
-WITH_ALL = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="bin/test --all makes it")
 OLDER, NEWER = "580.95.05", "580.173.02"
 
 
 class Board:
     """A server with these GPUs, and its deployment."""
 
-    def __init__(self, gpu: str):
-        lab_down(NAME)
-        self.deployment, servers = lab_up(
-            NAME, PROJECT / f".cache/scenarios/{NAME}-{gpu.replace(',', '-')}", f"--gpu={gpu}"
-        )
-        self.server: Server = servers[0]
+    def __init__(self, deployment: Deployment, server: Server):
+        self.deployment, self.server = deployment, server
 
     def provision(self, folder, **variables) -> Run:
         """Provisions with these settings beside the deployment's own; it must succeed."""
@@ -51,24 +46,16 @@ class Board:
         return said[0], said[1].split()[5], set(said[2:])
 
 
-@pytest.fixture(scope="module")
-def boards() -> Iterator[Callable[[str], Board]]:
+@pytest.fixture
+def boards(rack: Rack) -> Callable[[str], Board]:
     """boards(gpu): the server with these GPUs; the one before goes."""
-    running: dict[str, Board] = {}
-
-    def get(gpu: str) -> Board:
-        if gpu not in running:
-            running.clear()
-            running[gpu] = Board(gpu)
-        return running[gpu]
-
-    yield get
-    lab_down(NAME)
+    return lambda gpu: Board(*rack.blank_server_with(gpu))
 
 
 JOINED = {"Completed, Success"}
 
 
+@with_all
 def test_board_with_switches_gets_fabric_manager(boards, tmp_path):
     board = boards("hgx-h100")
     run = board.provision(tmp_path, nvidia_driver_version=OLDER)
@@ -83,14 +70,14 @@ def test_board_with_switches_gets_fabric_manager(boards, tmp_path):
     assert again.document["hosts"][board.server.name]["changed"] == 0
 
 
-@WITH_ALL
+@with_all
 def test_another_driver_takes_fabric_manager_along(boards, tmp_path):
     board = boards("hgx-h100")
     board.provision(tmp_path, nvidia_driver_version=NEWER)
     assert board.fabric() == ("active", NEWER, JOINED) and board.loaded()[0] == NEWER
 
 
-@WITH_ALL
+@with_all
 @pytest.mark.parametrize(
     ("fault", "check"),
     [
@@ -112,7 +99,7 @@ def test_fabric_manager_is_put_right(boards, tmp_path, fault, check):
     assert board.server.sh(f"systemctl is-enabled {UNIT}").strip() == "enabled"
 
 
-@WITH_ALL
+@with_all
 def test_board_whose_gpus_tell_no_state_is_proved_by_its_manager(boards, tmp_path):
     board = boards("hgx-a100")
     run = board.provision(tmp_path)
@@ -121,7 +108,6 @@ def test_board_whose_gpus_tell_no_state_is_proved_by_its_manager(boards, tmp_pat
     assert board.fabric()[0] == "active" and board.loaded()[1] == APPLIED["10de:20b2", "580"]
 
 
-@WITH_ALL
 def test_board_of_blackwell_gets_the_open_module_and_the_subnet_manager(boards, tmp_path):
     board = boards("hgx-b200")
     refused = board.variant(tmp_path, nvidia_driver_kernel_module="proprietary").dgctl("preflight")
@@ -132,7 +118,7 @@ def test_board_of_blackwell_gets_the_open_module_and_the_subnet_manager(boards, 
     assert "nvlsm" in board.server.sh("ps -e -o args; dpkg -l nvlsm libnvsdm")
 
 
-@WITH_ALL
+@with_all
 def test_two_kinds_of_gpus_get_what_drives_both(boards, tmp_path):
     board = boards("v100,t4")
     refused = board.variant(tmp_path, nvidia_driver_branch="595").dgctl("provision", "--yes")
@@ -145,7 +131,7 @@ def test_two_kinds_of_gpus_get_what_drives_both(boards, tmp_path):
     assert len(board.server.sh("nvidia-smi -L").splitlines()) == 2
 
 
-@WITH_ALL
+@with_all
 def test_the_deep_look_says_what_nvidia_s_own_diagnosis_finds(boards, tmp_path):
     board = boards("a100-40")
     board.provision(tmp_path, nvidia_driver_dcgm=True)
@@ -166,7 +152,7 @@ def verdicts(run: Run) -> dict[str, str]:
     return {check["check"]: check["verdict"] for check in run.document["checks"]}
 
 
-@WITH_ALL
+@with_all
 def test_mig_is_refused_and_undone_where_that_is_allowed(boards, tmp_path):
     board = boards("a100-40")
     board.provision(tmp_path, nvidia_driver_dcgm=True)
@@ -181,7 +167,7 @@ def test_mig_is_refused_and_undone_where_that_is_allowed(boards, tmp_path):
     assert "Disabled" in board.server.sh("nvidia-smi --query-gpu=mig.mode.current --format=csv,noheader")
 
 
-@WITH_ALL
+@with_all
 def test_the_module_s_flavour_changes_both_ways(boards, tmp_path):
     board = boards("a100-40")
     for flavour, package in (("proprietary", "cuda-drivers"), ("auto", "nvidia-open")):

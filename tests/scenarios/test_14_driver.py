@@ -1,22 +1,26 @@
 """The driver's life: the next boot finds it, what would be in its way is refused before harm, and it is upgraded under calls.
 
-The first tests have one server; the fleet is for `bin/test --all`.
+The first tests have one server, the workshop's; the fleet is for `bin/test --all`.
 """
-
-import os
 
 import pytest
 
 from tests.scenarios import fleet as fleets
-from tests.scenarios.one_server import one_server
 from tests.scenarios.servers import PROJECT, lab_down, lab_up
+from tests.scenarios.stories import with_all
 
-EVERYTHING = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="for bin/test --all")
 OLDER, NEWER = "580.95.05", "580.173.02"
 CUDA = "/etc/apt/sources.list.d/cuda-debian13-x86_64.list"
 
-# On the story's one others have left a library that belongs to no driver.
-lab, deployment, server = one_server("storydriver", "driver")
+
+@pytest.fixture
+def deployment(workshop):
+    return workshop[0]
+
+
+@pytest.fixture
+def server(workshop):
+    return workshop[1]
 
 
 def provisioned(deployment, *options):
@@ -33,6 +37,19 @@ def state(server):
 
 
 def test_provisioned(deployment):
+    """What Molecule converged by plain Ansible, dgctl finds without a fingerprint, and makes its own."""
+    provisioned(deployment)
+    assert deployment.dgctl("plan").exit_code == 0
+
+
+def test_the_driver_is_upgraded_and_the_containers_are_recreated(deployment, server, tmp_path):
+    older = deployment.variant(tmp_path / "older", nvidia_driver_version=OLDER)
+    provisioned(older)
+    before = made(server)
+    run = older.dgctl("upgrade", "--driver=580", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert server.sh("cat /sys/module/nvidia/version").strip() == NEWER and made(server) != before
+    assert OLDER not in server.sh("docker diff deepgram-engine"), "libraries of the driver before"
     provisioned(deployment)
 
 
@@ -99,20 +116,21 @@ def test_daemon_reload_takes_no_gpu_away(server):
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    lab_down(fleets.NAME)
-    deployment, _ = lab_up(fleets.NAME, PROJECT / ".cache/scenarios/fleet-driver", "--nodes=2", "--proxies=1")
-    made = fleets.Fleet(deployment, tmp_path_factory.mktemp("load"))
+    name = "fleetdriver"
+    lab_down(name)
+    deployment, _ = lab_up(name, PROJECT / ".cache/scenarios/fleet-driver", "--nodes=2", "--proxies=1")
+    made = fleets.Fleet(name, deployment, tmp_path_factory.mktemp("load"))
     made.change(deepgram_engine_max_active_requests=40, nvidia_driver_version=OLDER)
     provisioned(deployment)
     yield made
-    lab_down(fleets.NAME)
+    lab_down(name)
 
 
 def loaded(fleet):
     return {node.sh("cat /sys/module/nvidia/version").strip() for node in fleet.nodes}
 
 
-@EVERYTHING
+@with_all
 def test_a_driver_that_no_server_can_have_is_refused_and_nothing_is_written(fleet):
     before = fleet.deployment.inventory.read_text()
     run = fleet.deployment.dgctl("upgrade", "--driver=580.1.1", "--yes")
@@ -122,7 +140,7 @@ def test_a_driver_that_no_server_can_have_is_refused_and_nothing_is_written(flee
     assert fleet.deployment.inventory.read_text() == before and loaded(fleet) == {OLDER}
 
 
-@EVERYTHING
+@with_all
 def test_the_driver_is_upgraded_under_calls_and_its_containers_are_new(fleet):
     before = {node.name: made(node) for node in fleet.nodes}
     with fleet.calls_that_lose_nothing():

@@ -5,32 +5,24 @@ Slow, and of interest when the lab changes: it runs with DGCTL_TEST_ALL, as `bin
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 
 import pytest
 
 from tests.scenarios.looks import LOOKS
-from tests.scenarios.rack import Rack
 from tests.scenarios.servers import PROJECT
+from tests.scenarios.stories import EVERYTHING
 
 FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 # The servers' GPUs, and which needs of faults they meet.
 SERVERS = {"a100-40,t4": ("any", "none", "mig"), "hgx-b200": ("switch", "blackwell"), "v100": ("old",)}
 
-pytestmark = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="slow: DGCTL_TEST_ALL=1 runs it")
+pytestmark = pytest.mark.skipif(not EVERYTHING, reason="bin/test --all runs it")
 
 
 def test_each_fault_has_a_look():
     assert set(LOOKS) == set(FAULTS)
-
-
-@pytest.fixture(scope="module")
-def rack():
-    found = Rack("looks")
-    yield found
-    found.clear()
 
 
 def look(server, name: str) -> bool:

@@ -1,6 +1,5 @@
 """Two profiles behind one name: files and streams of /v1/listen from one node, Flux's turns of /v2/listen from the other."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +12,6 @@ FLUX = {
     "deepgram_profile": "flux",
     "deepgram_models_links": ["https://models.lab.test/flux-general-en.en.streaming.6e5fc14.dg"],
 }
-pytestmark = pytest.mark.skipif(not os.environ.get("DGCTL_TEST_ALL"), reason="bin/test --all makes these servers")
 
 
 @pytest.fixture(scope="module")

@@ -1,43 +1,76 @@
-"""API and Engine on servers of their own: provisioned together, and healed together after an outage of the Engine."""
+"""APIs and Engines on servers of their own, in two regions, behind a proxy: who asks whom, and an outage healed in one run."""
 
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
+from tests.scenarios.calls import transcribe
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 NAME = "apart"
 STATUS = "curl -s http://127.0.0.1:8080/v1/status"
+ASK = "curl -s -o /dev/null --data-binary @/etc/hostname http://127.0.0.1:8080/v1/listen"
+REGIONS = {"near": ("api1", "engine1", "proxy1"), "far": ("api2", "engine2")}
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[tuple[Deployment, dict[str, Server]]]:
+    """The servers by their names in the lab."""
     lab_down(NAME)
-    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", "--apis=1", "--engines=1")
+    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", "--apis=2", "--engines=2", "--proxies=1")
+    for region, names in REGIONS.items():
+        for name in names:
+            own = deployment.folder / f"host_vars/{NAME}-{name}/region.yml"
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(yaml.safe_dump({"deepgram_region": region}))
     yield deployment, {server.name.removeprefix(f"{NAME}-"): server for server in servers}
     lab_down(NAME)
 
 
-def test_provisioned_and_right_at_the_second_look(lab):
+def served(servers: dict[str, Server]) -> list[float]:
+    """Files that each Engine has transcribed, by its own metrics."""
+    count = "curl -s http://127.0.0.1:9991/metrics | grep -E '^engine_requests_total.*batch.*2xx' || true"
+    found = [servers[name].sh(count).split() for name in ("engine1", "engine2")]
+    return [float(words[-1]) if words else 0.0 for words in found]
+
+
+def test_provisioned_and_in_sync_at_the_second_look(lab):
     deployment, servers = lab
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
-    assert servers["engine1"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-engine"]
-    assert servers["api1"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-api"]
-    assert not servers["api1"].has("/usr/bin/nvidia-smi")
+    for number in ("1", "2"):
+        assert servers[f"engine{number}"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-engine"]
+        assert servers[f"api{number}"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-api"]
+        assert not servers[f"api{number}"].has("/usr/bin/nvidia-smi")
     assert deployment.dgctl("plan").exit_code == 0
+
+
+def test_requests_stay_in_the_proxy_s_region_and_go_elsewhere_when_it_has_nobody(lab, tmp_path):
+    _, servers = lab
+    near, far = served(servers)
+    for _ in range(4):
+        assert transcribe(servers["proxy1"], tmp_path).status_code == 200
+    assert served(servers) == [near + 4, far]
+    servers["api1"].sh("docker stop deepgram-api")
+    try:
+        for _ in range(2):
+            assert transcribe(servers["proxy1"], tmp_path).status_code == 200
+        assert served(servers) == [near + 4, far + 2]
+    finally:
+        servers["api1"].sh("docker start deepgram-api")
 
 
 def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
     """Its requests failed while there was no Engine, and no proxy sends it others now: it would say so for ever."""
     deployment, servers = lab
     servers["engine1"].sh("docker stop deepgram-engine")
-    ask = "curl -s -o /dev/null --data-binary @/etc/hostname http://127.0.0.1:8080/v1/listen"
-    servers["api1"].sh(f"for i in 1 2 3 4 5; do {ask} & done; wait")
+    servers["api1"].sh(f"for i in 1 2 3 4 5; do {ASK} & done; wait")
     assert '"Critical"' in servers["api1"].sh(STATUS)
     planned = deployment.dgctl("plan").document["hosts"]
     restarts = {name.removeprefix(f"{NAME}-"): host["plan"]["restarts"] for name, host in planned.items()}
-    assert restarts == {"engine1": ["deepgram-engine"], "api1": ["deepgram-api"]}
+    assert (restarts["engine1"], restarts["api1"]) == (["deepgram-engine"], ["deepgram-api"])
+    assert not restarts["engine2"] and not restarts["api2"]
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert '"Ready"' in servers["api1"].sh(STATUS)
