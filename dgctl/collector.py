@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dgctl import events
+from dgctl.display import printable
 from dgctl.errors import Problem
 from dgctl.report import Check
 
@@ -86,7 +87,7 @@ class Collector:
         clean = self.job.record.log(text.replace("\r\n", "\n") + "\n")
         self._last_words = [*self._last_words, *clean.splitlines()][-20:]
         if self.job.verbosity:
-            print(clean, end="", file=sys.stderr, flush=True)
+            print(printable(clean), end="", file=sys.stderr, flush=True)
 
     def _phase(self, name: str) -> None:
         if name not in self.result.phases and (not self.job.part or self.job.part.has(name)):

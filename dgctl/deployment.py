@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dgctl import compiled, content
+from dgctl import compiled, content, specs
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
@@ -27,6 +28,7 @@ _ADDED = {
     "playbook_dir",
 }
 _ADDED |= {"group_names", "groups", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname"}
+_SEPARATORS = re.compile(r"[\s,:]")
 # Those of them that hold all other hosts: templates may use them, but to render them for each host is quadratic.
 _OTHERS = {"groups", "hostvars"}
 _ADDED |= {"inventory_hostname_short", "omit", "ansible_check_mode", "ansible_diff_mode", "ansible_forks"}
@@ -44,7 +46,8 @@ _ADDED |= {
 class Host:
     """One server: `vars` are the roles' defaults and the inventory's variables, templated, vault decrypted.
 
-    A value that needs facts from the server stays as written. `written`: what the inventory alone says, as
+    A value that needs facts from the server stays as written, and so does a variable that neither a role nor a connection
+    knows: what a user's own one looks up is run only where a known one uses it. `written`: what the inventory alone says, as
     Ansible read it (untemplated, with the origin of each value). `unrendered`: name -> why a template failed.
     """
 
@@ -179,8 +182,10 @@ def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
     variables = VariableManager(loader=reader, inventory=manager)
     HostVars(inventory=manager, variable_manager=variables, loader=reader)  # gives templates their `hostvars`
     defaults = _defaults(reader)
+    known = set(defaults) | set(specs.options(content.root()))
     return {
-        host.name: _host(host, defaults, variables.get_vars(host=host), reader) for host in manager.get_hosts("all")
+        host.name: _host(host, defaults, variables.get_vars(host=host), known, reader)
+        for host in manager.get_hosts("all")
     }
 
 
@@ -191,9 +196,9 @@ def _defaults(reader: Any) -> dict[str, Any]:
     return merged
 
 
-def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], reader: Any) -> Host:
+def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], known: set[str], reader: Any) -> Host:
     written = {name: value for name, value in everything.items() if name not in _ADDED}
-    values, unrendered = _rendered({**defaults, **everything}, reader)
+    values, unrendered = _rendered({**defaults, **everything}, known, reader)
     shown_values = {name: value for name, value in values.items() if name not in _ADDED}
     address = values.get("ansible_host") or values.get("ansible_ssh_host") or host.name
     groups = sorted(group.name for group in host.get_groups() if group.name != "all")
@@ -201,16 +206,19 @@ def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], reade
     return Host(host.name, str(address), groups, shown_values, written, lost)
 
 
-def _rendered(variables: dict[str, Any], reader: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Every variable through Ansible's templates: (name -> plain value, name -> why it has none)."""
+def _rendered(variables: dict[str, Any], known: set[str], reader: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every known variable through Ansible's templates: (name -> plain value, name -> why it has none)."""
     from ansible.errors import AnsibleError
     from ansible.template import Templar
 
     values, lost = {}, {}
     templar = Templar(loader=reader, variables={k: v for k, v in variables.items() if k != "ansible_facts"})
     for name, value in variables.items():
+        if name not in known and not name.startswith("ansible_"):
+            values[name] = {} if name in _OTHERS else _plain(value)
+            continue
         try:
-            values[name] = _plain(templar.template(value)) if name not in _OTHERS else {}
+            values[name] = _plain(templar.template(value))
         except (AnsibleError, ValueError, TypeError) as error:
             values[name] = _plain(value) if isinstance(value, (str, list, dict)) else None
             lost[name] = str(getattr(error, "_message", "") or error)
@@ -234,17 +242,43 @@ def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[st
     from ansible.inventory.manager import split_host_pattern
 
     known = [name for name, host in hosts.items() if set(host.groups) & set(GROUPS)]
-    if not limit:
+    if limit is None:
         return known
-    for part in split_host_pattern(limit):
-        if not part.startswith("@") and not manager.list_hosts(part.lstrip("!&")):
-            raise DgctlError(_no_match(part, hosts), Exit.USAGE)
+    parts = [part.strip() for part in split_host_pattern(limit)]
+    patterns = [pattern for part in parts for pattern in (_of_file(part) if part.startswith("@") else [part])]
+    # Ansible drops what it cannot read of a pattern: `~[` becomes `~`, which matches all.
+    if not any(patterns) or _SEPARATORS.sub("", "".join(parts)) != _SEPARATORS.sub("", limit):
+        fix = "name servers or groups, or leave --limit out to mean all servers"
+        raise DgctlError(Problem("--limit names no server", where="--limit", value=repr(limit), fix=fix), Exit.USAGE)
+    for pattern in filter(None, patterns):
+        if not _matched(manager, pattern.lstrip("!&")):
+            raise DgctlError(_no_match(pattern, hosts), Exit.USAGE)
     manager.subset(limit)
     chosen = {host.name for host in manager.get_hosts("all")}
     targets = [name for name in known if name in chosen]
     if not targets:
         raise DgctlError(_no_match(limit, hosts), Exit.USAGE)
     return targets
+
+
+def _of_file(part: str) -> list[str]:
+    """The patterns in the file that `@FILE` names; raises DgctlError (exit 2) where it cannot be read."""
+    try:
+        return [line.strip() for line in Path(part[1:]).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        fix = "name a file with a server a line"
+        raise DgctlError(Problem(f"--limit's file cannot be read: {why}", part[1:], fix=fix), Exit.USAGE) from error
+
+
+def _matched(manager: Any, pattern: str) -> bool:
+    """Whether a pattern matches a host; one that is no regular expression matches nothing."""
+    from ansible.errors import AnsibleError
+
+    try:
+        return bool(manager.list_hosts(pattern))
+    except (AnsibleError, re.error):
+        return False
 
 
 def _no_match(part: str, hosts: dict[str, Host]) -> Problem:

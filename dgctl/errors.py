@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 
+from dgctl.display import masked
+
 
 class Exit(IntEnum):
     """Exit codes of every verb: part of the contract, never renumbered."""
@@ -42,12 +44,19 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what, where (file:line, or host), the value seen, what to do."""
+    """One thing that is wrong: what, where (file:line, or host), the value seen, what to do.
+
+    Whatever was put into it, none of the four holds a private key or the password of a URL.
+    """
 
     what: str
     where: str = ""
     value: str = ""
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("what", "where", "value", "fix"):
+            object.__setattr__(self, name, masked(getattr(self, name)))
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)

@@ -17,8 +17,22 @@ FORMAT = 1
 _AGAIN = "look again and decide anew: dgctl plan INVENTORY --out FILE"
 
 
+def require_free(path: Path) -> None:
+    """Raises DgctlError (exit 2) where something is that no plan was written to: nobody's file is overwritten."""
+    if not path.exists():
+        return
+    try:
+        named = path.is_file() and "format" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        named = False
+    if not named:
+        fix = "name a file that does not exist yet, or an older plan"
+        raise DgctlError(Problem("--out names a file that is no plan", shown(path), fix=fix), Exit.USAGE)
+
+
 def write(plan: Plan, path: Path) -> None:
     """Writes the plan for its owner alone; raises DgctlError (exit 2) when that cannot be done."""
+    require_free(path)
     hosts = {name: {"steps": host.steps} for name, host in plan.hosts.items()}
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

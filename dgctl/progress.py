@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dgctl.display import printable
+
 STYLES = {
     "ok": "green",
     "changed": "yellow",
@@ -54,7 +56,7 @@ class Lines:
         self._bad.clear()
 
     def _say(self, text: str) -> None:
-        print(f"{clock(time.monotonic() - self._began):>7}  {text}", file=sys.stderr, flush=True)
+        print(f"{clock(time.monotonic() - self._began):>7}  {printable(text)}", file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -114,6 +116,7 @@ class Table:
 def _short(text: str) -> str:
     from rich.markup import escape
 
+    text = printable(text)
     return escape(text if len(text) <= 60 else f"{text[:59]}…")
 
 

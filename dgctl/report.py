@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from dgctl.display import printable
 from dgctl.errors import Exit, Problem
 from dgctl.words import listed
 
@@ -138,10 +139,12 @@ def print_errors(problems: list[Problem], console: Console) -> None:
         places.setdefault(replace(problem, where=""), []).append(problem.where)
     for shared, where in places.items():
         problem = replace(shared, where=listed(list(dict.fromkeys(filter(None, where)))))
-        console.print("error:", problem.what, style="bold red", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            "error:", printable(problem.what), style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
         for label, text in (("where", problem.where), ("value", problem.value), ("fix", problem.fix)):
             if text:
-                console.print(f"  {label + ':':<6} {text}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"  {label + ':':<6} {printable(text)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
@@ -149,7 +152,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
     from dgctl.progress import clock
 
     for line in outcome.text:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     if outcome.checks and not outcome.told:
         _print_checks(outcome.checks, console, outcome.brief or len(outcome.checks) > MANY)
     if not outcome.told and any(
@@ -157,7 +160,7 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
     ):
         _print_hosts(outcome.hosts, console)
     for text in _lowered(outcome.lowered):
-        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(text), style="yellow", markup=False, highlight=False, soft_wrap=True)
     if outcome.summary:
         console.print(f"{outcome.summary} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True)
     if outcome.log:
@@ -216,6 +219,7 @@ def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Cons
     widths = [max(len(text) for text in column) + 2 for column in zip(headings, *rows, strict=True)]
     room = max(20, console.width - sum(widths[:-1]))  # the last column is free text: cut, not wrapped
     for row in rows:
+        row = tuple(map(printable, row))
         row = (*row[:-1], row[-1] if len(row[-1]) <= room else f"{row[-1][: room - 1]}…")
         table.add_row(*(Text(text, STYLES.get(text, "") if n == state else "") for n, text in enumerate(row)))
     console.print(table)

@@ -32,6 +32,8 @@ def preflight(session: Session) -> Outcome:
 
 
 def plan(session: Session) -> Outcome:
+    if session.out:
+        plan_file.require_free(session.out)
     with recorded(session) as work:
         found = provisioning.planned(work)
         outcome = provisioning.outcome_of(work, found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dgctl import names
+from dgctl import display, names
 from dgctl.deployment import GROUPS, Deployment, Host
 from dgctl.errors import Problem
 from dgctl.specs import Option
@@ -46,7 +46,7 @@ class Context:
 
     def problem(self, host: Host, name: str, what: str, fix: str, value: Any = None) -> Problem:
         """A problem with variable `name`: its place in a file, or the host; a secret's value is not shown."""
-        shown = "" if value is None or self.secret(name) else str(value)
+        shown = "" if value is None or self.secret(name) else display.value(str(value))
         return Problem(what, self.deployment.where(host, name) or host.name, shown, fix)
 
 

@@ -105,6 +105,25 @@ def test_each_part_of_a_limit_must_match(root: Path, folder: Path, limit: str, c
     assert main(Session("validate", Path("inventory.ini"), limit=limit), verbs.validate) == 2
 
 
+@pytest.mark.parametrize("limit", ["", ",", " ", "~[", ":", "@hosts.txt", "@gone.txt", "@retired.txt"])
+def test_a_limit_that_names_nobody_does_not_mean_everybody(
+    root: Path, folder: Path, limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("hosts.txt").write_text("\n \n")
+    Path("retired.txt").write_text("gpu1\ngpu7\n")
+    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), verbs.validate) == 2
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert error["what"] and error["fix"]
+    if limit == "@retired.txt":
+        assert error["value"] == "gpu7"
+
+
+def test_a_limit_in_a_file(root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("hosts.txt").write_text("gpu2\n\n")
+    assert main(Session("validate", Path("inventory.ini"), limit="@hosts.txt", as_json=True), verbs.validate) == 0
+    assert list(json.loads(capsys.readouterr().out)["hosts"]) == ["gpu2"]
+
+
 def test_a_valid_deployment(root: Path, folder: Path, capsys: object) -> None:
     assert main(Session("validate", Path("inventory.ini"), as_json=True), verbs.validate) == 0
     document = json.loads(capsys.readouterr().out)

@@ -53,3 +53,30 @@ def test_a_plan_in_a_file_is_carried_out_once_and_no_more_than_it_says(
     assert Path("b.txt").exists()
     looks(monkeypatch)
     assert do(capsys, verbs.provision, yes=True, plan=out)["exit_code"] == 0
+
+
+@pytest.mark.parametrize("name", ["inventory.ini", "group_vars/all/main.yml", "empty.json", "list.json", "folder"])
+def test_out_overwrites_nothing_but_a_plan(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    Path("empty.json").write_text("")
+    Path("list.json").write_text("[1]")
+    Path("folder").mkdir()
+    monkeypatch.setattr("dgctl.provisioning.planned", lambda work: pytest.fail("servers were asked before"))
+    before = Path(name).read_bytes() if Path(name).is_file() else None
+    document = do(capsys, verbs.plan, out=Path(name))
+    assert document["exit_code"] == 2
+    assert (document["errors"][0]["what"], document["errors"][0]["where"]) == (
+        "--out names a file that is no plan",
+        name,
+    )
+    assert before is None or Path(name).read_bytes() == before
+
+
+def test_out_replaces_an_older_plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    looks(monkeypatch, b={"deepgram": "new"})
+    out = Path("plan.json")
+    assert do(capsys, verbs.plan, out=out)["exit_code"] == 10
+    looks(monkeypatch)
+    assert do(capsys, verbs.plan, out=out)["exit_code"] == 0
+    assert '"deepgram"' not in out.read_text()

@@ -387,3 +387,21 @@ def test_a_default_that_is_made_of_others_is_no_secret_of_its_own(root: Path) ->
         loaded = deployment.load(Path("inventory.ini"), passwords)
     assert loaded.hosts["gpu1"].vars["preflight_links_token"][0] == "https://models.example.com/nova-3.dg"
     assert secrets.values(loaded) == {"key-of-the-unit-tests"}
+
+
+def test_a_lookup_of_a_variable_that_nothing_uses_is_not_run(folder: Path) -> None:
+    add(f"own_note: \"{{{{ lookup('pipe', 'touch {folder}/ran') }}}}\"\n")
+    assert problems() == []
+    assert not (folder / "ran").exists()
+
+
+def test_a_variable_of_the_users_own_is_rendered_where_a_known_one_uses_it() -> None:
+    add("own_port: 8090\ndeepgram_api_port: '{{ own_port }}'\n")
+    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
+        host = deployment.load(Path("inventory.ini"), passwords).hosts["gpu1"]
+    assert host.vars["deepgram_api_port"] == 8090
+
+
+def test_a_private_key_pasted_where_a_path_belongs_is_not_shown() -> None:
+    add("deepgram_engine_gpu_required: |\n  -----BEGIN PRIVATE KEY-----\n  c2VjcmV0\n  -----END PRIVATE KEY-----\n")
+    assert "c2VjcmV0" not in str(only())

@@ -1,0 +1,70 @@
+"""What of a foreign text is shown."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from dgctl import display
+from dgctl.errors import Exit, Problem
+from dgctl.report import Check, HostState, Outcome, print_errors, print_outcome
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("text", [KEY, KEY.replace("\n", " "), KEY[:60], f"path: {KEY} x", KEY.replace("OPENSSH ", "")])
+def test_no_private_key_is_shown_wherever_it_was_pasted(text: str) -> None:
+    for part in ("what", "where", "value", "fix"):
+        problem = Problem(**{"what": "x", part: text})
+        assert "b3Blbn" not in str(problem) and "c2VjcmV0" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:password@host/x", "https://***@host/x"),
+        ("ask http://token@127.0.0.1:8080/v1, then wait", "ask http://***@127.0.0.1:8080/v1, then wait"),
+        ("https://host/@scope/x", "https://host/@scope/x"),
+        ("ops@192.0.2.1", "ops@192.0.2.1"),
+    ],
+)
+def test_no_password_of_a_url_is_shown(text: str, shown: str) -> None:
+    assert Problem("x", value=text).value == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://models.example.com/a.dg?signature=abc", "https://models.example.com/a.dg?***"),
+        ("{'url': 'https://models.example.com/a.dg?signature=abc', 'sha256': 'x'}",
+         "{'url': 'https://models.example.com/a.dg?***', 'sha256': 'x'}"),
+        ("one\ntwo", "one ..."),
+        ("x" * 300, "x" * 200 + " ..."),
+        ("short", "short"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_value_is_one_short_line_without_what_opens_a_link(text: str, shown: str) -> None:
+    assert display.value(text) == shown
+
+
+@given(st.text())
+def test_nothing_that_a_terminal_obeys_is_printed(text: str) -> None:
+    shown = display.printable(text)
+    assert not set(shown) & {"\x1b", "\x07", "\x08", "\r", "\x9b", "\u202e"}
+
+
+def test_an_escape_in_a_value_a_name_or_an_answer_is_written_out() -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J"
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    print_errors([Problem(f"what {evil}", f"gpu1{evil}", evil, evil)], console)
+    hosts = {f"gpu1{evil}": HostState("failed", errors=[Problem(evil)])}
+    checks = [Check("gpu1", evil, "fail", evil, fix=evil)]
+    print_outcome(Outcome(Exit.VERIFY, hosts=hosts, checks=checks, text=[evil], summary="1 server"), 1.0, console)
+    assert "\x1b" not in out.getvalue() and "\x07" not in out.getvalue()
+    assert out.getvalue().count(r"\x1b[2J") >= 6
