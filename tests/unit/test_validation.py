@@ -405,3 +405,42 @@ def test_a_variable_of_the_users_own_is_rendered_where_a_known_one_uses_it() -> 
 def test_a_private_key_pasted_where_a_path_belongs_is_not_shown() -> None:
     add("deepgram_engine_gpu_required: |\n  -----BEGIN PRIVATE KEY-----\n  c2VjcmV0\n  -----END PRIVATE KEY-----\n")
     assert "c2VjcmV0" not in str(only())
+
+
+def script(text: str, mode: int = 0o755) -> str:
+    write(Path("inventory.sh"), text)
+    Path("inventory.sh").chmod(mode)
+    return "inventory.sh"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "what", "value", "fix"),
+    [
+        ("#!/bin/sh\necho no database >&2\nexit 3\n", 0o755, "exit code 3", "no database", "inventory.sh --list"),
+        ("#!/no/such/python\nprint({})\n", 0o755, "/no/such/python is not there", "", "first line"),
+        ("#!/bin/sh\necho hello\n", 0o755, "JSON", "", "inventory.sh --list"),
+        ("#!/bin/sh\necho '{}'\n", 0o644, "may not be run", "", "chmod +x inventory.sh"),
+    ],
+)
+def test_a_script_that_fails_says_why(text: str, mode: int, what: str, value: str, fix: str) -> None:
+    found = only(script(text, mode))
+    assert what in found.what and value in found.value and fix in found.fix, found
+    assert found.where == "inventory.sh"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what", "where"),
+    [
+        ("cycle.ini", "[a:children]\nb\n[b:children]\na\n", "loop", "cycle.ini"),
+        ("cycle.yml", "a: {children: {b: {children: {a: }}}}\n", "loop", "cycle.yml"),
+        ("undefined.ini", "[node:children]\nracks\n", "undefined group", "undefined.ini"),
+        ("quote.ini", "[node]\ngpu1 ansible_host='192.0.2.1\n", "No closing quotation", "quote.ini:2"),
+        ("broken.ini", "[node]\ngpu1\n[node\n", "no closing bracket", "broken.ini:3"),
+        ("mark.ini", "\ufeff[node]\ngpu1\n", "byte order mark", "mark.ini:1"),
+    ],
+)
+def test_ansibles_own_reason_for_a_broken_inventory(name: str, text: str, what: str, where: str) -> None:
+    write(Path(name), text)
+    found = only(name)
+    assert what in found.what and "Completely failed" not in found.what, found
+    assert found.where.startswith(where) and found.fix
