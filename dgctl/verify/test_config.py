@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from testinfra.host import Host
 
+from dgctl.verify import models
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES, folder
 
@@ -57,9 +58,10 @@ def test_read_at_start(files, containers_seen, runtime, part, expect):
 @each
 def test_own_configuration(service, containers_seen, runtime, part, expect):
     """No container runs on its built-in configuration because it did not find its file."""
-    fallen = [line for line in service.logs[part] if "Falling back to default" in line]
+    fallen = models.diagnose(service.logs[part], ["default configuration"])
     fix = f"ls -l {folder(part)}/{part}; {runtime.recreate(part)}"
-    seen = fallen[:1] if containers_seen[part].running else containers_seen[part]
+    seen = fallen.line if fallen else []
+    seen = seen if containers_seen[part].running else containers_seen[part]
     expect(seen, [], fix, ok=containers_seen[part].running and not fallen)
 
 
