@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,17 @@ def test_it_imports_nothing_of_ansible_and_runs_on_the_oldest_python():
         names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert names <= {"__future__", "json", "re", "collections"}, name
+
+
+def test_no_code_asks_for_one_suffix_of_model_files_alone():
+    """FIPS images are given .dgv2 files, and Flux TTS one since 261001."""
+    alone = re.compile(r"\*\.dg\b|suffix\w* ?(==|!=) ?[\"']\.dg[\"']|(endswith|removesuffix)\([\"']\.dg[\"']\)")
+    found = []
+    for folder in ("bench", "dgctl", "lab", "playbooks", "plugins", "roles"):
+        for path in [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sh", ".yml", ".j2", "")]:
+            lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+            found += [f"{path}: {line}" for line in lines if alone.search(line) and "dgv2" not in line]
+    assert found == []
 
 
 def test_every_sample_is_read_by_a_test():
