@@ -18,7 +18,7 @@ Diagnosis = namedtuple("Diagnosis", "name meaning remediation line")
 
 READ = "2026-11-29"
 _AEGIS = r"Aegis request to (?P<url>\S+) failed\b"
-_REFUSED = r"(?<![\w.:=-])401(?![\w.:-])|unauthorized|forbidden|denied"
+_REFUSED = r"(?<![\w.=-])401(?![\w.-])|\b(status|code)=401\b|unauthorized|forbidden|denied"
 _SETTINGS = "deepgram_api_settings, deepgram_engine_settings or license_proxy_settings"
 
 TABLE = (

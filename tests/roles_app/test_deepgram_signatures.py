@@ -21,6 +21,9 @@ LINES = [
     (f"Aegis request to {LICENCE} failed: 401 Unauthorized", "key refused"),
     (f"Aegis request to {PROXY} failed: HTTP status client error (401 Unauthorized)", "key refused"),
     (f"Aegis request to {LICENCE} failed: status 401", "key refused"),
+    (f"Aegis request to {LICENCE} failed status=401", "key refused"),
+    (f"Aegis request to {LICENCE} failed: 401: no self-hosted access", "key refused"),
+    (f"Aegis request to {LICENCE} failed: TimedOut elapsed_ms=401 id=7-401-9 took 1.401", "licence server unreachable"),
     (
         f"Aegis request to {LICENCE} failed: error trying to connect: dns error: failed to lookup address",
         "licence server has no address",
