@@ -234,7 +234,7 @@ def refused_models(log, directory):
     found = {}
     for file, line in models(log)[1].items():
         path = os.path.join(directory, file) if file else directory
-        if os.path.exists(path) and os.stat(path).st_mtime <= (parse_time(line) or time.time()):
+        if os.path.exists(path) and os.stat(path).st_mtime <= (parse_time(line.split(" ", 1)[0]) or time.time()):
             found[file] = line
     return found
 
