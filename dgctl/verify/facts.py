@@ -83,7 +83,7 @@ LOG_PATTERN = "|".join(
     (
         *models.LOG_WORDS,
         "[Ff]alling back to|[Uu]sing devices|[Dd]evice:? cpu",
-        'Unable to read model search path|half_precision"?[=:] ?false',
+        'Unable to read model search path|(half_precision|has_fips_encryption|openssl_fips_enabled)"?[=:] ?false',
     )
 )
 

@@ -153,10 +153,11 @@ def asked_for(text: str) -> str:
         ),
         ("Unable to read model search path /models", {}, "models unreadable"),
         ("Device", {"half_precision": False}, "half precision off"),
+        ("FIPS", {"openssl_fips_enabled": True, "has_fips_encryption": False}, "not FIPS"),
     ],
 )
 def test_what_checks_look_for_leaves_the_host_in_every_form(form, words, fields, name):
-    found = models.diagnose(models.events(answer(asked_for(log_forms.said(form, words, **fields)))))
+    found = models.diagnose(models.events(answer(asked_for(log_forms.said(form, words, **fields)))), fips=True)
     assert found.name == name
 
 
