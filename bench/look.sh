@@ -10,7 +10,7 @@ sha256sum \
     etc/nginx/modules-enabled/90-deepgram.conf \
     etc/systemd/system/deepgram.service etc/systemd/system/nvidia-cdi-refresh.service.d/50-before-containers.conf \
     etc/systemd/system/nvidia-persistenced.service.d/50-persistence-mode.conf run/cdi/nvidia.yaml
-stat -c '%n %s %Y %a %u %g' var/lib/deepgram/models/*.dg
+find var/lib/deepgram/models -maxdepth 1 -name '*.dg' -o -name '*.dgv2' | sort | xargs -r stat -c '%n %s %Y %a %u %g'
 echo packages
 dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' \
     nvidia-open nvidia-kernel-open-dkms nvidia-persistenced nvidia-driver-pinning-580 nvidia-container-toolkit \

@@ -32,6 +32,8 @@ MADE = [
 ]
 FILES = WRITTEN + MADE
 MODELS = "/var/lib/deepgram/models"
+# Prints `name bytes` of each model file.
+SIZES = f"cd {MODELS} && find . -maxdepth 1 -name '*.dg' -printf '%f %s\\n' -o -name '*.dgv2' -printf '%f %s\\n'"
 PACKAGES = [
     "nvidia-open",
     "nvidia-kernel-open-dkms",

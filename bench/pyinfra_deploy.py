@@ -35,7 +35,7 @@ for name in managed["CONTAINERS"]:
     found = host.get_fact(DockerContainer, object_id=name)
     right(name, bool(found) and found[0]["State"]["Running"])
 
-sizes = host.get_fact(Command, command=f"cd {managed['MODELS']} && stat -c '%n %s' *.dg")
+sizes = host.get_fact(Command, command=managed["SIZES"])
 right("the models", dict(line.split(" ") for line in sizes.splitlines()) == wanted["models"])
 smi = (
     "cat /sys/module/nvidia/version; nvidia-smi --query-gpu=uuid,driver_version,persistence_mode --format=csv,noheader"

@@ -58,7 +58,7 @@ def prepare(deployment: Deployment) -> Path:
         "known_hosts": re.search(r"UserKnownHostsFile=(\S+)", " ".join(deployment.ssh())).group(1),  # type: ignore[union-attr]
         "hosts": hosts,
         "managed": {
-            name: getattr(managed, name) for name in ("FILES", "PACKAGES", "UNITS", "CONTAINERS", "MODELS", "STATUS")
+            name: getattr(managed, name) for name in ("FILES", "PACKAGES", "UNITS", "CONTAINERS", "SIZES", "STATUS")
         },
     }
     path = folder / "settings.json"
@@ -69,7 +69,7 @@ def prepare(deployment: Deployment) -> Path:
 def _facts(server: str) -> dict[str, object]:
     packages = labs.sh(server, "dpkg-query -W -f '${Package} ${Version}\\n' " + " ".join(managed.PACKAGES)).decode()
     modes = labs.sh(server, "stat -c '%n %a' " + " ".join(managed.FILES)).decode()
-    models = labs.sh(server, f"cd {managed.MODELS}; stat -c '%n %s' *.dg").decode()
+    models = labs.sh(server, managed.SIZES).decode()
     return {
         "packages": dict(line.split(" ") for line in packages.splitlines()),
         "modes": dict(line.split(" ") for line in modes.splitlines()),

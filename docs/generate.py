@@ -93,12 +93,21 @@ def doctor() -> str:
     return NOTE + doctor_table.page()
 
 
+def log_lines() -> str:
+    """The page of what lines of the programs' logs mean."""
+    sys.path.insert(0, str(PROJECT / "docs"))
+    import log_tables
+
+    return NOTE + log_tables.page()
+
+
 PAGES = {
     "doctor.md": doctor,
     "variables.md": variables,
     "exit-codes.md": exit_codes,
     "gpus.md": gpus,
     "systems.md": systems,
+    "log-lines.md": log_lines,
 }
 
 

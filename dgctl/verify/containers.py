@@ -12,6 +12,13 @@ from dgctl.verify.ask import Answer
 SERVICES = ("api", "engine", "license-proxy")
 _FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
+_PLAIN = r"""sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" """
+# Without repeat counts in braces, which Debian's awk does not know.
+_EVENTS = r"""awk '
+function show() { if (held ~ /%s/) print held }
+/^[ \t]/ && !/^ *[0-9][0-9][0-9][0-9]-/ { held = held "\n" $0; next }
+{ show(); held = $0 }
+END { show() }'"""
 # Only what is needed: the whole of `inspect` holds the API key (Config.Env).
 _COMMON = (
     '"state":{{json .State}},"image":{{json .Image}},"policy":{{json .HostConfig.RestartPolicy}},'
@@ -110,10 +117,13 @@ class Runtime:
         return f"docker compose -f {folder(name)}/compose.yaml up -d --force-recreate {name}"
 
     def logged(self, name: str, pattern: str) -> str:
-        """A command that prints the log's lines like `pattern` (grep -E) since the container's last start."""
+        """A command that prints the log's events like `pattern` (an ERE) since the container's last start, without colours.
+
+        An event of the format pretty goes on in lines that are indented; only its first line starts with a time.
+        """
         # As JSON both engines print a time that their own --since reads, with its zone.
         since = f"$({self.inspect(name, '{{json .State.StartedAt}}')} | tr -d '\"')"
-        return f"{self.cli} logs --since {since} deepgram-{name} 2>&1 | grep -E '{pattern}' | head -n 400"
+        return f"{self.cli} logs --since {since} deepgram-{name} 2>&1 | {_PLAIN} | {_EVENTS % pattern} | head -n 400"
 
     def last_words(self, name: str) -> str:
         """The end of the log. Quadlet removes a container that ends; the journal keeps its words, and Podman's."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.verify import containers, fabric, gpus, tls, topology
+from dgctl.verify import containers, fabric, gpus, models, tls, topology
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import Container, Runtime
 from dgctl.verify.expect import Unmet
@@ -72,16 +72,19 @@ def containers_seen(host: Host, runtime: Runtime, parts: list[str]) -> dict[str,
 
 @dataclass(frozen=True)
 class Service:
-    """What the Deepgram programs say over HTTP on the host, and in their logs since their last start."""
+    """What the Deepgram programs say over HTTP on the host, and in their logs since their last start: a line an event."""
 
     answers: dict[str, Answer]
     logs: dict[str, list[str]]
 
 
-# The lines of the logs that checks look for; nothing else leaves the host.
-LOG_PATTERN = (
-    "Falling back to default|[Uu]sing devices|[Dd]evice:? cpu|"
-    "Inserting model|Finished prewarming Flux model|Failed to load model"
+# The events of the logs that checks look for, in each format (json quotes the names of fields); nothing else leaves the host.
+LOG_PATTERN = "|".join(
+    (
+        *models.LOG_WORDS,
+        "[Ff]alling back to|[Uu]sing devices|[Dd]evice:? cpu",
+        'Unable to read model search path|(half_precision|has_fips_encryption|openssl_fips_enabled)"?[=:] ?false',
+    )
 )
 
 
@@ -104,7 +107,7 @@ def service(host: Host, runtime: Runtime, wanted: dict[str, Any], parts: list[st
         asked["metrics"] = f"fetch http://{metrics}/metrics"
         asked["devices"] = OPEN_DEVICES.format(pid=runtime.inspect("engine", "{{.State.Pid}}"))
     answers = ask(host, asked)
-    return Service(answers, {name: answers[f"log_{name}"].lines for name in parts})
+    return Service(answers, {name: models.events(answers[f"log_{name}"]) for name in parts})
 
 
 def ask_at(bind_address: str | None) -> str:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from testinfra.host import Host
 
+from dgctl.verify import models
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES, folder
+from dgctl.verify.expect import NO_CONCERN
 
 GROUPS = ("api", "engine", "license_proxy")
 each = pytest.mark.parametrize("part", SERVICES)
@@ -57,10 +59,21 @@ def test_read_at_start(files, containers_seen, runtime, part, expect):
 @each
 def test_own_configuration(service, containers_seen, runtime, part, expect):
     """No container runs on its built-in configuration because it did not find its file."""
-    fallen = [line for line in service.logs[part] if "Falling back to default" in line]
+    fallen = models.diagnose(service.logs[part], ["default configuration"])
     fix = f"ls -l {folder(part)}/{part}; {runtime.recreate(part)}"
-    seen = fallen[:1] if containers_seen[part].running else containers_seen[part]
+    seen = fallen.line if fallen else []
+    seen = seen if containers_seen[part].running else containers_seen[part]
     expect(seen, [], fix, ok=containers_seen[part].running and not fallen)
+
+
+@each
+def test_fips(service, containers_seen, part, expect):
+    """A program of an image for FIPS says at its start that it runs in that mode: the image alone does not make it so."""
+    if not containers_seen[part].release.endswith("-fips"):
+        pytest.skip(NO_CONCERN)
+    fallen = models.diagnose(service.logs[part], ["not FIPS"], fips=True)
+    fix = fallen.remediation if fallen else ""
+    expect(fallen.line if fallen else "nothing said against it", "FIPS mode", fix, ok=not fallen)
 
 
 def _clock(seconds: str) -> str:

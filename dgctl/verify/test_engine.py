@@ -2,10 +2,13 @@
 
 import re
 
-from dgctl.verify import metrics
+import pytest
+
+from dgctl.verify import metrics, models
 from dgctl.verify.expect import text
 
 GROUPS = ("engine",)
+_DEVICES = re.compile(r"using devices|on device", re.IGNORECASE)
 
 
 def test_max_active_requests(service, wanted, runtime, expect):
@@ -22,12 +25,21 @@ def test_on_the_gpu(service, containers_seen, engine_gpus, runtime, expect):
 
     Not to read of a CPU is no proof: the line of the start may have been rotated away.
     """
-    said = [line for line in service.logs["engine"] if "device" in line.lower()]
+    said = [line for line in service.logs["engine"] if _DEVICES.search(line)]
     named = set(re.findall(r"Gpu\(\d+\)", said[-1])) if said else set()
     held = set(service.answers["devices"].lines)
-    on_cpu = any("cpu" in line.lower() for line in said)
+    on_cpu = models.diagnose(said, ["CPU"]) is not None
     running = containers_seen["engine"].running
     proven = bool(engine_gpus) and max(len(named), len(held)) == len(engine_gpus)
     seen = (said or [f"open devices: {text(held)}"])[-1] if running else containers_seen["engine"]
     fix = f"{runtime.logs('engine')}; {runtime.execute('engine', 'nvidia-smi -L')}; {runtime.recreate('engine')}"
     expect(seen, f"{len(engine_gpus)} GPU(s), no CPU fallback", fix, ok=running and proven and not on_cpu)
+
+
+def test_half_precision(service, wanted, containers_seen, expect):
+    """The Engine does not say that its GPU computes in full precision, unless the inventory wants it so: it is much slower."""
+    engine, slow = containers_seen["engine"], models.diagnose(service.logs["engine"], ["half precision off"])
+    if wanted["half_precision"] == "disabled":
+        pytest.skip("deepgram_engine_settings.half_precision.state is disabled")
+    fix = slow.remediation if slow else ""
+    expect(slow.line if slow else "nothing said against it", "half precision", fix, ok=engine.running and not slow)

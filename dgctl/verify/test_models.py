@@ -5,6 +5,7 @@ from testinfra.host import Host
 
 from dgctl.verify import models
 from dgctl.verify.ask import Answer, ask
+from dgctl.verify.expect import text
 from dgctl.verify.wanted import speech_models
 
 GROUPS = ("engine",)
@@ -13,14 +14,13 @@ GROUPS = ("engine",)
 @pytest.fixture(scope="module")
 def disk(host: Host, wanted) -> dict[str, Answer]:
     folder = wanted["deepgram_models_dir"]
-    sizes = f"cd {folder} && stat -c '%s %n' -- *.dg"
-    return ask(host, {"sizes": sizes, "records": f"cat {folder}/.sha256.json"})
+    return ask(host, {"sizes": models.list_files(folder), "records": f"cat {folder}/.sha256.json"})
 
 
 @pytest.fixture(scope="module")
 def sizes(disk) -> dict[str, int]:
     """Model file -> bytes on disk."""
-    return {name: int(size) for size, _, name in (line.partition(" ") for line in disk["sizes"].lines)}
+    return models.read_sizes(disk["sizes"].lines)
 
 
 def test_files(disk, sizes, wanted, expect):
@@ -52,14 +52,20 @@ def test_loaded(service, sizes, wanted, runtime, parts, expect):
         if not any(model.serves(file) for model in (listed + inserted if file in helpers else listed))
     ]
     seen = f"not loaded: {', '.join(missing)}" if missing else files
+    unread = models.diagnose(service.logs["engine"], ["models unreadable"])
     fix = f"{runtime.logs('engine')} | grep -i model; does the model belong to the key's project?"
-    expect(seen, files, fix, ok=bool(files) and not missing)
+    expect(seen, files, unread.remediation if unread else fix, ok=bool(files) and not missing)
 
 
 def test_none_refused(service, sizes, wanted, containers_seen, runtime, expect):
-    """No file on disk is one that the Engine could not load."""
-    refused = models.logged(service.logs["engine"])[1] & sizes.keys()
+    """No file on disk is one that the Engine could not load. A format may leave the file's name out."""
+    refused = {
+        file: line for file, line in models.logged(service.logs["engine"])[1].items() if file in sizes or not file
+    }
     engine = containers_seen["engine"]
-    paths = [f"; rm {wanted['deepgram_models_dir']}/{file}" for file in sorted(refused)]
-    fix = f"{runtime.logs('engine')}{''.join(paths)}; dgctl provision"
-    expect(refused if engine.running else engine, set(), fix, ok=engine.running and not refused)
+    paths = [f"; rm {wanted['deepgram_models_dir']}/{file}" for file in sorted(refused) if file]
+    again = f"; {runtime.recreate('engine')}" if "" in refused else ""
+    why = sorted({models.diagnose([line]).meaning for line in refused.values()})
+    fix = f"{runtime.logs('engine')}{''.join(paths)}{again}; dgctl provision{f' ({text(why)})' if why else ''}"
+    seen = {file or "a file that the log does not name" for file in refused}
+    expect(seen if engine.running else engine, set(), fix, ok=engine.running and not refused)

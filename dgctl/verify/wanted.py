@@ -59,6 +59,7 @@ def wanted(variables: dict[str, Any]) -> dict[str, Any]:
     own = _settled(variables.get("deepgram_engine_settings")) or {}
     limit = own.get("max_active_requests")
     values["deepgram_engine_max_active_requests"] = limit or values["deepgram_engine_max_active_requests"]
+    values["half_precision"] = (own.get("half_precision") or {}).get("state")
     models = [_model(link) for link in variables.get("deepgram_models_links") or []]
     files = [model["file"] for model in models]
     if values["deepgram_profile"] == "flux":

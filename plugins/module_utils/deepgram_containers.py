@@ -9,9 +9,12 @@ import subprocess
 
 from ansible.module_utils.applied_containers import asks_for_gpu
 from ansible.module_utils.deepgram_http import parse_time
+from ansible.module_utils.deepgram_log import events
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TELLING = re.compile(r"error|warn|fail|panic|fatal|cannot|denied|unauthorized|refused|falling back", re.IGNORECASE)
+_TELLING = re.compile(
+    r"error|warn|fail|panic|fatal|cannot|can't|unable|denied|unauthorized|refused|falling back|missing|insufficient|memory",
+    re.IGNORECASE,
+)
 # What Podman says about itself goes into the same journal.
 _ENGINES_OWN = re.compile(r'time="[^"]*" level=(?!error|fatal)|See "systemctl')
 
@@ -96,11 +99,11 @@ def log_head(engine, name, since, limit=4 << 20):
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
         data = process.stdout.read(limit)
         process.kill()
-    return _COLOUR.sub("", data.decode("utf-8", "replace"))
+    return data.decode("utf-8", "replace")
 
 
 def log_tail(engine, name, lines=20, secrets=(), since=None):
-    """The last telling lines of a container's log, without secrets; of those since a moment, if there are any."""
+    """The last telling events of a container's log, a line each, without secrets; of those since a moment, if there are any."""
     found = _log_lines(engine, name, since) or _log_lines(engine, name, None)
     telling = [line for line in found if _TELLING.search(line)]
     return without("\n".join(list(dict.fromkeys(telling or found))[-lines:]), secrets)
@@ -108,8 +111,7 @@ def log_tail(engine, name, lines=20, secrets=(), since=None):
 
 def _log_lines(engine, name, since):
     _, out, err = run(logs_command(engine, name, since=since, tail=400), check=False)
-    found = [line.strip() for line in _COLOUR.sub("", out + err).splitlines()]
-    return [line for line in found if line and not _ENGINES_OWN.match(line)]
+    return [line for line in events(out + err) if not _ENGINES_OWN.match(line)]
 
 
 def without(text, secrets):

@@ -61,7 +61,7 @@ def file_name(url):
         raise DownloadError(f"the model link {shown(url)!r} is not an http(s) URL", REFUSED)
     if name.startswith(".") or "/" in name or not name.endswith((".dg", ".dgv2")):
         raise DownloadError(
-            f"the model link {shown(url)!r} does not end in the name of a .dg file",
+            f"the model link {shown(url)!r} does not end in the name of a .dg or .dgv2 file",
             "use the link of one model file, not of a folder or a page",
         )
     return name

@@ -3,6 +3,8 @@
 import re
 
 from ansible.module_utils import cdi_spec
+from ansible.module_utils.deepgram_log import events
+from ansible.module_utils.deepgram_signatures import HARMLESS, TABLE, diagnose
 from ansible.module_utils.doctor_check import Check, listed, one_line, sick, unknown, well
 from ansible.module_utils.doctor_engine import PARTS, Silent
 from ansible.module_utils.doctor_smi import cards
@@ -47,7 +49,17 @@ def running(host):
     words = listed(
         f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
     )
-    return sick(words, (first or {}).get("error", ""), f"on the server: {logs(host, part)}; then dgctl provision")
+    told = told_by_log(host, part)
+    cause = (first or {}).get("error", "") or (told.meaning if told else "")
+    first_of_all = f"{told.remediation}; " if told else ""
+    return sick(words, cause, f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision")
+
+
+def told_by_log(host, part):
+    """What the end of a container's log is known to mean, or None. Its lines themselves are not shown."""
+    answer = host.programs.also(f"log_{part}", *host.engine.log(part))
+    names = {signature.name for signature in TABLE} - HARMLESS
+    return diagnose(events(answer.text), names) if answer.status == 0 else None
 
 
 def logs(host, part):

@@ -27,6 +27,10 @@ class Engine:
         """{running, restarting, status, pid, started, gpu, exit_code, error} of deepgram-PART; None for none. Raises Silent."""
         raise NotImplementedError
 
+    def log(self, part):
+        """The command that prints the end of a container's log."""
+        raise NotImplementedError
+
     def execute(self, part, *words):
         return (self.cli, "exec", f"deepgram-{part}", *words)
 
@@ -77,6 +81,9 @@ class Docker(Engine):
     def container(self, part):
         return view(self.ask(f"/containers/deepgram-{part}/json"))
 
+    def log(self, part):
+        return ("docker", "logs", "--tail", "400", f"deepgram-{part}")
+
 
 class Podman(Engine):
     cli = "podman"
@@ -93,6 +100,11 @@ class Podman(Engine):
         if said.status != 0:
             raise Silent(said.why or "podman says nothing")
         return numbers(said.text)
+
+    def log(self, part):
+        """Quadlet removes a container that ends; the journal keeps its words."""
+        unit = f"deepgram-{part}.service"
+        return ("journalctl", "-q", "-o", "cat", "-n", "400", "-u", unit, "-t", f"deepgram-{part}")
 
     def settings(self):
         """Podman needs no runtime, and reads CDI files always."""

@@ -90,78 +90,40 @@ fix:
 """
 
 import os
-import re
 import time
 
 from ansible.module_utils.applied_api_health import SERVING, state
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
 from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time, speaks_tls
+from ansible.module_utils.deepgram_log import events, models
+from ansible.module_utils.deepgram_signatures import HARMLESS, TABLE, diagnose, named
 
 RELAYING = ("Connected", "TrustBased", "Ready")
 # By component what says that it runs here.
 PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url"}
 CRASHES = 3  # restarts after which waiting is in vain
-# What a container's log says about why it does not work, and the cure; the first that is found counts.
-CURES = (
-    (
-        r"401|unauthorized|missing license|Aegis request.*(denied|forbidden)",
-        "check deepgram_api_key: the licence server refuses it, or it lacks the self-hosted permission",
-    ),
-    (
-        r"Aegis request|dns error|license.*(timed out|TimedOut|refused)",
-        "let this server reach every address in deepgram_license_servers, port 443",
-    ),
-    (
-        r"libcuda",
-        "run `systemctl restart nvidia-cdi-refresh.service` on the server, then run again: the GPU's libraries lack",
-    ),
-    (
-        r"no gpu|gpu.*(not found|required|unavailable)|no cuda",
-        "make the GPU visible: `nvidia-smi` and `nvidia-ctk cdi list` on the server must show it",
-    ),
-    (r"insufficient devices", "give this node as many GPUs as its models need"),
-    (r"out of memory", "use fewer models on this node, or a GPU with more memory"),
-    (r"can't find flux-", "name the link of that Flux model in deepgram_models_links"),
-    (
-        r"Failed to load model",
-        "replace the model named in the log: the file is corrupt, or belongs to another project than the key",
-    ),
-    (
-        r"end_of_life|certificate.*expired",
-        "set deepgram_release to a newer release: this one's certificates have expired",
-    ),
-    (
-        r"invalid (type|value)|toml|unknown field|missing field",
-        "correct deepgram_api_settings or deepgram_engine_settings",
-    ),
-)
-
-DEFAULTS = r"falling back to (the )?(default|bundled)"
-CPU = r"using devices: *cpu|on device cpu"
 READ = "see that {file} is there and mounted at /config, restart {container} on the server, then run again"
-# Traps into which a start that looks good may have fallen: check, component, what its log says, what is expected, cure.
+# Traps into which a start that looks good may have fallen: check, component, signature of its log, what is expected, fix.
 TRAPS = (
     (
-        "engine reads its configuration", "engine", DEFAULTS, "no fallback to a default configuration",
+        "engine reads its configuration", "engine", "default configuration", "no fallback to a default configuration",
         READ.format(file="/etc/deepgram/engine/engine.toml", container="deepgram-engine"),
     ),
     (
-        "api reads its configuration", "api", DEFAULTS, "no fallback to a default configuration",
+        "api reads its configuration", "api", "default configuration", "no fallback to a default configuration",
         READ.format(file="/etc/deepgram/api/api.toml", container="deepgram-api"),
     ),
     (
-        "license proxy reads its configuration", "license-proxy", DEFAULTS, "no fallback to a default configuration",
+        "license proxy reads its configuration", "license-proxy", "default configuration",
+        "no fallback to a default configuration",
         READ.format(file="license-proxy.toml", container="deepgram-license-proxy"),
     ),
+    ("engine computes on the GPU", "engine", "CPU", "no CPU device", named("CPU").remediation),
     (
-        "engine computes on the GPU", "engine", CPU, "no CPU device",
-        "make the GPU visible in the Engine's container: `nvidia-ctk cdi list` must name nvidia.com/gpu=all",
+        "engine finds its models", "engine", "models unreadable", "a directory of models that can be read",
+        named("models unreadable").remediation,
     ),
-)  # fmt: skip
-MODELS = (
-    "models load", "no refused model",
-    "replace that file: it is corrupt, or belongs to another project than deepgram_api_key",
 )  # fmt: skip
 LIMIT = (
     "engine limits its requests",
@@ -251,11 +213,11 @@ def wait(params):
 
 
 def start_logs(engine, components=("engine", "api")):
-    """What each container said since its start, by component."""
+    """The events of each container's log since its start, by component."""
     logs = {}
     for component in components:
         found = inspect(engine, f"deepgram-{component}")
-        logs[component] = log_head(engine, f"deepgram-{component}", found["started"]) if found else ""
+        logs[component] = events(log_head(engine, f"deepgram-{component}", found["started"])) if found else []
     return logs
 
 
@@ -264,32 +226,38 @@ def finding(check, ok, seen, expected, fix):
     return {"check": check, "verdict": verdict, "seen": seen, "expected": expected, "fix": cure}
 
 
-def first_line(log, pattern):
-    return next((line.strip()[:300] for line in log.splitlines() if re.search(pattern, line, re.IGNORECASE)), "")
+def refused_models(log, directory):
+    """{file: line} of the models that the Engine did not take, unless the file was removed or replaced since.
+
+    The file is "" in a format that leaves its name out: then the directory must be as it was.
+    """
+    found = {}
+    for file, line in models(log)[1].items():
+        path = os.path.join(directory, file) if file else directory
+        if os.path.exists(path) and os.stat(path).st_mtime <= (parse_time(line.split(" ", 1)[0]) or time.time()):
+            found[file] = line
+    return found
 
 
-def refused_model(log, directory):
-    """The line about a model that the Engine did not take, unless its file was removed or replaced since."""
-    for line in log.splitlines():
-        if re.search("failed to load model", line, re.IGNORECASE):
-            name = re.search(r"path=\W*([^\s\"\\]+)", line)
-            path = os.path.join(directory, os.path.basename(name.group(1))) if name else directory
-            if os.path.exists(path) and os.stat(path).st_mtime <= (parse_time(line) or time.time()):
-                return line.strip()[:300]
-    return ""
+def models_finding(log, directory):
+    """Whether the Engine took every model file; each one that it refused is named, with what its line means."""
+    refused = refused_models(log, directory)
+    lines = [f"{file or 'a file'}: {line[:300]}" for file, line in refused.items()]
+    fixes = [f"{file or 'the file'}: {diagnose([line]).remediation}" for file, line in refused.items()]
+    seen = "; ".join(lines) or "no refused model"
+    return finding("models load", not refused, seen, "no refused model", "; ".join(fixes))
 
 
 def prove(params, load, logs):
-    """Findings about a start that worked: does it also run as configured?"""
+    """Findings about a start that worked: does it also run as configured? `logs`: the events of each component."""
     found = []
-    for check, component, pattern, expected, fix in TRAPS:
-        if component in logs and (pattern is not CPU or params["gpu_required"]):
-            line = first_line(logs[component], pattern)
-            found.append(finding(check, not line, line or expected, expected, fix))
+    for check, component, signature, expected, fix in TRAPS:
+        if component in logs and (signature != "CPU" or params["gpu_required"]):
+            fallen = diagnose(logs[component], [signature])
+            found.append(finding(check, not fallen, fallen.line[:300] if fallen else expected, expected, fix))
     if "engine" not in logs:
         return found
-    line = refused_model(logs["engine"], params["models_dir"])
-    found.append(finding(MODELS[0], not line, line or MODELS[1], *MODELS[1:]))
+    found.append(models_finding(logs["engine"], params["models_dir"]))
     wanted, seen = str(params["max_active_requests"] or 0), str(load["max_active_requests"] or 0)
     expected = "no limit" if wanted == "0" else wanted
     return [*found, finding(LIMIT[0], seen == wanted, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
@@ -303,7 +271,8 @@ def diagnosis(params, reason, since):
         f"read the log of deepgram-{reason.component} on the server, or give it longer with "
         "deepgram_engine_start_timeout_s"
     )
-    fix = next((fix for pattern, fix in CURES if re.search(pattern, log, re.IGNORECASE)), default)
+    known = diagnose(log.splitlines(), {signature.name for signature in TABLE} - HARMLESS)
+    fix = f"{known.meaning}: {known.remediation}" if known else default
     lines = " | ".join(log.splitlines())
     return f"{reason}; last lines of deepgram-{reason.component}: {lines or '(no log)'}", log, fix
 

@@ -121,7 +121,7 @@ CURES = (
         False,
     ),
     (
-        r"unauthorized|denied|authentication|incorrect username|forbidden|403|401",
+        r"unauthorized|denied|authentication|incorrect username|forbidden|\b40[13]\b",
         "check deepgram_registry_username and deepgram_registry_password",
         False,
     ),

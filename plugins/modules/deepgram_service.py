@@ -88,7 +88,9 @@ from ansible.module_utils.deepgram_containers import (
     without,
 )
 from ansible.module_utils.deepgram_engines import ENGINES
+from ansible.module_utils.deepgram_signatures import diagnose
 
+# What the container engine says about a start that failed; what the programs say is in deepgram_signatures.
 CURES = (
     (
         r"unresolvable CDI|CDI device|could not select device driver",
@@ -96,10 +98,10 @@ CURES = (
         "device in deepgram_gpu_devices",
     ),
     (
-        r"already allocated|address already in use|bind",
+        r"port is already allocated|address already in use|cannot bind",
         "free the port, or set deepgram_api_port, deepgram_engine_port or deepgram_metrics_port",
     ),
-    (r"No such image|image not known|not found", "run again: the image was removed while this ran"),
+    (r"No such image|image not known|image \S+ not found", "run again: the image was removed while this ran"),
     (r"is not installed", "run the playbook from its start: the container engine is missing"),
 )
 
@@ -153,7 +155,8 @@ def explain(params, error, since):
     logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets, since) for name in params["files"]]
     lines = [line for log in logs for line in log.splitlines()]
     said = " | ".join([without(str(error), secrets), *lines])
-    fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), None)
+    known = diagnose(lines)
+    fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), known and known.remediation)
     return f"the Deepgram containers did not start: {said}", fix or "look at their logs on the server, then run again"
 
 

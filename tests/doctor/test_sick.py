@@ -40,6 +40,8 @@ def test_the_cause_leads_to_the_check_that_knows(patient):
         (engines.daemon_json_malformed, "3"),
         (gpus.off_the_bus, "fell off the bus"),
         (packages.package_upgraded, "unattended upgrade"),
+        (engines.engine_without_a_key, "no key was given to the program"),
+        (engines.engine_too_old_for_flux_podman, "the Engine's image is older than Flux"),
     ],
 )
 def test_causes(patient, change, words):

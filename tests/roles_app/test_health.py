@@ -10,11 +10,16 @@ import pytest
 from ansible.module_utils import deepgram_containers as containers
 from ansible.module_utils import deepgram_engines as engines
 from ansible.module_utils import deepgram_http as http
+from ansible.module_utils.deepgram_log import events
 
-from .conftest import load
+from tests import log_forms
+from tests.log_forms import FORMS, NAMELESS, said
+
+from .conftest import ROOT, load
 from .fake_engine import FakeEngine
 
 HEALTH = load("modules", "deepgram_health")
+SAMPLES = ROOT / "tests/samples/deepgram"
 METRICS = """# TYPE engine_active_requests gauge
 engine_active_requests{kind="batch"} 1
 engine_active_requests{kind="stream"} 2
@@ -109,9 +114,10 @@ def test_container_that_keeps_dying_is_not_waited_for(pages, params, engine, mon
 
 def test_diagnosis_shows_the_log_without_the_key_and_the_cure(params, engine, tmp_path):
     (tmp_path / "env").write_text("DEEPGRAM_API_KEY=topsecretkey\n")
-    engine.set(logs={"deepgram-engine": "fine\nERROR key topsecretkey: 401 Unauthorized\n"})
+    line = "ERROR impeller::license: Aegis request to https://license.deepgram.com failed: 401 key topsecretkey"
+    engine.set(logs={"deepgram-engine": f"fine\n{line}\n"})
     what, log, fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)
-    assert "topsecretkey" not in what + log and "401 Unauthorized" in log and "fine" not in log
+    assert "topsecretkey" not in what + log and "failed: 401 key ****" in log and "fine" not in log
     assert "deepgram_api_key" in fix
 
 
@@ -119,6 +125,29 @@ def test_a_flux_server_without_its_model_is_told_what_to_name(params, engine):
     engine.set(logs={"deepgram-engine": "ERROR impeller::flux: Can't find flux-general-en model\n"})
     fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)[2]
     assert "deepgram_models_links" in fix
+
+
+def test_no_key_is_told_from_a_refused_one(params, engine):
+    engine.set(logs={"deepgram-engine": "ERROR impeller::config: Missing license configuration\n"})
+    fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)[2]
+    assert "no key was given" in fix and "set deepgram_api_key" in fix and "refuses" not in fix
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_older_image_is_named_whatever_the_format(params, engine, form):
+    """`missing field` alone is the line, and comes after one that is an error."""
+    text = (SAMPLES / "flux_page_old_image.txt").read_text()
+    engine.set(logs={"deepgram-engine": said(form, "Loading configuration from /config/engine.toml") + text})
+    fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)[2]
+    assert "release-251015" in fix
+
+
+@pytest.mark.parametrize("micro", ["140140", "401000", "014401"])
+def test_a_time_is_no_refused_key(params, engine, micro):
+    line = f"2026-03-19T14:30:00.{micro}Z  INFO stem: Certificates information. end_of_life=2027-09-19 3:26:33.401 +00:00:00"
+    engine.set(logs={"deepgram-api": f"{line}\nINFO stem::config: Loading configuration from /config/api.toml\n"})
+    fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "api"), 0)[2]
+    assert fix.startswith("read the log of deepgram-api")
 
 
 GOOD = "INFO impeller::config: Using devices: Gpu(0)\n"
@@ -136,31 +165,51 @@ GOOD = "INFO impeller::config: Using devices: Gpu(0)\n"
         ({"api": "WARN Falling back to bundled configuration"}, {}, ["api reads its configuration"]),
         ({"engine": "INFO impeller::config: Using devices: CPU"}, {}, ["engine computes on the GPU"]),
         ({"engine": "INFO Running model on device cpu"}, {}, ["engine computes on the GPU"]),
+        (
+            {"engine": "ERROR impeller::model_suppliers::autoload: Unable to read model search path /models"},
+            {},
+            ["engine finds its models"],
+        ),
         ({}, {"max_active_requests": 0}, ["engine limits its requests"]),
         ({}, {"max_active_requests": None}, ["engine limits its requests"]),
     ],
 )
 def test_green_means_as_configured(params, logs, load, failing):
-    found = HEALTH.prove(params, {"max_active_requests": 20, **load}, {"engine": GOOD, "api": "", **logs})
+    read = {name: events(text) for name, text in {"engine": GOOD, "api": "", **logs}.items()}
+    found = HEALTH.prove(params, {"max_active_requests": 20, **load}, read)
     assert [entry["check"] for entry in found if entry["verdict"] == "fail"] == failing
     assert all(entry["fix"] for entry in found if entry["verdict"] == "fail")
 
 
 def test_cpu_is_no_finding_where_it_is_allowed_and_no_limit_is_none(params):
     params.update(gpu_required=False, max_active_requests=None)
-    found = HEALTH.prove(params, {"max_active_requests": 0}, {"engine": "Using devices: CPU", "api": ""})
-    assert [entry["verdict"] for entry in found] == ["pass"] * 4
+    found = HEALTH.prove(params, {"max_active_requests": 0}, {"engine": ["Using devices: CPU"], "api": []})
+    assert [entry["verdict"] for entry in found] == ["pass"] * 5
 
 
-def test_refused_model_counts_until_its_file_is_replaced(params, tmp_path):
-    model = tmp_path / "a.dg"
-    log = "2026-11-21T05:51:58.003831Z ERROR autoload: Failed to load model: truncated path=/models/a.dg"
-    assert HEALTH.refused_model(log, tmp_path) == ""
+@pytest.mark.parametrize("form", FORMS)
+def test_refused_model_counts_until_its_file_is_replaced(params, tmp_path, form):
+    """In a form that leaves the file's name out, it counts until something was added, replaced or removed there."""
+    model = tmp_path / "a.en.batch.1.dgv2"
+    log = events(log_forms.new(form, model.name) + log_forms.refused(form, model.name, err="Corrupt"))
+    if form not in NAMELESS:
+        assert HEALTH.refused_models(log, tmp_path) == {}
     model.write_bytes(b"x")
-    os.utime(model, (1, 1))
-    assert "Failed to load model" in HEALTH.refused_model(log, tmp_path)
-    os.utime(model, (http.parse_time("2026-11-21T05:52:00Z"),) * 2)
-    assert HEALTH.refused_model(log, tmp_path) == ""
+    for path in (model, tmp_path):
+        os.utime(path, (1, 1))
+    found = HEALTH.models_finding(log, tmp_path)
+    assert found["verdict"] == "fail" and "Failed to load model" in found["seen"]
+    file = "file" if form in NAMELESS else model.name
+    assert file in found["seen"] and f"{file}: replace that file" in found["fix"]
+    for path in (model, tmp_path):
+        os.utime(path, (http.parse_time("2026-11-21T05:52:00Z"),) * 2)
+    assert HEALTH.models_finding(log, tmp_path)["verdict"] == "pass"
+
+
+def test_what_deepgram_publishes_of_a_refused_model(params, tmp_path):
+    (tmp_path / "flux-general-en.caf79279.dg").write_bytes(b"x")
+    found = HEALTH.models_finding(events((SAMPLES / "flux_page_refused.txt").read_text()), tmp_path)
+    assert found["verdict"] == "fail" and "flux-general-en.caf79279.dg: set deepgram_profile: flux" in found["fix"]
 
 
 @pytest.mark.parametrize("age, anew", [(-60, {"engine"}), (60, set())])

@@ -174,3 +174,13 @@ def test_pulling_for_later_pins_nothing_and_pulls_once(run, engine, monkeypatch,
     engine.set(registry={f"{REPOSITORY}:release-2": {"error": "unauthorized"}})
     with pytest.raises(MODULE.PullFailed):
         run(release="release-2")
+
+
+@pytest.mark.parametrize("number", ["401", "403"])
+def test_a_digest_or_a_time_is_no_refusal(number):
+    """What passes by itself is tried again, whichever digits stand in it."""
+    said = f'time="2026-03-19T14:30:00.{number}140Z" copying sha256:ab{number}ef: read tcp 10.0.0.1:4{number}: reset by peer'
+    failure = MODULE.PullFailed("registry.test/x@sha256:1", said)
+    assert failure.passing and "reaches the registry" in failure.fix
+    refused = MODULE.PullFailed("registry.test/x", f"unexpected status from HEAD request: {number}")
+    assert not refused.passing and "deepgram_registry_username" in refused.fix

@@ -59,6 +59,13 @@ def test_each_path_goes_to_those_who_serve_it():
     assert "deepgram_aura" not in text and "deepgram_all" not in text and "/metrics" not in text
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_whichever_code_a_busy_server_answers_another_one_tries(code):
+    """Deepgram's pages disagree on which of them a full Engine's is."""
+    ways = re.findall(r"proxy_next_upstream +(.*);", nginx(**FLEET))
+    assert ways and all(f"http_{code}" in way.split() for way in ways)
+
+
 def test_only_what_may_be_sent_twice_is():
     text = nginx(**FLEET)
     assert "error timeout http_429 http_503 non_idempotent;" in text and "proxy_request_buffering on;" in text

@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dgctl import content
+from lab.deepgram.programs.logs import FORMS, NAMELESS
+
 from .bench import free_port, get
 
+deepgram_log = content.module(content.root(), "deepgram_log")
 LOADER = "error while loading shared libraries: libcuda.so.1: cannot open shared object file: No such file"
 
 
@@ -209,6 +213,32 @@ def test_port_in_use(bench):
     assert "address already in use" in api.output
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_models_in_every_form_of_the_log(bench, tmp_path, monkeypatch, form):
+    """What deepgram_log reads of a program's own output, a model with the other suffix among them."""
+    good, other = sorted(bench.models.glob("*.dg"))
+    shutil.copy(good, tmp_path)
+    shutil.copy(other, tmp_path / f"{other.stem}.dgv2")
+    (tmp_path / "foreign.dg").write_bytes(b"\x00" * 100)
+    section = {"model_manager": {"search_paths": [str(tmp_path)]}}
+    engine = bench.engine(section, STANDIN_LOG_FORM=form)
+    engine.wait_for("Listening on http")
+    loaded, refused = deepgram_log.models(deepgram_log.events(engine.output))
+    assert [any(model.serves(file) for model in loaded) for file in (good.name, f"{other.stem}.dgv2")] == [True, True]
+    assert list(refused) == ([""] if form in NAMELESS else ["foreign.dg"])
+    engine.kill()
+
+
+@pytest.mark.parametrize("form", ["full", "compact", "pretty", "json"])
+def test_log_formats_are_chosen_by_the_option(bench, form):
+    config = bench.config("x.toml", {})
+    api = bench.run("stem", "-v", f"--log-format={form}", "serve", config, DEEPGRAM_API_KEY=None)
+    assert api.ended() == 1
+    (line,) = [line for line in deepgram_log.events(api.output) if "Missing license configuration" in line]
+    assert "ERROR stem::config: Missing license configuration" in line
+    assert line in api.output or form in ("pretty", "json")
+
+
 def test_bad_model_files(bench, tmp_path):
     """They are reported with their path; the others serve. A file that comes later is loaded."""
     good = sorted(bench.models.glob("*.dg"))
@@ -218,14 +248,15 @@ def test_bad_model_files(bench, tmp_path):
     damaged[-1] ^= 1
     (tmp_path / "damaged.dg").write_bytes(damaged)
     (tmp_path / "short.dg").write_bytes(good[0].read_bytes()[:-1])
-    (tmp_path / "foreign.dg").write_bytes(b"\x00" * 100)
+    (tmp_path / "foreign.dgv2").write_bytes(b"\x00" * 100)
     (tmp_path / "half.partial").write_bytes(b"")
     engine = bench.engine({"model_manager": {"search_paths": [str(tmp_path), "/nowhere"]}})
     engine.wait_for("Listening on http")
-    for name in ("damaged", "short", "foreign"):
-        assert f"path={tmp_path}/{name}.dg" in engine.wait_for(f"{name}.dg")
+    for name in ("damaged.dg", "short.dg", "foreign.dgv2"):
+        where = f" WARN load_model{{path={tmp_path}/{name}}}: impeller::model_suppliers::autoload: Failed to load model err="
+        assert where in engine.output
     assert engine.output.count("Failed to load model") == 3
-    assert engine.output.count("Inserting model key=AsrKey { name: nova-3-general, uuid: ") == len(good)
+    assert engine.output.count('Inserting model key=AsrKey { name: "nova-3-general", version: ') == len(good)
     assert "Unable to read model search path /nowhere" in engine.output
     shutil.copy(good[0], tmp_path / "damaged.dg")
     until = time.monotonic() + 5

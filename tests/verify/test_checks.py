@@ -96,7 +96,7 @@ def test_healthy_server_passes(check, case):
         # Nothing listens on port 1, and the address is not the host's own.
         world["wanted"] |= {"deepgram_api_port": 1, "deepgram_metrics_port": 1}
         world["address"] = "127.0.0.2"
-    assert verdict(check, world, **case) == "pass"
+    assert verdict(check, world, **case) == ("skip" if check is test_config.test_fips else "pass")
 
 
 def board(**changes: Any) -> dict[str, Any]:
@@ -106,6 +106,15 @@ def board(**changes: Any) -> dict[str, Any]:
 def fabric_of(last: str) -> tuple[tuple[str, str, str], ...]:
     """The states of the GPUs when nvidia-smi says this of the last one."""
     return fabric.read([*FABRIC.splitlines()[:-1], f"gpu 00000000:4B:00.0, {last}"]).states
+
+
+def of_fips(*log: str) -> dict[str, Any]:
+    """An Engine of an image for FIPS, and what it says."""
+    return serving(list(log)) | engine(release="release-260812-fips")
+
+
+def refusing(span: str) -> dict[str, Any]:
+    return serving([f"WARN {span}: impeller::model_suppliers::autoload: Failed to load model err=Corrupt"])
 
 
 LATER = str(int(STARTED.timestamp()) + 60)
@@ -197,7 +206,10 @@ FAULTS = {
     "model not loaded": (test_models.test_loaded, serving(models=PAGE.replace('"batch":true', '"batch":false'))),
     "helper not loaded": (test_models.test_loaded, serving(LOG[:1])),
     "loaded once, gone now": (test_models.test_loaded, serving([inserted("nova-3-general", "batch")], models="{}")),
-    "model refused": (test_models.test_none_refused, serving([f"ERROR Failed to load model: x path=/m/{BATCH}"])),
+    "model refused": (test_models.test_none_refused, refusing(f"load_model{{path=/models/{BATCH}}}")),
+    "model refused, its file not named": (test_models.test_none_refused, refusing("load_model")),
+    "not FIPS": (test_config.test_fips, of_fips("INFO stem: openssl_fips_enabled=true has_fips_encryption=false")),
+    "full precision": (test_engine.test_half_precision, serving(["INFO impeller: Inference half_precision=false"])),
     "unhealthy": (test_api.test_health, serving(status='{"system_health":"Critical"}')),
     "still starting": (test_api.test_health, serving(status='{"system_health":"Initializing"}')),
     "status is a page": (test_api.test_health, serving(status="<html>")),
@@ -258,6 +270,21 @@ def test_open_port_is_seen():
 )
 def test_what_is_switched_off_is_skipped(check, off):
     assert verdict(check, healthy() | want(**{off: False})) == "skip"
+
+
+def test_full_precision_is_right_where_it_is_wanted():
+    world = healthy() | serving(["INFO impeller: half_precision=false"]) | want(half_precision="disabled")
+    assert verdict(test_engine.test_half_precision, world) == "skip"
+
+
+def test_an_image_for_fips_in_that_mode():
+    world = healthy() | of_fips("INFO impeller: openssl_fips_enabled=true has_fips_encryption=true")
+    assert verdict(test_config.test_fips, world, part="engine") == "pass"
+
+
+def test_a_refused_file_that_is_no_longer_there_is_none():
+    world = healthy() | refusing("load_model{path=/models/gone.en.batch.1.dg}")
+    assert verdict(test_models.test_none_refused, world) == "pass"
 
 
 def test_open_devices_prove_the_gpus_when_the_log_has_rotated():

@@ -1,6 +1,6 @@
 """What the checks read: nvidia-smi, PCI, metrics, certificates, models, containers, desired values."""
 
-import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from dgctl import content
 from dgctl.verify import certificates, containers, facts, gpus, metrics, models
 from dgctl.verify.ask import Answer
+from dgctl.verify.containers import Runtime
 from dgctl.verify.wanted import NAMES, wanted
+from tests import log_forms
+from tests.log_forms import FORMS, NAMELESS
+from tests.verify.world import BATCH
 
 UUID = "GPU-3f1c2b4a-0000-1111-2222-333344445555"
 
@@ -113,31 +117,76 @@ def test_models_page_of_no_known_shape_lists_nothing(answer):
     assert models.listed(answer) == []
 
 
-LOADS = "INFO impeller: Inserting model key=AsrKey {{ name: nova-3-general, uuid: 1, mode: {} }}"
-REFUSES = "ERROR impeller: Failed to load model: bad magic path=/models/nova-3-general.en.{}.1.dg"
+def answer(text: str) -> Answer:
+    return Answer(0, text)
 
 
-def test_log_of_loaded_models():
-    (model,), refused = models.logged(["noise", LOADS.format("batch")])
-    assert model.serves("nova-3-general.fr.batch.1.dg")
-    assert not model.serves("nova-3-general.en.streaming.1.dg")
-    assert refused == set()
+@pytest.mark.parametrize("form", FORMS)
+def test_log_of_loaded_and_refused_models(form):
+    """By the command that asks for the log: what it leaves out is missing here."""
+    bad = "nova-3-general.en.streaming.2.dgv2"
+    text = log_forms.new(form, BATCH) + log_forms.inserted(form, BATCH) + log_forms.said(form, "Listening", port=1)
+    text += log_forms.new(form, bad) + log_forms.refused(form, bad) + log_forms.new(form, "other.dg")
+    (model,), refused = models.logged(models.events(answer(asked_for(text))))
+    assert model.serves(BATCH) and not model.serves(bad)
+    assert list(refused) == ([""] if form in NAMELESS else [bad])
+
+
+def asked_for(text: str) -> str:
+    """What Runtime.logged lets through of a container's log."""
+    command = (
+        Runtime("docker").logged("engine", facts.LOG_PATTERN).partition(" | tr -d '\"') deepgram-engine 2>&1 | ")[2]
+    )
+    return subprocess.run(["sh", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("words", "fields", "name"),
+    [
+        ("Using devices: CPU", {}, "CPU"),
+        ("Running model on device cpu", {}, "CPU"),
+        (
+            "Configuration file not found at /x. Falling back to default/bundled configuration",
+            {},
+            "default configuration",
+        ),
+        ("Unable to read model search path /models", {}, "models unreadable"),
+        ("Device", {"half_precision": False}, "half precision off"),
+        ("FIPS", {"openssl_fips_enabled": True, "has_fips_encryption": False}, "not FIPS"),
+    ],
+)
+def test_what_checks_look_for_leaves_the_host_in_every_form(form, words, fields, name):
+    found = models.diagnose(models.events(answer(asked_for(log_forms.said(form, words, **fields)))), fips=True)
+    assert found.name == name
+
+
+def test_a_log_that_could_not_be_read_has_no_events():
+    assert models.events(Answer(1, "No such container")) == []
 
 
 @pytest.mark.parametrize("file", ["flux-general-en.9f1a.dg", "flux-general-multi.en.streaming.9f.dg"])
 def test_log_of_the_flux_model(file):
     """An Engine has one, and its line does not say which."""
     line = "2026-11-21T05:51:58.003831Z  INFO impeller::flux::prewarm: Finished prewarming Flux model"
-    assert re.search(facts.LOG_PATTERN, line)
-    (model,), _ = models.logged([line])
+    (model,), _ = models.logged(models.events(answer(asked_for(line))))
     assert model.serves(file) and not model.serves("nova-3-general.en.batch.a1b2.dg")
 
 
-def test_a_refused_file_stays_refused_until_its_model_is_loaded():
-    log = [LOADS.format("batch"), REFUSES.format("batch"), REFUSES.format("streaming")]
-    both = {"nova-3-general.en.batch.1.dg", "nova-3-general.en.streaming.1.dg"}
-    assert models.logged(log)[1] == both
-    assert models.logged([*log, LOADS.format("batch")])[1] == {"nova-3-general.en.streaming.1.dg"}
+def test_model_files_of_both_suffixes_are_found(tmp_path):
+    """A .dgv2 is what FIPS images, and Flux TTS since 261001, are given."""
+    command = models.list_files(str(tmp_path))
+    for name in ("a.dg", "b.dgv2", "c.dg.partial", ".sha256.json"):
+        (tmp_path / name).write_text("12345")
+    (tmp_path / "d.dg").mkdir()
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert models.read_sizes(said.splitlines()) == {"a.dg": 5, "b.dgv2": 5}
+    for name in ("a.dg", "b.dgv2"):
+        (tmp_path / name).unlink()
+        assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.count(b"\n") == (
+            name == "a.dg"
+        )
+    assert subprocess.run(["sh", "-c", models.list_files("/nowhere")], capture_output=True).returncode
 
 
 WHOLE = {"a.dg": {"sha256": "ab", "size": 5}}

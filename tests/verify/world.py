@@ -29,7 +29,9 @@ def listed(*uuids: str) -> str:
 
 
 def inserted(name: str, mode: str) -> str:
-    return f"INFO autoload: Inserting model key=AsrKey {{ name: {name}, uuid: 1, mode: {mode} }}"
+    """As Deepgram's Flux page shows it: tests/samples/deepgram."""
+    key = f'AsrKey {{ name: "{name}", version: "1", languages: List([Language("en")]), mode: {mode} }}'
+    return f"INFO load_model: impeller::model_suppliers::autoload: Inserting model key={key}"
 
 
 FABRIC = f"""switch 10de:22a3
@@ -61,7 +63,7 @@ CONTAINER = Container(
     release="release-260812",
 )
 PAGE = '{"stt":[{"name":"nova-3-general","languages":["en"],"batch":true,"streaming":true}]}'
-LOG = ["INFO impeller::config: Using devices: Gpu(0), Gpu(1)", inserted("diarizer", "batch")]
+LOG = ["INFO impeller::config: Using devices: Gpu(0), Gpu(1)", inserted("diarizer", "Batch")]
 
 
 def healthy() -> dict[str, Any]:
@@ -90,6 +92,7 @@ def healthy() -> dict[str, Any]:
         "deepgram_release": "release-260812",
         "deepgram_image_digests": {},
         "deepgram_engine_max_active_requests": 20,
+        "half_precision": None,
         "deepgram_models_dir": "/models",
         "deepgram_api_port": 8080,
         "deepgram_api_bind_address": "127.0.0.1",

@@ -1,8 +1,9 @@
-"""Loads *.dg files from the search paths, new ones while the Engine runs, and drops those that are gone."""
+"""Loads *.dg and *.dgv2 files from the search paths, new ones while the Engine runs, and drops those that are gone."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 from .logs import Log
@@ -10,6 +11,7 @@ from .model_file import BadModel, Model, read
 
 TARGET = "impeller::model_suppliers::autoload"
 POLL_S = 1.0
+SUFFIXES = (".dg", ".dgv2")
 
 
 class Models:
@@ -38,7 +40,7 @@ class Models:
     def _files(self, directory: Path) -> dict[Path, tuple]:
         """The directory's model files with size, time and inode; a directory that cannot be read is reported once."""
         try:
-            found = {path: _state(path) for path in sorted(directory.iterdir()) if path.suffix == ".dg"}
+            found = {path: _state(path) for path in sorted(directory.iterdir()) if path.suffix in SUFFIXES}
         except OSError as error:
             if directory not in self._unreadable:
                 self._log.error(TARGET, f"Unable to read model search path {directory}: {error.strerror}")
@@ -48,23 +50,35 @@ class Models:
         return found
 
     def _load(self, path: Path) -> Model | None:
+        spans = [("load_model", {"path": path})]
+        self._log.info(TARGET, "new", spans)
         try:
             model = read(path)
         except (BadModel, OSError) as error:
-            self._log.error(TARGET, f"Failed to load model: {error}", path=path)
+            self._log.warn(TARGET, "Failed to load model", spans, err=_debug(error))
             return None
-        languages = ", ".join(model.languages)
-        self._log.info(
-            TARGET,
-            f"Inserting model key=AsrKey {{ name: {model.name}, uuid: {model.uuid}, version: {model.version}, "
-            f"languages: [{languages}], mode: {model.mode} }}",
-        )
+        self._log.info(TARGET, "Inserting model", spans, key=asr_key(model))
         return model
 
     async def watch(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
             await self.scan()
+
+
+def _debug(error: Exception) -> str:
+    """As Rust's Debug shows an error. Of the real ones only Manifest(TomlError { ... }) is published."""
+    return f"{type(error).__name__}({json.dumps(str(error))})"
+
+
+def asr_key(model: Model) -> str:
+    """A model as Deepgram's Flux page shows one: tests/samples/deepgram/flux_page.txt."""
+    languages = ", ".join(f'Language("{language}")' for language in model.languages)
+    mode = "TurnTaking" if model.flux else model.mode.capitalize()
+    return (
+        f'AsrKey {{ name: "{model.name}", version: "{model.version}", languages: List([{languages}]), aliases: {{}}, tags: [], '
+        f"uuid: {model.uuid}, formatted: false, mode: {mode}, architecture: {'Some(Flux)' if model.flux else 'None'} }}"
+    )
 
 
 def _state(path: Path) -> tuple:

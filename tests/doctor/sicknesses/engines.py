@@ -1,7 +1,12 @@
 """The container engine and the Engine's container."""
 
+from pathlib import Path
+
+from tests import log_forms
 from tests.doctor.sicknesses.table import sick
 from tests.doctor.sicknesses.toolkit import cdi_without_libcuda
+
+SAMPLES = Path(__file__).parents[2] / "samples/deepgram"
 
 
 @sick({"docker runtime": "dgctl provision"})
@@ -101,6 +106,18 @@ def daemon_json_malformed_and_not_read_yet(patient):
 @sick({"libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose"})
 def libcuda_missing(patient):
     patient.remove("/proc/4711/root/usr/lib/x86_64-linux-gnu/libcuda.so.1")
+
+
+@sick({"containers": "set deepgram_api_key in group_vars/all/vault.yml"})
+def engine_without_a_key(patient):
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+    patient.say("log_engine", log_forms.said("json", "Missing license configuration", "ERROR", "impeller::config"))
+
+
+@sick({"containers": "set deepgram_release to release-251015 or newer; on the server: journalctl -u deepgram-engine"})
+def engine_too_old_for_flux_podman(patient):
+    patient.podman("[Container]\nAddDevice=nvidia.com/gpu=all\n")
+    patient.say("log_engine", (SAMPLES / "flux_page_old_image.txt").read_text())
 
 
 @sick({"containers": "docker logs --tail 50 deepgram-engine"})
