@@ -50,6 +50,8 @@ LOG = """[    0.000000] Linux version 6.12.48+deb13-amd64
 """
 MODULE = "NVRM version: NVIDIA UNIX {face}  {version}  Release Build  (dvs-builder@U22)  Wed Jul 29 03:01:16 UTC 2026\n"
 OPEN, PROPRIETARY = "Open Kernel Module for x86_64", "x86_64 Kernel Module"
+# As the kernel module writes it: nv-procfs.c in NVIDIA's open-gpu-kernel-modules.
+INFORMATION = "Model: \t\t Tesla T4\nIRQ:   \t\t 123\nGPU UUID: \t GPU-00000000-1111-2222-3333-444444444444\n"
 CDI = """---
 cdiVersion: {cdi}
 kind: nvidia.com/gpu
@@ -179,6 +181,7 @@ class Patient:
         self.module(VERSION)
         self.library(VERSION)
         self.write(f"/lib/modules/{KERNEL}/modules.dep", "updates/dkms/nvidia.ko.xz:\nkernel/fs/ext4/ext4.ko.xz:\n")
+        self.write(f"/proc/driver/nvidia/gpus/{A}/information", INFORMATION)
         self.write("/run/cdi/nvidia.yaml", CDI.format(cdi="0.7.0", version=VERSION))
         self.write(f"/usr/lib/x86_64-linux-gnu/libcuda.so.{VERSION}")
         self.write("/usr/bin/nvidia-ctk")
