@@ -23,7 +23,7 @@ def main(text):
 def look(request):
     begin, host, wanted = time.monotonic(), request["host"], request["roles"]
     records = {role: applied_record.read(role, host) for role in wanted}
-    server = applied_things.Server([record["things"] for record, _ in records.values() if record])
+    server = applied_things.Server([record["things"] for record, _ in records.values() if record]).call()
     roles = {role: judge(*records[role], fingerprint, server) for role, fingerprint in wanted.items()}
     urls, reports = (
         sorted({one for record, _ in records.values() if record for one in record["things"].get(kind, [])})

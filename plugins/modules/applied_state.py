@@ -102,6 +102,16 @@ options:
         description: File in PEM.
         type: path
         required: true
+      paths:
+        description: >-
+          By path on which callers are served the servers behind it, by the names that O(tls.members) gives them. A look
+          sends each a request without content. They are not asked when the record is made, because a proxy is made
+          before the servers behind it.
+        type: dict
+        default: {}
+      members:
+        description: File in JSON that says which servers behind the port are up; not given where there is only its own.
+        type: path
   until:
     description: From this moment on (seconds since 1970) the role wants to run again; 0 for never.
     type: int
@@ -178,6 +188,8 @@ SPEC = {
             "port": {"type": "int", "required": True},
             "server_name": {"required": True},
             "certificate": {"type": "path", "required": True},
+            "paths": {"type": "dict", "default": {}},
+            "members": {"type": "path"},
         },
     },
     "until": {"type": "int", "default": 0},

@@ -115,9 +115,9 @@ def test_proxy_stays_below_the_engines_limit(changes, limit):
 
 
 def test_http2_in_the_notation_of_the_version():
-    assert "http2 on;" in nginx() and "listen 443 ssl;" in nginx()
+    assert "http2 on;" in nginx() and "listen 443 ssl default_server;" in nginx()
     old = nginx("1:1.22.1-9")
-    assert "http2 on;" not in old and "listen 443 ssl http2;" in old
+    assert "http2 on;" not in old and "listen 443 ssl http2 default_server;" in old
     assert "http2 on;" in nginx("")
 
 
