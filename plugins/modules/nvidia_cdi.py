@@ -45,6 +45,10 @@ files:
   description: The specification, and the files that tell the refresh unit how to write it.
   type: list
   returned: success
+shared:
+  description: Those of RV(files) that are generated, or have lines of their owner's own.
+  type: list
+  returned: success
 devices:
   description: Names of the CDI devices.
   type: list
@@ -238,7 +242,7 @@ def main():
     )
     driver, gpus = loaded_version(), len(pci_gpus())
     if module.check_mode and not (driver and glob.glob("/usr/bin/nvidia-ctk")):
-        module.exit_json(changed=True, devices=[], driver_version="", files=[])
+        module.exit_json(changed=True, devices=[], driver_version="", files=[], shared=[])
     if not driver:
         fail(
             module,
@@ -257,7 +261,7 @@ def main():
         changed |= refresh(module, driver, gpus)
         changed |= opened(False)
     files = [path for path in (SPEC, DROP_IN, SETTINGS) if os.path.exists(path)]
-    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files)
+    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files, shared=[SPEC, SETTINGS])
 
 
 if __name__ == "__main__":

@@ -86,10 +86,17 @@ class Host:
         return json.loads(self.capsys.readouterr().out)
 
     def record(self, role="role", desired=None, **declared):
-        """Has the module record a role that wanted the fingerprint "f1"."""
-        desired = {"fingerprint": "f1", "content": "c", "variables": {}} if desired is None else desired
-        result = self.module(role=role, host="gpu1", desired=json.dumps(desired), **declared)
+        """Has the module record a role that wanted the fingerprint "f1", also what it would refuse (test_recording.py)."""
+        recording = importlib.import_module("ansible.module_utils.recording")
+        with self.patch.context() as patch:
+            patch.setattr(recording, "faults", lambda *_: [])
+            result = self.ended(role, desired, **declared)
         assert result["changed"] is False, result
+
+    def ended(self, role="role", desired=None, **declared):
+        """What the module says at the end of a role."""
+        desired = {"fingerprint": "f1", "content": "c", "variables": {}} if desired is None else desired
+        return self.module(role=role, host="gpu1", desired=json.dumps(desired), **declared)
 
     @property
     def path(self):

@@ -86,6 +86,13 @@ def test_adding_a_server_leaves_the_site_as_it_is():
     assert len(value("nginx_proxy", "_nginx_proxy_config_content", **more)["nodes"]) == 4
 
 
+def test_a_look_asks_one_path_of_each_profile():
+    assert value("nginx_proxy", "_nginx_proxy_asked") == {"/v1/listen": ["gpu1"]}
+    assert value("nginx_proxy", "_nginx_proxy_asked", deepgram_profile="flux") == {"/v2/listen": ["gpu1"]}
+    asked = value("nginx_proxy", "_nginx_proxy_asked", **FLEET)
+    assert asked == {"/v1/listen": ["gpu1", "api1"], "/v2/listen": ["gpu2"]}
+
+
 def test_the_kernel_is_set_for_servers_elsewhere_alone():
     assert (
         value("nginx_proxy", "_nginx_proxy_far", **FLEET) is True and value("nginx_proxy", "_nginx_proxy_far") is False
