@@ -48,7 +48,7 @@ def compare(tls, question, server):
     """(thing, how) of each path on which callers are not served."""
     for path, kind, wrong in answers(question):
         if kind == NOBODY:
-            wrong = _unavailable(wrong, tls["paths"][path], server, tls.get("members"))
+            wrong = unavailable(wrong, tls["paths"][path], server, tls.get("members"))
         if wrong:
             yield f"path {path} on port {tls['port']}", wrong
 
@@ -75,7 +75,7 @@ def _of_api(path, status, head, body):
     return path in STREAMS and 400 <= status < 500 and not body.lstrip().startswith(b"<")
 
 
-def _unavailable(wrong, names, server, members):
+def unavailable(wrong, names, server, members):
     """What is wrong where no API took the request; "" where one is only busy, or where its own role says more."""
     if members:
         known = (server.report(members) or {}).get("members") or {}

@@ -212,6 +212,7 @@ class Patient:
         names = {"deepgram-engine": {}, "deepgram-api": {}}
         url = "http://127.0.0.1:8080/v1/status"
         self.records["deepgram"] = {"containers": {"engine": "docker", "names": names}, "answers": [url]}
+        self.proxy()
         self.answers = {url: {"status": 200, "body": {"system_health": "Healthy", "active_batch_requests": 0}}}
         self.container("engine", 4711)
         self.container("api", 4712)
@@ -335,12 +336,23 @@ class Patient:
         self.say("podman", json.dumps(entries) + "\nError: no such container deepgram-license-proxy\n", 125)
         self.say("podman_version", "podman version 5.4.2\n")
 
+    def proxy(self, kind: str = "served", wrong: str = "", foreign: str = "", members: str | None = None) -> None:
+        """The server's NGINX: what it says to callers, and what else is in its configuration."""
+        tls = {"port": 443, "server_name": "gpu1", "certificate": "/etc/nginx/tls/deepgram.crt", "members": members}
+        self.records["nginx_proxy"] = {"tls": {**tls, "paths": {"/v1/listen": ["gpu1"]}}}
+        self.callers = [("/v1/listen", kind, wrong)]
+        own = "server {\n    listen 443 ssl default_server;\n    server_name gpu1;\n}\n"
+        head = "# configuration file /etc/nginx/conf.d/{}.conf:\n{}\n"
+        others = head.format("00-foreign", foreign) if foreign else ""
+        self.say("nginx", others + head.format("deepgram", own))
+
     # What the doctor finds.
 
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
         host.manager = doctor_packages.manager(host)
         host.answer = self.answers.__getitem__  # type: ignore[method-assign]
+        host.serving = lambda tls: self.callers  # type: ignore[method-assign]
         host.recorded = lambda role: self.records.get(role, {})  # type: ignore[method-assign]
         return host
 
