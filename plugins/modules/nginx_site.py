@@ -117,7 +117,7 @@ from ansible.module_utils.nginx_main import settled
 from ansible.module_utils.nginx_servers import other_default, rival
 from ansible.module_utils.outcome import fail, last_line, run
 from ansible.module_utils.package_files import packaged
-from ansible.module_utils.whole_file import write
+from ansible.module_utils.whole_file import is_ours, write
 
 ROOT = "/etc/nginx"
 MAIN = f"{ROOT}/nginx.conf"
@@ -147,8 +147,8 @@ def changes(params, main):
 
 
 def is_so(path, content, mode):
-    """Whether a file has this content and mode."""
-    return read(path) == content and stat.S_IMODE(os.stat(path).st_mode) == mode
+    """Whether a file has this content and mode, and belongs to whom the module runs as."""
+    return read(path) == content and stat.S_IMODE(os.stat(path).st_mode) == mode and is_ours(os.stat(path))
 
 
 def test(files):

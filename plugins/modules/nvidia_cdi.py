@@ -63,7 +63,6 @@ import glob
 import os
 import re
 import shutil
-import stat
 import tempfile
 
 from ansible.module_utils import cdi_spec
@@ -71,7 +70,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cdi_refresh import UNITS, restart
 from ansible.module_utils.nvidia_host import gpu_information, loaded_version, pci_gpus, read
 from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.whole_file import is_so, write
+from ansible.module_utils.whole_file import is_so, settle_rights, write
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")
@@ -201,17 +200,6 @@ def is_current(wrong):
     return not wrong and cdi_spec.same(read(SPEC), generated())
 
 
-def opened(check_mode, path=SPEC):
-    """Has every engine able to read the specification, and nobody but root to write it; True when that was needed."""
-    found = os.stat(path)
-    if (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o644, os.geteuid(), os.getegid()):
-        return False
-    if not check_mode:
-        os.chown(path, os.geteuid(), os.getegid())
-        os.chmod(path, 0o644)
-    return True
-
-
 def refresh(module, driver, gpus):
     """Has the specification written when it is not what it would be now; True when it became another."""
     uuids, before = cdi_spec.uuids(gpu_information()), read(SPEC)
@@ -254,12 +242,14 @@ def main():
     changed = bool(enable(module)) | bool(set_aside(module.check_mode)) | flagged | added
     if module.check_mode:
         wrong = faults(read(SPEC), devices()[0], driver, gpus, cdi_spec.uuids(gpu_information()))
-        changed = changed or not is_current(wrong) or opened(True)
+        changed = changed or not is_current(wrong) or settle_rights(SPEC, 0o644, True)
     else:
         if flagged:
             refresh_now(module)
         changed |= refresh(module, driver, gpus)
-        changed |= opened(False)
+        changed |= settle_rights(SPEC, 0o644, False)
+    if os.path.exists(SETTINGS):
+        changed |= settle_rights(SETTINGS, 0o644, module.check_mode)
     files = [path for path in (SPEC, DROP_IN, SETTINGS) if os.path.exists(path)]
     module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files, shared=[SPEC, SETTINGS])
 

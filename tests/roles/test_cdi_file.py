@@ -6,6 +6,7 @@ import stat
 import nvidia_cdi
 import pytest
 from ansible.module_utils import cdi_spec
+from ansible.module_utils.whole_file import settle_rights
 
 SPEC = "- hostPath: /usr/lib/x86_64-linux-gnu/libcuda.so.580.173.02\n- hostPath: /x/libnvidia-ml.so.580.173.02\n"
 NAMES = ["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-1", "nvidia.com/gpu=all"]
@@ -87,7 +88,6 @@ def toolkit(tmp_path, monkeypatch, program):
     program("nvidia-ctk", f'cat {current} > "$NVIDIA_CTK_CDI_OUTPUT_FILE_PATH"\nenv > {tmp_path}/env\n')
     monkeypatch.setattr(nvidia_cdi, "SPEC", str(spec))
     monkeypatch.setattr(nvidia_cdi.generated, "__defaults__", (str(settings),))
-    monkeypatch.setattr(nvidia_cdi.opened, "__defaults__", (str(spec),))
     monkeypatch.setattr(nvidia_cdi, "devices", lambda: (NAMES, ""))
     monkeypatch.setattr(nvidia_cdi, "gpu_information", lambda: f"GPU UUID: \t {HERE}\n")
     monkeypatch.setattr(nvidia_cdi, "refresh_now", lambda module: spec.write_text(current.read_text()))
@@ -119,10 +119,10 @@ def test_a_cdi_file_in_another_order_is_as_good(toolkit, monkeypatch):
     assert "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-flag\n" in (toolkit / "env").read_text()
 
 
-def test_a_cdi_file_s_mode_is_put_back(toolkit):
-    spec = toolkit / "nvidia.yaml"
-    spec.write_text(SPEC)
-    spec.chmod(0o601)
-    assert nvidia_cdi.opened(True) and stat.S_IMODE(os.stat(spec).st_mode) == 0o601
-    assert nvidia_cdi.opened(False) and stat.S_IMODE(os.stat(spec).st_mode) == 0o644
-    assert not nvidia_cdi.opened(False)
+def test_a_file_s_mode_is_put_back(tmp_path):
+    path = tmp_path / "nvidia.yaml"
+    path.write_text(SPEC)
+    path.chmod(0o601)
+    assert settle_rights(path, 0o644, True) and stat.S_IMODE(os.stat(path).st_mode) == 0o601
+    assert settle_rights(path, 0o644, False) and stat.S_IMODE(os.stat(path).st_mode) == 0o644
+    assert not settle_rights(path, 0o644, False)
