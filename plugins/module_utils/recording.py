@@ -13,13 +13,19 @@ SLOW = ("units", "containers")
 
 def faults(declared, things, before, desired):
     """[(thing, seen, fix)] of what must not be recorded. `before`: the record that the run began with, or None."""
-    found = [*_unmet(things), *_left(declared, things, before or {}, desired)]
+    found = [*_unmet(things), *_loose(declared, things), *_left(declared, things, before or {}, desired)]
     end = time.monotonic() + SETTLES_S
     slow = list(_unsettled(things))
     while slow and time.monotonic() < end:
         time.sleep(0.3)
         slow = list(_unsettled(things))
     return found + slow
+
+
+def settle_holds(declared, things):
+    """Has the record hold what the role does; what somebody else holds besides is theirs."""
+    for name, seen in (things.get("packages") or {}).items():
+        things["packages"][name] = {**seen, "held": name in declared["held"]} if seen else {}
 
 
 def text(found):
@@ -40,6 +46,13 @@ def _unmet(things):
         if seen.get("status") != "installed":
             fix = f"on the server: dpkg --configure -a, or dnf check {name}; then run again"
             yield f"package {name}", f"is {seen.get('status', 'not installed')}", fix
+
+
+def _loose(declared, things):
+    for name, seen in (things.get("packages") or {}).items():
+        if name in declared["held"] and seen.get("status") == "installed" and not seen["held"]:
+            fix = f"on the server: apt-mark hold {name}, or dnf versionlock add {name}; then run again"
+            yield f"package {name}", "is not held", fix
 
 
 def _left(declared, things, before, desired):

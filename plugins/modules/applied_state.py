@@ -44,7 +44,12 @@ options:
     elements: path
     default: []
   packages:
-    description: Packages; version and hold count.
+    description: Packages; their version counts.
+    type: list
+    elements: str
+    default: []
+  held:
+    description: Those of O(packages) that the role holds. Whether somebody else holds the others does not count.
     type: list
     elements: str
     default: []
@@ -178,6 +183,7 @@ SPEC = {
     "absent": {"type": "list", "elements": "path", "default": []},
     "large_files": {"type": "list", "elements": "path", "default": []},
     "packages": {"type": "list", "elements": "str", "default": []},
+    "held": {"type": "list", "elements": "str", "default": []},
     "units": {"type": "dict", "default": {}},
     "read_at_start": {"type": "dict", "default": {}},
     "read_at_reload": {"type": "dict", "default": {}},
@@ -231,6 +237,7 @@ def record(module):
     desired = json.loads(params["desired"] or "{}")
     before = applied_record.read(params["role"], params["host"])[0]
     found = recording.faults(params, things, before, desired)
+    recording.settle_holds(params, things)
     if found:
         what, fix = recording.text(found)
         fail(module, f"{params['role']}: {what}", fix, found[0][1])

@@ -114,6 +114,7 @@ def test_packages(host):
     (host.root / "status").write_text(NGINX)
     assert not host.ended(packages=["nginx"]).get("failed")
     refused(host.ended(packages=["nginx", "later"]), "package later is not installed")
+    refused(host.ended(packages=["nginx"], held=["nginx"]), "package nginx is not held", "apt-mark hold nginx")
     (host.root / "status").write_text(NGINX.replace("ok installed", "ok half-configured"))
     refused(host.ended(packages=["nginx"]), "package nginx is half-configured")
 
