@@ -34,12 +34,13 @@ def test_driver_version(cdi, driver, expect):
 
 
 def test_every_gpu(cdi, driver, expect):
-    """Each GPU has a device of its own (by UUID or number), and there is `all`."""
+    """Each GPU has a device of its own (by UUID or number), no other GPU has one, and there is `all`."""
     named = set(_DEVICE.findall(cdi["file"].text))
     uuids = gpus.listed(driver["listed"].lines)
     missing = [uuid for number, uuid in enumerate(uuids) if not {uuid, str(number)} & named]
+    foreign = {name for name in named if name.startswith("GPU-")} - set(uuids)
     seen = named if cdi["file"].ok else cdi["file"]
-    expect(seen, ["all", *uuids], REFRESH, ok=bool(uuids) and not missing and "all" in named)
+    expect(seen, ["all", *uuids], REFRESH, ok=bool(uuids) and not missing and not foreign and "all" in named)
 
 
 def test_only_one(cdi, expect):

@@ -57,9 +57,22 @@ def compare(recorded, look=look_at):
         except OSError as error:
             yield f"file {path}", f"cannot be read: {error.strerror}"
             continue
-        how = _how(was, now)
+        how = difference(was, now)
         if how:
             yield f"{was.get('type', 'file')} {path}", how
+
+
+def found(things):
+    """{path: what is there} of the recorded files that are not as recorded."""
+    seen = {}
+    for path, was in (things.get("files") or {}).items():
+        try:
+            now = look_at(path)
+        except OSError:
+            continue
+        if now != was:
+            seen[path] = now
+    return seen
 
 
 def compare_absent(paths):
@@ -74,7 +87,7 @@ def written_after(paths, moment):
     return [path for path in paths if os.path.exists(path) and moment < os.stat(path).st_mtime <= now]
 
 
-def _how(was, now):
+def difference(was, now):
     """In what two looks at a path differ; "" for nothing."""
     if not now:
         return "missing"

@@ -6,7 +6,7 @@ Sent to the host as source together with what it uses: only the standard library
 import json
 import time
 
-from ansible.module_utils import applied_record, applied_things, os_release
+from ansible.module_utils import applied_files, applied_record, applied_things, os_release
 
 FORMAT = 1
 SYSTEM = ("ID", "VERSION_ID")
@@ -23,7 +23,7 @@ def main(text):
 def look(request):
     begin, host, wanted = time.monotonic(), request["host"], request["roles"]
     records = {role: applied_record.read(role, host) for role in wanted}
-    server = applied_things.Server([record["things"] for record, _ in records.values() if record])
+    server = applied_things.Server([record["things"] for record, _ in records.values() if record]).call()
     roles = {role: judge(*records[role], fingerprint, server) for role, fingerprint in wanted.items()}
     urls, reports = (
         sorted({one for record, _ in records.values() if record for one in record["things"].get(kind, [])})
@@ -65,7 +65,7 @@ def judge(record, why, fingerprint, server):
 
 def begun(request):
     """Marks these roles as begun and not done, before a run that is to run them."""
-    applied_record.begin(request["roles"], request["host"])
+    applied_record.begin(request["roles"], request["host"], applied_files.found)
     return {"format": FORMAT, "begun": True}
 
 

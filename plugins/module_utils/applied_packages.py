@@ -51,8 +51,8 @@ def compare(recorded, known):
             yield f"package {name}", "was not installed when the role ended"
         elif was["version"] != now["version"]:
             yield f"package {name}", f"version {now['version']} instead of {was['version']}"
-        elif was["held"] != now["held"]:
-            yield f"package {name}", "is held" if now["held"] else "is no longer held"
+        elif was["held"] and not now["held"]:
+            yield f"package {name}", "is no longer held"
     if interrupted():
         yield "packages", "dpkg is at work, or was interrupted"
     if INTERRUPTED in known:

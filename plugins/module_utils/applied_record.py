@@ -51,8 +51,11 @@ def write(name, host, **content):
     _sync_folder()
 
 
-def begin(roles, host):
-    """Marks roles as begun and not done (None: all that have a record); what was verified counts no longer."""
+def begin(roles, host, found):
+    """Marks roles as begun and not done (None: all that have a record); what was verified counts no longer.
+
+    found(things): what is seen at what the record has, where it is not as recorded; the role is to put it back.
+    """
     if roles is None:
         roles = [name for name in _names() if name != VERIFIED]
     if os.path.exists(_path(VERIFIED)):
@@ -62,7 +65,7 @@ def begin(roles, host):
         # A record not to be believed is not signed anew, but gives way to an empty one.
         known = read(role, host)[0] or {}
         kept = {key: known.get(key, {}) for key in ("desired", "things")}
-        write(role, host, role=role, finished=False, **kept)
+        write(role, host, role=role, finished=False, found=found(kept["things"]), **kept)
 
 
 def checksum(record):

@@ -12,6 +12,7 @@ from ansible.module_utils import (
     applied_network,
     applied_packages,
     applied_record,
+    applied_serving,
     applied_units,
 )
 
@@ -28,6 +29,13 @@ class Server:
         units = {unit for kind in OF_UNITS for one in self._all(kind) for unit in one[kind]}
         self.question = applied_units.start(units) if units else None
         self.database = applied_packages.start() if self._all("packages") else None
+        self.calls = {}
+
+    def call(self):
+        """Sends what callers send; while the answers come, all else is compared."""
+        for one in self._all("tls"):
+            self.calls[one["tls"]["port"]] = applied_serving.start(one["tls"])
+        return self
 
     def _all(self, kind):
         return [one for one in self.things if one.get(kind)]
@@ -68,6 +76,9 @@ class Server:
     def report(self, path):
         return self._once(path, applied_files.read_json, path)
 
+    def urls(self):
+        return [url for one in self._all("answers") for url in one["answers"]]
+
     def answer(self, url):
         return self._once(url, applied_network.ask, url)
 
@@ -105,6 +116,12 @@ def _reproach(said, server):
     state = applied_api_health.reproach(said, lambda part: server.started(f"deepgram-{part}"))
     if state and server.started("deepgram-api"):
         yield "container deepgram-api", f"is {state} of requests that failed before"
+
+
+def compare_tls(tls, server):
+    yield from applied_network.compare_certificate(tls)
+    if tls["port"] in server.calls:
+        yield from applied_serving.compare(tls, server.calls.pop(tls["port"]), server)
 
 
 def compare_until(moment, _server):
@@ -148,7 +165,7 @@ KINDS = {
     "answers": (_as_declared, compare_answers),
     # For whoever looks to read, and no thing that could differ.
     "reports": (_as_declared, lambda _, __: ()),
-    "tls": (_as_declared, lambda tls, _: applied_network.compare_certificate(tls)),
+    "tls": (_as_declared, compare_tls),
     "until": (_as_declared, compare_until),
 }
 

@@ -9,6 +9,7 @@ _KIND = re.compile(r"""["']?kind["']?\s*:\s*["']?nvidia\.com/gpu["']?\s*(?:,|$)"
 _VERSION = re.compile(r"""["']?cdiVersion["']?\s*:\s*["']?v?(\d+(?:\.\d+)*)""")
 _LIBRARY = re.compile(r"lib(?:cuda|nvidia-ml)\.so\." + VERSION)
 _CUDA = re.compile(r"libcuda\.so\.")
+_UUID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _HOST_PATH = re.compile(r"""["']?hostPath["']?\s*:\s*["']?(/[^"'\s,]+)""")
 
 
@@ -36,6 +37,25 @@ def has_cuda(text):
 def host_paths(text):
     """The files of the host that it mounts, each once, in its order."""
     return list(dict.fromkeys(_HOST_PATH.findall(text)))
+
+
+def uuids(text):
+    """The UUIDs of the GPUs that it names, or that the driver's own files do; a CDI file may have numbers alone."""
+    return set(_UUID.findall(text))
+
+
+def wrong_uuids(text, present):
+    """What is wrong with the UUIDs in a file where these GPUs are present, in words; "" for nothing."""
+    named = uuids(text)
+    foreign, missing = sorted(named - set(present)), sorted(set(present) - named)
+    if not present or not (foreign or (named and missing)):
+        return ""
+    return f"names {foreign[0]}, a GPU that is not here" if foreign else f"lacks {missing[0]}"
+
+
+def same(text, other):
+    """Do two files hand out the same? In which order nvidia-ctk finds libraries is no difference."""
+    return sorted(text.split()) == sorted(other.split())
 
 
 def dotted(numbers):

@@ -20,6 +20,7 @@ from ansible.module_utils import (
     doctor_log,
     doctor_machine,
     doctor_packages,
+    doctor_proxy,
     doctor_rpm,
     doctor_rpm_sources,
     doctor_smi,
@@ -45,6 +46,7 @@ TOPICS = (
     doctor_toolkit.CHECKS,
     doctor_containers.CHECKS,
     doctor_api.CHECKS,
+    doctor_proxy.CHECKS,
 )
 CHECKS = tuple(check for topic in TOPICS for check in topic)
 DEEP = (doctor_deep.CHECK,)  # made only where the parameter `deep` asks for it
@@ -65,7 +67,12 @@ def commands(params):
         "enrolled": secure_boot.ENROLLED,
         "units": ("systemctl", "show", "--property=" + PROPERTIES, "--", *UNITS),
     }
-    return {**(gpu if params["gpu"] else {}), **packages, **ENGINES[params["engine"]].commands(params["gpu"])}
+    return {
+        **(gpu if params["gpu"] else {}),
+        **packages,
+        **doctor_proxy.commands(),
+        **ENGINES[params["engine"]].commands(params["gpu"]),
+    }
 
 
 def of_apt(gpu):

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 
-from ansible.module_utils import applied_network, applied_record, gpu_drivers, nvidia_host
+from ansible.module_utils import applied_network, applied_record, applied_serving, gpu_drivers, nvidia_host
 from ansible.module_utils.applied_command import Command
 
 # root's own path: who comes by SSH or sudo may have another one.
@@ -126,6 +126,10 @@ class Host:
     def answer(self, url):
         """What an address on this host answers: see applied_network."""
         return self.once(url, lambda: applied_network.ask(url))
+
+    def serving(self, tls):
+        """What callers are told on the paths of a proxy: see applied_serving."""
+        return self.once("serving", lambda: list(applied_serving.answers(applied_serving.start(tls))))
 
     def log(self):
         """The kernel's log of this boot, by lines; None when it cannot be read."""

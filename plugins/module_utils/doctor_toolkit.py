@@ -3,7 +3,7 @@
 import json
 import re
 
-from ansible.module_utils import cdi_spec
+from ansible.module_utils import cdi_spec, nvidia_host
 from ansible.module_utils.cdi_refresh import UNITS
 from ansible.module_utils.cdi_spec import dotted
 from ansible.module_utils.doctor_check import Check, listed, sick, unknown, well
@@ -32,6 +32,9 @@ def faults(host, path, text):
         found.append(f"{path} is for driver {' and '.join(versions)}, loaded is {loaded}")
     if not cdi_spec.has_cuda(text):
         found.append(f"{path} hands out no libcuda")
+    uuids = cdi_spec.uuids(nvidia_host.gpu_information(host.path("/proc/driver/nvidia/gpus")))
+    if not found and cdi_spec.wrong_uuids(text, uuids):
+        found.append(f"{path} {cdi_spec.wrong_uuids(text, uuids)}")
     gone = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
     if gone and not found:
         found.append(f"{path} names {listed(gone, 2)}, which is not there")

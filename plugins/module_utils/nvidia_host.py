@@ -54,6 +54,11 @@ def loaded_version(root="/sys/module"):
     return read(os.path.join(root, "nvidia", "version")) or read(os.path.join(root, "nvidia_current", "version"))
 
 
+def gpu_information(root="/proc/driver/nvidia/gpus"):
+    """What the loaded driver says of its GPUs, as one text: their UUIDs stand in it."""
+    return "\n".join(read(path) for path in sorted(glob.glob(os.path.join(root, "*", "information"))))
+
+
 def loaded_flavour(path="/proc/driver/nvidia/version"):
     """ "open" or "proprietary": the flavour of the loaded module; "" for none."""
     said = read(path)

@@ -29,6 +29,17 @@ def is_ours(status):
     return (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
 
 
+def settle_rights(path, mode, check_mode):
+    """Has a file belong to whom the module runs as, with this mode; True when it was not so."""
+    status = os.stat(path)
+    if stat.S_IMODE(status.st_mode) == mode and is_ours(status):
+        return False
+    if not check_mode:
+        os.chown(path, os.geteuid(), os.getegid())
+        os.chmod(path, mode)
+    return True
+
+
 def write(path, content, mode):
     """Replaces a file at once; makes its directory."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)

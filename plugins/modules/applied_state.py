@@ -11,6 +11,8 @@ description:
     C(/var/lib/deepgram/applied-state), together with the fingerprint of what was wanted.
   - C(dgctl) compares that record with the host and with what is wanted, and runs only the roles that are not right.
   - A record is no change of the server, so this never reports one.
+  - What a role records is what it meant. Where something is not as declared, or a file has the foreign content, mode or
+    owner still that it had before the role ran, nothing is recorded and the module fails.
 options:
   state:
     description: >-
@@ -21,6 +23,13 @@ options:
     default: recorded
   files:
     description: Files, directories and links. Of a file content, mode and owner count; of a directory mode and owner.
+    type: list
+    elements: path
+    default: []
+  shared:
+    description: >-
+      Those of O(files) in which somebody else may have a part, or whose content the role has generated; the role has
+      made sure of its part, and what they hold when it ends is right.
     type: list
     elements: path
     default: []
@@ -35,7 +44,12 @@ options:
     elements: path
     default: []
   packages:
-    description: Packages; version and hold count.
+    description: Packages; their version counts.
+    type: list
+    elements: str
+    default: []
+  held:
+    description: Those of O(packages) that the role holds. Whether somebody else holds the others does not count.
     type: list
     elements: str
     default: []
@@ -102,6 +116,16 @@ options:
         description: File in PEM.
         type: path
         required: true
+      paths:
+        description: >-
+          By path on which callers are served the servers behind it, by the names that O(tls.members) gives them. A look
+          sends each a request without content. They are not asked when the record is made, because a proxy is made
+          before the servers behind it.
+        type: dict
+        default: {}
+      members:
+        description: File in JSON that says which servers behind the port are up; not given where there is only its own.
+        type: path
   until:
     description: From this moment on (seconds since 1970) the role wants to run again; 0 for never.
     type: int
@@ -148,16 +172,18 @@ fix:
 
 import json
 
-from ansible.module_utils import applied_record, applied_things, applied_units
+from ansible.module_utils import applied_files, applied_record, applied_things, applied_units, recording
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail
 
 SPEC = {
     "state": {"choices": ["recorded", "begun"], "default": "recorded"},
     "files": {"type": "list", "elements": "path", "default": []},
+    "shared": {"type": "list", "elements": "path", "default": []},
     "absent": {"type": "list", "elements": "path", "default": []},
     "large_files": {"type": "list", "elements": "path", "default": []},
     "packages": {"type": "list", "elements": "str", "default": []},
+    "held": {"type": "list", "elements": "str", "default": []},
     "units": {"type": "dict", "default": {}},
     "read_at_start": {"type": "dict", "default": {}},
     "read_at_reload": {"type": "dict", "default": {}},
@@ -178,6 +204,8 @@ SPEC = {
             "port": {"type": "int", "required": True},
             "server_name": {"required": True},
             "certificate": {"type": "path", "required": True},
+            "paths": {"type": "dict", "default": {}},
+            "members": {"type": "path"},
         },
     },
     "until": {"type": "int", "default": 0},
@@ -202,6 +230,22 @@ def check(module):
             )
 
 
+def record(module):
+    """Writes the role's record; fails where it would have what the role did not mean."""
+    params = module.params
+    things = applied_things.record({kind: params[kind] for kind in applied_things.KINDS})
+    desired = json.loads(params["desired"] or "{}")
+    before = applied_record.read(params["role"], params["host"])[0]
+    found = recording.faults(params, things, before, desired)
+    recording.settle_holds(params, things)
+    if found:
+        what, fix = recording.text(found)
+        fail(module, f"{params['role']}: {what}", fix, found[0][1])
+    applied_record.write(
+        params["role"], params["host"], role=params["role"], finished=True, desired=desired, things=things
+    )
+
+
 def main():
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=[("state", "recorded", ["role"])])
     params = module.params
@@ -210,13 +254,9 @@ def main():
         module.exit_json(changed=False)
     try:
         if params["state"] == "begun":
-            applied_record.begin(params["begin"], params["host"])
+            applied_record.begin(params["begin"], params["host"], applied_files.found)
         else:
-            things = applied_things.record({kind: params[kind] for kind in applied_things.KINDS})
-            desired = json.loads(params["desired"] or "{}")
-            applied_record.write(
-                params["role"], params["host"], role=params["role"], finished=True, desired=desired, things=things
-            )
+            record(module)
     except OSError as error:
         fail(
             module,

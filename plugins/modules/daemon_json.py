@@ -79,6 +79,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.whole_file import settle_rights
 
 BACKUP = ".before-dgctl"
 
@@ -247,6 +248,9 @@ def settle(module):
         if not module.check_mode:
             backup = write(module, path, text_of(merged), settings)
             result.update({"backup_file": backup} if backup else {})
+    if os.path.exists(path):
+        # Before the daemon, which reads it; a move keeps the rights that the file had.
+        result["changed"] |= settle_rights(path, 0o644, module.check_mode)
     if module.params["run"]:
         result["changed"] |= run_daemon(module, result["changed"] and module.check_mode)
     return result

@@ -10,7 +10,8 @@ description:
   - Copies /etc/nginx, changes the copy, and has nginx test it. Only then the files go live, each whole or not at all.
   - NGINX then runs, now and at boot, with these files. A reload succeeds even if NGINX cannot use its new files; so
     it ends with a look at the certificate that clients get.
-  - The system's welcome page is switched off, because it takes port 80; other sites stay as they are.
+  - The system's welcome page is switched off, because it takes port 80; other sites stay as they are. One that takes this
+    site's requests is named, and the module fails.
   - In NGINX's main file the number of connections is raised, O(main_path) included where no folder of it is, and the
     welcome page's server taken out; the rest of it is the system's, or its owner's. One that is gone comes out of its
     package, without the package's scripts, because they restart NGINX; in check mode nothing is tested then.
@@ -64,6 +65,11 @@ options:
     description: Name that clients ask for.
     type: str
     required: true
+  paths:
+    description: Paths of the site; each must be answered by this site, whatever the servers behind it say.
+    type: list
+    elements: str
+    default: []
   timeout_s:
     description: Seconds to wait until clients get the certificate.
     type: int
@@ -104,12 +110,14 @@ import subprocess
 import tempfile
 import time
 
+from ansible.module_utils import applied_serving
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_tls import first_certificate, served_certificate
 from ansible.module_utils.nginx_main import settled
+from ansible.module_utils.nginx_servers import other_default, rival
 from ansible.module_utils.outcome import fail, last_line, run
 from ansible.module_utils.package_files import packaged
-from ansible.module_utils.whole_file import write
+from ansible.module_utils.whole_file import is_ours, write
 
 ROOT = "/etc/nginx"
 MAIN = f"{ROOT}/nginx.conf"
@@ -139,8 +147,8 @@ def changes(params, main):
 
 
 def is_so(path, content, mode):
-    """Whether a file has this content and mode."""
-    return read(path) == content and stat.S_IMODE(os.stat(path).st_mode) == mode
+    """Whether a file has this content and mode, and belongs to whom the module runs as."""
+    return read(path) == content and stat.S_IMODE(os.stat(path).st_mode) == mode and is_ours(os.stat(path))
 
 
 def test(files):
@@ -203,11 +211,7 @@ def apply(module):
     if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or complete):
         said = test(files)
         if said:
-            fix = "correct what it names; nothing was changed on the server"
-            module.fail_json(
-                msg=f"nginx refuses the configuration: {' | '.join(said.splitlines()[:3])}. Fix: {fix}.",
-                fix=fix,
-            )
+            refused(module, said, "nothing was changed on the server")
     if module.check_mode:
         return True, True
     for path, content, mode in files:
@@ -215,6 +219,40 @@ def apply(module):
     if welcome:
         os.unlink(WELCOME)
     return True, True
+
+
+def own(module):
+    """Fails where NGINX would refuse its configuration, or give this site's requests to another site."""
+    params = module.params
+    rc, out, err = run(["nginx", "-T"])
+    if rc != 0 and module.check_mode:
+        return  # what is still to come may be what it lacks
+    if rc != 0:
+        refused(module, err, "callers are served by the configuration of before until NGINX starts again")
+    other = rival(out, params["path"], params["port"], params["server_name"])
+    if other:
+        fail(
+            module,
+            f"{other.path}:{other.line}: this server block takes the requests to {params['server_name']}:{params['port']} "
+            f"from {params['path']}",
+            f"remove {other.path}, or give its server another server_name or port, then run again",
+            other.path,
+        )
+
+
+def refused(module, said, state):
+    """Fails with what nginx says against its configuration."""
+    params = module.params
+    lines = [line for line in said.splitlines() if "[emerg]" in line] or said.splitlines()
+    what, fix = f"nginx refuses the configuration: {' | '.join(lines[:3])}", "correct what it names"
+    other = other_default(ROOT, params["path"], params["port"]) if "duplicate default server" in said else None
+    if other:
+        what = (
+            f"{other.path}:{other.line}: this server block says to be the default server of port {params['port']}, "
+            f"which {params['path']} is"
+        )
+        fix = f"remove `default_server` in {other.path}, or give its server another port"
+    fail(module, what, f"{fix}; {state}")
 
 
 def serve(module, reload):
@@ -250,6 +288,32 @@ def fault(params):
     return "" if same else "serves another certificate than the one in the file"
 
 
+def stranger(params):
+    """What is wrong with the site's paths, where another site or program answers; an empty string for nothing."""
+    tls = {"address": "127.0.0.1", **{key: params[key] for key in ("port", "server_name", "certificate", "paths")}}
+    said = applied_serving.answers(applied_serving.start(tls))
+    return next((f"{path}: {wrong}" for path, kind, wrong in said if kind == applied_serving.FOREIGN), "")
+
+
+def prove_own(module):
+    """Fails unless this site answers; True when NGINX had to be told to read its files again."""
+    params = module.params
+    wrong = stranger(params)
+    if not wrong:
+        return False
+    # The files are right, so it runs with those of before: somebody took a file away and did not reload.
+    made(module, "reload")
+    end = time.monotonic() + params["timeout_s"]
+    while wrong and time.monotonic() < end:
+        time.sleep(0.1)
+        wrong = stranger(params)
+    if wrong:
+        port = params["port"]
+        fix = f"see `nginx -T` and `ss -ltnp 'sport = :{port}'` on the server for who serves there, and end it"
+        fail(module, f"127.0.0.1:{port}{wrong}", fix, wrong)
+    return True
+
+
 def prove(module):
     """Fails unless clients get the certificate within the time."""
     params = module.params
@@ -280,15 +344,18 @@ def main():
             "reload": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "required": True},
             "server_name": {"type": "str", "required": True},
+            "paths": {"type": "list", "elements": "str", "default": []},
             "timeout_s": {"type": "int", "default": 20},
         },
         supports_check_mode=True,
     )
     before = read(module.params["path"]) or ""
     changed, reload = apply(module)
+    own(module)
     changed |= serve(module, reload)
     if not module.check_mode:
         prove(module)
+        changed |= prove_own(module)
     diff = {"before": before, "after": module.params["content"], "before_header": module.params["path"]}
     own_default = os.path.lexists(WELCOME) and not os.path.islink(WELCOME)
     module.exit_json(changed=changed, diff=diff, own_default=own_default)

@@ -8,8 +8,8 @@ module: nvidia_cdi
 short_description: Keeps the CDI specification of the NVIDIA GPUs right
 description:
   - Enables the toolkit's refresh units, tells them the feature flag that an old engine needs, removes a
-    second specification that would go stale, and has the specification written anew when it was made for
-    another driver or lacks a GPU.
+    second specification that would go stale, and has the specification regenerated when it is not what
+    C(nvidia-ctk cdi generate) gives for the GPUs and the driver that are there now.
   - Adds O(drop_in) to the unit that writes the specification.
   - Ends with the proof that C(nvidia-ctk cdi list) names each GPU of the PCI bus.
 options:
@@ -45,6 +45,10 @@ files:
   description: The specification, and the files that tell the refresh unit how to write it.
   type: list
   returned: success
+shared:
+  description: Those of RV(files) that are generated, or have lines of their owner's own.
+  type: list
+  returned: success
 devices:
   description: Names of the CDI devices.
   type: list
@@ -58,13 +62,15 @@ driver_version:
 import glob
 import os
 import re
+import shutil
+import tempfile
 
 from ansible.module_utils import cdi_spec
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cdi_refresh import UNITS, restart
-from ansible.module_utils.nvidia_host import loaded_version, pci_gpus, read
+from ansible.module_utils.nvidia_host import gpu_information, loaded_version, pci_gpus, read
 from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.whole_file import is_so, write
+from ansible.module_utils.whole_file import is_so, settle_rights, write
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")
@@ -80,8 +86,22 @@ def devices():
     return names, "" if rc == 0 else last_line(err)
 
 
-def faults(text, names, driver, gpus):
-    """What is wrong with the specification, in words; empty when it is right."""
+def generated(settings=SETTINGS):
+    """What nvidia-ctk gives now, with the unit's own settings; "" where it fails, of which the refresh says why."""
+    scratch = tempfile.mkdtemp()
+    try:
+        target = os.path.join(scratch, "nvidia.yaml")
+        lines = [line.partition("=") for line in read(settings).splitlines() if re.match(r"[A-Z_]+=", line)]
+        given = {name: value.strip().strip("'\"") for name, _, value in lines}
+        words = [f"{name}={value}" for name, value in {**given, "NVIDIA_CTK_CDI_OUTPUT_FILE_PATH": target}.items()]
+        rc, _out, _err = run(["env", *words, "nvidia-ctk", "cdi", "generate"], timeout=120)
+        return read(target) if rc == 0 else ""
+    finally:
+        shutil.rmtree(scratch)
+
+
+def faults(text, names, driver, gpus, uuids=()):
+    """What is wrong with the specification, in words; empty when it is right. `uuids`: of the GPUs that are there."""
     found = []
     written_for = cdi_spec.drivers(text)
     if written_for != [driver]:
@@ -93,6 +113,8 @@ def faults(text, names, driver, gpus):
     numbered = [name for name in names if re.match(r"^nvidia\.com/gpu=\d+$", name)]
     if len(numbered) != gpus:
         found.append(f"nvidia-ctk lists {len(numbered)} of {gpus} GPUs")
+    elif cdi_spec.wrong_uuids(text, uuids):
+        found.append(f"{SPEC} {cdi_spec.wrong_uuids(text, uuids)}")
     return found
 
 
@@ -173,14 +195,19 @@ def done(module, arguments, said):
         )
 
 
+def is_current(wrong):
+    """Is the specification, with these faults, what nvidia-ctk gives now?"""
+    return not wrong and cdi_spec.same(read(SPEC), generated())
+
+
 def refresh(module, driver, gpus):
-    """Has the specification written when it is not right, and looks again; True when it was written."""
-    names, error = devices()
-    if not faults(read(SPEC), names, driver, gpus):
+    """Has the specification written when it is not what it would be now; True when it became another."""
+    uuids, before = cdi_spec.uuids(gpu_information()), read(SPEC)
+    if is_current(faults(before, devices()[0], driver, gpus, uuids)):
         return False
     refresh_now(module)
     names, error = devices()
-    left = faults(read(SPEC), names, driver, gpus) or ([error] if error else [])
+    left = faults(read(SPEC), names, driver, gpus, uuids) or ([error] if error else [])
     if left:
         fail(
             module,
@@ -188,7 +215,8 @@ def refresh(module, driver, gpus):
             f"nvidia-ctk --debug cdi list and journalctl -u {UNITS[1]} on the host say more.",
             "; ".join(left),
         )
-    return True
+    # A unit with options of its owner's own is the one that counts.
+    return not cdi_spec.same(before, read(SPEC))
 
 
 def main():
@@ -202,7 +230,7 @@ def main():
     )
     driver, gpus = loaded_version(), len(pci_gpus())
     if module.check_mode and not (driver and glob.glob("/usr/bin/nvidia-ctk")):
-        module.exit_json(changed=True, devices=[], driver_version="", files=[])
+        module.exit_json(changed=True, devices=[], driver_version="", files=[], shared=[])
     if not driver:
         fail(
             module,
@@ -213,13 +241,17 @@ def main():
     added = add_drop_in(module.params["drop_in"], module.check_mode)
     changed = bool(enable(module)) | bool(set_aside(module.check_mode)) | flagged | added
     if module.check_mode:
-        changed = changed or bool(faults(read(SPEC), devices()[0], driver, gpus))
+        wrong = faults(read(SPEC), devices()[0], driver, gpus, cdi_spec.uuids(gpu_information()))
+        changed = changed or not is_current(wrong) or settle_rights(SPEC, 0o644, True)
     else:
         if flagged:
             refresh_now(module)
-        changed = refresh(module, driver, gpus) or changed
+        changed |= refresh(module, driver, gpus)
+        changed |= settle_rights(SPEC, 0o644, False)
+    if os.path.exists(SETTINGS):
+        changed |= settle_rights(SETTINGS, 0o644, module.check_mode)
     files = [path for path in (SPEC, DROP_IN, SETTINGS) if os.path.exists(path)]
-    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files)
+    module.exit_json(changed=changed, devices=devices()[0], driver_version=driver, files=files, shared=[SPEC, SETTINGS])
 
 
 if __name__ == "__main__":

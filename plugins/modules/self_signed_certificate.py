@@ -64,6 +64,7 @@ import subprocess
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.whole_file import settle_rights
 
 SUBJECT_LIMIT = 64  # characters that a common name may have
 
@@ -98,6 +99,12 @@ def alternatives_of(certificate):
     return sorted(alternative(name) for _, name in found)
 
 
+def other(path, kind):
+    """Does a file hold anything but what openssl wrote there?"""
+    with open(path, errors="replace") as file:
+        return file.read().split() != openssl(kind, "-in", path, check=False)[1].split()
+
+
 def unfit(params):
     """Why the certificate has to be made anew, or an empty string."""
     certificate, key = params["certificate"], params["key"]
@@ -106,6 +113,8 @@ def unfit(params):
     if stat.S_IMODE(os.stat(key).st_mode) != 0o600:
         return "others than root could read its key"
     rc, public = openssl("x509", "-in", certificate, "-noout", "-pubkey", check=False)
+    if not rc and any(other(path, kind) for path, kind in ((certificate, "x509"), (key, "pkey"))):
+        return "its file, or its key's, holds something else too"
     if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
         return "certificate and key do not belong together"
     subject, issuer = (
@@ -185,13 +194,15 @@ def main():
         reason = unfit(module.params)
         if reason and not module.check_mode:
             make(module.params)
+        loose = [path for path, mode in ((module.params["certificate"], 0o644), (module.params["key"], 0o600))
+                 if os.path.exists(path) and settle_rights(path, mode, module.check_mode)]  # fmt: skip
         due = renew_at(module.params)
     except OpensslFailed as error:
         if module.check_mode:
             module.exit_json(changed=True, reason="there is none", renew_at=0)
         fix = "check nginx_proxy_server_name and nginx_proxy_tls_self_signed_days"
         module.fail_json(msg=f"no certificate could be made: {error}. Fix: {fix}.", fix=fix)
-    module.exit_json(changed=bool(reason), reason=reason, renew_at=due)
+    module.exit_json(changed=bool(reason or loose), reason=reason, renew_at=due)
 
 
 if __name__ == "__main__":

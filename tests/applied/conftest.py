@@ -1,6 +1,7 @@
 """A host made of a temporary folder: its files, its programs, and a look at it as dgctl sends one."""
 
 import contextlib
+import datetime
 import importlib
 import json
 import os
@@ -13,6 +14,9 @@ from socketserver import ThreadingUnixStreamServer
 import ansible.module_utils
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.applied.assembled import COMMAND, program
 from tests.paths import PROJECT
@@ -82,10 +86,17 @@ class Host:
         return json.loads(self.capsys.readouterr().out)
 
     def record(self, role="role", desired=None, **declared):
-        """Has the module record a role that wanted the fingerprint "f1"."""
-        desired = {"fingerprint": "f1", "content": "c", "variables": {}} if desired is None else desired
-        result = self.module(role=role, host="gpu1", desired=json.dumps(desired), **declared)
+        """Has the module record a role that wanted the fingerprint "f1", also what it would refuse (test_recording.py)."""
+        recording = importlib.import_module("ansible.module_utils.recording")
+        with self.patch.context() as patch:
+            patch.setattr(recording, "faults", lambda *_: [])
+            result = self.ended(role, desired, **declared)
         assert result["changed"] is False, result
+
+    def ended(self, role="role", desired=None, **declared):
+        """What the module says at the end of a role."""
+        desired = {"fingerprint": "f1", "content": "c", "variables": {}} if desired is None else desired
+        return self.module(role=role, host="gpu1", desired=json.dumps(desired), **declared)
 
     @property
     def path(self):
@@ -167,3 +178,24 @@ def sleeper():
     with subprocess.Popen(["sh", "-c", "sleep 60 & wait"], process_group=0) as process:
         yield process
         os.killpg(process.pid, 9)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """certificate(name): a file with a new certificate and its key."""
+
+    def make(name):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.now(datetime.UTC)
+        builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path = tmp_path / f"{name}.pem"
+        pem = serialization.Encoding.PEM
+        path.write_bytes(b"# a chain\n" + builder.sign(key, hashes.SHA256()).public_bytes(pem) + private)
+        return str(path)
+
+    return make

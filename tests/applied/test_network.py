@@ -1,14 +1,10 @@
 """Addresses that must answer, and the certificate on a port."""
 
-import datetime
 import socket
 import ssl
 import threading
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def test_an_address_that_answers_and_what_it_says(host, web):
@@ -66,27 +62,6 @@ def test_an_address_that_speaks_something_else(host, speech):
         host.record(answers=[f"http://127.0.0.1:{server.getsockname()[1]}/"])
         (said,) = host.drift()
     assert said.endswith("does not answer: timed out" if speech is None else "does not answer: its answer is no HTTP")
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    """certificate(name): a file with a new certificate and its key."""
-
-    def make(name):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        path = tmp_path / f"{name}.pem"
-        pem = serialization.Encoding.PEM
-        path.write_bytes(b"# a chain\n" + builder.sign(key, hashes.SHA256()).public_bytes(pem) + private)
-        return str(path)
-
-    return make
 
 
 @pytest.fixture

@@ -40,13 +40,20 @@ def test_another_version(host, status):
     assert host.drift() == ["package nginx: version 1.28 instead of 1.26.3-3"]
 
 
-def test_held_and_no_longer_held(host, status):
+def test_a_hold_that_the_role_means(host, status):
     status(NGINX.replace("install ok", "hold ok"))
-    assert host.drift() == ["package nginx: is held"]
-    host.record(packages=["nginx"])
+    host.record(packages=["nginx"], held=["nginx"])
     assert host.drift() == []
     status(NGINX)
     assert host.drift() == ["package nginx: is no longer held"]
+
+
+def test_a_hold_of_somebody_s_own_is_no_drift_and_not_recorded(host, status):
+    status(NGINX.replace("install ok", "hold ok"))
+    assert host.drift() == []
+    host.record(packages=["nginx"])
+    status(NGINX)
+    assert host.drift() == []
 
 
 def test_removed(host, status):

@@ -50,6 +50,8 @@ LOG = """[    0.000000] Linux version 6.12.48+deb13-amd64
 """
 MODULE = "NVRM version: NVIDIA UNIX {face}  {version}  Release Build  (dvs-builder@U22)  Wed Jul 29 03:01:16 UTC 2026\n"
 OPEN, PROPRIETARY = "Open Kernel Module for x86_64", "x86_64 Kernel Module"
+# As the kernel module writes it: nv-procfs.c in NVIDIA's open-gpu-kernel-modules.
+INFORMATION = "Model: \t\t Tesla T4\nIRQ:   \t\t 123\nGPU UUID: \t GPU-00000000-1111-2222-3333-444444444444\n"
 CDI = """---
 cdiVersion: {cdi}
 kind: nvidia.com/gpu
@@ -179,6 +181,7 @@ class Patient:
         self.module(VERSION)
         self.library(VERSION)
         self.write(f"/lib/modules/{KERNEL}/modules.dep", "updates/dkms/nvidia.ko.xz:\nkernel/fs/ext4/ext4.ko.xz:\n")
+        self.write(f"/proc/driver/nvidia/gpus/{A}/information", INFORMATION)
         self.write("/run/cdi/nvidia.yaml", CDI.format(cdi="0.7.0", version=VERSION))
         self.write(f"/usr/lib/x86_64-linux-gnu/libcuda.so.{VERSION}")
         self.write("/usr/bin/nvidia-ctk")
@@ -209,6 +212,7 @@ class Patient:
         names = {"deepgram-engine": {}, "deepgram-api": {}}
         url = "http://127.0.0.1:8080/v1/status"
         self.records["deepgram"] = {"containers": {"engine": "docker", "names": names}, "answers": [url]}
+        self.proxy()
         self.answers = {url: {"status": 200, "body": {"system_health": "Healthy", "active_batch_requests": 0}}}
         self.container("engine", 4711)
         self.container("api", 4712)
@@ -332,12 +336,23 @@ class Patient:
         self.say("podman", json.dumps(entries) + "\nError: no such container deepgram-license-proxy\n", 125)
         self.say("podman_version", "podman version 5.4.2\n")
 
+    def proxy(self, kind: str = "served", wrong: str = "", foreign: str = "", members: str | None = None) -> None:
+        """The server's NGINX: what it says to callers, and what else is in its configuration."""
+        tls = {"port": 443, "server_name": "gpu1", "certificate": "/etc/nginx/tls/deepgram.crt", "members": members}
+        self.records["nginx_proxy"] = {"tls": {**tls, "paths": {"/v1/listen": ["gpu1"]}}}
+        self.callers = [("/v1/listen", kind, wrong)]
+        own = "server {\n    listen 443 ssl default_server;\n    server_name gpu1;\n}\n"
+        head = "# configuration file /etc/nginx/conf.d/{}.conf:\n{}\n"
+        others = head.format("00-foreign", foreign) if foreign else ""
+        self.say("nginx", others + head.format("deepgram", own))
+
     # What the doctor finds.
 
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
         host.manager = doctor_packages.manager(host)
         host.answer = self.answers.__getitem__  # type: ignore[method-assign]
+        host.serving = lambda tls: self.callers  # type: ignore[method-assign]
         host.recorded = lambda role: self.records.get(role, {})  # type: ignore[method-assign]
         return host
 

@@ -324,6 +324,14 @@ def api_that_does_not_answer_yet(patient):
     patient.api(why="does not answer: [Errno 111] Connection refused")
 
 
+def proxy_whose_api_is_busy(patient):
+    patient.proxy("nobody", "HTTP 503: no API takes requests")
+    patient.api("Healthy", active=7)
+
+
+HEALTHY.append(proxy_whose_api_is_busy)
+
+
 def api_that_answers_something_else(patient):
     patient.api(status=404)
 

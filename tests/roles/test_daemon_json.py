@@ -47,6 +47,15 @@ def test_new_file_then_no_change(settle):
     assert not second["changed"] and same == text
 
 
+def test_its_mode_is_put_back(settle, tmp_path):
+    settle()
+    path = tmp_path / "docker/daemon.json"
+    path.chmod(0o601)
+    assert settle(check=True)[0]["changed"] and path.stat().st_mode & 0o777 == 0o601
+    assert settle()[0]["changed"] and path.stat().st_mode & 0o777 == 0o644
+    assert not settle()[0]["changed"]
+
+
 def test_says_what_the_file_holds_and_whether_the_daemon_ran(settle, program):
     first, _ = settle()
     assert first["settings"] == OURS and first["running"] is False

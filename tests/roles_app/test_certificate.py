@@ -39,6 +39,13 @@ def made(params):
     return params
 
 
+@pytest.mark.parametrize("part", ["certificate", "key"])
+def test_a_file_with_something_else_in_it_is_not_kept(made, part):
+    with open(made[part], "a") as file:
+        file.write("x")
+    assert MODULE.unfit(made) == "its file, or its key's, holds something else too"
+
+
 def test_is_good_for_its_names_and_kept(made):
     assert MODULE.unfit(made) == ""
     assert (

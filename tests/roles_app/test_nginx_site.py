@@ -161,3 +161,58 @@ def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeyp
     monkeypatch.setattr(MODULE, "run", run)
     assert MODULE.serve(SimpleNamespace(params={"reload": own}, check_mode=False), True)
     assert ran[1:] == [command]
+
+
+class Site:
+    """A site in place whose nginx -T prints `dump`, and whose paths answer `said` one after the other."""
+
+    def __init__(self, monkeypatch, dump="", rc=0, said=(), check_mode=False):
+        self.ran, self.said = [], list(said)
+        monkeypatch.setattr(
+            MODULE, "run", lambda words, timeout=0: (rc, dump, dump) if words[1:] == ["-T"] else (0, "", "")
+        )
+        monkeypatch.setattr(MODULE, "made", lambda module, verb: self.ran.append(verb))
+        monkeypatch.setattr(MODULE, "stranger", lambda params: self.said.pop(0) if len(self.said) > 1 else self.said[0])
+        params = {"path": "/etc/nginx/conf.d/deepgram.conf", "port": 443, "server_name": "gpu1", "timeout_s": 0.5}
+        self.module = SimpleNamespace(params=params, check_mode=check_mode, fail_json=self.fail)
+
+    def fail(self, **result):
+        raise Failed(result["msg"])
+
+
+FOREIGN = (
+    "# configuration file /etc/nginx/conf.d/00-foreign.conf:\n"
+    "server { listen 443 ssl; server_name gpu1; return 418; }\n\n"
+    "# configuration file /etc/nginx/conf.d/deepgram.conf:\nserver { listen 443 ssl default_server; server_name gpu1; }\n\n"
+)
+
+
+def test_a_site_that_takes_the_requests_is_named_and_stays(monkeypatch):
+    with pytest.raises(
+        Failed, match=r"00-foreign\.conf:1: .*gpu1:443.* Fix: remove /etc/nginx/conf\.d/00-foreign\.conf"
+    ):
+        MODULE.own(Site(monkeypatch, FOREIGN).module)
+    MODULE.own(Site(monkeypatch, FOREIGN.replace("server_name gpu1; return", "server_name b; return")).module)
+
+
+def test_another_default_server_is_named(monkeypatch, tmp_path):
+    # The words of nginx 1.26.3, which names the last of them: the role's own.
+    said = "nginx: [emerg] a duplicate default server for 0.0.0.0:443 in /etc/nginx/conf.d/deepgram.conf:27\n"
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/00-foreign.conf").write_text("server { listen 443 ssl default_server; return 418; }")
+    monkeypatch.setattr(MODULE, "ROOT", str(tmp_path))
+    with pytest.raises(Failed, match=r"00-foreign\.conf:1: .* Fix: remove `default_server` in \S+/00-foreign\.conf"):
+        MODULE.own(Site(monkeypatch, said, rc=1).module)
+    MODULE.own(Site(monkeypatch, said, rc=1, check_mode=True).module)
+
+
+def test_nginx_reads_its_files_again_where_another_site_still_answers(monkeypatch):
+    site = Site(monkeypatch, said=["/v1/listen: HTTP 418", "/v1/listen: HTTP 418", ""])
+    assert MODULE.prove_own(site.module) is True and site.ran == ["reload"]
+    site = Site(monkeypatch, said=[""])
+    assert MODULE.prove_own(site.module) is False and site.ran == []
+
+
+def test_another_program_that_answers_is_a_failure(monkeypatch):
+    with pytest.raises(Failed, match=r"127\.0\.0\.1:443/v1/listen: HTTP 418.* Fix: "):
+        MODULE.prove_own(Site(monkeypatch, said=["/v1/listen: HTTP 418"]).module)

@@ -93,6 +93,13 @@ def test_adding_a_server_leaves_the_site_as_it_is():
     assert len(value("nginx_proxy", "_nginx_proxy_config_content", **more)["nodes"]) == 4
 
 
+def test_a_look_asks_one_path_of_each_profile():
+    assert value("nginx_proxy", "_nginx_proxy_asked") == {"/v1/listen": ["gpu1"]}
+    assert value("nginx_proxy", "_nginx_proxy_asked", deepgram_profile="flux") == {"/v2/listen": ["gpu1"]}
+    asked = value("nginx_proxy", "_nginx_proxy_asked", **FLEET)
+    assert asked == {"/v1/listen": ["gpu1", "api1"], "/v2/listen": ["gpu2"]}
+
+
 def test_the_kernel_is_set_for_servers_elsewhere_alone():
     assert (
         value("nginx_proxy", "_nginx_proxy_far", **FLEET) is True and value("nginx_proxy", "_nginx_proxy_far") is False
@@ -122,9 +129,9 @@ def test_proxy_stays_below_the_engines_limit(changes, limit):
 
 
 def test_http2_in_the_notation_of_the_version():
-    assert "http2 on;" in nginx() and "listen 443 ssl;" in nginx()
+    assert "http2 on;" in nginx() and "listen 443 ssl default_server;" in nginx()
     old = nginx("1:1.22.1-9")
-    assert "http2 on;" not in old and "listen 443 ssl http2;" in old
+    assert "http2 on;" not in old and "listen 443 ssl http2 default_server;" in old
     assert "http2 on;" in nginx("")
 
 

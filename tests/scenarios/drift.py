@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 KEPT = "/root/kept-by-the-drift-test"
+# Somebody else may have a part in these: what is in them besides, the role leaves.
+SHARED = (
+    *("/etc/docker/daemon.json", "/etc/nginx/nginx.conf"),
+    "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env",
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,12 @@ class Change:
     do: str
     undo: str
     repairable: bool = True
+    kind: str = ""
+
+    @property
+    def places(self) -> set[str]:
+        """What else must not be changed at the same time: its paths."""
+        return {word for word in shlex.split(self.do.replace(";", " ")) if word.startswith("/")}
 
     def __str__(self) -> str:
         return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][-60:]}"
@@ -28,27 +39,47 @@ def changes(role: str, things: dict[str, Any]) -> Iterator[Change]:
     """The changes to everything in one role's record; a kind that nobody thought of is a KeyError."""
     for kind, recorded in things.items():
         for way in KINDS[kind](recorded):
-            yield Change(role, *way)
+            yield Change(role, *way, kind=kind)
 
 
-def at_once(found: list[Change]) -> list[Change]:
+def at_once(found: list[Change], turn: int = 0) -> list[Change]:
     """One change of each thing that provision can repair, of every sort in turn: all of them can be done together."""
     ways: dict[tuple[str, str], list[Change]] = {}
     for change in found:
         if change.repairable:
             ways.setdefault((change.role, change.thing), []).append(change)
-    return [several[number % len(several)] for number, several in enumerate(ways.values())]
+    return [several[(number + turn) % len(several)] for number, several in enumerate(ways.values())]
+
+
+def rounds(found: Iterable[Change]) -> list[list[Change]]:
+    """All changes in few lots: in a lot no two of a thing or path, and stopped units apart from what they carry."""
+    lots: list[list[Change]] = []
+    for change in found:
+        for lot in lots:
+            same = any(
+                (one.role, one.thing) == (change.role, change.thing) or one.places & change.places for one in lot
+            )
+            if not same and (lot[0].kind == "units") == (change.kind == "units"):
+                lot.append(change)
+                break
+        else:
+            lots.append([change])
+    return lots
 
 
 Way = tuple[str, str, str] | tuple[str, str, str, bool]
 
 
+def _kept(path: str) -> str:
+    return f"{KEPT}/{shlex.quote(path.replace('/', '!'))}"
+
+
 def _keep(path: str) -> str:
-    return f"rm -rf {KEPT} && cp -a {shlex.quote(path)} {KEPT} && "
+    return f"mkdir -p {KEPT} && rm -rf {_kept(path)} && cp -a {shlex.quote(path)} {_kept(path)} && "
 
 
 def _put_back(path: str) -> str:
-    return f"rm -rf {shlex.quote(path)} && cp -a {KEPT} {shlex.quote(path)}"
+    return f"rm -rf {shlex.quote(path)} && cp -a {_kept(path)} {shlex.quote(path)}"
 
 
 def _files(recorded: dict[str, Any]) -> Iterator[Way]:
@@ -61,8 +92,9 @@ def _files(recorded: dict[str, Any]) -> Iterator[Way]:
         if was["type"] == "link":
             yield name, _keep(path) + f"ln -sfn /nowhere {quoted}", _put_back(path)
             continue
-        yield name, _keep(path) + f"printf x >> {quoted}", _put_back(path)
-        yield name, _keep(path) + f"chmod 0601 {quoted}", f"chmod {was['mode']} {quoted}"
+        yield name, _keep(path) + f"printf x >> {quoted}", _put_back(path), path not in SHARED
+        yield name, f"chmod 0601 {quoted}", f"chmod {was['mode']} {quoted}"
+        yield name, f"chown 12:34 {quoted}", f"chown {was['uid']}:{was['gid']} {quoted}; chmod {was['mode']} {quoted}"
         yield name, _keep(path) + f"rm {quoted}", _put_back(path)
 
 
@@ -79,29 +111,27 @@ def _absent(paths: list[str]) -> Iterator[Way]:
 def _large_files(recorded: dict[str, Any]) -> Iterator[Way]:
     for path in recorded:
         yield f"file {path}", _keep(path) + f"printf x >> {path}", _put_back(path)
-        yield f"file {path}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+        yield f"file {path}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
         yield f"file {path}", _keep(path) + f"rm {path}", _put_back(path)
 
 
 def _packages(recorded: dict[str, Any]) -> Iterator[Way]:
-    status = "/var/lib/dpkg/status"
+    edit = "sed -i '/^Package: {}$/,/^$/ s/^{}: .*/{}: {}/' $(echo /var/lib/dpkg/status)"
     for name, was in recorded.items():
-        held, other = ("hold", "unhold") if was["held"] else ("unhold", "hold")
-        yield f"package {name}", f"apt-mark {other} {name}", f"apt-mark {held} {name}"
+        if was["held"]:
+            yield f"package {name}", f"apt-mark unhold {name}", f"apt-mark hold {name}"
         # apt itself refuses to work with a database that is at odds with itself, as these leave it.
-        block = f"/^Package: {name}$/,/^$/"
-        yield (
-            f"package {name}",
-            _keep(status) + f"sed -i '{block} s/^Version: .*/Version: 0.1/' {status}",
-            _put_back(status),
-            False,
-        )
-        yield (
-            f"package {name}",
-            _keep(status) + f"sed -i '{block} s/^Status: .*/Status: deinstall ok config-files/' {status}",
-            _put_back(status),
-            False,
-        )
+        status = f"{'hold' if was['held'] else 'install'} ok installed"
+        for field, value, before in (
+            ("Version", "0.1", was["version"]),
+            ("Status", "deinstall ok config-files", status),
+        ):
+            yield (
+                f"package {name}",
+                edit.format(name, field, field, value),
+                edit.format(name, field, field, before),
+                False,
+            )
 
 
 def _units(declared: dict[str, list[str]]) -> Iterator[Way]:
@@ -121,13 +151,13 @@ def _units(declared: dict[str, list[str]]) -> Iterator[Way]:
 def _reads(declared: dict[str, list[str]]) -> Iterator[Way]:
     for unit, paths in declared.items():
         for path in paths:
-            yield f"unit {unit}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+            yield f"unit {unit}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
 
 
 def _containers(recorded: dict[str, Any]) -> Iterator[Way]:
     for name, was in recorded["names"].items():
         for path in was["reads"]:
-            yield f"container {name}", _keep(path) + f"touch {path}", f"touch -r {KEPT} {path}"
+            yield f"container {name}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
         other = f"run -d --name {name} --entrypoint sleep {was['image']} 1000"
         if recorded["engine"] == "docker":
             yield f"container {name}", f"docker stop {name}", f"docker start {name}"
@@ -179,8 +209,8 @@ def _tls(declared: dict[str, Any]) -> Iterator[Way]:
     )
     yield (
         f"certificate on port {declared['port']}",
-        f"rm -rf {KEPT}* && cp -a {path} {KEPT} && cp -a {key} {KEPT}.key && {other} 2>/dev/null && nginx -s reload && "
-        f"sleep 1 && cp -a {KEPT} {path} && cp -a {KEPT}.key {key}",
+        f"{_keep(path)} {_keep(key)} {other} 2>/dev/null && nginx -s reload && "
+        f"sleep 1 && {_put_back(path)} && {_put_back(key)}",
         "nginx -s reload && sleep 1",
     )
 

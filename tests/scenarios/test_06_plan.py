@@ -37,6 +37,45 @@ def test_every_managed_thing_that_is_changed_is_found(deployment, server):
     assert walk.missed(deployment, server, ROLES) == []
 
 
+def test_one_provision_restores_everything(deployment, server):
+    assert walk.not_restored(deployment, server, ROLES, turn=1) == []
+
+
+def test_a_cdi_file_with_another_gpu_is_regenerated(deployment, server):
+    """Its content is of the server's own GPU again, or the run fails: it is never recorded as it was found."""
+    path = "/var/run/cdi/nvidia.yaml"
+    before = server.sh(f"cat {path}")
+    server.sh(f"sed -i 's/GPU-[0-9a-f-]*/GPU-ffffffff-0000-1111-2222-333333333333/' {path}")
+    assert "cdi specifications" in deployment.dgctl("doctor").failed_checks()
+    assert path in planned(deployment, server)["nvidia_container_toolkit"]
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0 and run.document["hosts"][server.name]["changed"] > 0, run.problems()
+    assert server.sh(f"cat {path}") == before
+    assert planned(deployment, server) == {}
+
+
+FOREIGN = "/etc/nginx/conf.d/00-foreign.conf"
+TEAPOT = (
+    "server { listen 443 ssl; server_name $(hostname); ssl_certificate /etc/nginx/tls/deepgram.crt; "
+    "ssl_certificate_key /etc/nginx/tls/deepgram.key; return 418; }"
+)
+
+
+def test_a_foreign_site_that_takes_the_requests_is_named(deployment, server):
+    """Nothing of the role's own was changed, and nobody is served."""
+    server.sh(f'echo "{TEAPOT}" > {FOREIGN} && nginx -s reload && sleep 1')
+    try:
+        assert "HTTP 418" in planned(deployment, server)["nginx_proxy"]
+        doctor = deployment.dgctl("doctor")
+        assert doctor.failed_checks() == {"callers"} and f"rm {FOREIGN}" in doctor.problems()
+        run = deployment.dgctl("provision", "--yes")
+        assert run.exit_code == 6 and f"{FOREIGN}:1" in run.problems(), run.problems()
+    finally:
+        server.sh(f"rm {FOREIGN}")
+    assert deployment.dgctl("provision", "--yes").exit_code == 0  # NGINX had not been told that the file is gone
+    assert planned(deployment, server) == {}
+
+
 def test_everything_written_is_recorded(server):
     assert walk.unrecorded(server, ROLES) == []
 

@@ -8,7 +8,7 @@ import time
 from dgctl import deployment as deployments
 from dgctl import look, vault
 from dgctl.desired import Desired
-from tests.scenarios.drift import Change, changes
+from tests.scenarios.drift import Change, at_once, changes, rounds
 from tests.scenarios.servers import Deployment, Server
 
 RECORDS = "/var/lib/deepgram/applied-state"
@@ -71,17 +71,65 @@ def every_change(server: Server, roles: list[str]) -> list[Change]:
 
 
 def missed(deployment: Deployment, server: Server, roles: list[str]) -> list[str]:
-    """The changes that a look does not see, made and undone one by one."""
+    """The changes that a look does not see: many are made, looked for and undone at once."""
     looks, found = Looks(deployment), []
-    for change in every_change(server, roles):
-        server.sh(change.do)
+    for lot in rounds(every_change(server, roles)):
+        server.sh("\n".join(f"( {change.do} ) >/dev/null 2>&1" for change in lot), check=False)
         drift = looks.drift()
-        server.sh(change.undo)
-        if (change.role, change.thing) not in drift:
-            found.append(f"{change} (found: {list(drift)})")
+        server.sh("\n".join(f"( {change.undo} ) >/dev/null 2>&1" for change in reversed(lot)), check=False)
+        found += [str(change) for change in lot if (change.role, change.thing) not in drift]
         left = looks.settled()
-        assert not left, f"after {change} was undone: {left}"
+        assert not left, f"after {[str(change) for change in lot]} were undone: {left}"
     return found
+
+
+# What of a file and of a directory is as it was; of a certificate that the server made itself not its content.
+STATE = """
+import json, os, subprocess, sys
+out = {}
+for name in sys.argv[1:]:
+    things = json.load(open(f"/var/lib/deepgram/applied-state/{name}.json"))["things"]
+    for path in [*things.get("files", {}), *things.get("large_files", {}), *things.get("absent", [])]:
+        seen = os.lstat(path) if os.path.lexists(path) else None
+        content = subprocess.run(["sha256sum", path], capture_output=True, text=True).stdout[:64] if os.path.isfile(path) else ""
+        link = os.readlink(path) if os.path.islink(path) else ""
+        out["path " + path] = [oct(seen.st_mode), seen.st_uid, seen.st_gid, content, link] if seen else None
+    for package in things.get("packages", {}):
+        words = ["dpkg-query", "-W", "-f", "${Version} ${Status}", package]
+        out["package " + package] = subprocess.run(words, capture_output=True, text=True).stdout
+    for unit in {*things.get("units", {}), *things.get("read_at_start", {}), *things.get("read_at_reload", {})}:
+        words = ["systemctl", "show", "--value", "--property=ActiveState,UnitFileState,LoadState", unit]
+        out["unit " + unit] = subprocess.run(words, capture_output=True, text=True).stdout.split()
+    for container in (things.get("containers") or {"names": {}})["names"]:
+        form = '{{.Image}} {{.State.Status}} {{index .Config.Labels "com.docker.compose.config-hash"}} {{.Path}} {{.Args}}'
+        words = [things["containers"]["engine"], "inspect", "-f", form, container]
+        out["container " + container] = subprocess.run(words, capture_output=True, text=True).stdout
+out["driver"] = subprocess.run(["sh", "-c", "cat /sys/module/nvidia/version; nvidia-smi -q | grep -i persistence"],
+                               capture_output=True, text=True).stdout
+print(json.dumps(out))
+"""
+MADE_HERE = ("path /etc/nginx/tls/deepgram.crt", "path /etc/nginx/tls/deepgram.key")
+
+
+def state(server: Server, roles: list[str]) -> dict[str, object]:
+    """Everything that the roles answer for, as the server's own programs show it: thing -> its state."""
+    said = json.loads(server.sh(f"python3 - {' '.join(roles)} <<'END'\n{STATE}\nEND"))
+    for name in MADE_HERE:
+        said[name][3] = "a content of its own"
+    return said
+
+
+def not_restored(deployment: Deployment, server: Server, roles: list[str], turn: int) -> list[str]:
+    """What one `provision` does not bring back to its first content, mode, owner and state, of one change of each thing."""
+    before, looks = state(server, roles), Looks(deployment)
+    changed = at_once(every_change(server, roles), turn)
+    server.sh("\n".join(f"( {change.do} ) >/dev/null 2>&1" for change in changed), check=False)
+    assert len(looks.drift()) > len(changed) / 2
+    run = deployment.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
+    after = state(server, roles)
+    assert planned(deployment, server) == {}
+    return [f"{name}: {was} -> {after.get(name)}" for name, was in before.items() if after.get(name) != was]
 
 
 def unrecorded(server: Server, roles: list[str]) -> list[str]:

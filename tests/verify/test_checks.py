@@ -156,6 +156,13 @@ FAULTS = {
     "CDI of an older driver": (test_cdi.test_driver_version, part("cdi", file=CDI.replace(VERSION, "580.95.05"))),
     "no CDI file": (test_cdi.test_driver_version, part("cdi", file=NOTHING)),
     "CDI lacks a GPU": (test_cdi.test_every_gpu, part("cdi", file=CDI.replace('"1"', '"7"'))),
+    "CDI names a GPU of another server": (
+        test_cdi.test_every_gpu,
+        part(
+            "cdi",
+            file=CDI.replace('"1"', '"GPU-ffffffff-0000-1111-2222-333333333333"').replace('"0"', '"0"\n- name: "1"'),
+        ),
+    ),
     "CDI lacks all": (test_cdi.test_every_gpu, part("cdi", file=CDI.replace("all", "none"))),
     "second CDI file": (test_cdi.test_only_one, part("cdi", second="/etc/cdi/nvidia.yaml")),
     "refresh off": (test_cdi.test_refreshed, part("cdi", refresh=Answer(1, "disabled"))),

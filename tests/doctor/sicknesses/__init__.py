@@ -1,5 +1,5 @@
 """What can be wrong with a server, as functions that make a patient so, with what the doctor then says."""
 
-from tests.doctor.sicknesses import api, driver, engines, gpus, packages, states, toolkit
+from tests.doctor.sicknesses import api, driver, engines, gpus, packages, proxy, states, toolkit
 
-__all__ = ["api", "driver", "engines", "gpus", "packages", "states", "toolkit"]
+__all__ = ["api", "driver", "engines", "gpus", "packages", "proxy", "states", "toolkit"]

@@ -25,6 +25,12 @@ def cdi_of_an_older_driver(patient):
 
 
 @sick({"cdi specifications": "systemctl restart nvidia-cdi-refresh"})
+def cdi_of_another_gpu(patient):
+    foreign = 'name: "GPU-ffffffff-0000-1111-2222-333333333333"'
+    patient.write("/run/cdi/nvidia.yaml", CDI.format(cdi="0.7.0", version=VERSION).replace("name: all", foreign))
+
+
+@sick({"cdi specifications": "systemctl restart nvidia-cdi-refresh"})
 def cdi_without_libcuda(patient):
     patient.write("/run/cdi/nvidia.yaml", CDI.format(cdi="0.7.0", version=VERSION).replace("libcuda", "libodd"))
 
