@@ -99,6 +99,7 @@ RULES = (
     Rule(r"nvidia_driver_branch", _matches(r"\d{3}"), 'a branch like "580"'),
     Rule(r".+_repository_key_fingerprint", _matches(r"([0-9A-Fa-f] ?){40}"), "40 hex digits"),
     Rule(r".+_key_url", _https, "an https:// URL"),
+    Rule(r"nginx_proxy_max_connections", _matches(r"auto|\d+"), "auto, a whole number, or null for no limit"),
     Rule(r"nginx_proxy_server_name", lambda value: value == "" or _name(value), "a host name or an IP address"),
 )
 
