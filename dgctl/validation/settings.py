@@ -57,7 +57,7 @@ def types(file: str) -> dict[str, str]:
 def _wrong(context: Context, host: Host, name: str, known: dict[str, str], prefix: str) -> Iterator[Problem]:
     for path, value in _leaves(host.vars[name], ()):
         kind = known.get(prefix + _dotted(path, "[]"))
-        if not kind or value is None or has(value, "{{") or has(value, PLACEHOLDER) or _is(kind, value):
+        if not kind or value is None or has(value, "{{") or has(value, PLACEHOLDER) or fits(kind, value):
             continue
         what = f"{name}: {_dotted(path)} must be {_MUST[kind]}"
         yield Problem(what, _place(context, host, name, path), _shown(context, path, value), _fix(kind, value))
@@ -93,7 +93,8 @@ def _dotted(path: tuple[str | int, ...], number: str = "") -> str:
     return text.removeprefix(".")
 
 
-def _is(kind: str, value: Any) -> bool:
+def fits(kind: str, value: Any) -> bool:
+    """Whether a value is of a type of settings.yml."""
     if kind in ("integer", "number"):
         return isinstance(value, int if kind == "integer" else (int, float)) and not isinstance(value, bool)
     if kind == "duration":
@@ -104,7 +105,7 @@ def _is(kind: str, value: Any) -> bool:
 def _fix(kind: str, value: Any) -> str:
     if kind in ("integer", "number", "boolean") and isinstance(value, str):
         meant = yaml.safe_load(value) if re.fullmatch(r"[\w.+-]+", value) else None
-        if _is(kind, meant):
+        if fits(kind, meant):
             return f"write {json.dumps(meant)} without quotes (in an INI file settings of this kind: use group_vars or host_vars)"
     if kind == "duration" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"give {_MUST[kind].replace('5s', f'{value}s')}"
