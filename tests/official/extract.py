@@ -60,6 +60,20 @@ def keys(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def defaults(text: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Dotted key of a chart's template -> what the chart's values.yaml has for it; keys that it makes otherwise are left out."""
+    table, found = "", {}
+    for line in text.splitlines():
+        if head := re.match(r"\s*\[(\[?)([\w.]+)\]+\s*$", line):
+            table = head[2] + ("[]." if head[1] else ".")
+        elif said := re.match(r"\s+(\w+) = \"?\{\{ (int )?\$?\.Values\.([\w.]+)(?: \| default \w+)? \}\}\"?$", line):
+            value: Any = values
+            for step in said[3].split("."):
+                value = value.get(step) if isinstance(value, dict) else None
+            found[table + said[1]] = int(value) if said[2] else value
+    return found
+
+
 def main() -> None:
     clone, commit = sys.argv[1:]
 
@@ -88,6 +102,10 @@ def main() -> None:
         if COMPOSES.search(path)
     }
     facts["chart"] = {CHART.search(path)[1]: keys(said) for path, said in text.items() if CHART.search(path)}
+    values = yaml.safe_load(git("show", f"{commit}:charts/deepgram-self-hosted/values.yaml"))
+    facts["chart_defaults"] = {
+        CHART.search(path)[1]: defaults(said, values) for path, said in text.items() if CHART.search(path)
+    }
     print(yaml.safe_dump(facts, sort_keys=False, width=125, default_flow_style=None), end="")
 
 

@@ -98,6 +98,37 @@ def test_every_key_of_the_chart_is_known(name: str) -> None:
     assert [key for key in FACTS["chart"][name] if key not in known and "*" not in key] == []
 
 
+# What the chart's values.yaml has otherwise than the role: (file, key) -> why.
+_AGENT = "of voice agents, which no profile serves; the chart itself writes it only for them"
+_BY_DEFAULT = "what the program does without the key, as common/standard_deploy has it"
+CHART_DIFFERENCES = {
+    ("api", "features.redact_usage"): _BY_DEFAULT,
+    ("api", "features.speak_v2"): _BY_DEFAULT,
+    ("api", "features.speak_v2_streaming"): _BY_DEFAULT,
+    ("api", "voice_agent.eot_timeout_ms"): _AGENT,
+    ("api", "voice_agent.max_conversation_chars_sent_to_llm"): _AGENT,
+    ("api", "voice_agent.allow_nonpublic_endpoints"): _AGENT,
+    ("api", "voice_agent.allow_insecure_endpoints"): _AGENT,
+    ("engine", "flux.model_name"): _BY_DEFAULT,
+    ("engine", "chunking.streaming.step"): _BY_DEFAULT,
+    ("engine", "health.gpu_required"): "Deepgram advises true for production; on a CPU an Engine is of no use",
+}
+
+
+@pytest.mark.parametrize("name", FACTS["chart_defaults"])
+def test_what_the_chart_sets_by_default_is_what_the_roles_set(name: str) -> None:
+    if name == "license-proxy":
+        ours = flat(tomllib.loads(render("license_proxy", "license-proxy.toml.j2")))
+    else:
+        ours = written(name, "standard_deploy", "stt")
+    ours = {bare(key): value for key, value in ours.items()}
+    official = {key: value for key, value in FACTS["chart_defaults"][name].items() if value not in (None, "")}
+    differing = {key for key, value in official.items() if key not in ours or ours[key] != value}
+    assert differing == {key for file, key in CHART_DIFFERENCES if file == name}, {
+        key: (official[key], ours.get(key)) for key in differing
+    }
+
+
 @pytest.mark.parametrize("file", FILES.values())
 def test_no_known_key_is_of_nowhere(file: str) -> None:
     names = [name for name, ours in FILES.items() if ours == file]
