@@ -77,6 +77,7 @@ class Outcome:
     hosts: dict[str, HostState] | None = None
     checks: list[Check] | None = None
     lowered: list[dict[str, Any]] = field(default_factory=list)
+    hints: list[Problem] = field(default_factory=list)
     summary: str = ""
     next_command: str = ""
     brief: bool = False  # people see only the checks that do not pass
@@ -99,6 +100,8 @@ class Outcome:
             found["hosts"] = {name: _host(host) for name, host in self.hosts.items()}
         if self.checks is not None:
             found["checks"] = [check.as_dict() for check in self.checks]
+        if self.hints:
+            found["hints"] = [hint.as_dict() for hint in self.hints]
         for name in ("lowered", "timings", "diffs"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
@@ -159,6 +162,9 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
         host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()
     ):
         _print_hosts(outcome.hosts, console)
+    for hint in outcome.hints:
+        text = f"hint: {hint.what} ({hint.where}): {hint.fix}"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for text in _lowered(outcome.lowered):
         console.print(printable(text), style="yellow", markup=False, highlight=False, soft_wrap=True)
     if outcome.summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning
+from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning, validation
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.plan import Plan
 from dgctl.report import HostState, Outcome
@@ -19,7 +19,8 @@ def validate(session: Session) -> Outcome:
         hosts = {name: HostState() for name in work.deployment.targets}
         summary = f"valid: {count(len(hosts), 'server')}"
         next_command = session.again("preflight")
-        return Outcome(hosts=hosts, lowered=work.lowered(), summary=summary, next_command=next_command)
+        hints = validation.hints(work.deployment)
+        return Outcome(hosts=hosts, lowered=work.lowered(), hints=hints, summary=summary, next_command=next_command)
 
 
 def preflight(session: Session) -> Outcome:

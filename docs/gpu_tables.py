@@ -26,11 +26,16 @@ Which kernel module `auto` installs. **Bold**: applied and verified on a simulat
 refused, no kernel module of this branch drives it. Hosts with several kinds of GPUs get what drives all of them.
 
 """
-PROFILES = ("stt", "agent", "flux", "aura", "flux_tts")
 
 
 def _read(path: str) -> dict[str, Any]:
     return yaml.safe_load((PROJECT / "roles" / path).read_text(encoding="utf-8"))
+
+
+def profiles() -> list[str]:
+    """What deepgram_profile may be: the tables know more than this version serves."""
+    specs = _read("deepgram/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    return list(specs["deepgram_profile"]["choices"])
 
 
 def page() -> str:
@@ -80,7 +85,7 @@ def _profiles(pci_id: str, row: dict[str, Any], rules: Any) -> str:
     number = rules.number
     fitting = [
         name
-        for name in PROFILES
+        for name in profiles()
         for needs in [table["_preflight_profiles"][name]]
         if row["memory_mib"] >= needs["gpu_memory_mb"]
         and number(row["compute_capability"]) >= number(needs["gpu_compute_capability"])

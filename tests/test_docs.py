@@ -1,6 +1,7 @@
 """The reference pages say what the source says."""
 
 import importlib.util
+import re
 
 import pytest
 import yaml
@@ -41,3 +42,20 @@ def test_every_check_of_the_doctor_says_what_it_looks_at_why_and_what_to_do():
     checks = (*doctor().CHECKS, *doctor().DEEP)
     assert len({check.name for check in checks}) == len(checks)
     assert [check.name for check in checks if not (check.about and check.expected and check.cause and check.cure)] == []
+
+
+# Profiles of products that this version does not build: no page may promise them, but where it says so.
+LATER = ("aura", "flux_tts", "agent", "monitoring")
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("docs/*.md")), ids=lambda path: path.name)
+def test_no_page_promises_what_this_version_does_not_build(path):
+    from dgctl.deployment import LATER_GROUPS
+
+    specs = yaml.safe_load((PROJECT / "roles/deepgram/meta/argument_specs.yml").read_text())
+    known = specs["argument_specs"]["main"]["options"]["deepgram_profile"]["choices"]
+    later = [name for name in LATER if name not in known and (name != "monitoring" or name in LATER_GROUPS)]
+    cells = re.compile(r"\bprofiles?\b.*\b({0})\b|\b({0})\b *(,|\|$)|group `?({0})\b".format("|".join(later)))
+    # variables.md names what a hand-written nginx_proxy_nodes may hold, which the role does serve.
+    lines = [line for line in path.read_text().splitlines() if "nginx_proxy_nodes" not in line]
+    assert [line for line in lines if cells.search(line)] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dgctl import content, specs
 from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
@@ -10,16 +12,20 @@ from dgctl.validation import (
     certificates,
     drivers,
     duplicates,
+    flux,
     groups,
     keys,
+    licences,
     releases,
     secrets,
+    settings,
     systems,
     types,
     values,
     variables,
 )
 from dgctl.validation.context import Context
+from dgctl.words import listed
 
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
 TOPICS = (
@@ -29,6 +35,9 @@ TOPICS = (
     variables,
     types,
     values,
+    settings,
+    flux,
+    licences,
     secrets,
     keys,
     releases,
@@ -43,6 +52,14 @@ def problems(deployment: Deployment) -> list[Problem]:
     context = Context(deployment, specs.options(content.root()))
     found = [problem for topic in TOPICS for problem in topic.problems(context)]
     return list(dict.fromkeys(found))
+
+
+def hints(deployment: Deployment) -> list[Problem]:
+    """What `deployment` works without and should not; what servers share is said once, `where` names them."""
+    found: dict[Problem, list[str]] = {}
+    for host, hint in flux.hints(Context(deployment, {})):
+        found.setdefault(hint, []).append(host)
+    return [replace(hint, where=listed(hosts)) for hint, hosts in found.items()]
 
 
 def require_valid(deployment: Deployment) -> None:

@@ -75,7 +75,7 @@ class Rule:
 
 RULES = (
     Rule(r".+_port", _number(1, 65535), "a port from 1 to 65535"),
-    Rule(r".+_(s|days|retries)|docker_.*_file|deepgram_.*_requests", _number(1), "1 or more"),
+    Rule(r".+_(s|days|retries)|docker_.*_file|deepgram_.*_(requests|max_streams)", _number(1), "1 or more"),
     Rule(r"preflight_min_.*|preflight_gpu_count|.+_(mb|gb)", _number(0), "0 or more"),
     Rule(r"preflight_min_gpu_compute_capability", _matches(r"\d+\.\d+"), 'like "7.5", in quotes'),
     Rule(r"deepgram_release", _matches(r"release-\d{6}(-[A-Za-z0-9.]+)*"), "like release-260812"),
@@ -99,6 +99,7 @@ RULES = (
     Rule(r"nvidia_driver_branch", _matches(r"\d{3}"), 'a branch like "580"'),
     Rule(r".+_repository_key_fingerprint", _matches(r"([0-9A-Fa-f] ?){40}"), "40 hex digits"),
     Rule(r".+_key_url", _https, "an https:// URL"),
+    Rule(r"nginx_proxy_max_connections", _matches(r"auto|\d+"), "auto, a whole number, or null for no limit"),
     Rule(r"nginx_proxy_server_name", lambda value: value == "" or _name(value), "a host name or an IP address"),
 )
 
@@ -163,7 +164,7 @@ def _links(context: Context, host: Host) -> Iterator[Problem]:
     links = host.vars.get(name)
     if not isinstance(links, list) or has(links, PLACEHOLDER) or name in host.unrendered:
         return
-    files = Counter(_file(link) for link in links)
+    files = Counter(file_name(link) for link in links)
     for index, link in enumerate(links):
         what = _wrong_link(link, files)
         if what:
@@ -176,16 +177,17 @@ def _url(link: Any) -> str:
     return str(link.get("url", "")) if isinstance(link, dict) else str(link)
 
 
-def _file(link: Any) -> str:
+def file_name(link: Any) -> str:
+    """The name of the file that a model link leads to."""
     return PurePosixPath(urlsplit(_url(link)).path).name
 
 
 def _wrong_link(link: Any, files: Counter[str]) -> tuple[str, str] | None:
     if not _https(_url(link)):
         return "a model link must be an https:// URL", "give the link as Deepgram sent it"
-    if not _file(link):
+    if not file_name(link):
         return "a model link must end in a file name", "give the link as Deepgram sent it"
-    if files[_file(link)] > 1:
+    if files[file_name(link)] > 1:
         return "two model links have the same file name: one would replace the other", "remove one of them"
     checksum = link.get("sha256") if isinstance(link, dict) else None
     if checksum and not re.fullmatch(r"[0-9a-fA-F]{64}", str(checksum)):

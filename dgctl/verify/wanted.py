@@ -22,6 +22,7 @@ NAMES = (
     "nvidia_container_toolkit_version",
     "deepgram_release",
     "deepgram_profile",
+    "deepgram_flux_model",
     "deepgram_container_engine",
     "deepgram_image_digests",
     "deepgram_api_port",
@@ -97,8 +98,12 @@ def _preferred(speech: list[dict[str, str]], values: dict[str, Any]) -> dict[str
 
 
 def _flux_model(files: list[str], values: dict[str, Any]) -> str:
-    """The Flux model for a test request: deepgram_verify_model, that of a file, or the one an Engine has by itself."""
-    named = [values["deepgram_verify_model"] or "", *(file.partition(".")[0] for file in files)]
+    """The Flux model for a test request: the one that the Engine was told to serve, that of a file, or the Engine's own."""
+    named = [
+        values["deepgram_flux_model"] or "",
+        values["deepgram_verify_model"] or "",
+        *(file.partition(".")[0] for file in files),
+    ]
     return next((name for name in named if name.startswith(_FLUX)), "flux-general-en")
 
 

@@ -43,7 +43,11 @@ RELEASES = (
         {"stem": "1.192.5-1", "impeller": "3.119.1-3", "hermes": "1.10.2"},
         driver_floor="570.172.08",
     ),
-    Release("release-260812", {"stem": "260812", "impeller": "260812", "hermes": "260812"}, driver_floor="580"),
+    Release(
+        "release-260812",
+        {"stem": "260812", "impeller": "260812", "hermes": "260812"},
+        driver_floor="570.172.08",  # dgctl/releases.yml has the source
+    ),
 )
 # image -> (program, its module, the ports it listens on)
 IMAGES = {

@@ -17,6 +17,16 @@ def dearmor(data):
     return b"".join(_decode(block) for block in blocks) if blocks else data
 
 
+def file_sum(data):
+    """SHA-256 of a key file without the lines that begin with Version, which vary with who exported it."""
+    return hashlib.sha256(unversioned(data)).hexdigest()
+
+
+def unversioned(data):
+    """A key file without those lines, as `sed '/^Version/d'` leaves it."""
+    return re.sub(rb"(?m)^Version[^\n]*\n?", b"", data)
+
+
 def armor(binary):
     """Binary packets as the armored text that rpm takes keys in."""
     text = base64.b64encode(binary).decode()

@@ -29,7 +29,7 @@ def combination(systems, system, wanted):
 def driver_key(system, wanted):
     """Finding where nothing says which key signs the driver's packages: one that is only fetched proves nothing."""
     source = system["driver"].get(wanted["driver_source"]) or {}
-    if source.get("fingerprint") != "" or wanted["driver_key"]:
+    if source.get("fingerprint") != "" or source.get("key_sha256") or wanted["driver_key"]:
         return []
     advice = (
         f"Fetch {source['key_url']}, have gpg --show-keys tell its fingerprint, compare it with what NVIDIA publishes, and set "

@@ -30,9 +30,15 @@ options:
     type: str
     default: ""
   fingerprint:
-    description: Fingerprint of the primary key, 40 hex digits; blanks are allowed.
+    description: Fingerprint of the primary key, 40 hex digits; blanks are allowed. Empty where O(sha256) pins the key.
     type: str
     required: true
+  sha256:
+    description:
+      - SHA-256 of the key's file without lines that begin with C(Version), as C(sed '/^Version/d' FILE | sha256sum) prints it.
+      - It pins a key whose fingerprint nobody has published. A fingerprint counts before it.
+    type: str
+    default: ""
   key:
     description: Where the key goes. A name that ends in C(.gpg) gets it in binary form, any other armored, as rpm wants it.
     type: path
@@ -63,7 +69,12 @@ EXAMPLES = r"""
     fingerprint: C95B321B61E88C1809C4F759DDCAE044F796ECB0
 """
 
-RETURN = r""" # """
+RETURN = r"""
+fingerprint:
+  description: The fingerprint of the trusted key.
+  returned: success
+  type: str
+"""
 
 import os
 import tempfile
@@ -77,13 +88,16 @@ from ansible.module_utils.whole_file import is_so, text_of, write
 LIMIT = 1024 * 1024  # bytes; NVIDIA's keys have 2 to 4 kB
 
 
-def installed(path, fingerprint):
-    """Is this very key there, alone?"""
+def installed(path, fingerprint, sha256):
+    """The fingerprint of the key in a file, if it is the pinned key, alone; "" if not."""
     try:
         with open(path, "rb") as stream:
-            return openpgp.fingerprints(openpgp.dearmor(stream.read())) == [fingerprint]
+            data = stream.read()
+        found = openpgp.fingerprints(openpgp.dearmor(data))
     except (OSError, ValueError):
-        return False
+        return ""
+    right = found == [fingerprint] if fingerprint else openpgp.file_sum(data) == sha256 and len(found) == 1
+    return found[0] if right else ""
 
 
 def download(module, url, variable):
@@ -110,53 +124,70 @@ def given(module):
     return download(module, params["key_url"], params["variable"]), params["key_url"], params["variable"] + "_url"
 
 
-def checked(module, fingerprint):
-    """The key in binary form, if it is the expected one and no other key comes with it."""
+def checked(module, fingerprint, sha256):
+    """(the key's file, its fingerprint), if it is the expected key and no other key comes with it."""
     data, place, variable = given(module)
     try:
         binary = openpgp.dearmor(data)
         found = openpgp.fingerprints(binary)
     except ValueError as error:
         fail(module, f"There is no repository key in {place}: {error}", f"Correct {variable}.", place)
-    if found != [fingerprint]:
+    wrong = other_than(data, found, fingerprint, sha256)
+    if wrong:
         fail(
             module,
-            "The key in {} has fingerprint {}, expected {}".format(place, " and ".join(found) or "none", fingerprint),
+            f"The key in {place} has {wrong}",
             (
                 f"Do not go on before you know why. If the repository's owner announced a new key, set "
                 f"{module.params['variable']}_fingerprint."
             ),
             ", ".join(found),
         )
-    return binary
+    return data, found[0]
 
 
-def write_key(module, path, binary):
+def other_than(data, found, fingerprint, sha256):
+    """What a key's file has in place of what is expected; "" for the pinned key, alone."""
+    seen = "fingerprint " + (" and ".join(found) or "none")
+    if fingerprint:
+        return "" if found == [fingerprint] else f"{seen}, expected {fingerprint}"
+    if openpgp.file_sum(data) != sha256:
+        return f"{seen} and SHA-256 {openpgp.file_sum(data)}, expected SHA-256 {sha256}"
+    return "" if len(found) == 1 else f"{seen}, expected one key alone"
+
+
+def write_key(module, path, data, as_served):
+    """Writes a key for apt (binary) or for rpm (armored); `as_served`: without Version, so that its sum is the pinned one."""
+    binary = openpgp.dearmor(data)
+    if not path.endswith(".gpg"):
+        binary = openpgp.unversioned(data) if as_served and binary != data else openpgp.armor(binary)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=module.tmpdir)
     with os.fdopen(handle, "wb") as stream:
-        stream.write(binary if path.endswith(".gpg") else openpgp.armor(binary))
+        stream.write(binary)
     module.atomic_move(scratch, path)
     os.chmod(path, 0o644)
 
 
 def trust(module):
-    """Has the key in its place; True when it was not there."""
+    """Has the key in its place; (whether it was not there, its fingerprint)."""
     params = module.params
-    fingerprint = params["fingerprint"].replace(" ", "").upper()
-    if not fingerprint:
+    fingerprint, sha256 = params["fingerprint"].replace(" ", "").upper(), params["sha256"].strip().lower()
+    if not fingerprint and not sha256:
         fail(
             module,
             f"Nothing says which key signs {params['path']}",
             f"Set {params['variable']}_fingerprint to the 40 digits that the repository's owner publishes.",
             params["key_url"],
         )
-    if installed(params["key"], fingerprint):
-        return False
-    binary = checked(module, fingerprint)
-    if not module.check_mode:
-        write_key(module, params["key"], binary)
-    return True
+    there = installed(params["key"], fingerprint, sha256)
+    if there:
+        return False, there
+    data, found = checked(module, fingerprint, sha256)
+    same = params["key"].endswith(".gpg") and bool(installed(params["key"], found, ""))
+    if not module.check_mode and not same:
+        write_key(module, params["key"], data, not fingerprint)
+    return not same, found
 
 
 def add(module):
@@ -179,14 +210,15 @@ def main():
             "key_url": {"type": "str", "required": True, "no_log": False},
             "key_text": {"type": "str", "default": "", "no_log": False},
             "fingerprint": {"type": "str", "required": True},
+            "sha256": {"type": "str", "default": ""},
             "variable": {"type": "str", "default": "repository_key"},
             "timeout": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
     )
-    trusted = trust(module)
+    trusted, fingerprint = trust(module)
     added, difference = add(module)
-    module.exit_json(changed=trusted or added, diff=difference)
+    module.exit_json(changed=trusted or added, diff=difference, fingerprint=fingerprint)
 
 
 if __name__ == "__main__":

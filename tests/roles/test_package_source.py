@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import shutil
 import subprocess
 
@@ -24,6 +25,8 @@ Ji5lmH7fbDuFWYaM/voGy0MDG8sp8jMNCA==
 -----END PGP PUBLIC KEY BLOCK-----
 """
 BINARY = openpgp.dearmor(ARMORED)
+# The same with another byte in its key: a key of somebody else.
+OTHER = openpgp.armor(BINARY[:20] + bytes([BINARY[20] ^ 1]) + BINARY[21:])
 
 
 @pytest.fixture
@@ -130,3 +133,50 @@ def test_a_key_that_is_given_is_not_fetched(add, tmp_path):
 def test_a_given_key_with_another_fingerprint_is_refused(add):
     result = add("https://localhost:1/x", key_text=ARMORED.decode(), fingerprint="0" * 40, variable="x_key")
     assert "The key in x_key has fingerprint" in result["msg"] and "x_key_fingerprint" in result["fix"]
+
+
+# What `sed '/^Version/d' key | sha256sum` prints, as NVIDIA's image builds pin their keys.
+VERSIONED = ARMORED.replace(b"Comment: of no use\n", b"Comment: of no use\nVersion: GnuPG v2.0.22 (GNU/Linux)\n")
+SUM = hashlib.sha256(ARMORED).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["rpm-gpg/RPM-GPG-KEY-x", "keyrings/x.gpg"])
+def test_a_key_pinned_by_the_sum_of_its_file_is_trusted_as_one_with_a_fingerprint_is(add, served, tmp_path, name):
+    if shutil.which("sed"):
+        without = subprocess.run(["sed", "/^Version/d"], input=VERSIONED, capture_output=True).stdout
+        assert hashlib.sha256(without).hexdigest() == SUM
+    pinned = {"fingerprint": "", "sha256": SUM, "key": str(tmp_path / name)}
+    assert add(served(VERSIONED), **pinned)["changed"]
+    key = (tmp_path / name).read_bytes()
+    assert openpgp.fingerprints(openpgp.dearmor(key)) == [FINGERPRINT], "what signatures are checked with"
+    assert key == BINARY or key.startswith(b"-----BEGIN")
+    again = add(served(VERSIONED), **pinned)
+    assert again["changed"] is False and not again.get("failed")
+
+
+def test_a_key_for_rpm_that_matches_its_sum_is_not_fetched_again(add, served, tmp_path):
+    pinned = {"fingerprint": "", "sha256": SUM, "key": str(tmp_path / "RPM-GPG-KEY-x")}
+    assert add(served(VERSIONED), **pinned)["changed"]
+    assert add("https://127.0.0.1:1/gone", **pinned)["changed"] is False
+    (tmp_path / "RPM-GPG-KEY-x").write_bytes(OTHER)
+    assert "Cannot fetch" in add("https://127.0.0.1:1/gone", **pinned)["msg"], "another key is no reason to trust it"
+
+
+def test_a_key_file_with_another_sum_is_refused_with_what_was_seen(add, served, tmp_path):
+    other = hashlib.sha256(OTHER).hexdigest()
+    result = add(served(OTHER), fingerprint="", sha256=SUM, variable="x_key", key=str(tmp_path / "k"))
+    assert result["failed"] and other in result["msg"] and SUM in result["msg"]
+    seen = openpgp.fingerprints(openpgp.dearmor(OTHER))[0]
+    assert seen in result["msg"] and "x_key_fingerprint" in result["fix"]
+    assert not (tmp_path / "k").exists() and not (tmp_path / "x.sources").exists()
+
+
+def test_two_keys_under_one_sum_are_refused(add, served):
+    both = ARMORED + ARMORED
+    result = add(served(both), fingerprint="", sha256=hashlib.sha256(both).hexdigest())
+    assert result["failed"] and " and " in result["msg"]
+
+
+def test_a_fingerprint_counts_before_a_sum(add, served):
+    assert add(served(ARMORED), sha256="0" * 64)["changed"]
+    assert add(served(ARMORED), fingerprint="")["failed"], "nothing says which key it is"

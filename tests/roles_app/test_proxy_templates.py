@@ -125,7 +125,8 @@ def test_values_from_an_ini_file_are_text_and_come_out_typed():
     ],
 )
 def test_proxy_stays_below_the_engines_limit(changes, limit):
-    assert value("nginx_proxy", "_nginx_proxy_config_content", **changes)["max_connections"] == limit
+    (node,) = value("nginx_proxy", "_nginx_proxy_config_content", **changes)["nodes"]
+    assert node["max_connections"] == limit
 
 
 def test_http2_in_the_notation_of_the_version():

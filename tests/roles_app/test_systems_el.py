@@ -74,9 +74,11 @@ def test_driver_repository(key):
     assert (seen["gpgcheck"], seen["repo_gpgcheck"]) == ("1", "0")
     assert seen["gpgkey"] == "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-driver"
     row = driver("_nvidia_driver_repository", key)
-    # NVIDIA signs the repository of Enterprise Linux 10 with another key, whose whole fingerprint is not known here.
+    # NVIDIA signs the repository of Enterprise Linux 10 with another key, whose whole fingerprint is not known here: its file's
+    # sum is (the Dockerfile of Exopticon, NVIDIA_GPGKEY_SUM).
     name, fingerprint = ("CDF6BA43", "") if key == "el10" else ("D42D0685", "610C7B14E068A878070DA4E99CD0A493D42D0685")
     assert row["key_url"].endswith(f"/{name}.pub") and row["fingerprint"] == fingerprint
+    assert bool(row.get("key_sha256")) == (not fingerprint), "one of the two pins each key"
     mirror = repository("nvidia_driver", "nvidia-driver.repo.j2", key, nvidia_driver_repository_url="https://m/x")
     assert mirror["baseurl"] == "https://m/x"
 

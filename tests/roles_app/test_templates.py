@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from .rendering import render, value
+from .rendering import of, render, value
 
 IMAGES = {
     "images": {
@@ -72,9 +72,101 @@ def test_every_setting_can_be_added_changed_and_removed():
     assert engine["features"]["streaming_ner"] is False and engine["features"]["language_detection"] is True
 
 
+EN = "https://h/m/flux-general-en.en.streaming.6e5fc14.dg"
+MULTI = "https://h/m/flux-general-multi.multi.streaming.6e5fc14.dg"
+NOVA = "https://h/m/nova-3-general.en.streaming.a12b345.dg"
+
+
+def flux(*links, **changes):
+    return {"deepgram_profile": "flux", "deepgram_models_links": list(links), **changes}
+
+
 def test_flux_profile_switches_both_sides():
-    assert config("api", deepgram_profile="flux")["features"]["listen_v2"] is True
-    assert config("engine", deepgram_profile="flux")["flux"]["enabled"] is True
+    assert config("api", **flux(EN))["features"]["listen_v2"] is True
+    assert config("engine", **flux(EN))["flux"]["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("links", "changes", "model"),
+    [
+        ([EN], {}, "flux-general-en"),
+        ([NOVA, MULTI], {}, "flux-general-multi"),
+        ([{"url": MULTI + "?s=/flux-general-en.x.dg", "sha256": "0" * 64}], {}, "flux-general-multi"),
+        ([EN, EN.replace("6e5fc14", "b1c2d3e")], {}, "flux-general-en"),  # two files of one model
+        ([EN, MULTI], {"deepgram_flux_model": "flux-general-multi"}, "flux-general-multi"),
+        ([EN, MULTI], {"deepgram_engine_settings": {"flux": {"model_name": "flux-general-en"}}}, "flux-general-en"),
+    ],
+)
+def test_the_engine_is_told_which_flux_model_it_serves(links, changes, model):
+    # common/standard_deploy/engine.flux-multi.toml: without model_name the Engine looks for flux-general-en and panics.
+    assert config("engine", **flux(*links, **changes))["flux"]["model_name"] == model
+    assert value("deepgram", "_deepgram_problems", **flux(*links, **changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("links", "changes", "words"),
+    [
+        ([NOVA], {}, "no link of deepgram_models_links is of a Flux model"),
+        ([EN, MULTI], {}, "flux-general-en, flux-general-multi"),
+        ([EN], {"deepgram_flux_model": "flux-general-multi"}, "deepgram_flux_model is flux-general-multi"),
+    ],
+)
+def test_a_flux_profile_without_one_flux_model_is_refused(links, changes, words):
+    (problem,) = value("deepgram", "_deepgram_problems", **flux(*links, **changes))
+    assert words in problem and "Fix:" in problem
+    assert value("deepgram", "_deepgram_problems", **flux(*links, **changes, deepgram_profile="stt")) == []
+    apart = {"deepgram_parts": ["api"], "deepgram_engine_addresses": ["e1:8080"]}
+    assert value("deepgram", "_deepgram_problems", **flux(*links, **changes, **apart)) == []
+
+
+def test_flux_streams_are_limited_where_a_number_is_given():
+    assert "max_streams" not in config("engine", **flux(EN))["flux"]
+    assert config("engine", **flux(EN, deepgram_flux_max_streams="25"))["flux"]["max_streams"] == 25
+    assert config("engine", deepgram_flux_max_streams=25)["flux"] == {"enabled": False}
+
+
+def test_a_driver_s_timings_are_changed_and_its_address_stays():
+    tuned = {"deepgram_api_driver": {"retry_sleep": "5s", "timeout_backoff": None}}
+    apart = {"deepgram_engine_addresses": ["e1:8080", "e2:8080"]}
+    entries = config("api", **tuned, **apart)["driver_pool"]["standard"]
+    assert [entry["url"] for entry in entries] == ["https://e1:8080/v2", "https://e2:8080/v2"]
+    assert all(entry["retry_sleep"] == "5s" and "timeout_backoff" not in entry for entry in entries)
+    assert all(entry["retry_backoff"] == 1.6 for entry in entries)
+
+
+def test_a_list_of_drivers_without_addresses_is_refused():
+    partial = {"driver_pool": {"standard": [{"retry_sleep": "5s"}]}}
+    (problem,) = value("deepgram", "_deepgram_problems", deepgram_api_settings=partial)
+    assert "driver_pool.standard" in problem and "url" in problem and "deepgram_api_driver" in problem
+    whole = {"driver_pool": {"standard": [{"url": "https://other:8080/v2"}]}}
+    assert value("deepgram", "_deepgram_problems", deepgram_api_settings=whole) == []
+    assert config("api", deepgram_api_settings=whole)["driver_pool"] == whole["driver_pool"]
+
+
+def test_a_server_without_any_licence_server_is_refused():
+    (problem,) = value("deepgram", "_deepgram_problems", deepgram_license_upstream=[])
+    assert "deepgram_license_upstream" in problem and "license_proxy" in problem
+    fleet = of("node", servers={"license_proxy": {"lp1": {"ansible_host": "192.0.2.9"}}})
+    assert value("deepgram", "_deepgram_problems", deepgram_license_upstream=[], **fleet) == []
+
+
+@pytest.mark.parametrize(
+    ("servers", "section"),
+    [
+        (["https://license.deepgram.com"], None),  # common/license_proxy_deploy/license-proxy.toml has no [license]
+        (["https://license.deepgram.com/"], None),
+        (["https://up.example:8443"], {"server_url": "https://up.example:8443"}),  # the chart's: text, no list
+    ],
+)
+def test_a_license_proxy_is_told_whom_to_ask_in_the_official_form(servers, section):
+    text = render("license_proxy", "license-proxy.toml.j2", license_proxy_servers=servers)
+    assert tomllib.loads(text).get("license") == section
+    assert value("license_proxy", "_license_proxy_problems", license_proxy_servers=servers) == []
+
+
+def test_a_license_proxy_asks_one_server():
+    (problem,) = value("license_proxy", "_license_proxy_problems", license_proxy_servers=["https://a", "https://b"])
+    assert "license_proxy_servers" in problem and "Fix:" in problem
 
 
 def test_compose_project():

@@ -76,8 +76,8 @@ def proxy(tmp_path, monkeypatch):
     monkeypatch.setattr(nginx.time, "monotonic", lambda: stand_in.slept)
 
     def configure(*nodes, **more):
-        fields = ("name", "address", "profile", "region")
-        document = {"nodes": [dict(zip(fields, node, strict=True)) for node in nodes], **more}
+        fields = ("name", "address", "profile", "region", "max_connections")
+        document = {"nodes": [dict(zip(fields, node, strict=False)) for node in nodes], **more}
         (tmp_path / "config.json").write_text(json.dumps(document))
 
     def tick():
@@ -187,14 +187,14 @@ def test_a_mark_of_an_unknown_server_is_kept_and_counts_when_it_comes(proxy):
 
 def test_own_region_first_and_everybody_where_it_has_none(proxy):
     proxy.configure(
-        ("a", "192.0.2.1:1", "stt", "eu"),
+        ("a", "192.0.2.1:1", "stt", "eu", 7),
         ("b", "192.0.2.2:1", "stt", "us"),
-        ("c", "192.0.2.3:1", "flux", "us"),
+        ("c", "192.0.2.3:1", "flux", "us", 0),
         region="eu",
-        max_connections=7,
     )
     proxy.tick()
     assert lines(proxy)["a"] == ["server", "192.0.2.1:1", "max_conns=7", "max_fails=0"]
+    assert "max_conns" not in " ".join(lines(proxy)["b"] + lines(proxy, "flux")["c"])
     assert lines(proxy)["b"][-1] == "backup" and "backup" not in lines(proxy, "flux")["c"]
     proxy.says["192.0.2.1:1"] = "Critical"
     proxy.tick()

@@ -135,7 +135,7 @@ def test_a_driver_that_no_server_can_have_is_refused_and_nothing_is_written(flee
     before = fleet.deployment.inventory.read_text()
     run = fleet.deployment.dgctl("upgrade", "--driver=580.1.1", "--yes")
     assert run.exit_code == 4 and NEWER in run.problems(), run.problems()
-    run = fleet.deployment.dgctl("upgrade", "--driver=570", "--yes")
+    run = fleet.deployment.dgctl("upgrade", "--driver=550", "--yes")
     assert run.exit_code == 3 and "needs driver" in run.problems(), run.problems()
     assert fleet.deployment.inventory.read_text() == before and loaded(fleet) == {OLDER}
 

@@ -30,7 +30,7 @@ def test_states_of_the_relay():
 def test_relays_over_its_own_certificate(bench):
     work, status = free_port(), free_port()
     document = {
-        "license": bench.license_section,
+        "license": {"server_url": bench.license_section["server_url"][0]},
         "server": {"host": "127.0.0.1", "port": work, "status_port": status, "base_url": "/"},
     }
     proxy = bench.run("hermes", "-v", "serve", bench.config("license-proxy.toml", document))
@@ -52,7 +52,15 @@ def test_relays_over_its_own_certificate(bench):
 
 
 def test_needs_its_upstream_at_the_start(bench):
-    document = {"license": {"server_url": [f"http://127.0.0.1:{free_port()}"]}}
+    document = {"license": {"server_url": f"http://127.0.0.1:{free_port()}"}}
     proxy = bench.run("hermes", "-v", "serve", bench.config("license-proxy.toml", document))
     assert proxy.ended() == 1
     assert "failed: Connection refused" in proxy.output
+
+
+def test_its_server_is_text_and_the_others_is_a_list(bench):
+    """As the chart of self-hosted-resources d78df52 writes them; the other form keeps a program from starting."""
+    text, listed = f"http://127.0.0.1:{bench.license_port}", bench.license_section["server_url"]
+    for program, form in (("hermes", listed), ("stem", text), ("impeller", text)):
+        ended = bench.run(program, "-v", "serve", bench.config("form.toml", {"license": {"server_url": form}}))
+        assert ended.ended() == 1 and "invalid type for key `license.server_url`" in ended.output, program

@@ -17,8 +17,10 @@ from dgctl.errors import Problem
         ("release-231207", "525.60.13"),
         ("release-250601", "550.163.01"),
         ("release-260714", "570.172.08"),
-        ("release-260812", "580"),
-        ("release-260812-fips", "580"),
+        ("release-260826", "570.172.08"),  # Engine 3.128.0: "unchanged at >=570.172.08", self-hosted-resources PR 187
+        ("release-260826-fips", "570.172.08"),
+        ("release-260915", "580"),  # chart 0.46.0, PR 189: driver 580.173.02 with open modules
+        ("release-261001", "580"),
         ("latest", None),
     ],
 )
@@ -34,7 +36,10 @@ def test_the_floor_is_that_of_the_last_change_before(release: str, floor: str | 
         ("release-260714", "570.133.20", False),
         ("release-260714", "570", True),  # the branch's newest
         ("release-260714", "580.95.05", True),
-        ("release-260812", "570.195.03", False),
+        ("release-260812", "570.195.03", True),
+        ("release-260826", "570.172.08", True),
+        ("release-260826", "570.133.20", False),
+        ("release-260915", "570.195.03", False),
         ("release-260812", "580.65.06", True),
         ("release-260812", "580.173.02-1ubuntu1", True),
         ("release-250130", "570.86.10", False),  # too new for it
@@ -79,8 +84,9 @@ def release(tag: str) -> None:
 
 
 def test_a_branch_below_the_floor_is_refused_before_any_server_is_asked(root: Path, folder: Path) -> None:
+    release("release-260915")
     (found,) = problems("nvidia_driver_branch: '570'")
-    assert found.what == "release-260812 needs driver 580 or newer" and found.fix == "set nvidia_driver_branch to 580"
+    assert found.what == "release-260915 needs driver 580 or newer" and found.fix == "set nvidia_driver_branch to 580"
     assert found.where == "group_vars/all/main.yml:4" and found.value == "nvidia_driver_branch: 570"
 
 

@@ -102,6 +102,15 @@ def test_flux_may_close_without_a_status_once_all_was_sent(code, all_sent, good)
             "flux-general-multi",
         ),
         ({"deepgram_engine_settings": {"flux": {"model_name": "flux-general-multi"}}}, "flux-general-multi"),
+        # What the Engine was told to serve counts, whichever link is the first.
+        (
+            {
+                "deepgram_flux_model": "flux-general-multi",
+                "deepgram_verify_model": "flux-general-en",
+                "deepgram_models_links": ["https://m/flux-general-en.1.dg", "https://m/flux-general-multi.1.dg"],
+            },
+            "flux-general-multi",
+        ),
     ],
 )
 def test_the_model_of_a_server_of_the_profile_flux(values, model):

@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from . import gpu
 from .audio import AudioReader, NotAudio
 from .autoload import Models
-from .logs import Log
+from .logs import Fatal, Log
 from .metrics import Metrics
 from .model_file import Model
 from .settings import Settings
@@ -63,11 +63,12 @@ class Hearing:
         self._flux_streams = int(settings.number("flux.max_streams", 0))
 
     def prewarm(self) -> None:
-        """Says whether the model of `[flux]` is there, once the models are loaded."""
+        """Looks for the model of `[flux]`, once the models are loaded; Fatal without it (the Flux page: it panics)."""
         if self._flux and self.models.find(self._flux, "", "streaming"):
             self._log.info("impeller::flux::prewarm", "Finished prewarming Flux model")
         elif self._flux:
             self._log.error("impeller::flux", f"Can't find {self._flux} model")
+            raise Fatal
 
     def _streaming_model(self, query) -> Model | None:
         """The model that a stream asks for. Flux is an Engine's one Flux model, and only where `[flux]` enables it."""

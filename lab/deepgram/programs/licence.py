@@ -34,12 +34,19 @@ def why(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def _servers(program: str, settings: Settings, release: Release) -> list[str]:
+    """Whom to ask. self-hosted-resources d78df52: a list in api.toml and engine.toml, text in the chart's license-proxy.toml."""
+    if program == "hermes":
+        return [settings.text("license.server_url", release.license_server)]
+    return settings.list("license.server_url", [release.license_server])
+
+
 class Licence:
     """The key and the servers of one program. `ask` is one check-in, `hold` keeps the licence."""
 
     def __init__(self, program: str, settings: Settings, release: Release, log: Log):
         self._program, self._release, self._log = program, release, log
-        self.servers = settings.list("license.server_url", [release.license_server])
+        self.servers = _servers(program, settings, release)
         self._key = os.environ.get("DEEPGRAM_API_KEY") or settings.text("license.key")
         self.exit_code = 0  # 1 once the licence is lost
         self._contexts = (public_tls(release), internal_tls(release))

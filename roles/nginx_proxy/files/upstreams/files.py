@@ -46,7 +46,7 @@ def write(path, text):
 
 
 def configuration():
-    """{nodes: [{name, address, profile, region}], region, max_connections, interval_s, closing_s, port}."""
+    """{nodes: [{name, address, profile, region, max_connections}], region, interval_s, closing_s, port}."""
     config = read_json(CONFIG, None)
     if not isinstance(config, dict) or not isinstance(config.get("nodes"), list):
         raise Refused(f"{CONFIG} is missing or is no configuration; provision this proxy again")

@@ -19,13 +19,13 @@ def rendered(config, members, drained):
 
 def servers(nodes, config, members, drained):
     """The server lines of one upstream. Where nobody answers, the check is believed no more: all but drained ones serve."""
-    region, limit = config.get("region") or "", int(config.get("max_connections") or 0)
+    region = config.get("region") or ""
     awake = [node for node in nodes if node["name"] not in drained]
     up = [node for node in awake if members.get(node["name"], {}).get("up", True)] or awake
     home = [node for node in nodes if node.get("region") == region] if region else nodes
     lines = []
     for node in nodes:
-        address = members.get(node["name"], {}).get("address")
+        address, limit = members.get(node["name"], {}).get("address"), int(node.get("max_connections") or 0)
         words = ["server", address or "127.0.0.1:9", f"max_conns={limit}" if limit else "", "max_fails=0"]
         words.append("backup" if home and node not in home else "")
         words.append("down" if node not in up or not address else "")
