@@ -38,6 +38,7 @@ class Session:
     hosts: tuple[str, ...] = ()
     note: str = ""
     wait: bool = True
+    force: bool = False
     dead: bool = False
     wipe: bool = False
     release: str = ""

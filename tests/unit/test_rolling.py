@@ -56,8 +56,10 @@ class World:
         return [Check(host, "works", "fail" if host in bad else "pass") for host in hosts]
 
 
-def roll(world: World, wanted: dict[str, Any], members: dict[str, Any], policy: Policy = ONE) -> Outcome:
-    of = deployment(**FLEET)
+def roll(
+    world: World, wanted: dict[str, Any], members: dict[str, Any], policy: Policy = ONE, least: int = 1
+) -> Outcome:
+    of = deployment(least, **FLEET)
     session = SimpleNamespace(
         again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
     )
@@ -171,6 +173,24 @@ def test_healthy_peers_of_a_batch_finish(monkeypatch: pytest.MonkeyPatch) -> Non
         "undrain: gpu3 gpu4",
     ]
     assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "changed", "changed"]
+
+
+def test_a_batch_that_failures_leave_no_room_for_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, verify=["gpu2"])
+    wanted = {name: change() for name in ("gpu1", "gpu2", "gpu3", "gpu4")}
+    outcome = roll(world, wanted, seen(*FLEET["node"]), Policy("1", max_fail=9), least=3)
+    assert world.done[-1] == "drain failed: gpu2" and outcome.exit_code == Exit.HALTED
+    assert "gpu3 cannot stop serving" in outcome.errors[-1].what
+    assert "deepgram_min_serving is 3" in outcome.errors[-1].value
+
+
+def test_the_last_that_serve_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that no call notices, after which no server transcribes any more: one must go on as it can."""
+    world = World(monkeypatch, verify=list(FLEET["node"]))
+    wanted = {name: change(calls=False) for name in FLEET["node"]}
+    outcome = roll(world, wanted, seen(*FLEET["node"]))
+    assert world.done[-1] == "drain failed: gpu1 gpu2 gpu3" and outcome.exit_code == Exit.HALTED
+    assert ("it does not work, and still gets requests", "gpu4") in {(each.what, each.where) for each in outcome.errors}
 
 
 def test_what_cannot_be_drained_is_given_back_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
