@@ -87,7 +87,7 @@ def _rest(work: Work, hosts: list[str]) -> Iterator[Work]:
     try:
         beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
         deployment = deployments.load(beside, work.vault)
-        yield Work(replace(work.session, hosts=()), deployment, work.vault)
+        yield Work(work.session, deployment, work.vault)
     finally:
         beside.unlink(missing_ok=True)
 
