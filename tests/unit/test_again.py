@@ -19,7 +19,7 @@ SHOWS_ONLY = {"as_json", "verbosity", "yes"}
 def words(option: click.Option) -> list[str]:
     """How a person gives an option, with a value that is not its default."""
     name = option.opts[-1]
-    if option.is_flag:
+    if option.is_flag or option.count:
         return [name]
     value = {"batch": "25%", "max_fail": "2", "watch": "9", "note": "fan broken"}.get(option.name, "x y")
     return [f"{name}={value}"] if option.name == "watch" else [name, value]
