@@ -140,7 +140,10 @@ class Rolling:
         if not took:
             return True
         self.out |= set(took)
-        self._playbook(DRAIN, drain_part(self.proxies, took, ROLLOUT, "a run changes it"))
+        part = drain_part(self.proxies, took, ROLLOUT, "a run changes it")
+        # Of one that does not answer nobody learns how many requests it has, and the run is to repair it.
+        part.variables["drain_silent"] = [name for name in took if not self.members[name].is_up]
+        self._playbook(DRAIN, part)
         bad = any(name in self.failed for name in (*took, *self.proxies))
         if bad:
             self._give_back(took)

@@ -25,6 +25,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **fails: list[str]):
         self.done: list[str] = []
+        self.silent: list[str] = []
         self.told: list[str] = []
         self.fails = fails
         self.interrupt_at = ""
@@ -41,6 +42,7 @@ class World:
         word = WORD.get(name) or f"{name.removesuffix('.yml')} {part.variables.get('drain_reason', '')}".strip()
         hosts = part.variables.get("drain") or part.variables.get("undrain") or part.hosts
         self.done.append(f"{word}: {' '.join(hosts)}")
+        self.silent += part.variables.get("drain_silent", [])
         if self.done[-1] == self.edited_at:
             self.inventory = "another"
         if self.interrupt_at == f"^C {self.done[-1]}":
@@ -89,6 +91,13 @@ def test_a_serving_server_is_drained_changed_verified_and_given_back(monkeypatch
     ]
     assert outcome.exit_code == Exit.OK
     assert states(outcome) == {"gpu1": "ok", "gpu2": "changed", "gpu3": "ok", "gpu4": "ok", "lb": "ok"}
+
+
+def test_only_one_that_does_not_answer_need_not_say_how_many_requests_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, members = World(monkeypatch), seen(*FLEET["node"])
+    members["gpu2"].states["lb"] = "down"
+    roll(world, {"gpu2": change(), "gpu3": change()}, members)
+    assert "drain rollout: gpu2" in world.done and "drain rollout: gpu3" in world.done and world.silent == ["gpu2"]
 
 
 def test_nothing_is_fetched_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
