@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgctl import fleet, history, lock, outcomes, plan_text, playbook, provisioning, releasing, rollout
+from dgctl import fleet, floor, history, lock, outcomes, plan_text, playbook, provisioning, releasing, rollout
 from dgctl.deployment import PROXIES, Deployment
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.fleet import OPERATOR, Member
@@ -27,6 +27,7 @@ def upgrade(session: Session, asked: releasing.Asked) -> Outcome:
             plan = provisioning.planned(changed)
             if plan.problems:
                 raise DgctlError(plan.problems, Exit.UNREACHABLE)
+            require_serving(changed.deployment, plan.members, green, blue)
             lines = [*plan_text.lines(plan), *order(green, blue)]
             releasing.confirm(session, lines, f"Build {listed(green)} with {asked}, and switch?")
         held = _held(changed, green)
@@ -52,6 +53,14 @@ def sides(deployment: Deployment, group: str) -> tuple[list[str], list[str]]:
         raise DgctlError(problem, Exit.USAGE)
     kinds = {rollout.kind(deployment, name) for name in green}
     return green, [name for name in serving if name not in green and rollout.kind(deployment, name) in kinds]
+
+
+def require_serving(deployment: Deployment, members: dict[str, Member], green: list[str], blue: list[str]) -> None:
+    """Raises DgctlError (exit 6) when too few servers of a kind would serve while these are built, or after the switch."""
+    switched = floor.joined(members, [], green)
+    short = floor.shortage(deployment, green, members) or floor.shortage(deployment, blue, switched)
+    if short:
+        raise DgctlError(short, Exit.HALTED)
 
 
 def order(green: list[str], blue: list[str]) -> list[str]:

@@ -54,6 +54,7 @@ MAX_FAIL = click.option(
 HOSTS = click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
 NOTE = click.option("--note", default="", metavar="TEXT", help="Why; `status` shows it.")
 NO_WAIT = click.option("--no-wait", "wait", flag_value=False, default=True, help="Do not wait for the requests it has.")
+FORCE = click.option("--force", is_flag=True, help="Also when fewer than deepgram_min_serving would go on serving.")
 DEAD = click.option("--dead", is_flag=True, help="The server does not answer any more: nothing is asked of it.")
 WIPE = click.option("--wipe", is_flag=True, help="Remove what Deepgram left on it, models and key too.")
 GREEN = click.option("--blue-green", "green", default="", metavar="GROUP", help="Build this group, then switch to it.")
@@ -170,11 +171,12 @@ def provision() -> Any:
     return verbs.provision
 
 
-@verb(HOSTS, NOTE, NO_WAIT)
+@verb(HOSTS, NOTE, NO_WAIT, FORCE)
 def drain() -> Any:
     """Send servers no new requests, and wait until those that they have are finished.
 
-    They stay drained until `undrain`; `provision` changes them, and leaves them drained.
+    They stay drained until `undrain`; `provision` changes them, and leaves them drained. Refused (exit 6) where fewer than
+    deepgram_min_serving servers of a profile would go on serving.
     """
     from dgctl import draining
 

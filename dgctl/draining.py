@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dgctl import fleet, history, lock, outcomes
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dgctl import fleet, floor, history, lock, outcomes, provisioning
 from dgctl.deployment import PROXIES, Deployment
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.fleet import OPERATOR
+from dgctl.fleet import OPERATOR, Member
 from dgctl.locate import shown
 from dgctl.names import nearest
 from dgctl.report import Outcome
@@ -18,6 +21,8 @@ from dgctl.work import recorded
 def drain(session: Session) -> Outcome:
     with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         hosts = require_members(work.deployment, session.hosts)
+        if not session.force:
+            require_serving(work.deployment, provisioning.seen_by_proxies(work), hosts)
         part = drain_part(in_reach(work), hosts, OPERATOR, session.note, session.wait)
         outcome = outcomes.of_playbook(work, "drain.yml", alone=True, part=part)
         for name in hosts:
@@ -37,6 +42,14 @@ def undrain(session: Session) -> Outcome:
             outcome.summary = f"{count(len(hosts), 'server')} given back: {listed(hosts)}"
             outcome.next_command = session.again("status")
         return outcome
+
+
+def require_serving(deployment: Deployment, members: Mapping[str, Member], hosts: list[str]) -> None:
+    """Raises DgctlError (exit 6) when too few servers like these would get requests without them."""
+    short = floor.shortage(deployment, hosts, members)
+    if short:
+        fix = f"give another one back with undrain first; or add --force, and callers are refused ({floor.FORCE} for good)"
+        raise DgctlError(replace(short, fix=fix), Exit.HALTED)
 
 
 def require_members(deployment: Deployment, hosts: tuple[str, ...]) -> list[str]:

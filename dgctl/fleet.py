@@ -8,7 +8,7 @@ from typing import Any
 
 from dgctl.deployment import PROXIES, SERVING, Deployment
 
-DRAINED = "drained"
+UP, DRAINED = "up", "drained"
 OPERATOR = "operator"  # why a server is drained: a person wants it so; dgctl does not put it back by itself
 ROLLOUT = "rollout"  # while a run changes it; a run that was killed left it so
 FAILED = "failed"  # a run could not make it work
@@ -31,6 +31,11 @@ class Member:
     def serves(self) -> bool:
         """Whether some proxy may send it requests."""
         return any(state != DRAINED for state in self.states.values())
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every proxy that may send it requests finds that it answers."""
+        return self.serves and not {*self.states.values()} - {UP, DRAINED}
 
     @property
     def kept_out(self) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from dgctl import deployment as deployments
-from dgctl import history, inventory_edit, lock, playbook, provisioning
+from dgctl import floor, history, inventory_edit, lock, playbook, provisioning, rollout
 from dgctl.deployment import Deployment
 from dgctl.desired import Desired
 from dgctl.errors import DgctlError, Exit, Problem
@@ -19,7 +18,7 @@ from dgctl.names import nearest
 from dgctl.plan import Plan
 from dgctl.report import HostState, Outcome
 from dgctl.rolling import Rolling, drain_part, undrain_part
-from dgctl.rollout import Policy, kind, least
+from dgctl.rollout import Policy, kind
 from dgctl.session import Session
 from dgctl.words import count, listed
 from dgctl.work import Work, valid
@@ -36,7 +35,8 @@ def remove(session: Session) -> Outcome:
             plan = _planned(work, rest, hosts)
             if plan.problems:
                 return provisioning.unreachable(rest, plan)
-            _require_serving(rest.deployment, work.deployment, plan, hosts)
+            _require_serving(work.deployment, plan, hosts, gone=hosts if session.dead else [])
+            provisioning.divided(rest, plan)  # what the others must do is refused now, or not at all
             if not session.yes:
                 _confirm(hosts, plan)
             outcome = _carry_out(work, rest, plan, hosts)
@@ -70,16 +70,11 @@ def _require_others(deployment: Deployment, hosts: list[str]) -> None:
         raise DgctlError(Problem(what + (f" that serve {profile}" if profile else ""), last[0], fix=fix), Exit.HALTED)
 
 
-def _require_serving(rest: Deployment, whole: Deployment, plan: Plan, hosts: list[str]) -> None:
-    """Raises DgctlError (exit 6) when too few of those that stay get requests at this moment."""
-    for name in [name for name in hosts if name in plan.members and plan.members[name].serves]:
-        peers = [peer for peer in behind_proxies(rest) if kind(rest, peer) == kind(whole, name)]
-        serving = [peer for peer in peers if peer in plan.members and plan.members[peer].serves]
-        if len(serving) < least(whole, [name]):
-            what = f"too few servers like {name} would go on serving"
-            value = f"{len(serving)} of {len(peers)} get requests, deepgram_min_serving is {least(whole, [name])}"
-            fix = "give one back with undrain, or add one, then run again"
-            raise DgctlError(Problem(what, name, value, fix), Exit.HALTED)
+def _require_serving(whole: Deployment, plan: Plan, hosts: list[str], gone: list[str]) -> None:
+    """Raises DgctlError (exit 6) when too few of those that stay serve at this moment; those `gone` serve no more."""
+    short = floor.shortage(whole, hosts, plan.members, [*rollout.down(plan), *gone])
+    if short:
+        raise DgctlError(short, Exit.HALTED)
 
 
 @contextlib.contextmanager
@@ -91,7 +86,7 @@ def _rest(work: Work, hosts: list[str]) -> Iterator[Work]:
     try:
         beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
         deployment = deployments.load(beside, work.vault)
-        yield Work(replace(work.session, hosts=()), deployment, work.vault)
+        yield Work(work.session, deployment, work.vault)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -163,8 +158,7 @@ def _told(rest: Work, plan: Plan) -> Outcome:
     if not plan.changing:
         return Outcome(hosts={}, log=rest.log)
     policy = Policy()
-    rollout = provisioning.divided(rest, plan)
-    return Rolling(rest, plan, rollout, plan.members, policy).run()
+    return Rolling(rest, plan, provisioning.divided(rest, plan), plan.members, policy).run()
 
 
 def _step(work: Work, name: str, part: playbook.Part, hosts: list[str]) -> Outcome:

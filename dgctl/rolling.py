@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dgctl import look, outcomes, playbook
+from dgctl import floor, look, outcomes, playbook, rollout
 from dgctl.collector import RunResult
 from dgctl.deployment import PROXIES
 from dgctl.errors import Exit, Problem
@@ -87,12 +87,24 @@ class Rolling:
         built = self._change(self.rollout.build)
         proven = self._verified([*built, *self.rollout.waiting, *self._unproven()])
         broken = [name for name in (*self.rollout.build, *self.rollout.waiting) if name not in proven]
-        self._hold([name for name in broken if name in behind_proxies(self.work.deployment)])
+        self._hold(self._spared([name for name in broken if name in behind_proxies(self.work.deployment)]))
         if len(self.failed) > self.policy.max_fail:
             raise Stopped
         proxies = self._change(self.rollout.proxies)
         self._give_back([name for name in proven if name in self.out and not self._kept_out(name)])
         self._verified(proxies)
+
+    def _spared(self, broken: list[str]) -> list[str]:
+        """Those of `broken` that may be held back; the last that serve are left to the proxies' own judgement, and named."""
+        held: list[str] = []
+        for name in broken:
+            short = self._shortage([*held, name])
+            if short:
+                fix = f"repair it, then run again: {self.work.session.again()}"
+                self.outcome.errors.append(Problem("it does not work, and still gets requests", name, short.value, fix))
+            else:
+                held.append(name)
+        return held
 
     def _unproven(self) -> list[str]:
         waiting = self.rollout.waiting
@@ -102,18 +114,36 @@ class Rolling:
         self.work.tell(f"{batch.name}{', drained first' if batch.drained else ''}")
         begun = [name for name in batch.hosts if name not in self.failed]
         took = [name for name in batch.drained if name in begun and name not in self.out]
+        self._require_floor(begun)
         if not self._drained(took):
             raise Stopped
         proven = self._verified(self._change(begun))
         self._hold([name for name in begun if name not in proven and name in batch.drained])
         self._give_back([name for name in proven if name in took])
 
+    def _require_floor(self, hosts: list[str]) -> None:
+        """Ends the rollout where, after what failed before, too few others would serve while these are changed."""
+        short = self._shortage(hosts)
+        if short:
+            self.outcome.errors.append(short)
+            self.outcome.exit_code = Exit.HALTED
+            raise Stopped
+
+    def _shortage(self, hosts: list[str]) -> Problem | None:
+        done = [name for name in self.begun if name not in self.failed]
+        members = floor.joined(self.members, self.out, [name for name in done if name in self.members])
+        down = [name for name in rollout.down(self.plan) if name not in done]
+        return floor.shortage(self.work.deployment, hosts, members, [*down, *self.failed])
+
     def _drained(self, took: list[str]) -> bool:
         """Takes servers out of the proxies; gives those back that could not be drained, and says so."""
         if not took:
             return True
         self.out |= set(took)
-        self._playbook(DRAIN, drain_part(self.proxies, took, ROLLOUT, "a run changes it"))
+        part = drain_part(self.proxies, took, ROLLOUT, "a run changes it")
+        # Of one that does not answer nobody learns how many requests it has, and the run is to repair it.
+        part.variables["drain_silent"] = [name for name in took if not self.members[name].is_up]
+        self._playbook(DRAIN, part)
         bad = any(name in self.failed for name in (*took, *self.proxies))
         if bad:
             self._give_back(took)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from dgctl import floor
 from dgctl.deployment import PROXIES, SERVING, Deployment
 from dgctl.errors import Problem
 from dgctl.fleet import Member, behind_proxies
@@ -12,8 +13,6 @@ from dgctl.plan import HostPlan, Plan
 from dgctl.reasons import Kind
 from dgctl.words import listed
 
-# Engines before the APIs that use them; licence proxies before both.
-ORDER = ("license_proxy", "engine", "node", "api")
 _BATCH = re.compile(r"([1-9]\d*)(%?)")
 
 
@@ -90,10 +89,10 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
             rolling.setdefault(kind(deployment, name), []).append(name)
         else:
             found.build.append(name)
-    if not members and len(plan.hosts) == 1:
-        rolling, found.build = {}, list(plan.changing)  # nobody else could serve meanwhile
-    for pool in sorted(rolling, key=lambda pool: ORDER.index(pool[0])):
-        _batches(found, deployment, pool, rolling[pool], members, policy)
+    if not members and _is_alone(deployment, plan):
+        rolling, found.build = {}, list(plan.changing)  # nobody else could serve its callers meanwhile
+    for pool in sorted(rolling, key=lambda pool: floor.ORDER.index(pool[0])):
+        _batches(found, deployment, rolling[pool], members, down(plan), policy)
     found.waiting = [
         name
         for name, host in plan.hosts.items()
@@ -103,6 +102,13 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
     if not set(deployment.members(PROXIES)) & plan.hosts.keys():
         found.unheard = [name for name in behind_proxies(deployment) if name in plan.hosts and name not in members]
     return found
+
+
+def _is_alone(deployment: Deployment, plan: Plan) -> bool:
+    """Whether the one server of the plan is the only one, or a node with a proxy of its own."""
+    (name, *others) = plan.hosts
+    only = len(deployment.hosts) == 1
+    return not others and (only or not any(floor.is_guarded(deployment, one) for one in floor.kinds(deployment, name)))
 
 
 def _blank(host: HostPlan, role: str) -> bool:
@@ -121,53 +127,46 @@ def _in_use(deployment: Deployment, name: str, host: HostPlan, members: dict[str
 
 
 def kind(deployment: Deployment, name: str) -> tuple[str, str]:
-    """Servers that can stand in for each other: (group, profile)."""
-    group = next(group for group in (*ORDER, PROXIES) if name in deployment.groups.get(group, ()))
-    return group, str(deployment.hosts[name].vars.get("deepgram_profile") or "")
+    """Servers that are changed in one pool: (group, profile) of the first group that it is in."""
+    return floor.kinds(deployment, name)[0]
+
+
+def down(plan: Plan) -> list[str]:
+    """Servers that do nobody's work: something that runs there does not answer. New ones work before others stop."""
+    return [name for name, host in plan.hosts.items() if _silent(host)]
+
+
+def _silent(host: HostPlan) -> bool:
+    reasons = [reason for step in host.steps if step.role in ("deepgram", "license_proxy") for reason in step.reasons]
+    return any(reason.kind == Kind.DRIFTED and reason.subject.startswith("address ") for reason in reasons)
 
 
 def _batches(
     found: Rollout,
     deployment: Deployment,
-    pool: tuple[str, str],
     names: list[str],
     members: dict[str, Member],
+    asleep: list[str],
     policy: Policy,
 ) -> None:
-    """Adds the batches of one pool: one server alone, then as many at a time as policy and minimum allow."""
-    peers = [name for name in deployment.members(pool[0]) if kind(deployment, name) == pool]
-    spread = set(behind_proxies(deployment))
-    serving = [name for name in peers if name not in spread or (name in members and members[name].serves)]
-    room = len(serving) - least(deployment, names)
-    guarded = (bool(spread) or pool[0] == "engine") and not _spared(deployment, names)
-    if guarded and room < 1:
-        found.problems.append(_no_room(deployment, pool, names, len(serving)))
-        return
-    size = min(policy.size(len(peers)), room) if guarded else policy.size(len(peers))
-    size = 1 if pool[0] == "license_proxy" else size
+    """Adds the batches of one pool: one server alone, then as many at a time as policy and minimum allow.
+
+    Those that do not serve come first: when they are repaired, the others may stop in their turn.
+    """
+    pool, spread = kind(deployment, names[0]), set(behind_proxies(deployment))
+    size = 1 if pool[0] == "license_proxy" else policy.size(len(floor.peers(deployment, pool)))
+    serving: set[str] = set()
+    for one in dict.fromkeys(one for name in names for one in floor.kinds(deployment, name)):
+        able = floor.serving(deployment, one, members, asleep)
+        room = floor.room(deployment, one, names, members, asleep)
+        if room is not None and room < 1:
+            taken = [name for name in names if name in able]
+            found.problems.append(floor.too_few(deployment, one, taken, len(able), "be changed"))
+            return
+        serving |= set(able)
+        size = size if room is None else min(size, room)
+    names = sorted(names, key=lambda name: name in serving)
     groups = [names[:1], *(names[at : at + size] for at in range(1, len(names), size))]
     for number, hosts in enumerate(groups, 1):
         title = f"Change {number}/{len(groups)}: {listed(hosts)}"
         found.batches.append(Batch(title, hosts, [name for name in hosts if name in spread], number == 1))
-
-
-def _spared(deployment: Deployment, names: list[str]) -> bool:
-    """Whether others go round them meanwhile: past a licence proxy straight to Deepgram's own server."""
-    proxies = set(deployment.members("license_proxy"))
-    return proxies.issuperset(names) and all(
-        deployment.hosts[name].vars.get("deepgram_license_upstream") for name in names
-    )
-
-
-def least(deployment: Deployment, names: list[str]) -> int:
-    """How many servers of a pool must serve at any time: the largest deepgram_min_serving among `names`."""
-    return max(int(deployment.hosts[name].vars.get("deepgram_min_serving") or 0) for name in names)
-
-
-def _no_room(deployment: Deployment, pool: tuple[str, str], names: list[str], serving: int) -> Problem:
-    what = (
-        f"{listed(names)} cannot be changed: too few of [{pool[0]}] ({pool[1] or 'no profile'}) would serve meanwhile"
-    )
-    value = f"{serving} serving now, deepgram_min_serving is {least(deployment, names)}"
-    fix = "add a server of the same kind first, or set deepgram_min_serving: 0 and accept that calls are refused"
-    return Problem(what, names[0], value, fix)

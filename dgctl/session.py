@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkstemp
@@ -38,6 +38,7 @@ class Session:
     hosts: tuple[str, ...] = ()
     note: str = ""
     wait: bool = True
+    force: bool = False
     dead: bool = False
     wipe: bool = False
     release: str = ""
@@ -58,22 +59,36 @@ class Session:
         return time.monotonic() - self.began
 
     def again(self, verb: str | None = None, limit: str | None = None, plan: Path | None = None) -> str:
-        """A command to paste: this verb (or another) on this inventory, with this call's options."""
-        own = self.hosts if verb in (None, self.command) else ()
-        words = ["dgctl", verb or self.command, str(self.inventory), *own]
-        if verb in (None, self.command):
-            options = (("--release", self.release), ("--driver", self.driver), ("--blue-green", self.green))
-            words += [word for name, value in options if value for word in (name, value)]
-            words += ["--deep"] if self.deep else []
-        words += ["--limit", limit or self.limit or ""] if limit or self.limit else []
-        for name, values in (
-            ("--vault-password-file", self.vault_password_file),
-            ("--vault-id", self.vault_id),
-        ):
-            words += [word for value in values for word in (name, value)]
-        words += ["--ask-vault-pass"] if self.ask_vault_pass else []
-        words += ["--plan", str(plan)] if plan else []
-        return shlex.join(words)
+        """A command to paste: this verb with what it was called with, or another with what it knows of that.
+
+        Never --yes: whoever pastes it is asked.
+        """
+        from dgctl.cli import main as commands
+
+        verb = verb or self.command
+        call = replace(self, limit=limit or self.limit, plan=plan or self.plan)
+        words = ["dgctl", verb, str(self.inventory), *(self.hosts if verb == self.command else ())]
+        return shlex.join([*words, *_options(call, commands.commands[verb])])
+
+
+# How a result is shown, and a person's yes: no part of what a command does.
+_NOT_REPEATED = ("as_json", "verbosity", "yes")
+
+
+def _options(session: Session, command: Any) -> list[str]:
+    """Those of a command's options that the session has another value of than by default, as words."""
+    usual = {each.name: each.default for each in fields(Session)}
+    found: list[str] = []
+    for option in command.params:
+        if option.param_type_name != "option" or option.name in _NOT_REPEATED:
+            continue
+        value = getattr(session, option.name)
+        if value == usual[option.name]:
+            continue
+        name = next(word for word in option.opts if word.startswith("--"))
+        values = value if option.multiple else (value,)
+        found += [name] if option.is_flag else [word for one in values for word in (name, str(one))]
+    return found
 
 
 def main(session: Session, verb: Callable[[Session], Outcome]) -> int:

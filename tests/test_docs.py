@@ -59,3 +59,47 @@ def test_no_page_promises_what_this_version_does_not_build(path):
     # variables.md names what a hand-written nginx_proxy_nodes may hold, which the role does serve.
     lines = [line for line in path.read_text().splitlines() if "nginx_proxy_nodes" not in line]
     assert [line for line in lines if cells.search(line)] == []
+
+
+def documented():
+    """(page, variable) of every name that a page or the example gives in backticks, or sets, and that a role's prefix begins."""
+    prefixes = "|".join(sorted((path.name for path in PROJECT.glob("roles/*")), key=len, reverse=True))
+    name = re.compile(rf"(?<![\w./-])((?:{prefixes})_[a-z0-9_]*[a-z0-9])(?![\w*./(-])")
+    pages = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
+    texts = [(page, " ".join(re.findall(r"`[^`\n]+`", page.read_text()))) for page in pages]
+    texts += [(path, path.read_text()) for path in sorted(PROJECT.glob("inventories/example/**/*.*"))]
+    return sorted({(str(path.relative_to(PROJECT)), found) for path, text in texts for found in name.findall(text)})
+
+
+def test_every_variable_of_the_pages_is_known_to_validation():
+    from dgctl import specs
+
+    known = {*specs.options(PROJECT), *specs.role_names(PROJECT)}
+    modules = {path.stem for path in PROJECT.glob("plugins/*/*.py")}
+    found = documented()
+    assert len(found) > 100, "the pattern finds no names any more"
+    assert [(page, name) for page, name in found if name not in known | modules] == []
+
+
+def test_every_default_is_one_that_validation_accepts():
+    from dgctl import content, specs
+    from dgctl.validation.values import RULES
+
+    refused = []
+    for role in specs.role_names(PROJECT):
+        for name, value in content.read(PROJECT / "roles" / role / "defaults/main.yml").items():
+            if value not in (None, "", [], {}) and "{{" not in str(value):
+                refused += [(name, value) for rule in RULES if re.fullmatch(rule.names, name) and not rule.right(value)]
+    assert refused == []
+
+
+def test_where_a_comment_says_what_0_means_validation_accepts_it():
+    from dgctl.validation.values import RULES
+
+    names = []
+    for path in PROJECT.glob("roles/*/defaults/main.yml"):
+        names += re.findall(r"^#[^\n]*\b0(?: s|:| is| gives)[^\n]*\n(\w+):", path.read_text(), re.MULTILINE)
+    assert {"nginx_proxy_hsts_max_age_s", "nginx_proxy_keepalive_timeout_s", "deepgram_min_serving"} <= set(names)
+    assert [
+        (name, rule.must) for name in names for rule in RULES if re.fullmatch(rule.names, name) and not rule.right(0)
+    ] == []

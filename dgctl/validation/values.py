@@ -73,10 +73,19 @@ class Rule:
     must: str
 
 
+# Seconds of which the role's own comment says that 0 means none at all.
+_NONE_AT_0 = r"nginx_proxy_(hsts_max_age|keepalive_timeout)_s|deepgram_hung_stop_s"
+
 RULES = (
     Rule(r".+_port", _number(1, 65535), "a port from 1 to 65535"),
-    Rule(r".+_(s|days|retries)|docker_.*_file|deepgram_.*_(requests|max_streams)", _number(1), "1 or more"),
-    Rule(r"preflight_min_.*|preflight_gpu_count|.+_(mb|gb)", _number(0), "0 or more"),
+    Rule(
+        rf"(?!{_NONE_AT_0}).+_(s|days|retries)|docker_.*_file|deepgram_.*_(requests|max_streams)",
+        _number(1),
+        "1 or more",
+    ),
+    Rule(
+        rf"{_NONE_AT_0}|deepgram_min_serving|preflight_min_.*|preflight_gpu_count|.+_(mb|gb)", _number(0), "0 or more"
+    ),
     Rule(r"preflight_min_gpu_compute_capability", _matches(r"\d+\.\d+"), 'like "7.5", in quotes'),
     Rule(r"deepgram_release", _matches(r"release-\d{6}(-[A-Za-z0-9.]+)*"), "like release-260812"),
     Rule(r"deepgram_api_key", _matches(r"\S+"), "one word without spaces"),

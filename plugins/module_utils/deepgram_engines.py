@@ -7,8 +7,8 @@ import re
 import time
 
 from ansible.module_utils import applied_api_health, applied_container_gpus, applied_network
-from ansible.module_utils.deepgram_containers import CommandFailed, last_words, run
-from ansible.module_utils.deepgram_http import get
+from ansible.module_utils.deepgram_containers import CommandFailed, inspect, last_words, run
+from ansible.module_utils.deepgram_hung import hung
 
 COMPONENTS = ("engine", "api")
 START_S = 300  # beyond the time that the old containers may take to stop
@@ -64,11 +64,6 @@ def _by_its_unit(name, container):
     return not wanted or "$" in wanted[1] or sorted(wanted[1].split()) == sorted(" ".join(container["command"]).split())
 
 
-def silent(urls, names, containers):
-    """Those of `names` that have a container which does not answer."""
-    return [name for name in names if containers[name] and get(urls[name], timeout=3)[0] is None]
-
-
 def properties(unit, *names):
     """What systemd says about a unit, by property."""
     out = run(["systemctl", "show", unit, "--property=" + ",".join(names)], check=False)[1]
@@ -79,6 +74,12 @@ def unread(unit):
     """Whether systemd lacks a unit, or knows it as it was before its file changed."""
     seen = properties(unit, "LoadState", "NeedDaemonReload")
     return (seen.get("LoadState"), seen.get("NeedDaemonReload")) != ("loaded", "no")
+
+
+def _there(engine, names):
+    """The running containers of these components."""
+    found = {name: inspect(engine, f"deepgram-{name}") for name in names}
+    return {name: seen for name, seen in found.items() if seen and seen["running"]}
 
 
 def remove(*paths):
@@ -98,6 +99,7 @@ class Docker:
         self.unit = params.get("unit", "deepgram.service")
         self.project = os.path.join(params["directory"], "compose.yaml")
         self.compose = ["docker", "compose", "--project-directory", params["directory"]]
+        self.components, self.hung_s = params.get("components", COMPONENTS), params.get("hung_stop_s", 0)
         self.stop_timeout = params["stop_timeout_s"]
         self.timeout = 2 * self.stop_timeout + START_S
 
@@ -121,8 +123,7 @@ class Docker:
 
     def restart(self, due, containers):
         """Has compose bring everything up; forces only what it would leave alone."""
-        for name in silent(self.urls, due, containers):
-            run(["docker", "rm", "--force", f"deepgram-{name}"])
+        self._kill_hung(containers if "engine" in due else due, containers)
         if "engine" in due and containers.get("api"):
             run([*self.compose, "stop", "api"], timeout=self.timeout)
         forced = sorted(self._forced(containers))
@@ -131,6 +132,10 @@ class Docker:
             # makes the API a second time.
             run([*self.compose, *self.up, "--force-recreate", *forced], timeout=self.timeout)
         run([*self.compose, *self.up], timeout=self.timeout)
+
+    def _kill_hung(self, names, containers):
+        for name in hung(self.urls, list(names), containers, self.hung_s):
+            run(["docker", "rm", "--force", f"deepgram-{name}"])
 
     def keep(self):
         """Has systemd start the containers at boot, and stop them with patience when the server goes down.
@@ -148,6 +153,8 @@ class Docker:
 
     def drop(self, name):
         """Takes away the container of a part that is not to run here, when its requests are done."""
+        if hung(self.urls, [name], _there("docker", [name]), self.hung_s):
+            run(["docker", "kill", f"deepgram-{name}"], check=False)  # it may just have died
         run(["docker", "stop", "-t", str(self.stop_timeout), f"deepgram-{name}"], timeout=self.timeout)
         run(["docker", "rm", "--force", f"deepgram-{name}"])
 
@@ -157,6 +164,7 @@ class Docker:
 
     def leave(self):
         """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
+        self._kill_hung(self.components, _there("docker", self.components))
         unit_file = os.path.join(UNITS, self.unit)
         if os.path.exists(unit_file):
             run(["systemctl", "disable", "--now", self.unit], timeout=self.timeout)
@@ -170,7 +178,7 @@ class Podman:
 
     def __init__(self, params, check_mode):
         self.files, self.urls = params["files"], params["urls"]
-        self.components = params.get("components", COMPONENTS)
+        self.components, self.hung_s = params.get("components", COMPONENTS), params.get("hung_stop_s", 0)
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
     def due(self, containers):
@@ -198,9 +206,12 @@ class Podman:
         ):
             run(["systemctl", "restart", f"{NETWORK}-network.service"])  # its unit counts as done since the boot
         names = list(containers) if "engine" in due else sorted(due)
-        for name in silent(self.urls, names, containers):
-            run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
+        self._kill_hung(names, containers)
         run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
+
+    def _kill_hung(self, names, containers):
+        for name in hung(self.urls, names, containers, self.hung_s):
+            run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
 
     def keep(self):
         """The units start at boot by themselves."""
@@ -208,6 +219,7 @@ class Podman:
 
     def drop(self, name):
         """Takes away the container of a part that is not to run here, when its requests are done."""
+        self._kill_hung([name], _there("podman", [name]))
         run(["systemctl", "stop", f"deepgram-{name}.service"], timeout=self.timeout, check=False)
         run(["podman", "rm", "--force", "--ignore", f"deepgram-{name}"])
         remove(f"{QUADLETS}/deepgram-{name}.container")
@@ -219,6 +231,7 @@ class Podman:
 
     def leave(self):
         """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
+        self._kill_hung(list(self.components), _there("podman", self.components))
         units = [f"deepgram-{name}.service" for name in reversed(self.components)]
         rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
         if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs

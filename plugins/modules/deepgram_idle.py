@@ -8,7 +8,8 @@ module: deepgram_idle
 short_description: Waits until a server that gets no new requests has finished those it has
 description:
   - Asks C(/v1/status) until its three active counters are 0.
-  - An API that does not answer has nobody left to lose, and counts as idle.
+  - An API that does not answer says nothing of its requests, and is not idle. Only where its container is known not to run
+    are there none.
 options:
   api_url:
     description: Address of the API on this server.
@@ -18,6 +19,19 @@ options:
     description: Seconds to wait.
     type: int
     required: true
+  engine:
+    description: Container engine, which knows whether the API's container runs.
+    type: str
+    choices: [docker, podman]
+    default: docker
+  silence_s:
+    description: Seconds without an answer after which it is not waited for any longer.
+    type: int
+    default: 20
+  silent_allowed:
+    description: Whether an API that does not answer is no failure, because it is about to be repaired.
+    type: bool
+    default: false
   force:
     description: Whether the requests that are left when the time is over may be cut off.
     type: bool
@@ -37,9 +51,13 @@ EXAMPLES = """
 """
 RETURN = """
 left:
-  description: Requests that were still active at the end.
+  description: Requests that were still active at the end; null where nobody knows.
   returned: always
   type: int
+seen:
+  description: What tells how many there are, or why nobody knows.
+  returned: always
+  type: str
 seconds:
   description: How long it took.
   returned: always
@@ -50,32 +68,48 @@ fix:
   type: str
 """
 
+import re
 import time
 
 from ansible.module_utils import applied_api_health
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram_containers import last_words, run
 from ansible.module_utils.deepgram_http import get_json
 from ansible.module_utils.outcome import fail
 
+CONTAINER = "deepgram-api"
 EVERY_S = 1
 QUIET = 2  # looks in a row without a request: one may come between the proxies' reload and the first look
+# "Error response from daemon: No such container: x" (Docker); 'no such container "x"', "no such object" (Podman)
+_NONE = re.compile(r"no such (container|object)|no container with name", re.IGNORECASE)
 
 
-def active(url):
-    """Requests that the API has now; 0 when it does not answer."""
-    said, _ = get_json(f"{url}/v1/status", timeout=5)
-    return applied_api_health.active(said) or 0
+def active(url, engine):
+    """(requests that the API has now, what tells so); None where nobody knows."""
+    said, why = get_json(f"{url}/v1/status", timeout=5)
+    count = applied_api_health.active(said)
+    if count is not None:
+        return count, f"{url}/v1/status"
+    why = f"{url}/v1/status: {why or 'its answer counts no requests'}"
+    rc, out, err = run([engine, "container", "inspect", "--format={{.State.Running}}", CONTAINER], check=False)
+    if rc == 0 and out.strip() == "false":
+        return 0, f"the container {CONTAINER} does not run"
+    if rc != 0 and _NONE.search(err):
+        return 0, f"there is no container {CONTAINER}"
+    return None, why if rc == 0 else f"{why}; {engine}: {last_words(err, 1)}"
 
 
-def wait(url, timeout_s):
-    """(requests left, seconds waited)."""
-    began, quiet = time.monotonic(), 0
+def wait(url, engine, timeout_s, silence_s):
+    """(requests left or None, what tells so, seconds waited)."""
+    began, heard, quiet = time.monotonic(), time.monotonic(), 0
     while True:
-        left = active(url)
-        quiet = 0 if left else quiet + 1
-        waited = time.monotonic() - began
-        if quiet >= QUIET or (left and waited >= timeout_s):
-            return left, int(waited)
+        left, seen = active(url, engine)
+        quiet = quiet + 1 if left == 0 else 0
+        now = time.monotonic()
+        heard = heard if left is None else now
+        silent = left is None and now - heard >= silence_s
+        if quiet >= QUIET or silent or (left != 0 and now - began >= timeout_s):
+            return left, seen, int(now - began)
         time.sleep(EVERY_S)
 
 
@@ -84,22 +118,34 @@ def main():
         argument_spec={
             "api_url": {"required": True},
             "timeout_s": {"type": "int", "required": True},
+            "engine": {"choices": ["docker", "podman"], "default": "docker"},
+            "silence_s": {"type": "int", "default": 20},
+            "silent_allowed": {"type": "bool", "default": False},
             "force": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
+    asked = module.params
     if module.check_mode:
-        module.exit_json(changed=False, left=0, seconds=0)
-    left, seconds = wait(module.params["api_url"], module.params["timeout_s"])
-    if left and not module.params["force"]:
+        module.exit_json(changed=False, left=0, seen="", seconds=0)
+    left, seen, seconds = wait(asked["api_url"], asked["engine"], asked["timeout_s"], asked["silence_s"])
+    said = {"left": left, "seen": seen, "seconds": seconds}
+    if left is None and not asked["force"] and not asked["silent_allowed"]:
+        fail(
+            module,
+            f"how many requests this server has is not known, so it was left as it is: {seen}",
+            "see `docker logs deepgram-api` (or journalctl -u deepgram-api); `dgctl provision` repairs an API that hangs, "
+            "and deepgram_drain_force: true goes on whatever it still has",
+            **said,
+        )
+    if left and not asked["force"]:
         fail(
             module,
             f"{left} requests are not finished after {seconds} s, so this server was left as it is",
-            "run again when calls are fewer, raise deepgram_drain_timeout_s, or cut them off with deepgram_drain_force=true",
-            left=left,
-            seconds=seconds,
+            "run again when calls are fewer, raise deepgram_drain_timeout_s, or cut them off with deepgram_drain_force: true",
+            **said,
         )
-    module.exit_json(changed=False, left=left, seconds=seconds)
+    module.exit_json(changed=False, **said)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ description:
   - A container is made anew when its definition changed, or when a file that it reads at its start is newer than
     that start. So a run that was killed after it wrote a file is completed by the next one.
   - When the Engine has to go, the API is stopped first, and both finish the requests that they have.
-    A container that does not answer has none; it is killed, because one that keeps dying may miss the signal to stop.
+    A container at whose port nobody listens has none; it is killed, because one that keeps dying may miss the signal to stop.
+    One that hangs is killed after O(hung_stop_s), unless the API or the Engine says that it has requests.
   - The container of a component that O(files) does not name is stopped and removed.
   - Containers of the other engine are stopped and removed first, with the files that define them.
   - With Docker a unit of systemd starts the containers at boot; its file is not this module's.
@@ -46,6 +47,10 @@ options:
     description: Seconds that a container may take to finish its requests.
     type: int
     required: true
+  hung_stop_s:
+    description: Seconds that a container may leave its own status unanswered before it is killed; 0 never kills it for that.
+    type: int
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -170,6 +175,7 @@ def main():
             "urls": {"type": "dict", "required": True},
             "files": {"type": "dict", "required": True},
             "stop_timeout_s": {"type": "int", "required": True},
+            "hung_stop_s": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

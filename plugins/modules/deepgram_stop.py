@@ -25,6 +25,14 @@ options:
     description: Seconds that a container may take to finish its requests.
     type: int
     default: 1800
+  urls:
+    description: By component an address on this server that answers while the component works.
+    type: dict
+    default: {}
+  hung_stop_s:
+    description: Seconds that a container may leave its own status unanswered before it is killed; 0 never kills it for that.
+    type: int
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -76,7 +84,7 @@ def stop(params, check_mode):
     """(names of the containers that were stopped, whether anything was done)."""
     stopped, changed = [], False
     for name, kind in ENGINES.items():
-        engine = kind({**params, "files": {}, "urls": {}}, check_mode)
+        engine = kind({**params, "files": {}}, check_mode)
         there, running = engine.there(), containers(name)
         stopped += running
         changed |= there or bool(running)
@@ -105,6 +113,8 @@ def main():
             "wipe": {"type": "bool", "default": False},
             "directory": {"type": "path", "default": "/etc/deepgram"},
             "stop_timeout_s": {"type": "int", "default": 1800},
+            "urls": {"type": "dict", "default": {}},
+            "hung_stop_s": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

@@ -90,7 +90,7 @@ def test_the_last_server_of_a_profile_is_not_taken_away() -> None:
     of = deployment(node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
     found = rollout.make(of, plan({"flux1": change()}, of), seen("gpu1", "gpu2", "flux1"), Policy())
     (problem,) = found.problems
-    assert (problem.where, problem.value) == ("flux1", "1 serving now, deepgram_min_serving is 1")
+    assert (problem.where, problem.value) == ("flux1", "1 of 1 serving now, deepgram_min_serving is 1")
     accepted = deployment(least=0, node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
     found = rollout.make(accepted, plan({"flux1": change()}, accepted), seen("gpu1", "gpu2", "flux1"), Policy())
     assert not found.problems and found.batches[0].drained == ["flux1"]
@@ -123,8 +123,64 @@ def test_the_only_licence_proxy_is_changed_where_there_is_a_way_round_it() -> No
     of = deployment(node=["gpu1"], license_proxy=["l1"], proxy=["lb"])
     assert rollout.make(of, plan({"l1": change()}, of), seen("gpu1"), Policy()).problems
     of.hosts["l1"].vars["deepgram_license_upstream"] = ["https://license.deepgram.com"]
+    assert rollout.make(
+        of, plan({"l1": change()}, of), seen("gpu1"), Policy()
+    ).problems  # the way is the nodes' to have
+    of.hosts["gpu1"].vars["deepgram_license_servers"] = ["https://l1:8443", "https://license.deepgram.com"]
     found = rollout.make(of, plan({"l1": change()}, of), seen("gpu1"), Policy())
     assert not found.problems and [each.hosts for each in found.batches] == [["l1"]]
+
+
+def silent() -> HostPlan:
+    """A server whose Engine or License Proxy does not answer."""
+    why = (Reason(Kind.DRIFTED, "address http://127.0.0.1:9991/metrics", now="does not answer: timed out"),)
+    return HostPlan([Step("deepgram", "f", why)], restarts=["deepgram-engine"])
+
+
+def test_without_a_word_of_the_deployment_one_must_serve() -> None:
+    of = deployment(node=["gpu1"], proxy=["lb"])
+    del of.hosts["gpu1"].vars["deepgram_min_serving"]
+    (problem,) = rollout.make(of, plan({"gpu1": change()}, of), seen("gpu1"), Policy()).problems
+    assert problem.value == "1 of 1 serving now, deepgram_min_serving is 1" and "deepgram_min_serving: 0" in problem.fix
+
+
+def test_a_dead_server_is_healed_though_it_is_the_last_and_before_others_stop() -> None:
+    of = deployment(node=["gpu1", "gpu2"], proxy=["lb"])
+    members = seen("gpu1", "gpu2")
+    members["gpu2"].states["lb"] = "down"
+    found = rollout.make(of, plan({"gpu2": change()}, of), members, Policy())
+    assert not found.problems and [each.hosts for each in found.batches] == [["gpu2"]]
+    assert rollout.make(of, plan({"gpu1": change()}, of), members, Policy()).problems
+    found = rollout.make(of, plan({"gpu1": change(), "gpu2": change()}, of), members, Policy("2"))
+    assert not found.problems and [each.hosts for each in found.batches] == [["gpu2"], ["gpu1"]]
+
+
+def test_the_last_engine_is_healed() -> None:
+    of = deployment(api=["api1"], engine=["e1"])
+    assert rollout.make(of, plan({"e1": change()}, of), {}, Policy()).problems
+    assert not rollout.make(of, plan({"e1": silent()}, of), {}, Policy()).problems
+
+
+def test_a_limit_to_the_last_engine_is_no_way_past_the_minimum() -> None:
+    of = deployment(api=["api1"], engine=["e1"])
+    assert rollout.make(of, Plan({"e1": change()}, {}), {}, Policy()).problems
+
+
+def test_a_server_that_is_everything_counts_for_each_of_its_groups() -> None:
+    of = deployment(node=["gpu1", "gpu2"], license_proxy=["gpu1"], proxy=["lb"])
+    (problem,) = rollout.make(of, plan({"gpu1": change()}, of), seen("gpu1", "gpu2"), Policy()).problems
+    assert "[license_proxy]" in problem.what
+    for host in of.hosts.values():
+        host.vars["deepgram_license_upstream"] = ["https://license.deepgram.com"]
+    assert not rollout.make(of, plan({"gpu1": change()}, of), seen("gpu1", "gpu2"), Policy()).problems
+    members = seen("gpu1", gpu2="operator")
+    (problem,) = rollout.make(of, plan({"gpu1": change()}, of), members, Policy()).problems
+    assert "[node], profile stt" in problem.what
+
+
+def test_one_server_that_is_everything_is_changed_at_once() -> None:
+    of = deployment(node=["gpu1"], license_proxy=["gpu1"])
+    assert rollout.make(of, plan({"gpu1": change()}, of), {}, Policy()).simple
 
 
 def test_the_last_engine_is_not_taken_away() -> None:

@@ -32,57 +32,23 @@ deepgram_models_links:
 """
 VAULT = "deepgram_api_key: key-of-the-unit-tests\n"
 
-DEFAULTS = """\
-deepgram_release: ""
-deepgram_api_key: ""
-deepgram_api_port: 8080
-deepgram_metrics_port: 9991
-deepgram_container_engine: docker
-deepgram_engine_gpu_required: true
-deepgram_registry_password: ""
-deepgram_image_digests: {}
-deepgram_pause_s: 0
-deepgram_upstream: "127.0.0.1:{{ deepgram_api_port }}"
-"""
-SPECS = """\
-argument_specs:
-  main:
-    options:
-      deepgram_release: {type: str, required: true}
-      deepgram_api_key: {type: str, required: true, no_log: true}
-      deepgram_api_port: {type: int}
-      deepgram_metrics_port: {type: int}
-      deepgram_container_engine: {type: str, choices: [docker, podman]}
-      deepgram_engine_gpu_required: {type: bool}
-      deepgram_registry_password: {type: str, no_log: true}
-      deepgram_image_digests: {type: dict}
-      deepgram_pause_s: {type: int}
-      deepgram_upstream: {type: str}
-"""
-ROLES = {
-    "deepgram": (DEFAULTS, SPECS),
-    "deepgram_models": (
-        "deepgram_models_links: []\n",
-        "argument_specs: {main: {options: {deepgram_models_links: {type: list, elements: raw}}}}\n",
-    ),
-    "nginx_proxy": (
-        'nginx_proxy_port: 443\nnginx_proxy_server_name: ""\n'
-        'nginx_proxy_tls_certificate: ""\nnginx_proxy_tls_key: ""\n',
-        "argument_specs: {main: {options: {nginx_proxy_port: {type: int}}}}\n",
-    ),
-    "preflight": ("preflight_min_cpu_cores: 4\n", ""),
-    "nvidia_driver": ('nvidia_driver_branch: "580"\nnvidia_driver_version: ""\n', ""),
-}
+# What validation reads of a role, and nothing that a run would carry out.
+INTERFACE = ("defaults", "meta/argument_specs.yml")
+TABLES = "roles/platform/vars"
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A content root with small roles of the real names; dgctl uses it instead of the checkout."""
+    """A content root with the real roles' variables and tables, and without their tasks, for tests to write their own."""
     path = tmp_path / "content"
-    for name, (defaults, specs) in ROLES.items():
-        write(path / "roles" / name / "defaults" / "main.yml", defaults)
-        if specs:
-            write(path / "roles" / name / "meta" / "argument_specs.yml", specs)
+    for part in [
+        TABLES,
+        *(f"roles/{role.name}/{part}" for role in (CHECKOUT / "roles").iterdir() for part in INTERFACE),
+    ]:
+        if (CHECKOUT / part).is_dir():
+            shutil.copytree(CHECKOUT / part, path / part)
+        elif (CHECKOUT / part).is_file():
+            write(path / part, (CHECKOUT / part).read_text())
     write(path / "ansible.cfg", (CHECKOUT / "ansible.cfg").read_text())
     shutil.copytree(CHECKOUT / "inventories" / "example", path / "inventories" / "example")
     shutil.copytree(CHECKOUT / "plugins", path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))

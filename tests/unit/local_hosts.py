@@ -65,7 +65,7 @@ DOCKER = """\
   ansible.builtin.command: sh -c 'echo the wheel came off >&2; exit 3'
   when: inventory_hostname in (broken | default([]))
 - name: Wait
-  ansible.builtin.command: sleep {{ deepgram_pause_s | default(0) }}
+  ansible.builtin.command: sleep {{ pause_s | default(0) }}
   changed_when: false
 """
 DEEPGRAM = """\

@@ -72,12 +72,47 @@ def test_the_last_of_a_kind_is_not_removed() -> None:
 
 def test_nor_the_last_that_gets_requests() -> None:
     of = deployment(**FLEET)
-    rest = deployment(node=["gpu2", "gpu3", "gpu4"], proxy=["lb"])
     members = seen("gpu1", "gpu2", gpu3="operator", gpu4="failed")
-    removing._require_serving(rest, of, Plan({}, {}, members=members), ["gpu1"])
+    removing._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
     members = seen("gpu1", gpu2="operator", gpu3="operator", gpu4="failed")
-    code, _, value = refusal(removing._require_serving, rest, of, Plan({}, {}, members=members), ["gpu1"])
-    assert code == Exit.HALTED and value == "0 of 3 get requests, deepgram_min_serving is 1"
+    code, _, value = refusal(removing._require_serving, of, Plan({}, {}, members=members), ["gpu1"], [])
+    assert code == Exit.HALTED and value == "1 of 4 serving now, deepgram_min_serving is 1"
+    members["gpu1"].states["lb"] = "down"  # a dead one serves nobody
+    removing._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
+
+
+def test_of_two_engines_both_must_stay_where_the_minimum_is_two() -> None:
+    of = deployment(least=2, api=["api1"], engine=["e1", "e2"], proxy=["lb"])
+    plan = Plan({}, {}, members=seen("api1"))
+    code, what, _ = refusal(removing._require_serving, of, plan, ["e1"], [])
+    assert (
+        code == Exit.HALTED and what == "e1 cannot stop serving: too few of [engine], profile stt would serve meanwhile"
+    )
+    removing._require_serving(of, plan, ["e1"], gone=["e1"])
+
+
+def test_the_last_of_a_profile_is_not_drained_by_default() -> None:
+    of = deployment(node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
+    for host in of.hosts.values():
+        del host.vars["deepgram_min_serving"]
+    members = seen("gpu1", "gpu2", "flux1")
+    draining.require_serving(of, members, ["gpu2"])
+    for hosts in (["flux1"], ["gpu1", "gpu2"]):
+        with pytest.raises(DgctlError) as error:
+            draining.require_serving(of, members, hosts)
+        assert error.value.exit_code == Exit.HALTED and "--force" in error.value.problems[0].fix
+    draining.require_serving(of, seen("gpu1", "gpu2", flux1="operator"), ["flux1"])  # it is drained already
+
+
+def test_the_switch_to_green_leaves_enough_that_serve() -> None:
+    of = deployment(node=["gpu1", "gpu2", "gpu3"], proxy=["lb"])
+    blue_green.require_serving(of, seen("gpu1", "gpu2", gpu3="operator"), ["gpu3"], ["gpu1", "gpu2"])
+    of = deployment(least=2, node=["gpu1", "gpu2", "gpu3"], proxy=["lb"])
+    members = seen("gpu1", "gpu2", gpu3="operator")
+    assert refusal(blue_green.require_serving, of, members, ["gpu3"], ["gpu1", "gpu2"])[0] == Exit.HALTED
+    of = deployment(node=["gpu1", "gpu2"], proxy=["lb"])
+    serving_green = seen("gpu1", gpu2="operator")
+    assert refusal(blue_green.require_serving, of, serving_green, ["gpu1"], ["gpu2"])[0] == Exit.HALTED
 
 
 def test_a_removed_line_leaves_every_other_byte(written: Deployment) -> None:

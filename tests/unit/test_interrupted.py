@@ -56,7 +56,7 @@ def start(root: Path, folder: Path) -> Iterator[Callable[..., subprocess.Popen[s
 def sleep() -> str:
     """Lets provision wait in a command that no other test runs; returns that command."""
     seconds = random.randrange(10_000, 99_999)
-    set_variable(f"deepgram_pause_s: {seconds}")
+    set_variable(f"pause_s: {seconds}")
     return f"sleep {seconds}"
 
 

@@ -25,6 +25,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **fails: list[str]):
         self.done: list[str] = []
+        self.silent: list[str] = []
         self.told: list[str] = []
         self.fails = fails
         self.interrupt_at = ""
@@ -41,6 +42,7 @@ class World:
         word = WORD.get(name) or f"{name.removesuffix('.yml')} {part.variables.get('drain_reason', '')}".strip()
         hosts = part.variables.get("drain") or part.variables.get("undrain") or part.hosts
         self.done.append(f"{word}: {' '.join(hosts)}")
+        self.silent += part.variables.get("drain_silent", [])
         if self.done[-1] == self.edited_at:
             self.inventory = "another"
         if self.interrupt_at == f"^C {self.done[-1]}":
@@ -56,8 +58,10 @@ class World:
         return [Check(host, "works", "fail" if host in bad else "pass") for host in hosts]
 
 
-def roll(world: World, wanted: dict[str, Any], members: dict[str, Any], policy: Policy = ONE) -> Outcome:
-    of = deployment(**FLEET)
+def roll(
+    world: World, wanted: dict[str, Any], members: dict[str, Any], policy: Policy = ONE, least: int = 1
+) -> Outcome:
+    of = deployment(least, **FLEET)
     session = SimpleNamespace(
         again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
     )
@@ -87,6 +91,13 @@ def test_a_serving_server_is_drained_changed_verified_and_given_back(monkeypatch
     ]
     assert outcome.exit_code == Exit.OK
     assert states(outcome) == {"gpu1": "ok", "gpu2": "changed", "gpu3": "ok", "gpu4": "ok", "lb": "ok"}
+
+
+def test_only_one_that_does_not_answer_need_not_say_how_many_requests_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, members = World(monkeypatch), seen(*FLEET["node"])
+    members["gpu2"].states["lb"] = "down"
+    roll(world, {"gpu2": change(), "gpu3": change()}, members)
+    assert "drain rollout: gpu2" in world.done and "drain rollout: gpu3" in world.done and world.silent == ["gpu2"]
 
 
 def test_nothing_is_fetched_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +182,24 @@ def test_healthy_peers_of_a_batch_finish(monkeypatch: pytest.MonkeyPatch) -> Non
         "undrain: gpu3 gpu4",
     ]
     assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "changed", "changed"]
+
+
+def test_a_batch_that_failures_leave_no_room_for_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, verify=["gpu2"])
+    wanted = {name: change() for name in ("gpu1", "gpu2", "gpu3", "gpu4")}
+    outcome = roll(world, wanted, seen(*FLEET["node"]), Policy("1", max_fail=9), least=3)
+    assert world.done[-1] == "drain failed: gpu2" and outcome.exit_code == Exit.HALTED
+    assert "gpu3 cannot stop serving" in outcome.errors[-1].what
+    assert "deepgram_min_serving is 3" in outcome.errors[-1].value
+
+
+def test_the_last_that_serve_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that no call notices, after which no server transcribes any more: one must go on as it can."""
+    world = World(monkeypatch, verify=list(FLEET["node"]))
+    wanted = {name: change(calls=False) for name in FLEET["node"]}
+    outcome = roll(world, wanted, seen(*FLEET["node"]))
+    assert world.done[-1] == "drain failed: gpu1 gpu2 gpu3" and outcome.exit_code == Exit.HALTED
+    assert ("it does not work, and still gets requests", "gpu4") in {(each.what, each.where) for each in outcome.errors}
 
 
 def test_what_cannot_be_drained_is_given_back_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_the_users_own_variables_are_free() -> None:
         ("deepgram_image_digests: {api: latest}", "sha256"),
         ("deepgram_release: [release-260812]", "text"),
         ("deepgram_release: latest", "like release-260812"),
-        ("deepgram_pause_s: -1", "1 or more"),
+        ("deepgram_stop_grace_period_s: -1", "1 or more"),
         ("nvidia_driver_branch: '58'", "a branch"),
         ("nginx_proxy_server_name: https://speech.example.com", "a host name"),
         ("deepgram_models_links: {a: 1}", "a list"),
