@@ -125,6 +125,9 @@ def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secr
     except subprocess.TimeoutExpired:
         fix = f"try it by hand: {way.by_hand}" if way.by_hand else "look what holds it up"
         return Seen(problem=Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=fix))
+    except OSError as error:  # this machine has no ssh, or (ansible_connection=local) no such interpreter
+        fix = f"install {error.filename} on this machine, or name another one in the inventory"
+        return Seen(problem=Problem(f"{error.filename}: {error.strerror}", host.name, fix=fix))
     return _read(host, done)
 
 

@@ -3,8 +3,8 @@
 import pytest
 from ansible.module_utils import doctor, doctor_smi
 
-from tests.doctor.patient import APT, BLACKLIST, DAEMON, OPEN, VERSION, A, smi_row
-from tests.doctor.sicknesses import driver, engines, gpus, packages, states
+from tests.doctor.patient import APT, BLACKLIST, CDI, DAEMON, OLDER, OPEN, VERSION, A, smi_row
+from tests.doctor.sicknesses import driver, engines, gpus, packages, states, toolkit
 from tests.doctor.sicknesses.table import SICK
 
 
@@ -94,3 +94,34 @@ def test_a_branch_past_its_end_is_told(patient):
     assert "580 to 2028-06" in found["fix"]
     patient.parameters["driver_source"] = "distribution"
     assert patient.findings()["driver support"]["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (toolkit.cdi_of_an_older_driver, f"/run/cdi/nvidia.yaml is for driver {OLDER}, loaded is {VERSION}"),
+        (toolkit.cdi_without_libcuda, "/run/cdi/nvidia.yaml hands out no libcuda"),
+        (toolkit.cdi_names_what_is_gone, f"libcuda.so.{VERSION}, which is not there"),
+    ],
+)
+def test_each_fault_of_a_cdi_file_is_called_by_its_name(patient, change, words):
+    change(patient)
+    assert words in patient.sick()["cdi specifications"]
+
+
+def test_a_cdi_file_with_everything_but_libcuda_hands_out_no_cuda(patient):
+    """The container starts, and the Engine computes on the CPU."""
+    lines = CDI.format(cdi="0.7.0", version=VERSION).splitlines(keepends=True)
+    patient.write("/run/cdi/nvidia.yaml", "".join(line for line in lines if "libcuda" not in line))
+    assert patient.sick() == {"cdi specifications": "/run/cdi/nvidia.yaml hands out no libcuda"}
+
+
+def test_of_a_module_that_is_not_loaded_the_one_on_the_disk_counts(patient):
+    driver.module_gone(patient)
+    patient.module("535.309.01")
+    assert "its support ended in 2026-06" in patient.findings()["driver support"]["seen"]
+    patient.loaded("580.95.05")
+    assert patient.findings()["driver support"]["verdict"] == "pass", "what drives the GPU now counts first"
+    patient.loaded("")
+    patient.module("")
+    assert patient.findings()["driver support"]["seen"] == "no NVIDIA driver is installed"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dgctl import roles
-from dgctl.desired import Desired, differences
+from dgctl.desired import Desired, _digest, _slow_digest, differences
 from tests.paths import PROJECT
 from tests.plan.conftest import read, set_variable
 from tests.unit.conftest import write
@@ -147,3 +147,22 @@ def test_what_a_module_imports_counts_with_it(module: Path) -> None:
     if not module.stem.startswith("applied_"):
         action = (PROJECT / "plugins/action").glob(f"{module.stem}.py")
         assert set(roles._plugins(frozenset({module.stem}))) == {module, *action, *wanted}
+
+
+def test_the_digest_of_a_secret_is_the_same_in_every_version() -> None:
+    """It lies on every server: with another one, every secret would look changed everywhere, and services restart.
+
+    Made by OpenSSL 3.0: openssl kdf -keylen 24 -kdfopt pass:'"hush"' -kdfopt salt:'dgctl deepgram_api_key' -kdfopt n:8192
+    -kdfopt r:8 -kdfopt p:1 SCRYPT
+    """
+    assert _slow_digest("deepgram_api_key", '"hush"') == "c3cd5dae11e9c6a1785fb1f2a2142dd4960acebc00f040be"
+    assert _digest({"b": [1, "ä"], "a": None}) == "3d6f860d37ce3698439a31ccd5d721f57e8889f75dc14452fbc35f95d3f3a405"
+
+
+def test_the_digests_of_a_role_s_variables_are_the_same_in_every_version(small: Path) -> None:
+    write(small / "roles" / "deepgram" / "tasks" / "more.yml", "- thing: '{{ deepgram_models_links }}'\n")
+    deployment = read()
+    said = Desired(deployment).of(deployment.hosts["gpu1"])["deepgram"]
+    assert said["variables"]["deepgram_api_key"] == {"secret": "573fff9e94185799bab7190238fe6f78872ec76eabdd0f8c"}
+    assert said["variables"]["deepgram_models_links"][1] == {"url": "https://models.example.com/nova-2.dg?ebdda5a28e1b"}
+    assert said["fingerprint"] == _digest({name: said[name] for name in ("content", "variables")})

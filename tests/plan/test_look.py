@@ -70,3 +70,40 @@ def test_only_the_look_s_own_modules_are_sent() -> None:
     assert "applied_look" in sent and "applied_record" in sent
     assert "model_files" not in sent
     assert len(look._program(FOLDER)) < 28_000  # it goes over the wire to every server at every look
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "runs"),
+    [("{folder}/python3.12", True), ("auto", False), ("auto_silent", False), ("", False), ("python3.12", False)],
+)
+def test_the_look_runs_with_the_interpreter_of_the_host(tmp_path: Path, interpreter: str, runs: bool) -> None:
+    """On EL 8 python3 is 3.6, which cannot run it; words such as auto are Ansible's, and no program."""
+    own, trace = tmp_path / "python3.12", tmp_path / "trace"
+    own.write_text(f'#!/bin/sh\necho x >> {trace}\nexec python3 "$@"\n')
+    own.chmod(0o755)
+    seen = found_by_a_look(host(ansible_python_interpreter=interpreter.format(folder=tmp_path)), role="f1")
+    assert seen.roles["role"]["state"] == "new" and trace.exists() is runs
+
+
+def test_an_interpreter_or_an_ssh_that_is_not_there_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = tmp_path / "none"
+    problem = found_by_a_look(host(ansible_python_interpreter=str(none)), role="f1").problem
+    assert problem is not None and problem.what == f"{none}: No such file or directory"
+    assert problem.fix.startswith(f"install {none} on this machine")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    problem = found_by_a_look(host(ansible_connection="ssh", ansible_user="root"), role="f1").problem
+    assert problem is not None and problem.what == "ssh: No such file or directory"
+
+
+def test_a_server_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "_BOOT", "import time; time.sleep(60)")
+    monkeypatch.setattr(look, "LIMIT_S", 1)
+    problem = found_by_a_look(host(), role="f1").problem
+    assert problem is not None and problem.what == "the server did not answer within 1 s" and problem.fix
+
+
+def test_a_connection_that_the_look_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = found_by_a_look(host(ansible_connection="docker"), role="f1").problem
+    assert problem is not None and problem.fix == "use ssh and sudo for this server"

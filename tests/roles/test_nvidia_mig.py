@@ -12,6 +12,7 @@ class Card:
 
     def __init__(self, monkeypatch, tmp_path, on=True, resets=False, reset_works=True, others=()):
         self.on, self.pending, self.resets, self.reset_works, self.log = on, on, resets, reset_works, []
+        self.refuses = ""
         for module in (nvidia_mig, cdi_refresh):
             monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_mig, "smi_gpus", self.smi)
@@ -30,6 +31,8 @@ class Card:
 
     def run(self, argv, timeout=0):
         self.log.append(" ".join(argv))
+        if self.refuses and self.refuses in self.log[-1]:
+            return 1, "", f"{self.refuses}: Insufficient Permissions"
         if argv[-2:] == ["-mig", "0"]:
             self.pending = False
             self.on = self.resets
@@ -77,3 +80,40 @@ def test_gpu_that_keeps_mig(call, monkeypatch, tmp_path):
     monkeypatch.setattr(nvidia_mig, "run", lambda argv, timeout=0: (0, "", ""))
     monkeypatch.setattr(nvidia_mig, "reset", lambda buses: "")
     assert "stays on" in call("nvidia_mig")["msg"] and card.on
+
+
+def test_a_mode_that_cannot_be_switched_off_is_a_failure(call, monkeypatch, tmp_path):
+    """Without the word at once the GPU would be reset, and a reboot asked for that changes nothing."""
+    card = Card(monkeypatch, tmp_path, resets=True)
+    card.refuses = "-mig 0"
+    result = call("nvidia_mig")
+    assert (
+        result["failed"] and f"MIG cannot be switched off on {BUS}: -mig 0: Insufficient Permissions" in result["msg"]
+    )
+    assert not any("--gpu-reset" in line for line in card.log)
+
+
+def test_slices_that_are_not_there_are_no_failure(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path)
+    card.refuses = "nvidia-smi mig"
+    assert call("nvidia_mig")["reboot_needed"] == "" and not card.on
+
+
+def test_a_driver_that_does_not_answer_is_a_failure(call, monkeypatch, tmp_path):
+    Card(monkeypatch, tmp_path)
+    monkeypatch.setattr(nvidia_mig, "smi_gpus", lambda: ([], "Driver/library version mismatch"))
+    assert "nvidia-smi does not answer: Driver/library version mismatch" in call("nvidia_mig")["msg"]
+
+
+def test_what_holds_the_gpu_and_does_not_stop_leaves_mig_to_a_reboot(call, monkeypatch, tmp_path):
+    card = Card(monkeypatch, tmp_path)
+    monkeypatch.setattr(gpu_clients, "stop", lambda who: "engine.service does not stop")
+    result = call("nvidia_mig")
+    assert "engine.service does not stop" in result["reboot_needed"] and BUS in result["reboot_needed"]
+    assert card.on and card.log == ["start"]
+
+
+def test_what_does_not_start_again_is_a_failure(call, monkeypatch, tmp_path):
+    Card(monkeypatch, tmp_path)
+    monkeypatch.setattr(gpu_clients, "start", lambda who: "engine.service: failed")
+    assert "what used the GPU does not start: engine.service: failed" in call("nvidia_mig")["msg"]

@@ -120,6 +120,105 @@ def test_a_name_that_no_longer_resolves_keeps_its_addresses(program, monkeypatch
     assert program[0].startswith("table inet deepgram\ndelete table inet deepgram\ntable inet deepgram {")
 
 
+class Server:
+    """A server with systemd and the program: `loads` says whether putting the table in place works."""
+
+    def __init__(self, tmp_path, monkeypatch, enabled=True, active=True, table=True, stale=False, loads=True):
+        self.enabled, self.active, self.table, self.stale, self.loads = enabled, active, table, stale, loads
+        self.unit, self.program = tmp_path / "deepgram-firewall.service", tmp_path / "program"
+        self.refuses, self.did = "", []
+        for file in (self.unit, self.program):
+            file.write_text("x")
+        monkeypatch.setattr(MODULE, "run", self.run)
+
+    def run(self, words, timeout=60):
+        if words == [str(self.program), "check"]:
+            return (0 if self.table else 1), "", ""
+        if words[:2] == ["systemctl", "show"]:
+            known = {True: ("enabled", "active", "yes"), False: ("disabled", "inactive", "no")}
+            states = (known[self.enabled][0], known[self.active][1], known[self.stale][2])
+            names = ("UnitFileState", "ActiveState", "NeedDaemonReload")
+            return 0, "".join(f"{name}={state}\n" for name, state in zip(names, states, strict=True)), ""
+        if words[0] == "journalctl":
+            return 0, "nft: Operation\nnot permitted\n", ""
+        self.did.append(" ".join(words[1:]))
+        if words[1] == self.refuses:
+            return 1, "", "Job failed.\n"
+        self.table = self.loads if words[1] in ("start", "reload") else self.table
+        return 0, "", ""
+
+    def be_present(self, check=False):
+        def fail_json(**said):
+            raise AssertionError(said["msg"])
+
+        params = {"unit": str(self.unit), "program": str(self.program), "files": []}
+        return MODULE.present(SimpleNamespace(params=params, check_mode=check, fail_json=fail_json))
+
+
+UNIT = "deepgram-firewall.service"
+
+
+@pytest.mark.parametrize(
+    ("state", "did"),
+    [
+        ({}, []),
+        ({"enabled": False, "active": False, "table": False}, ["daemon-reload", f"enable {UNIT}", f"start {UNIT}"]),
+        ({"active": False, "table": False}, [f"start {UNIT}"]),
+        ({"table": False}, [f"reload {UNIT}"]),
+        ({"stale": True}, ["daemon-reload"]),
+    ],
+)
+def test_what_is_missing_is_done_and_nothing_else(tmp_path, monkeypatch, state, did):
+    server = Server(tmp_path, monkeypatch, **state)
+    assert server.be_present(check=True) is bool(did) and server.did == []
+    assert server.be_present() is bool(did) and server.did == did and server.table
+
+
+@pytest.mark.parametrize("state", [{"table": False}, {"active": False, "table": False}])
+def test_a_table_that_is_not_loaded_is_no_success(tmp_path, monkeypatch, state):
+    server = Server(tmp_path, monkeypatch, loads=False, **state)
+    with pytest.raises(AssertionError, match="the kernel has not the firewall's table"):
+        server.be_present()
+
+
+def test_a_unit_that_does_not_start_says_what_its_log_says(tmp_path, monkeypatch):
+    server = Server(tmp_path, monkeypatch, active=False, table=False)
+    server.refuses = "start"
+    with pytest.raises(AssertionError, match=f"systemctl start {UNIT}: Job failed. nft: Operation not permitted"):
+        server.be_present()
+
+
+def test_a_first_run_in_check_mode_asks_for_nothing(tmp_path, monkeypatch):
+    server = Server(tmp_path, monkeypatch)
+    server.program.unlink()
+    monkeypatch.setattr(MODULE, "run", lambda *words, **_: pytest.fail("nothing is there that could answer"))
+    assert server.be_present(check=True)
+
+
+def test_check_compares_the_whole_table(program, monkeypatch):
+    told = SimpleNamespace(returncode=0, stdout="")
+    monkeypatch.setattr(PROGRAM, "nft", lambda *words, text=None: told)
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [(0, 0, 0, "", ("192.0.2.4", 0))])
+
+    def status():
+        with pytest.raises(SystemExit) as ended:
+            PROGRAM.check()
+        return ended.value.code
+
+    assert status() == 1
+    told.stdout = PROGRAM.wanted()[1]
+    assert status() == 0
+    told.returncode = 1
+    assert status() == 1
+
+
+def test_a_table_that_nft_refuses_is_no_success(program, monkeypatch):
+    monkeypatch.setattr(PROGRAM, "nft", lambda *words, text=None: SimpleNamespace(returncode=1, stderr="no\nsuch\n"))
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [])
+    with pytest.raises(SystemExit, match="host-firewall: nft: no such"):
+        PROGRAM.apply()
+
+
 def test_nothing_is_left_of_a_firewall_that_is_not_wanted(tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(MODULE, "run", lambda words, timeout=60: ran.append(words) or (0, "", ""))

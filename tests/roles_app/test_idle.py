@@ -131,3 +131,15 @@ def test_no_playbook_asks_the_loopback_address_whatever_is_bound():
     (task,) = yaml.safe_load(text["drain.yml"])[1]["tasks"]
     assert "deepgram_api_bind_address | default('') | local_address" in task["deepgram_idle"]["api_url"]
     assert json.dumps(yaml.safe_load(text["status.yml"])).count("bind_address") == 3
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked"),
+    [
+        ((0,), 2),
+        ((0, 1, 0), 4),  # a request between the proxies' reload and the first look
+    ],
+)
+def test_two_quiet_looks_in_a_row_are_waited_for(idle, counts, asked):
+    said, urls = idle([busy(count) for count in counts])
+    assert (said["failed"], said["left"], len(urls)) == (False, 0, asked)

@@ -167,6 +167,7 @@ def test_missing_settings(remove: str, name: str) -> None:
     path = Path("inventory.ini") if "=" in remove else Path(MAIN)
     path.write_text("" if path.name == "main.yml" else path.read_text().replace(remove, ""))
     assert {each.what for each in problems()} == {f"{name} is not set"}
+    assert all(each.fix.startswith("set it in group_vars/all/main.yml: ") for each in problems())
 
 
 def test_a_missing_key_names_the_file_to_put_it_in() -> None:
@@ -174,6 +175,7 @@ def test_a_missing_key_names_the_file_to_put_it_in() -> None:
     found = problems()
     assert {each.where for each in found} == {"gpu1", "gpu2"}
     assert all("group_vars/all/vault.yml" in each.fix for each in found)
+    assert not any("main.yml" in each.fix for each in found), "a key does not belong into a plain file"
 
 
 def test_an_empty_key() -> None:

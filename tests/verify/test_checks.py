@@ -297,3 +297,59 @@ def test_a_refused_file_that_is_no_longer_there_is_none():
 def test_open_devices_prove_the_gpus_when_the_log_has_rotated():
     world = healthy() | serving([], devices="/dev/nvidia0\n/dev/nvidia1")
     assert verdict(test_engine.test_on_the_gpu, world) == "pass"
+
+
+ALONE = {"parts": ["engine"]}  # an Engine whose API runs on another server
+EACH_INSERTED = [inserted("nova-3-general", "batch"), inserted("nova-3-general", "streaming"), *LOG]
+
+
+@pytest.mark.parametrize(
+    ("log", "result"),
+    [(EACH_INSERTED, "pass"), (EACH_INSERTED[1:], "fail"), ([], "skip")],
+)
+def test_an_engine_without_an_api_is_judged_by_its_log(log, result):
+    assert verdict(test_models.test_loaded, healthy() | serving(log, models="{}") | ALONE) == result
+
+
+@pytest.mark.parametrize(("models", "result"), [([BATCH, STREAM], "pass"), ([BATCH, STREAM, HELPER], "fail")])
+def test_with_an_api_a_log_that_rotated_away_excuses_nothing(models, result):
+    world = healthy() | serving([]) | want(models=[{"file": file, "sha256": None} for file in models])
+    assert verdict(test_models.test_loaded, world) == result
+
+
+def test_a_helper_that_was_refused_is_not_loaded_by_an_older_line():
+    log = [*LOG, f"ERROR Failed to load model: x path=/m/{HELPER}"]
+    assert verdict(test_models.test_loaded, healthy() | serving(log)) == "fail"
+    assert verdict(test_models.test_none_refused, healthy() | serving(log)) == "fail"
+    assert verdict(test_models.test_none_refused, healthy() | serving(log) | {"sizes": {BATCH: 5}}) == "pass"
+    assert verdict(test_models.test_none_refused, healthy() | engine(running=False)) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "result"),
+    [
+        ((), {}, "fail"),
+        ((), {"preflight_min_gpu_count": None}, "fail"),
+        ((), {"preflight_min_gpu_count": 0}, "fail"),
+        (ROWS[:1], {"preflight_min_gpu_count": None}, "pass"),
+        (ROWS, {"preflight_min_gpu_count": None}, "pass"),
+        (ROWS, {"preflight_min_gpu_count": 2}, "pass"),
+        (ROWS, {"preflight_gpu_count": 2, "preflight_min_gpu_count": 4}, "pass"),
+        ((), {"preflight_gpu_count": 0}, "pass"),
+    ],
+)
+def test_how_many_gpus_are_enough(rows, changes, result):
+    assert verdict(test_gpu.test_count, healthy() | {"seen": gpus.smi(list(rows))} | want(**changes)) == result
+
+
+@pytest.mark.parametrize("check", [test_gpu.test_names, test_gpu.test_memory, test_gpu.test_mig_off])
+def test_no_gpu_at_all_is_nothing_to_be_content_with(check):
+    assert verdict(check, healthy() | {"seen": []}) == "fail"
+    assert verdict(check, healthy() | {"seen": []} | want(preflight_gpu_names=["Tesla T4"])) == "fail"
+
+
+def test_named_models_of_gpus():
+    assert verdict(test_gpu.test_names, healthy() | want(preflight_gpu_names=["Tesla T4", "NVIDIA L4"])) == "pass"
+    other = {"seen": gpus.smi([ROWS[0], ROWS[1].replace("Tesla T4", "NVIDIA A2")])}
+    assert verdict(test_gpu.test_names, healthy() | other | want(preflight_gpu_names=["Tesla T4"])) == "fail"
+    assert verdict(test_gpu.test_names, healthy() | other) == "pass"

@@ -1,0 +1,200 @@
+"""`remove` and `upgrade --blue-green` from end to end: who is drained, told, stopped, and what a failure leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgctl import blue_green, releasing, removing
+from dgctl.deployment import Deployment
+from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.plan import HostPlan, Plan
+from dgctl.report import Outcome
+from dgctl.session import Session
+from tests.plan.conftest import set_variable, small  # noqa: F401 - fixtures
+from tests.plan.test_rollout import change, seen
+from tests.unit.conftest import folder, root, write  # noqa: F401 - fixtures
+from tests.unit.test_fleet_verbs import INVENTORY
+from tests.unit.test_rolling import World
+
+PLAYBOOK = """\
+- name: Deepgram
+  hosts: node
+  roles: [deepgram]
+- name: TLS proxy
+  hosts: proxy
+  roles: [nginx_proxy]
+"""
+FILE = Path("fleet.ini")
+
+
+@pytest.fixture
+def fleet(small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[World, Any]]:  # noqa: F811
+    """fleet(verb, members, fails, **options): runs it on two nodes behind a proxy which reads of them."""
+    write(small / "playbooks" / "provision.yml", PLAYBOOK)
+    write(small / "roles" / "nginx_proxy" / "tasks" / "main.yml", "- thing: '{{ groups.node }}'\n")
+    FILE.write_text(INVENTORY)
+    set_variable("deepgram_min_serving: 1")
+    for module in ("work", "releasing"):
+        monkeypatch.setattr(f"dgctl.{module}.require_valid", lambda deployment: None)
+
+    def run(
+        verb: Callable[[Session], Outcome],
+        members: dict[str, Any],
+        gone: str = "",
+        fails: dict[str, list[str]] | None = None,
+        **options: Any,
+    ) -> tuple[World, Any]:
+        def planned(work: Any) -> Plan:
+            targets = work.deployment.targets
+            hosts = {name: change(role="nginx_proxy" if name == "lb1" else "deepgram") for name in targets}
+            hosts |= {
+                name: HostPlan(problem=Problem("no way there", name, fix="x")) for name in targets if name == gone
+            }
+            known = {"fingerprint": "f"}
+            desired = {name: {"nginx_proxy": known, "deepgram": known} for name in targets}
+            return Plan(hosts, desired, members=members)
+
+        world = World(monkeypatch, **(fails or {}))
+        monkeypatch.setattr("dgctl.provisioning.planned", planned)
+        monkeypatch.setattr("dgctl.provisioning.seen_by_proxies", lambda work: members)
+        session = Session(verb.__name__, FILE, **({"yes": True} | options))
+        try:
+            return world, verb(session)
+        except DgctlError as error:
+            return world, error
+
+    return run
+
+
+BOTH = seen("gpu1", "gpu2")
+WITHOUT = INVENTORY.replace("gpu2 ansible_host=192.0.2.2\n", "").replace("gpu2\n", "")
+
+
+def beside() -> list[str]:
+    return [path.name for path in Path().glob(".dgctl-without-*")]
+
+
+def test_a_removed_server_is_drained_told_of_stopped_and_forgotten(fleet: Any) -> None:
+    world, outcome = fleet(removing.remove, BOTH, hosts=("gpu2", "gpu2"), wipe=True)
+    words = [word for word in world.done if not word.startswith("preflight")]
+    assert words == ["drain operator: gpu2", "change: lb1", "verify: lb1", "stop: gpu2", "undrain: gpu2"]
+    assert outcome.exit_code == Exit.OK and FILE.read_text() == WITHOUT and beside() == []
+    assert outcome.summary == "gpu2 removed; fleet.ini no longer names it"
+    assert {name: host.state for name, host in outcome.hosts.items()} == {"gpu2": "changed", "lb1": "changed"}
+
+
+def test_variables_of_a_removed_server_are_named_and_left(fleet: Any) -> None:
+    write(Path("host_vars/gpu2.yml"), "x: 1\n")
+    _, outcome = fleet(removing.remove, BOTH, hosts=("gpu2",))
+    assert outcome.summary.endswith("; still there: host_vars/gpu2.yml")
+
+
+def test_a_dead_server_is_not_waited_for_and_not_stopped(fleet: Any) -> None:
+    world, outcome = fleet(removing.remove, seen("gpu1", gpu2="failed"), hosts=("gpu2",), dead=True)
+    assert not any(word.startswith("stop") for word in world.done) and world.done[-1] == "undrain: gpu2"
+    assert outcome.exit_code == Exit.OK and FILE.read_text() == WITHOUT
+
+
+@pytest.mark.parametrize(
+    ("fails", "last"),
+    [
+        ({"drain": ["gpu2"]}, "drain operator: gpu2"),
+        ({"change": ["lb1"]}, "change: lb1"),
+        ({"stop": ["gpu2"]}, "stop: gpu2"),
+    ],
+)
+def test_a_step_that_fails_ends_it_and_the_inventory_stays(fleet: Any, fails: dict[str, list[str]], last: str) -> None:
+    world, outcome = fleet(removing.remove, BOTH, fails=fails, hosts=("gpu2",))
+    assert world.done[-1] == last and outcome.exit_code == Exit.HALTED
+    assert FILE.read_text() == INVENTORY and beside() == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "members", "code", "what"),
+    [
+        (("gpu3",), BOTH, Exit.USAGE, "this server is not in the inventory"),
+        (("gpu2", "gpu3"), BOTH, Exit.USAGE, "this server is not in the inventory"),
+        (("gpu1", "gpu2"), BOTH, Exit.HALTED, "gpu1, gpu2 are the last of [node]"),
+        (("gpu2",), seen("gpu2", gpu1="operator"), Exit.HALTED, "too few servers like gpu2 would go on serving"),
+    ],
+)
+def test_what_is_refused_touches_nothing(fleet: Any, hosts: Any, members: Any, code: Exit, what: str) -> None:
+    world, error = fleet(removing.remove, members, hosts=hosts)
+    assert (error.exit_code, error.problems[0].what) == (code, what) and error.problems[0].fix
+    assert world.done == [] and FILE.read_text() == INVENTORY and beside() == []
+
+
+def test_a_server_that_stays_and_does_not_answer_ends_it_before_harm(fleet: Any) -> None:
+    world, outcome = fleet(removing.remove, BOTH, gone="lb1", hosts=("gpu2",))
+    assert outcome.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
+
+
+def test_a_removal_that_is_not_confirmed_touches_nothing(fleet: Any) -> None:
+    world, error = fleet(removing.remove, BOTH, hosts=("gpu2",), yes=False)  # stdin is no terminal
+    assert error.exit_code == Exit.USAGE and world.done == [] and FILE.read_text() == INVENTORY
+
+
+def test_each_host_is_removed_once(fleet: Any) -> None:
+    of = Deployment(FILE, {}, ["gpu1", "gpu2", "gpu3"])
+    assert removing._named(of, ("gpu2", "gpu1", "gpu2")) == ["gpu2", "gpu1"]
+
+
+GREEN = {"green": "green", "release": "release-260812"}
+
+
+def released() -> list[str]:
+    return [line.partition("=")[2] for line in FILE.read_text().splitlines() if line.startswith(releasing.RELEASE)]
+
+
+def test_green_is_built_without_requests_and_then_the_proxies_switch(fleet: Any) -> None:
+    world, outcome = fleet(releasing.upgrade, BOTH, **GREEN)
+    assert world.done[:2] == ["drain operator: gpu2"] * 2 and world.done[-1] == "switch operator: gpu1"
+    assert "change: gpu2" in world.done and "verify: gpu2" in world.done and "change: gpu1" not in world.done
+    assert outcome.exit_code == Exit.OK and outcome.hosts["gpu2"].state == "changed"
+    assert outcome.summary == "requests go to gpu2; gpu1 drained, and kept as it was"
+    assert released() == ["release-260714", "release-260812"]
+
+
+def test_a_green_that_no_proxy_knows_yet_has_no_requests_to_wait_for(fleet: Any) -> None:
+    world, outcome = fleet(releasing.upgrade, seen("gpu1"), **GREEN)
+    assert outcome.exit_code == Exit.OK and world.done.count("drain operator: gpu2") == 1
+
+
+def test_a_green_that_cannot_be_drained_is_not_built(fleet: Any) -> None:
+    world, outcome = fleet(releasing.upgrade, BOTH, fails={"drain": ["gpu2"]}, **GREEN)
+    assert world.done == ["drain operator: gpu2"] and outcome.exit_code == Exit.HALTED
+
+
+def test_a_green_that_does_not_work_is_not_switched_to(fleet: Any) -> None:
+    world, outcome = fleet(releasing.upgrade, BOTH, fails={"verify": ["gpu2"]}, **GREEN)
+    assert outcome.exit_code == Exit.HALTED and not any(word.startswith("switch") for word in world.done)
+
+
+def test_a_proxy_that_did_not_switch_is_said(fleet: Any) -> None:
+    _, outcome = fleet(releasing.upgrade, BOTH, fails={"switch": ["lb1"]}, **GREEN)
+    assert outcome.exit_code == Exit.HALTED and "not every proxy has switched" in outcome.summary
+    assert outcome.next_command == "dgctl upgrade fleet.ini --release release-260812 --blue-green green"
+
+
+@pytest.mark.parametrize("options", [GREEN, {"release": "release-260812"}])
+def test_an_upgrade_that_is_not_confirmed_leaves_the_files(fleet: Any, options: dict[str, str]) -> None:
+    world, error = fleet(releasing.upgrade, BOTH, yes=False, **options)
+    assert error.exit_code == Exit.USAGE and world.done == [] and FILE.read_text() == INVENTORY
+
+
+@pytest.mark.parametrize("options", [GREEN, {"release": "release-260812"}])
+def test_an_upgrade_of_what_does_not_answer_leaves_the_files(fleet: Any, options: dict[str, str]) -> None:
+    world, error = fleet(releasing.upgrade, BOTH, gone="gpu2", **options)
+    assert error.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
+
+
+def test_the_sides_of_a_switch() -> None:
+    assert blue_green.order(["gpu2"], []) == [
+        "order:",
+        "  1. built and verified, without requests: gpu2",
+        "  2. the proxies switch: requests to gpu2, none to others",
+    ]
