@@ -41,7 +41,7 @@ printf 'Types: deb\nURIs: file:///srv/apt/debian/\nSuites: /\nSigned-By: /usr/sh
     >/etc/apt/sources.list.d/debian.sources
 
 # In emulation on a busy machine nothing is in time.
-ARGUMENTS='systemd.default_timeout_start_sec=1200 systemd.default_device_timeout_sec=1200 systemd.service_watchdogs=0'
+ARGUMENTS='tsc=reliable systemd.default_timeout_start_sec=1200 systemd.default_device_timeout_sec=1200 systemd.service_watchdogs=0'
 
 # Boot loader: grub-mkconfig needs a running system and makes the real menu at the first boot.
 mkdir -p /boot/efi /boot/grub

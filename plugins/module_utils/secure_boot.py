@@ -48,7 +48,7 @@ def believed(signer, listed, keyrings, serial=""):
     """
     serials = [number for name, number in keys(listed) if name == signer]
     if serials:
-        return not serial or plain(serial) in serials
+        return not serial or any(number in ("", plain(serial)) for number in serials)
     return bool(signer) and (bool(VENDORS.search(signer)) or f" {signer}: " in keyrings)
 
 

@@ -177,17 +177,22 @@ class Host:
 
     def __init__(self, monkeypatch, modules, headers=(), secure=False, signer="DKMS module signing key", coming=COMING):
         self.modules, self.headers, self.signer, self.log = dict(modules), headers, signer, []
-        self.enrolled, self.stale, self.builds = False, {}, V
+        self.enrolled, self.other_enrolled, self.stale, self.builds = False, False, {}, V
         monkeypatch.setattr(next_kernel, "booting", lambda: coming)
         monkeypatch.setattr(next_kernel, "module_version", lambda kernel: self.modules.get(kernel, ""))
         monkeypatch.setattr(next_kernel, "module_signer", lambda kernel: self.signer)
         monkeypatch.setattr(next_kernel, "has_headers", lambda kernel: kernel in self.headers)
         monkeypatch.setattr(secure_boot, "enabled", lambda: secure)
-        monkeypatch.setattr(secure_boot, "enrolled", lambda key: bool(key) and self.enrolled)
+        monkeypatch.setattr(next_kernel, "module_key", lambda kernel: "3F:0A")
+        monkeypatch.setattr(secure_boot, "trusts", self.trusts)
+        monkeypatch.setattr(secure_boot, "enrolled", lambda key: self.other_enrolled)
         monkeypatch.setattr(secure_boot, "dkms_key", lambda: "/x/mok.pub")
         monkeypatch.setattr(initramfs, "stale", lambda kernel, *_: self.stale.get(kernel, ""))
         monkeypatch.setattr(initramfs, "rebuild", lambda kernel: self.log.append(f"initramfs {kernel}") or "")
         monkeypatch.setattr(next_boot, "run", self.run)
+
+    def trusts(self, signer, serial):
+        return signer.startswith("Canonical") or (bool(signer) and serial == "3F:0A" and self.enrolled)
 
     def run(self, argv, timeout=0):
         if argv[:2] == ["dkms", "status"]:
@@ -251,8 +256,13 @@ def test_secure_boot_refuses_what_nobody_enrolled(monkeypatch):
     host.enrolled = True
     assert ready() == []
     host.signer = ""  # the key is enrolled, and nobody used it
-    with pytest.raises(next_boot.Stranded):
+    with pytest.raises(next_boot.Stranded) as error:
         ready()
+    assert "openssl" in error.value.fix and f"dkms build --force nvidia/{V} -k {RUNNING}" in error.value.fix
+    host.enrolled, host.other_enrolled, host.signer = False, True, "DKMS module signing key"
+    with pytest.raises(next_boot.Stranded) as error:
+        ready()
+    assert "with the key that is enrolled: dkms build --force" in error.value.fix and "--import" not in error.value.fix
     host.enrolled, host.signer = False, "Canonical Ltd. Kernel Module Signing"
     assert ready() == []
 
