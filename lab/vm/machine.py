@@ -1,5 +1,6 @@
 """One virtual machine: QEMU without KVM, on an overlay over a disk that stays as it is; reached over SSH on loopback."""
 
+import base64
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ BOOT_S = 900  # a boot takes two to four minutes on a quiet machine of two cores
 FIRMWARE = "OVMF_CODE_4M.secboot.fd"
 # Its variables, by whether Secure Boot is on: no keys; or Microsoft's, which Debian's shim is signed with.
 VARIABLES = {False: "OVMF_VARS_4M.fd", True: "OVMF_VARS_4M.ms.fd"}
+SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"  # the owner of what is in shim's lists
 DISKS = ("root", "esp")
 
 
@@ -33,18 +35,16 @@ class Machine:
     process: subprocess.Popen | None = field(default=None, repr=False)
 
     def create(self, base: Path | None = None) -> "Machine":
-        """A new machine, with the disks and the firmware's variables of `base`."""
+        """A new machine, with the disks of `base`; also with its firmware's variables, unless Secure Boot is to be on."""
         require("qemu-system-x86_64", "qemu-img")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for name in DISKS:
             below = base / f"{name}.qcow2" if base else self.disk / f"{name}.img"
             kind = "qcow2" if base else "raw"
-            run(
-                "qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below), "-F", kind, f"{self.folder}/{name}.qcow2"
-            )
-        known = base / "vars.fd" if base else None
-        shutil.copy(known or self.disk / VARIABLES[self.secure_boot], self.folder / "vars.fd")
+            run("qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below), "-F", kind, f"{self.folder}/{name}.qcow2")
+        known = base / "vars.fd" if base and not self.secure_boot else self.disk / VARIABLES[self.secure_boot]
+        shutil.copy(known, self.folder / "vars.fd")
         return self
 
     def start(self) -> None:
@@ -108,7 +108,9 @@ class Machine:
         """What a command printed; LabError where it fails."""
         done = self.shell(command, timeout_s)
         if done.returncode:
-            raise LabError(f"In the virtual machine `{command[:200]}` ended with {done.returncode}: {done.stderr[-800:]}")
+            raise LabError(
+                f"In the virtual machine `{command[:200]}` ended with {done.returncode}: {done.stderr[-800:]}"
+            )
         return done.stdout
 
     def reboot(self) -> None:
@@ -120,6 +122,18 @@ class Machine:
             if time.monotonic() > deadline:
                 raise LabError("The virtual machine does not come back.", f"Read {self.folder}/console.log.")
             time.sleep(3)
+
+    def enrol(self, key: str) -> None:
+        """Does what a person does at the console after mokutil --import: shim's list has this key (DER) at the next boot."""
+        variables = self.folder / "vars.fd"
+        self.shell("cat >/root/vars.fd", stdin=variables.read_bytes())
+        self.said(f"openssl x509 -inform DER -in {key} -out /root/mok.pem")
+        self.said(f"virt-fw-vars --input /root/vars.fd --output /root/new.fd --add-mok {SHIM} /root/mok.pem")
+        changed = base64.b64decode(self.said("base64 /root/new.fd"))
+        self.power_off()
+        variables.write_bytes(changed)
+        self.start()
+        self.await_boot()
 
     def power_off(self, timeout_s: float = 180) -> None:
         """Ends cleanly, so that another machine can be made over its folder."""

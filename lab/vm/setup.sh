@@ -65,6 +65,7 @@ printf 'LABEL=dgctl-root / ext4 defaults 0 1\nLABEL=DGCTL-ESP /boot/efi vfat uma
 echo vm >/etc/hostname
 echo '127.0.0.1 localhost vm' >/etc/hosts
 passwd -d root >/dev/null
+systemd-machine-id-setup >/dev/null 2>&1 # else the first boot is one, with all that systemd does then
 systemctl enable --quiet systemd-networkd ssh simulated-gpu
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer dpkg-db-backup.timer fstrim.timer \
     systemd-networkd-wait-online.service systemd-binfmt.service systemd-hwdb-update.service

@@ -21,7 +21,9 @@ class Host:
         options = " ".join(machine.ssh_options())
         line = f"vm ansible_host=127.0.0.1 ansible_port={machine.port} ansible_user=root"
         self.inventory = folder / "inventory.ini"
-        self.inventory.write_text(f"{line} ansible_python_interpreter=/usr/bin/python3 ansible_ssh_common_args='{options}'\n")
+        self.inventory.write_text(
+            f"{line} ansible_python_interpreter=/usr/bin/python3 ansible_ssh_common_args='{options}'\n"
+        )
         self.variables = {
             "nvidia_driver_repository_url": "file:///srv/apt/nvidia/",
             "nvidia_driver_repository_key": (machine.disk / "key.asc").read_text(),
@@ -33,9 +35,12 @@ class Host:
 
     def role(self, **variables) -> subprocess.CompletedProcess:
         """The role nvidia_driver with these variables; stdout has Ansible's own words."""
+        return self.playbook("driver.yml", **variables)
+
+    def playbook(self, name: str, **variables) -> subprocess.CompletedProcess:
         given = self.folder / "variables.json"
         given.write_text(json.dumps({**self.variables, **variables}))
-        return self._ansible("ansible-playbook", str(PROJECT / "tests/vm/driver.yml"), "-e", f"@{given}")
+        return self._ansible("ansible-playbook", str(PROJECT / "tests/vm" / name), "-e", f"@{given}")
 
     def module(self, name: str, **arguments) -> dict:
         """What one module of the role returned, or failed with."""
