@@ -10,7 +10,7 @@ kernel_of() { apt-cache show "linux-image-amd64=$1" | sed -n 's/^Depends: linux-
 K1=$(kernel_of "$older") K2=$(kernel_of "$newer")
 
 # The compiler that modules are built with takes minutes to unpack in emulation.
-$install "linux-image-amd64=$older" $(apt-cache depends "linux-headers-$K1" | sed -n 's/.*Depends: \(gcc-.*\)/\1/p') make patch
+$install "linux-image-amd64=$older" $(apt-cache depends "linux-headers-$K1" | sed -n 's/.*Depends: \(gcc-.*\)/\1/p') make patch dpkg-dev perl xz-utils bzip2 pahole
 $install grub2-common grub-efi-amd64-signed shim-signed
 
 # What the machine can install later.

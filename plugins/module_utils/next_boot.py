@@ -6,7 +6,7 @@ import re
 from ansible.module_utils import initramfs, next_kernel, secure_boot
 from ansible.module_utils.outcome import last_line, run
 
-DKMS = re.compile(r"^(nvidia[\w-]*)[/,] ?([\d.]+)")
+DKMS = re.compile(r"^(nvidia[\w-]*)[/,] ?([\d.]+)", re.MULTILINE)
 AGAIN = "dkms build --force nvidia/{version} -k {kernel} && dkms install --force nvidia/{version} -k {kernel}"
 UNSIGNED = "apt-get install openssl (or dnf), " + AGAIN
 BUILD_S = 1800  # a module takes two minutes to build, on a busy server ten

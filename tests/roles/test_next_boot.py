@@ -196,7 +196,7 @@ class Host:
 
     def run(self, argv, timeout=0):
         if argv[:2] == ["dkms", "status"]:
-            return 0, f"nvidia/{V}, {RUNNING}, x86_64: installed\n", ""
+            return 0, f"gdrdrv/2.5.1, {RUNNING}, x86_64: installed\nnvidia/{V}, {RUNNING}, x86_64: installed\n", ""
         if argv[0] == "dkms":
             self.log.append(" ".join(argv))
             if argv[-1] in self.headers and self.builds:
