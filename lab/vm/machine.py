@@ -15,7 +15,7 @@ from lab.keys import client_key
 from lab.packages import require
 from lab.shell import LabError, run
 
-BOOT_S = 900  # a boot takes two to four minutes on a quiet machine of two cores
+BOOT_S = 2400  # a boot takes three minutes on a quiet machine of two cores, fifteen on a busy one
 FIRMWARE = "OVMF_CODE_4M.secboot.fd"
 # Its variables, by whether Secure Boot is on: no keys; or Microsoft's, which Debian's shim is signed with.
 VARIABLES = {False: "OVMF_VARS_4M.fd", True: "OVMF_VARS_4M.ms.fd"}

@@ -62,11 +62,19 @@ def test_ansible_sees_the_reboot_and_nouveau_stays_out(server):
     assert loaded["loaded_version"] == VERSION and loaded["prepared"] == []
 
 
-def test_a_kernel_that_comes_without_headers_is_seen_before_it_boots(server, kernels):
-    older, newer = kernels
-    server.said(f"dpkg --purge --force-depends linux-headers-amd64 linux-headers-{newer}")
-    server.said(f"DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends linux-image-{newer}")
+def test_a_newer_kernel_finds_the_headers_that_the_role_brought_for_it(server, kernels):
+    newer = kernels[1]
+    server.said("DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends linux-image-amd64")
     assert server.judged("next_kernel.booting()") == newer
+    assert server.judged("applied_next_kernel.without_module()") == ""
+    assert server.judged(f'next_kernel.module_version("{newer}")') == VERSION
+    assert server.judged(READY) == []
+
+
+def test_without_headers_a_newer_kernel_is_seen_before_it_boots(server, kernels):
+    newer = kernels[1]
+    server.said(f"dkms remove nvidia/{VERSION} -k {newer}")
+    server.said(f"dpkg --purge --force-depends linux-headers-amd64 linux-headers-{newer}")
     assert server.judged("applied_next_kernel.without_module()") == newer
     assert server.judged(f'next_kernel.module_version("{newer}")') == ""
     failed = server.module("nvidia_driver_load", version=VERSION)
