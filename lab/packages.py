@@ -12,6 +12,11 @@ PROGRAMS = {
     "mmdebstrap": ["mmdebstrap"],
     "ssh-keygen": ["openssh-client"],
     "iptables": ["iptables"],
+    "mke2fs": ["e2fsprogs"],
+    "mformat": ["mtools"],
+    "dpkg-deb": ["dpkg"],
+    "qemu-system-x86_64": ["qemu-system-x86"],
+    "qemu-img": ["qemu-utils"],
 }
 BESIDE = {"mmdebstrap": ["debian-archive-keyring"]}
 

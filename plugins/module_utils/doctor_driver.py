@@ -146,7 +146,8 @@ def signature(host):
     if host.loaded() and host.loaded() == on_disk.get("version"):
         return well(f"on, and the kernel took the module (signer: {signer or 'none'})")
     enrolled = host.said("enrolled")
-    known = secure_boot.believed(signer, enrolled.text if enrolled else "", host.read(secure_boot.KEYRINGS))
+    listed, keyrings = enrolled.text if enrolled else "", host.read(secure_boot.KEYRINGS)
+    known = secure_boot.believed(signer, listed, keyrings, on_disk.get("sig_key", ""))
     if known and not refused:
         return well(f"on, the module's signer is enrolled: {signer}")
     if not signer or refused or (enrolled and enrolled.status == 0):

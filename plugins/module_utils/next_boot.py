@@ -6,7 +6,9 @@ import re
 from ansible.module_utils import initramfs, next_kernel, secure_boot
 from ansible.module_utils.outcome import last_line, run
 
-DKMS = re.compile(r"^(nvidia[\w-]*)[/,] ?([\d.]+)")
+DKMS = re.compile(r"^(nvidia[\w-]*)[/,] ?([\d.]+)", re.MULTILINE)
+AGAIN = "dkms build --force nvidia/{version} -k {kernel} && dkms install --force nvidia/{version} -k {kernel}"
+UNSIGNED = "apt-get install openssl (or dnf), " + AGAIN
 BUILD_S = 1800  # a module takes two minutes to build, on a busy server ten
 
 
@@ -31,7 +33,7 @@ def ready(version, blacklist, check_mode):
             if not check_mode:
                 _build(kernel, version)
         if not check_mode:
-            _accepted(kernel)
+            _accepted(kernel, version)
         why = initramfs.stale(kernel, blacklist, _module_file(kernel))
         if why:
             done.append(f"initramfs of {kernel}: {why}")
@@ -71,23 +73,23 @@ def _when(kernel):
     return "is running" if kernel == platform.release() else "boots next"
 
 
-def _accepted(kernel):
+def _accepted(kernel, version):
     """Under Secure Boot the kernel must know who signed the module."""
     if not secure_boot.enabled():
         return
     signer = next_kernel.module_signer(kernel)
-    if secure_boot.trusts(signer) or secure_boot.enrolled(_dkms_key_of(signer)):
+    if secure_boot.trusts(signer, next_kernel.module_key(kernel)):
         return
+    ways = secure_boot.ways_out(secure_boot.dkms_key())
+    if not signer:
+        ways = f"have DKMS sign it, which needs openssl: {UNSIGNED.format(version=version, kernel=kernel)}; and {ways}"
+    elif secure_boot.enrolled(secure_boot.dkms_key()):  # the key that is enrolled is another than this module's
+        ways = f"have DKMS sign it with the key that is enrolled: {AGAIN.format(version=version, kernel=kernel)}"
     raise Stranded(
         f"Secure Boot is on, and kernel {kernel} would refuse the NVIDIA module, signed by {signer or 'nobody'}",
-        f"The loaded driver was left as it is; before the next boot {secure_boot.ways_out(secure_boot.dkms_key())}.",
+        f"The loaded driver was left as it is; before the next boot {ways}.",
         signer or "not signed",
     )
-
-
-def _dkms_key_of(signer):
-    """The key file of DKMS, for a module that is signed at all."""
-    return secure_boot.dkms_key() if signer else ""
 
 
 def _module_file(kernel):

@@ -11,7 +11,7 @@ from ansible.module_utils.outcome import run
 
 MODULES = ("nvidia", "nvidia-current")  # the second: the name in Debian's own packages
 
-__all__ = ["booting", "has_headers", "installed", "module_signer", "module_version"]
+__all__ = ["booting", "has_headers", "installed", "module_key", "module_signer", "module_version"]
 
 
 def booting(boot="/boot"):
@@ -28,6 +28,11 @@ def module_version(release):
 def module_signer(release):
     """Who signed it: the name in the key's certificate."""
     return _modinfo(release, "signer")
+
+
+def module_key(release):
+    """Serial number of the key that it was signed with, such as "3F:0A:C2"."""
+    return _modinfo(release, "sig_key")
 
 
 def has_headers(release, modules="/lib/modules"):

@@ -39,8 +39,10 @@ def signer():
     expected = "off, or the DKMS key enrolled"
     if not secure_boot.enabled():
         return [finding("secure boot", True, "off", expected)]
-    key, signed_by = secure_boot.dkms_key(), next_kernel.module_signer(next_kernel.booting())
-    trusted = secure_boot.enrolled(key) or secure_boot.trusts(signed_by)
+    key, coming = secure_boot.dkms_key(), next_kernel.booting()
+    signed_by, serial = next_kernel.module_signer(coming), next_kernel.module_key(coming)
+    # A module that is there counts by its own key; one that is yet to be built, by the key that DKMS has.
+    trusted = secure_boot.trusts(signed_by, serial) if signed_by else secure_boot.enrolled(key)
     seen = f"on, {f'DKMS key {key}' if key else 'and DKMS has no key yet:'} not enrolled"
     return [
         finding(
@@ -48,7 +50,7 @@ def signer():
             trusted,
             "on, and the module's signer is enrolled" if trusted else seen,
             expected,
-            ("" if key else "First make the key: apt-get install dkms mokutil && dkms generate_mok. Then ")
+            ("" if key else "First make the key: apt-get install dkms mokutil openssl && dkms generate_mok. Then ")
             + f"{secure_boot.ways_out(key)}.",
         )
     ]

@@ -36,15 +36,36 @@ def on(status, said, variable):
         return False
 
 
-def trusts(signer, keyrings=KEYRINGS):
-    """Whether a module with this signer is loaded; one that nobody signed is not."""
-    return bool(signer) and believed(signer, run(list(ENROLLED))[1], _text(keyrings))
+def trusts(signer, serial="", keyrings=KEYRINGS):
+    """Whether a module with this signer is loaded; one that nobody signed is not. serial: of the key, as modinfo has it."""
+    return bool(signer) and believed(signer, run(list(ENROLLED))[1], _text(keyrings), serial)
 
 
-def believed(signer, enrolled, keyrings):
-    """The same by what ENROLLED said and what the kernel's keyrings have."""
-    names = {name.strip() for name in re.findall(r"Subject:.*?CN ?= ?([^,/\n]+)", enrolled)}
-    return bool(signer) and (bool(VENDORS.search(signer)) or signer in names or f" {signer}: " in keyrings)
+def believed(signer, listed, keyrings, serial=""):
+    """The same by what ENROLLED said and what the kernel's keyrings have.
+
+    DKMS gives each key that it makes the same name: where one of that name is enrolled, its serial number decides.
+    """
+    serials = [number for name, number in keys(listed) if name == signer]
+    if serials:
+        return not serial or any(number in ("", plain(serial)) for number in serials)
+    return bool(signer) and (bool(VENDORS.search(signer)) or f" {signer}: " in keyrings)
+
+
+def keys(listed):
+    """[(name, serial number as plain() has it)] of the keys that `mokutil --list-enrolled` told."""
+    found = []
+    for text in re.split(r"^\[key \d+\]", listed, flags=re.MULTILINE):
+        name = re.search(r"Subject:.*?CN ?= ?([^,/\n]+)", text)
+        number = re.search(r"Serial Number:(?: \d+ \(0x|\s*)([0-9a-fA-F:]+)", text)
+        if name:
+            found.append((name.group(1).strip(), plain(number.group(1)) if number else ""))
+    return found
+
+
+def plain(serial):
+    """A serial number without colons, zeros before it and capitals."""
+    return serial.replace(":", "").lower().lstrip("0")
 
 
 def dkms_key(exists=os.path.exists):

@@ -1,0 +1,39 @@
+"""What Debian 13's own programs said about modules, initramfs and keys is read as it should be: tests/samples/README.md."""
+
+import re
+
+import pytest
+from ansible.module_utils import applied_next_kernel, doctor_driver, initramfs, next_boot
+
+from tests.paths import PROJECT
+
+DEBIAN = PROJECT / "tests/samples/debian13"
+OLDER, NEWER = "6.12.117+deb13-amd64", "6.12.118+deb13-amd64"
+
+
+def sample(name):
+    return (DEBIAN / name).read_text()
+
+
+def test_dkms_status_names_the_driver():
+    assert next_boot.DKMS.findall(sample("dkms_status.txt")) == [("nvidia", "580.173.02")] * 2
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_modules_with_nvidia_in_their_names_are_not_the_driver(tmp_path, built):
+    lines = sample("modules_dep.txt").splitlines()
+    kept = [line for line in lines if built or not line.startswith("updates/dkms/")]
+    assert len(lines) > 3 and any("nvidia" in line for line in kept)
+    assert bool(applied_next_kernel.MODULE.search("\n".join(kept))) is built
+    assert any(doctor_driver.MODULE_FILES.search(line.split(":")[0]) for line in kept) is built
+
+
+def test_an_initramfs_with_nouveau_is_told_from_one_without(tmp_path, program):
+    image, blacklist = tmp_path / f"initrd.img-{OLDER}", tmp_path / "nvidia-driver.conf"
+    image.touch()
+    (tmp_path / "listed").write_text(sample("lsinitramfs.txt"))
+    program("lsinitramfs", f"cat {tmp_path}/listed\n")
+    assert "etc/modprobe.d/nvidia-driver.conf" in sample("lsinitramfs.txt")
+    assert initramfs.stale(OLDER, str(blacklist), "", str(tmp_path)) == "it would load nouveau"
+    (tmp_path / "listed").write_text(re.sub(r"(?m)^.*nouveau\.ko.*\n", "", sample("lsinitramfs.txt")))
+    assert initramfs.stale(OLDER, str(blacklist), "", str(tmp_path)) == ""
