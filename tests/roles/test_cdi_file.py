@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import nvidia_cdi
 import pytest
@@ -162,6 +163,12 @@ class Host:
 
     def run(self, argv, timeout=0):
         words = " ".join(argv[1:])
+        if argv[-2:] == ["cdi", "generate"]:
+            target = next(word for word in argv if word.startswith("NVIDIA_CTK_CDI_OUTPUT_FILE_PATH=")).partition("=")[
+                2
+            ]
+            Path(target).write_text(self.writes)
+            return 0, "", ""
         if argv[0] == "nvidia-ctk":
             return self.lists, "".join(f"{name}\n" for name in ["Found 3 CDI devices", *self.names]), "it broke\n"
         if argv[0] == "docker":
@@ -256,5 +263,5 @@ def test_what_cannot_be_mended_is_a_failure(host, module, state, words):
 def test_check_mode_before_the_roles_that_come_first(host, module, state):
     vars(host.right()).update(state)
     assert module(check=True) | {"invocation": 0} == {
-        **{"changed": True, "devices": [], "driver_version": "", "files": [], "invocation": 0}
+        **{"changed": True, "devices": [], "driver_version": "", "files": [], "shared": [], "invocation": 0}
     }
