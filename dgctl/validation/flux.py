@@ -11,6 +11,8 @@ from dgctl.errors import Problem
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.values import file_name
 
+# nova-3-general.en.streaming.a1b2c3.dg: a file that has Deepgram's own name is of the model that it is named after.
+_NAMED = re.compile(r"[a-z0-9-]+\.[A-Za-z-]+\.[a-z]+\.[^.]+\.dg(v2)?")
 _LINKS, _MODEL, _STREAMS = "deepgram_models_links", "deepgram_flux_model", "deepgram_flux_max_streams"
 
 
@@ -19,7 +21,8 @@ def problems(context: Context) -> Iterator[Problem]:
         links = host.vars.get(_LINKS)
         if not isinstance(links, list) or has(links, PLACEHOLDER) or {_LINKS, _MODEL} & host.unrendered.keys():
             continue
-        yield from _wrong(context, host, _models(links), _chosen(host))
+        nameless = any(not _NAMED.fullmatch(file_name(link)) for link in links)
+        yield from _wrong(context, host, _models(links), _chosen(host), nameless)
 
 
 def hints(context: Context) -> Iterator[tuple[str, Problem]]:
@@ -54,10 +57,11 @@ def _chosen(host: Host) -> str:
     return str(_of_settings(host).get("model_name") or named or "")
 
 
-def _wrong(context: Context, host: Host, models: list[str], chosen: str) -> Iterator[Problem]:
-    if not models and not chosen:
+def _wrong(context: Context, host: Host, models: list[str], chosen: str, nameless: bool) -> Iterator[Problem]:
+    if not models and not (chosen and nameless):
         what = "deepgram_profile is flux, and no link of deepgram_models_links is of a Flux model"
-        fix = f"add the link of flux-general-en or flux-general-multi that Deepgram gave you, or set {_MODEL}"
+        fix = f"add the link of {chosen or 'flux-general-en or flux-general-multi'} that Deepgram gave you"
+        fix += f", or set {_MODEL} where its file has another name" if nameless else ""
         yield context.problem(host, _LINKS, what, fix)
     elif len(models) > 1 and not chosen:
         fix = f"set {_MODEL} to one of them, or remove the link of the other"

@@ -106,7 +106,7 @@ def _fix(kind: str, value: Any) -> str:
     if kind in ("integer", "number", "boolean") and isinstance(value, str):
         meant = yaml.safe_load(value) if re.fullmatch(r"[\w.+-]+", value) else None
         if fits(kind, meant):
-            return f"write {json.dumps(meant)} without quotes (in an INI file settings of this kind: use group_vars or host_vars)"
+            return f"write {json.dumps(meant)} without quotes"
     if kind == "duration" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"give {_MUST[kind].replace('5s', f'{value}s')}"
     return f"give {_MUST[kind]}"

@@ -42,6 +42,12 @@ def problems(*settings: str, links: tuple[str, ...] = ()) -> list[Problem]:
     ("links", "settings", "what", "fix"),
     [
         ((), [], "no link of deepgram_models_links is of a Flux model", "flux-general-en or flux-general-multi"),
+        (
+            ("https://m.example/nova-3-general.en.streaming.a12b345.dg",),
+            ["deepgram_flux_model: flux-general-multi"],
+            "no link of deepgram_models_links is of a Flux model",
+            "add the link of flux-general-multi",
+        ),
         ((EN, MULTI), [], "two Flux models on one server: an Engine serves one", "set deepgram_flux_model"),
         (
             (EN,),
@@ -55,7 +61,7 @@ def test_a_flux_profile_has_one_flux_model(links: tuple[str, ...], settings: lis
     found = problems("deepgram_profile: flux", *settings, links=links)
     assert len({problem.what for problem in found}) == 1, found
     assert what in found[0].what and fix in found[0].fix
-    assert found[0].where == f"{MAIN}:{4 if settings else 1}"
+    assert found[0].where == f"{MAIN}:{4 if settings and EN in links else 1}"
 
 
 @pytest.mark.parametrize(
