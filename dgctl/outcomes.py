@@ -6,6 +6,7 @@ import statistics
 
 from dgctl import playbook
 from dgctl.collector import RunResult
+from dgctl.deployment import Deployment
 from dgctl.errors import Exit, Problem
 from dgctl.report import FAIL, PASS, REACHABLE, SKIP, Check, HostState, Outcome, problem_of_check, states_of_checks
 from dgctl.session import interrupted
@@ -13,6 +14,7 @@ from dgctl.words import count
 from dgctl.work import Work
 
 PREFLIGHT = "Preflight"
+TRANSCRIPTION = "transcription"  # begins the names of the checks that send test requests
 
 
 def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> Outcome:
@@ -120,7 +122,25 @@ def verify(work: Work, hosts: list[str]) -> list[Check]:
 
     with work.progress(["Verify"], hosts) as shown:
         shown.phase("Verify")
-        return suite.run(work.deployment, hosts, shown, work.session.record.path / "verify.log")
+        checks = suite.run(work.deployment, hosts, shown, work.session.record.path / "verify.log")
+    return [*checks, *unproven(work.deployment, hosts, checks)]
+
+
+def unproven(deployment: Deployment, hosts: list[str], checks: list[Check]) -> list[Check]:
+    """A failed check for each server with an API through which no test request passed, where no other says why.
+
+    What was not asked is no proof: such a server must not get requests because nothing failed.
+    """
+    found = []
+    for name in hosts:
+        own = [check for check in checks if check.host == name]
+        asked = [check for check in own if check.check.startswith(f"{TRANSCRIPTION}.")]
+        known = any(check.verdict == PASS for check in asked) or any(check.verdict == FAIL for check in own)
+        if "api" in deployment.hosts[name].parts and not known:
+            why = "; ".join(dict.fromkeys(check.seen for check in asked)) or "no test request was made"
+            expected = "a file or a stream transcribed"
+            found.append(Check(name, TRANSCRIPTION, FAIL, why, expected, "name a model in deepgram_verify_model"))
+    return found
 
 
 def _tally(checks: list[Check]) -> str:

@@ -140,7 +140,20 @@ def behind_jump(ssh: dict[str, str]) -> bool:
 
 
 @pytest.fixture(scope="session")
+def nginx(host: Host) -> dict[str, str]:
+    """What systemd says of the host's NGINX: ActiveState, UnitFileState."""
+    said = ask(host, {"unit": "systemctl show nginx.service --property=ActiveState,UnitFileState"})["unit"]
+    return dict(line.split("=", 1) for line in said.lines if "=" in line)
+
+
+def runs(unit: dict[str, str]) -> bool:
+    """Whether a unit runs; one of which systemd says nothing is left to the checks that need it."""
+    return unit.get("ActiveState", "active") in ("active", "reloading")
+
+
+@pytest.fixture(scope="session")
 def proxy(
+    nginx: dict[str, str],
     host: Host,
     address: str,
     behind_jump: bool,
@@ -149,6 +162,8 @@ def proxy(
     wanted: dict[str, Any],
 ) -> tls.Proxy:
     """The host's TLS proxy as clients reach it, with the trust that the deployment gives it."""
+    if not runs(nginx):
+        pytest.skip("follows from: nginx is not running")
     own = None
     if not wanted["nginx_proxy_tls_certificate"]:
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from dgctl.verify import speech, tls
+from dgctl.verify.facts import runs
 
 GROUPS = ("tls",)
 MIN_DAYS = 14
@@ -27,6 +28,14 @@ def attempt(action):
         return action(), ""
     except (OSError, httpx.HTTPError) as problem:
         return None, tls.reason(problem)
+
+
+def test_running(nginx, expect):
+    """The cause of every check after it that says so."""
+    masked = nginx.get("UnitFileState", "").startswith("masked")
+    state = "masked" if masked else nginx.get("ActiveState") or "unknown to systemd"
+    begin = "systemctl unmask nginx; " if masked else "systemctl status nginx; journalctl -u nginx -n 20; "
+    expect(f"nginx is {state}", "nginx is active", f"{begin}dgctl provision", ok=runs(nginx) and not masked)
 
 
 def test_trusted(proxy, expect):

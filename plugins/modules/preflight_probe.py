@@ -42,7 +42,7 @@ options:
     default: {}
   driver_lifecycle:
     description: C(source) of the driver, C(addresses) of its repositories, and whether the driver's role may do what it
-      would be refused for else, C(remove_other_sources) and C(reboot).
+      would be refused for else, C(remove_other_sources) and C(reboot); C(persistence) where it runs NVIDIA's daemon.
     type: dict
     default: {}
   excluded_gpus:
@@ -189,6 +189,7 @@ from ansible.module_utils import (
     preflight_network,
     preflight_ports,
     preflight_support,
+    preflight_units,
 )
 from ansible.module_utils.basic import AnsibleModule
 
@@ -287,6 +288,9 @@ def look(params, minimums, driver):
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     found += preflight_host.disk(params["models_dir"], minimums["disk_gb"], missing_bytes, deployed)
     found += of_gpus(params, minimums, system, driver)
+    parts = {port["part"] for port in params["ports"] if "part" in port}
+    persistence = params["driver_lifecycle"].get("persistence")
+    found += preflight_units.masked(preflight_units.needed(parts, wanted["engine"], persistence))
     return found + clock + preflight_ports.ports(params["ports"], params["nginx_config"]) + over_network
 
 

@@ -80,7 +80,7 @@ DEEPGRAM = """\
 """
 
 
-def verdict(monkeypatch: pytest.MonkeyPatch, word: str, check: str = "transcript") -> None:
+def verdict(monkeypatch: pytest.MonkeyPatch, word: str, check: str = "transcription.file") -> None:
     """Lets verify find one check of this verdict on every host."""
 
     def run(deployment: Any, hosts: list[str], progress: Any, log: Any) -> list[Check]:
