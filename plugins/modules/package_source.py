@@ -72,7 +72,7 @@ from ansible.module_utils import openpgp
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.https import advice, ask
 from ansible.module_utils.outcome import fail
-from ansible.module_utils.whole_file import is_so, text_of, write
+from ansible.module_utils.whole_file import is_so, settle_rights, text_of, write
 
 LIMIT = 1024 * 1024  # bytes; NVIDIA's keys have 2 to 4 kB
 
@@ -152,7 +152,7 @@ def trust(module):
             params["key_url"],
         )
     if installed(params["key"], fingerprint):
-        return False
+        return settle_rights(params["key"], 0o644, module.check_mode)
     binary = checked(module, fingerprint)
     if not module.check_mode:
         write_key(module, params["key"], binary)
