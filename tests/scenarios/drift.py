@@ -31,7 +31,8 @@ class Change:
     @property
     def places(self) -> set[str]:
         """What else must not be changed at the same time: its paths."""
-        return {word for word in shlex.split(self.do.replace(";", " ")) if word.startswith("/")}
+        words = shlex.split(self.do.replace(";", " "))
+        return {word for word in words if word.startswith("/") and word not in (KEPT, "/dev/null", "/nowhere")}
 
     def __str__(self) -> str:
         return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][-60:]}"
