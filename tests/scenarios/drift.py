@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+STATUS = "/var/lib/dpkg/status"  # each change there is of one package's lines
 KEPT = "/root/kept-by-the-drift-test"
 # Whose the models are that somebody brought, the role does not say: it names the change and fails.
 MODELS = "/var/lib/deepgram/models"
@@ -32,7 +33,7 @@ class Change:
     def places(self) -> set[str]:
         """What else must not be changed at the same time: its paths."""
         words = shlex.split(self.do.replace(";", " "))
-        return {word for word in words if word.startswith("/") and word not in (KEPT, "/dev/null", "/nowhere")}
+        return {word for word in words if word.startswith("/") and word not in (KEPT, STATUS, "/nowhere")}
 
     def __str__(self) -> str:
         return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][-60:]}"
@@ -127,7 +128,7 @@ def _large_files(recorded: dict[str, Any]) -> Iterator[Way]:
 
 
 def _packages(recorded: dict[str, Any]) -> Iterator[Way]:
-    edit = "sed -i '/^Package: {}$/,/^$/ s/^{}: .*/{}: {}/' $(echo /var/lib/dpkg/status)"
+    edit = "sed -i '/^Package: {}$/,/^$/ s/^{}: .*/{}: {}/' " + STATUS
     for name, was in recorded.items():
         if was["held"]:
             yield f"package {name}", f"apt-mark unhold {name}", f"apt-mark hold {name}"
