@@ -65,13 +65,14 @@ def compare(recorded, look=look_at):
 def found(things):
     """{path: what is there} of the recorded files that are not as recorded."""
     seen = {}
-    for path, was in (things.get("files") or {}).items():
-        try:
-            now = look_at(path)
-        except OSError:
-            continue
-        if now != was:
-            seen[path] = now
+    for kind, look in (("files", look_at), ("large_files", look_at_large)):
+        for path, was in (things.get(kind) or {}).items():
+            try:
+                now = look(path)
+            except OSError:
+                continue
+            if now != was:
+                seen[path] = now
     return seen
 
 

@@ -60,7 +60,7 @@ def _left(declared, things, before, desired):
     meant = (before.get("desired") or {}).get("fingerprint")
     if not meant or meant != desired.get("fingerprint"):
         return
-    recorded, now = before["things"].get("files") or {}, things.get("files") or {}
+    recorded, now = _of_files(before["things"]), _of_files(things)
     for path, found in (before.get("found") or {}).items():
         was = recorded.get(path)
         if path in declared["shared"] or not (was and found and now.get(path)):
@@ -69,6 +69,13 @@ def _left(declared, things, before, desired):
         how = applied_files.difference(was, {**was, **foreign})
         if how:
             yield f"{was['type']} {path}", how, _fix(path, was, foreign)
+
+
+def _of_files(things):
+    """Large files too; that one was written again says nothing once its role has read it."""
+    large = (things.get("large_files") or {}).items()
+    plain = {path: {key: value for key, value in seen.items() if key != "mtime_ns"} for path, seen in large}
+    return {**plain, **(things.get("files") or {})}
 
 
 def _fix(path, was, foreign):

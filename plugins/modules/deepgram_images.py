@@ -108,7 +108,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_containers import last_words, run
 from ansible.module_utils.nvidia_host import loaded_version
 from ansible.module_utils.parallel import in_parallel
-from ansible.module_utils.whole_file import is_so, write
+from ansible.module_utils.whole_file import is_so, settle_rights, write
 
 ATTEMPTS = 3
 AHEAD = "deepgram-images-ahead.service"
@@ -350,6 +350,8 @@ def work(params, check_mode):
     record = record_of(params, digests, pins)
     if not check_mode and record != old:
         write(params["record"], json.dumps(record, indent=2, sort_keys=True) + "\n", 0o644)
+    if os.path.exists(params["record"]):
+        changed |= settle_rights(params["record"], 0o644, check_mode)
     result = {}
     for component, repository in repositories(params).items():
         digest = digests[component]

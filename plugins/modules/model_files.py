@@ -86,10 +86,12 @@ fix:
 """
 
 import os
+import stat
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram_download import DownloadError
 from ansible.module_utils.deepgram_models import RECORD, RESERVE, Models, lock, wanted_files
+from ansible.module_utils.whole_file import is_ours
 
 SHOWN = ("name", "state", "size", "sha256", "downloaded")
 
@@ -108,6 +110,23 @@ def together(errors):
     """One DownloadError that says everything that went wrong."""
     fixes = list(dict.fromkeys(error.fix for error in errors))
     return DownloadError("; ".join(str(error) for error in errors), "; ".join(fixes))
+
+
+def rights(models, items):
+    """(path, mode) of what is there. To whom the directory and files belong that somebody else brought is theirs to say."""
+    found = [(models.directory, 0o755), (models.path(RECORD), 0o644)]
+    found += [(models.path(item["name"]), 0o644) for item in items]
+    return [(path, mode) for path, mode in found if os.path.exists(path)]
+
+
+def settle_mode(path, mode, check_mode):
+    """Gives a file or directory of ours its mode; True when it had another."""
+    status = os.stat(path)
+    if stat.S_IMODE(status.st_mode) == mode or not is_ours(status):
+        return False
+    if not check_mode:
+        os.chmod(path, mode)
+    return True
 
 
 def work(params, check_mode):
@@ -134,8 +153,9 @@ def work(params, check_mode):
     for item in items:
         if item["state"] in ("present", "adopted"):
             item["size"] = os.path.getsize(models.path(item["name"]))
+    loose = [path for path, mode in rights(models, items) if settle_mode(path, mode, check_mode)]
     return {
-        "changed": bool(missing or surplus) or models.recorded != before,
+        "changed": bool(missing or surplus or loose) or models.recorded != before,
         "files": [{key: item.get(key) for key in SHOWN} for item in items],
         "records": [path for path in [models.path(RECORD)] if os.path.exists(path)],
         "removed": surplus,

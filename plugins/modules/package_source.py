@@ -83,7 +83,7 @@ from ansible.module_utils import openpgp
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.https import advice, ask
 from ansible.module_utils.outcome import fail
-from ansible.module_utils.whole_file import is_so, text_of, write
+from ansible.module_utils.whole_file import is_so, settle_rights, text_of, write
 
 LIMIT = 1024 * 1024  # bytes; NVIDIA's keys have 2 to 4 kB
 
@@ -170,7 +170,7 @@ def write_key(module, path, data, as_served):
 
 
 def trust(module):
-    """Has the key in its place; (whether it was not there, its fingerprint)."""
+    """Has the key in its place, readable by all; (whether that changed anything, its fingerprint)."""
     params = module.params
     fingerprint, sha256 = params["fingerprint"].replace(" ", "").upper(), params["sha256"].strip().lower()
     if not fingerprint and not sha256:
@@ -182,12 +182,14 @@ def trust(module):
         )
     there = installed(params["key"], fingerprint, sha256)
     if there:
-        return False, there
+        return settle_rights(params["key"], 0o644, module.check_mode), there
     data, found = checked(module, fingerprint, sha256)
     same = params["key"].endswith(".gpg") and bool(installed(params["key"], found, ""))
-    if not module.check_mode and not same:
+    if same:
+        return settle_rights(params["key"], 0o644, module.check_mode), found
+    if not module.check_mode:
         write_key(module, params["key"], data, not fingerprint)
-    return not same, found
+    return True, found
 
 
 def add(module):

@@ -96,6 +96,20 @@ def test_a_foreign_link_is_not_recorded(host):
     refused(host.ended(files=[str(path)]), "points to /two instead of /one")
 
 
+def test_a_large_file_s_mode_and_size_are_not_recorded_and_its_time_is_no_content(host):
+    path = host.file("model.dg", "weights")
+    host.record(large_files=[path])
+    host.file("model.dg", "weights", 0o601)
+    begin(host)
+    refused(host.ended(large_files=[path]), "mode 0601 instead of 0644")
+    host.file("model.dg", "other weights")
+    begin(host)
+    refused(host.ended(large_files=[path]), "size 13 instead of 7")
+    host.file("model.dg", "weights")
+    begin(host)
+    assert not host.ended(large_files=[path]).get("failed")
+
+
 def test_a_run_that_was_killed_and_ran_again_is_no_excuse(host, file):
     host.file("a", "foreign")
     begin(host)

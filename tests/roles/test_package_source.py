@@ -60,6 +60,14 @@ def test_right_key_and_repository_are_put_there_once(add, served, tmp_path):
     assert add("https://127.0.0.1:1/gone")["changed"] is False
 
 
+def test_the_key_s_mode_is_put_back(add, served, tmp_path):
+    key, url = tmp_path / "keyrings/x.gpg", served(ARMORED)
+    add(url)
+    key.chmod(0o601)
+    assert add(url)["changed"] and key.stat().st_mode & 0o777 == 0o644
+    assert not add(url)["changed"]
+
+
 def test_a_key_for_rpm_is_armored_and_read_back(add, served, tmp_path):
     key = tmp_path / "rpm-gpg/RPM-GPG-KEY-x"
     assert add(served(BINARY), key=str(key))["changed"]

@@ -54,6 +54,16 @@ def run(server, tmp_path):
     return go
 
 
+def test_modes_are_put_back(run, tmp_path):
+    run()
+    assert not run()["changed"]
+    for path, mode in ((tmp_path, 0o755), (tmp_path / NAME, 0o644), (tmp_path / models.RECORD, 0o644)):
+        path.chmod(0o711)
+        assert run(check_mode=True)["changed"] and path.stat().st_mode & 0o777 == 0o711
+        assert run()["changed"] and path.stat().st_mode & 0o777 == mode
+    assert not run()["changed"]
+
+
 def left_over(tmp_path):
     return sorted(path.name for path in tmp_path.iterdir() if path.name not in (NAME, models.RECORD))
 

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+STATUS = "/var/lib/dpkg/status"  # each change there is of one package's lines
 KEPT = "/root/kept-by-the-drift-test"
+# Whose the models are that somebody brought, the role does not say: it names the change and fails.
+MODELS = "/var/lib/deepgram/models"
 # Somebody else may have a part in these: what is in them besides, the role leaves.
 SHARED = (
     *("/etc/docker/daemon.json", "/etc/nginx/nginx.conf"),
@@ -29,7 +32,8 @@ class Change:
     @property
     def places(self) -> set[str]:
         """What else must not be changed at the same time: its paths."""
-        return {word for word in shlex.split(self.do.replace(";", " ")) if word.startswith("/")}
+        words = shlex.split(self.do.replace(";", " "))
+        return {word for word in words if word.startswith("/") and word not in (KEPT, STATUS, "/nowhere")}
 
     def __str__(self) -> str:
         return f"{self.role}: {self.thing}: {self.do.splitlines()[-1][-60:]}"
@@ -87,14 +91,15 @@ def _files(recorded: dict[str, Any]) -> Iterator[Way]:
         name, quoted = f"{was['type']} {path}", shlex.quote(path)
         if was["type"] == "directory":
             yield name, f"chmod 0711 {quoted}", f"chmod {was['mode']} {quoted}"
-            yield name, f"chown 12 {quoted}", f"chown {was['uid']}:{was['gid']} {quoted}"
+            yield name, f"chown 12 {quoted}", f"chown {was['uid']}:{was['gid']} {quoted}", path != MODELS
             continue
         if was["type"] == "link":
             yield name, _keep(path) + f"ln -sfn /nowhere {quoted}", _put_back(path)
             continue
         yield name, _keep(path) + f"printf x >> {quoted}", _put_back(path), path not in SHARED
         yield name, f"chmod 0601 {quoted}", f"chmod {was['mode']} {quoted}"
-        yield name, f"chown 12:34 {quoted}", f"chown {was['uid']}:{was['gid']} {quoted}; chmod {was['mode']} {quoted}"
+        back = f"chown {was['uid']}:{was['gid']} {quoted}; chmod {was['mode']} {quoted}"
+        yield name, f"chown 12:34 {quoted}", back, not path.startswith(MODELS)
         yield name, _keep(path) + f"rm {quoted}", _put_back(path)
 
 
@@ -109,14 +114,21 @@ def _absent(paths: list[str]) -> Iterator[Way]:
 
 
 def _large_files(recorded: dict[str, Any]) -> Iterator[Way]:
-    for path in recorded:
+    for path, was in recorded.items():
         yield f"file {path}", _keep(path) + f"printf x >> {path}", _put_back(path)
         yield f"file {path}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
         yield f"file {path}", _keep(path) + f"rm {path}", _put_back(path)
+        yield f"file {path}", f"chmod 0601 {path}", f"chmod {was['mode']} {path}"
+        yield (
+            f"file {path}",
+            f"chown 12:34 {path}",
+            f"chown {was['uid']}:{was['gid']} {path}; chmod {was['mode']} {path}",
+            False,
+        )
 
 
 def _packages(recorded: dict[str, Any]) -> Iterator[Way]:
-    edit = "sed -i '/^Package: {}$/,/^$/ s/^{}: .*/{}: {}/' $(echo /var/lib/dpkg/status)"
+    edit = "sed -i '/^Package: {}$/,/^$/ s/^{}: .*/{}: {}/' " + STATUS
     for name, was in recorded.items():
         if was["held"]:
             yield f"package {name}", f"apt-mark unhold {name}", f"apt-mark hold {name}"
