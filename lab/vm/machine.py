@@ -35,7 +35,7 @@ class Machine:
     process: subprocess.Popen | None = field(default=None, repr=False)
 
     def create(self, base: Path | None = None, image: str = "root") -> "Machine":
-        """A new machine with an image (disk.IMAGES), or the disks of `base`; unless Secure Boot is to be on, with its variables."""
+        """A new machine with an image (disk.IMAGES), or with the disks of `base` and, without Secure Boot, its variables."""
         require("qemu-system-x86_64", "qemu-img")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -58,7 +58,7 @@ class Machine:
     def _command(self) -> list[str]:
         drives = [f"file={self.folder}/{name}.qcow2,if=none,id={name},cache=unsafe" for name in DISKS]
         return [
-            "nice", "-n", "2", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config",
+            "nice", "-n", "19", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config",
             "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
             "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "Westmere", "-smp", "1", "-m", "1500",
             "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.disk}/{FIRMWARE}",

@@ -5,3 +5,4 @@ apt-get install -q -y --no-install-recommends "linux-image-$(tail -n 1 /srv/kern
 rm /usr/sbin/grub-mkconfig
 dpkg-divert --quiet --local --rename --remove /usr/sbin/grub-mkconfig
 offline-menu
+sed -i 's/^set default="0"/set default="1"/' /boot/grub/grub.cfg # the older one still boots
