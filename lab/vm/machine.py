@@ -34,13 +34,13 @@ class Machine:
     port: int = 0
     process: subprocess.Popen | None = field(default=None, repr=False)
 
-    def create(self, base: Path | None = None) -> "Machine":
-        """A new machine, with the disks of `base`; also with its firmware's variables, unless Secure Boot is to be on."""
+    def create(self, base: Path | None = None, image: str = "root") -> "Machine":
+        """A new machine with an image (disk.IMAGES), or with the disks of `base` and, without Secure Boot, its variables."""
         require("qemu-system-x86_64", "qemu-img")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for name in DISKS:
-            below = base / f"{name}.qcow2" if base else self.disk / f"{name}.img"
+            below = base / f"{name}.qcow2" if base else self.disk / f"{image if name == 'root' else name}.img"
             kind = "qcow2" if base else "raw"
             run("qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below), "-F", kind, f"{self.folder}/{name}.qcow2")
         known = base / "vars.fd" if base and not self.secure_boot else self.disk / VARIABLES[self.secure_boot]
@@ -58,7 +58,7 @@ class Machine:
     def _command(self) -> list[str]:
         drives = [f"file={self.folder}/{name}.qcow2,if=none,id={name},cache=unsafe" for name in DISKS]
         return [
-            "nice", "-n", "2", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config",
+            "nice", "-n", "19", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config",
             "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
             "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "Westmere", "-smp", "1", "-m", "1500",
             "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.disk}/{FIRMWARE}",
@@ -134,6 +134,31 @@ class Machine:
         variables.write_bytes(changed)
         self.start()
         self.await_boot()
+
+    def probe(self, script: str, files: bytes = b"", timeout_s: float = BOOT_S) -> str:
+        """Boots, has the first process run this script (bash, as root, in /opt with `files`, a tar) and returns what it printed.
+
+        Without systemd and network that takes a fraction of a boot. A script that reboots is run again.
+        """
+        tar = self.folder / "probe.tar"
+        tar.write_bytes(files)
+        (self.folder / "probe.sh").write_text(script)
+        run("tar", "-r", "-f", str(tar), "-C", str(self.folder), "probe.sh")
+        image = self.folder / "esp.img"
+        run("qemu-img", "convert", "-q", "-O", "raw", f"{self.folder}/esp.qcow2", str(image))
+        run("mcopy", "-o", "-i", str(image), str(tar), "::probe.tar")
+        run("qemu-img", "convert", "-q", "-O", "qcow2", str(image), f"{self.folder}/esp.qcow2")
+        image.unlink()
+        console = self.folder / "console.log"
+        console.unlink(missing_ok=True)
+        self.start()
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"The probe does not end within {timeout_s:.0f} s.", f"Read {console}.") from None
+        finally:
+            self.kill()
+        return console.read_text(errors="replace").replace("\r", "")
 
     def power_off(self, timeout_s: float = 180) -> None:
         """Ends cleanly, so that another machine can be made over its folder."""

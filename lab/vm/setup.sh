@@ -41,23 +41,16 @@ printf 'Types: deb\nURIs: file:///srv/apt/debian/\nSuites: /\nSigned-By: /usr/sh
     >/etc/apt/sources.list.d/debian.sources
 
 # In emulation on a busy machine nothing is in time.
-ARGUMENTS='tsc=reliable systemd.default_timeout_start_sec=1200 systemd.default_device_timeout_sec=1200 systemd.service_watchdogs=0'
+ARGUMENTS=$(cat /usr/local/share/kernel-arguments)
 
 # Boot loader: grub-mkconfig needs a running system and makes the real menu at the first boot.
-mkdir -p /boot/efi /boot/grub
-cat >/boot/grub/grub.cfg <<EOF
-serial --unit=0 --speed=115200
-terminal_output serial
-search --no-floppy --label --set=root dgctl-root
-linux /boot/vmlinuz-$K1 root=LABEL=dgctl-root ro console=ttyS0 $ARGUMENTS
-initrd /boot/initrd.img-$K1
-boot
-EOF
+mkdir -p /boot/efi
+/usr/local/sbin/offline-menu
 cat >>/etc/default/grub <<EOF
 GRUB_TIMEOUT=0
 GRUB_TERMINAL=serial
 GRUB_CMDLINE_LINUX_DEFAULT=""
-GRUB_CMDLINE_LINUX="console=ttyS0 $ARGUMENTS"
+GRUB_CMDLINE_LINUX="$ARGUMENTS"
 GRUB_DISABLE_OS_PROBER=true
 GRUB_DISABLE_RECOVERY=true
 EOF
@@ -69,3 +62,5 @@ systemd-machine-id-setup >/dev/null 2>&1 # else the first boot is one, with all 
 systemctl enable --quiet systemd-networkd ssh simulated-gpu
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer dpkg-db-backup.timer fstrim.timer \
     systemd-networkd-wait-online.service systemd-binfmt.service systemd-hwdb-update.service
+# The first boot is then one like any other.
+/usr/lib/systemd/systemd-update-done
