@@ -114,7 +114,10 @@ def test_causes_of_unreachable(message: str, what: str) -> None:
         ({"msg": "Task failed: Action failed: no such package"}, "no such package"),
         # ansible-core 2.19 and 2.20 (modules/command.py), then 2.21's words for the same.
         ({"msg": "non-zero return code", "rc": 1, "stderr": "a\nb\nc\nd"}, "non-zero return code: b | c | d"),
-        ({"msg": "The command exited with a non-zero return code.", "rc": 2, "stderr": "no GPU"}, "return code: no GPU"),
+        (
+            {"msg": "The command exited with a non-zero return code.", "rc": 2, "stderr": "no GPU"},
+            "return code: no GPU",
+        ),
         ({"msg": "Some words of tomorrow.", "rc": 2, "stderr": "", "stdout": "no GPU"}, "tomorrow: no GPU"),
         ({"msg": "MODULE FAILURE", "rc": 1, "module_stderr": "sh: not found"}, "MODULE FAILURE: sh: not found"),
         ({"msg": "apt failed: E: no space", "rc": 100, "stderr": "E: no space\n"}, "apt failed: E: no space"),
