@@ -33,7 +33,7 @@ class Server:
 
 def image(home: Home, system: System) -> Image:
     """The "company's golden image": systemd, SSH, the user `ops`, the lab's CA among the trusted ones."""
-    old = system.old_python and bool(debian_sources())  # a machine that is not Debian names no mirror to take it from
+    old = has_old_python(system)
     python = [f"python{OLD_PYTHON}"] if old else []
     return Image(
         name=f"dgctl-lab/server{'' if system.name == USUAL else '-' + system.name}{home.suffix}",
@@ -50,6 +50,11 @@ def image(home: Home, system: System) -> Image:
         suite=system.suite,
         also=OLD_PYTHON_SUITE if old else "",
     )
+
+
+def has_old_python(system: System) -> bool:
+    """Whether its servers get the older Python: a machine that is not Debian names no mirror to take it from."""
+    return system.old_python and bool(debian_sources())
 
 
 def _older(old: bool) -> str:
