@@ -7,13 +7,13 @@ _fail() { echo "dgctl: $*" >&2; exit 1; }
 
 _find_python() {
     local python
-    for python in python3 python3.13 python3.12 python3.11; do
-        if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
             command -v "$python"
             return
         fi
     done
-    _fail "Python 3.11, 3.12 or 3.13 is needed, and none is on PATH. Install one (Debian, Ubuntu: apt-get install python3 python3-venv)."
+    _fail "Python 3.11, 3.12, 3.13 or 3.14 is needed, and none is on PATH. Install one (Debian, Ubuntu: apt-get install python3 python3-venv)."
 }
 
 _make_environment() {

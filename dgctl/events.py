@@ -44,15 +44,22 @@ def message(result: dict[str, Any]) -> str:
     if items:
         return "; ".join(dict.fromkeys(message(item) for item in items))[:LONGEST]
     said = _PREFIX.sub("", str(result.get("msg") or result.get("reason") or "").strip())
-    if said.lower().rstrip(".") in ("", "non-zero return code", "module failure"):
-        said = f"{said}: {_tail(result)}" if _tail(result) else said
+    if (not said or result.get("rc")) and "Fix: " not in said:
+        said = _with_tail(said, _tail(result))
     return said[:LONGEST] or "the task failed and said nothing"
 
 
-def _tail(result: dict[str, Any]) -> str:
-    """The last lines of what a command wrote."""
+def _with_tail(said: str, tail: list[str]) -> str:
+    """A program's failure: what it wrote is the cause, in whatever words Ansible says that it failed."""
+    if all(line.strip() in said for line in tail):
+        return said
+    return ": ".join(filter(None, (said.rstrip("."), " | ".join(tail))))
+
+
+def _tail(result: dict[str, Any]) -> list[str]:
+    """The last lines of what a program wrote."""
     text = str(result.get("stderr") or result.get("module_stderr") or result.get("stdout") or "").strip()
-    return " | ".join(text.splitlines()[-3:])
+    return text.splitlines()[-3:]
 
 
 def end_of(event: dict[str, Any]) -> str:

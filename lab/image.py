@@ -29,9 +29,11 @@ class Image:
     files: dict[str, tuple[bytes, int]] = field(default_factory=dict)  # path -> (content, mode)
     setup: str = ""
     suite: str = SUITE
+    also: str = ""  # another suite of the same mirror, which `setup` takes out of the image's sources again
 
     def sources(self) -> list[str]:
-        return debian_sources(release=self.suite)
+        lines = debian_sources(release=self.suite)
+        return [*lines, *debian_sources(release=self.also)[:1]] if self.also else lines
 
     def tag(self) -> str:
         """NAME:HASH; another overlay, package list, key or mirror makes another hash."""

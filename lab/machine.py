@@ -7,6 +7,8 @@ from pathlib import Path
 from lab.shell import LabError
 
 SUITE = "trixie"
+OLD_PYTHON = "3.9"  # of a host whose system is older than Debian under it, and the Debian that has it
+OLD_PYTHON_SUITE = "bullseye"
 KERNEL = platform.release()
 
 

@@ -10,7 +10,7 @@ from lab.containers import create, put, wait_until_running
 from lab.engine import containers, docker
 from lab.home import Home
 from lab.image import SYSTEM, Image, build
-from lab.machine import KERNEL
+from lab.machine import KERNEL, OLD_PYTHON, OLD_PYTHON_SUITE, debian_sources
 from lab.shell import LabError, say
 from lab.systems import SYSTEMS, USUAL, System
 
@@ -33,9 +33,11 @@ class Server:
 
 def image(home: Home, system: System) -> Image:
     """The "company's golden image": systemd, SSH, the user `ops`, the lab's CA among the trusted ones."""
+    old = has_old_python(system)
+    python = [f"python{OLD_PYTHON}"] if old else []
     return Image(
         name=f"dgctl-lab/server{'' if system.name == USUAL else '-' + system.name}{home.suffix}",
-        packages=[*SYSTEM, "pciutils", "cron", *system.packages],
+        packages=[*SYSTEM, "pciutils", "cron", *python, *system.packages],
         overlay=HERE / "overlay",
         files={
             "home/ops/.ssh/authorized_keys": (keys.client_key(home).with_suffix(".pub").read_bytes(), 0o600),
@@ -44,9 +46,21 @@ def image(home: Home, system: System) -> Image:
             **kernels.files(),
             **system.files(),
         },
-        setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text() + system.setup,
+        setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text() + _older(old) + system.setup,
         suite=system.suite,
+        also=OLD_PYTHON_SUITE if old else "",
     )
+
+
+def has_old_python(system: System) -> bool:
+    """Whether its servers get the older Python: a machine that is not Debian names no mirror to take it from."""
+    return system.old_python and bool(debian_sources())
+
+
+def _older(old: bool) -> str:
+    """The script that makes the older Python the one of everyone but Debian's own programs."""
+    names = f"OLD_PYTHON={OLD_PYTHON} OLD_PYTHON_SUITE={OLD_PYTHON_SUITE}\n"
+    return names + (HERE / "python.sh").read_text() if old else ""
 
 
 def listed(home: Home, lab: str | None = None) -> list[Server]:

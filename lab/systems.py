@@ -19,7 +19,7 @@ class System:
     """`packages`: Debian's, beside those of every server. `overlay`, `setup`: laid over and run after the servers' own.
 
     `repositories`: makes what the services serve for it, signed by the key with this fingerprint. `settings`: of the deployment.
-    `suite`: Debian's release under it.
+    `suite`: Debian's release under it. `old_python`: what Ansible and dgctl run there is run by Python 3.9.
     """
 
     name: str
@@ -30,6 +30,7 @@ class System:
     repositories: Callable[[Home, str], None] | None = None
     settings: str = ""
     suite: str = SUITE
+    old_python: bool = False
 
     def files(self) -> dict[str, tuple[bytes, int]]:
         """What its overlay has, by path."""
@@ -77,7 +78,7 @@ docker_repository_key_fingerprint: {fingerprint}
 """
 
 
-def ubuntu(name: str, version: str, code: str, words: str) -> System:
+def ubuntu(name: str, version: str, code: str, words: str, old_python: bool = False) -> System:
     """Debian 13 that calls itself Ubuntu, with Ubuntu's kernel packages and an archive that has Ubuntu's NVIDIA packages."""
     names = f"RELEASE={version}\nCODE={code}\nWORDS='{words}'\n"
     return System(
@@ -86,6 +87,7 @@ def ubuntu(name: str, version: str, code: str, words: str) -> System:
         setup=names + (HERE / "debs" / "ubuntu.sh").read_text(),
         repositories=debs.ensure,
         settings=driver(name, "3bf863cc") + TOOLKIT + DOCKER,
+        old_python=old_python,
     )
 
 
@@ -101,7 +103,7 @@ SYSTEMS = {
             suite="bookworm",
         ),
         ubuntu("ubuntu2404", "24.04", "noble", "Noble Numbat"),
-        ubuntu("ubuntu2204", "22.04", "jammy", "Jammy Jellyfish"),
+        ubuntu("ubuntu2204", "22.04", "jammy", "Jammy Jellyfish", old_python=True),
         System(
             "el9",
             "like Rocky Linux 9: real dnf, rpm and versionlock on Debian's programs, the layout of EL's repositories",
@@ -110,6 +112,7 @@ SYSTEMS = {
             setup=f"CARRIED='{' '.join(el.carried())}'\n" + (HERE / "el" / "setup.sh").read_text(),
             repositories=el.ensure,
             settings=EL9,
+            old_python=True,
         ),
     )
 }

@@ -88,7 +88,7 @@ def known_again(target: Target) -> str:
 def runtime_lost(target: Target) -> str:
     """Another tool wrote daemon.json whole."""
     target.keep(DAEMON)
-    target.sh(f"""python3 - <<'END'
+    target.sh(f"""/usr/bin/python3 - <<'END'
 import json
 settings = json.load(open("{DAEMON}"))
 settings.get("runtimes", {{}}).pop("nvidia", None)
@@ -105,7 +105,7 @@ def malformed(target: Target) -> str:
     """Somebody's last edit left a comma too many. The running daemon has not read it yet."""
     target.keep(DAEMON)
     target.sh(f"sed -i '0,/{{/s//{{\\n  \"debug\": true,,/' {DAEMON}")
-    return target.sh(f"python3 -m json.tool {DAEMON} || true")
+    return target.sh(f"/usr/bin/python3 -m json.tool {DAEMON} || true")
 
 
 @heal("docker-runtime-lost")

@@ -117,7 +117,7 @@ def one_source(target: Target) -> str:
 def locked(target: Target) -> str:
     """A process called as unattended-upgrades is holds both locks."""
     target.sh(f"""
-    systemd-run --quiet --unit={LOCKER} --description='Daily apt upgrade and clean activities' python3 -c '
+    systemd-run --quiet --unit={LOCKER} --description='Daily apt upgrade and clean activities' /usr/bin/python3 -c '
 import fcntl, signal
 open("/proc/self/comm", "w").write("unattended-upgr")
 held = [open("/var/lib/dpkg/" + name, "w") for name in ("lock-frontend", "lock")]

@@ -9,7 +9,7 @@ from lab.faults.target import KERNEL, Target
 KEY = "/var/lib/dkms/mok.pub"
 MOK_LIST = "/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23"
 ENROL = f"""
-PYTHONPATH={KERNEL} python3 -B - <<'END'
+PYTHONPATH={KERNEL} /usr/bin/python3 -B - <<'END'
 from pathlib import Path
 import secure_boot as firmware
 key = Path("{KEY}").read_bytes()

@@ -84,7 +84,7 @@ class Target:
     def log(self, *lines: str) -> None:
         """Adds lines to the kernel's log."""
         script = f"import places\nplaces.log(*{json.dumps(lines)})"
-        self.sh(f"PYTHONPATH={KERNEL} python3 -B - <<'END'\n{script}\nEND")
+        self.sh(f"PYTHONPATH={KERNEL} /usr/bin/python3 -B - <<'END'\n{script}\nEND")
 
     def forget_log(self) -> None:
         """A kernel's log ends with its boot."""

@@ -79,7 +79,7 @@ def readable(target: Target) -> str:
 
 @inject("libcuda-missing")
 def no_libcuda(target: Target) -> str:
-    target.sh(f"python3 - <<'END'\n{WITHOUT_LIBCUDA}\nEND")
+    target.sh(f"/usr/bin/python3 - <<'END'\n{WITHOUT_LIBCUDA}\nEND")
     recreate_engine(target)
     return f"{SPEC} mounts no libcuda.so.1; the Engine's container was made anew with it."
 

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import time
 import urllib.error
@@ -228,7 +229,7 @@ class Transfer:
         while True:
             try:
                 data = response.read(CHUNK)
-            except TimeoutError:
+            except (socket.timeout, TimeoutError):  # two different ones before Python 3.10
                 raise _Transient(f"nothing arrived for {self.timeout} s") from None
             except (ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
                 raise _Transient(str(error) or type(error).__name__) from None

@@ -8,7 +8,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 # Loopback only: an HTTP proxy in the environment is for the outside.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -118,7 +118,7 @@ def parse_time(text):
         return None
     parts = [int(part) for part in match.groups()[:6]]
     try:
-        moment = datetime(*parts, tzinfo=UTC).timestamp()
+        moment = datetime(*parts, tzinfo=timezone.utc).timestamp()
     except ValueError:
         return None
     zone = _ZONE.search(text[match.end() :].strip())

@@ -107,7 +107,7 @@ class Host:
         """(answer, stderr) of a request, sent as dgctl sends it, after a line with a password nobody asked for."""
         request = {"format": 1, "mode": mode, "host": host, "roles": roles or {"role": "f1"}}
         done = subprocess.run(
-            [sys.executable, *COMMAND],
+            [os.environ.get("DGCTL_TEST_HOST_PYTHON", sys.executable), *COMMAND],
             input="password\n" + program(request, self.settings, more),
             capture_output=True,
             text=True,

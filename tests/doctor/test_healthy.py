@@ -69,7 +69,7 @@ def older_smi(patient):
     from ansible.module_utils import doctor_smi
 
     fields = [field for field in doctor_smi.FIELDS if field not in ("gpu_recovery_action", "fabric.status")]
-    row = dict(zip(doctor_smi.FIELDS, smi_row().split(", "), strict=True))
+    row = dict(zip(doctor_smi.FIELDS, smi_row().split(", ")))
     patient.say("smi", 'Field "gpu_recovery_action" is not a valid field to query.\n', 2)
     patient.say("smi_fields", "".join(f'"{field}"\nWhat it is.\n\n' for field in fields))
     patient.say("smi_again", ", ".join(row[field] for field in fields) + "\n")

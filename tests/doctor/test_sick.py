@@ -65,7 +65,7 @@ def test_what_is_switched_off_is_not_asked(patient):
 
 def test_one_that_does_not_know_a_field_is_asked_for_the_others(patient):
     fields = [field for field in doctor_smi.FIELDS if field != "gpu_recovery_action"]
-    row = dict(zip(doctor_smi.FIELDS, smi_row(persistence_mode="Disabled").split(", "), strict=True))
+    row = dict(zip(doctor_smi.FIELDS, smi_row(persistence_mode="Disabled").split(", ")))
     patient.say("smi", 'Field "gpu_recovery_action" is not a valid field to query.\n', 2)
     patient.say("smi_fields", "".join(f'"{field}"\n' for field in fields))
     patient.say("smi_again", ", ".join(row[field] for field in fields) + "\n")

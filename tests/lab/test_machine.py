@@ -1,6 +1,6 @@
 """What the lab reads off the machine it runs on."""
 
-from lab import inventory, machine
+from lab import image, inventory, machine, servers, systems
 from lab.home import Home
 
 DEB822 = """\
@@ -54,3 +54,15 @@ def test_minimums_are_lowered_only_where_the_machine_has_less(monkeypatch):
     assert "preflight_min_cpu_cores: 2 # usual: 4" in inventory._minimums()
     monkeypatch.setattr(inventory.os, "cpu_count", lambda: 64)
     assert "cpu_cores" not in inventory._minimums()
+
+
+def test_systems_older_than_debian_under_them_get_an_older_python(monkeypatch):
+    """Enterprise Linux 9 and Ubuntu 22.04 have 3.9 and 3.10 of their own."""
+    old = {name for name, system in systems.SYSTEMS.items() if servers.has_old_python(system)}
+    assert old in ({"el9", "ubuntu2204"}, set()) and bool(old) == bool(machine.debian_sources())
+    made = image.Image("x", [], machine.Path("/nowhere"), also=machine.OLD_PYTHON_SUITE)
+    monkeypatch.setattr(
+        image, "debian_sources", lambda release: [f"deb M {release} main", f"deb M {release}-updates main"]
+    )
+    suites = [line.split()[2] for line in made.sources()]
+    assert suites == [machine.SUITE, f"{machine.SUITE}-updates", machine.OLD_PYTHON_SUITE]

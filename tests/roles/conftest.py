@@ -5,6 +5,7 @@ import datetime
 import importlib
 import ipaddress
 import json
+import os
 import ssl
 import sys
 import threading
@@ -21,7 +22,8 @@ from hypothesis import HealthCheck, settings
 from tests.paths import PROJECT
 
 # A busy machine is no fault of the code under test.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+EXAMPLES = int(os.environ.get("DGCTL_TEST_EXAMPLES", "60"))
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=EXAMPLES)
 settings.load_profile("patient")
 ansible.module_utils.__path__.append(str(PROJECT / "plugins" / "module_utils"))
 sys.path.append(str(PROJECT / "plugins" / "modules"))
@@ -61,7 +63,7 @@ def certificate(tmp_path_factory):
     """A file with a self-signed certificate for localhost and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))

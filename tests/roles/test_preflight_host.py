@@ -150,6 +150,7 @@ def test_usual_values_are_the_defaults():
     }
 
 
+@pytest.mark.controller_only
 def test_modules_need_only_the_standard_library():
     allowed = {"ansible", *sys.stdlib_module_names}
     for folder in ("modules", "module_utils"):

@@ -283,6 +283,7 @@ def test_second_process_waits_for_the_lock(tmp_path):
     models.lock(str(tmp_path), wait=0).close()
 
 
+@pytest.mark.controller_only
 def test_200_mb_cost_less_than_50_mb_of_memory(server, tmp_path):
     server.files["/m/big.dg"] = bytes(200 << 20)
     code = (

@@ -79,7 +79,7 @@ def proxy(tmp_path, monkeypatch):
 
     def configure(*nodes, **more):
         fields = ("name", "address", "profile", "region", "max_connections")
-        document = {"nodes": [dict(zip(fields, node, strict=False)) for node in nodes], **more}
+        document = {"nodes": [dict(zip(fields, node)) for node in nodes], **more}
         (tmp_path / "config.json").write_text(json.dumps(document))
 
     def tick():

@@ -231,6 +231,7 @@ def steps():
     return itertools.count()
 
 
+@pytest.mark.controller_only
 def test_keeping_may_be_killed_anywhere(make):
     for step in steps():
         server = make()
@@ -248,6 +249,7 @@ def test_keeping_may_be_killed_anywhere(make):
     assert step > 20
 
 
+@pytest.mark.controller_only
 def test_keeping_the_first_and_keeping_the_same_may_be_killed_anywhere(make):
     for step in steps():
         server = make()
@@ -264,6 +266,7 @@ def test_keeping_the_first_and_keeping_the_same_may_be_killed_anywhere(make):
             break
 
 
+@pytest.mark.controller_only
 def test_restoring_may_be_killed_anywhere(make):
     for step in steps():
         server = make()

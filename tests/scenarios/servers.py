@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,16 @@ class Deployment:
 
     def variables(self) -> dict[str, Any]:
         return yaml.safe_load((self.folder / "group_vars/all/main.yml").read_text())
+
+    def python_of_modules(self) -> str:
+        """Version of the Python that Ansible discovers on the servers and runs modules with, such as "3.9"."""
+        question = "gather_subset=!all,!min,python filter=ansible_python_version"
+        words = [Path(sys.executable).with_name("ansible"), "-i", self.inventory, "all", "-m", "ansible.builtin.setup"]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run([*words, "-a", question], capture_output=True, text=True, timeout=300, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (found,) = set(re.findall(r'"ansible_python_version": "(\d+\.\d+)', done.stdout))
+        return found
 
     def dgctl(self, verb: str, *options: str, timeout: float = 900) -> Run:
         """Runs `dgctl VERB INVENTORY OPTIONS --json`; stdout must be one JSON document."""

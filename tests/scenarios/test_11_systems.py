@@ -2,6 +2,9 @@
 
 import pytest
 
+from lab.machine import OLD_PYTHON
+from lab.servers import has_old_python
+from lab.systems import SYSTEMS
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
 from tests.scenarios.stories import EVERYTHING
 from tests.scenarios.systems import LEADS, WAYS, Way
@@ -55,6 +58,11 @@ def test_what_the_tables_do_not_have_is_refused_with_what_works(way, deployment,
         (found,) = [one for one in run.document["checks"] if one["verdict"] == "fail" and one["check"].endswith(check)]
         assert words in found["seen"] + found["fix"], found
     assert not server.has("/etc/apt/keyrings/nvidia-driver.gpg")
+
+
+def test_modules_run_on_a_python_as_old_as_the_system_s(way, deployment, server):
+    """3.9 for Ubuntu 22.04, whose own is 3.10: see docs/lab.md."""
+    assert (deployment.python_of_modules() == OLD_PYTHON) == has_old_python(SYSTEMS[way.system])
 
 
 def test_check_mode_passes_on_a_blank_host(way, deployment, server):

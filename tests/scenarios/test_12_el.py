@@ -2,6 +2,9 @@
 
 import pytest
 
+from lab.machine import OLD_PYTHON
+from lab.servers import has_old_python
+from lab.systems import SYSTEMS
 from tests.scenarios.one_server import one_server
 from tests.scenarios.servers import PROJECT, lab_down, lab_up
 from tests.scenarios.stories import with_all
@@ -14,6 +17,13 @@ lab, deployment, server = one_server(NAME, "el", "--system=el9")
 
 def test_there_is_dnf_and_nothing_of_apt(server):
     assert server.sh("command -v apt-get dpkg || true") == "" and "dnf" in server.sh("command -v dnf")
+
+
+def test_modules_and_looks_run_on_the_python_of_an_el_9(deployment, server):
+    if not has_old_python(SYSTEMS["el9"]):
+        pytest.skip("this machine names no mirror of Debian's to take Python 3.9 from")
+    assert deployment.python_of_modules() == OLD_PYTHON
+    assert server.sh("python3 --version").startswith(f"Python {OLD_PYTHON}.")
 
 
 def test_check_mode_passes_on_a_blank_host(deployment):
