@@ -83,7 +83,7 @@ def missed(deployment: Deployment, server: Server, roles: list[str]) -> list[str
     return found
 
 
-# What of a file and of a directory is as it was; of a certificate that the server made itself not its content.
+# What of each thing is as it was; of what the server makes itself not its content.
 STATE = """
 import json, os, subprocess, sys
 out = {}
@@ -108,7 +108,10 @@ out["driver"] = subprocess.run(["sh", "-c", "cat /sys/module/nvidia/version; nvi
                                capture_output=True, text=True).stdout
 print(json.dumps(out))
 """
-MADE_HERE = ("path /etc/nginx/tls/deepgram.crt", "path /etc/nginx/tls/deepgram.key")
+MADE_HERE = (
+    *("path /etc/nginx/tls/deepgram.crt", "path /etc/nginx/tls/deepgram.key"),
+    "path /var/lib/deepgram/models/.sha256.json",  # it has the time at which a model was written
+)
 
 
 def state(server: Server, roles: list[str]) -> dict[str, object]:
