@@ -76,10 +76,11 @@ def missed(deployment: Deployment, server: Server, roles: list[str]) -> list[str
     for lot in rounds(every_change(server, roles)):
         server.sh("\n".join(f"( {change.do} ) >/dev/null 2>&1" for change in lot), check=False)
         drift = looks.drift()
-        server.sh("\n".join(f"( {change.undo} ) >/dev/null 2>&1" for change in reversed(lot)), check=False)
+        # In the roles' order: a container that starts again needs its driver.
+        server.sh("\n".join(f"( {change.undo} ) >/dev/null 2>&1" for change in lot), check=False)
         found += [str(change) for change in lot if (change.role, change.thing) not in drift]
         left = looks.settled()
-        assert not left, f"after {[str(change) for change in lot]} were undone: {left}"
+        assert not left, f"{left}, after these were undone: {[str(change) for change in lot]}"
     return found
 
 
