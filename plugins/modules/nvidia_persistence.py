@@ -73,7 +73,7 @@ def drop_in(fragment, wanted):
 
 def write(text, path=DROP_IN):
     """Puts the drop-in there, or takes it away; True when that changed anything."""
-    if read(path) == text.strip() and os.path.exists(path) == bool(text):
+    if whole_file.is_so(path, text, 0o644) if text else not os.path.lexists(path):
         return False
     if not text:
         os.unlink(path)

@@ -76,14 +76,15 @@ def missed(deployment: Deployment, server: Server, roles: list[str]) -> list[str
     for lot in rounds(every_change(server, roles)):
         server.sh("\n".join(f"( {change.do} ) >/dev/null 2>&1" for change in lot), check=False)
         drift = looks.drift()
-        server.sh("\n".join(f"( {change.undo} ) >/dev/null 2>&1" for change in reversed(lot)), check=False)
+        # In the roles' order: a container that starts again needs its driver.
+        server.sh("\n".join(f"( {change.undo} ) >/dev/null 2>&1" for change in lot), check=False)
         found += [str(change) for change in lot if (change.role, change.thing) not in drift]
         left = looks.settled()
-        assert not left, f"after {[str(change) for change in lot]} were undone: {left}"
+        assert not left, f"{left}, after these were undone: {[str(change) for change in lot]}"
     return found
 
 
-# What of a file and of a directory is as it was; of a certificate that the server made itself not its content.
+# What of each thing is as it was; of what the server makes itself not its content.
 STATE = """
 import json, os, subprocess, sys
 out = {}
@@ -108,7 +109,10 @@ out["driver"] = subprocess.run(["sh", "-c", "cat /sys/module/nvidia/version; nvi
                                capture_output=True, text=True).stdout
 print(json.dumps(out))
 """
-MADE_HERE = ("path /etc/nginx/tls/deepgram.crt", "path /etc/nginx/tls/deepgram.key")
+MADE_HERE = (
+    *("path /etc/nginx/tls/deepgram.crt", "path /etc/nginx/tls/deepgram.key"),
+    "path /var/lib/deepgram/models/.sha256.json",  # it has the time at which a model was written
+)
 
 
 def state(server: Server, roles: list[str]) -> dict[str, object]:
