@@ -37,3 +37,15 @@ def test_an_initramfs_with_nouveau_is_told_from_one_without(tmp_path, program):
     assert initramfs.stale(OLDER, str(blacklist), "", str(tmp_path)) == "it would load nouveau"
     (tmp_path / "listed").write_text(re.sub(r"(?m)^.*nouveau\.ko.*\n", "", sample("lsinitramfs.txt")))
     assert initramfs.stale(OLDER, str(blacklist), "", str(tmp_path)) == ""
+
+
+def test_what_a_failed_build_stumbled_over_is_told_and_not_where_to_read(tmp_path):
+    log = tmp_path / "nvidia/580.173.02/build/make.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(sample("dkms_make.log"))
+    err = sample("dkms_autoinstall_failed.err")
+    assert "nvidia-uvm.c" in next_boot.stumbled(err, "580.173.02", str(tmp_path))
+    assert "error: " in next_boot.stumbled(err, "580.173.02", str(tmp_path))
+    without = next_boot.stumbled(err, "580.173.02", str(tmp_path / "none"))
+    assert without == f"Error! Bad return status for module build on kernel: {NEWER} (x86_64)"
+    assert next_boot.stumbled("dkms: not found", "580.173.02", str(tmp_path / "none")) == "dkms: not found"
