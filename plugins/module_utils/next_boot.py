@@ -61,7 +61,7 @@ def _build(kernel, version):
             rc, out, err = run(["dkms", "install", "--force", f"{name}/{built}", "-k", kernel], timeout=BUILD_S)
     seen = next_kernel.module_version(kernel)
     if seen != version:
-        said = stumbled(err or out, version) if rc else ""
+        said = stumbled(err or out, version, kernel) if rc else ""
         raise Stranded(
             f"kernel {kernel} {_when(kernel)} and has {f'module {seen}' if seen else 'no NVIDIA module'}, although "
             f"driver {version} is installed" + (f": {said}" if said else ""),
@@ -71,15 +71,16 @@ def _build(kernel, version):
         )
 
 
-def stumbled(said, version, tree="/var/lib/dkms"):
+def stumbled(said, version, kernel, tree="/var/lib/dkms"):
     """What a build stumbled over: the compiler's first error, else the first that DKMS said, else its last line.
 
     The last lines of DKMS 3.2 only say where to read.
     """
     for path in sorted(glob.glob(os.path.join(tree, "nvidia*", version, "build", "make.log"))):
         with open(path, encoding="utf-8", errors="replace") as stream:
-            found = next((line.strip() for line in stream if " error: " in line), "")
-        if found:
+            lines = stream.readlines()
+        found = next((line.strip() for line in lines if " error: " in line), "")
+        if found and f" for kernel {kernel} " in lines[0]:  # not what is left of another kernel's build
             return found
     errors = [line.strip() for line in said.splitlines() if line.startswith("Error!")]
     return errors[0] if errors else last_line(said)

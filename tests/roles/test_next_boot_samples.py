@@ -44,8 +44,9 @@ def test_what_a_failed_build_stumbled_over_is_told_and_not_where_to_read(tmp_pat
     log.parent.mkdir(parents=True)
     log.write_text(sample("dkms_make.log"))
     err = sample("dkms_autoinstall_failed.err")
-    assert "nvidia-uvm.c" in next_boot.stumbled(err, "580.173.02", str(tmp_path))
-    assert "error: " in next_boot.stumbled(err, "580.173.02", str(tmp_path))
-    without = next_boot.stumbled(err, "580.173.02", str(tmp_path / "none"))
-    assert without == f"Error! Bad return status for module build on kernel: {NEWER} (x86_64)"
-    assert next_boot.stumbled("dkms: not found", "580.173.02", str(tmp_path / "none")) == "dkms: not found"
+    told = next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path))
+    assert "nvidia-uvm.c:20:1: error: unknown type name" in told
+    first = f"Error! Bad return status for module build on kernel: {NEWER} (x86_64)"
+    assert next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path / "none")) == first
+    assert next_boot.stumbled(err, "580.173.02", OLDER, str(tmp_path)) == first  # the log is of another kernel
+    assert next_boot.stumbled("dkms: not found", "580.173.02", NEWER, str(tmp_path / "none")) == "dkms: not found"
