@@ -1,5 +1,7 @@
 """That the next boot finds the driver: a module for the kernel that will boot, which that kernel takes, and its initramfs."""
 
+import glob
+import os
 import platform
 import re
 
@@ -59,7 +61,7 @@ def _build(kernel, version):
             rc, out, err = run(["dkms", "install", "--force", f"{name}/{built}", "-k", kernel], timeout=BUILD_S)
     seen = next_kernel.module_version(kernel)
     if seen != version:
-        said = last_line(err) or last_line(out) if rc else ""
+        said = stumbled(err or out, version, kernel) if rc else ""
         raise Stranded(
             f"kernel {kernel} {_when(kernel)} and has {f'module {seen}' if seen else 'no NVIDIA module'}, although "
             f"driver {version} is installed" + (f": {said}" if said else ""),
@@ -67,6 +69,21 @@ def _build(kernel, version):
             "needs a newer driver (dgctl upgrade --driver), or an older kernel to boot.",
             seen or "none",
         )
+
+
+def stumbled(said, version, kernel, tree="/var/lib/dkms"):
+    """What a build stumbled over: the compiler's first error, else the first that DKMS said, else its last line.
+
+    The last lines of DKMS 3.2 only say where to read.
+    """
+    for path in sorted(glob.glob(os.path.join(tree, "nvidia*", version, "build", "make.log"))):
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            lines = stream.readlines()
+        found = next((line.strip() for line in lines if " error: " in line), "")
+        if found and f" for kernel {kernel} " in lines[0]:  # not what is left of another kernel's build
+            return found
+    errors = [line.strip() for line in said.splitlines() if line.startswith("Error!")]
+    return errors[0] if errors else last_line(said)
 
 
 def _when(kernel):

@@ -298,6 +298,15 @@ def test_initramfs_is_stale_while_it_holds_what_is_older_or_forbidden(tmp_path, 
     assert stale() == "it holds an older NVIDIA module"
 
 
+def test_a_newer_module_on_the_disk_makes_no_initramfs_load_nouveau(tmp_path, program):
+    blacklist, module, image = tmp_path / "blacklist.conf", tmp_path / "nvidia.ko", tmp_path / "initrd.img-6.1"
+    program("lsinitramfs", "echo usr/lib/modules/6.1/nouveau.ko.xz; echo etc/modprobe.d/blacklist.conf\n")
+    for place, time in ((blacklist, 1), (image, 2), (module, 3)):
+        place.touch()
+        os.utime(place, (time, time))
+    assert initramfs.stale("6.1", str(blacklist), str(module), str(tmp_path)) == ""
+
+
 @pytest.mark.parametrize(
     ("image", "made"),
     [

@@ -37,3 +37,16 @@ def test_an_initramfs_with_nouveau_is_told_from_one_without(tmp_path, program):
     assert initramfs.stale(OLDER, str(blacklist), "", str(tmp_path)) == "it would load nouveau"
     (tmp_path / "listed").write_text(re.sub(r"(?m)^.*nouveau\.ko.*\n", "", sample("lsinitramfs.txt")))
     assert initramfs.stale(OLDER, str(blacklist), "", str(tmp_path)) == ""
+
+
+def test_what_a_failed_build_stumbled_over_is_told_and_not_where_to_read(tmp_path):
+    log = tmp_path / "nvidia/580.173.02/build/make.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(sample("dkms_make.log"))
+    err = sample("dkms_autoinstall_failed.err")
+    told = next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path))
+    assert "nvidia-uvm.c:20:1: error: unknown type name" in told
+    first = f"Error! Bad return status for module build on kernel: {NEWER} (x86_64)"
+    assert next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path / "none")) == first
+    assert next_boot.stumbled(err, "580.173.02", OLDER, str(tmp_path)) == first  # the log is of another kernel
+    assert next_boot.stumbled("dkms: not found", "580.173.02", NEWER, str(tmp_path / "none")) == "dkms: not found"
