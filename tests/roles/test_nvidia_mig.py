@@ -87,7 +87,9 @@ def test_a_mode_that_cannot_be_switched_off_is_a_failure(call, monkeypatch, tmp_
     card = Card(monkeypatch, tmp_path, resets=True)
     card.refuses = "-mig 0"
     result = call("nvidia_mig")
-    assert result["failed"] and f"MIG cannot be switched off on {BUS}: -mig 0: Insufficient Permissions" in result["msg"]
+    assert (
+        result["failed"] and f"MIG cannot be switched off on {BUS}: -mig 0: Insufficient Permissions" in result["msg"]
+    )
     assert not any("--gpu-reset" in line for line in card.log)
 
 

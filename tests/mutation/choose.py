@@ -1,0 +1,107 @@
+"""Which tests to run for a mutation: those that execute its line, or without a map the files of tests that are about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from tests.mutation.candidates import Mutation, collected
+
+APART = ("scenarios", "lab", "bench", "standins", "mutation")  # need the lab, or test it
+ENOUGH_S = 60  # of the tests that execute a line, the shortest are run, up to this sum
+MOST_FILES = 3
+# What is tested through something larger than itself: the start of its path, and the files of tests.
+THROUGH = (
+    (
+        "plugins/module_utils/doctor",
+        ["tests/doctor/test_sick.py", "tests/doctor/test_rpm.py", "tests/doctor/test_parts.py"],
+    ),
+    ("plugins/module_utils/applied_", ["tests/applied/"]),
+    ("plugins/module_utils/kept_", ["tests/rollback/test_snapshot.py"]),
+    ("plugins/modules/deepgram_snapshot", ["tests/rollback/test_snapshot.py"]),
+    ("plugins/module_utils/preflight_", ["tests/roles/test_preflight", "tests/roles_app/test_preflight"]),
+    ("plugins/module_utils/apt_", ["tests/roles/test_apt_packages.py"]),
+    ("plugins/module_utils/dnf_", ["tests/roles/test_dnf_packages.py"]),
+    ("roles/nginx_proxy", ["tests/roles_app/test_upstreams.py"]),
+    ("roles/host_firewall", ["tests/roles_app/test_firewall.py"]),
+    ("dgctl/verify/test_", ["tests/verify/test_checks.py"]),
+    ("dgctl/verify/suite", ["tests/verify/test_suite.py"]),
+    ("dgctl/validation/", ["tests/unit/test_validation.py", "tests/unit/test_systems.py"]),
+    ("dgctl/report", ["tests/unit/test_findings.py", "tests/unit/test_parts.py"]),
+    ("dgctl/session", ["tests/unit/test_cli.py", "tests/unit/test_interrupted.py", "tests/unit/test_findings.py"]),
+    ("dgctl/history", ["tests/unit/test_run_record.py", "tests/unit/test_parts.py", "tests/unit/test_files.py"]),
+    (
+        "dgctl/provisioning",
+        ["tests/unit/test_provision.py", "tests/unit/test_plan_verb.py", "tests/plan/test_begun.py"],
+    ),
+    (
+        "dgctl/outcomes",
+        ["tests/unit/test_provision.py", "tests/unit/test_findings.py", "tests/unit/test_run_failures.py"],
+    ),
+    ("dgctl/collector", ["tests/unit/test_run_failures.py", "tests/unit/test_findings.py", "tests/unit/test_parts.py"]),
+    ("dgctl/playbook", ["tests/unit/test_run_failures.py", "tests/unit/test_interrupted.py"]),
+    ("dgctl/bundle", ["tests/plan/test_look.py"]),
+    ("dgctl/deployment", ["tests/unit/test_validation.py", "tests/unit/test_fleet_verbs.py"]),
+)
+
+
+class ByMap:
+    """From the map that `--map` has made: tests/mutation/read.py."""
+
+    def __init__(self, path: Path) -> None:
+        said = json.loads(path.read_text())
+        self.durations, self.tests = said["durations"], said["tests"]
+        self.of_file: dict[str, set[str]] = defaultdict(set)
+        for place, tests in self.tests.items():
+            self.of_file[place.rpartition(":")[0]].update(tests)
+
+    def of(self, mutation: Mutation) -> list[str]:
+        """Those that execute the statement; of a line that runs when its file is imported, those of the file."""
+        lines = range(mutation.first, mutation.last + 1)
+        found = {test for line in lines for test in self.tests.get(f"{mutation.file}:{line}", ())}
+        chosen, total = [], 0.0
+        for test in sorted(found or self.of_file[mutation.file], key=lambda test: (self.durations[test], test)):
+            total += self.durations[test]
+            if chosen and total > ENOUGH_S:
+                break
+            chosen.append(test)
+        return chosen
+
+
+class ByName:
+    """From what the tests import and name, the nearest first."""
+
+    def __init__(self, root: Path) -> None:
+        paths = sorted((root / "tests").rglob("test_*.py"))
+        self.root = root
+        self.texts = {
+            str(path.relative_to(root)): path.read_text()
+            for path in paths
+            if path.relative_to(root / "tests").parts[0] not in APART and path.parent != root / "tests"
+        }
+        self.sources = {file: (root / file).read_text() for file in {one.file for one in collected(root)}}
+
+    def of(self, mutation: Mutation) -> list[str]:
+        found = self._about(mutation.file)
+        for file in self._importers(mutation.file):  # of what no test names, the tests of those that use it
+            found |= {path: near + 4 for path, near in self._about(file).items() if path not in found}
+        return sorted(found, key=lambda path: (found[path], len(self.texts[path]), path))[:MOST_FILES]
+
+    def _importers(self, file: str) -> list[str]:
+        stem = Path(file).stem
+        imports = re.compile(rf"^\s*(from|import) .*\b{stem}\b", re.M)
+        return sorted(other for other, text in self.sources.items() if other != file and imports.search(text))
+
+    def _about(self, file: str) -> dict[str, int]:
+        """File of tests -> how far it is from this file: 0 for its own."""
+        stem, found = Path(file).stem, {}
+        imported = re.compile(rf"^\s*(from|import) .*\b{stem}\b|^    {stem},$|[\"']{stem}[\"'.]|\b{stem} = load", re.M)
+        through = [place for start, places in THROUGH if file.startswith(start) for place in places]
+        for path, text in self.texts.items():
+            if Path(path).stem == f"test_{stem}" or any(path.startswith(place) for place in through):
+                found[path] = 0
+            elif imported.search(text):
+                found[path] = 1 if text.count(stem) > 3 else 2
+        return found

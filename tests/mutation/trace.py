@@ -1,0 +1,49 @@
+"""Which test runs which line: a plugin of pytest, and (as sitecustomize) of every Python that a test starts.
+
+coverage.py keeps a context a test, one data file a process in $MUTATION_TRACE; the files of $MUTATION_ROOT count.
+"""
+
+import atexit
+import os
+
+ROOT, FOLDER = os.environ.get("MUTATION_ROOT"), os.environ.get("MUTATION_TRACE")
+durations = {}
+
+
+def start():
+    try:
+        import coverage
+    except ImportError:  # a Python of its own, in which nothing of ours is installed
+        return None
+    sources = [f"{ROOT}/{name}/*" for name in ("dgctl", "plugins", "roles")]
+    data = os.path.join(FOLDER, f"coverage-{os.getpid()}-{os.urandom(4).hex()}")
+    # In another file than the checkout's own, which `coverage run` of a developer may write.
+    found = coverage.Coverage(data_file=data, include=sources, config_file=False, messages=False)
+    found.start()
+    found.switch_context(os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0])
+    atexit.register(end, found)
+    return found
+
+
+def end(found):
+    found.stop()
+    found.save()
+
+
+measured = start() if FOLDER else None
+
+
+def pytest_runtest_logstart(nodeid, location):
+    measured.switch_context(nodeid)
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        durations[report.nodeid] = report.duration
+
+
+def pytest_sessionfinish(session):
+    import json
+
+    with open(os.path.join(FOLDER, f"durations-{os.getpid()}.json"), "w") as file:
+        json.dump(durations, file)
