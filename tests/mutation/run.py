@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--map", action="store_true", help="run every test once, and keep who executes what")
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--only", action="append", help="FILE or FILE:LINE, all of its mutations")
+    parser.add_argument("--only", action="append", help="FILE or FILE:LINE: draw from these alone")
     options = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     if options.map:
@@ -170,9 +170,8 @@ def main() -> None:
         return
     every = collected(PROJECT)
     if options.only:
-        drawn = [one for one in every if one.file in options.only or f"{one.file}:{one.line}" in options.only]
-    else:
-        drawn = random.Random(options.seed).sample(every, options.count)
+        every = [one for one in every if one.file in options.only or f"{one.file}:{one.line}" in options.only]
+    drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
     name = "only" if options.only else f"{options.seed}-{options.count}"
     found = run(drawn, CACHE / f"result-{name}.jsonl")
     alive = [one for one in found if one["end"] in ("survived", "no test")]
