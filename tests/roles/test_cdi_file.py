@@ -33,6 +33,9 @@ def test_cdi_file_that_is_stale(text, names, driver, gpus):
         ("Docker version 26.1.5+dfsg1, build a72d7cd", False),
         ("Docker version 25.0.3, build 4debf41", True),
         ("Docker version 29.7.2, build x", False),
+        ("Docker version 26.1.0, build x", False),
+        ("Docker version 26.0.9, build x", True),
+        ("", False),
     ],
 )
 def test_engine_that_needs_the_flag(program, said, old):
@@ -47,3 +50,132 @@ def test_flag_keeps_the_user_s_lines(tmp_path):
     assert [nvidia_cdi.set_flag(True, False, str(path)) for _ in range(2)] == [True, False]
     assert path.read_text() == f"NVIDIA_CTK_DEBUG=1\n{nvidia_cdi.FLAG}\n"
     assert nvidia_cdi.set_flag(False, False, str(path)) and path.read_text() == "NVIDIA_CTK_DEBUG=1\n"
+
+
+DRIVER, DROP_IN = "580.173.02", "[Unit]\nBefore=docker.service\n"
+
+
+class Host:
+    """A server with the toolkit; the refresh unit writes `writes`, and fails where `refuses` says so."""
+
+    def __init__(self, monkeypatch, tmp_path):
+        self.spec, self.second, self.drop_in = (tmp_path / name for name in ("cdi.yaml", "second.yaml", "d/50.conf"))
+        self.settings = tmp_path / "refresh.env"
+        self.writes, self.names, self.driver, self.engine = SPEC, NAMES, DRIVER, "Docker version 29.7.2"
+        self.enabled, self.watches, self.reload, self.refuses, self.did, self.lists = True, True, "no", "", [], 0
+        for name, path in (("SPEC", self.spec), ("SETTINGS", self.settings), ("DROP_IN", self.drop_in)):
+            monkeypatch.setattr(nvidia_cdi, name, str(path))
+        monkeypatch.setattr(nvidia_cdi, "SECOND", (str(self.second), str(tmp_path / "none.json")))
+        monkeypatch.setattr(nvidia_cdi.set_flag, "__defaults__", (str(self.settings),))
+        monkeypatch.setattr(nvidia_cdi.add_drop_in, "__defaults__", (str(self.drop_in),))
+        monkeypatch.setattr(nvidia_cdi, "loaded_version", lambda: self.driver)
+        monkeypatch.setattr(nvidia_cdi, "pci_gpus", lambda: ["3B:00.0"])
+        monkeypatch.setattr(nvidia_cdi.glob, "glob", lambda pattern: [pattern] if self.toolkit else [])
+        monkeypatch.setattr(nvidia_cdi, "run", self.run)
+        monkeypatch.setattr(nvidia_cdi, "restart", self.restart)
+        self.toolkit = True
+
+    def right(self):
+        """As the module leaves it."""
+        self.spec.write_text(SPEC)
+        nvidia_cdi.add_drop_in(DROP_IN, False, str(self.drop_in))
+        return self
+
+    def run(self, argv, timeout=0):
+        words = " ".join(argv[1:])
+        if argv[0] == "nvidia-ctk":
+            return self.lists, "".join(f"{name}\n" for name in ["Found 3 CDI devices", *self.names]), "it broke\n"
+        if argv[0] == "docker":
+            return 0, self.engine, ""
+        if argv[0] == "journalctl":
+            return 0, "Failed to initialize NVML\n", ""
+        if argv[1] in ("is-enabled", "is-active"):
+            return (0 if (self.enabled if argv[1] == "is-enabled" else self.watches) else 1), "", ""
+        if argv[1] == "show":
+            return 0, f"{self.reload}\n", ""
+        self.did.append(words)
+        return (1, "", "it failed\n") if self.refuses == argv[1] else (0, "", "")
+
+    def restart(self):
+        self.did.append("refresh")
+        if self.refuses == "refresh":
+            return 1, "", ""
+        self.spec.write_text(self.writes)
+        return 0, "", ""
+
+
+@pytest.fixture
+def host(monkeypatch, tmp_path):
+    return Host(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def module(call):
+    return lambda **more: call("nvidia_cdi", engine="docker", full_cdi_from="26.1.0", drop_in=DROP_IN, **more)
+
+
+ENABLED = ["enable nvidia-cdi-refresh.path nvidia-cdi-refresh.service", "start nvidia-cdi-refresh.path"]
+
+
+def test_a_fresh_toolkit_is_enabled_and_the_specification_written(host, module):
+    host.enabled, host.reload = False, "yes"
+    assert module(check=True)["changed"] and host.did == [] and not host.drop_in.exists()
+    result = module()
+    assert result["changed"] and host.did == ["daemon-reload", *ENABLED, "refresh"]
+    assert result["devices"] == NAMES and result["driver_version"] == DRIVER
+    assert result["files"] == [str(host.spec), str(host.drop_in)] and host.drop_in.read_text() == DROP_IN
+    host.enabled, host.reload = True, "no"
+    host.did.clear()
+    assert not module()["changed"] and not module(check=True)["changed"] and host.did == []
+
+
+@pytest.mark.parametrize(
+    ("state", "did"),
+    [
+        ({}, []),
+        ({"enabled": False}, ENABLED),
+        ({"watches": False}, ENABLED),
+        ({"driver": "595.91.07", "writes": SPEC.replace(DRIVER, "595.91.07")}, ["refresh"]),
+        ({"engine": "Docker version 25.0.3"}, ["refresh"]),
+    ],
+)
+def test_what_is_not_right_is_mended_and_nothing_else(host, module, state, did):
+    vars(host.right()).update(state)
+    assert module(check=True)["changed"] is bool(did) and host.did == [] and not host.settings.exists()
+    assert module()["changed"] is bool(did) and host.did == did
+    assert host.settings.exists() is ("engine" in state)
+
+
+def test_a_second_specification_is_set_aside(host, module):
+    host.right().second.write_text("old")
+    assert module(check=True)["changed"] and host.second.exists()
+    assert module()["changed"] and not host.second.exists()
+    kept = host.second.with_name("second.yaml.replaced-by-nvidia-cdi-refresh")
+    assert kept.read_text() == "old" and not module()["changed"]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"refuses": "enable"}, "systemctl enable nvidia-cdi-refresh.path nvidia-cdi-refresh.service: Failed to init"),
+        ({"refuses": "start"}, "systemctl start nvidia-cdi-refresh.path: Failed to initialize NVML"),
+        ({"refuses": "refresh"}, "systemctl restart nvidia-cdi-refresh.service: Failed to initialize NVML"),
+        ({"writes": ""}, "The CDI specification is not right after a refresh: "),
+        ({"names": []}, "nvidia-ctk lists 0 of 1 GPUs"),
+        ({"lists": 1}, "not right after a refresh: it broke"),
+        ({"driver": ""}, "No NVIDIA driver is loaded"),
+    ],
+)
+def test_what_cannot_be_mended_is_a_failure(host, module, state, words):
+    host.enabled = False
+    vars(host).update(state)
+    said = module()
+    assert said["failed"] and words in said["msg"] and said["fix"]
+
+
+@pytest.mark.parametrize("state", [{"driver": ""}, {"toolkit": False}])
+def test_check_mode_before_the_roles_that_come_first(host, module, state):
+    vars(host.right()).update(state)
+    assert module(check=True) | {"invocation": 0} == {
+        **{"changed": True, "devices": [], "driver_version": "", "files": [], "invocation": 0}
+    }
