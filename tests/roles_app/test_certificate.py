@@ -5,6 +5,7 @@ import ssl
 import stat
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils import deepgram_http, deepgram_tls
@@ -93,3 +94,61 @@ def test_description_says_names_and_end(made):
     assert deepgram_http.days_left(found["not_after"], time.time()) in (99, 100)
     with pytest.raises(OSError):
         deepgram_tls.describe("/nowhere")
+
+
+@pytest.fixture
+def module(params, monkeypatch):
+    """module(check_mode=False, **changes): what the module reports."""
+
+    def run(check_mode=False, **changes):
+        said = []
+
+        def end(**words):
+            said.append(words)
+            raise SystemExit
+
+        one = SimpleNamespace(params=params | changes, check_mode=check_mode, exit_json=end, fail_json=end)
+        monkeypatch.setattr(MODULE, "AnsibleModule", lambda **_: one)
+        with pytest.raises(SystemExit):
+            MODULE.main()
+        return said[0]
+
+    return run
+
+
+def test_is_made_once_and_again_when_it_is_due(module, params):
+    assert module(check_mode=True) == {"changed": True, "reason": "there is none", "renew_at": 0}
+    assert not os.path.exists(params["key"])
+    first = module()
+    assert first["changed"] and abs(first["renew_at"] - (time.time() + 70 * 86400)) < 120
+    assert module() == {"changed": False, "reason": "", "renew_at": first["renew_at"]}
+    with open(params["key"]) as file:
+        before = file.read()
+    due = module(check_mode=True, renew_days=101)
+    assert due["changed"] and due["renew_at"] < time.time()
+    with open(params["key"]) as file:
+        assert file.read() == before
+    assert module(renew_days=101)["changed"]
+    with open(params["key"]) as file:
+        assert file.read() != before
+
+
+def test_a_certificate_of_somebody_else_is_not_kept_for_ours(made, tmp_path):
+    """Signed by an authority: it would end without being made anew by whom it belongs to."""
+    request, signed = str(tmp_path / "r.csr"), str(tmp_path / "s.crt")
+    subprocess.run(["openssl", "req", "-new", "-key", made["key"], "-subj", "/CN=x", "-out", request], check=True)
+    words = ["openssl", "x509", "-req", "-in", request, "-CA", made["certificate"], "-CAkey", made["key"], "-days", "9"]
+    subprocess.run([*words, "-CAcreateserial", "-out", signed], check=True, capture_output=True)
+    assert MODULE.unfit({**made, "certificate": signed}) == "it is not self-signed"
+
+
+def test_openssl_that_is_missing_or_refuses_is_reported(module, params, monkeypatch, tmp_path):
+    said = module(days=0, names=["bad name\n"])
+    assert "no certificate could be made: " in said["msg"] and said["fix"] and not os.path.exists(params["key"])
+    assert os.listdir(os.path.dirname(params["key"])) == []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "openssl is not installed" in module()["msg"]
+    (tmp_path / "tls/c.crt").write_text("x")
+    (tmp_path / "tls/c.key").write_text("x")
+    os.chmod(params["key"], 0o600)
+    assert module(check_mode=True) == {"changed": True, "reason": "there is none", "renew_at": 0}

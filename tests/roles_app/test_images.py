@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,3 +175,62 @@ def test_pulling_for_later_pins_nothing_and_pulls_once(run, engine, monkeypatch,
     engine.set(registry={f"{REPOSITORY}:release-2": {"error": "unauthorized"}})
     with pytest.raises(MODULE.PullFailed):
         run(release="release-2")
+
+
+def test_podman_is_given_the_account_in_its_own_way(run, engine, tmp_path):
+    run(engine="podman", username="robot", password="secret")
+    pull = next(call for call in engine.calls if "pull" in call)
+    assert pull == [
+        *("podman", "pull", "--quiet", "--authfile", str(tmp_path / "etc/auth/config.json"), f"{REPOSITORY}:release-1")
+    ]
+
+
+def test_a_pull_that_leads_to_no_digest_is_a_failure(run, engine):
+    name = f"{REPOSITORY}:release-1"
+    engine.set(registry={name: {"image": {"RepoDigests": []}, "names": [name]}})
+    with pytest.raises(MODULE.PullFailed, match="the registry gave no digest for it"):
+        run()
+
+
+def test_a_digest_of_another_repository_is_not_ours(run, engine):
+    name = f"{REPOSITORY}:release-1"
+    digests = [f"other.test/engine@{TWO}", f"{REPOSITORY}@{ONE}"]
+    engine.set(registry={name: {"image": {"RepoDigests": digests}, "names": [name]}})
+    assert run()["images"]["engine"]["digest"] == ONE
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_torn_record_is_written_anew(run, engine, tmp_path, text):
+    run()
+    (tmp_path / "etc/images.json").write_text(text)
+    assert run()["changed"] and not run()["changed"]
+
+
+def test_folders_that_others_could_read_are_closed(run, tmp_path):
+    run()
+    (tmp_path / "etc/auth").chmod(0o755)
+    assert run(check_mode=True)["changed"] and (tmp_path / "etc/auth").stat().st_mode & 0o777 == 0o755
+    assert run()["changed"] and (tmp_path / "etc/auth").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("way", "flags"), [("work", {}), ("begin", {"ahead": True}), ("only_pull", {"only_pull": True})]
+)
+def test_what_is_asked_for_is_what_is_done(engine, monkeypatch, tmp_path, way, flags):
+    said = []
+
+    def end(**words):
+        said.append(words)
+        raise SystemExit
+
+    params = {"ahead": False, "only_pull": False} | flags
+    module = SimpleNamespace(params=params, check_mode=False, exit_json=end, fail_json=end)
+    monkeypatch.setattr(MODULE, "AnsibleModule", lambda **_: module)
+    for name in ("work", "begin", "only_pull"):
+        monkeypatch.setattr(MODULE, name, lambda given, check, name=name: {"way": name})
+    with pytest.raises(SystemExit):
+        MODULE.main()
+    monkeypatch.setattr(MODULE, way, lambda *_: (_ for _ in ()).throw(MODULE.PullFailed("r:1", "unauthorized")))
+    with pytest.raises(SystemExit):
+        MODULE.main()
+    assert said[0] == {"way": way} and "the image r:1 could not be pulled: unauthorized. Fix: " in said[1]["msg"]

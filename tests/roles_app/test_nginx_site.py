@@ -161,3 +161,124 @@ def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeyp
     monkeypatch.setattr(MODULE, "run", run)
     assert MODULE.serve(SimpleNamespace(params={"reload": own}, check_mode=False), True)
     assert ran[1:] == [command]
+
+
+class Systemd:
+    """NGINX's unit; `refuses` is the verb that fails."""
+
+    def __init__(self, monkeypatch, active="active", enabled="enabled", refuses=""):
+        self.active, self.enabled, self.refuses, self.did = active, enabled, refuses, []
+        monkeypatch.setattr(MODULE, "run", self.run)
+
+    def run(self, words, timeout=0):
+        if words[1] == "show":
+            return 0, f"LoadState=loaded\nActiveState={self.active}\nUnitFileState={self.enabled}\n", ""
+        if words[0] == "journalctl":
+            return 0, "bind() to 0.0.0.0:443 failed\n", ""
+        self.did.append(words[1])
+        return (1, "", "Job failed.\n") if words[1] == self.refuses else (0, "", "")
+
+    def serve(self, reload=False, check_mode=False):
+        def fail_json(**said):
+            raise Failed(said["msg"])
+
+        module = SimpleNamespace(params={"reload": []}, check_mode=check_mode, fail_json=fail_json)
+        return MODULE.serve(module, reload)
+
+
+@pytest.mark.parametrize(
+    ("state", "reload", "did"),
+    [
+        ({}, False, []),
+        ({}, True, ["reload"]),
+        ({"active": "failed"}, False, ["start"]),
+        ({"active": "inactive", "enabled": "disabled"}, True, ["start", "enable"]),
+        ({"enabled": "disabled"}, False, ["enable"]),
+    ],
+)
+def test_nginx_runs_now_and_at_boot_with_its_files(monkeypatch, state, reload, did):
+    nginx = Systemd(monkeypatch, **state)
+    assert nginx.serve(reload, check_mode=True) is bool(did) and nginx.did == []
+    assert nginx.serve(reload) is bool(did) and nginx.did == did
+
+
+@pytest.mark.parametrize(
+    ("state", "verb"), [({"active": "failed"}, "start"), ({}, "reload"), ({"enabled": "disabled"}, "enable")]
+)
+def test_nginx_that_does_not_start_says_why(monkeypatch, state, verb):
+    nginx = Systemd(monkeypatch, refuses=verb, **state)
+    words = rf"systemctl {verb} nginx.service: Job failed. \| bind\(\) to 0.0.0.0:443 failed. Fix: "
+    with pytest.raises(Failed, match=words):
+        nginx.serve(reload=True)
+
+
+@pytest.fixture
+def proved(monkeypatch):
+    """proved(*answers): (what is reported, looks) where the port serves these certificates one after another."""
+
+    def run(*answers, timeout_s=1):
+        looks, clock = [], SimpleNamespace(now=0.0)
+
+        def served(host, port, name):
+            assert (host, port, name) == ("127.0.0.1", 443, "speech.test")
+            looks.append(clock.now)
+            found = answers[min(len(looks), len(answers)) - 1]
+            if isinstance(found, OSError):
+                raise found
+            return found
+
+        def sleep(seconds):
+            clock.now += seconds
+
+        def fail_json(**said):
+            raise Failed(said["msg"])
+
+        monkeypatch.setattr(MODULE, "served_certificate", served)
+        monkeypatch.setattr(MODULE, "first_certificate", lambda path: f"of {path}")
+        monkeypatch.setattr(MODULE.time, "monotonic", lambda: clock.now)
+        monkeypatch.setattr(MODULE.time, "sleep", sleep)
+        params = {"port": 443, "server_name": "speech.test", "certificate": "/c", "timeout_s": timeout_s}
+        try:
+            MODULE.prove(SimpleNamespace(params=params, fail_json=fail_json))
+        except Failed as failure:
+            return str(failure), len(looks)
+        return "", len(looks)
+
+    return run
+
+
+def test_the_port_must_serve_the_certificate_of_the_file_in_time(proved):
+    assert proved("of /c") == ("", 1)
+    assert proved(ConnectionRefusedError("refused"), "other", "of /c") == ("", 3)
+    said, looks = proved("other")
+    assert "127.0.0.1:443 serves another certificate than the one in the file (/c). Fix: " in said and 10 <= looks <= 12
+    assert "127.0.0.1:443 does not answer: refused (/c)" in proved(ConnectionRefusedError("refused"))[0]
+
+
+def test_when_the_newest_worker_started(tmp_path, monkeypatch):
+    """/proc/PID/stat: the 22nd field is the start, in ticks since the boot."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    files = {
+        str(tmp_path / "pid"): "7\n",
+        "/proc/7/task/7/children": "8 9 10",
+        "/proc/uptime": "1000.00 1.00\n",
+        **{
+            f"/proc/{pid}/stat": f"{pid} (nginx: a) b) S {' '.join(['0'] * 18)} {start * ticks} 0 0"
+            for pid, start in ((7, 100), (8, 100), (9, 400))
+        },
+    }
+    monkeypatch.setattr(MODULE, "PID", str(tmp_path / "pid"))
+    monkeypatch.setattr(MODULE, "read", files.get)
+    monkeypatch.setattr(MODULE.time, "time", lambda: 5000.0)
+    assert MODULE.started_last() == 4400.0, "10 ended while it was read"
+    del files["/proc/7/task/7/children"]
+    assert MODULE.started_last() is None
+    files[str(tmp_path / "pid")] = ""
+    assert MODULE.started_last() is None
+
+
+def test_a_file_from_the_future_says_nothing(site, monkeypatch):
+    site()
+    os.utime(site.root / "conf.d/deepgram.conf", (9e9, 9e9))
+    monkeypatch.setattr(MODULE, "started_last", lambda: MODULE.time.time() + 5)
+    assert site() == (False, False)
