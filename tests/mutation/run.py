@@ -37,7 +37,7 @@ SITE = CACHE / "site"  # coverage.py is needed for this alone, and not installed
 COVERAGE = "coverage>=7.6,<8"
 MAP = CACHE / "map.json"
 WORKERS = 2
-LIMIT_S, CPU_S = 300, 90  # a mutant that runs longer hangs: noticed
+LIMIT_S, CPU_S = 1800, 90  # a mutant that runs longer hangs: noticed
 OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 PRELOADED = (
     *("yaml", "jinja2", "click", "httpx", "websockets", "paramiko", "rich.console", "rich.progress", "ruamel.yaml"),
