@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from tests.mutation.candidates import Mutation, collected
+from tests.mutation.candidates import ALL, Mutation, collected
 
 APART = ("scenarios", "lab", "bench", "standins", "mutation")  # need the lab, or test it
 ENOUGH_S = 60  # of the tests that execute a line, the shortest are run, up to this sum
@@ -29,6 +29,16 @@ THROUGH = (
     ("dgctl/verify/test_", ["tests/verify/test_checks.py"]),
     ("dgctl/verify/suite", ["tests/verify/test_suite.py"]),
     ("dgctl/validation/", ["tests/unit/test_validation.py", "tests/unit/test_systems.py"]),
+    ("dgctl/removing", ["tests/unit/test_removing.py", "tests/unit/test_confirmations.py"]),
+    ("dgctl/blue_green", ["tests/unit/test_removing.py", "tests/unit/test_fleet_verbs.py"]),
+    (
+        "dgctl/releasing",
+        ["tests/unit/test_removing.py", "tests/unit/test_rollback_verb.py", "tests/unit/test_driver_up"],
+    ),
+    (
+        "dgctl/verbs",
+        ["tests/unit/test_confirmations.py", "tests/unit/test_provision.py", "tests/unit/test_plan_verb.py"],
+    ),
     ("dgctl/report", ["tests/unit/test_findings.py", "tests/unit/test_parts.py"]),
     ("dgctl/session", ["tests/unit/test_cli.py", "tests/unit/test_interrupted.py", "tests/unit/test_findings.py"]),
     ("dgctl/history", ["tests/unit/test_run_record.py", "tests/unit/test_parts.py", "tests/unit/test_files.py"]),
@@ -81,7 +91,7 @@ class ByName:
             for path in paths
             if path.relative_to(root / "tests").parts[0] not in APART and path.parent != root / "tests"
         }
-        self.sources = {file: (root / file).read_text() for file in {one.file for one in collected(root)}}
+        self.sources = {file: (root / file).read_text() for file in {one.file for one in collected(root, ALL)}}
 
     def of(self, mutation: Mutation) -> list[str]:
         found = self._about(mutation.file)
