@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import defaultdict
@@ -94,9 +95,13 @@ class ByName:
         self.sources = {file: (root / file).read_text() for file in {one.file for one in collected(root, ALL)}}
 
     def of(self, mutation: Mutation) -> list[str]:
-        found = self._about(mutation.file)
-        for file in self._importers(mutation.file):  # of what no test names, the tests of those that use it
-            found |= {path: near + 4 for path, near in self._about(file).items() if path not in found}
+        return self._of_file(mutation.file)
+
+    @functools.cache  # noqa: B019 - there is one, for as long as the run
+    def _of_file(self, file: str) -> list[str]:
+        found = self._about(file)
+        for other in self._importers(file):  # of what no test names, the tests of those that use it
+            found |= {path: near + 4 for path, near in self._about(other).items() if path not in found}
         return sorted(found, key=lambda path: (found[path], len(self.texts[path]), path))[:MOST_FILES]
 
     def _importers(self, file: str) -> list[str]:

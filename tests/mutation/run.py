@@ -1,7 +1,7 @@
 """A mutation run: draws mutations with a seed, runs the tests that execute each line, writes down which nobody noticed.
 
-    python -m tests.mutation.run --map            runs every test once, and keeps who executes what (minutes)
-    python -m tests.mutation.run [--seed N] [--count N] [--only FILE[:LINE]]
+    bin/mutants --map            runs every test once, and keeps who executes what (minutes)
+    bin/mutants [--seed N] [--count N] [--all] [--only FILE[:LINE]]
 
 Without a map, whole files of tests run that are about the mutated file. Nothing is changed in place: each worker has a
 copy of the tree under .cache/mutation.
@@ -28,6 +28,7 @@ from typing import Any
 
 import pytest
 
+from tests.mutation import page
 from tests.mutation.candidates import ACTS, ALL, Mutation, collected
 from tests.mutation.choose import APART, ByMap, ByName
 from tests.paths import PROJECT
@@ -35,6 +36,7 @@ from tests.paths import PROJECT
 CACHE = PROJECT / ".cache" / "mutation"
 SITE = CACHE / "site"  # coverage.py is needed for this alone, and not installed beside the project's own packages
 COVERAGE = "coverage>=7.6,<8"
+CHOSEN = {True: "the line that they execute", False: "the file that they are about"}
 MAP = CACHE / "map.json"
 LIMIT_S, CPU_S = 1800, 90  # a mutant that runs longer hangs: noticed
 OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0")
@@ -186,6 +188,8 @@ def main() -> None:
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
     name = "only" if options.only else "all" if options.all else f"{options.seed}-{options.count}"
     found = run(drawn, CACHE / f"result-{name}.jsonl", options.workers)
+    if not options.only:
+        page.write(PROJECT / "docs" / "mutation.md", found, options.seed, CHOSEN[MAP.exists()])
     alive = [one for one in found if one["end"] in ("survived", "no test")]
     for one in alive:
         print(f"{one['end']} {one['file']}:{one['line']} {one['what']}")
