@@ -12,7 +12,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDERS = ("dgctl/**/*.py", "plugins/**/*.py", "roles/*/files/**/*.py")
+# What changes a server, a proxy or the inventory. What only looks (doctor_*, applied_*, preflight_*) and what only
+# writes words is drawn with --all.
+ACTS = (
+    "plugins/modules/*.py",
+    "plugins/action/*.py",
+    "roles/*/files/**/*.py",
+    *(f"plugins/module_utils/{name}.py" for name in (
+        "apt_*", "cdi_refresh", "deepgram_containers", "deepgram_download", "deepgram_engines", "deepgram_marks",
+        "deepgram_wipe", "dnf_*", "driver_leftovers", "driver_reload", "fabric", "gpu_clients", "kept_*", "nginx_main",
+        "outcome", "parallel", "whole_file",
+    )),
+    *(f"dgctl/{name}.py" for name in (
+        "blue_green", "draining", "driver_upgrade", "inventory_edit", "lock", "look", "releasing", "removing", "rolling",
+        "rollout", "snapshots", "verbs",
+    )),
+)  # fmt: skip
+ALL = ("dgctl/**/*.py", "plugins/**/*.py", "roles/*/files/**/*.py")
 OPPOSITE: dict[type, type] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -38,9 +54,9 @@ class Mutation:
         return source[: self.start] + self.new.encode() + source[self.end :]
 
 
-def collected(root: Path) -> list[Mutation]:
+def collected(root: Path, patterns: tuple[str, ...] = ACTS) -> list[Mutation]:
     """Every mutation of the files that act, in a lasting order."""
-    paths = sorted({path for pattern in FOLDERS for path in root.glob(pattern)})
+    paths = sorted({path for pattern in patterns for path in root.glob(pattern)})
     return [found for path in paths for found in of_file(path, str(path.relative_to(root)))]
 
 

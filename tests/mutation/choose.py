@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import defaultdict
 from pathlib import Path
 
-from tests.mutation.candidates import Mutation, collected
+from tests.mutation.candidates import ALL, Mutation, collected
 
 APART = ("scenarios", "lab", "bench", "standins", "mutation")  # need the lab, or test it
 ENOUGH_S = 60  # of the tests that execute a line, the shortest are run, up to this sum
@@ -29,6 +30,16 @@ THROUGH = (
     ("dgctl/verify/test_", ["tests/verify/test_checks.py"]),
     ("dgctl/verify/suite", ["tests/verify/test_suite.py"]),
     ("dgctl/validation/", ["tests/unit/test_validation.py", "tests/unit/test_systems.py"]),
+    ("dgctl/removing", ["tests/unit/test_removing.py", "tests/unit/test_confirmations.py"]),
+    ("dgctl/blue_green", ["tests/unit/test_removing.py", "tests/unit/test_fleet_verbs.py"]),
+    (
+        "dgctl/releasing",
+        ["tests/unit/test_removing.py", "tests/unit/test_rollback_verb.py", "tests/unit/test_driver_up"],
+    ),
+    (
+        "dgctl/verbs",
+        ["tests/unit/test_confirmations.py", "tests/unit/test_provision.py", "tests/unit/test_plan_verb.py"],
+    ),
     ("dgctl/report", ["tests/unit/test_findings.py", "tests/unit/test_parts.py"]),
     ("dgctl/session", ["tests/unit/test_cli.py", "tests/unit/test_interrupted.py", "tests/unit/test_findings.py"]),
     ("dgctl/history", ["tests/unit/test_run_record.py", "tests/unit/test_parts.py", "tests/unit/test_files.py"]),
@@ -81,12 +92,16 @@ class ByName:
             for path in paths
             if path.relative_to(root / "tests").parts[0] not in APART and path.parent != root / "tests"
         }
-        self.sources = {file: (root / file).read_text() for file in {one.file for one in collected(root)}}
+        self.sources = {file: (root / file).read_text() for file in {one.file for one in collected(root, ALL)}}
 
     def of(self, mutation: Mutation) -> list[str]:
-        found = self._about(mutation.file)
-        for file in self._importers(mutation.file):  # of what no test names, the tests of those that use it
-            found |= {path: near + 4 for path, near in self._about(file).items() if path not in found}
+        return self._of_file(mutation.file)
+
+    @functools.cache  # noqa: B019 - there is one, for as long as the run
+    def _of_file(self, file: str) -> list[str]:
+        found = self._about(file)
+        for other in self._importers(file):  # of what no test names, the tests of those that use it
+            found |= {path: near + 4 for path, near in self._about(other).items() if path not in found}
         return sorted(found, key=lambda path: (found[path], len(self.texts[path]), path))[:MOST_FILES]
 
     def _importers(self, file: str) -> list[str]:

@@ -1,7 +1,7 @@
 """A mutation run: draws mutations with a seed, runs the tests that execute each line, writes down which nobody noticed.
 
-    python -m tests.mutation.run --map            runs every test once, and keeps who executes what (minutes)
-    python -m tests.mutation.run [--seed N] [--count N] [--only FILE[:LINE]]
+    bin/mutants --map            runs every test once, and keeps who executes what (minutes)
+    bin/mutants [--seed N] [--count N] [--all] [--only FILE[:LINE]]
 
 Without a map, whole files of tests run that are about the mutated file. Nothing is changed in place: each worker has a
 copy of the tree under .cache/mutation.
@@ -28,16 +28,17 @@ from typing import Any
 
 import pytest
 
-from tests.mutation.candidates import Mutation, collected
+from tests.mutation import page
+from tests.mutation.candidates import ACTS, ALL, Mutation, collected
 from tests.mutation.choose import APART, ByMap, ByName
 from tests.paths import PROJECT
 
 CACHE = PROJECT / ".cache" / "mutation"
 SITE = CACHE / "site"  # coverage.py is needed for this alone, and not installed beside the project's own packages
 COVERAGE = "coverage>=7.6,<8"
+CHOSEN = {True: "the line that they execute", False: "the file that they are about"}
 MAP = CACHE / "map.json"
-WORKERS = 2
-LIMIT_S, CPU_S = 300, 90  # a mutant that runs longer hangs: noticed
+LIMIT_S, CPU_S = 1800, 90  # a mutant that runs longer hangs: noticed
 OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 PRELOADED = (
     *("yaml", "jinja2", "click", "httpx", "websockets", "paramiko", "rich.console", "rich.progress", "ruamel.yaml"),
@@ -70,7 +71,18 @@ def map_tests() -> None:
     subprocess.run(installed, check=True)
     shutil.copy(place / "tests/mutation/trace.py", place / "sitecustomize.py")
     apart = [word for folder in APART for word in ("--ignore", f"tests/{folder}")]
-    words = [sys.executable, "-m", "pytest", *OPTIONS, "tests", *apart, "-n", str(WORKERS), "-p", "sitecustomize"]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *OPTIONS,
+        "tests",
+        *apart,
+        "-n",
+        str(os.cpu_count()),
+        "-p",
+        "sitecustomize",
+    ]
     traced = {"MUTATION_TRACE": str(told), "MUTATION_ROOT": str(place), "PYTHONPATH": f"{place}:{SITE}"}
     subprocess.run(words, cwd=place, env={**os.environ, **traced}, check=False)
     read = [sys.executable, "-m", "tests.mutation.read", str(told), str(place), str(MAP)]
@@ -144,15 +156,15 @@ def _work(number: int, mutations: list[Mutation], chooser: ByMap | ByName, resul
             file.write(json.dumps(judged(mutation, chooser.of(mutation), place)) + "\n")
 
 
-def run(mutations: list[Mutation], results: Path) -> list[dict[str, Any]]:
+def run(mutations: list[Mutation], results: Path, workers: int) -> list[dict[str, Any]]:
     chooser = ByMap(MAP) if MAP.exists() else ByName(PROJECT)
     context = multiprocessing.get_context("fork")
     results.unlink(missing_ok=True)
-    share = [mutations[number::WORKERS] for number in range(WORKERS)]
-    workers = [context.Process(target=_work, args=(*one, chooser, results)) for one in enumerate(share)]
-    for worker in workers:
+    share = [mutations[number::workers] for number in range(workers)]
+    started = [context.Process(target=_work, args=(*one, chooser, results)) for one in enumerate(share)]
+    for worker in started:
         worker.start()
-    for worker in workers:
+    for worker in started:
         worker.join()
     return [json.loads(line) for line in results.read_text().splitlines()]
 
@@ -160,20 +172,24 @@ def run(mutations: list[Mutation], results: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--map", action="store_true", help="run every test once, and keep who executes what")
+    parser.add_argument("--all", action="store_true", help="also of what only looks or writes words")
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", action="append", help="FILE or FILE:LINE: draw from these alone")
     options = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     if options.map:
         map_tests()
         return
-    every = collected(PROJECT)
+    every = collected(PROJECT, ALL if options.all or options.only else ACTS)
     if options.only:
         every = [one for one in every if one.file in options.only or f"{one.file}:{one.line}" in options.only]
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
-    name = "only" if options.only else f"{options.seed}-{options.count}"
-    found = run(drawn, CACHE / f"result-{name}.jsonl")
+    name = "only" if options.only else "all" if options.all else f"{options.seed}-{options.count}"
+    found = run(drawn, CACHE / f"result-{name}.jsonl", options.workers)
+    if not options.only:
+        page.write(PROJECT / "docs" / "mutation.md", found, options.seed, CHOSEN[MAP.exists()])
     alive = [one for one in found if one["end"] in ("survived", "no test")]
     for one in alive:
         print(f"{one['end']} {one['file']}:{one['line']} {one['what']}")

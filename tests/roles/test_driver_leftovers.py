@@ -148,3 +148,29 @@ def test_a_repository_of_dnf_is_switched_off(host, call):
     call("driver_leftovers", remove=True)
     wanted = text.replace("enabled=1\n", "enabled=0\n")
     assert (folder / "cuda.repo").read_text() == wanted and leftovers.of_sources() == []
+
+
+@pytest.mark.parametrize(
+    ("rehearsal", "purge", "words"),
+    [
+        (
+            "exit 0",
+            "echo 'E: Sub-process dpkg returned 1' >&2; exit 100",
+            "apt-get -y purge nvidia-smi: E: Sub-process",
+        ),
+        ("echo 'E: held packages' >&2; exit 100", "exit 0", "cannot be removed: E: held packages"),
+    ],
+)
+def test_a_removal_that_fails_is_an_error(host, call, program, tmp_path, rehearsal, purge, words):
+    host(packages=[("nvidia-smi", DEBIAN)], files=["debian.sources"])
+    program("apt-get", f"echo $* >> {tmp_path}/log; [ $1 = -s ] && {{ {rehearsal}; }} || {{ {purge}; }}\n")
+    result = call("driver_leftovers", remove=True, stage="after")
+    assert result["failed"] and words in result["msg"] and result["fix"]
+    assert host.log()[-1].startswith("-s purge" if "held" in rehearsal else "-y purge")
+
+
+def test_an_uninstaller_that_ends_well_and_leaves_its_files_is_an_error(host, call, program):
+    host(run=True, files=["debian.sources"])
+    program("nvidia-uninstall", "exit 0\n")
+    result = call("driver_leftovers", remove=True)
+    assert result["failed"] and "it ended well, and its files are still there" in result["msg"]

@@ -57,3 +57,54 @@ def test_what_cannot_be_had_is_said(host, call):
     assert (
         result["failed"] and "no package brings newer kernels" in result["msg"] and "linux-image-amd64" in result["fix"]
     )
+
+
+@pytest.fixture
+def el(host, monkeypatch):
+    """The same with dnf, which knows the headers of these kernels."""
+    host["known"] = set()
+    apt = kernel_with_headers.run
+
+    def run(argv, timeout=0, env=None):
+        if "list" in argv:
+            return (0 if argv[-1].removeprefix("kernel-devel-") in host["known"] else 1), "", ""
+        return apt(argv, timeout, env)
+
+    monkeypatch.setattr(kernel_with_headers, "run", run)
+    monkeypatch.setattr(kernel_with_headers, "is_rpm", lambda: True)
+    monkeypatch.setattr(kernel_with_headers, "apt_knows", lambda package: pytest.fail("there is no apt"))
+    return host
+
+
+def test_the_newest_kernel_comes_with_its_headers_by_dnf(el, call):
+    assert call("kernel_with_headers")["reboot_needed"]
+    assert el["log"] == ["dnf install kernel kernel-devel kernel-headers"]
+
+
+def test_nothing_happens_where_dnf_has_the_headers(el, call):
+    el["known"] = {RUNNING}
+    assert not call("kernel_with_headers")["changed"] and el["log"] == []
+
+
+@pytest.mark.parametrize(
+    ("comes", "words"),
+    [
+        ({"coming": RUNNING, "headers": set()}, f"kernel {RUNNING} boots next"),
+        ({"coming": RUNNING, "headers": {RUNNING}}, f"kernel {RUNNING} boots next"),
+        ({"coming": "6.99", "headers": set()}, "kernel 6.99 boots next"),
+    ],
+)
+def test_a_kernel_that_does_not_help_is_an_error(host, call, monkeypatch, comes, words):
+    def run(argv, timeout=0, env=None):
+        host.update(comes if "install" in argv else {})
+        return 0, "", ""
+
+    monkeypatch.setattr(kernel_with_headers, "run", run)
+    result = call("kernel_with_headers")
+    assert result["failed"] and "No kernel with headers could be installed" in result["msg"] and words in result["msg"]
+
+
+def test_headers_of_a_kernel_that_is_installed_already_bring_nothing_newer(host, call, monkeypatch):
+    host["metas"][1:] = ["linux-headers-6.98-amd64"]
+    monkeypatch.setattr(kernel_with_headers.next_kernel, "installed", lambda: ["6.98-amd64"])
+    assert "no package brings newer kernels" in call("kernel_with_headers")["msg"]

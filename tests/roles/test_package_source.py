@@ -188,3 +188,28 @@ def test_two_keys_under_one_sum_are_refused(add, served):
 def test_a_fingerprint_counts_before_a_sum(add, served):
     assert add(served(ARMORED), sha256="0" * 64)["changed"]
     assert add(served(ARMORED), fingerprint="")["failed"], "nothing says which key it is"
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_key_that_cannot_be_fetched_says_so_and_not_that_it_is_none(add, served, tmp_path, status):
+    """The body of an error page is no key, whatever it holds."""
+    url = served(ARMORED, status)
+    result = add(url, variable="x_key")
+    assert f"Cannot fetch the repository key {url}: HTTP {status}" in result["msg"] and "x_key_url" in result["fix"]
+    assert not (tmp_path / "keyrings").exists() and not (tmp_path / "x.sources").exists()
+    assert "Cannot fetch the repository key https://127.0.0.1:1/gone: " in add("https://127.0.0.1:1/gone")["msg"]
+
+
+def test_without_a_fingerprint_no_key_is_trusted(add, served, tmp_path):
+    result = add(served(ARMORED), fingerprint=" ", variable="x_key")
+    assert "Nothing says which key signs" in result["msg"] and "x_key_fingerprint" in result["fix"]
+    assert not (tmp_path / "x.sources").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"<html>", "There is no repository key in "), (b"", "has fingerprint none")]
+)
+def test_what_is_no_key_is_said_with_its_address(add, served, data, words):
+    url = served(data)
+    result = add(url, variable="x_key")
+    assert words in result["msg"] and url in result["msg"] and "x_key" in result["fix"]

@@ -341,3 +341,75 @@ def test_a_container_that_its_unit_did_not_start(monkeypatch, unit, command, str
     monkeypatch.setattr(engines, "properties", lambda *words: {"ActiveState": state, "ExecStart": start})
     found = {"running": True, "command": command.split()}
     assert engines.strangers({"api": found, "engine": None}) == (["api"] if strange else [])
+
+
+@pytest.fixture
+def module(params, engine, monkeypatch):
+    """module(check_mode=False, **changes): (whether it failed, what it reports)."""
+    engine.set(logs={"deepgram-engine": GOOD})
+
+    def run(check_mode=False, **changes):
+        said = []
+
+        def end(failed, words):
+            said.append((failed, words))
+            raise SystemExit
+
+        one = SimpleNamespace(
+            params=params | changes,
+            check_mode=check_mode,
+            exit_json=lambda **words: end(False, words),
+            fail_json=lambda **words: end(True, words),
+        )
+        monkeypatch.setattr(HEALTH, "AnsibleModule", lambda **_: one)
+        with pytest.raises(SystemExit):
+            HEALTH.main()
+        return said[0]
+
+    return run
+
+
+def test_a_service_as_configured_passes_every_check(module):
+    failed, said = module()
+    assert not failed and not said["changed"] and said["seconds"] >= 0
+    assert {entry["verdict"] for entry in said["findings"]} == {"pass"} and len(said["findings"]) == 5
+
+
+def test_one_that_runs_but_not_as_configured_is_a_failure(module, engine):
+    engine.set(logs={"deepgram-engine": "INFO impeller::config: Using devices: CPU\n"})
+    failed, said = module(max_active_requests="5")
+    assert failed and said["msg"].startswith("Deepgram runs, but not as configured: engine computes on the GPU: ")
+    assert "engine limits its requests: 20, expected 5" in said["msg"] and "nvidia-ctk cdi list" in said["fix"]
+    assert [entry["check"] for entry in said["findings"] if entry["verdict"] == "fail"] == [
+        "engine computes on the GPU",
+        "engine limits its requests",
+    ]
+
+
+def test_one_that_does_not_answer_in_time_is_a_failure_with_its_log(module, pages, engine):
+    pages["/v1/status"] = None
+    engine.set(logs={"deepgram-api": "fine\nERROR 401 Unauthorized\n"})
+    failed, said = module()
+    assert failed and "/v1/status does not answer" in said["msg"] and " after " in said["msg"]
+    assert "last lines of deepgram-api: ERROR 401 Unauthorized" in said["msg"] and "deepgram_api_key" in said["fix"]
+    (entry,) = said["findings"]
+    assert (entry["check"], entry["verdict"], entry["fix"]) == ("deepgram answers", "fail", said["fix"])
+
+
+def test_check_mode_asks_nothing(module, pages):
+    pages["/metrics"] = None
+    assert module(check_mode=True) == (False, {"changed": False, "findings": [], "seconds": 0})
+
+
+def test_it_is_waited_for_until_it_answers(pages, params, engine, monkeypatch):
+    pages["/metrics"], params["timeout_s"] = None, 600
+    clock, slept = SimpleNamespace(now=0.0), []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        clock.now += 20
+        pages["/metrics"] = METRICS if len(slept) == 3 else None
+
+    monkeypatch.setattr(HEALTH, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep, time=time.time))
+    load_, seconds = HEALTH.wait(params)
+    assert load_["max_active_requests"] == 20 and seconds == 60 and slept == [0.25, 1, 3]

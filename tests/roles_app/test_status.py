@@ -9,7 +9,7 @@ import pytest
 from .conftest import load
 
 MODULE = load("modules", "deepgram_status")
-NOW = datetime(2026, 11, 29, 12, tzinfo=timezone.utc).timestamp()  # noqa: UP017 - as the modules, which run on 3.9
+NOW = datetime(2026, 11, 29, 12, tzinfo=timezone.utc).timestamp()
 # nvidia-smi --query-gpu=... --format=csv,noheader,nounits, of a T4, and of a GPU that lacks a field
 ROWS = "0, Tesla T4, GPU-1, 580.173.02, 15360, 1043, 7, 45\n1, NVIDIA A2, GPU-2, 580.173.02, 15356, [N/A], 0, 40\n"
 VIEW = {
