@@ -41,6 +41,11 @@ def packed(program: str) -> str:
     return base64.b64encode(zlib.compress(program.encode())).decode()
 
 
+def interpreter(named: object) -> str:
+    """The Python that runs such a program: `ansible_python_interpreter` where it is a path, else the one of PATH."""
+    return str(named) if str(named).startswith("/") else "python3"
+
+
 def _imported(text: str) -> set[str]:
     """The module utilities that a Python source imports."""
     found = set()

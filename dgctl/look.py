@@ -116,8 +116,7 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
 def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secrets: dict[str, str]) -> Seen:
     if way.problem:
         return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
-    python = str(host.vars.get("ansible_python_interpreter") or "python3")
-    words = way.command([python if python.startswith("/") else "python3", "-IS", "-c", _BOOT])
+    words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", _BOOT])
     password = f"{secrets['become']}\n" if "become" in secrets else ""
     text = password + _START + _program(content.root() / "plugins" / "module_utils") + json.dumps(request)
     try:

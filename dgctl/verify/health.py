@@ -33,7 +33,8 @@ def concerns(name: str, engine: bool) -> bool:
 def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str, dict[str, str]]:
     """{check: finding} of the doctor's on a host. Raises ValueError when it says nothing."""
     request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
-    words = ["python3", "-IS", "-c", _BOOT, _program(content.root() / "plugins" / "module_utils"), request]
+    python = bundle.interpreter(wanted["ansible_python_interpreter"])
+    words = [python, "-IS", "-c", _BOOT, _program(content.root() / "plugins" / "module_utils"), request]
     said = host.run(shlex.join(words))
     mark = doctor().MARK
     for line in said.stdout.splitlines():

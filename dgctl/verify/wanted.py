@@ -44,6 +44,7 @@ NAMES = (
 )
 # The same, of roles that not every deployment has.
 OF_PROXIES = ("host_firewall_rules", "nginx_proxy_nodes")
+OF_ANSIBLE = ("ansible_python_interpreter",)
 # Models that turn speech into words; others (diarizer, entity-detector ...) only help them.
 _SPEECH = re.compile(r"(nova|enhanced|base|whisper|\d-)")
 # Models of /v2/listen, which hears live streams only; an Engine has one, and no other model.
@@ -56,7 +57,7 @@ def wanted(variables: dict[str, Any]) -> dict[str, Any]:
 
     A value that only the server's facts could complete counts as not set (None).
     """
-    values = {name: _settled(variables.get(name)) for name in (*NAMES, *OF_PROXIES)}
+    values = {name: _settled(variables.get(name)) for name in (*NAMES, *OF_PROXIES, *OF_ANSIBLE)}
     own = _settled(variables.get("deepgram_engine_settings")) or {}
     limit = own.get("max_active_requests")
     values["deepgram_engine_max_active_requests"] = limit or values["deepgram_engine_max_active_requests"]

@@ -32,3 +32,13 @@ def _candidates(version: str) -> list[Path]:
     roots = (Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions", home / ".local/share/uv/python")
     folders += [path / "bin" for root in (*roots, Path("/opt")) for path in sorted(root.glob("*"))]
     return [path / name for path in folders if (path / name).exists()]
+
+
+def newest() -> str:
+    """The newest working Python here that is newer than this one, "" where there is none."""
+    newer = SUPPORTED[SUPPORTED.index(OWN) + 1 :]
+    return next(filter(None, map(interpreter, reversed(newer))), "")
+
+
+if __name__ == "__main__":
+    print(newest())

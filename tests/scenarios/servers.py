@@ -95,13 +95,14 @@ class Deployment:
 
     def python_of_modules(self) -> str:
         """Version of the Python that Ansible discovers on the servers and runs modules with, such as "3.9"."""
-        question = "gather_subset=!all,!min,python filter=ansible_python_version"
+        question = "gather_subset=!all,!min,python filter=ansible_python"
         words = [Path(sys.executable).with_name("ansible"), "-i", self.inventory, "all", "-m", "ansible.builtin.setup"]
+        words += ["--vault-password-file", self.folder / ".vault_pass"]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         done = subprocess.run([*words, "-a", question], capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        (found,) = set(re.findall(r'"ansible_python_version": "(\d+\.\d+)', done.stdout))
-        return found
+        (minor,) = set(re.findall(r'"minor": (\d+)', done.stdout))
+        return f"3.{minor}"
 
     def dgctl(self, verb: str, *options: str, timeout: float = 900) -> Run:
         """Runs `dgctl VERB INVENTORY OPTIONS --json`; stdout must be one JSON document."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 
 import pytest
 import yaml
@@ -73,6 +74,16 @@ def test_one_round_trip_tells_of_every_check(here, engine):
     assert set(found) == {check.name for check in doctor().CHECKS if engine or not check.gpu}
     assert found["clock"]["verdict"] == "pass"
     assert not [one for one in found.values() if "cannot be looked at" in one["seen"]]
+
+
+def test_the_python_that_the_inventory_names_runs_it(here, tmp_path):
+    """Enterprise Linux 8: python3 of PATH is 3.6, and Ansible is told of /usr/bin/python3.9."""
+    python = tmp_path / "python3.9"
+    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/used\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert health.ask(here._host, "here", wanted({"ansible_python_interpreter": str(python)}), False)
+    assert (tmp_path / "used").exists()
+    assert {bundle.interpreter(named) for named in (None, "auto", "auto_silent")} == {"python3"}
 
 
 def test_a_host_that_cannot_run_it_is_no_healthy_one(here, monkeypatch):
