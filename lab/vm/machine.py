@@ -73,7 +73,7 @@ class Machine:
     def await_boot(self, timeout_s: float = BOOT_S) -> float:
         """Waits until a shell answers; returns the seconds that took."""
         started = time.monotonic()
-        while self.shell("true", timeout_s=60).returncode:
+        while self.shell("true", timeout_s=240).returncode:
             if self.process.poll() is not None:
                 raise LabError(f"QEMU ended with {self.process.returncode}.", f"Read {self.folder}/qemu.log.")
             if time.monotonic() - started > timeout_s:
@@ -90,7 +90,7 @@ class Machine:
             known.write_text("vm " + (self.disk / "host_key.pub").read_text())
         return [
             "-i", str(client_key(self.home)), "-o", f"UserKnownHostsFile={known}", "-o", "HostKeyAlias=vm",
-            "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
+            "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=150",
         ]  # fmt: skip
 
     def shell(self, command: str, timeout_s: float = 1800, stdin: bytes = b"") -> subprocess.CompletedProcess:
@@ -118,7 +118,7 @@ class Machine:
         before = self.said("cat /proc/sys/kernel/random/boot_id")
         self.shell("systemctl reboot", timeout_s=60)
         deadline = time.monotonic() + BOOT_S
-        while self.shell("cat /proc/sys/kernel/random/boot_id", timeout_s=60).stdout in ("", before):
+        while self.shell("cat /proc/sys/kernel/random/boot_id", timeout_s=240).stdout in ("", before):
             if time.monotonic() > deadline:
                 raise LabError("The virtual machine does not come back.", f"Read {self.folder}/console.log.")
             time.sleep(3)
