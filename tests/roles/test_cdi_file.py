@@ -175,10 +175,12 @@ class Host:
             return 0, self.engine, ""
         if argv[0] == "journalctl":
             return 0, "Failed to initialize NVML\n", ""
+        if argv[1] == "is-active" and argv[-1] != "nvidia-cdi-refresh.path":
+            return 3, "", ""  # the service ends when it has written
         if argv[1] in ("is-enabled", "is-active"):
             return (0 if (self.enabled if argv[1] == "is-enabled" else self.watches) else 1), "", ""
         if argv[1] == "show":
-            return 0, f"{self.reload}\n", ""
+            return 0, f"{self.reload if argv[2] == 'nvidia-cdi-refresh.service' else 'no'}\n", ""
         self.did.append(words)
         return (1, "", "it failed\n") if self.refuses == argv[1] else (0, "", "")
 
@@ -230,6 +232,12 @@ def test_what_is_not_right_is_mended_and_nothing_else(host, module, state, did):
     assert module(check=True)["changed"] is bool(did) and host.did == [] and not host.settings.exists()
     assert module()["changed"] is bool(did) and host.did == did
     assert host.settings.exists() is ("engine" in state)
+
+
+def test_a_drop_in_that_is_missing_or_otherwise_is_written(host, module):
+    host.right().drop_in.write_text("older")
+    assert module(check=True)["changed"] and host.drop_in.read_text() == "older"
+    assert module()["changed"] and host.drop_in.read_text() == DROP_IN and not module()["changed"]
 
 
 def test_a_second_specification_is_set_aside(host, module):

@@ -213,3 +213,10 @@ def test_what_is_no_key_is_said_with_its_address(add, served, data, words):
     url = served(data)
     result = add(url, variable="x_key")
     assert words in result["msg"] and url in result["msg"] and "x_key" in result["fix"]
+
+
+def test_a_key_of_before_is_replaced_in_its_folder(add, served, tmp_path):
+    key = tmp_path / "keyrings/x.gpg"
+    key.parent.mkdir()
+    key.write_bytes(b"the old key")
+    assert add(served(ARMORED))["changed"] and key.read_bytes() == BINARY
