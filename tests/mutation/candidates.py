@@ -70,7 +70,8 @@ def of_file(path: Path, name: str) -> Iterator[Mutation]:
         old = " ".join(source[start:end].decode().split())
         what = f"`{old}` -> `{' '.join(new.split())}`"
         last = max(statement.lineno, node.lineno, header)
-        yield Mutation(name, node.lineno, statement.lineno, last, start, end, new, what)
+        first = min(statement.lineno, node.lineno)  # a decorator stands above the statement that it belongs to
+        yield Mutation(name, node.lineno, first, last, start, end, new, what)
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.stmt, str]]:

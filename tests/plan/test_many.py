@@ -76,6 +76,6 @@ def test_the_document_is_written_as_it_is_made(looks: None) -> None:
 
 
 def test_servers_share_equal_values(small: Path) -> None:
-    set_variable("of_nobody: [a text that all have, {key: 'another {{ deepgram_release }}'}]")
-    one, other = (host.vars["of_nobody"] for host in read().hosts.values())
+    set_variable("deepgram_verify_language: [a text that all have, {key: 'another {{ deepgram_release }}'}]")
+    one, other = (host.vars["deepgram_verify_language"] for host in read().hosts.values())
     assert one[0] is other[0] and one[1]["key"] is other[1]["key"] == "another release-260812"

@@ -190,7 +190,8 @@ def test_hosts_of_a_play_are_those_whose_role_is_to_run(small: Path, monkeypatch
 @pytest.mark.parametrize(
     ("state", "asked"),
     [
-        ({"state": "changed", "applied": {"variables": {"nginx_proxy_port": 80}}}, False),
+        ({"state": "changed", "applied": {"variables": {"nginx_proxy_hsts_max_age_s": 80}}}, False),
+        ({"state": "changed", "applied": {"variables": {"nginx_proxy_port": 80}}}, True),
         ({"state": "changed", "applied": {"variables": {"deepgram_release": "release-1"}}}, True),
         ({"state": "changed", "applied": {"content": "another", "variables": {}}}, True),
         ({"state": "drifted", "drift": [{"thing": "file /x", "how": "is gone"}]}, True),

@@ -32,7 +32,8 @@ class Host:
         monkeypatch.setattr(engines, "run", self.run)
         monkeypatch.setattr(engines, "properties", lambda unit, *names: dict(self.units.get(unit, {})))
         monkeypatch.setattr(engines, "unread", lambda unit: unit in self.unread)
-        monkeypatch.setattr(engines, "silent", lambda urls, names, _: [name for name in names if name in self.silent])
+        monkeypatch.setattr(engines, "hung", lambda urls, names, *_: [name for name in names if name in self.silent])
+        monkeypatch.setattr(engines, "_there", lambda engine, names: {name: view() for name in names})
         for name, found in (("stale", "stale"), ("blind", "blind"), ("reproached", "reproached")):
             monkeypatch.setattr(engines, name, lambda *_, found=found: list(getattr(self, found)))
         monkeypatch.setattr(engines, "strangers", lambda _: list(self.strange))

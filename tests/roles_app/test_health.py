@@ -372,7 +372,7 @@ def module(params, engine, monkeypatch):
 def test_a_service_as_configured_passes_every_check(module):
     failed, said = module()
     assert not failed and not said["changed"] and said["seconds"] >= 0
-    assert {entry["verdict"] for entry in said["findings"]} == {"pass"} and len(said["findings"]) == 5
+    assert {entry["verdict"] for entry in said["findings"]} == {"pass"} and len(said["findings"]) == 6
 
 
 def test_one_that_runs_but_not_as_configured_is_a_failure(module, engine):
@@ -388,10 +388,15 @@ def test_one_that_runs_but_not_as_configured_is_a_failure(module, engine):
 
 def test_one_that_does_not_answer_in_time_is_a_failure_with_its_log(module, pages, engine):
     pages["/v1/status"] = None
-    engine.set(logs={"deepgram-api": "fine\nERROR 401 Unauthorized\n"})
+    engine.set(
+        logs={
+            "deepgram-api": "fine\nERROR stem: Aegis request to https://license.deepgram.com failed: 401 Unauthorized\n"
+        }
+    )
     failed, said = module()
     assert failed and "/v1/status does not answer" in said["msg"] and " after " in said["msg"]
-    assert "last lines of deepgram-api: ERROR 401 Unauthorized" in said["msg"] and "deepgram_api_key" in said["fix"]
+    assert "last lines of deepgram-api: " in said["msg"] and "401 Unauthorized" in said["msg"]
+    assert "deepgram_api_key" in said["fix"]
     (entry,) = said["findings"]
     assert (entry["check"], entry["verdict"], entry["fix"]) == ("deepgram answers", "fail", said["fix"])
 

@@ -220,7 +220,7 @@ def test_a_node_of_another_profile(bench, pair, models, tmp_path):
     api.kill()
     off.kill()
     assert empty.ended() == 1
-    assert "Can't find flux-general-en model" in empty.output and "Flux" not in off.output
+    assert "Can't find flux-general-en model" in empty.output and "Flux model" not in off.output
 
 
 def test_the_model_server_has_it_and_no_server_fetches_it_unasked(tmp_path, monkeypatch):

@@ -15,12 +15,12 @@ INVENTORY = "[node]\n" + "".join(f"gpu{n} number={n}\n" for n in range(HOSTS))
 VARIABLES = """\
 deepgram_release: release-260812
 twice: "{{ number | int * 2 }}"
-of_twice: "{{ twice }} and {{ twice }}"
-own_words: "#jinja2: variable_start_string:'[%', variable_end_string:'%]'\\n[% number %] {{ number }}"
-neighbour: "{{ hostvars['gpu0'].number }}"
-backslash: "{{ 'a\\\\\\\\b' }}"
-lost: "{{ nobody_has_this }}"
-wrong: "{{ number"
+deepgram_verify_model: "{{ twice }} and {{ twice }}"
+deepgram_verify_language: "#jinja2: variable_start_string:'[%', variable_end_string:'%]'\\n[% number %] {{ number }}"
+deepgram_api_port: "{{ hostvars['gpu0'].number }}"
+deepgram_address: "{{ 'a\\\\\\\\b' }}"
+deepgram_registry: "{{ nobody_has_this }}"
+deepgram_profile: "{{ number"
 """
 
 
@@ -42,11 +42,11 @@ def test_each_host_has_its_own_values(folder: Path) -> None:
     hosts = read().hosts
     for number in range(HOSTS):
         found = hosts[f"gpu{number}"].vars
-        assert found["of_twice"] == f"{2 * number} and {2 * number}" and found["neighbour"] == 0
-        assert found["own_words"] == f"{number} {{{{ number }}}}"
+        assert found["deepgram_verify_model"] == f"{2 * number} and {2 * number}" and found["deepgram_api_port"] == 0
+        assert found["deepgram_verify_language"] == f"{number} {{{{ number }}}}"
         assert (
-            "nobody_has_this" in hosts[f"gpu{number}"].unrendered["lost"]
-            and "wrong" in hosts[f"gpu{number}"].unrendered
+            "nobody_has_this" in hosts[f"gpu{number}"].unrendered["deepgram_registry"]
+            and "deepgram_profile" in hosts[f"gpu{number}"].unrendered
         )
 
 

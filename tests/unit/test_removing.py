@@ -118,8 +118,13 @@ def test_a_step_that_fails_ends_it_and_the_inventory_stays(fleet: Any, fails: di
     [
         (("gpu3",), BOTH, Exit.USAGE, "this server is not in the inventory"),
         (("gpu2", "gpu3"), BOTH, Exit.USAGE, "this server is not in the inventory"),
-        (("gpu1", "gpu2"), BOTH, Exit.HALTED, "gpu1, gpu2 are the last of [node]"),
-        (("gpu2",), seen("gpu2", gpu1="operator"), Exit.HALTED, "too few servers like gpu2 would go on serving"),
+        (("gpu1", "gpu2"), BOTH, Exit.HALTED, "gpu1, gpu2 are the last of [node] that serve stt"),
+        (
+            ("gpu2",),
+            seen("gpu2", gpu1="operator"),
+            Exit.HALTED,
+            "gpu2 cannot stop serving: too few of [node], profile stt would serve meanwhile",
+        ),
     ],
 )
 def test_what_is_refused_touches_nothing(fleet: Any, hosts: Any, members: Any, code: Exit, what: str) -> None:

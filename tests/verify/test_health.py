@@ -95,7 +95,7 @@ def test_a_host_that_cannot_run_it_is_no_healthy_one(here, monkeypatch):
 def test_the_sources_need_the_standard_library_alone():
     text = bundle.sources(FOLDER, {"doctor"})
     assert "doctor_driver" in text and "model_files" not in text
-    assert len(bundle.packed(text)) < 100_000  # it travels as one argument, which may have 128 KiB
+    assert len(bundle.packed(text)) < 115_000  # it travels as one argument, which may have 128 KiB
 
 
 class Item:
