@@ -1,7 +1,7 @@
 """deepgram_signatures: what lines mean, what to do; and that no ordinary line means anything."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -169,6 +169,6 @@ def test_a_model_that_is_loaded_has_no_remediation():
 
 
 def test_no_pattern_is_so_wide_that_a_time_matches_it():
-    now = datetime.now(UTC)
+    now = datetime.now(timezone.utc)
     for signature in signatures.TABLE:
         assert not re.search(signature.pattern, f"{now.isoformat()} 401 403 500 503", re.IGNORECASE), signature.name

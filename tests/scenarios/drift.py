@@ -55,15 +55,20 @@ def at_once(found: list[Change], turn: int = 0) -> list[Change]:
     return [several[(number + turn) % len(several)] for number, several in enumerate(ways.values())]
 
 
+def apart(change: Change) -> str:
+    """A stopped unit takes others along, and nvidia-smi answers for no driver whose packages say another version."""
+    return change.kind if change.kind in ("units", "driver") else ""
+
+
 def rounds(found: Iterable[Change]) -> list[list[Change]]:
-    """All changes in few lots: in a lot no two of a thing or path, and stopped units apart from what they carry."""
+    """All changes in few lots: in a lot no two of a thing or path; what others stand on is changed apart from them."""
     lots: list[list[Change]] = []
     for change in found:
         for lot in lots:
             same = any(
                 (one.role, one.thing) == (change.role, change.thing) or one.places & change.places for one in lot
             )
-            if not same and (lot[0].kind == "units") == (change.kind == "units"):
+            if not same and apart(lot[0]) == apart(change):
                 lot.append(change)
                 break
         else:
@@ -103,12 +108,16 @@ def _files(recorded: dict[str, Any]) -> Iterator[Way]:
         yield name, _keep(path) + f"rm {quoted}", _put_back(path)
 
 
+# What Debian's package puts there is a link; a file of that name is somebody's own site, which the role leaves.
+LINKS = {"/etc/nginx/sites-enabled/default": "ln -s /etc/nginx/sites-available/default"}
+
+
 def _absent(paths: list[str]) -> Iterator[Way]:
     for path in paths:
         quoted = shlex.quote(path)
         yield (
             f"file {path}",
-            f"mkdir -p $(dirname {quoted}) && touch {quoted}",
+            f"mkdir -p $(dirname {quoted}) && {LINKS.get(path, 'touch')} {quoted}",
             f"rm {quoted}; rmdir --ignore-fail-on-non-empty $(dirname {quoted})",
         )
 
