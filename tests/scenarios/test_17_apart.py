@@ -43,6 +43,11 @@ def test_provisioned_and_in_sync_at_the_second_look(lab):
         assert servers[f"engine{number}"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-engine"]
         assert servers[f"api{number}"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-api"]
         assert not servers[f"api{number}"].has("/usr/bin/nvidia-smi")
+    made = {(check["host"], check["check"]): check for check in run.document["checks"]}
+    for region, (api, engine, *_) in REGIONS.items():
+        own, through = made[f"{NAME}-{engine}", "transcription.engine"], made[f"{NAME}-{api}", "transcription.engines"]
+        assert (own["verdict"], through["verdict"]) == ("pass", "pass"), (region, own, through)
+        assert f"through {NAME}-{api}" in own["seen"] and f"{NAME}-{engine} (" in through["seen"]
     assert deployment.dgctl("plan").exit_code == 0
 
 
