@@ -103,8 +103,8 @@ class Engine:
         self._base = min(self._base, self.now or 0) if good else (self.now or 0)
 
     def __str__(self) -> str:
-        counts = " and ".join("no metrics" if count is None else f"{count:g}" for count in (self.before, self.now))
-        return f"{self.name} ({METRIC} {counts} after{'; ' + self.poor if self.poor else ''})"
+        before, now = ("not readable" if count is None else f"{count:g}" for count in (self.before, self.now))
+        return f"{self.name} ({METRIC} {before} before, {now} after{'; ' + self.poor if self.poor else ''})"
 
 
 def _is_poor(heard: speech.Heard, recording: speech.Recording) -> bool:
@@ -177,7 +177,7 @@ def knowing(apis: dict[str, str], others: Callable[[str], Other]) -> tuple[Other
     Raises NotYet where none does, and Unmet where none could be asked about it. `apis`: host -> the Engine's address.
     """
     if not apis:
-        raise NotYet("none of this deployment has its profile and region")
+        raise NotYet("deepgram_engine_addresses of no API names it (of its profile and region)")
     why, mute = [], []
     for name, address in apis.items():
         other = others(name)

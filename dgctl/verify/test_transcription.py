@@ -15,6 +15,7 @@ from dgctl.verify import engines, speech, streams, topology
 from dgctl.verify.engines import Engine, Request, Trial
 from dgctl.verify.expect import NO_CONCERN
 from dgctl.verify.facts import api_port
+from dgctl.words import count
 
 GROUPS = ("api", "proxy")
 LOOK = "tail /var/log/nginx/deepgram.error.log"
@@ -142,10 +143,11 @@ def judge_engines(trials, api, expect):
     silent = [engine for trial in trials for engine in trial.waiting]
     known = [str(engine) for trial in trials for engine in trial.engines]
     sent, last = sum(trial.sent for trial in trials), "; ".join(filter(None, (trial.last for trial in trials)))
-    asked = f"{sent} request(s) through {api}"
+    asked = f"{count(sent, 'request')} through {api}"
     missing = f"{', '.join(map(str, silent))} did not answer in {asked}{', the last: ' + last if last else ''}"
     fix = "; ".join(
-        f"on {one.name}: {one.logs}; dgctl doctor --limit {one.name}; let {api} reach {one.address} (firewall)"
+        f"on {one.name}: {one.logs}; on {api}: curl -kv https://{one.address} (is a firewall between?); "
+        f"dgctl doctor --limit {one.name}"
         for one in silent
     )
     seen = missing if silent else f"{', '.join(known)} answered, {asked}"
