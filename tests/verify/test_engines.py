@@ -316,11 +316,12 @@ def test_time_ends_it(recording):
     assert len(fleet.run(until=-1).waiting) == 4 and fleet.sent == 0
 
 
-def test_the_one_that_hears_badly_is_told_from_the_others(recording):
-    fleet = Fleet(recording, 3, in_turn, poor=[1])
+@pytest.mark.parametrize("size", [3, 12])
+def test_the_one_that_hears_badly_is_told_from_the_others(recording, size):
+    fleet = Fleet(recording, size, in_turn, poor=[1])
     trial = fleet.run()
     assert [engine.name for engine in trial.waiting] == ["e1"] and "% of the words" in str(trial.waiting[0])
-    assert fleet.sent <= engines.ROUNDS * 3
+    assert fleet.sent <= engines.ROUNDS * size
 
 
 def test_a_count_that_rises_beside_no_good_answer_is_no_proof(recording):
