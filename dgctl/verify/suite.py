@@ -102,7 +102,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}, "others": {}}
     secrets = {}
     asked = ((host, name) for host in hosts for name in (*engines.get(host, {}).values(), *apis.get(host, ())))
-    others = [name for host, name in asked if name not in ("", host)]
+    others = dict.fromkeys(name for host, name in asked if name not in ("", host))
     for number, host in enumerate(deployment.hosts[name] for name in dict.fromkeys([*hosts, *others])):
         # A number, because the path of a socket may not be long.
         way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
@@ -119,7 +119,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
             "apis": apis.get(host.name, {}),
         }
         plan["others"] |= {host.name: planned} if host.name in others else {}
-        plan["hosts"] |= {host.name: planned} if host.name in hosts else {}
+        plan["hosts"] |= {host.name: planned} if number < len(hosts) else {}
     _write_privately(folder / "plan.json", json.dumps(plan, default=str), 0o600)
     _write_privately(folder / "askpass", ASKPASS, 0o700)
     dropped = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST")
