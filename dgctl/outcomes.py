@@ -8,7 +8,18 @@ from dgctl import playbook
 from dgctl.collector import RunResult
 from dgctl.deployment import Deployment
 from dgctl.errors import Exit, Problem
-from dgctl.report import FAIL, PASS, REACHABLE, SKIP, Check, HostState, Outcome, problem_of_check, states_of_checks
+from dgctl.report import (
+    FAIL,
+    NO_API_YET,
+    PASS,
+    REACHABLE,
+    SKIP,
+    Check,
+    HostState,
+    Outcome,
+    problem_of_check,
+    states_of_checks,
+)
 from dgctl.session import interrupted
 from dgctl.words import count
 from dgctl.work import Work
@@ -127,16 +138,19 @@ def verify(work: Work, hosts: list[str]) -> list[Check]:
 
 
 def unproven(deployment: Deployment, hosts: list[str], checks: list[Check]) -> list[Check]:
-    """A failed check for each server with an API through which no test request passed, where no other says why.
+    """A failed check for each server with an API or an Engine through which no test request passed, where no other says why.
 
-    What was not asked is no proof: such a server must not get requests because nothing failed.
+    What was not asked is no proof: such a server must not get requests because nothing failed. But an Engine that no API
+    asks yet gets none: the API is verified with it when it does.
     """
     found = []
     for name in hosts:
         own = [check for check in checks if check.host == name]
         asked = [check for check in own if check.check.startswith(f"{TRANSCRIPTION}.")]
         known = any(check.verdict == PASS for check in asked) or any(check.verdict == FAIL for check in own)
-        if "api" in deployment.hosts[name].parts and not known:
+        parts = deployment.hosts[name].parts
+        early = "api" not in parts and any(check.seen.startswith(NO_API_YET) for check in asked)
+        if {"api", "engine"} & set(parts) and not known and not early:
             why = "; ".join(dict.fromkeys(check.seen for check in asked)) or "no test request was made"
             expected = "a file or a stream transcribed"
             found.append(Check(name, TRANSCRIPTION, FAIL, why, expected, "name a model in deepgram_verify_model"))

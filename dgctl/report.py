@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 # A check of this name that fails means: the host could not be asked anything (exit 7, not 8).
 REACHABLE = "reachable"
+# So begins what a check of an Engine says that no API asks yet: the API's own verification proves it.
+NO_API_YET = "no API asks this Engine yet"
 MANY = 60  # checks; of more than that only those that do not pass are printed
 STYLES = {
     "ok": "green",

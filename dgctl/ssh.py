@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ class Route:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def over(self, socket: str) -> Route:
+        """The same way over a shared connection of another socket; ssh takes the first value that it sees."""
+        words = [*self.login[:1], "-o", f"ControlPath={socket}", *self.login[1:]]
+        return replace(self, login=words) if self.login else self
 
     def command(self, words: list[str]) -> list[str]:
         """The local command that runs `words` as root there."""

@@ -9,9 +9,11 @@ reads variables untemplated, and runs ansible-inventory once more in each worker
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from typing import Any
 
 from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.host import Host
 
 from dgctl import ssh
 from dgctl.ssh import Route
@@ -22,6 +24,15 @@ COMMAND_LIMIT_S = 120
 
 class Unreachable(Exception):
     """The command never ran: SSH did not get there. The text is what ssh said."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """A host beside the one that a check is about, with its part of the plan. Asking `host` may raise Unreachable."""
+
+    name: str
+    planned: dict[str, Any]
+    host: Host
 
 
 class Connection(BaseBackend):

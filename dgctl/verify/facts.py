@@ -99,15 +99,22 @@ for process in $pid $(cat /proc/$pid/task/*/children 2>/dev/null); do readlink /
 def service(host: Host, runtime: Runtime, wanted: dict[str, Any], parts: list[str]) -> Service:
     asked = {f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in parts}
     if "api" in parts:
-        api = f"http://{ask_at(wanted['deepgram_api_bind_address'])}:{wanted['deepgram_api_port']}/v1"
+        api = api_url(wanted)
         asked |= {name: f"fetch {api}/{name}" for name in ("status", "models", "certificates")}
         asked["engine"] = f"fetch {api}/status/engine"
     if "engine" in parts:
-        metrics = f"{ask_at(wanted['deepgram_metrics_bind_address'])}:{wanted['deepgram_metrics_port']}"
-        asked["metrics"] = f"fetch http://{metrics}/metrics"
+        asked["metrics"] = f"fetch {metrics_url(wanted)}"
         asked["devices"] = OPEN_DEVICES.format(pid=runtime.inspect("engine", "{{.State.Pid}}"))
     answers = ask(host, asked)
     return Service(answers, {name: models.events(answers[f"log_{name}"]) for name in parts})
+
+
+def api_url(wanted: dict[str, Any]) -> str:
+    return f"http://{ask_at(wanted['deepgram_api_bind_address'])}:{wanted['deepgram_api_port']}/v1"
+
+
+def metrics_url(wanted: dict[str, Any]) -> str:
+    return f"http://{ask_at(wanted['deepgram_metrics_bind_address'])}:{wanted['deepgram_metrics_port']}/metrics"
 
 
 def ask_at(bind_address: str | None) -> str:
@@ -175,13 +182,19 @@ def proxy(
 
 
 @pytest.fixture(scope="session")
-def entrance(request: pytest.FixtureRequest, host: Host, planned: dict[str, Any], wanted: dict[str, Any]) -> tls.Proxy:
+def entrance(request: pytest.FixtureRequest, host: Host, planned: dict[str, Any]) -> tls.Proxy:
     """Where test requests go: the host's own NGINX, or past the proxies, through SSH, to the API's own port.
 
     So a server that the proxies give no requests is known to transcribe before they do.
     """
     if topology.TLS in planned["groups"]:
         return request.getfixturevalue("proxy")
+    return api_port(planned)
+
+
+def api_port(planned: dict[str, Any]) -> tls.Proxy:
+    """A host's API itself, through SSH."""
+    wanted = planned["wanted"]
     at, port = ask_at(wanted["deepgram_api_bind_address"]), int(wanted["deepgram_api_port"])
     tunnel = _tunnel(planned, at, port) if planned["route"]["login"] else ""
     return tls.Proxy(at.strip("[]"), port, "localhost", tunnel=tunnel, plain=True)

@@ -18,7 +18,7 @@ from testinfra.host import Host
 
 from dgctl.ssh import Route
 from dgctl.verify import health
-from dgctl.verify.connection import Connection, Unreachable
+from dgctl.verify.connection import Connection, Other, Unreachable
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.reporter import Reporter, identify
 
@@ -33,11 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each check runs for each host in its file's GROUPS (none: every host); all fixtures hang on `host_name`.
+    """Each check runs for each host in its `groups` or its file's GROUPS (none: every host); all fixtures hang on `host_name`.
 
-    Beside the inventory's groups there are `api`, `engine` and `tls`: see topology.py.
+    Beside the inventory's groups there are `api`, `engine`, `tls` and more: see topology.py.
     """
-    groups = set(getattr(metafunc.module, "GROUPS", ()))
+    groups = set(getattr(metafunc.function, "groups", getattr(metafunc.module, "GROUPS", ())))
     hosts = metafunc.config.stash[_plan]["hosts"]
     chosen = [name for name, host in hosts.items() if not groups or groups & set(host["groups"])]
     ids = [f"@{name}@" for name in chosen]
@@ -90,12 +90,34 @@ def wanted(planned: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def connection(host_name: str, planned: dict[str, Any], pytestconfig: pytest.Config) -> Iterator[Connection]:
-    secrets = json.loads(os.environ.get(SECRETS, "{}")).get(host_name, {})
-    backend = Connection(host_name, Route(**planned["route"]), secrets, pytestconfig.stash[_plan]["askpass"])
-    backend.set_host(Host(backend))
+    backend = _connection(host_name, planned, pytestconfig)
     yield backend
     backend.close()
     print(f"{host_name}: {backend.commands} remote commands")
+
+
+def _connection(name: str, planned: dict[str, Any], config: pytest.Config) -> Connection:
+    secrets = json.loads(os.environ.get(SECRETS, "{}")).get(name, {})
+    backend = Connection(name, Route(**planned["route"]), secrets, config.stash[_plan]["askpass"])
+    backend.set_host(Host(backend))
+    return backend
+
+
+@pytest.fixture(scope="session")
+def others(planned: dict[str, Any], pytestconfig: pytest.Config) -> Iterator[Callable[[str], Other]]:
+    """others(name) -> another host of the deployment, over a connection that no other worker shares."""
+    opened: dict[str, Connection] = {}
+
+    def reach(name: str) -> Other:
+        theirs = pytestconfig.stash[_plan]["others"][name]
+        socket = f"{planned['socket']}.{theirs['number']}"
+        own = {"route": Route(**theirs["route"]).over(socket).as_dict(), "tunnel": f"{socket}t"}
+        opened[name] = opened.get(name) or _connection(name, theirs | own, pytestconfig)
+        return Other(name, theirs | own, opened[name]._host)
+
+    yield reach
+    for backend in opened.values():
+        backend.close()
 
 
 @pytest.fixture(scope="session")

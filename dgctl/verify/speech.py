@@ -73,11 +73,13 @@ def get(proxy: tls.Proxy, path: str) -> int:
         return client.get(path, **_as(proxy)).status_code
 
 
-def transcribe_file(proxy: tls.Proxy, recording: Recording, model: str, language: str) -> Heard:
-    """POST /v1/listen. An answer that is no transcript comes back as `problem`. Raises httpx.HTTPError."""
+def transcribe_file(
+    proxy: tls.Proxy, recording: Recording, model: str, language: str, limit_s: float = _FILE_LIMIT_S
+) -> Heard:
+    """POST /v1/listen, answered within `limit_s`. What is no transcript comes back as `problem`. Raises httpx.HTTPError."""
     asked = {"model": model, "language": language, "punctuate": "true"}
     begun = time.monotonic()
-    with _client(proxy, _FILE_LIMIT_S) as client:
+    with _client(proxy, limit_s) as client:
         headers = {"Content-Type": "audio/wav"}
         answer = client.post("/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers))
     took = time.monotonic() - begun

@@ -97,19 +97,29 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     from dgctl.ssh import ASKPASS, route
     from dgctl.verify import topology
 
-    plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}}
+    engines = topology.asked(deployment)
+    apis = _asked_by(deployment, engines)
+    plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}, "others": {}}
     secrets = {}
-    for number, host in enumerate(deployment.hosts[name] for name in hosts):
+    asked = ((host, name) for host in hosts for name in (*engines.get(host, {}).values(), *apis.get(host, ())))
+    others = dict.fromkeys(name for host, name in asked if name not in ("", host))
+    for number, host in enumerate(deployment.hosts[name] for name in dict.fromkeys([*hosts, *others])):
         # A number, because the path of a socket may not be long.
         way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
-        plan["hosts"][host.name] = {
-            "groups": topology.groups(deployment, host),
+        planned = {
+            "groups": topology.groups(deployment, host, engines.get(host.name)),
             "parts": host.parts,
             "address": host.address,
+            "number": number,
+            "socket": str(folder / str(number)),
             "tunnel": str(folder / f"{number}.tls"),
             "route": way.as_dict(),
             "wanted": topology.desired(deployment, host),
+            "engines": engines.get(host.name, {}),
+            "apis": apis.get(host.name, {}),
         }
+        plan["others"] |= {host.name: planned} if host.name in others else {}
+        plan["hosts"] |= {host.name: planned} if number < len(hosts) else {}
     _write_privately(folder / "plan.json", json.dumps(plan, default=str), 0o600)
     _write_privately(folder / "askpass", ASKPASS, 0o700)
     dropped = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST")
@@ -117,6 +127,16 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     here = {"PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))}
     ours = {PLAN: str(folder / "plan.json"), SECRETS: json.dumps({k: v for k, v in secrets.items() if v})}
     return inherited | here | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _asked_by(deployment: Deployment, engines: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Host with an Engine and no API -> {host with an API that asks it: the Engine's address there}."""
+    found: dict[str, dict[str, str]] = {}
+    for api, asked in engines.items():
+        for address, name in asked.items():
+            if name and "api" not in deployment.hosts[name].parts:
+                found.setdefault(name, {})[api] = address
+    return found
 
 
 def _pytest(

@@ -43,6 +43,11 @@ def test_provisioned_and_in_sync_at_the_second_look(lab):
         assert servers[f"engine{number}"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-engine"]
         assert servers[f"api{number}"].sh("docker ps --format '{{.Names}}'").split() == ["deepgram-api"]
         assert not servers[f"api{number}"].has("/usr/bin/nvidia-smi")
+    made = {(check["host"], check["check"]): check for check in run.document["checks"]}
+    for region, (api, engine, *_) in REGIONS.items():
+        own, through = made[f"{NAME}-{engine}", "transcription.engine"], made[f"{NAME}-{api}", "transcription.engines"]
+        assert (own["verdict"], through["verdict"]) == ("pass", "pass"), (region, own, through)
+        assert f"through {NAME}-{api}" in own["seen"] and f"{NAME}-{engine} (" in through["seen"]
     assert deployment.dgctl("plan").exit_code == 0
 
 
@@ -64,6 +69,7 @@ def test_requests_stay_in_the_proxy_s_region_and_go_elsewhere_when_it_has_nobody
 def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
     """Its requests failed while there was no Engine, and no proxy sends it others now: it would say so for ever."""
     deployment, servers = lab
+    servers["api1"].sh(f"until {STATUS} | grep -qE 'Ready|Healthy'; do sleep 1; done")  # it was started just now
     servers["engine1"].sh("docker stop deepgram-engine")
     servers["api1"].sh(f"for i in 1 2 3 4 5; do {ASK} & done; wait")
     assert '"Critical"' in servers["api1"].sh(STATUS)
@@ -73,5 +79,9 @@ def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
     assert not restarts["engine2"] and not restarts["api2"]
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
+    proofs = {
+        check["host"]: check["verdict"] for check in run.document["checks"] if "transcription.engine" in check["check"]
+    }
+    assert proofs[f"{NAME}-engine1"] == proofs[f"{NAME}-api1"] == "pass"
     assert '"Ready"' in servers["api1"].sh(STATUS)
     assert deployment.dgctl("plan").exit_code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dgctl import outcomes
-from dgctl.report import FAIL, PASS, SKIP, Check
+from dgctl.report import FAIL, NO_API_YET, PASS, SKIP, Check
 from tests.plan.test_rollout import deployment
 
 
@@ -44,7 +44,30 @@ def test_what_fails_already_is_not_said_twice() -> None:
     assert outcomes.unproven(of, ["gpu1"], [*checks(), Check("gpu1", "transcription.file", FAIL)]) == []
 
 
-def test_servers_without_an_api_are_asked_through_others() -> None:
-    of = deployment(engine=["gpu1"], proxy=["lb"], api=["api1"])
+def test_a_proxy_is_asked_through_the_servers_behind_it() -> None:
+    assert outcomes.unproven(deployment(node=["gpu1"], proxy=["lb"]), ["lb"], []) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "why", "proven"),
+    [
+        (PASS, "", True),
+        (SKIP, f"{NO_API_YET}: api1: no API runs", True),
+        (SKIP, "no model in deepgram_models_links transcribes speech", False),
+        (None, "", False),
+    ],
+)
+def test_an_engine_alone_is_proven_through_an_api_or_with_the_first_that_asks_it(
+    verdict: str | None, why: str, proven: bool
+) -> None:
+    of = deployment(engine=["gpu1"], api=["api1"])
     of.hosts["gpu1"].vars["deepgram_parts"] = ["engine"]
-    assert outcomes.unproven(of, ["gpu1", "lb"], []) == []
+    own = [Check("gpu1", "transcription.engine", verdict, why)] if verdict else []
+    found = outcomes.unproven(of, ["gpu1"], [Check("gpu1", "driver.loaded", PASS), *own])
+    assert [check.seen for check in found] == ([] if proven else [why or "no test request was made"])
+
+
+def test_an_api_is_not_excused_by_what_is_said_of_engines() -> None:
+    of = deployment(node=["gpu1"])
+    skipped = [Check("gpu1", "transcription.file", SKIP, f"{NO_API_YET}: never said of an API")]
+    assert [check.verdict for check in outcomes.unproven(of, ["gpu1"], skipped)] == [FAIL]

@@ -35,6 +35,14 @@ def test_the_inventory_s_ssh_variables_reach_the_command():
     assert found.sudo == ["sudo", "-n"] and secrets == {}
 
 
+def test_a_way_over_a_socket_of_its_own():
+    """ssh takes the first value that it sees."""
+    over = way(ansible_user="ops")[0].over("/run/other")
+    assert next(word for word in over.login if "ControlPath" in word) == "ControlPath=/run/other"
+    assert (over.login[0], over.login[-1]) == ("ssh", "192.0.2.1")
+    assert Route("here").over("/run/other").login == []
+
+
 def test_ansible_s_environment_counts_as_for_ansible(monkeypatch):
     monkeypatch.setenv("ANSIBLE_REMOTE_USER", "fromenv")
     assert "User=fromenv" in way()[0].login

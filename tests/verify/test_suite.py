@@ -1,5 +1,6 @@
 """A small suite through the same plugin, alone and over pytest-xdist: each end of a check becomes a Check."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dgctl.deployment import Deployment, Host
 from dgctl.errors import DgctlError
 from dgctl.verify import suite
+from dgctl.verify.plugin import SECRETS
 
 CHECKS = """
 import os
@@ -195,6 +198,51 @@ def test_no_secret_is_written_down(deployment, progress, tmp_path, small, monkey
     assert written["plan.json"][1] == 0o600
     assert "hush" not in repr(written) + (tmp_path / "verify.log").read_text()
     assert (tmp_path / "verify.log").stat().st_mode & 0o077 == 0
+
+
+OTHERS = """
+GROUPS = ("engine",)
+def test_through(others, planned, host_name, expect):
+    (name,) = planned["apis"]
+    other = others(name)
+    assert others(name).host is other.host
+    expect([other.planned["wanted"]["deepgram_api_port"], other.host.run("echo two").stdout.strip()], [8081, "two"], "x")
+
+def test_elsewhere(host, expect):
+    expect(1, 1, "x")
+test_elsewhere.groups = ("api",)
+"""
+
+
+def test_a_check_may_ask_another_host_of_the_deployment(progress, tmp_path):
+    """An API that is no target itself; a check's own groups count before its file's."""
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite/test_small.py").write_text(OTHERS)
+    local = {"ansible_connection": "local"}
+    api = {"deepgram_parts": ["api"], "deepgram_engine_addresses": ["127.0.0.1:8080"], "deepgram_api_port": 8081}
+    hosts = {
+        "e1": Host("e1", "127.0.0.1", ["engine"], local | {"deepgram_parts": ["engine"]}),
+        "a1": Host("a1", "127.0.0.2", ["api"], local | api),
+    }
+    made = Deployment(Path("inventory.ini"), hosts, list(hosts))
+    checks = suite.run(made, ["e1"], progress, tmp_path / "log", tmp_path / "suite")
+    assert [(check.host, check.check, check.verdict) for check in checks] == [("e1", "small.through", "pass")], checks
+    checks = suite.run(made, ["a1"], progress, tmp_path / "log", tmp_path / "suite")
+    assert [(check.host, check.check, check.verdict) for check in checks] == [("a1", "small.elsewhere", "pass")]
+
+
+def test_another_host_s_password_reaches_the_checks_and_no_file(tmp_path):
+    way = {"ansible_user": "ops", "ansible_password": "hush"}
+    api = way | {"deepgram_parts": ["api"], "deepgram_engine_addresses": ["192.0.2.1:8080"]}
+    hosts = {
+        "e1": Host("e1", "192.0.2.1", ["engine"], {"deepgram_parts": ["engine"]}),
+        "a1": Host("a1", "192.0.2.2", ["api"], api),
+        "a2": Host("a2", "192.0.2.3", ["api"], {"deepgram_parts": ["api"]}),
+    }
+    environment = suite._plan(tmp_path, Deployment(Path("inventory.ini"), hosts, list(hosts)), ["e1"])
+    assert json.loads(environment[SECRETS]) == {"a1": {"password": "hush"}}
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert (set(plan["hosts"]), set(plan["others"])) == ({"e1"}, {"a1"}) and "hush" not in json.dumps(plan)
 
 
 def test_the_wheel_carries_the_whole_suite_and_runs_it(deployment, progress, tmp_path):
