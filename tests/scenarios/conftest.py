@@ -50,19 +50,18 @@ def fleet(tmp_path_factory) -> Iterator[Fleet]:
     lab_down("fleet")
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config, log):
+    return stories.Stories(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Before pytest-xdist reads the groups."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(stories.of(item)))
-    items.sort(key=lambda item: stories.rank(stories.of(item)))
+    items.sort(key=lambda item: stories.rank(stories.of(item.nodeid)))
 
 
 def pytest_runtest_logreport(report):
-    test, _, story = report.nodeid.partition("@")
     if report.when == "call" or report.outcome != "passed":
-        OUTCOMES[test] = report.outcome
-    SECONDS[story or results.file_of(test)] += report.duration
+        OUTCOMES[report.nodeid] = report.outcome
+    SECONDS[stories.of(report.nodeid)] += report.duration
 
 
 def pytest_terminal_summary(terminalreporter):

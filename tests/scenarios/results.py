@@ -14,11 +14,6 @@ _ID = re.compile(r"(test_\d+_\w+)\.py::\w+(?:\[(.*)\])?$")
 _DRILL = re.compile(r"(docker|podman)-([a-z]+\d+)-(.+)")
 
 
-def file_of(test: str) -> str:
-    """The file of a test's id, without folder and suffix."""
-    return test.partition("::")[0].rpartition("/")[2].removesuffix(".py")
-
-
 def page(outcomes: Outcomes, seconds: Counter[str], head: str) -> str:
     """`seconds`: by story. `head`: one paragraph on when and where it was."""
     drills, systems, files = _by_subject(outcomes)

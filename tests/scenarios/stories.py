@@ -1,16 +1,20 @@
 """Stories: tests that share servers run one after the other; stories run two at a time, the longest first.
 
-A story's name is its pytest-xdist group. `bin/test` tells every kind of story, `bin/test --all` every one.
+`bin/test` tells every kind of story, `bin/test --all` every one.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+import tomllib
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
+from tests.paths import PROJECT
+
+FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 EVERYTHING = bool(os.environ.get("DGCTL_TEST_ALL"))
 with_all = pytest.mark.skipif(not EVERYTHING, reason="bin/test --all runs it")
 
@@ -33,23 +37,29 @@ _ORDER = ("fleet", "server", "workshop", "boards", "apart")
 WORKSHOP_HAS = ("any", "none", "mig")
 
 
-def of(item: pytest.Item) -> str:
-    """The story of a collected test."""
-    number = re.search(r"test_(\d+)_", item.nodeid)[1]
-    return _BY_NUMBER.get(number) or _by_place(number, getattr(item, "callspec", None))
+def of(nodeid: str) -> str:
+    """The story of a test, by its id."""
+    number, _, said = re.search(r"test_(\d+)_\w+\.py(::\w+(?:\[(.*)\])?)?", nodeid).groups()
+    return _BY_NUMBER.get(number) or _by_place(number, said or "")
 
 
-def _by_place(number: str, call: Any) -> str:
-    """Of a test whose parameters say where it takes place: a drill's ground, a way to provision a system."""
-    if call is None:
-        return "workshop"
+def _by_place(number: str, said: str) -> str:
+    """Of a test whose parameters say where it takes place: a way to provision a system, a drill's ground."""
     if number == "11":
-        return "-".join(call.params["lab"])
-    engine, system = call.params["ground"]
-    if (engine, system) != ("docker", "debian13"):
-        return f"drills-{engine}-{system}"
-    return "workshop" if call.params["needs"] in WORKSHOP_HAS else "boards"
+        return said
+    ground = re.match(r"(docker|podman)-([a-z]+\d+)-", said)
+    if ground and ground[0] != "docker-debian13-":
+        return f"drills-{ground[0].rstrip('-')}"
+    name = said.removeprefix("docker-debian13-")
+    return "workshop" if not name or FAULTS[name]["gpu"] in WORKSHOP_HAS else "boards"
 
 
 def rank(story: str) -> int:
     return _ORDER.index(story) if story in _ORDER else len(_ORDER)
+
+
+class Stories(LoadScopeScheduling):
+    """pytest-xdist's scheduler, which keeps the tests of a scope in one process, with stories as scopes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return of(nodeid)

@@ -7,7 +7,6 @@ before a fault and after its repair, doctor finds nothing.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,9 @@ import pytest
 import yaml
 
 from dgctl.doctor_table import doctor
-from tests.scenarios.servers import PROJECT, Deployment, Server
-from tests.scenarios.stories import EVERYTHING, WORKSHOP_HAS
+from tests.scenarios.servers import Deployment, Server
+from tests.scenarios.stories import EVERYTHING, FAULTS, WORKSHOP_HAS
 
-FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 # Those that a container's engine has a part in, and those that the lab makes without apt.
 WITH_PODMAN = [name for name in FAULTS if FAULTS[name]["setup"] == "deployed" and FAULTS[name]["engine"] == "any"]

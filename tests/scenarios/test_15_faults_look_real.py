@@ -6,15 +6,12 @@ Slow, and of interest when the lab changes: it runs with DGCTL_TEST_ALL, as `bin
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 
 from tests.scenarios.looks import LOOKS
-from tests.scenarios.servers import PROJECT
-from tests.scenarios.stories import EVERYTHING
+from tests.scenarios.stories import EVERYTHING, FAULTS
 
-FAULTS = tomllib.loads((PROJECT / "lab/faults.toml").read_text())
 # The servers' GPUs, and which needs of faults they meet.
 SERVERS = {"a100-40,t4": ("any", "none", "mig"), "hgx-b200": ("switch", "blackwell"), "v100": ("old",)}
 
