@@ -74,7 +74,9 @@ def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
     servers["api1"].sh(f"for i in 1 2 3 4 5; do {ASK} & done; wait")
     assert '"Critical"' in servers["api1"].sh(STATUS)
     planned = deployment.dgctl("plan").document["hosts"]
-    restarts = {name.removeprefix(f"{NAME}-"): host["plan"]["restarts"] for name, host in planned.items()}
+    restarts = {
+        name.removeprefix(f"{NAME}-"): host.get("plan", {}).get("restarts", []) for name, host in planned.items()
+    }
     assert (restarts["engine1"], restarts["api1"]) == (["deepgram-engine"], ["deepgram-api"])
     assert not restarts["engine2"] and not restarts["api2"]
     run = deployment.dgctl("provision", "--yes")
@@ -83,5 +85,6 @@ def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
         check["host"]: check["verdict"] for check in run.document["checks"] if "transcription.engine" in check["check"]
     }
     assert proofs[f"{NAME}-engine1"] == proofs[f"{NAME}-api1"] == "pass"
-    assert '"Ready"' in servers["api1"].sh(STATUS)
+    status = servers["api1"].sh(STATUS)
+    assert '"Ready"' in status or '"Healthy"' in status  # by the number of test requests since
     assert deployment.dgctl("plan").exit_code == 0
