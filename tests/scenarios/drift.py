@@ -56,8 +56,8 @@ def at_once(found: list[Change], turn: int = 0) -> list[Change]:
 
 
 def apart(change: Change) -> str:
-    """A stopped unit takes others along, and nvidia-smi answers for no driver whose packages say another version."""
-    return change.kind if change.kind in ("units", "driver") else ""
+    """A stopped unit takes others along, and nvidia-smi answers for no driver of which anything else is changed."""
+    return str(change) if change.kind == "driver" else change.kind if change.kind == "units" else ""
 
 
 def rounds(found: Iterable[Change]) -> list[list[Change]]:

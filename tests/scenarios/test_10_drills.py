@@ -1,6 +1,6 @@
 """Drills: each fault of lab/faults.toml is made; doctor and verify name it, and the remediation that they give works.
 
-Each is detected on Debian with Docker by every `bin/test`, and some are repaired there; `bin/test --all` repairs all of them, on
+All but one are detected on Debian with Docker by every `bin/test`, and some repaired there; `bin/test --all` repairs all of them, on
 other systems and with Podman too. A server is provisioned once for all drills of its hardware, and is the healthy twin of each:
 before a fault and after its repair, doctor finds nothing.
 """
@@ -26,7 +26,7 @@ WITHOUT_APT = (
     *("engine-on-cpu", "disk-full", "clock-off", "pcie-width", "retirement-pending", "xid-79", "nouveau-loaded"),
 )
 # What a fault needs of the server: the GPUs that it is made with. The workshop's server has those of `any` and `mig`.
-GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-b200", "blackwell": "hgx-b200", "old": "v100"}
+GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-b200", "blackwell": "b200", "old": "v100"}
 # A word of the cure that must be given, by the fault.
 CURES = {
     "library-mismatch": "dgctl provision",
@@ -140,7 +140,8 @@ REPAIRED = {USUAL: list(FAULTS) if EVERYTHING else list(QUICK)}
 if EVERYTHING:
     ON_ANY = [name for name in FAULTS if GPUS[FAULTS[name]["gpu"]] == "t4"]
     REPAIRED |= {("docker", "ubuntu2404"): ON_ANY, ("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
-DETECTED = {} if EVERYTHING else {USUAL: [name for name in FAULTS if name not in QUICK]}
+# One needs a server of its own: it is for `bin/test --all`.
+DETECTED = {} if EVERYTHING else {USUAL: [name for name in FAULTS if name not in (*QUICK, "blackwell-proprietary")]}
 
 
 def on(grounds: dict[tuple[str, str], list[str]]):
@@ -158,6 +159,8 @@ def on(grounds: dict[tuple[str, str], list[str]]):
 def test_detected(drill: Drill) -> None:
     drill.detected()
     drill.server.heal(drill.name)
+    if drill.deployment.dgctl("doctor").exit_code:  # a person's way back leaves a hold, or an API that blames itself
+        assert drill.deployment.dgctl("provision", "--yes", "--full").exit_code == 0
     healthy(drill)
     drill.repaired = True
 
