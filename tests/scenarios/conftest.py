@@ -11,11 +11,10 @@ import pytest
 
 from tests.paths import PROJECT
 from tests.scenarios import results, stories
-from tests.scenarios.fleet import SETTINGS, Fleet
-from tests.scenarios.molecule import converged
+from tests.scenarios.fleet import BEFORE, SETTINGS, Fleet, set_release
 from tests.scenarios.one_server import one_server
 from tests.scenarios.rack import Rack
-from tests.scenarios.servers import Deployment, Server, lab_down
+from tests.scenarios.servers import Deployment, Server, lab_down, lab_up
 
 lab, deployment, server = one_server("story", "one-server", scope="session")
 
@@ -34,16 +33,21 @@ def rack() -> Iterator[Rack]:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[tuple[Deployment, Server]]:
-    """A server with an A100 and a T4, made by the Molecule scenario `default`."""
-    made, (one,) = converged("default")
+    """A server with an A100 and a T4."""
+    lab_down("workshop")
+    made, (one,) = lab_up("workshop", PROJECT / ".cache/scenarios/workshop", "--gpu=a100-40,t4")
+    run = made.dgctl("provision", "--yes")
+    assert run.exit_code == 0, run.problems() + run.stderr
     yield made, one
-    lab_down("default")
+    lab_down("workshop")
 
 
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory) -> Iterator[Fleet]:
-    """Two nodes behind two proxies, made by the Molecule scenario `fleet`."""
-    deployment, _ = converged("fleet")
+    """Two nodes behind two proxies, blank."""
+    lab_down("fleet")
+    deployment, _ = lab_up("fleet", PROJECT / ".cache/scenarios/fleet", "--nodes=2", "--proxies=2")
+    set_release(deployment, BEFORE)
     made = Fleet("fleet", deployment, tmp_path_factory.mktemp("load"))
     made.change(**SETTINGS)
     yield made

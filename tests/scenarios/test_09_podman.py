@@ -1,29 +1,12 @@
 """A server with Podman: what a hand changed is seen, thing by thing, and one `provision` puts all of it back."""
 
-import pytest
-
 from tests.scenarios import walk
-from tests.scenarios.molecule import converged
-from tests.scenarios.servers import lab_down
+from tests.scenarios.one_server import one_server
 
 ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 
 
-@pytest.fixture(scope="module")
-def lab():
-    deployment, (server,) = converged("podman")
-    yield deployment, server
-    lab_down("podman")
-
-
-@pytest.fixture
-def deployment(lab):
-    return lab[0]
-
-
-@pytest.fixture
-def server(lab):
-    return lab[1]
+lab, deployment, server = one_server("storypodman", "podman", "--engine=podman")
 
 
 def test_provision(deployment, server):

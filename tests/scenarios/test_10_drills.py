@@ -1,6 +1,6 @@
 """Drills: each fault of lab/faults.toml is made; doctor and verify name it, and the remediation that they give works.
 
-All but one are detected on Debian with Docker by every `bin/test`, and some repaired there; `bin/test --all` repairs all of them, on
+All but one are detected on Debian with Docker by every `bin/test`, and some repaired there; `bin/test --all` repairs all, on
 other systems and with Podman too. A server is provisioned once for all drills of its hardware, and is the healthy twin of each:
 before a fault and after its repair, doctor finds nothing.
 """

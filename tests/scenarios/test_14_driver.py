@@ -37,7 +37,6 @@ def state(server):
 
 
 def test_provisioned(deployment):
-    """What Molecule converged by plain Ansible, dgctl finds without a fingerprint, and makes its own."""
     provisioned(deployment)
     assert deployment.dgctl("plan").exit_code == 0
 
