@@ -5,6 +5,9 @@ import re
 import pytest
 
 from tests.scenarios.fleet import AFTER, BEFORE, active_streams, releases, settled
+from tests.scenarios.stories import with_all
+
+pytestmark = with_all
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Drills: each fault of lab/faults.toml is made; doctor and verify name it, and the remediation that they give works.
 
-All but one are detected on Debian with Docker by every `bin/test`, and some repaired there; `bin/test --all` repairs all, on
+Those of a GPU are detected on Debian with Docker by every `bin/test`, and some repaired there; `bin/test --all` repairs all, on
 other systems and with Podman too. A server is provisioned once for all drills of its hardware, and is the healthy twin of each:
 before a fault and after its repair, doctor finds nothing.
 """
@@ -140,8 +140,9 @@ REPAIRED = {USUAL: list(FAULTS) if EVERYTHING else list(QUICK)}
 if EVERYTHING:
     ON_ANY = [name for name in FAULTS if GPUS[FAULTS[name]["gpu"]] == "t4"]
     REPAIRED |= {("docker", "ubuntu2404"): ON_ANY, ("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
-# One needs a server of its own: it is for `bin/test --all`.
-DETECTED = {} if EVERYTHING else {USUAL: [name for name in FAULTS if name not in (*QUICK, "blackwell-proprietary")]}
+# What needs another server than the workshop's is for `bin/test --all`.
+ON_WORKSHOP = [name for name in FAULTS if FAULTS[name]["gpu"] in WORKSHOP_HAS]
+DETECTED = {} if EVERYTHING else {USUAL: [name for name in ON_WORKSHOP if name not in QUICK]}
 
 
 def on(grounds: dict[tuple[str, str], list[str]]):

@@ -9,6 +9,7 @@ from tests.scenarios.one_server import one_server
 from tests.scenarios.servers import PROJECT, lab_down, lab_up
 from tests.scenarios.stories import with_all
 
+pytestmark = with_all
 NAME = "storyel"
 EXPECTED = {"nvidia-open", "kmod-nvidia-open-dkms", "libnvidia-ml", "nvidia-persistenced", "nvidia-container-toolkit"}
 
@@ -50,7 +51,6 @@ def test_the_branch_s_stream_is_enabled_and_the_driver_locked_at_what_is_there(s
         assert there == version
 
 
-@with_all
 def test_an_upgrade_leaves_the_driver_alone(server):
     server.sh("dnf -y module reset nvidia-driver && dnf -y module enable nvidia-driver:open-dkms")
     server.sh("dnf -y upgrade")
@@ -65,7 +65,6 @@ def test_the_second_run_changes_nothing(deployment):
     assert {host["changed"] for host in run.document["hosts"].values()} == {0}
 
 
-@with_all
 def test_a_lock_that_a_hand_took_away_is_drift_and_comes_back(deployment, server):
     server.sh("sed -i /nvidia-open/d /etc/dnf/plugins/versionlock.list")
     plan = deployment.dgctl("plan")
@@ -75,7 +74,6 @@ def test_a_lock_that_a_hand_took_away_is_drift_and_comes_back(deployment, server
     assert "nvidia-open-3:580" in server.sh("cat /etc/dnf/plugins/versionlock.list")
 
 
-@with_all
 @pytest.mark.parametrize(
     ("wish", "version", "stream"),
     [
@@ -104,7 +102,6 @@ module_hotfixes=1
 WELCOME = "server { listen 80; listen [::]:80; server_name _; root /usr/share/nginx/html; }"
 
 
-@with_all
 def test_a_driver_of_two_repositories_is_named_and_put_right(deployment, server):
     """The other repository has the same packages under another address, so that dnf tells them apart."""
     server.sh(f"cat > /etc/yum.repos.d/other.repo <<'END'\n{OTHER}END\ndnf -q makecache")
@@ -130,7 +127,6 @@ def sources(deployment):
     return next(check for check in run.document["checks"] if check["check"] == "driver sources")
 
 
-@with_all
 def test_the_main_file_of_nginx_is_put_right(deployment, server):
     before = server.sh("cat /etc/nginx/nginx.conf")
     assert "worker_connections 8192;" in before and "deepgram-main.conf" in before and "listen" not in before
@@ -146,7 +142,6 @@ def test_the_main_file_of_nginx_is_put_right(deployment, server):
     assert server.sh("cat /etc/nginx/nginx.conf").split() == before.split()
 
 
-@with_all
 def test_podman():
     name = NAME + "podman"
     lab_down(NAME)

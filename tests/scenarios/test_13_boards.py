@@ -108,6 +108,7 @@ def test_board_whose_gpus_tell_no_state_is_proved_by_its_manager(boards, tmp_pat
     assert board.fabric()[0] == "active" and board.loaded()[1] == APPLIED["10de:20b2", "580"]
 
 
+@with_all
 def test_board_of_blackwell_gets_the_open_module_and_the_subnet_manager(boards, tmp_path):
     board = boards("hgx-b200")
     refused = board.variant(tmp_path, nvidia_driver_kernel_module="proprietary").dgctl("preflight")
