@@ -8,7 +8,8 @@ from tests.scenarios.servers import PROJECT
 from tests.scenarios.stories import with_all
 
 
-@pytest.mark.parametrize("scenario", ["default", "podman", pytest.param("fleet", marks=with_all)])
+@with_all
+@pytest.mark.parametrize("scenario", ["default", "podman", "fleet"])
 def test_scenario(scenario):
     done = subprocess.run(
         ["molecule", "test", "-s", scenario],

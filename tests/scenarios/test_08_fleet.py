@@ -18,7 +18,7 @@ from tests.scenarios.fleet import (
 )
 from tests.scenarios.kept import callers
 from tests.scenarios.servers import LAB
-from tests.scenarios.stories import EVERYTHING
+from tests.scenarios.stories import EVERYTHING, with_all
 
 
 def test_provision(fleet):
@@ -96,6 +96,7 @@ def test_an_upgrade(fleet):
     settled(fleet)
 
 
+@with_all
 @pytest.mark.parametrize("how", ["cut", "killed"] if EVERYTHING else ["cut"])
 def test_a_node_that_dies_takes_only_its_own_streams_with_it(fleet, how):
     """A power cut, of which nobody is told, and a kill, after which the kernel resets its connections."""
@@ -114,6 +115,7 @@ def test_a_node_that_dies_takes_only_its_own_streams_with_it(fleet, how):
     settled(fleet)
 
 
+@with_all
 def test_a_rollback(fleet):
     with fleet.calls_that_lose_nothing():
         fleet.carried_out("rollback", "--yes", ctrl_c="Finish requests", kill="Rollback")

@@ -3,6 +3,9 @@
 import time
 
 from tests.scenarios.fleet import cut_off, settled
+from tests.scenarios.stories import with_all
+
+pytestmark = with_all
 
 
 def lines_without(fleet, node) -> list[str]:

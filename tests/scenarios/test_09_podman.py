@@ -4,6 +4,7 @@ from tests.scenarios import walk
 from tests.scenarios.one_server import one_server
 from tests.scenarios.stories import with_all
 
+pytestmark = with_all
 ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 
 
@@ -17,12 +18,10 @@ def test_provision(deployment, server):
     assert walk.unrecorded(server, ROLES) == []
 
 
-@with_all
 def test_every_managed_thing_that_is_changed_is_found(deployment, server):
     """Of the roles to which the engine makes a difference: those of the others are found with Docker."""
     assert walk.missed(deployment, server, ["podman", "nvidia_container_toolkit", "deepgram"]) == []
 
 
-@with_all
 def test_one_provision_restores_everything(deployment, server):
     assert walk.not_restored(deployment, server, ROLES, turn=0) == []

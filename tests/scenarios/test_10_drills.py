@@ -1,6 +1,6 @@
 """Drills: each fault of lab/faults.toml is made; doctor and verify name it, and the remediation that they give works.
 
-Those of a GPU are detected on Debian with Docker by every `bin/test`, and some repaired there; `bin/test --all` repairs all, on
+Those of a GPU are detected on Debian with Docker by every `bin/test`; `bin/test --all` repairs all faults, on
 other systems and with Podman too. A server is provisioned once for all drills of its hardware, and is the healthy twin of each:
 before a fault and after its repair, doctor finds nothing.
 """
@@ -16,7 +16,7 @@ import yaml
 
 from dgctl.doctor_table import doctor
 from tests.scenarios.servers import Deployment, Server
-from tests.scenarios.stories import EVERYTHING, FAULTS, WORKSHOP_HAS
+from tests.scenarios.stories import EVERYTHING, FAULTS, WORKSHOP_HAS, with_all
 
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 # Those that a container's engine has a part in, and those that the lab makes without apt.
@@ -140,9 +140,10 @@ REPAIRED = {USUAL: list(FAULTS) if EVERYTHING else list(QUICK)}
 if EVERYTHING:
     ON_ANY = [name for name in FAULTS if GPUS[FAULTS[name]["gpu"]] == "t4"]
     REPAIRED |= {("docker", "ubuntu2404"): ON_ANY, ("podman", "debian13"): WITH_PODMAN, ("docker", "el9"): WITHOUT_APT}
+LOOPS = ("libcuda-missing",)  # its Engine ended again and again, which verify remembers for a while
 # What needs another server than the workshop's is for `bin/test --all`.
 ON_WORKSHOP = [name for name in FAULTS if FAULTS[name]["gpu"] in WORKSHOP_HAS]
-DETECTED = {} if EVERYTHING else {USUAL: [name for name in ON_WORKSHOP if name not in QUICK]}
+DETECTED = {} if EVERYTHING else {USUAL: [name for name in ON_WORKSHOP if name not in (*QUICK, *LOOPS)]}
 
 
 def on(grounds: dict[tuple[str, str], list[str]]):
@@ -166,6 +167,7 @@ def test_detected(drill: Drill) -> None:
     drill.repaired = True
 
 
+@with_all
 @on(REPAIRED)
 def test_drill(drill: Drill, tmp_path) -> None:
     found = drill.detected()

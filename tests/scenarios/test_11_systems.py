@@ -6,9 +6,10 @@ from lab.machine import OLD_PYTHON
 from lab.servers import has_old_python
 from lab.systems import SYSTEMS
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
-from tests.scenarios.stories import EVERYTHING
+from tests.scenarios.stories import EVERYTHING, with_all
 from tests.scenarios.systems import LEADS, WAYS, Way
 
+pytestmark = with_all
 CHOSEN = WAYS if EVERYTHING else WAYS[:1]
 # What is asked for and is not there on a system: settings, the check that refuses, and words of what it says.
 REFUSED = {

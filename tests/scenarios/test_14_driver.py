@@ -9,6 +9,7 @@ from tests.scenarios import fleet as fleets
 from tests.scenarios.servers import PROJECT, lab_down, lab_up
 from tests.scenarios.stories import with_all
 
+pytestmark = with_all
 OLDER, NEWER = "580.95.05", "580.173.02"
 CUDA = "/etc/apt/sources.list.d/cuda-debian13-x86_64.list"
 
@@ -129,7 +130,6 @@ def loaded(fleet):
     return {node.sh("cat /sys/module/nvidia/version").strip() for node in fleet.nodes}
 
 
-@with_all
 def test_a_driver_that_no_server_can_have_is_refused_and_nothing_is_written(fleet):
     before = fleet.deployment.inventory.read_text()
     run = fleet.deployment.dgctl("upgrade", "--driver=580.1.1", "--yes")
@@ -139,7 +139,6 @@ def test_a_driver_that_no_server_can_have_is_refused_and_nothing_is_written(flee
     assert fleet.deployment.inventory.read_text() == before and loaded(fleet) == {OLDER}
 
 
-@with_all
 def test_the_driver_is_upgraded_under_calls_and_its_containers_are_new(fleet):
     before = {node.name: made(node) for node in fleet.nodes}
     with fleet.calls_that_lose_nothing():
