@@ -8,8 +8,7 @@ from tests.scenarios.servers import PROJECT
 from tests.scenarios.stories import with_all
 
 
-@with_all
-@pytest.mark.parametrize("scenario", ["default", "podman", "fleet"])
+@pytest.mark.parametrize("scenario", ["default", *(pytest.param(name, marks=with_all) for name in ("podman", "fleet"))])
 def test_scenario(scenario):
     done = subprocess.run(
         ["molecule", "test", "-s", scenario],

@@ -96,7 +96,6 @@ def test_an_upgrade(fleet):
     settled(fleet)
 
 
-@with_all
 @pytest.mark.parametrize("how", ["cut", "killed"] if EVERYTHING else ["cut"])
 def test_a_node_that_dies_takes_only_its_own_streams_with_it(fleet, how):
     """A power cut, of which nobody is told, and a kill, after which the kernel resets its connections."""
