@@ -295,6 +295,16 @@ def stranger(params):
     return next((f"{path}: {wrong}" for path, kind, wrong in said if kind == applied_serving.FOREIGN), "")
 
 
+def lasting(judge, params):
+    """What `judge` still finds wrong when the time is over; "" as soon as it finds nothing."""
+    end = time.monotonic() + params["timeout_s"]
+    wrong = judge(params)
+    while wrong and time.monotonic() < end:
+        time.sleep(0.1)
+        wrong = judge(params)
+    return wrong
+
+
 def prove_own(module):
     """Fails unless this site answers; True when NGINX had to be told to read its files again."""
     params = module.params
@@ -303,10 +313,7 @@ def prove_own(module):
         return False
     # The files are right, so it runs with those of before: somebody took a file away and did not reload.
     made(module, "reload")
-    end = time.monotonic() + params["timeout_s"]
-    while wrong and time.monotonic() < end:
-        time.sleep(0.1)
-        wrong = stranger(params)
+    wrong = lasting(stranger, params)
     if wrong:
         port = params["port"]
         fix = f"see `nginx -T` and `ss -ltnp 'sport = :{port}'` on the server for who serves there, and end it"
@@ -317,11 +324,7 @@ def prove_own(module):
 def prove(module):
     """Fails unless clients get the certificate within the time."""
     params = module.params
-    end = time.monotonic() + params["timeout_s"]
-    wrong = fault(params)
-    while wrong and time.monotonic() < end:
-        time.sleep(0.1)
-        wrong = fault(params)
+    wrong = lasting(fault, params)
     if wrong:
         port = params["port"]
         fix = f"see `journalctl -u nginx` and `ss -ltnp 'sport = :{port}'` on the server for what holds the port"
