@@ -101,6 +101,14 @@ def log_lines() -> str:
     return NOTE + log_tables.page()
 
 
+def refusals() -> str:
+    """The page of hostile but fair inputs, and what comes of each."""
+    sys.path.insert(0, str(PROJECT / "docs"))
+    import refusal_tables
+
+    return NOTE + refusal_tables.page()
+
+
 PAGES = {
     "doctor.md": doctor,
     "variables.md": variables,
@@ -108,6 +116,7 @@ PAGES = {
     "gpus.md": gpus,
     "systems.md": systems,
     "log-lines.md": log_lines,
+    "refusals.md": refusals,
 }
 
 
