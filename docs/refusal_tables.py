@@ -11,7 +11,8 @@ HEAD = """\
 
 What a user may get wrong, and what dgctl answers: the table that `tests/corpus` runs, {count} rows. Each starts from one
 valid server in `[node]`, changes what the first column says, and runs `dgctl validate` unless it says otherwise. In none of them
-dgctl prints a traceback or the API key, changes a file of the deployment, or exits with 1. Exit codes: [exit-codes.md](exit-codes.md).
+dgctl prints a traceback or the API key, changes a file of the deployment, or exits with 1.
+Exit codes: [exit-codes.md](exit-codes.md).
 """
 
 
