@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dgctl import compiled, content, specs, vault_secrets
+from dgctl import compiled, content, inventory_file, specs, vault_secrets
 from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.inventory_mistakes import holding_itself
 from dgctl.inventory_refusal import problem_of
 from dgctl.locate import origin, search, shown, where
+from dgctl.template_reason import reason
 from dgctl.vault import VaultOptions
 
 GROUPS = ("node", "api", "engine", "proxy", "license_proxy")
@@ -130,13 +132,14 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     from dgctl import inventory as opened
 
     inventory = Path(inventory)
+    inventory_file.require_usable(inventory)
     reader = opened.loader(vault)
+    _refuse_unreadable(Deployment(inventory, {}, []))
     manager = opened.open_inventory(inventory, reader, vault)
-    _refuse_unreadable(Deployment(inventory, {}, []).files())
     with opened.quiet(), compiled.once():
         try:
             hosts = _hosts(manager, reader)
-        except opened.AnsibleError as error:
+        except (opened.AnsibleError, RecursionError) as error:
             raise DgctlError(_broken_variables(error, inventory, vault, reader), Exit.INVALID) from error
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
     with opened.quiet():
@@ -144,11 +147,28 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     return Deployment(inventory, hosts, targets, groups, limit)
 
 
-def _refuse_unreadable(files: list[Path]) -> None:
-    found = [path for path in files if not os.access(path, os.R_OK)]
-    problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
+def _refuse_unreadable(deployment: Deployment) -> None:
+    """Raises DgctlError (exit 3) for variable files and folders that may not be read: Ansible would leave some out in silence."""
+    folders = [deployment.folder / "group_vars", deployment.folder / "host_vars"]
+    folders += [
+        path for folder in folders if os.path.isdir(folder) and os.access(folder, os.R_OK) for path in folder.iterdir()
+    ]
+    # os.path: a Path's own is_dir() fails where a folder above may not be entered
+    closed = [path for path in folders if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK)]
+    problems = [Problem("this folder cannot be read", shown(path), fix=f"chmod u+rx {shown(path)}") for path in closed]
+    if not closed:
+        found = [path for path in deployment.files()[1:] if not os.access(path, os.R_OK)]
+        problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
     if problems:
         raise DgctlError(problems, Exit.INVALID)
+
+
+def _refuse_names(variables: dict[Any, Any]) -> None:
+    """Raises DgctlError (exit 3) for variables whose name is no text (`1: x` in YAML)."""
+    names = [name for name in variables if not isinstance(name, str)]
+    if names:
+        what, fix = "a variable's name must be text", "begin it with a letter"
+        raise DgctlError([Problem(what, where(name), str(name), fix) for name in names], Exit.INVALID)
 
 
 def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
@@ -161,6 +181,12 @@ def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, re
         return Problem("an encrypted file has something before its header", shown(path), fix=fix)
     if cause is None:
         return Problem("a variable file must be a mapping", shown(path), fix="write it as NAME: VALUE, one a line")
+    if number := holding_itself(path.read_text(encoding="utf-8", errors="replace")):
+        what = "an alias (*NAME) stands below its own anchor (&NAME)"
+        return Problem(what, f"{shown(path)}:{number}", fix="write the value itself in place of the alias")
+    if odd := inventory_file.odd_line(path, path.read_bytes()):
+        what, fix, number = odd
+        return Problem(what, f"{shown(path)}:{number}", fix=fix)
     if vault_secrets.is_about_a_vault(cause):
         return vault_secrets.shut(path, vault)
     return problem_of(cause, path, "correct the YAML at this line")
@@ -188,6 +214,7 @@ def _defaults(reader: Any) -> dict[str, Any]:
 
 
 def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], known: set[str], reader: Any) -> Host:
+    _refuse_names(everything)
     written = {name: value for name, value in everything.items() if name not in _ADDED}
     values, unrendered = _rendered({**defaults, **everything}, known, reader)
     shown_values = {name: value for name, value in values.items() if name not in _ADDED}
@@ -212,7 +239,7 @@ def _rendered(variables: dict[str, Any], known: set[str], reader: Any) -> tuple[
             values[name] = _plain(templar.template(value))
         except (AnsibleError, ValueError, TypeError) as error:
             values[name] = _plain(value) if isinstance(value, (str, list, dict)) else None
-            lost[name] = str(getattr(error, "_message", "") or error)
+            lost[name] = reason(error, name, variables)
     return values, lost
 
 

@@ -12,6 +12,7 @@ from dgctl.validation import (
     certificates,
     drivers,
     duplicates,
+    files,
     flux,
     groups,
     keys,
@@ -30,6 +31,7 @@ from dgctl.words import listed
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
 TOPICS = (
     groups,
+    files,
     duplicates,
     addresses,
     variables,
