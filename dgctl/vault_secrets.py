@@ -77,5 +77,5 @@ def shut_text(text: bytes, vault: VaultOptions, where: str) -> Problem:
     if not vault.files:
         return Problem(f"it is encrypted{named}, and no password was given", where, fix=f"give its password: {option}")
     given = ", ".join(dict.fromkeys(each for each, _ in vault.files))
-    what = f"it is encrypted{named}, and no given password opens it: another password, or damage"
+    what = f"it is encrypted{named}, and no given password opens it: the password is wrong, or the file is damaged"
     return Problem(what, where, f"given: {given}", f"give the right one: {option}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_a_password_file_that_is_missing() -> None:
 
 def test_a_prompted_password_is_private_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     encrypt()
-    monkeypatch.setattr("click.prompt", lambda *words, **options: "open sesame")
+    monkeypatch.setattr("sys.stdin", io.StringIO("open sesame\n"))
     with vault.opened(Path("inventory.ini"), (), (), True) as passwords:
         path = passwords.files[0][1]
         assert path.stat().st_mode & 0o777 == 0o600

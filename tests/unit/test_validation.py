@@ -371,7 +371,7 @@ def test_a_vaulted_value_is_no_secret_in_clear_and_opens() -> None:
     assert problems() == []
     write(Path(".vault_pass"), "open barley\n", 0o600)
     problem = only()
-    assert problem.what == "deepgram_api_key cannot be decrypted"
+    assert problem.what.startswith("deepgram_api_key cannot be decrypted: ")
     assert problem.where == "group_vars/all/vault.yml:1"
 
 
