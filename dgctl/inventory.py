@@ -69,6 +69,9 @@ def open_inventory(path: Path, reader: DataLoader, vault: VaultOptions) -> Inven
 @contextlib.contextmanager
 def _only(kind: str) -> Iterator[None]:
     """Lets no other plugin read a script: to the one for INI files it is often a file of comments, and no error."""
+    constants.INVENTORY_ANY_UNPARSED_IS_FAILED = (
+        True  # as ansible.cfg has it, should somebody have imported Ansible before
+    )
     enabled = constants.INVENTORY_ENABLED
     constants.INVENTORY_ENABLED = ["script"] if kind == "script" else enabled
     try:
