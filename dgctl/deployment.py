@@ -5,41 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dgctl import compiled, content, specs
+from dgctl import content, specs
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
+
+if TYPE_CHECKING:
+    from dgctl.rendering import Rendering
 
 GROUPS = ("node", "api", "engine", "proxy", "license_proxy")
 LATER_GROUPS = ("monitoring",)
 SERVING = ("node", "api")  # their hosts answer callers
 PROXIES = "proxy"
-# What Ansible adds to the variables of every host; nobody wrote these.
-_ADDED = {
-    "ansible_facts",
-    "ansible_version",
-    "ansible_playbook_python",
-    "ansible_config_file",
-    "playbook_dir",
-}
-_ADDED |= {"group_names", "groups", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname"}
 _SEPARATORS = re.compile(r"[\s,:]")
-# Those of them that hold all other hosts: templates may use them, but to render them for each host is quadratic.
-_OTHERS = {"groups", "hostvars"}
-_ADDED |= {"inventory_hostname_short", "omit", "ansible_check_mode", "ansible_diff_mode", "ansible_forks"}
-_ADDED |= {
-    "ansible_inventory_sources",
-    "ansible_limit",
-    "ansible_run_tags",
-    "ansible_skip_tags",
-    "ansible_verbosity",
-    "ansible_local",
-}
 
 
 @dataclass
@@ -54,7 +37,7 @@ class Host:
     name: str
     address: str
     groups: list[str]
-    vars: dict[str, Any]
+    vars: Mapping[str, Any]
     written: dict[str, Any] = field(default_factory=dict)
     unrendered: dict[str, str] = field(default_factory=dict)
 
@@ -132,7 +115,7 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     reader = _reader(opened, vault)
     manager = opened.open_inventory(inventory, reader)
     _refuse_unreadable(Deployment(inventory, {}, []).files())
-    with opened.quiet(), compiled.once():
+    with opened.quiet():
         try:
             hosts = _hosts(manager, reader)
         except opened.AnsibleError as error:
@@ -179,14 +162,15 @@ def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
     from ansible.vars.hostvars import HostVars
     from ansible.vars.manager import VariableManager
 
+    from dgctl.rendering import Rendering
+
     variables = VariableManager(loader=reader, inventory=manager)
     HostVars(inventory=manager, variable_manager=variables, loader=reader)  # gives templates their `hostvars`
     defaults = _defaults(reader)
     known = set(defaults) | set(specs.options(content.root()))
-    return {
-        host.name: _host(host, defaults, variables.get_vars(host=host), known, reader)
-        for host in manager.get_hosts("all")
-    }
+    everything = {host: variables.get_vars(host=host) for host in manager.get_hosts("all")}
+    rendering = Rendering(reader, defaults, known, list(everything.values()))
+    return {host.name: _host(host, own, rendering) for host, own in everything.items()}
 
 
 def _defaults(reader: Any) -> dict[str, Any]:
@@ -196,45 +180,16 @@ def _defaults(reader: Any) -> dict[str, Any]:
     return merged
 
 
-def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], known: set[str], reader: Any) -> Host:
-    written = {name: value for name, value in everything.items() if name not in _ADDED}
-    values, unrendered = _rendered({**defaults, **everything}, known, reader)
-    shown_values = {name: value for name, value in values.items() if name not in _ADDED}
+def _host(host: Any, own: dict[str, Any], rendering: Rendering) -> Host:
+    from dgctl.rendering import ADDED, Values
+
+    written = {name: value for name, value in own.items() if name not in ADDED}
+    values = Values(rendering, own)
+    for name in written:
+        values[name]  # now: Ansible's errors are this inventory's, and what fails is known
     address = values.get("ansible_host") or values.get("ansible_ssh_host") or host.name
     groups = sorted(group.name for group in host.get_groups() if group.name != "all")
-    lost = {name: why for name, why in unrendered.items() if name in written}
-    return Host(host.name, str(address), groups, shown_values, written, lost)
-
-
-def _rendered(variables: dict[str, Any], known: set[str], reader: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Every known variable through Ansible's templates: (name -> plain value, name -> why it has none)."""
-    from ansible.errors import AnsibleError
-    from ansible.template import Templar
-
-    values, lost = {}, {}
-    templar = Templar(loader=reader, variables={k: v for k, v in variables.items() if k != "ansible_facts"})
-    for name, value in variables.items():
-        if name not in known and not name.startswith("ansible_"):
-            values[name] = {} if name in _OTHERS else _plain(value)
-            continue
-        try:
-            values[name] = _plain(templar.template(value))
-        except (AnsibleError, ValueError, TypeError) as error:
-            values[name] = _plain(value) if isinstance(value, (str, list, dict)) else None
-            lost[name] = str(getattr(error, "_message", "") or error)
-    return values, lost
-
-
-def _plain(value: Any) -> Any:
-    """A value without the tags that ansible-core hangs on it; equal texts of a thousand hosts are one."""
-    if isinstance(value, dict):
-        return {sys.intern(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    for kind in (bool, int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    return value if value is None else sys.intern(str(value))
+    return Host(host.name, str(address), groups, values, written, dict(values.lost))
 
 
 def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[str]:
@@ -292,10 +247,11 @@ def _no_match(part: str, hosts: dict[str, Host]) -> Problem:
 def lowered(deployment: Deployment) -> list[dict[str, Any]]:
     """Minimums (`preflight_min_*`) set below the role's own: {host, name, value, usual}."""
     from dgctl import inventory as opened
+    from dgctl.rendering import plain
 
     usual = _defaults(opened.DataLoader())
     return [
-        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": _plain(usual[key])}
+        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": plain(usual[key])}
         for name in deployment.targets
         for key in sorted(usual)
         if key.startswith("preflight_min_") and _below(deployment.hosts[name].vars.get(key), usual[key])
