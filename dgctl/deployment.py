@@ -246,15 +246,13 @@ def _no_match(part: str, hosts: dict[str, Host]) -> Problem:
 
 def lowered(deployment: Deployment) -> list[dict[str, Any]]:
     """Minimums (`preflight_min_*`) set below the role's own: {host, name, value, usual}."""
-    from dgctl import inventory as opened
-    from dgctl.rendering import plain
-
-    usual = _defaults(opened.DataLoader())
+    defaults = content.read(content.root() / "roles/preflight/defaults/main.yml")
+    usual = {key: defaults[key] for key in sorted(defaults) if key.startswith("preflight_min_")}
     return [
-        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": plain(usual[key])}
+        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": usual[key]}
         for name in deployment.targets
-        for key in sorted(usual)
-        if key.startswith("preflight_min_") and _below(deployment.hosts[name].vars.get(key), usual[key])
+        for key in usual
+        if _below(deployment.hosts[name].vars.get(key), usual[key])
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dgctl import content, specs
 from dgctl.deployment import Host
 from dgctl.errors import Problem
-from dgctl.names import alike, is_ansible, nearest
+from dgctl.names import alike, common_names, is_ansible, nearest
 from dgctl.validation.context import Context
 
 
@@ -26,7 +26,8 @@ def problems(context: Context) -> Iterator[Problem]:
 
 def _verdict(name: str, context: Context, roles: list[str]) -> tuple[str, str] | None:
     """(what, fix) for a name that means nothing, None for one that does or that is the user's own."""
-    if name in context.options or is_ansible(name, context.ansible):
+    # Most inventories have no other ones, and to read the documentation of Ansible's plugins takes a while.
+    if name in context.options or name in common_names() or is_ansible(name, context.ansible):
         return None
     if name.startswith("ansible_"):
         return "Ansible knows no variable of this name", _suggest(name, context.ansible)
