@@ -21,7 +21,11 @@ from ansible.inventory.data import InventoryData
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecretsContext, get_file_vault_secret
-from ansible.plugins.loader import inventory_loader
+from ansible.plugins.loader import init_plugin_loader, inventory_loader
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+if not AnsibleCollectionConfig.collection_finder:
+    init_plugin_loader()  # without it Ansible finds no plugin by its full name, such as ansible.builtin.env
 
 _NO_REASON = ("Failed to parse inventory.", "Failed to parse inventory")
 YAML_NAMES = (".yml", ".yaml", ".json")

@@ -78,6 +78,8 @@ class References:
             return _BROKEN if type(error) is TemplateSyntaxError else _UNSTEADY
         except TemplateError:
             return _UNSTEADY
+        # `meta` leaves out the environment's own, which a variable of that name takes the place of.
+        names |= {node.name for node in tree.find_all(nodes.Name)} & self._environment.globals.keys()
         kinds = (nodes.Filter, nodes.Test, nodes.Const, *_EMBEDDED)
         steady = not names & _UNSTEADY_NAMES and all(map(_steady, tree.find_all(kinds)))
         return Reading(frozenset(names), steady=steady)
