@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 
+@functools.cache
 def root() -> Path:
     """The folder that holds ansible.cfg, playbooks/, roles/ and plugins/."""
     package = Path(__file__).resolve().parent

@@ -22,6 +22,7 @@ GROUPS = ("node", "api", "engine", "proxy", "license_proxy")
 LATER_GROUPS = ("monitoring",)
 SERVING = ("node", "api")  # their hosts answer callers
 PROXIES = "proxy"
+LARGEST_MB = 4  # of one file
 _SEPARATORS = re.compile(r"[\s,:]")
 
 
@@ -112,6 +113,7 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     from dgctl import inventory as opened
 
     inventory = Path(inventory)
+    _refuse_large(Deployment(inventory, {}, []).files())
     reader = _reader(opened, vault)
     manager = opened.open_inventory(inventory, reader)
     _refuse_unreadable(Deployment(inventory, {}, []).files())
@@ -139,6 +141,16 @@ def _reader(opened: Any, vault: VaultOptions) -> Any:
 def _refuse_unreadable(files: list[Path]) -> None:
     found = [path for path in files if not os.access(path, os.R_OK)]
     problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
+    if problems:
+        raise DgctlError(problems, Exit.INVALID)
+
+
+def _refuse_large(files: list[Path]) -> None:
+    """Ansible would take minutes for them; 5,000 servers with all that is theirs are 1 MB."""
+    sizes = {path: path.stat().st_size / 1e6 for path in files if path.is_file()}
+    what = f"the file is too large: {{:.1f}} MB, and dgctl reads {LARGEST_MB} MB at most"
+    fix = "divide the deployment: an inventory a site, each in a folder of its own"
+    problems = [Problem(what.format(mb), shown(path), fix=fix) for path, mb in sizes.items() if mb > LARGEST_MB]
     if problems:
         raise DgctlError(problems, Exit.INVALID)
 
