@@ -26,8 +26,8 @@ def problems(context: Context) -> Iterator[Problem]:
 
 def _verdict(name: str, context: Context, roles: list[str]) -> tuple[str, str] | None:
     """(what, fix) for a name that means nothing, None for one that does or that is the user's own."""
-    if name in context.options or is_ansible(name, context.ansible):
-        return None
+    if name in context.options or is_ansible(name, context.ansible) or not name.isascii():
+        return None  # the last is the business of spelling.py
     if name.startswith("ansible_"):
         return "Ansible knows no variable of this name", _suggest(name, context.ansible)
     role = next((role for role in roles if name.startswith(f"{role}_")), "")
