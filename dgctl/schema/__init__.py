@@ -86,7 +86,7 @@ def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _whole(schema: dict[str, Any], forms: dict[str, Any]) -> dict[str, Any]:
     """`schema` with its forms in place, at every depth."""
-    schema = {**forms[schema["form"]], **schema} if "form" in schema else schema
+    schema = _overlaid(forms[schema["form"]], schema) if "form" in schema else schema
     found = {}
     for key, value in schema.items():
         if key in ("items", "additionalProperties", "propertyNames", "if", "then", "else") and isinstance(value, dict):

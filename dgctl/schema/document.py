@@ -9,7 +9,7 @@ from dgctl import specs
 from dgctl.schema import CONNECTION, Variable, variables
 
 _PLAIN = {
-    "additionalProperties", "const", "else", "enum", "format", "if", "items", "maximum", "minItems", "minimum", "pattern",
+    "additionalProperties", "const", "else", "enum", "format", "if", "items", "maximum", "minItems", "minimum", "not", "pattern",
     "properties", "propertyNames", "required", "then", "type", "uniqueItems",
 }  # fmt: skip
 _TEMPLATE = {"type": "string", "pattern": r"\{[{%]", "title": "a template of Ansible's"}
