@@ -7,6 +7,7 @@ from typing import Any
 
 from dgctl.deployment import Host
 from dgctl.errors import Problem
+from dgctl.schema.faults import converted
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 
@@ -23,6 +24,7 @@ def problems(context: Context) -> Iterator[Problem]:
         yield from _driver(context, host)
         yield from _gpus(context, host)
         yield from _floor(context, host)
+        yield from _root(context, host)
 
 
 def _above(context: Context, host: Host, name: str, other: str, rule: dict[str, Any]) -> Iterator[Problem]:
@@ -74,3 +76,14 @@ def _floor(context: Context, host: Host) -> Iterator[Problem]:
     if name in host.written and _number(host, name) > there:
         what = f"{name} is above the number of servers ({there}): none could ever be changed"
         yield context.problem(host, name, what, f"give {max(there - 1, 0)} or less", host.vars[name])
+
+
+def _root(context: Context, host: Host) -> Iterator[Problem]:
+    """A login that does not become root: the roles' tasks are root's."""
+    name = "ansible_become"
+    user = host.vars.get("ansible_user") or host.vars.get("ansible_ssh_user")
+    if name not in host.written or user == "root" or host.vars.get("ansible_connection") == "local":
+        return
+    if converted({"type": "boolean"}, host.vars[name]) is False:
+        what = f"{name} is false, and {user or 'the user'} is not root: the roles need root"
+        yield context.problem(host, name, what, f"remove {name}, or log in as root", host.vars[name])

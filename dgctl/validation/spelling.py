@@ -11,22 +11,32 @@ from dgctl.names import alike
 from dgctl.schema.faults import odd_character
 from dgctl.validation.context import Context
 
+# A server's name stands in file names (host_vars, records), in commands, and in NGINX's configuration.
+_UNFIT = re.compile(r"""[\s/\\'"`$;&|<>(){}#*?!~%]|^-""", re.ASCII)
+_PLAIN = "type the name again, with the letters a to z, digits, - and _"
+
 
 def problems(context: Context) -> Iterator[Problem]:
-    deployment = context.deployment
-    for kind, names in (("server", deployment.hosts), ("group", deployment.groups)):
+    inventory = context.deployment.inventory
+    for kind, names in (("server", context.deployment.hosts), ("group", context.deployment.groups)):
         for name in names:
             if odd := odd_character(name):
-                fix = "type the name again, with the letters a to z, digits, - and _"
-                yield Problem(
-                    f"the {kind}'s name holds {odd}", line_of(deployment.inventory, re.escape(name)), name, fix
-                )
+                yield Problem(f"the {kind}'s name holds {odd}", line_of(inventory, re.escape(name)), name, _PLAIN)
+    for host in context.served:
+        if unfit := _UNFIT.search(host.name):
+            what = f"the server's name holds {unfit[0]!r}, which files, commands or NGINX would misread"
+            yield Problem(what, line_of(inventory, re.escape(host.name)), host.name, _PLAIN)
+    yield from _variables(context)
+
+
+def _variables(context: Context) -> Iterator[Problem]:
     judged: set[str] = set()
-    for host in deployment.hosts.values():
+    for host in context.deployment.hosts.values():
         for name in host.written:
-            if name not in judged and (odd := odd_character(name)):
-                judged.add(name)
-                near = alike(name, [*context.options, *context.ansible], 0.8)
-                fix = f"type the name again: {near}" if near else "type the name again, in letters, digits and _"
-                where = deployment.where(host, name) or search(name, deployment.files()) or host.name
-                yield Problem(f"the variable's name holds {odd}", where, name, fix)
+            if name in judged or not (odd := odd_character(name)):
+                continue
+            judged.add(name)
+            near = alike(name, [*context.options, *context.ansible], 0.8)
+            fix = f"type the name again: {near}" if near else "type the name again, in letters, digits and _"
+            where = context.deployment.where(host, name) or search(name, context.deployment.files()) or host.name
+            yield Problem(f"the variable's name holds {odd}", where, name, fix)
