@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from dgctl.errors import Problem
 from tests.paths import PROJECT
 
 spec = importlib.util.spec_from_file_location("generate", PROJECT / "docs/generate.py")
@@ -103,3 +104,17 @@ def test_where_a_comment_says_what_0_means_validation_accepts_it():
     assert [
         (name, rule.must) for name in names for rule in RULES if re.fullmatch(rule.names, name) and not rule.right(0)
     ] == []
+
+
+def test_the_page_of_json_names_every_key():
+    """Of the document with everything in it, of a check, and of a host's plan."""
+    from dgctl.plan import HostPlan
+    from dgctl.report import Check, HostState, Outcome
+
+    host = HostState(status={"any": 1}, plan=HostPlan())
+    said = {"lowered": [{}], "timings": {"look": 1.0}, "diffs": [{}], "hints": [Problem("x")], "log": "/x"}
+    document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
+    check = Check("gpu1", "x", "fail", cause="y").as_dict()
+    keys = {*document, *document["hosts"]["gpu1"], *HostPlan().as_dict(), *check, *Problem("x").as_dict()}
+    page = (PROJECT / "docs/json.md").read_text()
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []
