@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from dgctl.errors import Problem
 from tests.paths import PROJECT
 
 spec = importlib.util.spec_from_file_location("generate", PROJECT / "docs/generate.py")
@@ -79,3 +80,17 @@ def test_every_variable_of_the_pages_is_known_to_validation():
     found = documented()
     assert len(found) > 100, "the pattern finds no names any more"
     assert [(page, name) for page, name in found if name not in known | modules] == []
+
+
+def test_the_page_of_json_names_every_key():
+    """Of the document with everything in it, of a check, and of a host's plan."""
+    from dgctl.plan import HostPlan
+    from dgctl.report import Check, HostState, Outcome
+
+    host = HostState(status={"any": 1}, plan=HostPlan())
+    said = {"lowered": [{}], "timings": {"look": 1.0}, "diffs": [{}], "hints": [Problem("x")], "log": "/x"}
+    document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
+    check = Check("gpu1", "x", "fail", cause="y").as_dict()
+    keys = {*document, *document["hosts"]["gpu1"], *HostPlan().as_dict(), *check, *Problem("x").as_dict()}
+    page = (PROJECT / "docs/json.md").read_text()
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []
