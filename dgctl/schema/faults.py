@@ -34,6 +34,10 @@ def faults(variable: Variable, value: Any) -> list[Fault]:
     """Everything wrong with a rendered value of `variable`; an empty list for a right one."""
     if variable.allows(value):
         return []
+    if instead := variable.schema.get("computed"):
+        return [
+            Fault((), f"{variable.name} is computed, and not to be set", value, f"remove it; set {instead} instead")
+        ]
     if value is None:
         fix = f"give {variable.must}, or remove the line: the default counts then"
         return [Fault((), f"{variable.name} is set to nothing (null)", None, fix)]

@@ -28,6 +28,8 @@ BASE = {
 # What root may do with files whose mode forbids it.
 _RIGHTS = "--bounding-set=-dac_override,-dac_read_search"
 SECONDS = 60
+# U+E0XX in a row stands for the byte XX, for texts that are no UTF-8.
+BYTES = {0xE000 + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,7 @@ def prepare(row: Row, folder: Path) -> None:
     for name, text in (texts | row.files).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # \udcXX in a row is the byte XX: for texts that are no UTF-8.
-        path.write_text(_filled(text, folder), encoding="utf-8", errors="surrogateescape", newline="")
+        path.write_text(_filled(text, folder).translate(BYTES), encoding="utf-8", errors="surrogateescape", newline="")
         path.chmod(0o600)
     for name in row.remove:
         path = folder / name

@@ -43,11 +43,6 @@ def test_an_inventory_that_cannot_be_read(name: str, text: str | None, what: str
     assert problem.fix
 
 
-def test_an_unreadable_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
-    assert only().what == "the inventory cannot be read"
-
-
 @pytest.mark.parametrize(
     ("setting", "what", "fix"),
     [
@@ -314,7 +309,7 @@ def script(text: str, mode: int = 0o755) -> str:
 def test_a_script_that_fails_says_why(text: str, mode: int, what: str, value: str, fix: str) -> None:
     found = only(script(text, mode))
     assert what in found.what and value in found.value and fix in found.fix, found
-    assert found.where == "inventory.sh"
+    assert found.where.startswith("inventory.sh")
 
 
 @pytest.mark.parametrize(
