@@ -51,6 +51,7 @@ MAX_FAIL = click.option(
     show_default=True,
     help="Servers that may fail before the run stops.",
 )
+INVENTORY = click.argument("inventory", callback=lambda context, argument, value: _named(value))
 HOSTS = click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
 NOTE = click.option("--note", default="", metavar="TEXT", help="Why; `status` shows it.")
 NO_WAIT = click.option("--no-wait", "wait", flag_value=False, default=True, help="Do not wait for the requests it has.")
@@ -76,6 +77,12 @@ WATCH = click.option(
 )
 DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
+
+
+def _named(value: str) -> str:
+    if not value:
+        raise click.BadParameter("give the path of the inventory file")
+    return value
 
 
 def _batch(value: str) -> str:
@@ -111,7 +118,7 @@ def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
             session = Session(function.__name__, Path(inventory), **options)
             raise SystemExit(frame(session, function()))
 
-        for option in reversed((click.argument("inventory"), *OPTIONS, *extra)):
+        for option in reversed((INVENTORY, *OPTIONS, *extra)):
             call = option(call)
         return main.command(name=function.__name__)(call)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dgctl import content, specs
 from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.inventory_refusal import problem_of
 from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
 
@@ -93,9 +94,11 @@ class Deployment:
         if name not in host.written:
             return ""
         value = host.written[name]
-        # A variable that a later file overrides keeps the origin of its first key: the value's counts. But a
-        # list or mapping begins below its key, so there the key's line counts when both are of one file.
+        # A variable that a later file overrides keeps the origin of its first key: the value's counts.
+        if not isinstance(value, (list, dict)) and (found := where(value)):
+            return found
         key = next(key for key in host.written if key == name)
+        # A list or mapping begins below its key, so there the key's line counts when both are of one file.
         places = (origin(key), origin(value))
         if isinstance(value, (list, dict)) and all(places) and places[0][0] == places[1][0]:
             return where(key)
@@ -132,9 +135,7 @@ def _reader(opened: Any, vault: VaultOptions) -> Any:
     try:
         return opened.loader(vault)
     except opened.AnsibleError as error:
-        problem = opened.problem_of(
-            error, Path("."), "give a file that holds the password, or is a script that prints it"
-        )
+        problem = problem_of(error, Path("."), "give a file that holds the password, or is a script that prints it")
         raise DgctlError(problem, Exit.USAGE) from error
 
 
@@ -162,7 +163,7 @@ def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, re
     path, cause = opened.refused(Deployment(inventory, {}, []).files()[1:], reader) or (inventory, error)
     if cause is None:
         return Problem("a variable file must be a mapping", shown(path), fix="write it as NAME: VALUE, one a line")
-    found = opened.problem_of(cause, path, "correct the YAML at this line")
+    found = problem_of(cause, path, "correct the YAML at this line")
     if "vault" not in found.what.lower() and "decrypt" not in found.what.lower():
         return found
     fix = "give the right one" if vault.files else "give its password"

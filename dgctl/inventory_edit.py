@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.inventory import YAML_NAMES
+from dgctl.inventory_file import YAML_NAMES
 from dgctl.locate import shown
 
 _HEADING = re.compile(r"\[([^:\]]+)(?::(\w+))?\]\s*(?:#.*)?$")

@@ -144,7 +144,7 @@ def shown(hosts: list[str], phases: list[str], plain: bool, began: float) -> Ite
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     table = Table(hosts, list(phases), console.height, began)
     with Live(table, console=console, refresh_per_second=4, transient=True):
         yield table

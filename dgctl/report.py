@@ -93,7 +93,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
-        """The document that `--json` prints (design.md section 6), made text by json_text."""
+        """The document that `--json` prints (docs/json.md), made text by json_text."""
         found: dict[str, Any] = {
             "command": command,
             "exit_code": int(self.exit_code),

@@ -67,7 +67,9 @@ class Session:
 
         verb = verb or self.command
         call = replace(self, limit=limit or self.limit, plan=plan or self.plan)
-        words = ["dgctl", verb, str(self.inventory), *(self.hosts if verb == self.command else ())]
+        inventory = str(self.inventory)
+        inventory = f"./{inventory}" if inventory.startswith("-") else inventory  # no option
+        words = ["dgctl", verb, inventory, *(self.hosts if verb == self.command else ())]
         return shlex.join([*words, *_options(call, commands.commands[verb])])
 
 
@@ -147,7 +149,7 @@ def _say(session: Session, outcome: Outcome) -> None:
     from dgctl.report import print_errors, print_outcome
 
     if not outcome.told:
-        print_errors(outcome.errors, Console(stderr=True))
+        print_errors(outcome.errors, Console(stderr=True, emoji=False))
     if session.as_json:
         sys.stdout.writelines(json_text.pieces(outcome.document(session.command, session.seconds)))
     else:
@@ -159,7 +161,7 @@ def stdout() -> Any:
     """stdout as wide as the terminal; wide enough for whole lines in a pipe."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return Console(emoji=False) if sys.stdout.isatty() else Console(width=200, emoji=False)
 
 
 @contextlib.contextmanager

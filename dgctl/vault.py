@@ -37,7 +37,7 @@ def opened(inventory: Path, password_files: tuple[str, ...], ids: tuple[str, ...
         if ask:
             pairs.append(("default", _prompted("default", private)))
         beside = inventory.parent / PASSWORD_FILE
-        if beside.exists():
+        if os.path.exists(beside):  # False, too, where the folder may not be entered: the inventory's error says so
             pairs.append(("default", _private(beside)))
         yield VaultOptions(tuple(pairs))
 

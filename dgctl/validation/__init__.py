@@ -9,19 +9,23 @@ from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.validation import (
     addresses,
+    agreements,
     certificates,
     drivers,
     duplicates,
     flux,
+    forms,
     groups,
     keys,
     licences,
+    links,
+    ports,
     releases,
+    required,
     secrets,
     settings,
+    spelling,
     systems,
-    types,
-    values,
     variables,
 )
 from dgctl.validation.context import Context
@@ -32,9 +36,13 @@ TOPICS = (
     groups,
     duplicates,
     addresses,
+    spelling,
     variables,
-    types,
-    values,
+    required,
+    forms,
+    links,
+    ports,
+    agreements,
     settings,
     flux,
     licences,
@@ -50,8 +58,7 @@ TOPICS = (
 def problems(deployment: Deployment) -> list[Problem]:
     """Everything wrong with `deployment`; what a hundred hosts share is said once."""
     context = Context(deployment, specs.options(content.root()))
-    found = [problem for topic in TOPICS for problem in topic.problems(context)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(problem for topic in TOPICS for problem in topic.problems(context)))
 
 
 def hints(deployment: Deployment) -> list[Problem]:

@@ -11,7 +11,7 @@ import yaml
 
 from dgctl import content
 from dgctl.errors import Problem
-from dgctl.inventory import YAML_NAMES
+from dgctl.inventory_file import YAML_NAMES, kind
 from dgctl.locate import shown
 from dgctl.validation.context import Context
 
@@ -23,8 +23,9 @@ def problems(context: Context) -> Iterator[Problem]:
     for path in context.deployment.files():
         if path.suffix in YAML_NAMES:
             yield from yaml_keys(path)
-    if context.deployment.inventory.suffix not in YAML_NAMES:
-        yield from ini_lines(context.deployment.inventory)
+    inventory = context.deployment.inventory
+    if kind(inventory, inventory.read_bytes()) == "ini":
+        yield from ini_lines(inventory)
 
 
 def ini_lines(path: Path) -> Iterator[Problem]:
@@ -37,11 +38,11 @@ def ini_lines(path: Path) -> Iterator[Problem]:
         if heading := _HEADING.match(line):
             section = (heading[1], heading[2] or "hosts")
             continue
-        kind = section[1]
-        name = line.split("=", 1)[0].strip() if kind == "vars" else line.split()[0]
+        holds = section[1]
+        name = line.split("=", 1)[0].strip() if holds == "vars" else line.split()[0]
         before = first.setdefault((*section, name), number)
         if before != number:
-            what = {"vars": "variable", "children": "group", "hosts": "host"}.get(kind, "entry")
+            what = {"vars": "variable", "children": "group", "hosts": "host"}.get(holds, "entry")
             yield _twice(what, name, f"[{section[0]}]", path, number, before)
 
 
