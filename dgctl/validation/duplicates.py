@@ -77,9 +77,9 @@ def _keys_twice(text: str) -> Iterator[tuple[str, int, int]]:
             todo.append(value)
             number = key.start_mark.line + 1
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                before = first.setdefault((key.tag, key.value), number)
-                if before != number:
-                    yield key.value, number, before
+                if (key.tag, key.value) in first:
+                    yield key.value, number, first[key.tag, key.value]
+                first.setdefault((key.tag, key.value), number)
 
 
 def _twice(what: str, name: str, place: str, path: Path, number: int, before: int) -> Problem:
