@@ -22,8 +22,8 @@ _DRILL = re.compile(r"(docker|podman)-([a-z]+\d+)-(.+)")
 
 
 HEAD = (
-    "Written by `bin/test --all`, with simulated servers (lab/): {passed} of {all} tests passed. It tells all stories, or those that "
-    "it is given by name; each is here as it was last told."
+    "Written by `bin/test --all`, with simulated servers (lab/): {passed} of {all} tests passed. It tells all stories, or "
+    "those that it is given by name; each is here as it was last told."
 )
 
 
