@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dgctl import __version__
+from dgctl.usage import Commands
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 OPTIONS = (
@@ -71,7 +72,8 @@ WATCH = click.option(
     is_flag=False,
     flag_value=5.0,
     default=0.0,
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 86400),
+    callback=lambda context, option, value: _seconds(value),
     metavar="[SECONDS]",
     help="Show it again every so often (5 s).",
 )
@@ -85,6 +87,12 @@ def _named(value: str) -> str:
     return value
 
 
+def _seconds(value: float) -> float:
+    if value != value:
+        raise click.BadParameter("give a number of seconds")
+    return value
+
+
 def _batch(value: str) -> str:
     from dgctl.rollout import Policy
 
@@ -93,7 +101,7 @@ def _batch(value: str) -> str:
     return value
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(context_settings=CONTEXT, cls=Commands)
 @click.version_option(__version__, prog_name="dgctl")
 def main() -> None:
     """Turns GPU servers that have Linux and SSH into a working Deepgram deployment, and keeps it working.

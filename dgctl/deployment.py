@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dgctl import content, specs
+from dgctl import content, specs, vault_secrets
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.inventory_refusal import problem_of
 from dgctl.locate import origin, search, shown, where
@@ -117,8 +117,8 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
 
     inventory = Path(inventory)
     _refuse_large(Deployment(inventory, {}, []).files())
-    reader = _reader(opened, vault)
-    manager = opened.open_inventory(inventory, reader)
+    reader = opened.loader(vault)
+    manager = opened.open_inventory(inventory, reader, vault)
     _refuse_unreadable(Deployment(inventory, {}, []).files())
     with opened.quiet():
         try:
@@ -129,14 +129,6 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     with opened.quiet():
         targets = _targets(manager, hosts, limit)
     return Deployment(inventory, hosts, targets, groups, limit)
-
-
-def _reader(opened: Any, vault: VaultOptions) -> Any:
-    try:
-        return opened.loader(vault)
-    except opened.AnsibleError as error:
-        problem = problem_of(error, Path("."), "give a file that holds the password, or is a script that prints it")
-        raise DgctlError(problem, Exit.USAGE) from error
 
 
 def _refuse_unreadable(files: list[Path]) -> None:
@@ -161,14 +153,14 @@ def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, re
     from dgctl import inventory as opened
 
     path, cause = opened.refused(Deployment(inventory, {}, []).files()[1:], reader) or (inventory, error)
+    if cause is None and re.match(rb"\s+\$ANSIBLE_VAULT", path.read_bytes()):
+        fix = f"its first line must begin with $ANSIBLE_VAULT: sed -i 's/^ *//' {shown(path)}"
+        return Problem("an encrypted file has something before its header", shown(path), fix=fix)
     if cause is None:
         return Problem("a variable file must be a mapping", shown(path), fix="write it as NAME: VALUE, one a line")
-    found = problem_of(cause, path, "correct the YAML at this line")
-    if "vault" not in found.what.lower() and "decrypt" not in found.what.lower():
-        return found
-    fix = "give the right one" if vault.files else "give its password"
-    what = "the vault's password is wrong" if vault.files else "the file is encrypted, and no password was given"
-    return Problem(what, shown(path), fix=f"{fix}: --ask-vault-pass, --vault-password-file, or .vault_pass")
+    if vault_secrets.is_about_a_vault(cause):
+        return vault_secrets.shut(path, vault)
+    return problem_of(cause, path, "correct the YAML at this line")
 
 
 def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
@@ -215,11 +207,14 @@ def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[st
     parts = [part.strip() for part in split_host_pattern(limit)]
     patterns = [pattern for part in parts for pattern in (_of_file(part) if part.startswith("@") else [part])]
     # Ansible drops what it cannot read of a pattern: `~[` becomes `~`, which matches all.
-    if not any(patterns) or _SEPARATORS.sub("", "".join(parts)) != _SEPARATORS.sub("", limit):
+    patterns = [pattern for pattern in patterns if pattern]
+    if not any(pattern.strip("!&") for pattern in patterns) or _SEPARATORS.sub("", "".join(parts)) != _SEPARATORS.sub(
+        "", limit
+    ):
         fix = "name servers or groups, or leave --limit out to mean all servers"
         raise DgctlError(Problem("--limit names no server", where="--limit", value=repr(limit), fix=fix), Exit.USAGE)
     for pattern in filter(None, patterns):
-        if not _matched(manager, pattern.lstrip("!&")):
+        if not pattern.lstrip("!&") or not _matched(manager, pattern.lstrip("!&")):
             raise DgctlError(_no_match(pattern, hosts), Exit.USAGE)
     manager.subset(limit)
     chosen = {host.name for host in manager.get_hosts("all")}

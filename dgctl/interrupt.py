@@ -23,7 +23,8 @@ class Interrupt:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        hung_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]  # nohup
+        for number in (signal.SIGINT, signal.SIGTERM, *hung_up):
             self._before[number] = signal.signal(number, self._handle)
         return self
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgctl import content, inventory_dropped, inventory_file
+from dgctl import content, inventory_dropped, inventory_file, vault_secrets
 from dgctl.errors import DgctlError, Exit
 from dgctl.inventory_refusal import diagnose
 from dgctl.vault import VaultOptions
@@ -19,7 +19,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.parsing.vault import VaultSecretsContext, get_file_vault_secret
+from ansible.parsing.vault import VaultSecretsContext
 from ansible.plugins.loader import init_plugin_loader
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
@@ -35,15 +35,10 @@ def quiet() -> Iterator[io.StringIO]:
 
 
 def loader(vault: VaultOptions) -> DataLoader:
-    """Ansible's file reader, with the vault's passwords."""
+    """Ansible's file reader, with the vault's passwords; raises DgctlError (exit 2) for one that cannot be had."""
     reader = DataLoader()
     reader.set_basedir(str(content.root() / "playbooks"))  # group_vars of the current folder mean nothing
-    secrets = []
-    for label, path in vault.files:
-        secret = get_file_vault_secret(filename=str(path), vault_id=label, loader=reader)
-        secret.load()
-        secrets.append((label, secret))
-    reader.set_vault_secrets(secrets)
+    secrets = vault_secrets.load(vault, reader)
     if context := VaultSecretsContext.current(optional=True):  # for single values under `!vault`
         context.secrets = secrets
     else:
@@ -51,7 +46,7 @@ def loader(vault: VaultOptions) -> DataLoader:
     return reader
 
 
-def open_inventory(path: Path, reader: DataLoader) -> InventoryManager:
+def open_inventory(path: Path, reader: DataLoader, vault: VaultOptions) -> InventoryManager:
     """The parsed inventory; raises DgctlError (exit 3) for one that cannot be read."""
     inventory_file.require_usable(path)
     text = path.read_bytes()
@@ -65,6 +60,8 @@ def open_inventory(path: Path, reader: DataLoader) -> InventoryManager:
         if dropped := list(inventory_dropped.problems(kind, path, text.decode(errors="replace"))):
             raise DgctlError(dropped, Exit.INVALID)
         return manager
+    if vault_secrets.is_about_a_vault(refusal) or text.startswith(b"$ANSIBLE_VAULT"):
+        raise DgctlError(vault_secrets.shut(path, vault), Exit.INVALID) from refusal
     # Outside of `except`: an error that is raised in it has the manager's, which says nothing, as its context.
     raise DgctlError(diagnose(path, reader, refusal), Exit.INVALID) from refusal
 

@@ -20,10 +20,13 @@ _AGAIN = "look again and decide anew: dgctl plan INVENTORY --out FILE"
 def require_free(path: Path) -> None:
     """Raises DgctlError (exit 2) where something is that no plan was written to: nobody's file is overwritten."""
     if not path.exists():
+        if not path.parent.is_dir():
+            fix = f"make its folder first: mkdir -p {shown(path.parent)}"
+            raise DgctlError(Problem("the plan cannot be written: no such folder", shown(path), fix=fix), Exit.USAGE)
         return
     try:
         named = path.is_file() and "format" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         named = False
     if not named:
         fix = "name a file that does not exist yet, or an older plan"
@@ -53,7 +56,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as error:
         problem = Problem("the plan cannot be read", shown(path), error.strerror or "", "check the file's name")
         raise DgctlError(problem, Exit.USAGE) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = Problem("this file is no plan", shown(path), fix="name one that `dgctl plan --out FILE` wrote")
         raise DgctlError(problem, Exit.USAGE) from error
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any
 
-from dgctl import json_text
+import click
+
+from dgctl import json_text, streams
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.report import Outcome
 
@@ -97,11 +99,14 @@ def main(session: Session, verb: Callable[[Session], Outcome]) -> int:
     """Runs `verb`, prints its outcome (one JSON document, or tables), and returns the exit code."""
     with _terminable():
         outcome = _guarded(session, verb)
-    try:
-        if not outcome.said:
-            _say(session, outcome)
-    except BrokenPipeError:  # `dgctl status ... | head`: nobody listens any more, and that is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not outcome.said:
+        _say(session, outcome)
+    if outcome.exit_code == Exit.OK and (error := streams.failure()):
+        print(
+            f"error: the result cannot be written to stdout: {error.strerror}\n  fix:   make room there",
+            file=sys.stderr,
+        )
+        outcome.exit_code = Exit.USAGE
     if session.record:
         session.record.result(outcome.document(session.command, session.seconds))
         session.record.close()
@@ -113,8 +118,13 @@ def _guarded(session: Session, verb: Callable[[Session], Outcome]) -> Outcome:
         return verb(session)
     except DgctlError as error:
         return Outcome(error.exit_code, error.problems, log=_log(session))
-    except (KeyboardInterrupt, EOFError):
+    except (KeyboardInterrupt, EOFError, click.Abort):
         return interrupted(session)
+    except OSError as error:
+        return _refused_file(session, error)
+    except (RecursionError, MemoryError) as error:
+        what = f"the inventory or a variable is nested too deep, or too large ({type(error).__name__})"
+        return Outcome(Exit.INVALID, [Problem(what, str(session.inventory), fix="make it smaller")], log=_log(session))
     except Exception as error:  # the one place that may: anything else is a bug, said in one line
         return _bug(session, error)
 
@@ -128,7 +138,32 @@ def _log(session: Session) -> str:
     return str(session.record.log_path) if session.record else ""
 
 
+def _refused_file(session: Session, error: OSError) -> Outcome:
+    """What the system refuses: no room, no permission, no such folder; the traceback is in the log, should it be a bug."""
+    place = str(error.filename or "")
+    fix = (
+        f"look at it, and its rights and room: df -h {shlex.quote(place)}"
+        if place
+        else "look at this machine's disks and limits"
+    )
+    problem = Problem(f"this machine refuses what dgctl needs: {error.strerror or error}", place, fix=fix)
+    with contextlib.suppress(OSError):
+        return Outcome(Exit.USAGE, [problem], log=_traceback(session, error))
+    return Outcome(Exit.USAGE, [problem])
+
+
 def _bug(session: Session, error: Exception) -> Outcome:
+    path = _traceback(session, error)
+    if type(error).__module__.startswith("ansible.errors"):  # not imported here: it takes a second
+        said = " ".join(str(getattr(error, "_message", "") or error).split())
+        problem = Problem(f"Ansible refuses it: {said}", str(session.inventory), fix=f"what led there: {path}")
+        return Outcome(Exit.INVALID, [problem], log=path)
+    what = f"bug in dgctl: {type(error).__name__}"
+    return Outcome(Exit.BUG, [Problem(what, path, fix=f"please report it with {path}")], log=path)
+
+
+def _traceback(session: Session, error: Exception) -> str:
+    """The path of the log that holds it."""
     text = "".join(traceback.format_exception(error))
     path = _log(session)
     if path:
@@ -139,8 +174,7 @@ def _bug(session: Session, error: Exception) -> Outcome:
             file.write(text)
     if session.verbosity:
         print(text, file=sys.stderr, end="")
-    what = f"bug in dgctl: {type(error).__name__}"
-    return Outcome(Exit.BUG, [Problem(what, path, fix=f"please report it with {path}")], log=path)
+    return path
 
 
 def _say(session: Session, outcome: Outcome) -> None:
@@ -166,7 +200,7 @@ def stdout() -> Any:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a verb as Ctrl-C does: exit 130, with everything put away.
+    """SIGTERM, and a terminal that is closed (SIGHUP), end a verb as Ctrl-C does: exit 130, with everything put away.
 
     SIGINT too is set: a shell starts what it runs in the background with Ctrl-C ignored.
     """
@@ -174,7 +208,10 @@ def _terminable() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    ended_by = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else somebody said nohup
+        ended_by.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in ended_by}
     try:
         yield
     finally:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from dgctl import content, schema, specs
@@ -15,6 +17,31 @@ VARIABLES = schema.variables(PROJECT)
 PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
 EXAMPLES = sorted(PROJECT.glob("inventories/example/**/*.*"))
 SETTING = re.compile(r"([a-z][a-z0-9_]+)(?:=|: *)(\S.*)")
+
+
+# What YAML can hold, and what people write into it by mistake.
+_LIKELY = [
+    "",
+    "{",
+    "[::1",
+    "https://[",
+    "https://x:y/a",
+    "a@b:c",
+    "%zz",
+    "/",
+    "..",
+    "\0",
+    "\u200b",
+    "٣",
+    "1e9",
+    "0x1",
+    "10/8",
+]
+_SCALAR = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(_LIKELY))
+_KEYS = st.one_of(
+    st.text(max_size=5), st.sampled_from(["url", "sha256", "name", "port", "sources", "10de:1eb8", "api"])
+)
+VALUES = st.recursive(_SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3))
 
 
 def own(role):
@@ -107,3 +134,10 @@ def test_editors_get_the_same_schema():
     assert plain.is_valid(
         {"site_note": "mine", "deepgram_api_port": "{{ own_port }}", "nginx_proxy_max_connections": None}
     )
+
+
+@settings(max_examples=1000, deadline=None)
+@given(name=st.sampled_from(sorted(VARIABLES)), value=VALUES)
+def test_no_value_breaks_the_schema(name, value):
+    for fault in faults(VARIABLES[name], value):
+        assert name in fault.what and fault.fix

@@ -100,8 +100,10 @@ def _split(text: str, *schemes: str) -> SplitResult | None:
     return parts if parts.hostname and host(parts.hostname) else None
 
 
-def http_url(text: str) -> bool:
-    return bool(_split(text, "http", "https"))
+def repository_url(text: str) -> bool:
+    """http://, https:// or, on the server itself, file:///."""
+    local = re.fullmatch(r"file:///[\x21-\x7e]+", text)
+    return bool(local) or bool(_split(text, "http", "https"))
 
 
 def https_url(text: str) -> bool:
@@ -154,7 +156,7 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "data-dir": data_dir,
     "host": host,
     "host-port": host_port,
-    "http-url": http_url,
+    "repository-url": repository_url,
     "https-url": https_url,
     "ipv4": ipv4,
     "model-url": model_url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dgctl import content, specs
+from dgctl import content, specs, vault_secrets
 from dgctl.deployment import Host
 from dgctl.errors import Problem
 from dgctl.names import alike, common_names, is_ansible, nearest
@@ -59,7 +59,7 @@ def _unrendered(context: Context, host: Host) -> Iterator[Problem]:
             continue  # the user's own, perhaps for other playbooks
         value = host.written[name]
         if type(value).__name__ == "EncryptedString":
-            fix = "give the password it was encrypted with, or encrypt it anew"
-            yield context.problem(host, name, f"{name} cannot be decrypted", fix)
+            problem = vault_secrets.shut_value(value, "")
+            yield context.problem(host, name, f"{name} cannot be decrypted: {problem.what}", problem.fix)
         elif "ansible_facts" not in why and "ansible_facts" not in str(value):
             yield context.problem(host, name, f"the template of {name} fails: {why}", "correct the template")

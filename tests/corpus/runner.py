@@ -36,8 +36,9 @@ BYTES = {0xE000 + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
 class Row:
     """One input and what must come of it. Paths are relative to the deployment's folder, in which the row runs.
 
-    `vars` are added to group_vars/all/zz.yml, `inventory` replaces inventory.ini, `files` are written, `links` made,
-    `remove`d paths removed, `mode`s set last. `{dir}` in a text is the folder, `{inv}` the inventory.
+    `vars` are added to group_vars/all/zz.yml, `inventory` replaces inventory.ini, `files` are written, `links` made, paths
+    `encrypt`ed with ansible-vault (path: LABEL@PASSWORD) and `remove`d, `mode`s set last. In a text `{dir}` is the folder,
+    `{inv}` the inventory.
     `run`: the words after `dgctl`; `shell`: a command for sh instead, with `dgctl` on its PATH.
     `process`: a process of its own; `unprivileged`: one for which modes count also when root runs the tests.
     `env`: variables of the environment, set, or unset with null. `stdin`: what is typed.
@@ -52,6 +53,7 @@ class Row:
     vars: dict[str, Any] = field(default_factory=dict)
     inventory: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    encrypt: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     mode: dict[str, str] = field(default_factory=dict)
     remove: list[str] = field(default_factory=list)
@@ -98,6 +100,8 @@ def prepare(row: Row, folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_filled(text, folder).translate(BYTES), encoding="utf-8", errors="surrogateescape", newline="")
         path.chmod(0o600)
+    for name, secret in row.encrypt.items():
+        (folder / name).write_bytes(_encrypted((folder / name).read_bytes(), *secret.split("@")))
     for name in row.remove:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -105,6 +109,13 @@ def prepare(row: Row, folder: Path) -> None:
         (folder / name).symlink_to(_filled(target, folder))
     for name, mode in row.mode.items():
         (folder / name).chmod(int(mode, 8))
+
+
+def _encrypted(text: bytes, label: str, password: str) -> bytes:
+    from ansible.parsing.vault import VaultLib, VaultSecret
+
+    secret = VaultSecret(password.encode())
+    return VaultLib([(label, secret)]).encrypt(text, secret, vault_id=label if label != "default" else None)
 
 
 def run(row: Row, folder: Path) -> Result:
