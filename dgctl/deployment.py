@@ -116,10 +116,12 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     from dgctl import inventory as opened
 
     inventory = Path(inventory)
-    _refuse_large(Deployment(inventory, {}, []).files())
+    _refuse_large([inventory])
     reader = opened.loader(vault)
     manager = opened.open_inventory(inventory, reader, vault)
-    _refuse_unreadable(Deployment(inventory, {}, []).files())
+    files = Deployment(inventory, {}, []).files()
+    _refuse_unreadable(files)
+    _refuse_large(files)
     with opened.quiet():
         try:
             hosts = _hosts(manager, reader)
@@ -140,7 +142,7 @@ def _refuse_unreadable(files: list[Path]) -> None:
 
 def _refuse_large(files: list[Path]) -> None:
     """Ansible would take minutes for them; 5,000 servers with all that is theirs are 1 MB."""
-    sizes = {path: path.stat().st_size / 1e6 for path in files if path.is_file()}
+    sizes = {path: path.stat().st_size / 1e6 for path in files if os.path.isfile(path)}
     what = f"the file is too large: {{:.1f}} MB, and dgctl reads {LARGEST_MB} MB at most"
     fix = "divide the deployment: an inventory a site, each in a folder of its own"
     problems = [Problem(what.format(mb), shown(path), fix=fix) for path, mb in sizes.items() if mb > LARGEST_MB]
