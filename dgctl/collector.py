@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dgctl import events
+from dgctl import content, events, ssh
 from dgctl.display import printable
 from dgctl.errors import Problem
 from dgctl.report import Check
@@ -113,7 +113,7 @@ class Collector:
             host.changed += 1
         if kind in (events.FAILED, events.UNREACHABLE) and not data.get("ignore_errors"):
             kind = events.end_of(event)
-            problem = events.problem(event, str(self.job.record.log_path))
+            problem = events.problem(event, str(self.job.record.log_path), self._way)
             host.errors.append(self._clean(problem))
             host.state = "unreachable" if kind == events.UNREACHABLE else "failed"
             self.result.failed_in[name] = data.get("play", "")
@@ -121,6 +121,10 @@ class Collector:
         elif host.state not in ("failed", "unreachable"):
             host.state = "changed" if host.changed else "ok"
             self.job.progress.host(name, host.state, data.get("task", ""))
+
+    def _way(self, name: str) -> dict[str, str]:
+        host = self.job.deployment.hosts[name]
+        return ssh.effective(ssh.route(host.vars, host.address, content.root() / "ansible.cfg")[0])
 
     def _clean(self, problem: Problem) -> Problem:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))

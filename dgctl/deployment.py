@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dgctl import content, specs, vault_secrets
+from dgctl import content, inventory_file, specs, vault_secrets
 from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.inventory_mistakes import holding_itself
 from dgctl.inventory_refusal import problem_of
 from dgctl.locate import origin, search, shown, where
 from dgctl.vault import VaultOptions
@@ -116,16 +117,16 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     from dgctl import inventory as opened
 
     inventory = Path(inventory)
+    inventory_file.require_usable(inventory)
     _refuse_large([inventory])
     reader = opened.loader(vault)
+    _refuse_unreadable(Deployment(inventory, {}, []))
     manager = opened.open_inventory(inventory, reader, vault)
-    files = Deployment(inventory, {}, []).files()
-    _refuse_unreadable(files)
-    _refuse_large(files)
+    _refuse_large(Deployment(inventory, {}, []).files())
     with opened.quiet():
         try:
             hosts = _hosts(manager, reader)
-        except opened.AnsibleError as error:
+        except (opened.AnsibleError, RecursionError) as error:
             raise DgctlError(_broken_variables(error, inventory, vault, reader), Exit.INVALID) from error
     groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
     with opened.quiet():
@@ -133,9 +134,18 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
     return Deployment(inventory, hosts, targets, groups, limit)
 
 
-def _refuse_unreadable(files: list[Path]) -> None:
-    found = [path for path in files if not os.access(path, os.R_OK)]
-    problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
+def _refuse_unreadable(deployment: Deployment) -> None:
+    """Raises DgctlError (exit 3) for variable files and folders that may not be read: Ansible would leave some out in silence."""
+    folders = [deployment.folder / "group_vars", deployment.folder / "host_vars"]
+    folders += [
+        path for folder in folders if os.path.isdir(folder) and os.access(folder, os.R_OK) for path in folder.iterdir()
+    ]
+    # os.path: a Path's own is_dir() fails where a folder above may not be entered
+    closed = [path for path in folders if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK)]
+    problems = [Problem("this folder cannot be read", shown(path), fix=f"chmod u+rx {shown(path)}") for path in closed]
+    if not closed:
+        found = [path for path in deployment.files()[1:] if not os.access(path, os.R_OK)]
+        problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
     if problems:
         raise DgctlError(problems, Exit.INVALID)
 
@@ -150,6 +160,14 @@ def _refuse_large(files: list[Path]) -> None:
         raise DgctlError(problems, Exit.INVALID)
 
 
+def _refuse_names(variables: dict[Any, Any]) -> None:
+    """Raises DgctlError (exit 3) for variables whose name is no text (`1: x` in YAML)."""
+    names = [name for name in variables if not isinstance(name, str)]
+    if names:
+        what, fix = "a variable's name must be text", "begin it with a letter"
+        raise DgctlError([Problem(what, where(name), str(name), fix) for name in names], Exit.INVALID)
+
+
 def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, reader: Any) -> Problem:
     """Why Ansible cannot use the variables: broken YAML, no mapping, or a vault that does not open."""
     from dgctl import inventory as opened
@@ -160,6 +178,12 @@ def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, re
         return Problem("an encrypted file has something before its header", shown(path), fix=fix)
     if cause is None:
         return Problem("a variable file must be a mapping", shown(path), fix="write it as NAME: VALUE, one a line")
+    if number := holding_itself(path.read_text(encoding="utf-8", errors="replace")):
+        what = "an alias (*NAME) stands below its own anchor (&NAME)"
+        return Problem(what, f"{shown(path)}:{number}", fix="write the value itself in place of the alias")
+    if odd := inventory_file.odd_line(path, path.read_bytes()):
+        what, fix, number = odd
+        return Problem(what, f"{shown(path)}:{number}", fix=fix)
     if vault_secrets.is_about_a_vault(cause):
         return vault_secrets.shut(path, vault)
     return problem_of(cause, path, "correct the YAML at this line")
@@ -190,6 +214,7 @@ def _defaults(reader: Any) -> dict[str, Any]:
 def _host(host: Any, own: dict[str, Any], rendering: Rendering) -> Host:
     from dgctl.rendering import ADDED, Values
 
+    _refuse_names(own)
     written = {name: value for name, value in own.items() if name not in ADDED}
     values = Values(rendering, own)
     for name in written:

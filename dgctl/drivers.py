@@ -35,4 +35,4 @@ def models(names: list[str], extra: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of the GPUs that nvidia-smi calls so; those that no table has are left out."""
     known = {row["name"]: row for row in tables(content.root()).get("_platform_gpus", {}).values()}
     known |= {row["name"]: row for row in extra.values() if isinstance(row, dict) and "compute_capability" in row}
-    return [known[name] for name in names if name in known]
+    return [known[name] for name in names if isinstance(name, str) and name in known]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from dgctl import unreachable
@@ -65,17 +66,20 @@ def _tail(result: dict[str, Any]) -> list[str]:
 def end_of(event: dict[str, Any]) -> str:
     """The event's kind; a failure because sudo refuses is no failed task: nothing can be done on that server."""
     said = message((event["event_data"].get("res")) or {}) if event["event"] == FAILED else ""
-    return UNREACHABLE if unreachable.cause(said) == unreachable.SUDO else event["event"]
+    return UNREACHABLE if unreachable.of_sudo(said) else event["event"]
 
 
-def problem(event: dict[str, Any], log: str) -> Problem:
-    """A failed or unreachable event as a Problem; without a fix of its own it names the task and the log."""
+def problem(event: dict[str, Any], log: str, way: Callable[[str], dict[str, str]]) -> Problem:
+    """A failed or unreachable event as a Problem; without a fix of its own it names the task and the log.
+
+    `way`: what ssh.effective() says of the way to a host of this name.
+    """
     data = event["event_data"]
     result = data.get("res") or {}
     host = data.get("host", "")
     if end_of(event) == UNREACHABLE:
         said = message(result)
-        what, fix = unreachable.cause(said)
+        what, fix = unreachable.cause(said, way(host))
         return Problem(what, host, said, fix)
     what, fix = split_fix(message(result))
     fix = str(result.get("fix") or fix)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dgctl import content, inventory_dropped, inventory_file, vault_secrets
 from dgctl.errors import DgctlError, Exit
+from dgctl.inventory_mistakes import holding_itself
 from dgctl.inventory_refusal import diagnose
 from dgctl.vault import VaultOptions
 
@@ -47,8 +48,7 @@ def loader(vault: VaultOptions) -> DataLoader:
 
 
 def open_inventory(path: Path, reader: DataLoader, vault: VaultOptions) -> InventoryManager:
-    """The parsed inventory; raises DgctlError (exit 3) for one that cannot be read."""
-    inventory_file.require_usable(path)
+    """The parsed inventory, a usable file; raises DgctlError (exit 3) for one that cannot be read."""
     text = path.read_bytes()
     kind = inventory_file.kind(path, text)
     try:
@@ -77,7 +77,7 @@ def _only(kind: str) -> Iterator[None]:
         constants.INVENTORY_ENABLED = enabled
 
 
-def refused(files: list[Path], reader: DataLoader) -> tuple[Path, AnsibleError | None] | None:
+def refused(files: list[Path], reader: DataLoader) -> tuple[Path, Exception | None] | None:
     """The first variable file that Ansible cannot use, which its own error does not name, and why.
 
     No error with it: the file can be read, and is no mapping of names to values.
@@ -85,8 +85,10 @@ def refused(files: list[Path], reader: DataLoader) -> tuple[Path, AnsibleError |
     for path in files:
         try:
             data = reader.load_from_file(str(path.absolute()), cache="none")
-        except AnsibleError as error:
+        except (AnsibleError, RecursionError) as error:
             return path, error
+        if holding_itself(path.read_text(encoding="utf-8", errors="replace")):
+            return path, RecursionError()
         if data is not None and not isinstance(data, dict):
             return path, None
     return None

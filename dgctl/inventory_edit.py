@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.inventory_file import YAML_NAMES
+from dgctl.inventory_file import YAML_NAMES, kind
 from dgctl.locate import shown
 
 _HEADING = re.compile(r"\[([^:\]]+)(?::(\w+))?\]\s*(?:#.*)?$")
@@ -25,6 +25,20 @@ def remove_host(inventory: Path, host: str) -> None:
         fix = f"remove {host} from it by hand, then run again"
         raise _refusal("dgctl does not edit inventories in YAML", inventory, str(inventory), fix)
     write(inventory, without_host(read(inventory), host, inventory))
+
+
+def require_lines(inventory: Path, hosts: list[str]) -> None:
+    """Raises DgctlError (exit 3) for an inventory that takes its servers from elsewhere: they are retired there."""
+    plugin = kind(inventory, inventory.read_bytes())
+    if plugin in ("ini", "yaml"):
+        return
+    source = "the source that this script asks" if plugin == "script" else "the source that this plugin asks"
+    names = " ".join(hosts)
+    fix = (
+        f"dgctl drain {shown(inventory)} {names}; retire {names} in {source}; then dgctl provision {shown(inventory)} "
+        "makes the proxies forget it. What runs on it stays until you stop it there"
+    )
+    raise _refusal("no line of the inventory names this server", inventory, names, fix)
 
 
 def set_variable(path: Path, name: str, value: str, line: int = 0) -> None:

@@ -87,7 +87,7 @@ def _text(path: Path, text: bytes) -> tuple | None:
             return "the inventory begins with a byte order mark", "remove it: " + without.format(shown(path)), 1
     if text.startswith(b"#!"):
         return _script(path, text)
-    return _EMPTY if not text.strip() else _encoding(path, text)
+    return _EMPTY if not text.strip() else odd_line(path, text)
 
 
 def _script(path: Path, text: bytes) -> tuple | None:
@@ -103,13 +103,13 @@ def _script(path: Path, text: bytes) -> tuple | None:
     return None
 
 
-def _encoding(path: Path, text: bytes) -> tuple | None:
-    """A line that is no UTF-8 text; in an INI file a comment may be anything."""
+def odd_line(path: Path, text: bytes) -> tuple | None:
+    """(what, fix, line) of a line that is no UTF-8 text, or None; in an INI file a comment may be anything."""
     for number, line in enumerate(text.split(b"\n"), 1):
         if b"\0" in line:
             return (
-                "the inventory is no text",
-                "give a file with a server a line; inventories/example shows the form",
+                "it is no text",
+                "give a file of text; inventories/example shows the form",
                 number,
             )
         try:
@@ -117,5 +117,5 @@ def _encoding(path: Path, text: bytes) -> tuple | None:
         except UnicodeDecodeError:
             if not line.lstrip().startswith((b"#", b";")) or path.suffix in YAML_NAMES:
                 fix = "write it as UTF-8: iconv -f ISO-8859-1 -t UTF-8 {0} >{0}.new".format(shown(path))
-                return "this line of the inventory is not UTF-8", fix, number
+                return "this line is not UTF-8", fix, number
     return None

@@ -127,7 +127,7 @@ def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secr
     except OSError as error:  # this machine has no ssh, or (ansible_connection=local) no such interpreter
         fix = f"install {error.filename} on this machine, or name another one in the inventory"
         return Seen(problem=Problem(f"{error.filename}: {error.strerror}", host.name, fix=fix))
-    return _read(host, done)
+    return _read(host, done, way)
 
 
 def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
@@ -140,7 +140,7 @@ def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subproce
     return done
 
 
-def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
+def _read(host: Host, done: subprocess.CompletedProcess[bytes], way: ssh.Route) -> Seen:
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith(_MARK):
             said = json.loads(line.removeprefix(_MARK))
@@ -155,7 +155,7 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes]) -> Seen:
     words = ssh.last_words(done.stderr) or f"exit status {done.returncode}"
     if b"Traceback" in done.stderr:
         return Seen(doubt=f"the look failed: {words}")
-    what, fix = unreachable.cause(words)
+    what, fix = unreachable.cause(words, ssh.effective(way))
     return Seen(problem=Problem(what, host.name, words, fix))
 
 

@@ -30,6 +30,7 @@ def remove(session: Session) -> Outcome:
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         hosts = _named(work.deployment, session.hosts)
         _require_others(work.deployment, hosts)
+        inventory_edit.require_lines(work.deployment.inventory, hosts)
         work.record()
         with _rest(work, hosts) as rest:
             plan = _planned(work, rest, hosts)

@@ -13,6 +13,7 @@ from ansible.template import Templar, is_trusted_as_template
 from dgctl import compiled
 from dgctl.inventory import quiet
 from dgctl.references import Reading, References
+from dgctl.template_reason import reason
 
 # What Ansible adds to the variables of every host; nobody wrote these.
 ADDED = {
@@ -83,10 +84,14 @@ class Rendering:
                 return self._as_written(value), None
             seen = self._seen(reading, own)
             if seen is None:
-                return self._rendered(value, {**self.defaults, **own})
-            key = (self._identities.of(value), *((name, self._identities.of(seen[name])) for name in sorted(seen)))
+                return self._rendered(name, value, {**self.defaults, **own})
+            key = (
+                name,
+                self._identities.of(value),
+                *((each, self._identities.of(seen[each])) for each in sorted(seen)),
+            )
             if key not in self._shared:
-                self._shared[key] = self._rendered(value, seen)
+                self._shared[key] = self._rendered(name, value, seen)
             return self._shared[key]
 
     def _seen(self, reading: Reading, own: dict[str, Any]) -> dict[str, Any] | None:
@@ -113,14 +118,14 @@ class Rendering:
             self._others_are_steady = all(self._references.of(value).steady for value in values.values())
         return self._others_are_steady
 
-    def _rendered(self, value: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
-        self._templar.available_variables = {name: each for name, each in variables.items() if name != _FACTS}
+    def _rendered(self, name: str, value: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
+        self._templar.available_variables = {key: each for key, each in variables.items() if key != _FACTS}
         try:
             with quiet(), compiled.once(self._programs):
                 return plain(self._templar.template(value)), None
         except (AnsibleError, ValueError, TypeError) as error:
             kept = plain(value) if isinstance(value, (str, list, dict)) else None
-            return kept, str(getattr(error, "_message", "") or error)
+            return kept, reason(error, name, {name: value, **variables})
 
     def _as_written(self, value: Any) -> Any:
         """The plain value; of a list or mapping that hosts share, one."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shlex
+import subprocess
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,8 +66,32 @@ def route(
         return Route(address, [], become if os.geteuid() else []), secrets
     if connection not in ("ssh", "smart"):
         return Route(address, problem=f"ansible_connection is {connection}, and only ssh and local are known here"), {}
-    words = _ssh_words(ssh, address, secrets, socket, leave_open)
-    return Route(address, words, become, by_hand=_by_hand(ssh, address)), secrets
+    if address.startswith("-") or str(ssh["remote_user"] or "").startswith("-"):
+        return Route(address, problem="a name, address or user that begins with a dash is an option to ssh"), {}
+    try:
+        words = _ssh_words(ssh, address, secrets, socket, leave_open)
+        return Route(address, words, become, by_hand=_by_hand(ssh, address)), secrets
+    except ValueError as error:
+        return Route(address, problem=f"ansible_ssh_common_args or ansible_ssh_extra_args cannot be read: {error}"), {}
+
+
+def effective(way: Route) -> dict[str, str]:
+    """What ssh itself makes of the way to a host: login (a command), address, port and known_hosts (its first file)."""
+    found = {
+        "login": way.by_hand or "ssh ADDRESS",
+        "address": way.address,
+        "port": "22",
+        "known_hosts": "~/.ssh/known_hosts",
+    }
+    with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+        words = [way.login[0] if way.login else "ssh", "-G", *shlex.split(way.by_hand)[1:]]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10)
+        said = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+        found |= {key: said[name] for key, name in (("address", "hostname"), ("port", "port")) if said.get(name)}
+        if files := said.get("userknownhostsfile", "").split():
+            found["known_hosts"] = shlex.quote(files[0]).replace("'~/", "~/'")
+    bracketed = found["address"] if found["port"] == "22" else f"[{found['address']}]:{found['port']}"
+    return found | {"entry": shlex.quote(bracketed)}
 
 
 def environment(secrets: dict[str, str], askpass: str) -> dict[str, str]:
@@ -142,7 +168,7 @@ def _ssh_words(
         words += ["-o", f"{name}={value}"] if value is not None else []
     for extra in ("ssh_common_args", "ssh_extra_args"):
         words += shlex.split(options[extra] or "")
-    return [*words, *([] if socket else _ansibles_socket(words, options)), address]
+    return [*words, *([] if socket else _ansibles_socket(words, options)), "--", address]
 
 
 def _ansibles_socket(words: list[str], options: dict[str, Any]) -> list[str]:

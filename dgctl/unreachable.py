@@ -17,16 +17,42 @@ NEWER_PYTHON = (
 # (what the message contains, the cause in words, what to do); the first that fits counts.
 CAUSES = (
     (
-        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|host key is known",
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Offending \S+ key",
         "the server's SSH host key is not the known one",
-        "compare its fingerprint with the server's console, then ssh-keyscan -H ADDRESS >>~/.ssh/known_hosts "
-        "(ssh-keygen -R ADDRESS first when the server was reinstalled)",
+        "was it reinstalled? compare its fingerprint with the server's console, then: ssh-keygen -f {known_hosts} -R {entry}; "
+        "ssh-keyscan -p {port} -H {address} >>{known_hosts}",
+    ),
+    (
+        r"Host key verification failed|host key is known",
+        "the server's SSH host key is not known here, or another one",
+        "compare its fingerprint with the server's console, then: ssh-keygen -f {known_hosts} -R {entry}; "
+        "ssh-keyscan -p {port} -H {address} >>{known_hosts}",
+    ),
+    (
+        r"Bad port|(hostname|username) contains invalid characters",
+        "ssh takes a name, address or user that begins with a dash for an option, or finds odd signs in it",
+        "correct ansible_host and ansible_user: a name, and an address, begin with a letter or a digit",
+    ),
+    (
+        r"banner line|Bad packet length|remote protocol version|remote software version",
+        "what listens on port {port} is no SSH server",
+        "set ansible_port to the port of sshd (on the server: sudo sshd -T | grep ^port)",
+    ),
+    (
+        r"Bad configuration option|command-line: line|unknown option --|illegal option",
+        "ssh does not know an option that the inventory gives it",
+        "correct ansible_ssh_common_args or ansible_ssh_extra_args; try it: {login} true",
+    ),
+    (
+        r"no matching (host key type|key exchange|cipher|MAC)",
+        "the server's sshd and this ssh have no method in common",
+        "update the older one; what sshd offers: {login} -vv true 2>&1 | grep -i offer",
     ),
     (
         r"Permission denied \(|Too many authentication failures|Authentication failed|no such identity",
         "the server refuses this user or SSH key",
         "check ansible_user and ansible_ssh_private_key_file, and that the public key is in that user's "
-        "~/.ssh/authorized_keys on the server",
+        "~/.ssh/authorized_keys on the server; then try: {login} true",
     ),
     (
         r"resolve hostname|Name or service not known|nodename nor servname|failure in name resolution",
@@ -36,7 +62,7 @@ CAUSES = (
     (
         r"Connection refused",
         "nothing listens on the SSH port",
-        "check that sshd runs on the server, and ansible_port",
+        "check that sshd runs on the server, and ansible_port ({port})",
     ),
     (
         r"timed out|No route to host|Network is unreachable|Timeout",
@@ -50,7 +76,7 @@ CAUSES = (
     (
         r"Connection closed|Connection reset|kex_exchange|Broken pipe|Shared connection",
         "the server closed the SSH connection",
-        "look at the server's sshd log: journalctl -u ssh",
+        "look at the server's sshd log: journalctl -u ssh; is ansible_port ({port}) sshd's?",
     ),
     (
         r"sshpass",
@@ -63,12 +89,19 @@ CAUSES = (
         "install python3 on the server, or set ansible_python_interpreter",
     ),
 )
-UNKNOWN = ("the server cannot be reached", "try it by hand: ssh -v USER@ADDRESS true")
+UNKNOWN = ("the server cannot be reached", "try it by hand: {login} -v true")
 
 
-def cause(message: str) -> tuple[str, str]:
-    """(what, fix) for the message of an unreachable event."""
-    for pattern, what, fix in CAUSES:
-        if re.search(pattern, message):
-            return what, fix
-    return UNKNOWN
+def of_sudo(message: str) -> bool:
+    """Whether it is sudo that refuses."""
+    return _found(message)[:2] == SUDO
+
+
+def cause(message: str, way: dict[str, str]) -> tuple[str, str]:
+    """(what, fix) for the message of an unreachable event; `way`: what ssh.effective() says of the way to the server."""
+    what, fix = _found(message)
+    return what.format_map(way), fix.format_map(way)
+
+
+def _found(message: str) -> tuple[str, str]:
+    return next(((what, fix) for pattern, what, fix in CAUSES if re.search(pattern, message)), UNKNOWN)

@@ -13,6 +13,7 @@ from dgctl.validation import (
     certificates,
     drivers,
     duplicates,
+    files,
     flux,
     forms,
     groups,
@@ -34,6 +35,7 @@ from dgctl.words import listed
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
 TOPICS = (
     groups,
+    files,
     duplicates,
     addresses,
     spelling,

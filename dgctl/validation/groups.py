@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dgctl.deployment import GROUPS, LATER_GROUPS, SERVING
 from dgctl.errors import Problem
+from dgctl.inventory_file import YAML_NAMES
 from dgctl.locate import line_of, shown
 from dgctl.names import nearest
 from dgctl.validation.context import Context
@@ -68,7 +69,7 @@ def _files(context: Context) -> Iterator[Problem]:
     known = [*context.deployment.groups, *GROUPS]
     for path in sorted((context.deployment.folder / "group_vars").glob("[!.]*")):
         near = nearest(path.stem, known, cutoff=0.75)
-        if path.stem not in known and near:
+        if path.stem not in known and near and path.suffix in ("", *YAML_NAMES):
             yield Problem(
                 "variables for a group that is not in the inventory", shown(path), path.stem, f"did you mean {near}?"
             )

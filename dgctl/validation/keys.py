@@ -33,6 +33,11 @@ def wrong(path: Path) -> tuple[str, str, str] | None:
         return "the SSH key does not exist", str(path), fix
     if not os.access(path, os.R_OK):
         return "the SSH key cannot be read", str(path), f"chmod u+r {path}"
+    if path.suffix == ".pub" or path.read_bytes()[:4] in (b"ssh-", b"ecds"):  # first: its mode is right for what it is
+        fix = (
+            f"name the private one: {path.with_suffix('')}" if path.suffix == ".pub" else "name the private key's file"
+        )
+        return "this is a public key, not the private one", str(path), fix
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         return "the SSH key can be read by others, so ssh refuses it", f"mode {mode:04o}", f"chmod 600 {path}"
@@ -49,8 +54,6 @@ def _content(path: Path) -> tuple[str, str, str] | None:
     except (paramiko.SSHException, ValueError, TypeError, IndexError) as error:
         if _passphrase(error):
             return _locked(path)
-        if path.suffix == ".pub" or path.read_bytes()[:4] in (b"ssh-", b"ecds"):
-            return "this is a public key, not the private one", str(path), "name the file without .pub"
         return None if _openssh(path) else ("this file holds no SSH private key", str(path), "name a private key file")
     except Exception:  # a kind of key that paramiko does not know; ssh may
         return None if _openssh(path) else ("this file holds no SSH private key", str(path), "name a private key file")

@@ -130,7 +130,7 @@ def ssh(planned: dict[str, Any], host: Host) -> dict[str, str]:
     login = planned["route"]["login"]
     if not login:
         return {}
-    said = subprocess.run([*login[:-1], "-G", login[-1]], capture_output=True, text=True, check=False).stdout
+    said = subprocess.run([login[0], "-G", *login[1:]], capture_output=True, text=True, check=False).stdout
     return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
 
 

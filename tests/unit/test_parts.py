@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgctl import events, history, lock, names, scratch, unreachable
+from dgctl import events, history, lock, names, scratch, ssh, unreachable
 from dgctl.errors import DgctlError, Exit, split_fix
 from dgctl.progress import Lines, Table, clock
 from dgctl.report import Check, Outcome
@@ -84,11 +84,15 @@ def test_hosts_that_stand_twice_are_found_at_their_line(tmp_path_factory: pytest
     assert [problem.where[problem.where.rindex(":") :] for problem in duplicates.ini_lines(path)] == expected
 
 
+def way(name: str) -> dict[str, str]:
+    return {"login": f"ssh {name}", "address": name, "port": "22", "known_hosts": "~/.ssh/known_hosts", "entry": name}
+
+
 @pytest.mark.parametrize(
     ("message", "what"),
     [
         ("ops@192.0.2.1: Permission denied (publickey).", "refuses this user or SSH key"),
-        ("Host key verification failed.", "host key is not the known one"),
+        ("Host key verification failed.", "host key is not known here"),
         ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "host key is not the known one"),
         ("ssh: connect to host 192.0.2.1 port 22: Connection timed out", "does not answer"),
         ("ssh: connect to host 192.0.2.1 port 22: No route to host", "does not answer"),
@@ -103,7 +107,7 @@ def test_hosts_that_stand_twice_are_found_at_their_line(tmp_path_factory: pytest
     ],
 )
 def test_causes_of_unreachable(message: str, what: str) -> None:
-    found, fix = unreachable.cause(message)
+    found, fix = unreachable.cause(message, way("gpu1"))
     assert what in found
     assert fix
 
@@ -139,13 +143,13 @@ def test_a_sudo_that_wants_a_password_names_its_fix() -> None:
         "event": events.FAILED,
         "event_data": {"host": "a", "task": "Look", "res": {"msg": "Missing sudo password"}},
     }
-    problem = events.problem(event, "log")
+    problem = events.problem(event, "log", way)
     assert "sudo" in problem.what and "ansible_become_password" in problem.fix
 
 
 def test_a_module_may_give_value_and_fix_apart() -> None:
     result = {"msg": "Too little memory", "value": "8 GB", "fix": "add memory"}
-    problem = events.problem({"event": events.FAILED, "event_data": {"host": "a", "res": result}}, "log")
+    problem = events.problem({"event": events.FAILED, "event_data": {"host": "a", "res": result}}, "log", way)
     assert (problem.what, problem.where, problem.value, problem.fix) == ("Too little memory", "a", "8 GB", "add memory")
 
 
@@ -242,3 +246,10 @@ def test_an_estimate_comes_from_the_last_runs_of_each_role(folder: Path) -> None
         (run / "timings.json").write_text(json.dumps({"roles": roles}))
     (run / "timings.json").write_text('{"roles": {"of')  # killed while it wrote
     assert history.lately(inventory) == {"often": 5, "seldom": 40.0}
+
+
+def test_the_remedy_for_a_host_key_names_the_known_hosts_file_and_port_that_ssh_uses(tmp_path: Path) -> None:
+    route = ssh.Route("gpu1", ["ssh"], by_hand=f"ssh -p 2222 -o UserKnownHostsFile={tmp_path}/known ops@192.0.2.11")
+    _, fix = unreachable.cause("Host key verification failed.", ssh.effective(route))
+    assert f"ssh-keyscan -p 2222 -H 192.0.2.11 >>{tmp_path}/known" in fix
+    assert f"ssh-keygen -f {tmp_path}/known -R '[192.0.2.11]:2222'" in fix
