@@ -10,13 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import converge, fleet, labs, machine, one_variable, plan_many, report, right, tree
+from bench import converge, fleet, labs, machine, one_variable, plan_many, report, right, tree, validate_many
 from bench.measure import BenchError
 from bench.world import PROJECT, World
 from dgctl import look
 
 # What needs few servers comes before what starts many, which then keep the machine busy.
 PARTS = {
+    "validate": validate_many.measure,
     "converge": converge.measure,
     "fleet_latency": fleet.latency,
     "fleet_operations": fleet.operations,

@@ -149,9 +149,9 @@ def init(directory: str, as_json: bool) -> None:
 @verb()
 def validate() -> Any:
     """Check the inventory and all variables, without touching a server."""
-    from dgctl import verbs
+    from dgctl.validating import validate
 
-    return verbs.validate
+    return validate
 
 
 @verb()

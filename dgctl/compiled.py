@@ -8,15 +8,16 @@ from typing import Any
 
 
 @contextmanager
-def once() -> Iterator[None]:
+def once(compiled: dict[Any, Any] | None = None) -> Iterator[None]:
     """Within it, environments of one kind and syntax share what they compile, as they would by a bytecode cache.
 
+    `compiled`: what was compiled before, and is kept for the next time.
     Jinja's own bytecode caches are for templates of loaders, not for texts. An overlay, as by `#jinja2:`, compiles for
     itself. Not for threads.
     """
     from jinja2 import Environment
 
-    compiled: dict[tuple[type, Any, str], Any] = {}
+    compiled = {} if compiled is None else compiled
     own = Environment.compile
 
     def shared(self: Environment, source: Any, *arguments: Any, **options: Any) -> Any:

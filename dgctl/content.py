@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 
+@functools.cache
 def root() -> Path:
     """The folder that holds ansible.cfg, playbooks/, roles/ and plugins/."""
     package = Path(__file__).resolve().parent
@@ -19,12 +20,12 @@ def root() -> Path:
 
 
 # libyaml's, where PyYAML was built with it: a sixth of the time, and every dgctl reads sixty files as it starts.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read(path: Path) -> Any:
     """What a YAML file of the content says; {} for one that is absent or empty."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) or {} if path.is_file() else {}
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) or {} if path.is_file() else {}
 
 
 def tables(root: Path, name: str) -> dict[str, Any]:

@@ -5,44 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dgctl import compiled, content, inventory_file, specs, vault_secrets
+from dgctl import content, inventory_file, specs, vault_secrets
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.inventory_mistakes import holding_itself
 from dgctl.inventory_refusal import problem_of
 from dgctl.locate import origin, search, shown, where
-from dgctl.template_reason import reason
 from dgctl.vault import VaultOptions
+
+if TYPE_CHECKING:
+    from dgctl.rendering import Rendering
 
 GROUPS = ("node", "api", "engine", "proxy", "license_proxy")
 LATER_GROUPS = ("monitoring",)
 SERVING = ("node", "api")  # their hosts answer callers
 PROXIES = "proxy"
-# What Ansible adds to the variables of every host; nobody wrote these.
-_ADDED = {
-    "ansible_facts",
-    "ansible_version",
-    "ansible_playbook_python",
-    "ansible_config_file",
-    "playbook_dir",
-}
-_ADDED |= {"group_names", "groups", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname"}
+LARGEST_MB = 4  # of one file
 _SEPARATORS = re.compile(r"[\s,:]")
-# Those of them that hold all other hosts: templates may use them, but to render them for each host is quadratic.
-_OTHERS = {"groups", "hostvars"}
-_ADDED |= {"inventory_hostname_short", "omit", "ansible_check_mode", "ansible_diff_mode", "ansible_forks"}
-_ADDED |= {
-    "ansible_inventory_sources",
-    "ansible_limit",
-    "ansible_run_tags",
-    "ansible_skip_tags",
-    "ansible_verbosity",
-    "ansible_local",
-}
 
 
 @dataclass
@@ -57,7 +40,7 @@ class Host:
     name: str
     address: str
     groups: list[str]
-    vars: dict[str, Any]
+    vars: Mapping[str, Any]
     written: dict[str, Any] = field(default_factory=dict)
     unrendered: dict[str, str] = field(default_factory=dict)
 
@@ -112,9 +95,11 @@ class Deployment:
         if name not in host.written:
             return ""
         value = host.written[name]
-        # A variable that a later file overrides keeps the origin of its first key: the value's counts. But a
-        # list or mapping begins below its key, so there the key's line counts when both are of one file.
+        # A variable that a later file overrides keeps the origin of its first key: the value's counts.
+        if not isinstance(value, (list, dict)) and (found := where(value)):
+            return found
         key = next(key for key in host.written if key == name)
+        # A list or mapping begins below its key, so there the key's line counts when both are of one file.
         places = (origin(key), origin(value))
         if isinstance(value, (list, dict)) and all(places) and places[0][0] == places[1][0]:
             return where(key)
@@ -133,10 +118,12 @@ def load(inventory: Path, vault: VaultOptions, limit: str | None = None) -> Depl
 
     inventory = Path(inventory)
     inventory_file.require_usable(inventory)
+    _refuse_large([inventory])
     reader = opened.loader(vault)
     _refuse_unreadable(Deployment(inventory, {}, []))
     manager = opened.open_inventory(inventory, reader, vault)
-    with opened.quiet(), compiled.once():
+    _refuse_large(Deployment(inventory, {}, []).files())
+    with opened.quiet():
         try:
             hosts = _hosts(manager, reader)
         except (opened.AnsibleError, RecursionError) as error:
@@ -159,6 +146,16 @@ def _refuse_unreadable(deployment: Deployment) -> None:
     if not closed:
         found = [path for path in deployment.files()[1:] if not os.access(path, os.R_OK)]
         problems = [Problem("this file cannot be read", shown(path), fix=f"chmod u+r {shown(path)}") for path in found]
+    if problems:
+        raise DgctlError(problems, Exit.INVALID)
+
+
+def _refuse_large(files: list[Path]) -> None:
+    """Ansible would take minutes for them; 5,000 servers with all that is theirs are 1 MB."""
+    sizes = {path: path.stat().st_size / 1e6 for path in files if os.path.isfile(path)}
+    what = f"the file is too large: {{:.1f}} MB, and dgctl reads {LARGEST_MB} MB at most"
+    fix = "divide the deployment: an inventory a site, each in a folder of its own"
+    problems = [Problem(what.format(mb), shown(path), fix=fix) for path, mb in sizes.items() if mb > LARGEST_MB]
     if problems:
         raise DgctlError(problems, Exit.INVALID)
 
@@ -196,14 +193,15 @@ def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
     from ansible.vars.hostvars import HostVars
     from ansible.vars.manager import VariableManager
 
+    from dgctl.rendering import Rendering
+
     variables = VariableManager(loader=reader, inventory=manager)
     HostVars(inventory=manager, variable_manager=variables, loader=reader)  # gives templates their `hostvars`
     defaults = _defaults(reader)
     known = set(defaults) | set(specs.options(content.root()))
-    return {
-        host.name: _host(host, defaults, variables.get_vars(host=host), known, reader)
-        for host in manager.get_hosts("all")
-    }
+    everything = {host: variables.get_vars(host=host) for host in manager.get_hosts("all")}
+    rendering = Rendering(reader, defaults, known, list(everything.values()))
+    return {host.name: _host(host, own, rendering) for host, own in everything.items()}
 
 
 def _defaults(reader: Any) -> dict[str, Any]:
@@ -213,46 +211,17 @@ def _defaults(reader: Any) -> dict[str, Any]:
     return merged
 
 
-def _host(host: Any, defaults: dict[str, Any], everything: dict[str, Any], known: set[str], reader: Any) -> Host:
-    _refuse_names(everything)
-    written = {name: value for name, value in everything.items() if name not in _ADDED}
-    values, unrendered = _rendered({**defaults, **everything}, known, reader)
-    shown_values = {name: value for name, value in values.items() if name not in _ADDED}
+def _host(host: Any, own: dict[str, Any], rendering: Rendering) -> Host:
+    from dgctl.rendering import ADDED, Values
+
+    _refuse_names(own)
+    written = {name: value for name, value in own.items() if name not in ADDED}
+    values = Values(rendering, own)
+    for name in written:
+        values[name]  # now: Ansible's errors are this inventory's, and what fails is known
     address = values.get("ansible_host") or values.get("ansible_ssh_host") or host.name
     groups = sorted(group.name for group in host.get_groups() if group.name != "all")
-    lost = {name: why for name, why in unrendered.items() if name in written}
-    return Host(host.name, str(address), groups, shown_values, written, lost)
-
-
-def _rendered(variables: dict[str, Any], known: set[str], reader: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Every known variable through Ansible's templates: (name -> plain value, name -> why it has none)."""
-    from ansible.errors import AnsibleError
-    from ansible.template import Templar
-
-    values, lost = {}, {}
-    templar = Templar(loader=reader, variables={k: v for k, v in variables.items() if k != "ansible_facts"})
-    for name, value in variables.items():
-        if name not in known and not name.startswith("ansible_"):
-            values[name] = {} if name in _OTHERS else _plain(value)
-            continue
-        try:
-            values[name] = _plain(templar.template(value))
-        except (AnsibleError, ValueError, TypeError) as error:
-            values[name] = _plain(value) if isinstance(value, (str, list, dict)) else None
-            lost[name] = reason(error, name, variables)
-    return values, lost
-
-
-def _plain(value: Any) -> Any:
-    """A value without the tags that ansible-core hangs on it; equal texts of a thousand hosts are one."""
-    if isinstance(value, dict):
-        return {sys.intern(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    for kind in (bool, int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    return value if value is None else sys.intern(str(value))
+    return Host(host.name, str(address), groups, values, written, dict(values.lost))
 
 
 def _targets(manager: Any, hosts: dict[str, Host], limit: str | None) -> list[str]:
@@ -312,14 +281,13 @@ def _no_match(part: str, hosts: dict[str, Host]) -> Problem:
 
 def lowered(deployment: Deployment) -> list[dict[str, Any]]:
     """Minimums (`preflight_min_*`) set below the role's own: {host, name, value, usual}."""
-    from dgctl import inventory as opened
-
-    usual = _defaults(opened.DataLoader())
+    defaults = content.read(content.root() / "roles/preflight/defaults/main.yml")
+    usual = {key: defaults[key] for key in sorted(defaults) if key.startswith("preflight_min_")}
     return [
-        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": _plain(usual[key])}
+        {"host": name, "name": key, "value": deployment.hosts[name].vars[key], "usual": usual[key]}
         for name in deployment.targets
-        for key in sorted(usual)
-        if key.startswith("preflight_min_") and _below(deployment.hosts[name].vars.get(key), usual[key])
+        for key in usual
+        if _below(deployment.hosts[name].vars.get(key), usual[key])
     ]
 
 

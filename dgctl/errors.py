@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so: see design.md section 6."""
+"""What can go wrong, and the exit code that says so: docs/exit-codes.md, docs/json.md."""
 
 from __future__ import annotations
 

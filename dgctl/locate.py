@@ -35,6 +35,15 @@ def where(value: Any) -> str:
     return f"{shown(path)}:{line}" if line else shown(path)
 
 
+def line_of(path: Path, pattern: str) -> str:
+    """`file:line` of the first line in which `pattern` is found, or the file."""
+    found = re.compile(pattern)
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if found.search(line):
+            return f"{shown(path)}:{number}"
+    return shown(path)
+
+
 def search(name: str, files: Iterable[Path]) -> str:
     """`file:line` of the first place that sets `name`, read as text; nothing when no file does."""
     setting = re.compile(rf"(?:^|[\s{{,]){re.escape(name)}\s*[:=]")

@@ -30,6 +30,14 @@ def alike(name: str, known: Iterable[str], cutoff: float = 0.86) -> str:
     return best if best and SequenceMatcher(None, name, best).ratio() < 1 else ""
 
 
+def common_names() -> set[str]:
+    """The variables of connections that Ansible knows without any plugin: ansible_host, ansible_user ..."""
+    from ansible import constants
+
+    names = {name for names in constants.MAGIC_VARIABLE_MAPPING.values() for name in names}
+    return names | constants.COMMON_CONNECTION_VARS | _UNDECLARED
+
+
 def ansible_names(connections: Iterable[str] = ()) -> set[str]:
     """The ansible_* variables, from the documentation that Ansible's plugins carry.
 
@@ -38,8 +46,7 @@ def ansible_names(connections: Iterable[str] = ()) -> set[str]:
     from ansible import constants
     from ansible.plugins import loader
 
-    names = {name for names in constants.MAGIC_VARIABLE_MAPPING.values() for name in names}
-    names |= constants.COMMON_CONNECTION_VARS | _UNDECLARED
+    names = common_names()
     definitions = [constants.config.get_configuration_definitions()]
     for kind, plugin in (*_PLUGINS, *(("connection", name) for name in connections)):
         getattr(loader, f"{kind}_loader").get(plugin, class_only=True)

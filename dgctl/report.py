@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dgctl.display import printable
 from dgctl.errors import Exit, Problem
-from dgctl.words import listed
+from dgctl.words import count, listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,8 @@ PASS, FAIL, SKIP = "pass", "fail", "skip"
 REACHABLE = "reachable"
 # So begins what a check of an Engine says that no API asks yet: the API's own verification proves it.
 NO_API_YET = "no API asks this Engine yet"
+PAGE = 50  # lines of errors
+NARROW = 60  # columns; on a terminal that has fewer no table is readable
 MANY = 60  # checks; of more than that only those that do not pass are printed
 STYLES = {
     "ok": "green",
@@ -91,7 +93,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
-        """The document that `--json` prints (design.md section 6), made text by json_text."""
+        """The document that `--json` prints (docs/json.md), made text by json_text."""
         found: dict[str, Any] = {
             "command": command,
             "exit_code": int(self.exit_code),
@@ -138,18 +140,29 @@ def problem_of_check(check: Check) -> Problem:
 
 
 def print_errors(problems: list[Problem], console: Console) -> None:
-    """Each problem on its lines: what, then where, value and fix; what many hosts share is said once."""
+    """Each problem on its lines: what, then where, value and fix; what many hosts share is said once.
+
+    Of more than fit on PAGE lines the first, and how many there are.
+    """
     places: dict[Problem, list[str]] = {}
     for problem in problems:
         places.setdefault(replace(problem, where=""), []).append(problem.where)
-    for shared, where in places.items():
-        problem = replace(shared, where=listed(list(dict.fromkeys(filter(None, where)))))
-        console.print(
-            "error:", printable(problem.what), style="bold red", markup=False, highlight=False, soft_wrap=True
-        )
-        for label, text in (("where", problem.where), ("value", problem.value), ("fix", problem.fix)):
-            if text:
-                console.print(f"  {label + ':':<6} {printable(text)}", markup=False, highlight=False, soft_wrap=True)
+    room = PAGE
+    for number, (shared, where) in enumerate(places.items()):
+        lines = _lines(replace(shared, where=listed(list(dict.fromkeys(filter(None, where))))))
+        room -= len(lines)
+        if room < 0 and number:
+            text = f"{count(len(places), 'error')}, of which these are the first {number}: --json has all of them"
+            console.print(text, style="bold red", markup=False, highlight=False, soft_wrap=True)
+            return
+        for line in lines:
+            style = "bold red" if line is lines[0] else None
+            console.print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(problem: Problem) -> list[str]:
+    labelled = (("where", problem.where), ("value", problem.value), ("fix", problem.fix))
+    return [f"error: {problem.what}", *(f"  {label + ':':<6} {text}" for label, text in labelled if text)]
 
 
 def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
@@ -223,11 +236,24 @@ def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Cons
     from rich.table import Table
     from rich.text import Text
 
+    rows = [tuple(map(printable, row)) for row in rows]
+    if console.width < NARROW:
+        _records(headings, rows, console, state)
+        return
     table = Table(*headings, box=None, pad_edge=False, header_style="bold")
     widths = [max(len(text) for text in column) + 2 for column in zip(headings, *rows, strict=True)]
     room = max(20, console.width - sum(widths[:-1]))  # the last column is free text: cut, not wrapped
     for row in rows:
-        row = tuple(map(printable, row))
         row = (*row[:-1], row[-1] if len(row[-1]) <= room else f"{row[-1][: room - 1]}…")
         table.add_row(*(Text(text, STYLES.get(text, "") if n == state else "") for n, text in enumerate(row)))
     console.print(table)
+
+
+def _records(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Console, state: int) -> None:
+    """What the table says, a row a paragraph and a cell a line, without the cells that are empty."""
+    width = max(map(len, headings))
+    for row in rows:
+        console.print(row[0], style=STYLES.get(row[state], "") or "bold", markup=False, highlight=False)
+        for heading, text in list(zip(headings, row, strict=True))[1:]:
+            if text not in ("", "-"):
+                console.print(f"  {heading.lower():<{width}} {text}", markup=False, highlight=False)

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning, validation
+from dgctl import history, lock, outcomes, plan_file, plan_text, provisioning
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.plan import Plan
-from dgctl.report import HostState, Outcome
+from dgctl.report import Outcome
 from dgctl.rollout import Rollout
 from dgctl.session import Session
 from dgctl.words import count
 from dgctl.work import recorded, valid
-
-
-def validate(session: Session) -> Outcome:
-    with valid(session) as work:
-        hosts = {name: HostState() for name in work.deployment.targets}
-        summary = f"valid: {count(len(hosts), 'server')}"
-        next_command = session.again("preflight")
-        hints = validation.hints(work.deployment)
-        return Outcome(hosts=hosts, lowered=work.lowered(), hints=hints, summary=summary, next_command=next_command)
 
 
 def preflight(session: Session) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ ROLES = (
     "host_firewall",
     "license_proxy",
 )
+VARIABLES = """\
+# Variables
+
+Set them in `group_vars/`, `host_vars/` or the inventory. One table a role. `dgctl validate` refuses a value of another form,
+and a null or an empty text where it means nothing; the same as JSON Schema, for an editor that completes and checks as you type:
+[inventory.schema.json](inventory.schema.json). Where a form is documented outside (NGINX, compose, systemd ...), that file's
+`$comment` names it.
+"""
 NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->\n\n"
 
 
@@ -42,20 +51,37 @@ def _default(option: dict[str, Any]) -> str:
     return f"`{text.replace('|', chr(92) + '|')}`"
 
 
+def _values(name: str, kind: str) -> str:
+    """A variable's type and what its values must be; what "", null and 0 mean, where they mean something of their own."""
+    from dgctl import schema
+
+    variable = schema.variables(PROJECT)[name]
+    must = "" if variable.must in (schema.words({"type": variable.schema.get("type")}), kind) else f": {variable.must}"
+    special = (("if_empty", "empty"), ("if_null", "null"), ("if_zero", "0"))
+    meant = [f"{word}: {variable.schema[key]}" for key, word in special if key in variable.schema]
+    meant = [text for text in meant if text not in must]
+    return _text(kind + must + "".join(f"; {text}" for text in meant))
+
+
 def variables() -> str:
     """The page of all public variables, a table a role."""
-    page = [NOTE + "# Variables\n\nSet them in `group_vars/`, `host_vars/` or the inventory. One table a role.\n"]
+    page = [NOTE + VARIABLES]
     for role in ROLES:
         spec = yaml.safe_load((PROJECT / "roles" / role / "meta/argument_specs.yml").read_text())
         main = spec["argument_specs"]["main"]
         page.append(f"\n## {role}\n\n{_text(main.get('short_description', ''))}\n\n")
-        page.append("| variable | type | default | what it does |\n|---|---|---|---|\n")
+        page.append("| variable | value | default | what it does |\n|---|---|---|---|\n")
         for name, option in main["options"].items():
-            kind = option.get("type", "str")
-            if "choices" in option:
-                kind += ": " + ", ".join(map(str, option["choices"]))
+            kind = _values(name, option.get("type", "str"))
             page.append(f"| `{name}` | {kind} | {_default(option)} | {_text(option['description'])} |\n")
     return "".join(page)
+
+
+def json_schema() -> str:
+    """The variables as JSON Schema, for editors."""
+    from dgctl.schema.document import document
+
+    return json.dumps(document(PROJECT), indent=1, ensure_ascii=False) + "\n"
 
 
 def exit_codes() -> str:
@@ -112,6 +138,7 @@ def refusals() -> str:
 PAGES = {
     "doctor.md": doctor,
     "variables.md": variables,
+    "inventory.schema.json": json_schema,
     "exit-codes.md": exit_codes,
     "gpus.md": gpus,
     "systems.md": systems,

@@ -96,8 +96,10 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware, sy
     existing = {server.name: server for server in listed(home, lab)}
     absent = missing(home, lab, wanted)
     started = [name for name, server in existing.items() if server.state != "running"]
+    # One after the other: servers that boot at once keep each other, and those that run, from answering in time.
     for name in started:
         docker("start", name)
+        wait_until_running(name)
     for name, group in absent.items():
         tag = build(home, image(home, system))
         _create(
@@ -109,7 +111,6 @@ def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware, sy
             has if group.gpus else gpus.NONE._replace(secure_boot=has.secure_boot),
             system,
         )
-    for name in [*started, *absent]:
         wait_until_running(name)
     if absent:
         say(f"Started {len(absent)} server(s): {', '.join(absent)}")

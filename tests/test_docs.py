@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from dgctl.errors import Problem
 from tests.paths import PROJECT
 
 spec = importlib.util.spec_from_file_location("generate", PROJECT / "docs/generate.py")
@@ -81,25 +82,15 @@ def test_every_variable_of_the_pages_is_known_to_validation():
     assert [(page, name) for page, name in found if name not in known | modules] == []
 
 
-def test_every_default_is_one_that_validation_accepts():
-    from dgctl import content, specs
-    from dgctl.validation.values import RULES
+def test_the_page_of_json_names_every_key():
+    """Of the document with everything in it, of a check, and of a host's plan."""
+    from dgctl.plan import HostPlan
+    from dgctl.report import Check, HostState, Outcome
 
-    refused = []
-    for role in specs.role_names(PROJECT):
-        for name, value in content.read(PROJECT / "roles" / role / "defaults/main.yml").items():
-            if value not in (None, "", [], {}) and "{{" not in str(value):
-                refused += [(name, value) for rule in RULES if re.fullmatch(rule.names, name) and not rule.right(value)]
-    assert refused == []
-
-
-def test_where_a_comment_says_what_0_means_validation_accepts_it():
-    from dgctl.validation.values import RULES
-
-    names = []
-    for path in PROJECT.glob("roles/*/defaults/main.yml"):
-        names += re.findall(r"^#[^\n]*\b0(?: s|:| is| gives)[^\n]*\n(\w+):", path.read_text(), re.MULTILINE)
-    assert {"nginx_proxy_hsts_max_age_s", "nginx_proxy_keepalive_timeout_s", "deepgram_min_serving"} <= set(names)
-    assert [
-        (name, rule.must) for name in names for rule in RULES if re.fullmatch(rule.names, name) and not rule.right(0)
-    ] == []
+    host = HostState(status={"any": 1}, plan=HostPlan())
+    said = {"lowered": [{}], "timings": {"look": 1.0}, "diffs": [{}], "hints": [Problem("x")], "log": "/x"}
+    document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
+    check = Check("gpu1", "x", "fail", cause="y").as_dict()
+    keys = {*document, *document["hosts"]["gpu1"], *HostPlan().as_dict(), *check, *Problem("x").as_dict()}
+    page = (PROJECT / "docs/json.md").read_text()
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.scenarios.results import page
+from tests.scenarios import results
 
 FILE = "tests/scenarios/test_10_drills.py::test_drill"
 OUTCOMES = {
@@ -14,22 +14,31 @@ OUTCOMES = {
     "tests/scenarios/test_11_systems.py::test_the_second_run_changes_nothing[debian12-docker-nvidia-580]": "failed",
 }
 SECONDS = Counter({"podman": 61.4, "fleet": 500.0})
+TOLD = results.told(OUTCOMES, SECONDS, "abc1234", "2026-11-29", lambda test: "podman" if "podman" in test else "fleet")
 
 
 def test_each_drill_on_each_ground() -> None:
-    lines = page(OUTCOMES, SECONDS, "Today.").splitlines()
-    assert lines[:3] == ["# What was applied, and how it went", "", "Today."]
+    lines = results.page(TOLD).splitlines()
+    assert "4 of 6 tests passed" in lines[2]
     at = lines.index("| Fault | debian13, docker | debian13, podman |")
-    assert lines[at + 2 : at + 4] == ["| `gpu-missing` | passed |  |", "| `cdi-stale` | failed | passed |"]
+    assert set(lines[at + 2 : at + 4]) == {"| `gpu-missing` | passed |  |", "| `cdi-stale` | failed | passed |"}
 
 
 def test_ways_and_stories_are_counted() -> None:
-    text = page(OUTCOMES, SECONDS, "")
+    text = results.page(TOLD)
     assert "| `debian12-docker-nvidia-580` | 1 | 1 |  |" in text
     assert "| `test_10_drills` | 3 | 1 |  |" in text and "| `test_11_systems` | 1 | 1 |  |" in text
 
 
 def test_the_slowest_story_comes_first() -> None:
-    lines = page(OUTCOMES, SECONDS, "").splitlines()
-    at = lines.index("| Story | seconds |")
-    assert lines[at + 2 : at + 4] == ["| `fleet` | 500 |", "| `podman` | 61 |"]
+    lines = results.page(TOLD).splitlines()
+    at = lines.index("| Story | commit | day | passed | of | seconds |")
+    assert lines[at + 2] == "| `fleet` | abc1234 | 2026-11-29 | 3 | 5 | 500 |"
+    assert lines[at + 3] == "| `podman` | abc1234 | 2026-11-29 | 1 | 1 | 61 |"
+
+
+def test_a_story_told_again_takes_the_place_of_what_was_kept(tmp_path) -> None:
+    results.kept(tmp_path, TOLD)
+    again = results.Told("podman", "def5678", "2026-11-30", {"x": "failed"}, 7)
+    found = {one.story: one for one in results.kept(tmp_path, [again])}
+    assert set(found) == {"fleet", "podman"} and found["podman"] == again and found["fleet"].commit == "abc1234"

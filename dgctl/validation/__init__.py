@@ -9,20 +9,24 @@ from dgctl.deployment import Deployment
 from dgctl.errors import DgctlError, Exit, Problem
 from dgctl.validation import (
     addresses,
+    agreements,
     certificates,
     drivers,
     duplicates,
     files,
     flux,
+    forms,
     groups,
     keys,
     licences,
+    links,
+    ports,
     releases,
+    required,
     secrets,
     settings,
+    spelling,
     systems,
-    types,
-    values,
     variables,
 )
 from dgctl.validation.context import Context
@@ -34,9 +38,13 @@ TOPICS = (
     files,
     duplicates,
     addresses,
+    spelling,
     variables,
-    types,
-    values,
+    required,
+    forms,
+    links,
+    ports,
+    agreements,
     settings,
     flux,
     licences,
@@ -52,8 +60,7 @@ TOPICS = (
 def problems(deployment: Deployment) -> list[Problem]:
     """Everything wrong with `deployment`; what a hundred hosts share is said once."""
     context = Context(deployment, specs.options(content.root()))
-    found = [problem for topic in TOPICS for problem in topic.problems(context)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(problem for topic in TOPICS for problem in topic.problems(context)))
 
 
 def hints(deployment: Deployment) -> list[Problem]:

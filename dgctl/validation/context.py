@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dgctl import display, names
+from dgctl import content, display, names, schema
 from dgctl.deployment import GROUPS, Deployment, Host
 from dgctl.errors import Problem
+from dgctl.locate import where
+from dgctl.schema import faults
 from dgctl.specs import Option
 
 PLACEHOLDER = "CHANGE_ME"
@@ -23,6 +25,7 @@ class Context:
 
     deployment: Deployment
     options: dict[str, Option]
+    _judged: dict[tuple[str, str], list[faults.Fault]] = field(default_factory=dict)
 
     @cached_property
     def served(self) -> list[Host]:
@@ -35,6 +38,28 @@ class Context:
         used = {str(host.vars.get("ansible_connection", "ssh")) for host in self.served}
         return names.ansible_names(used - {"ssh", "local", "smart"})
 
+    @cached_property
+    def variables(self) -> dict[str, schema.Variable]:
+        """The schemas of all public variables, and of Ansible's for the way to a server."""
+        return schema.variables(content.root())
+
+    @cached_property
+    def listening(self) -> dict[str, dict[str, str]]:
+        """Variable with a port -> its `listens`."""
+        return {name: each.schema["listens"] for name, each in self.variables.items() if "listens" in each.schema}
+
+    def parts(self, host: Host) -> set[str]:
+        """What runs on the server: of engine, api, license_proxy and proxy."""
+        found = host.vars.get("preflight_parts")
+        return {str(part) for part in found} if isinstance(found, list) else set()
+
+    def faults(self, name: str, value: Any) -> list[faults.Fault]:
+        """What is wrong with a value of variable `name`; equal values of many servers are judged once."""
+        key = (name, f"{type(value).__name__} {value!r}")
+        if key not in self._judged:
+            self._judged[key] = faults.faults(self.variables[name], value)
+        return self._judged[key]
+
     def secret(self, name: str) -> bool:
         return bool(_SECRET.search(name)) or (name in self.options and self.options[name].secret)
 
@@ -46,8 +71,24 @@ class Context:
 
     def problem(self, host: Host, name: str, what: str, fix: str, value: Any = None) -> Problem:
         """A problem with variable `name`: its place in a file, or the host; a secret's value is not shown."""
-        shown = "" if value is None or self.secret(name) else display.value(str(value))
+        shown = "" if value is None else self.shown(name, (), str(value))
         return Problem(what, self.deployment.where(host, name) or host.name, shown, fix)
+
+    def shown(self, name: str, path: tuple[str | int, ...], text: str) -> str:
+        """A value as an error shows it: nothing of a secret, which a variable or a key on the path to it may be."""
+        secret = any(isinstance(step, str) and (self.secret(step.lower()) or step == "key") for step in (name, *path))
+        return "" if secret else display.value(text)
+
+    def place(self, host: Host, name: str, path: tuple[str | int, ...]) -> str:
+        """`file:line` of a part of a variable, or of the variable where Ansible remembers no more; or the host."""
+        here, found = host.written.get(name), ""
+        try:
+            for step in path:
+                here = here[step]
+                found = where(here) or found
+        except (KeyError, IndexError, TypeError):  # the variable is a template: its parts stand nowhere
+            found = ""
+        return found or self.deployment.where(host, name) or host.name
 
 
 def has(value: Any, text: str) -> bool:

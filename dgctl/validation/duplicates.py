@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from dgctl import content
 from dgctl.errors import Problem
 from dgctl.inventory_file import YAML_NAMES, kind
 from dgctl.locate import shown
 from dgctl.validation.context import Context
 
+_MERGE = "tag:yaml.org,2002:merge"
 _HEADING = re.compile(r"\[([^\]:]+)(?::(\w+))?\]")
 
 
@@ -43,22 +48,38 @@ def ini_lines(path: Path) -> Iterator[Problem]:
 
 def yaml_keys(path: Path) -> Iterator[Problem]:
     """Keys that stand twice in one mapping; encrypted and broken files are others' business."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.constructor import DuplicateKeyError
-    from ruamel.yaml.error import YAMLError
-
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.startswith("$ANSIBLE_VAULT"):
         return
     try:
-        YAML().load(text)
-    except DuplicateKeyError as error:
-        found = re.search(r'key "(.*?)"', str(error.problem))
-        number = error.problem_mark.line + 1
-        before = error.context_mark.line + 1 if error.context_mark else 0
-        yield _twice("key", found[1] if found else "", "one mapping", path, number, before)
-    except YAMLError:
+        yield from [
+            _twice("key", name, "one mapping", path, number, before) for name, number, before in _keys_twice(text)
+        ]
+    except yaml.YAMLError:
         return
+
+
+def _keys_twice(text: str) -> Iterator[tuple[str, int, int]]:
+    """(key, line, line of the first of this name) of each key that stands twice in its mapping."""
+    root = yaml.compose(text, Loader=content.LOADER)
+    todo: list[Any] = [root]
+    met: set[int] = set()  # an alias leads to the same node again
+    while todo:
+        node = todo.pop()
+        if id(node) in met or not isinstance(node, yaml.CollectionNode):
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += reversed(node.value)
+            continue
+        first: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            todo.append(value)
+            number = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                if (key.tag, key.value) in first:
+                    yield key.value, number, first[key.tag, key.value]
+                first.setdefault((key.tag, key.value), number)
 
 
 def _twice(what: str, name: str, place: str, path: Path, number: int, before: int) -> Problem:

@@ -9,7 +9,7 @@ from typing import Any
 from dgctl.deployment import Host
 from dgctl.errors import Problem
 from dgctl.validation.context import PLACEHOLDER, Context, has
-from dgctl.validation.values import file_name
+from dgctl.validation.links import file_name
 
 # nova-3-general.en.streaming.a1b2c3.dg: a file that has Deepgram's own name is of the model that it is named after.
 _NAMED = re.compile(r"[a-z0-9-]+\.[A-Za-z-]+\.[a-z]+\.[^.]+\.dg(v2)?")

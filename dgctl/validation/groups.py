@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from dgctl.deployment import GROUPS, LATER_GROUPS, SERVING
 from dgctl.errors import Problem
 from dgctl.inventory_file import YAML_NAMES
-from dgctl.locate import shown
+from dgctl.locate import line_of, shown
 from dgctl.names import nearest
 from dgctl.validation.context import Context
+
+EXCLUSIVE = ("node", "api", "engine")  # what a server runs of Deepgram: a node is both of the others
 
 
 def problems(context: Context) -> Iterator[Problem]:
@@ -24,9 +27,31 @@ def problems(context: Context) -> Iterator[Problem]:
     for name in sorted(filled & set(LATER_GROUPS)):
         fix = "remove the group for now"
         yield Problem("this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix)
+    yield from _names(context)
+    yield from _both(context)
     yield from _halves(context)
     yield from _unknown(context, filled - set(LATER_GROUPS))
     yield from _files(context)
+
+
+def _names(context: Context) -> Iterator[Problem]:
+    """Servers called like a group: Ansible could not tell which of them a pattern means."""
+    for name in context.deployment.hosts:
+        if name in (*context.deployment.groups, *GROUPS):
+            place = line_of(context.deployment.inventory, rf"^\s*{re.escape(name)}\s*(:|=|\s|$)(?!.*\])")
+            fix = f"call the server otherwise, such as {name}1"
+            yield Problem("a server has the name of a group", place, name, fix)
+
+
+def _both(context: Context) -> Iterator[Problem]:
+    """Servers in two groups of which each says that it is something else."""
+    for host in context.served:
+        found = [name for name in EXCLUSIVE if name in host.groups]
+        if len(found) > 1:
+            listed = " and ".join(f"[{name}]" for name in found)
+            place = _place(context.deployment.inventory, found[-1])
+            fix = "leave it in one of them; a server that runs both API and Engine belongs into [node] alone"
+            yield Problem(f"{host.name} is in {listed}, which exclude each other", place, host.name, fix)
 
 
 def _halves(context: Context) -> Iterator[Problem]:
@@ -69,7 +94,5 @@ def _unknown(context: Context, filled: set[str]) -> Iterator[Problem]:
 
 def _place(inventory: Path, group: str) -> str:
     """`file:line` of a group's heading, INI or YAML."""
-    for number, line in enumerate(inventory.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        if line.strip().startswith((f"[{group}]", f"[{group}:")) or line.strip() == f"{group}:":
-            return f"{shown(inventory)}:{number}"
-    return shown(inventory)
+    name = re.escape(group)
+    return line_of(inventory, rf"^\s*(\[{name}[\]:]|{name}:\s*$)")

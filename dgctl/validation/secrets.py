@@ -14,10 +14,13 @@ from dgctl.validation.context import PLACEHOLDER, Context, has
 
 
 def problems(context: Context) -> Iterator[Problem]:
+    judged: set[tuple[str, int]] = set()
     for host in context.deployment.hosts.values():
         for name, value in host.written.items():
-            if not context.secret(name) or not in_clear(value):
+            # Judged once for all hosts that have it from one file.
+            if (name, id(value)) in judged or not context.secret(name) or not in_clear(value):
                 continue
+            judged.add((name, id(value)))
             place = origin(value)
             path = Path(place[0]) if place else context.deployment.inventory
             yield from _judge(context, path, context.deployment.where(host, name), name)

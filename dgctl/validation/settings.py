@@ -13,7 +13,6 @@ import yaml
 
 from dgctl.deployment import Host
 from dgctl.errors import Problem
-from dgctl.locate import where
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 _DRIVERS = "driver_pool.standard"
@@ -60,7 +59,7 @@ def _wrong(context: Context, host: Host, name: str, known: dict[str, str], prefi
         if not kind or value is None or has(value, "{{") or has(value, PLACEHOLDER) or fits(kind, value):
             continue
         what = f"{name}: {_dotted(path)} must be {_MUST[kind]}"
-        yield Problem(what, _place(context, host, name, path), _shown(context, path, value), _fix(kind, value))
+        yield Problem(what, context.place(host, name, path), _shown(context, name, path, value), _fix(kind, value))
 
 
 def _lost(context: Context, host: Host, name: str) -> Iterator[Problem]:
@@ -72,7 +71,7 @@ def _lost(context: Context, host: Host, name: str) -> Iterator[Problem]:
             path = ("driver_pool", "standard", number)
             what = f"{name}: {_dotted(path)} has no url, and the list replaces the whole list of Engines"
             fix = "put timings for all Engines into deepgram_api_driver, such as {retry_sleep: 5s}"
-            yield Problem(what, _place(context, host, name, path), json.dumps(driver), fix)
+            yield Problem(what, context.place(host, name, path), json.dumps(driver), fix)
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
@@ -112,18 +111,5 @@ def _fix(kind: str, value: Any) -> str:
     return f"give {_MUST[kind]}"
 
 
-def _place(context: Context, host: Host, name: str, path: tuple[str | int, ...]) -> str:
-    """`file:line` of the key, or of the variable where Ansible remembers no more."""
-    here, found = host.written[name], ""
-    try:
-        for step in path:
-            here = here[step]
-            found = where(here) or found
-    except (KeyError, IndexError, TypeError):  # the variable is a template: its parts stand nowhere
-        return context.deployment.where(host, name) or host.name
-    return where(here) or found or context.deployment.where(host, name) or host.name
-
-
-def _shown(context: Context, path: tuple[str | int, ...], value: Any) -> str:
-    secret = any(isinstance(step, str) and (context.secret(step) or step == "key") for step in path)
-    return "" if secret else json.dumps(value)
+def _shown(context: Context, name: str, path: tuple[str | int, ...], value: Any) -> str:
+    return context.shown(name, path, json.dumps(value))

@@ -7,27 +7,31 @@ from collections.abc import Iterator
 from dgctl import content, specs, vault_secrets
 from dgctl.deployment import Host
 from dgctl.errors import Problem
-from dgctl.names import alike, is_ansible, nearest
+from dgctl.names import alike, common_names, is_ansible, nearest
 from dgctl.validation.context import Context
 
 
 def problems(context: Context) -> Iterator[Problem]:
     roles = specs.role_names(content.root())
     judged: dict[str, tuple[str, str] | None] = {}
+    said: set[tuple[int, int]] = set()
     for host in context.deployment.hosts.values():
-        for name in host.written:
+        for name, value in host.written.items():
             if name not in judged:
                 judged[name] = _verdict(name, context, roles)
-            if judged[name]:
+            if judged[name] and (id(name), id(value)) not in said:  # of a file that a thousand hosts share, once
                 what, fix = judged[name]
-                yield context.problem(host, name, what, fix, name)
+                problem = context.problem(host, name, what, fix, name)
+                said |= {(id(name), id(value))} if problem.where != host.name else set()
+                yield problem
         yield from _unrendered(context, host)
 
 
 def _verdict(name: str, context: Context, roles: list[str]) -> tuple[str, str] | None:
     """(what, fix) for a name that means nothing, None for one that does or that is the user's own."""
-    if name in context.options or is_ansible(name, context.ansible):
-        return None
+    # Most inventories have no other ones, and to read the documentation of Ansible's plugins takes a while.
+    if name in context.options or name in common_names() or is_ansible(name, context.ansible) or not name.isascii():
+        return None  # the last is the business of spelling.py
     if name.startswith("ansible_"):
         return "Ansible knows no variable of this name", _suggest(name, context.ansible)
     role = next((role for role in roles if name.startswith(f"{role}_")), "")

@@ -65,13 +65,18 @@ status:
 """
 
 import json
+import os
+import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import inspect, run
+from ansible.module_utils.deepgram_containers import inspect, last_words, run
 from ansible.module_utils.deepgram_http import days_left, engine_load, get, get_json, metrics, models
 from ansible.module_utils.deepgram_tls import describe
 
+MAY_NOT = "this user may not read it, and is not root"
+AS_ROOT = "Let it become root (remove ansible_become: false), or log in as root"
+ABSENT = re.compile("no such (container|object)|no container with name", re.IGNORECASE)
 GPU_FIELDS = {  # nvidia-smi's name: ours, and its type
     "index": ("index", int),
     "name": ("name", str),
@@ -95,12 +100,23 @@ class Problems(list):
         return value
 
 
+def why_absent(engine, name):
+    """Why nothing is seen of a container: there is none, or this user may not ask, or the container engine fails."""
+    if engine == "podman" and os.geteuid():
+        return f"not seen: {MAY_NOT}, and Podman shows each user only containers of their own. {AS_ROOT}"
+    rc, out, err = run([engine, "container", "inspect", name], timeout=30, check=False)
+    said = last_words(err or out, 1) if rc else ""
+    if "permission denied" in said.lower():
+        return f"not seen: {MAY_NOT} ({said}). {AS_ROOT}"
+    return "there is none" if not said or ABSENT.search(said) else f"not seen: {said}"
+
+
 def containers(engine, parts, problems):
     found = {}
     for name in [f"deepgram-{part}" for part in parts]:
         view = inspect(engine, name)
         if view is None:
-            problems.append(f"container {name}: there is none")
+            problems.append(f"container {name}: {why_absent(engine, name)}")
             found[name] = None
             continue
         keys = ("running", "status", "health", "image", "started_at", "restarts")
@@ -165,10 +181,13 @@ def proxy_certificate(path, now):
     return {**found, "days_left": days_left(found["not_after"], now)}, ""
 
 
-def release(path):
+def release(path, problems):
     try:
         with open(path) as file:
             return json.load(file).get("release")
+    except PermissionError:
+        problems.append(f"{path}: {MAY_NOT}. {AS_ROOT}")
+        return None
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -202,7 +221,7 @@ def gather(params, now):
         "engine": service_certificate(ask("engine", "Engine certificates", "/v1/certificates"), now),
     }
     return {
-        "release": release(params["record"]),
+        "release": release(params["record"], problems),
         "containers": containers(params["engine"], params["parts"], problems),
         "api": ask("api", "/v1/status", "/v1/status"),
         "engine_connection": ask("api", "/v1/status/engine", "/v1/status/engine"),

@@ -125,6 +125,45 @@ def test_a_container_that_is_missing_is_a_problem(server):
     assert status["containers"]["deepgram-engine"] is None
 
 
+DENIED = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("engine", "user", "said", "sentence"),
+    [
+        ("docker", 0, "Error response from daemon: No such container: deepgram-engine", "there is none"),
+        (
+            "podman",
+            0,
+            'Error: no container with name or ID "deepgram-engine" found: no such container',
+            "there is none",
+        ),
+        (
+            "docker",
+            1000,
+            DENIED,
+            "not seen: this user may not read it, and is not root (permission denied while trying",
+        ),
+        ("podman", 1000, "Error: no such container deepgram-engine", "not seen: this user may not read it, and is not"),
+        ("docker", 0, "Cannot connect to the Docker daemon", "not seen: Cannot connect to the Docker daemon"),
+    ],
+)
+def test_who_may_not_see_a_container_does_not_hear_that_there_is_none(monkeypatch, engine, user, said, sentence):
+    monkeypatch.setattr(MODULE.os, "geteuid", lambda: user)
+    monkeypatch.setattr(MODULE, "run", lambda words, timeout, check: (1, "[]", said + "\n"))
+    assert MODULE.why_absent(engine, "deepgram-engine").startswith(sentence)
+
+
+def test_a_record_that_may_not_be_read_is_a_problem(server, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(MODULE, "open", denied, raising=False)
+    status = server.status()
+    assert status["release"] is None and len(status["problems"]) == 1
+    assert "images.json: this user may not read it" in status["problems"][0]
+
+
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [

@@ -58,8 +58,15 @@ def pytest_xdist_make_scheduler(config, log):
     return stories.Stories(config, log)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: stories.rank(stories.of(item.nodeid)))
+    if only := os.environ.get("DGCTL_TEST_ONLY", "").split():
+        known = {stories.of(item.nodeid) for item in items}
+        if unknown := sorted(set(only) - known):
+            raise pytest.UsageError(f"no story {', '.join(unknown)}: there are {', '.join(sorted(known))}")
+        left = [item for item in items if stories.of(item.nodeid) not in only]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if stories.of(item.nodeid) in only]
 
 
 def pytest_runtest_logreport(report):
@@ -76,11 +83,10 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_sessionfinish(session):
-    """Writes the page that `bin/test --all` asks for: a part of the tests is no whole run."""
+    """Writes the page that `bin/test --all` asks for."""
     place = os.environ.get("DGCTL_TEST_PAGE")
-    if place and not hasattr(session.config, "workerinput"):
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
-        passed = list(OUTCOMES.values()).count("passed")
-        head = f"Written by `bin/test --all` on {time.strftime('%Y-%m-%d')}, at commit {commit.stdout.strip()}, with"
-        head += f" simulated servers (lab/): {passed} of {len(OUTCOMES)} tests passed."
-        Path(place).write_text(results.page(OUTCOMES, SECONDS, head))
+    if not place or hasattr(session.config, "workerinput"):
+        return
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+    new = results.told(OUTCOMES, SECONDS, commit.stdout.strip(), time.strftime("%Y-%m-%d"), stories.of)
+    Path(place).write_text(results.page(results.kept(PROJECT / ".cache/applied", new)))

@@ -139,8 +139,8 @@ def _large_files(recorded: dict[str, Any]) -> Iterator[Way]:
 def _packages(recorded: dict[str, Any]) -> Iterator[Way]:
     edit = "sed -i '/^Package: {}$/,/^$/ s/^{}: .*/{}: {}/' " + STATUS
     for name, was in recorded.items():
-        if was["held"]:
-            yield f"package {name}", f"apt-mark unhold {name}", f"apt-mark hold {name}"
+        if was["held"]:  # not apt-mark, which reads the sources: they may be changed in the same lot
+            yield f"package {name}", *(f"echo {name} {wish} | dpkg --set-selections" for wish in ("install", "hold"))
         # apt itself refuses to work with a database that is at odds with itself, as these leave it.
         status = f"{'hold' if was['held'] else 'install'} ok installed"
         for field, value, before in (

@@ -1,9 +1,16 @@
-"""The page of what a whole run of `bin/test --all` applied on simulated servers, from the outcome of each test."""
+"""The page of what `bin/test --all` applied on simulated servers, from the outcome of each test of each story.
+
+All of it takes more than an hour, so a story is kept as it was last told, with its commit: the page is of all of them.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from docs.tables import table
 from tests.scenarios.systems import ELSEWHERE
@@ -14,18 +21,59 @@ _ID = re.compile(r"(test_\d+_\w+)\.py::\w+(?:\[(.*)\])?$")
 _DRILL = re.compile(r"(docker|podman)-([a-z]+\d+)-(.+)")
 
 
-def page(outcomes: Outcomes, seconds: Counter[str], head: str) -> str:
-    """`seconds`: by story. `head`: one paragraph on when and where it was."""
+HEAD = (
+    "Written by `bin/test --all`, with simulated servers (lab/): {passed} of {all} tests passed. It tells all stories, or "
+    "those that it is given by name; each is here as it was last told."
+)
+
+
+@dataclass
+class Told:
+    """One story: at which commit and on which day, the outcome of each of its tests, and how long it took."""
+
+    story: str
+    commit: str
+    day: str
+    outcomes: Outcomes
+    seconds: float
+
+
+def told(
+    outcomes: Outcomes, seconds: Counter[str], commit: str, day: str, story_of: Callable[[str], str]
+) -> list[Told]:
+    """The stories that these tests belong to."""
+    stories: dict[str, Outcomes] = {}
+    for test, outcome in outcomes.items():
+        stories.setdefault(story_of(test), {})[test] = outcome
+    return [Told(story, commit, day, found, round(seconds[story])) for story, found in stories.items()]
+
+
+def kept(folder: Path, new: Iterable[Told]) -> list[Told]:
+    """All stories that `folder` holds, after these have taken the place of what it held of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in new:
+        (folder / f"{one.story}.json").write_text(json.dumps(asdict(one), indent=1))
+    return [Told(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+
+
+def page(stories: list[Told]) -> str:
+    outcomes = {test: outcome for one in stories for test, outcome in sorted(one.outcomes.items())}
     drills, systems, files = _by_subject(outcomes)
+    head = HEAD.format(passed=list(outcomes.values()).count("passed"), all=len(outcomes))
     parts = ["# What was applied, and how it went", head, "## Fault drills", _drills(drills)]
     parts += ["## Systems, container engines and sources of the driver", _systems(systems)]
     parts += ["## Every file of tests", _counted("File", files)]
-    parts += ["## Seconds by story", "Stories run two at a time.", table(["Story", "seconds"], _rows(seconds))]
+    parts += ["## Every story", table(["Story", "commit", "day", "passed", "of", "seconds"], _rows(stories))]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _rows(seconds: Counter[str]) -> list[list[str]]:
-    return [[f"`{story}`", f"{spent:.0f}"] for story, spent in seconds.most_common()]
+def _rows(stories: list[Told]) -> list[list[str]]:
+    """The slowest first."""
+    rows = []
+    for one in sorted(stories, key=lambda one: -one.seconds):
+        passed = list(one.outcomes.values()).count("passed")
+        rows.append([f"`{one.story}`", one.commit, one.day, f"{passed}", f"{len(one.outcomes)}", f"{one.seconds:.0f}"])
+    return rows
 
 
 def _by_subject(outcomes: Outcomes) -> tuple[dict[tuple[str, str], str], dict[str, Counter], dict[str, Counter]]:

@@ -26,41 +26,47 @@ def refused(run, exit_code, *words):
     assert "Traceback" not in run.stderr
 
 
-def test_wrong_registry_password(deployment, tmp_path):
-    run = deployment.variant(tmp_path / "d", deepgram_registry_password="wrong").dgctl("provision", "--yes")
-    refused(run, 4, "registry", "deepgram_registry_password")
+# What the preflight must say of each mistake: all of them are made at once, and one run names all.
+MISTAKES = {
+    "registry": ("registry", "deepgram_registry_password"),
+    "link": ("no-such-model.dg",),
+    "name": ("models.nowhere.invalid",),
+    "GPU": ("15360", "40000"),
+    "disk": ("/mnt/small",),
+    "port": ("443", "python3"),
+}
 
 
-def test_model_link_that_does_not_exist(deployment, tmp_path):
-    links = ["https://models.lab.test/no-such-model.dg?signature=secret-part"]
-    run = deployment.variant(tmp_path / "d", deepgram_models_links=links).dgctl("provision", "--yes")
-    refused(run, 4, "no-such-model.dg")
-    assert "secret-part" not in run.problems() + run.stderr
-
-
-def test_model_server_that_does_not_resolve(deployment, tmp_path):
-    links = ["https://models.nowhere.invalid/a.dg"]
-    run = deployment.variant(tmp_path / "d", deepgram_models_links=links).dgctl("provision", "--yes")
-    refused(run, 4, "models.nowhere.invalid")
-
-
-def test_gpu_too_small(deployment, tmp_path):
-    run = deployment.variant(tmp_path / "d", preflight_min_gpu_memory_mb=40000).dgctl("provision", "--yes")
-    refused(run, 4, "15360", "40000")
-
-
-def test_too_little_disk(deployment, server, tmp_path):
+@pytest.fixture(scope="module")
+def preflight(deployment, server, tmp_path_factory):
+    """A run on a server with every mistake of MISTAKES."""
+    links = ["https://models.lab.test/no-such-model.dg?signature=secret-part", "https://models.nowhere.invalid/a.dg"]
+    variant = deployment.variant(
+        tmp_path_factory.mktemp("mistakes") / "d",
+        deepgram_registry_password="wrong",
+        deepgram_models_links=links,
+        deepgram_models_dir="/mnt/small",
+        preflight_min_gpu_memory_mb=40000,
+    )
     server.sh("mkdir -p /mnt/small && mount -t tmpfs -o size=64m tmpfs /mnt/small")
-    run = deployment.variant(tmp_path / "d", deepgram_models_dir="/mnt/small").dgctl("provision", "--yes")
-    server.sh("umount /mnt/small")
-    refused(run, 4, "/mnt/small")
-
-
-def test_port_taken(deployment, server, tmp_path):
     server.sh("systemd-run --unit=squatter python3 -m http.server 443")
-    run = deployment.dgctl("provision", "--yes")
-    server.sh("systemctl stop squatter")
-    refused(run, 4, "443", "python3")
+    run = variant.dgctl("provision", "--yes")
+    server.sh("systemctl stop squatter; umount /mnt/small")
+    return run
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_preflight_names_each_mistake(preflight, mistake):
+    refused(preflight, 4, *MISTAKES[mistake])
+    assert "secret-part" not in preflight.problems() + preflight.stderr
+
+
+def test_the_preflight_goes_on_after_a_failed_check(deployment, tmp_path):
+    variant = deployment.variant(tmp_path / "d", deepgram_registry_password="wrong")
+    run = variant.dgctl("preflight")
+    assert run.exit_code == 4
+    assert len(run.failed_checks()) == 1, run.problems()
+    assert any(check["verdict"] == "pass" for check in run.document["checks"])
 
 
 def test_ssh_key_refused(deployment, tmp_path):
@@ -105,14 +111,6 @@ def test_group_name_that_is_nearly_right(deployment, tmp_path):
     variant = deployment.variant(tmp_path / "d")
     variant.inventory.write_text(variant.inventory.read_text().replace("[node]", "[nodes]"))
     refused(variant.dgctl("provision", "--yes"), 3, "[node]")
-
-
-def test_all_findings_at_once(deployment, tmp_path):
-    variant = deployment.variant(tmp_path / "d", preflight_min_gpu_memory_mb=40000, deepgram_registry_password="wrong")
-    run = variant.dgctl("preflight")
-    assert run.exit_code == 4
-    assert len(run.failed_checks()) >= 2, run.problems()
-    assert any(check["verdict"] == "pass" for check in run.document["checks"])
 
 
 def test_check_mode_on_the_blank_server(deployment):

@@ -33,7 +33,7 @@ deepgram_models_links:
 VAULT = "deepgram_api_key: key-of-the-unit-tests\n"
 
 # What validation reads of a role, and nothing that a run would carry out.
-INTERFACE = ("defaults", "meta/argument_specs.yml")
+INTERFACE = ("defaults", "meta/argument_specs.yml", "meta/schema.yml")
 TABLES = "roles/platform/vars"
 
 

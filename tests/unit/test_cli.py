@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from dgctl import cli, verbs
 from dgctl.look import Seen
 from dgctl.session import Session, main
+from dgctl.validating import validate
 from tests.unit.conftest import write
 
 VERBS = ("init", "validate", "preflight", "plan", "provision", "verify", "status")
@@ -96,13 +97,13 @@ def test_a_limit_that_matches_nothing(dgctl: Dgctl, folder: Path) -> None:
 
 @pytest.mark.parametrize(("limit", "hosts"), [("gpu1", ["gpu1"]), ("node:!gpu1", ["gpu2"]), ("gpu*", ["gpu1", "gpu2"])])
 def test_a_limit_is_ansibles(root: Path, folder: Path, limit: str, hosts: list[str], capsys: object) -> None:
-    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), verbs.validate) == 0
+    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), validate) == 0
     assert list(json.loads(capsys.readouterr().out)["hosts"]) == hosts
 
 
 @pytest.mark.parametrize("limit", ["gpu1,gpu9", "gpu1:!gpu1", "!gpu9"])
 def test_each_part_of_a_limit_must_match(root: Path, folder: Path, limit: str, capsys: object) -> None:
-    assert main(Session("validate", Path("inventory.ini"), limit=limit), verbs.validate) == 2
+    assert main(Session("validate", Path("inventory.ini"), limit=limit), validate) == 2
 
 
 @pytest.mark.parametrize("limit", ["", ",", " ", "~[", ":", "@hosts.txt", "@gone.txt", "@retired.txt"])
@@ -111,7 +112,7 @@ def test_a_limit_that_names_nobody_does_not_mean_everybody(
 ) -> None:
     Path("hosts.txt").write_text("\n \n")
     Path("retired.txt").write_text("gpu1\ngpu7\n")
-    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), verbs.validate) == 2
+    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), validate) == 2
     (error,) = json.loads(capsys.readouterr().out)["errors"]
     assert error["what"] and error["fix"]
     if limit == "@retired.txt":
@@ -120,12 +121,12 @@ def test_a_limit_that_names_nobody_does_not_mean_everybody(
 
 def test_a_limit_in_a_file(root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("hosts.txt").write_text("gpu2\n\n")
-    assert main(Session("validate", Path("inventory.ini"), limit="@hosts.txt", as_json=True), verbs.validate) == 0
+    assert main(Session("validate", Path("inventory.ini"), limit="@hosts.txt", as_json=True), validate) == 0
     assert list(json.loads(capsys.readouterr().out)["hosts"]) == ["gpu2"]
 
 
 def test_a_valid_deployment(root: Path, folder: Path, capsys: object) -> None:
-    assert main(Session("validate", Path("inventory.ini"), as_json=True), verbs.validate) == 0
+    assert main(Session("validate", Path("inventory.ini"), as_json=True), validate) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["command"] == "validate"
     assert document["errors"] == []
@@ -136,7 +137,7 @@ def test_a_valid_deployment(root: Path, folder: Path, capsys: object) -> None:
 def test_lowered_minimums_are_said(root: Path, folder: Path, capsys: object) -> None:
     with Path("group_vars/all/main.yml").open("a") as file:
         file.write("preflight_min_cpu_cores: 2\n")
-    main(Session("validate", Path("inventory.ini"), limit="gpu1"), verbs.validate)
+    main(Session("validate", Path("inventory.ini"), limit="gpu1"), validate)
     assert "lowered: preflight_min_cpu_cores is 2 (usual: 4) on gpu1\n" in capsys.readouterr().out
 
 

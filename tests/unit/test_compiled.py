@@ -70,7 +70,7 @@ def test_more_hosts_are_no_more_compilations(folder: Path, monkeypatch: pytest.M
     read()
     # What cannot be compiled, and what has settings of its own, is compiled for each.
     assert many - len(counts) <= 4 * HOSTS
-    assert len(counts) > 30
+    assert len(counts) > 10
 
 
 def test_jinja_is_as_before_afterwards() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dgctl import display
 from dgctl.errors import Exit, Problem
-from dgctl.report import Check, HostState, Outcome, print_errors, print_outcome
+from dgctl.report import PAGE, Check, HostState, Outcome, print_errors, print_outcome
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n"
 
@@ -68,3 +68,34 @@ def test_an_escape_in_a_value_a_name_or_an_answer_is_written_out() -> None:
     print_outcome(Outcome(Exit.VERIFY, hosts=hosts, checks=checks, text=[evil], summary="1 server"), 1.0, console)
     assert "\x1b" not in out.getvalue() and "\x07" not in out.getvalue()
     assert out.getvalue().count(r"\x1b[2J") >= 6
+
+
+def printed(problems: list[Problem], width: int = 200) -> str:
+    out = io.StringIO()
+    print_errors(problems, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_a_thousand_mistakes_are_a_page_and_a_count() -> None:
+    found = [Problem(f"no variable is named x{n}", f"inventory.ini:{n}", f"x{n}", "remove it") for n in range(1000)]
+    said = printed(found).splitlines()
+    assert len(said) <= PAGE + 1
+    assert said[-1] == f"1000 errors, of which these are the first {PAGE // 4}: --json has all of them"
+    assert len(Outcome(Exit.INVALID, found).document("validate", 1.0)["errors"]) == 1000
+
+
+def test_what_fits_on_a_page_is_all_there() -> None:
+    found = [Problem(f"mistake {n}", fix="mend it") for n in range(PAGE // 2)]
+    assert printed(found).count("error:") == PAGE // 2 and "first" not in printed(found)
+    assert "error: x" in printed([Problem("x", value="y")] * 1000) and "first" not in printed([Problem("x")] * 1000)
+
+
+def test_a_narrow_terminal_shows_a_paragraph_a_server() -> None:
+    status = {"release": "release-260812", "driver": {"loaded": "580.173.02"}, "gpus": [{"name": "NVIDIA L4"}]}
+    hosts = {"gpu1": HostState("ok", status=status), "gpu2": HostState("failed", status={"release": "release-260801"})}
+    out = io.StringIO()
+    print_outcome(Outcome(hosts=hosts), 1.0, Console(file=out, width=40))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert all(len(line) <= 40 for line in lines)
+    assert lines.index("gpu1") < lines.index("  release release-260812") < lines.index("  gpu     NVIDIA L4")
+    assert lines.index("gpu2") < lines.index("  state   failed")

@@ -199,3 +199,15 @@ def test_a_prompted_password_is_private_and_gone_afterwards(monkeypatch: pytest.
         assert loaded.hosts["gpu1"].vars["deepgram_api_key"] == "key-of-the-unit-tests"
         assert "open sesame" not in passwords.arguments()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["inventory.ini", MAIN, "host_vars/gpu1.yml"])
+def test_a_file_of_10_mb_is_refused_before_it_is_read(name: str) -> None:
+    Path("host_vars").mkdir(exist_ok=True)
+    with Path(name).open("a") as file:
+        file.write("# " + "x" * 10_000_000)
+    with vault.opened(Path("inventory.ini"), (), (), False) as passwords, pytest.raises(DgctlError) as refused:
+        deployment.load(Path("inventory.ini"), passwords, None)
+    (problem,) = refused.value.problems
+    assert (refused.value.exit_code, problem.where) == (Exit.INVALID, name)
+    assert "too large: 10.0 MB" in problem.what and problem.fix

@@ -6,34 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import deployment, validation, vault
-from dgctl.errors import DgctlError, Exit, Problem
+from dgctl import deployment, vault
 from tests.unit.conftest import INVENTORY, write
-
-MAIN = "group_vars/all/main.yml"
-
-
-def problems(inventory: str = "inventory.ini") -> list[Problem]:
-    """Every problem of the deployment in this folder, those that stop it from loading too."""
-    path = Path(inventory)
-    try:
-        with vault.opened(path, (), (), False) as passwords:
-            return validation.problems(deployment.load(path, passwords))
-    except DgctlError as error:
-        assert error.exit_code == Exit.INVALID
-        return error.problems
-
-
-def only(inventory: str = "inventory.ini") -> Problem:
-    found = problems(inventory)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def add(text: str, path: str = MAIN) -> None:
-    """Appends settings to a file of the deployment."""
-    with Path(path).open("a") as file:
-        file.write(text)
+from tests.unit.validating import MAIN, add, only, problems
 
 
 @pytest.fixture(autouse=True)
@@ -100,103 +75,11 @@ def test_the_users_own_variables_are_free() -> None:
     assert problems() == []
 
 
-@pytest.mark.parametrize(
-    ("setting", "must"),
-    [
-        ("deepgram_engine_gpu_required: ture", "true or false"),
-        ("deepgram_api_port: eighty", "a whole number"),
-        ("deepgram_api_port: 70000", "a port from 1 to 65535"),
-        ("deepgram_container_engine: dokcer", "one of: docker, podman"),
-        ("deepgram_image_digests: sha256", "a mapping"),
-        ("deepgram_image_digests: {api: latest}", "sha256"),
-        ("deepgram_release: [release-260812]", "text"),
-        ("deepgram_release: latest", "like release-260812"),
-        ("deepgram_stop_grace_period_s: -1", "1 or more"),
-        ("nvidia_driver_branch: '58'", "a branch"),
-        ("nginx_proxy_server_name: https://speech.example.com", "a host name"),
-        ("deepgram_models_links: {a: 1}", "a list"),
-    ],
-)
-def test_a_wrong_value(setting: str, must: str) -> None:
-    text = Path("inventory.ini").read_text().replace("deepgram_release=release-260812\n", "")
-    Path("inventory.ini").write_text(text)
-    if not setting.startswith("deepgram_release"):
-        add("deepgram_release: release-260812\n")
-    if setting.startswith("deepgram_models_links"):
-        write(Path(MAIN), "deepgram_release: release-260812\n")
-    add(setting + "\n")
-    problem = only()
-    assert must in problem.what
-    assert problem.where.startswith(MAIN + ":")
-    assert problem.fix
-
-
-def test_ini_text_is_converted_as_ansible_does() -> None:
-    add("deepgram_engine_gpu_required=yes\ndeepgram_api_port=8081\n", "inventory.ini")
-    assert problems() == []
-    write(Path("inventory.ini"), Path("inventory.ini").read_text().replace("=yes", "=ture"))
-    found = [each for each in problems() if "true or false" in each.what]
-    assert [(each.where, each.value) for each in found] == [("inventory.ini:8", "ture")]
-
-
-def test_a_value_that_only_the_server_can_render_is_left_to_it() -> None:
-    add("deepgram_api_port: \"{{ ansible_facts['processor_count'] + 8000 }}\"\n")
-    assert problems() == []
-
-
 def test_a_template_that_cannot_work() -> None:
     add('deepgram_release: "{{ releese }}"\n')
     problem = next(each for each in problems() if "template" in each.what)
     assert "releese" in problem.what
     assert problem.where == f"{MAIN}:4"
-
-
-@pytest.mark.parametrize(
-    ("remove", "name"),
-    [
-        ("deepgram_release=release-260812\n", "deepgram_release"),
-        ("deepgram_models_links", "deepgram_models_links"),
-    ],
-)
-def test_missing_settings(remove: str, name: str) -> None:
-    path = Path("inventory.ini") if "=" in remove else Path(MAIN)
-    path.write_text("" if path.name == "main.yml" else path.read_text().replace(remove, ""))
-    assert {each.what for each in problems()} == {f"{name} is not set"}
-    assert all(each.fix.startswith("set it in group_vars/all/main.yml: ") for each in problems())
-
-
-def test_a_missing_key_names_the_file_to_put_it_in() -> None:
-    Path("group_vars/all/vault.yml").unlink()
-    found = problems()
-    assert {each.where for each in found} == {"gpu1", "gpu2"}
-    assert all("group_vars/all/vault.yml" in each.fix for each in found)
-    assert not any("main.yml" in each.fix for each in found), "a key does not belong into a plain file"
-
-
-def test_an_empty_key() -> None:
-    write(Path("group_vars/all/vault.yml"), 'deepgram_api_key: ""\n', 0o600)
-    assert only().where == "group_vars/all/vault.yml:1"
-
-
-@pytest.mark.parametrize(
-    ("link", "what"),
-    [
-        ("http://models.example.com/a.dg", "must be an https:// URL"),
-        ("https://models.example.com/", "must end in a file name"),
-        ("{url: 'https://models.example.com/a.dg', sha256: abc}", "64 hex digits"),
-        ("https://elsewhere.example.com/nova-3.dg", "same file name"),
-    ],
-)
-def test_a_wrong_model_link_is_named_by_its_own_line(link: str, what: str) -> None:
-    add(f"  - {link}\n")
-    found = problems()
-    assert all(what in each.what for each in found)
-    assert f"{MAIN}:4" in {each.where for each in found}
-
-
-def test_a_signed_link_is_shown_without_its_signature() -> None:
-    add("  - http://models.example.com/a.dg?signature=secret\n")
-    assert only().value == "http://models.example.com/a.dg"
 
 
 def test_a_group_that_is_a_slip_of_the_keys() -> None:
@@ -217,6 +100,32 @@ def test_half_of_a_service(group: str) -> None:
     add(f"[{group}]\ngpu9 ansible_host=192.0.2.99\n", "inventory.ini")
     problem = only()
     assert f"nothing serves [{group}]" in problem.what and problem.where == "inventory.ini:8"
+
+
+@pytest.mark.parametrize("groups", [("node", "api"), ("node", "engine"), ("api", "engine")])
+def test_groups_that_exclude_each_other(groups: tuple[str, str]) -> None:
+    lines = [f"[{group}]\ngpu9 ansible_host=192.0.2.99\n" for group in groups]
+    rest = f"[{({'api', 'engine'} - set(groups) or {'proxy'}).pop()}]\ngpu8 ansible_host=192.0.2.98\n"
+    write(Path("both.ini"), "\n".join([*lines, rest]) + "[all:vars]\ndeepgram_release=release-260812\n")
+    found = [each for each in problems("both.ini") if "exclude each other" in each.what]
+    assert [(each.value, each.where) for each in found] == [("gpu9", "both.ini:4")]
+    assert f"[{groups[0]}] and [{groups[1]}]" in found[0].what and "[node] alone" in found[0].fix
+
+
+@pytest.mark.parametrize("name", ["node", "proxy", "berlin"])
+def test_a_server_with_the_name_of_a_group(name: str) -> None:
+    write(Path("inventory.ini"), INVENTORY.replace("gpu2 ", f"{name} ") + "[berlin]\ngpu1\n")
+    problem = only()
+    assert (problem.what, problem.where, problem.value) == ("a server has the name of a group", "inventory.ini:3", name)
+
+
+def test_names_with_characters_that_nobody_sees() -> None:
+    write(Path("inventory.ini"), INVENTORY.replace("gpu2 ", "gpu2\u200b ") + "[b\u0435rlin]\ngpu1\n")
+    found = {each.what: each.where for each in problems()}
+    assert found == {
+        "the server's name holds U+200B (ZERO WIDTH SPACE)": "inventory.ini:3",
+        "the group's name holds U+0435 (CYRILLIC SMALL LETTER IE)": "inventory.ini:8",
+    }
 
 
 def test_a_proxy_needs_no_key_and_no_models() -> None:
@@ -265,11 +174,6 @@ def test_a_key_that_stands_twice_in_yaml() -> None:
     assert (problem.where, problem.value) == (f"{MAIN}:5", "deepgram_api_port")
 
 
-def test_ports_that_meet() -> None:
-    add("deepgram_metrics_port: 8080\n")
-    assert "the same port" in only().what
-
-
 def test_a_secret_in_the_inventory() -> None:
     add("deepgram_registry_password=hunter22\n", "inventory.ini")
     problem = only()
@@ -284,18 +188,6 @@ def test_a_secret_that_others_can_read(mode: int) -> None:
     problem = only()
     assert problem.value == f"mode {mode:04o}"
     assert "chmod 600 group_vars/all/vault.yml" in problem.fix
-
-
-def test_an_unfilled_placeholder() -> None:
-    write(Path("group_vars/all/vault.yml"), "---\ndeepgram_api_key: CHANGE_ME\n", 0o600)
-    problem = only()
-    assert problem.what == "deepgram_api_key is not filled in"
-    assert problem.where == "group_vars/all/vault.yml:2"
-
-
-def test_a_driver_version_of_another_branch() -> None:
-    add("nvidia_driver_version: 570.1.2\n")
-    assert "not of the branch 580" in only().what
 
 
 def test_problems_come_all_together_and_shared_ones_once() -> None:
@@ -397,11 +289,6 @@ def test_a_variable_of_the_users_own_is_rendered_where_a_known_one_uses_it() -> 
     with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
         host = deployment.load(Path("inventory.ini"), passwords).hosts["gpu1"]
     assert host.vars["deepgram_api_port"] == 8090
-
-
-def test_a_private_key_pasted_where_a_path_belongs_is_not_shown() -> None:
-    add("deepgram_engine_gpu_required: |\n  -----BEGIN PRIVATE KEY-----\n  c2VjcmV0\n  -----END PRIVATE KEY-----\n")
-    assert "c2VjcmV0" not in str(only())
 
 
 def script(text: str, mode: int = 0o755) -> str:

@@ -1,0 +1,47 @@
+"""Values that nobody filled in: required ones, and placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dgctl.deployment import Host
+from dgctl.errors import Problem
+from dgctl.validation.context import PLACEHOLDER, Context, has
+
+# What no deployment works without, and how it is given.
+_RUNNERS = {"node", "api", "engine", "license_proxy"}
+NEEDED_BY = {
+    "deepgram_release": _RUNNERS,
+    "deepgram_api_key": _RUNNERS,
+    "deepgram_models_links": {"node", "engine"},
+}
+REQUIRED = {
+    "deepgram_release": "the release to run, for example release-260812",
+    "deepgram_api_key": "your Deepgram self-hosted API key, in group_vars/all/vault.yml",
+    "deepgram_models_links": "the list of model links that Deepgram gave you",
+}
+
+
+def problems(context: Context) -> Iterator[Problem]:
+    for host in context.served:
+        yield from _placeholders(context, host)
+        yield from _required(context, host)
+
+
+def _placeholders(context: Context, host: Host) -> Iterator[Problem]:
+    for name, value in host.written.items():
+        if has(value, PLACEHOLDER):
+            fix = f"replace {PLACEHOLDER} by {REQUIRED.get(name, 'the right value')}"
+            yield context.problem(host, name, f"{name} is not filled in", fix, PLACEHOLDER)
+
+
+def _required(context: Context, host: Host) -> Iterator[Problem]:
+    wanted = dict(REQUIRED)
+    wanted |= {name: "a value" for name, option in context.options.items() if option.required and name not in wanted}
+    for name, meaning in wanted.items():
+        if not NEEDED_BY.get(name, _RUNNERS) & set(host.groups):
+            continue
+        if host.vars.get(name) in (None, "", [], {}) and name not in host.unrendered:
+            place = context.deployment.where(host, name) or host.name
+            file = "group_vars/all/vault.yml" if context.secret(name) else "group_vars/all/main.yml"
+            yield Problem(f"{name} is not set", place, fix=f"set it in {file}: {meaning}")

@@ -1,0 +1,42 @@
+"""Every setting that README, docs and the example show, pasted into an inventory, validates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_schema import written
+from tests.unit.conftest import INVENTORY, write
+from tests.unit.validating import MAIN, add, problems
+
+FLUX = "https://models.example.com/flux-general-en.en.streaming.6e5fc14.dg"
+# What a setting is shown with, on its page.
+BESIDE = {
+    "deepgram_profile": f"deepgram_models_links: [{FLUX}]\n",
+    "deepgram_license_upstream": "deepgram_license_servers: [https://license.example.com]\n",
+}
+# Files that only their owner has.
+FILES = {"nginx_proxy_tls_certificate", "nginx_proxy_tls_key"}
+FOUND = {f"{page}: {name}": (name, value) for page, name, value in written() if name not in FILES}
+
+
+@pytest.fixture(autouse=True)
+def here(root: Path, folder: Path) -> Path:
+    return folder
+
+
+@pytest.mark.parametrize("shown", FOUND)
+def test_a_setting_of_the_docs(shown: str) -> None:
+    name, value = FOUND[shown]
+    text = INVENTORY.replace("deepgram_release=release-260812\n", "") if name == "deepgram_release" else INVENTORY
+    if name in ("ansible_host", "ansible_port", "ansible_user"):
+        text = text.replace("gpu2 ansible_host=192.0.2.12", "").replace("192.0.2.11", f"192.0.2.99 {name}={value}")
+    else:
+        beside = BESIDE.get(name, "")
+        if name == "deepgram_models_links" or name in beside or "deepgram_models_links" in beside:
+            write(Path(MAIN), "")
+        add(f"{beside}{name}: {json.dumps(value)}\n")
+    write(Path("inventory.ini"), text)
+    assert problems() == []

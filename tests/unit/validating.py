@@ -1,0 +1,33 @@
+"""The problems of the deployment in the folder where a test runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dgctl import deployment, validation, vault
+from dgctl.errors import DgctlError, Exit, Problem
+
+MAIN = "group_vars/all/main.yml"
+
+
+def problems(inventory: str = "inventory.ini") -> list[Problem]:
+    """Every problem of the deployment in this folder, those that stop it from loading too."""
+    path = Path(inventory)
+    try:
+        with vault.opened(path, (), (), False) as passwords:
+            return validation.problems(deployment.load(path, passwords))
+    except DgctlError as error:
+        assert error.exit_code == Exit.INVALID
+        return error.problems
+
+
+def only(inventory: str = "inventory.ini") -> Problem:
+    found = problems(inventory)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def add(text: str, path: str = MAIN) -> None:
+    """Appends settings to a file of the deployment."""
+    with Path(path).open("a") as file:
+        file.write(text)
