@@ -15,8 +15,8 @@ dgctl prints a traceback or the API key, changes a file of the deployment, or ex
 Exit codes: [exit-codes.md](exit-codes.md).
 
 Inputs that nobody wrote down are tried by `bin/fuzz --tries 50000 --seed 16` (about 10 tries a second and core): text, YAML,
-vaults and options mutated from these rows. A try that ends with exit 1, a traceback or an escape sequence is printed with its number;
-`--first NUMBER` repeats it.
+vaults and options mutated from these rows. A try that ends with exit 1, a traceback or an escape sequence is printed with its
+number; `--first NUMBER` repeats it.
 """
 
 
