@@ -116,7 +116,9 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
     own = rendering.Rendering._rendered
     monkeypatch.setattr(
-        rendering.Rendering, "_rendered", lambda self, value, seen: found.append(value) or own(self, value, seen)
+        rendering.Rendering,
+        "_rendered",
+        lambda self, name, value, seen: found.append(value) or own(self, name, value, seen),
     )
     return found
 
