@@ -33,7 +33,7 @@ _BY_NUMBER = {
     "18": "license",
 }
 # The order in which they begin: those that take longest come first.
-_ORDER = ("fleet", "server", "workshop", "boards", "apart")
+_ORDER = ("server", "fleet", "workshop", "license", "boards", "podman", "profiles", "apart")
 # What a drill needs of a GPU that the workshop's server (an A100 and a T4) has.
 WORKSHOP_HAS = ("any", "none", "mig")
 

@@ -2,9 +2,7 @@
 
 from tests.scenarios import walk
 from tests.scenarios.one_server import one_server
-from tests.scenarios.stories import with_all
 
-pytestmark = with_all
 ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 
 

@@ -6,10 +6,8 @@ import pytest
 import yaml
 
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
-from tests.scenarios.stories import with_all
 
 NAME = "profiles"
-pytestmark = with_all
 FLUX = {
     "deepgram_profile": "flux",
     "deepgram_models_links": ["https://models.lab.test/flux-general-en.en.streaming.6e5fc14.dg"],

@@ -7,7 +7,6 @@ import yaml
 
 from tests.scenarios.calls import transcribe
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
-from tests.scenarios.stories import with_all
 
 NAME = "apart"
 STATUS = "curl -s http://127.0.0.1:8080/v1/status"
@@ -67,7 +66,6 @@ def test_requests_stay_in_the_proxy_s_region_and_go_elsewhere_when_it_has_nobody
         servers["api1"].sh("docker start deepgram-api")
 
 
-@with_all
 def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
     """Its requests failed while there was no Engine, and no proxy sends it others now: it would say so for ever."""
     deployment, servers = lab

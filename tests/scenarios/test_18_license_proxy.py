@@ -9,9 +9,7 @@ import pytest
 from tests.scenarios.calls import transcribe
 from tests.scenarios.fleet import AFTER, BEFORE, set_release
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
-from tests.scenarios.stories import with_all
 
-pytestmark = with_all
 NAME = "license"
 STATE = "curl -sf --max-time 3 http://127.0.0.1:8089/v1/status"
 
