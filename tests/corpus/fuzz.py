@@ -74,7 +74,7 @@ def some(chance: random.Random, names: list[str], known: list[Row]) -> Row:
         files["group_vars/all/yy.yml"] = yaml.safe_dump(values, allow_unicode=True)
     words = [chance.choice(VERBS) if chance.random() < 0.3 else "validate", inventory]
     while chance.random() < 0.3:
-        words += [chance.choice(OPTIONS), *([chance.choice(WORDS)] if chance.random() < 0.7 else [])]
+        words += [chance.choice(OPTIONS), *([chance.choice(WORDS).replace("\0", "")] if chance.random() < 0.7 else [])]
     if words[0] != "validate":  # no try may reach a server, or wait for one
         files["group_vars/all/zzz.yml"] = "deepgram_release: none\n"
     encrypt = {"group_vars/all/vault.yml": "default@right"} if chance.random() < 0.1 else {}
