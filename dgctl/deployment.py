@@ -207,7 +207,7 @@ def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
 def _defaults(reader: Any) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in sorted((content.root() / "roles").glob("*/defaults/main.yml")):
-        merged |= reader.load_from_file(str(path), trusted_as_template=True) or {}
+        merged |= reader.load_from_file(str(path), cache="none", unsafe=True, trusted_as_template=True) or {}
     return merged
 
 

@@ -19,6 +19,19 @@ EXAMPLES = sorted(PROJECT.glob("inventories/example/**/*.*"))
 SETTING = re.compile(r"([a-z][a-z0-9_]+)(?:=|: *)(\S.*)")
 
 
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("roles/*/meta/schema.yml")), ids=lambda path: path.parts[-3])
+def test_every_key_is_text(path):
+    """`on`, `off`, `yes` and `no` are true and false to YAML's readers, and a rule under one would never be found."""
+
+    def keys(value):
+        if isinstance(value, dict):
+            yield from value
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from keys(item)
+
+    assert [key for key in keys(content.read(path)) if not isinstance(key, str)] == []
+
+
 # What YAML can hold, and what people write into it by mistake.
 _LIKELY = [
     "",

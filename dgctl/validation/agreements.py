@@ -30,7 +30,7 @@ def problems(context: Context) -> Iterator[Problem]:
 def _above(context: Context, host: Host, name: str, other: str, rule: dict[str, Any]) -> Iterator[Problem]:
     """A limit above the one that counts in any case; 0 and null are none."""
     value, limit = _number(host, name), _number(host, other)
-    if not value or not limit or value <= limit or not set(rule.get("on", ())) <= context.parts(host):
+    if not value or not limit or value <= limit or not set(rule.get("parts", ())) <= context.parts(host):
         return
     what = f"{name} is above {other} ({limit}): {rule['why']}"
     yield context.problem(host, name, what, f"give {limit} or less, or raise {other}", host.vars[name])
