@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import PurePosixPath
@@ -151,11 +152,21 @@ def controller_file(text: str) -> bool:
     return text.startswith(("/", "~")) and text.isprintable() and not text.endswith("/")
 
 
+def shell_words(text: str) -> bool:
+    """What a shell would divide into words: each quotation is closed."""
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return True
+
+
 CHECKS: dict[str, Callable[[str], bool]] = {
     "controller-file": controller_file,
     "data-dir": data_dir,
     "host": host,
     "host-port": host_port,
+    "shell-words": shell_words,
     "repository-url": repository_url,
     "https-url": https_url,
     "ipv4": ipv4,
