@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def wrong(path: Path) -> tuple[str, str, str] | None:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         return "the SSH key can be read by others, so ssh refuses it", f"mode {mode:04o}", f"chmod 600 {path}"
+    if path.read_bytes().startswith(b"-----BEGIN") and b"\r\n" in path.read_bytes():
+        return (
+            "the SSH key has the line ends of Windows, which ssh does not read",
+            str(path),
+            f"sed -i 's/\\r$//' {path}",
+        )
     return _content(path)
 
 
@@ -54,13 +61,30 @@ def _content(path: Path) -> tuple[str, str, str] | None:
     except (paramiko.SSHException, ValueError, TypeError, IndexError) as error:
         if _passphrase(error):
             return _locked(path)
-        return None if _openssh(path) else ("this file holds no SSH private key", str(path), "name a private key file")
+        return _by_ssh(path)
     except Exception:  # a kind of key that paramiko does not know; ssh may
-        return None if _openssh(path) else ("this file holds no SSH private key", str(path), "name a private key file")
+        return _by_ssh(path)
     return None
 
 
-def _passphrase(error: Exception) -> bool:
+def _by_ssh(path: Path) -> tuple[str, str, str] | None:
+    """What ssh's own reader says of a key that paramiko does not take; without that program it is believed."""
+    if not _openssh(path):
+        return "this file holds no SSH private key", str(path), "name a private key file"
+    try:
+        words = ["ssh-keygen", "-y", "-P", "", "-f", str(path)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode == 0:
+        return None
+    if _passphrase(done.stderr):
+        return _locked(path)
+    fix = f"copy it again, until this prints its public half: ssh-keygen -y -f {path}"
+    return "the SSH key is damaged or cut off", f"{path}: {done.stderr.strip().rpartition(': ')[2]}", fix
+
+
+def _passphrase(error: Exception | str) -> bool:
     return any(word in str(error).lower() for word in ("password", "passphrase", "encrypted"))
 
 
