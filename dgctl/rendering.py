@@ -137,7 +137,7 @@ class Rendering:
 
 
 class _Identities:
-    """Hashable stand-ins of values: equal for two that templates make the same of."""
+    """Hashable keys of values: equal for two that templates make the same of."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, Hashable]] = {}  # with the value: as long as it lives, its id is its own
