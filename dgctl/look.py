@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dgctl import bundle, content, processes, scratch, ssh, unreachable
+from dgctl import content, processes, scratch, ssh, unreachable
+from dgctl.content import bundle
 from dgctl.deployment import Host
 from dgctl.errors import Problem
 
@@ -81,7 +82,7 @@ def mark_verified(requests: Iterable[Request]) -> None:
 def _ask(mode: str, requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
     asked = list(requests)
     leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
-    _program(content.root() / "plugins" / "module_utils")  # kept from now on
+    _program(content.utilities())  # kept from now on
     # Both here, because neither Ansible's code nor CPython 3.11's ast is made for threads.
     ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host, _ in asked}
     with scratch.folder("look") as folder:
@@ -118,7 +119,7 @@ def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secr
         return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
     words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", _BOOT])
     password = f"{secrets['become']}\n" if "become" in secrets else ""
-    text = password + _START + _program(content.root() / "plugins" / "module_utils") + json.dumps(request)
+    text = password + _START + _program(content.utilities()) + json.dumps(request)
     try:
         done = _run(words, text.encode(), ssh.environment(secrets, askpass))
     except subprocess.TimeoutExpired:

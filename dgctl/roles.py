@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from dgctl import content
+from dgctl.content import imports
 
 PLAYBOOK = "provision.yml"
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
-_IMPORTED = re.compile(r"^(?:from|import) ansible\.module_utils(?:\.(\w+)| import (?:\(([^)]*)\)|(.*)))", re.MULTILINE)
 _CONTROLLER_FILE = re.compile(r"lookup\('ansible\.builtin\.file', *(\w+)")
 _INTERFACE = ("defaults", "meta")
 # What records the applied state is no part of it: its own format number says when it changes.
@@ -129,7 +129,7 @@ def _role(folder: Path) -> Role:
     calm = effects.get("calm") or {}
     return Role(
         folder.name,
-        _hash([*files, *_plugins(words)]),
+        _hash(folder, files, _plugins(words)),
         words,
         read,
         frozenset(found for text in texts for found in _CONTROLLER_FILE.findall(text)),
@@ -164,20 +164,8 @@ def _plugins(words: frozenset[str]) -> list[Path]:
     words = words.union(*(_WORD.findall(path.read_text(encoding="utf-8")) for path in actions))
     found = [path for path in sorted((folder / "modules").glob("*.py")) if path.stem in words]
     found += [path for path in sorted((folder / "filter").glob("*.py")) if words & _filters(path)]
-    waiting = [path for path in found if not path.stem.startswith(_RECORDER)]
-    used: list[Path] = [*actions]
-    while waiting:
-        path = waiting.pop()
-        used.append(path)
-        imported = [name for found in _IMPORTED.findall(path.read_text(encoding="utf-8")) for name in _names(found)]
-        utils = [folder / "module_utils" / f"{name}.py" for name in sorted(set(imported))]
-        waiting += [each for each in utils if each.is_file() and each not in [*used, *waiting]]
-    return sorted(used)
-
-
-def _names(found: tuple[str, ...]) -> list[str]:
-    """What an import of module_utils names, in whichever of its three forms."""
-    return _WORD.findall(" ".join(found))
+    own = [path for path in found if not path.stem.startswith(_RECORDER)]
+    return imports.closure([*actions, *own], content.utilities())
 
 
 def _filters(path: Path) -> set[str]:
@@ -186,9 +174,12 @@ def _filters(path: Path) -> set[str]:
     return set(re.findall(r'"(\w+)":', said))
 
 
-def _hash(files: list[Path]) -> str:
+def _hash(folder: Path, files: list[Path], plugins: list[Path]) -> str:
+    """Over the role's files by their names, and what the plugins say: where those lie counts for nothing."""
+    said = [(str(path.relative_to(folder.parent)), path.read_bytes()) for path in files]
+    said += sorted(("", imports.meaning(path, content.utilities())) for path in plugins)
     digest = hashlib.sha256()
-    for path in files:
-        data = path.read_bytes()
-        digest.update(f"{path.relative_to(content.root())}\0{len(data)}\0".encode() + data)
+    for name, data in said:
+        if name or data:  # an empty file is a package that only holds others
+            digest.update(f"{name}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()

@@ -46,11 +46,13 @@ NOTES = """
 
 def page() -> str:
     """The page, its table from the doctor's own."""
-    from dgctl.doctor_table import doctor
+    from dgctl import content
+
+    doctor = content.utility("doctor")
 
     rows = ["\n| check | looks at | cause | cure |\n|---|---|---|---|\n"]
-    for check in (*doctor().CHECKS, *doctor().DEEP):
-        name = f"`{check.name}`" + ("" if check.gpu else " ¹") + (" ³" if check in doctor().DEEP else "")
+    for check in (*doctor.CHECKS, *doctor.DEEP):
+        name = f"`{check.name}`" + ("" if check.gpu else " ¹") + (" ³" if check in doctor.DEEP else "")
         cure = check.cure + (" ²" if check.repair else "")
         rows.append(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in (name, check.about, check.cause, cure)) + " |\n"

@@ -11,8 +11,8 @@ from typing import Any
 
 from testinfra.host import Host
 
-from dgctl import bundle, content, drivers
-from dgctl.doctor_table import doctor
+from dgctl import content, drivers
+from dgctl.content import bundle
 
 _BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
 TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")
@@ -21,12 +21,12 @@ _CALL = "import ansible.module_utils.doctor as _doctor\n_doctor.main(sys.argv[2]
 
 def checks() -> list[str]:
     """The doctor's checks that verify has none of its own for, in their order."""
-    return [check.name for check in doctor().CHECKS if not check.verify]
+    return [check.name for check in content.utility("doctor").CHECKS if not check.verify]
 
 
 def concerns(name: str, engine: bool) -> bool:
     """Whether a check concerns a host with an Engine, or without one."""
-    found = doctor()
+    found = content.utility("doctor")
     return any(check.name == name and found.concerns(check, engine) for check in found.CHECKS)
 
 
@@ -34,9 +34,9 @@ def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str
     """{check: finding} of the doctor's on a host. Raises ValueError when it says nothing."""
     request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
     python = bundle.interpreter(wanted["ansible_python_interpreter"])
-    words = [python, "-IS", "-c", _BOOT, _program(content.root() / "plugins" / "module_utils"), request]
+    words = [python, "-IS", "-c", _BOOT, _program(content.utilities()), request]
     said = host.run(shlex.join(words))
-    mark = doctor().MARK
+    mark = content.utility("doctor").MARK
     for line in said.stdout.splitlines():
         if line.startswith(mark):
             return {found["check"]: found for found in json.loads(line.removeprefix(mark))}

@@ -11,17 +11,17 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import ThreadingUnixStreamServer
 
-import ansible.module_utils
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests import utilities
 from tests.applied.assembled import COMMAND, program
 from tests.paths import PROJECT
 
-ansible.module_utils.__path__.append(str(PROJECT / "plugins" / "module_utils"))
+utilities.use()
 sys.path.append(str(PROJECT / "plugins" / "modules"))
 
 SYSTEMCTL = """#!/bin/sh

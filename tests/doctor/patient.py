@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import yaml
 
+from tests import utilities
 from tests.paths import PROJECT
 
-ansible.module_utils.__path__.append(str(PROJECT / "plugins" / "module_utils"))
+utilities.use()
 
 from ansible.module_utils import doctor, doctor_packages, doctor_smi  # noqa: E402
 from ansible.module_utils.doctor_check import judge  # noqa: E402

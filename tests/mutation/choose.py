@@ -53,7 +53,7 @@ THROUGH = (
     ),
     ("dgctl/collector", ["tests/unit/test_run_failures.py", "tests/unit/test_findings.py", "tests/unit/test_parts.py"]),
     ("dgctl/playbook", ["tests/unit/test_run_failures.py", "tests/unit/test_interrupted.py"]),
-    ("dgctl/bundle", ["tests/plan/test_look.py"]),
+    ("dgctl/content", ["tests/unit/test_content.py", "tests/plan/test_look.py"]),
     ("dgctl/deployment", ["tests/unit/test_validation.py", "tests/unit/test_fleet_verbs.py"]),
 )
 

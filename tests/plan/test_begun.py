@@ -97,7 +97,7 @@ def test_a_server_that_cannot_write_its_record_is_not_taken_for_one_that_has(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     heard: dict[str, bool] = {}
-    full = look._sources(look.content.root() / "plugins" / "module_utils")
+    full = look._sources(look.content.utilities())
     for place, noted in ((tmp_path / "state", True), (tmp_path / "in_the_way" / "state", False)):
         (tmp_path / "in_the_way").touch()
         own = f"sys.modules['ansible.module_utils.applied_record'].FOLDER = {str(place)!r}\n"

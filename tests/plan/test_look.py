@@ -10,7 +10,7 @@ import pytest
 from dgctl import content, look
 from dgctl.deployment import Host
 
-FOLDER = content.root() / "plugins" / "module_utils"
+FOLDER = content.utilities()
 
 
 def host(**variables: object) -> Host:

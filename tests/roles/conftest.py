@@ -11,7 +11,6 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import ansible.module_utils
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from cryptography import x509
@@ -19,13 +18,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, settings
 
+from tests import utilities
 from tests.paths import PROJECT
 
 # A busy machine is no fault of the code under test.
 EXAMPLES = int(os.environ.get("DGCTL_TEST_EXAMPLES", "60"))
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=EXAMPLES)
 settings.load_profile("patient")
-ansible.module_utils.__path__.append(str(PROJECT / "plugins" / "module_utils"))
+utilities.use()
 sys.path.append(str(PROJECT / "plugins" / "modules"))
 
 

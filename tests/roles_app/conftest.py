@@ -4,10 +4,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import ansible.module_utils
+from tests import utilities
 
 ROOT = Path(__file__).parents[2]
-ansible.module_utils.__path__.append(str(ROOT / "plugins" / "module_utils"))
+utilities.use()
 
 
 def load(kind, name):

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from testinfra.host import Host
 
-from dgctl import bundle, content
-from dgctl.doctor_table import doctor
+from dgctl import content
+from dgctl.content import bundle
 from dgctl.ssh import Route
 from dgctl.verify import health, suite
 from dgctl.verify.connection import Connection
@@ -21,7 +21,7 @@ from dgctl.verify.test_health import test_health as check_health
 from dgctl.verify.wanted import wanted
 from tests.paths import PROJECT
 
-FOLDER = content.root() / "plugins" / "module_utils"
+FOLDER = content.utilities()
 
 
 def options() -> set[str]:
@@ -52,10 +52,10 @@ def suites_checks() -> set[str]:
 
 def test_what_verify_has_itself_is_not_asked_twice():
     ours = suites_checks()
-    for check in doctor().CHECKS:
+    for check in content.utility("doctor").CHECKS:
         for name in check.verify:
             assert name in ours or name.rpartition(".")[0] in ours, f"{check.name}: verify has no {name}"
-    assert set(health.checks()) == {check.name for check in doctor().CHECKS if not check.verify}
+    assert set(health.checks()) == {check.name for check in content.utility("doctor").CHECKS if not check.verify}
     assert "nouveau" not in health.checks() and "package state" in health.checks()
 
 
@@ -71,7 +71,7 @@ def here():
 def test_one_round_trip_tells_of_every_check(here, engine):
     found = health.ask(here._host, "here", wanted({}), engine)
     assert here.commands == 1
-    assert set(found) == {check.name for check in doctor().CHECKS if engine or not check.gpu}
+    assert set(found) == {check.name for check in content.utility("doctor").CHECKS if engine or not check.gpu}
     assert found["clock"]["verdict"] == "pass"
     assert not [one for one in found.values() if "cannot be looked at" in one["seen"]]
 

@@ -1,8 +1,12 @@
-"""Where the playbooks, roles and ansible.cfg lie: the checkout, or the installed wheel."""
+"""Where the playbooks, roles and plugins lie: the checkout, or the installed wheel. No other room knows.
+
+`imports` says what a plugin imports, `bundle` makes programs for servers of that.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +18,7 @@ import yaml
 @functools.cache
 def root() -> Path:
     """The folder that holds ansible.cfg, playbooks/, roles/ and plugins/."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "ansible"
     return installed if installed.is_dir() else package.parent
 
@@ -31,6 +35,21 @@ def read(path: Path) -> Any:
 def tables(root: Path, name: str) -> dict[str, Any]:
     """The tables in roles/platform/vars/main/NAME.yml of the content at `root`; {} where it has none."""
     return read(root / f"roles/platform/vars/main/{name}.yml")
+
+
+def utilities() -> Path:
+    """The folder of the modules' utilities, of which a plugin knows `ansible.module_utils` as a part."""
+    return root() / "plugins" / "module_utils"
+
+
+@functools.cache
+def utility(name: str) -> ModuleType:
+    """`ansible.module_utils.NAME` of the content, by Ansible's own package: for one that imports others of it."""
+    import ansible.module_utils
+
+    if str(utilities()) not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(str(utilities()))
+    return importlib.import_module(f"ansible.module_utils.{name}")
 
 
 @functools.cache
