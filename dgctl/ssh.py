@@ -40,6 +40,12 @@ class Route:
         return [*self.login, shlex.join(words)] if self.login else words
 
 
+def with_options(login: list[str], *options: str) -> list[str]:
+    """A route's login with more of ssh's own options: before the `--` that ends them."""
+    end = login.index("--") if "--" in login else len(login) - 1
+    return [*login[:end], *options, *login[end:]]
+
+
 def route(
     variables: dict[str, Any], address: str, config: Path, socket: Path | None = None, leave_open: bool = True
 ) -> tuple[Route, dict[str, str]]:

@@ -62,8 +62,8 @@ class Connection(BaseBackend):
     def close(self) -> None:
         """Ends the shared connection."""
         if self.commands and self.way.login:
-            *words, address = self.way.login
-            subprocess.run([*words, "-O", "exit", address], capture_output=True, timeout=10, check=False)
+            words = ssh.with_options(self.way.login, "-O", "exit")
+            subprocess.run(words, capture_output=True, timeout=10, check=False)
 
     def _execute(self, words: list[str]) -> subprocess.CompletedProcess[bytes]:
         # sudo reads the password from here; without one the commands get an empty stdin.

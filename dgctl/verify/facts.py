@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from dgctl.ssh import with_options
 from dgctl.verify import containers, fabric, gpus, models, tls, topology
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import Container, Runtime
@@ -202,9 +203,9 @@ def api_port(planned: dict[str, Any]) -> tls.Proxy:
 
 def _tunnel(planned: dict[str, Any], address: str, port: int) -> str:
     """A socket here that leads, over the host's SSH connection, to a port on the host."""
-    *words, target = planned["route"]["login"]
     forward = f"{planned['tunnel']}:{address}:{port}"
-    done = subprocess.run([*words, "-O", "forward", "-L", forward, target], capture_output=True, check=False)
+    words = with_options(planned["route"]["login"], "-O", "forward", "-L", forward)
+    done = subprocess.run(words, capture_output=True, check=False)
     if done.returncode:
         seen = done.stderr.decode(errors="replace")
         raise Unmet(seen, f"a way to port {port} through SSH", "AllowTcpForwarding in /etc/ssh/sshd_config")

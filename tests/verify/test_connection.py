@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgctl import content
-from dgctl.ssh import ASKPASS, Route, route
+from dgctl.ssh import ASKPASS, Route, route, with_options
 from dgctl.verify.connection import Connection, Unreachable
 
 CONFIG = content.root() / "ansible.cfg"
@@ -139,3 +139,22 @@ def test_a_command_that_fails_is_no_failure_of_the_connection():
 def test_a_command_that_never_ends_is_cut_off(monkeypatch):
     monkeypatch.setattr("dgctl.verify.connection.COMMAND_LIMIT_S", 1)
     assert Connection("here", Route("127.0.0.1"), {}).run("sleep 30").rc == 124
+
+
+def test_more_options_come_before_the_end_of_options():
+    """ssh takes what stands behind `--` for the address, and behind that for a command."""
+    login = way()[0].login
+    assert login[-2:] == ["--", "192.0.2.1"]
+    assert with_options(login, "-O", "exit") == [*login[:-2], "-O", "exit", "--", "192.0.2.1"]
+    assert with_options(["ssh", "192.0.2.1"], "-O", "exit") == ["ssh", "-O", "exit", "192.0.2.1"]
+
+
+def test_the_shared_connection_is_ended_in_words_that_ssh_reads(monkeypatch):
+    ran = []
+    monkeypatch.setattr("subprocess.run", lambda words, **_: ran.append(words))
+    made = Connection("gpu1", way()[0], {})
+    made.commands = 1
+    made.close()
+    (words,) = ran
+    options, _, behind = " ".join(words).partition(" -- ")
+    assert " -O exit" in options and behind == "192.0.2.1"
