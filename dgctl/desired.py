@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -94,7 +95,7 @@ def _file(path: Any) -> str:
     text = str(path or "")
     if not text or "\n" in text:  # a variable may hold what could lie in a file
         return ""
-    found = Path(text).expanduser()
+    found = Path(os.path.expanduser(text))
     return hashlib.sha256(found.read_bytes()).hexdigest() if found.is_file() else ""
 
 

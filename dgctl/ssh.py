@@ -159,7 +159,7 @@ def _ssh_words(
     settings = {
         "StrictHostKeyChecking": None if options["host_key_checking"] else "no",
         "Port": options["port"],
-        "IdentityFile": f'"{Path(options["private_key_file"]).expanduser()}"' if options["private_key_file"] else None,
+        "IdentityFile": f'"{os.path.expanduser(options["private_key_file"])}"' if options["private_key_file"] else None,
         "User": options["remote_user"],
         "ConnectTimeout": options["timeout"],
         "BatchMode": None if {"password", "passphrase"} & secrets.keys() else "yes",

@@ -77,7 +77,7 @@ def _from_id(text: str, private: Path, option: str = "--vault-id") -> tuple[str,
 def _existing(source: str, option: str = "--vault-password-file") -> Path:
     why = "no file is named"
     if source:
-        path = Path(source).expanduser().absolute()
+        path = Path(os.path.expanduser(source)).absolute()
         if os.path.isfile(path) and os.access(path, os.R_OK):
             return path
         why = (

@@ -32,14 +32,14 @@ def _pair(context: Context, host: Host, paths: dict[str, str]) -> Iterator[Probl
         if what := _unreadable(paths[name]):
             yield context.problem(host, name, what, fix, paths[name])
             return
-    found = _judge(Path(paths[CERTIFICATE]).expanduser(), Path(paths[KEY]).expanduser())
+    found = _judge(*(Path(os.path.expanduser(paths[name])) for name in (CERTIFICATE, KEY)))
     if found:
         name, what, value, fix = found
         yield context.problem(host, name, what, fix, value)
 
 
 def _unreadable(path: str) -> str:
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     if not file.is_file():
         return "this file does not exist"
     return "" if os.access(file, os.R_OK) else "this file cannot be read"

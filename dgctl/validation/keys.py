@@ -21,7 +21,7 @@ def problems(context: Context) -> Iterator[Problem]:
                 continue
             given = str(host.vars[name])
             if given not in judged:
-                judged[given] = wrong(Path(given).expanduser())
+                judged[given] = wrong(Path(os.path.expanduser(given)))
             if judged[given]:
                 what, value, fix = judged[given]
                 yield context.problem(host, name, what, fix, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def _key(context: Context, host: Host, name: str) -> Iterator[Problem]:
     given = _text(host, name)
     if not given or ARMOR in given or "{{" in given:
         return
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     if "\n" in given or not path.is_file():
         fix = f"give the key as ASCII text (-----{ARMOR}-----), or the path of a file on this machine that holds it"
         yield context.problem(host, name, f"{name} is neither a key nor a file", fix, given[:60])
