@@ -57,7 +57,9 @@ def at_once(found: list[Change], turn: int = 0) -> list[Change]:
 
 def apart(change: Change) -> str:
     """A stopped unit takes others along, and nvidia-smi answers for no driver of which anything else is changed."""
-    return str(change) if change.kind == "driver" else change.kind if change.kind == "units" else ""
+    if change.kind == "driver" or (change.kind == "units" and "docker.service" in change.do):
+        return str(change)  # a container that its engine has just started again does not hear that it is to stop
+    return change.kind if change.kind == "units" else ""
 
 
 def rounds(found: Iterable[Change]) -> list[list[Change]]:

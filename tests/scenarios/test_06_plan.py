@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.scenarios import walk
+from tests.scenarios.stories import with_all
 from tests.scenarios.walk import RECORDS, planned
 
 ROLES = ["nvidia_driver", "docker", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
@@ -33,10 +34,12 @@ def test_nothing_is_planned_where_all_is_right(deployment, server):
     assert "checks" not in run.document and run.document["timings"]["look"] < 5
 
 
+@with_all
 def test_every_managed_thing_that_is_changed_is_found(deployment, server):
     assert walk.missed(deployment, server, ROLES) == []
 
 
+@with_all
 def test_one_provision_restores_everything(deployment, server):
     assert walk.not_restored(deployment, server, ROLES, turn=1) == []
 
