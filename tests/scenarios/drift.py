@@ -59,7 +59,7 @@ def apart(change: Change) -> str:
     """A stopped unit takes others along, and nvidia-smi answers for no driver of which anything else is changed."""
     if change.kind == "driver" or (change.kind == "units" and "docker.service" in change.do):
         return str(change)  # a container that its engine has just started again does not hear that it is to stop
-    return change.kind if change.kind == "units" else ""
+    return change.kind if change.kind in ("units", "tls") else ""  # tls: NGINX reads all of its files again
 
 
 def rounds(found: Iterable[Change]) -> list[list[Change]]:
