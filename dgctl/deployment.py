@@ -178,9 +178,8 @@ def _broken_variables(error: Exception, inventory: Path, vault: VaultOptions, re
         return Problem("an encrypted file has something before its header", shown(path), fix=fix)
     if cause is None:
         return Problem("a variable file must be a mapping", shown(path), fix="write it as NAME: VALUE, one a line")
-    if number := holding_itself(path.read_text(encoding="utf-8", errors="replace")):
-        what = "an alias (*NAME) stands below its own anchor (&NAME)"
-        return Problem(what, f"{shown(path)}:{number}", fix="write the value itself in place of the alias")
+    if mistake := holding_itself(path.read_text(encoding="utf-8", errors="replace")):
+        return Problem(mistake.what, f"{shown(path)}:{mistake.line}", fix=mistake.fix)
     if odd := inventory_file.odd_line(path, path.read_bytes()):
         what, fix, number = odd
         return Problem(what, f"{shown(path)}:{number}", fix=fix)

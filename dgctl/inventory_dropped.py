@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from dgctl import content
 from dgctl.errors import Problem
 from dgctl.locate import shown
 from dgctl.names import nearest
@@ -18,17 +19,13 @@ _KEYS = ("hosts", "vars", "children")
 _RANGE = re.compile(r"^[^\s=]*\[(\d+):(\d+)(?::\d+)?\]")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """Only composes: tags such as !vault mean nothing to it."""
-
-
 def problems(kind: str, path: Path, text: str) -> Iterator[Problem]:
     """Each with its line; nothing for scripts and plugins, whose files hold no servers."""
     if kind == "ini":
         yield from _ranges(path, text)
     elif kind == "yaml":
         with contextlib.suppress(yaml.YAMLError):  # Ansible read it as INI, in spite of its name
-            yield from _groups(path, yaml.compose(text, Loader=_Loader), set())
+            yield from _groups(path, yaml.compose(text, Loader=content.LOADER), set())
 
 
 def _ranges(path: Path, text: str) -> Iterator[Problem]:

@@ -147,16 +147,15 @@ def _in_yaml(text: str, reason: str) -> Mistake | None:
     return None
 
 
-class _Loader(yaml.SafeLoader):
-    """Only composes: tags such as !vault mean nothing to it."""
-
-
-def holding_itself(text: str) -> int:
-    """The line of the first YAML node that an alias puts below itself; 0 for none."""
+def holding_itself(text: str) -> Mistake | None:
+    """The first YAML node that an alias puts below itself."""
     try:
-        return _own_ancestor(yaml.compose(text, Loader=_Loader), ())
+        # Not libyaml's: it has no bound for what is nested too deep.
+        line = _own_ancestor(yaml.compose(text, Loader=yaml.SafeLoader), ())
     except (yaml.YAMLError, RecursionError):
-        return 0
+        return None
+    what = "an alias (*NAME) stands below its own anchor (&NAME)"
+    return Mistake(what, "write the value itself in place of the alias", line) if line else None
 
 
 def _own_ancestor(node: yaml.Node, above: tuple[int, ...]) -> int:
@@ -175,7 +174,7 @@ def _yaml_line(text: str, names: dict[str, str], reason: str) -> int:
     if got := re.search(r"and got: (.+)$", reason):
         wanted = got[1]
     try:
-        pairs = list(_pairs(yaml.compose(text, Loader=_Loader), set()))
+        pairs = list(_pairs(yaml.compose(text, Loader=yaml.SafeLoader), set()))
     except yaml.YAMLError:
         return 0
     if "key" in names:

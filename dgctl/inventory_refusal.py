@@ -50,9 +50,9 @@ def diagnose(path: Path, reader: Any, error: BaseException) -> Problem:
     error = _refusal(plugin, path, reader) or error
     if any(isinstance(each, RecursionError) for each in chain(error)):
         return Problem("the inventory cannot be parsed: it is nested too deep", shown(path), fix="nest it less deep")
-    if plugin == "yaml" and (number := inventory_mistakes.holding_itself(text.decode(errors="replace"))):
-        what = "the inventory cannot be parsed: an alias (*NAME) stands below its own anchor (&NAME)"
-        return Problem(what, f"{shown(path)}:{number}", fix="write the value itself in place of the alias")
+    if plugin == "yaml" and (mistake := inventory_mistakes.holding_itself(text.decode(errors="replace"))):
+        what = f"the inventory cannot be parsed: {mistake.what}"
+        return Problem(what, f"{shown(path)}:{mistake.line}", fix=mistake.fix)
     if plugin == "script":
         return _of_script(error, path, text)
     if plugin == "auto":

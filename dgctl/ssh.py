@@ -81,6 +81,13 @@ def route(
         return Route(address, problem=f"ansible_ssh_common_args or ansible_ssh_extra_args cannot be read: {error}"), {}
 
 
+def resolved(login: list[str], limit_s: float | None = None) -> dict[str, str]:
+    """What ssh makes of a login's options and of ~/.ssh/config: setting in small letters -> value."""
+    words = [login[0], "-G", *login[1:]]
+    said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit_s).stdout
+    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+
 def effective(way: Route) -> dict[str, str]:
     """What ssh itself makes of the way to a host: login (a command), address, port and known_hosts (its first file)."""
     found = {
@@ -90,9 +97,7 @@ def effective(way: Route) -> dict[str, str]:
         "known_hosts": "~/.ssh/known_hosts",
     }
     with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
-        words = [way.login[0] if way.login else "ssh", "-G", *shlex.split(way.by_hand)[1:]]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10)
-        said = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+        said = resolved([way.login[0] if way.login else "ssh", *shlex.split(way.by_hand)[1:]], limit_s=10)
         found |= {key: said[name] for key, name in (("address", "hostname"), ("port", "port")) if said.get(name)}
         if files := said.get("userknownhostsfile", "").split():
             found["known_hosts"] = shlex.quote(files[0]).replace("'~/", "~/'")

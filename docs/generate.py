@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
+sys.path[:0] = [str(PROJECT), str(PROJECT / "docs")]
 
 # In the order in which a node is built.
 ROLES = (
@@ -95,55 +97,24 @@ def exit_codes() -> str:
     )
 
 
-def gpus() -> str:
-    """The page of GPUs, driver branches and boards."""
-    sys.path.insert(0, str(PROJECT / "docs"))
-    import gpu_tables
+def _written_by(module: str) -> Callable[[], str]:
+    """The page that a file beside this one writes."""
 
-    return NOTE + gpu_tables.page()
+    def page() -> str:
+        return NOTE + importlib.import_module(module).page()
 
-
-def systems() -> str:
-    """The page of systems, container engines and sources of packages."""
-    sys.path.insert(0, str(PROJECT / "docs"))
-    import system_tables
-
-    return NOTE + system_tables.page()
-
-
-def doctor() -> str:
-    """The page of what the doctor looks at."""
-    sys.path.insert(0, str(PROJECT / "docs"))
-    import doctor_table
-
-    return NOTE + doctor_table.page()
-
-
-def log_lines() -> str:
-    """The page of what lines of the programs' logs mean."""
-    sys.path.insert(0, str(PROJECT / "docs"))
-    import log_tables
-
-    return NOTE + log_tables.page()
-
-
-def refusals() -> str:
-    """The page of hostile but fair inputs, and what comes of each."""
-    sys.path.insert(0, str(PROJECT / "docs"))
-    import refusal_tables
-
-    return NOTE + refusal_tables.page()
+    return page
 
 
 PAGES = {
-    "doctor.md": doctor,
+    "doctor.md": _written_by("doctor_table"),
     "variables.md": variables,
     "inventory.schema.json": json_schema,
     "exit-codes.md": exit_codes,
-    "gpus.md": gpus,
-    "systems.md": systems,
-    "log-lines.md": log_lines,
-    "refusals.md": refusals,
+    "gpus.md": _written_by("gpu_tables"),
+    "systems.md": _written_by("system_tables"),
+    "log-lines.md": _written_by("log_tables"),
+    "refusals.md": _written_by("refusal_tables"),
 }
 
 

@@ -34,7 +34,8 @@ def wrong(path: Path) -> tuple[str, str, str] | None:
         return "the SSH key does not exist", str(path), fix
     if not os.access(path, os.R_OK):
         return "the SSH key cannot be read", str(path), f"chmod u+r {path}"
-    if path.suffix == ".pub" or path.read_bytes()[:4] in (b"ssh-", b"ecds"):  # first: its mode is right for what it is
+    text = path.read_bytes()
+    if path.suffix == ".pub" or text[:4] in (b"ssh-", b"ecds"):  # first: its mode is right for what it is
         fix = (
             f"name the private one: {path.with_suffix('')}" if path.suffix == ".pub" else "name the private key's file"
         )
@@ -42,7 +43,7 @@ def wrong(path: Path) -> tuple[str, str, str] | None:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         return "the SSH key can be read by others, so ssh refuses it", f"mode {mode:04o}", f"chmod 600 {path}"
-    if path.read_bytes().startswith(b"-----BEGIN") and b"\r\n" in path.read_bytes():
+    if text.startswith(b"-----BEGIN") and b"\r\n" in text:
         return (
             "the SSH key has the line ends of Windows, which ssh does not read",
             str(path),

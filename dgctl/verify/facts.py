@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.ssh import with_options
+from dgctl.ssh import resolved, with_options
 from dgctl.verify import containers, fabric, gpus, models, tls, topology
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import Container, Runtime
@@ -129,10 +129,7 @@ def ask_at(bind_address: str | None) -> str:
 def ssh(planned: dict[str, Any], host: Host) -> dict[str, str]:
     """What ssh makes of the options and of ~/.ssh/config: setting in small letters -> value. Empty without SSH."""
     login = planned["route"]["login"]
-    if not login:
-        return {}
-    said = subprocess.run([login[0], "-G", *login[1:]], capture_output=True, text=True, check=False).stdout
-    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    return resolved(login) if login else {}
 
 
 @pytest.fixture(scope="session")
