@@ -13,7 +13,7 @@ from rich.console import Console
 from bench import converge, fleet, labs, machine, one_variable, plan_many, report, right, tree, validate_many
 from bench.measure import BenchError
 from bench.world import PROJECT, World
-from dgctl import look
+from dgctl.plan import look
 
 # What needs few servers comes before what starts many, which then keep the machine busy.
 PARTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _seconds(value: float) -> float:
 
 
 def _batch(value: str) -> str:
-    from dgctl.rollout import Policy
+    from dgctl.rollout.rollout import Policy
 
     if not Policy.valid(value):
         raise click.BadParameter("give a number of servers, or a share such as 25%")
@@ -114,17 +115,21 @@ def main() -> None:
     """
 
 
+def _run(name: str, place: Path, options: dict[str, Any]) -> int:
+    """Runs the verb of this name: the function `name` of dgctl/verbs/NAME.py."""
+    from dgctl.run import session as frame
+
+    session = frame.Session(name, place, **options, commands=main.commands)
+    return frame.main(session, getattr(importlib.import_module(f"dgctl.verbs.{name}"), name))
+
+
 def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A verb on a deployment: INVENTORY, the common options, and `extra` ones."""
 
     def wrap(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         def call(inventory: str, **options: Any) -> None:
-            from dgctl.session import Session
-            from dgctl.session import main as frame
-
-            session = Session(function.__name__, Path(inventory), **options)
-            raise SystemExit(frame(session, function()))
+            raise SystemExit(_run(function.__name__, Path(inventory), options))
 
         for option in reversed((INVENTORY, *OPTIONS, *extra)):
             call = option(call)
@@ -138,84 +143,58 @@ def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 def init(directory: str, as_json: bool) -> None:
     """Write a new deployment into DIR: an inventory, its settings, its secrets."""
-    from dgctl.init import write
-    from dgctl.session import Session
-    from dgctl.session import main as frame
-
-    session = Session("init", Path(directory), as_json=as_json)
-    raise SystemExit(frame(session, write))
+    raise SystemExit(_run("init", Path(directory), {"as_json": as_json}))
 
 
 @verb()
-def validate() -> Any:
+def validate() -> None:
     """Check the inventory and all variables, without touching a server."""
-    from dgctl.validating import validate
-
-    return validate
 
 
 @verb()
-def preflight() -> Any:
+def preflight() -> None:
     """Check that every server can become what the inventory says, without changing it."""
-    from dgctl import verbs
-
-    return verbs.preflight
 
 
 @verb(OUT, FULL)
-def plan() -> Any:
+def plan() -> None:
     """Look at every server, and say what `provision` would do there and why. Changes nothing.
 
     Exit code 10 when something would change. -v shows what files would become.
     """
-    from dgctl import verbs
-
-    return verbs.plan
 
 
 @verb(CHECK, YES, FULL, PLAN, BATCH, MAX_FAIL)
-def provision() -> Any:
+def provision() -> None:
     """Make the servers match the inventory, then verify them.
 
     Looks first, shows the plan and asks. Servers that are right take no part; on others only the roles run that
     are not right, and those that follow them. New servers are built and verified before a proxy sends them a
     request; serving ones are drained, changed, verified and given back, a batch at a time.
     """
-    from dgctl import verbs
-
-    return verbs.provision
 
 
 @verb(HOSTS, NOTE, NO_WAIT, FORCE)
-def drain() -> Any:
+def drain() -> None:
     """Send servers no new requests, and wait until those that they have are finished.
 
     They stay drained until `undrain`; `provision` changes them, and leaves them drained. Refused (exit 6) where fewer than
     deepgram_min_serving servers of a profile would go on serving.
     """
-    from dgctl import draining
-
-    return draining.drain
 
 
 @verb(HOSTS)
-def undrain() -> Any:
+def undrain() -> None:
     """Send requests to drained servers again."""
-    from dgctl import draining
-
-    return draining.undrain
 
 
 @verb(HOSTS, DEAD, WIPE, YES)
-def remove() -> Any:
+def remove() -> None:
     """Take servers out: drain them, take them out of every proxy, stop them, and remove their lines."""
-    from dgctl import removing
-
-    return removing.remove
 
 
 @verb(RELEASE, DRIVER, GREEN, YES, BATCH, MAX_FAIL)
-def upgrade() -> Any:
+def upgrade() -> None:
     """Change to another release, another NVIDIA driver, or both: write it into the inventory, then provision a batch at a time.
 
     A driver is checked against the release and the GPUs first, and every server must be able to install it. Its holds are
@@ -224,29 +203,20 @@ def upgrade() -> Any:
     With --blue-green GROUP only that group's servers are changed, without requests; once they are verified the
     proxies switch to them, and the others stay as they are, drained. The way back is the same with the other group.
     """
-    from dgctl import releasing
-
-    return releasing.upgrade
 
 
 @verb(YES, BATCH, MAX_FAIL)
-def rollback() -> Any:
+def rollback() -> None:
     """Go back to the state that was verified before the last change, from what the servers kept."""
-    from dgctl import releasing
-
-    return releasing.rollback
 
 
 @verb()
-def verify() -> Any:
+def verify() -> None:
     """Prove that every server works: driver, GPU in the container, models, TLS, a real transcript."""
-    from dgctl import verbs
-
-    return verbs.verify
 
 
 @verb(DEEP)
-def doctor() -> Any:
+def doctor() -> None:
     """Look for what makes servers sick: each finding with its cause and its cure. Changes nothing.
 
     Exit code 8 when a server is sick.
@@ -254,17 +224,11 @@ def doctor() -> Any:
     --deep needs DCGM on the server (nvidia_driver_dcgm). Its quickest tests put no load on the GPUs, and take seconds, at
     most two minutes; calls that are being served may disturb them. Drain the server first for a verdict to count on.
     """
-    from dgctl import doctoring
-
-    return doctoring.doctor
 
 
 @verb(WATCH)
-def status() -> Any:
+def status() -> None:
     """Show what runs on every server, and which of them get requests.
 
     With --watch it is shown again and again, with --json as one document a line; Ctrl-C ends it.
     """
-    from dgctl import status
-
-    return status.status

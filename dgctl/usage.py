@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from dgctl import streams
-from dgctl.errors import Exit, Problem
+from dgctl.base import streams
+from dgctl.base.errors import Exit, Problem
 
 
 class Commands(click.Group):
@@ -51,8 +51,8 @@ def _refused(problem: Problem, words: list[str], began: float, code: Exit = Exit
 
 def _document(problem: Problem, words: list[str], began: float, code: Exit = Exit.USAGE) -> int:
     if "--json" in words[: words.index("--") if "--" in words else None]:
-        from dgctl import json_text
-        from dgctl.report import Outcome
+        from dgctl.base import json_text
+        from dgctl.output.report import Outcome
 
         document = Outcome(code, [problem]).document(_verb(words), time.monotonic() - began)
         sys.stdout.writelines(json_text.pieces(document))

@@ -55,7 +55,7 @@ def _default(option: dict[str, Any]) -> str:
 
 def _values(name: str, kind: str) -> str:
     """A variable's type and what its values must be; what "", null and 0 mean, where they mean something of their own."""
-    from dgctl import schema
+    from dgctl.content import schema
 
     variable = schema.variables(PROJECT)[name]
     must = "" if variable.must in (schema.words({"type": variable.schema.get("type")}), kind) else f": {variable.must}"
@@ -81,14 +81,14 @@ def variables() -> str:
 
 def json_schema() -> str:
     """The variables as JSON Schema, for editors."""
-    from dgctl.schema.document import document
+    from dgctl.content.schema.document import document
 
     return json.dumps(document(PROJECT), indent=1, ensure_ascii=False) + "\n"
 
 
 def exit_codes() -> str:
     """The page of exit codes."""
-    from dgctl.errors import MEANING
+    from dgctl.base.errors import MEANING
 
     rows = "".join(f"| {int(code)} | {meaning} |\n" for code, meaning in MEANING.items())
     return (
@@ -106,6 +106,11 @@ def _written_by(module: str) -> Callable[[], str]:
     return page
 
 
+def architecture() -> str:
+    """The page of the architecture, written by hand, with the picture of the rooms in it."""
+    return str(importlib.import_module("room_tables").page())
+
+
 PAGES = {
     "doctor.md": _written_by("doctor_table"),
     "variables.md": variables,
@@ -115,6 +120,7 @@ PAGES = {
     "systems.md": _written_by("system_tables"),
     "log-lines.md": _written_by("log_tables"),
     "refusals.md": _written_by("refusal_tables"),
+    "architecture.md": architecture,
 }
 
 

@@ -40,7 +40,8 @@ def profiles() -> list[str]:
 
 def page() -> str:
     """The whole page."""
-    from dgctl import content, drivers
+    from dgctl import content
+    from dgctl.content import drivers
 
     tables = drivers.tables(content.root())
     rules = drivers.rules("2026-11")  # the page says when support ends, and not whether it has

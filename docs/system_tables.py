@@ -32,7 +32,7 @@ REASONS = "\n## Why something is refused\n\n"
 
 def page() -> str:
     """The whole page."""
-    from dgctl import systems
+    from dgctl.content import systems
     from tests.scenarios.systems import ELSEWHERE, WAYS
 
     known, supported = systems.table(), systems.supported()

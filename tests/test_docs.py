@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
 from tests.paths import PROJECT
 
 spec = importlib.util.spec_from_file_location("generate", PROJECT / "docs/generate.py")
@@ -51,7 +51,7 @@ LATER = ("aura", "flux_tts", "agent", "monitoring")
 
 @pytest.mark.parametrize("path", sorted(PROJECT.glob("docs/*.md")), ids=lambda path: path.name)
 def test_no_page_promises_what_this_version_does_not_build(path):
-    from dgctl.deployment import LATER_GROUPS
+    from dgctl.deployment.deployment import LATER_GROUPS
 
     specs = yaml.safe_load((PROJECT / "roles/deepgram/meta/argument_specs.yml").read_text())
     known = specs["argument_specs"]["main"]["options"]["deepgram_profile"]["choices"]
@@ -73,7 +73,7 @@ def documented():
 
 
 def test_every_variable_of_the_pages_is_known_to_validation():
-    from dgctl import specs
+    from dgctl.content import specs
 
     known = {*specs.options(PROJECT), *specs.role_names(PROJECT)}
     modules = {path.stem for path in PROJECT.glob("plugins/*/*.py")}
@@ -84,8 +84,8 @@ def test_every_variable_of_the_pages_is_known_to_validation():
 
 def test_the_page_of_json_names_every_key():
     """Of the document with everything in it, of a check, and of a host's plan."""
-    from dgctl.plan import HostPlan
-    from dgctl.report import Check, HostState, Outcome
+    from dgctl.output.report import Check, HostState, Outcome
+    from dgctl.plan.plan import HostPlan
 
     host = HostState(status={"any": 1}, plan=HostPlan())
     said = {"lowered": [{}], "timings": {"look": 1.0}, "diffs": [{}], "hints": [Problem("x")], "log": "/x"}

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from dgctl import content, schema, specs
-from dgctl.schema.document import document
-from dgctl.schema.faults import faults
+from dgctl import content
+from dgctl.content import schema, specs
+from dgctl.content.schema.document import document
+from dgctl.content.schema.faults import faults
 from tests.paths import PROJECT
 
 VARIABLES = schema.variables(PROJECT)

@@ -28,7 +28,7 @@ def test_what_is_in_it(wheel):
         "dgctl/ansible/playbooks/provision.yml",
         "dgctl/ansible/roles/preflight/tasks/main.yml",
         "dgctl/ansible/roles/preflight/meta/schema.yml",
-        "dgctl/schema/forms.yml",
+        "dgctl/content/schema/forms.yml",
         "dgctl/ansible/plugins/action/applied_state.py",
         "dgctl/ansible/plugins/filter/toml.py",
         "dgctl/ansible/inventories/example/inventory.ini",

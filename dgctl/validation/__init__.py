@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dgctl import content, specs
-from dgctl.deployment import Deployment
-from dgctl.errors import DgctlError, Exit, Problem
+from dgctl import content
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.base.words import listed
+from dgctl.content import specs
+from dgctl.deployment.deployment import Deployment
 from dgctl.validation import (
     addresses,
     agreements,
@@ -30,7 +32,6 @@ from dgctl.validation import (
     variables,
 )
 from dgctl.validation.context import Context
-from dgctl.words import listed
 
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
 TOPICS = (

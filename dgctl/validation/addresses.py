@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
-from dgctl.locate import line_of
+from dgctl.base.errors import Problem
+from dgctl.base.locate import line_of
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import Context
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
-from dgctl.schema.faults import converted
+from dgctl.base.errors import Problem
+from dgctl.content.schema.faults import converted
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 CERTIFICATE, KEY = "nginx_proxy_tls_certificate", "nginx_proxy_tls_key"

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dgctl import content, display, names, schema
-from dgctl.deployment import GROUPS, Deployment, Host
-from dgctl.errors import Problem
-from dgctl.locate import where
-from dgctl.schema import faults
-from dgctl.specs import Option
+from dgctl import content
+from dgctl.base import display, names
+from dgctl.base.errors import Problem
+from dgctl.base.locate import where
+from dgctl.content import schema
+from dgctl.content.schema import faults
+from dgctl.content.specs import Option
+from dgctl.deployment.deployment import GROUPS, Deployment, Host
 
 PLACEHOLDER = "CHANGE_ME"
 _SECRET = re.compile(r"(_password|_pass|_passphrase|_api_key|_secret|_token)$")

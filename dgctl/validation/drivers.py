@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dgctl import drivers
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.content import drivers
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import Context
 from dgctl.validation.releases import WITH_GPU
 

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from dgctl import content
-from dgctl.errors import Problem
-from dgctl.inventory_file import YAML_NAMES, kind
-from dgctl.locate import shown
+from dgctl.base.errors import Problem
+from dgctl.base.locate import shown
+from dgctl.deployment.inventory_file import YAML_NAMES, kind
 from dgctl.validation.context import Context
 
 _MERGE = "tag:yaml.org,2002:merge"

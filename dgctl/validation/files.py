@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgctl.deployment import GROUPS
-from dgctl.errors import Problem
-from dgctl.inventory_file import YAML_NAMES
-from dgctl.locate import shown
+from dgctl.base.errors import Problem
+from dgctl.base.locate import shown
+from dgctl.deployment.deployment import GROUPS
+from dgctl.deployment.inventory_file import YAML_NAMES
 from dgctl.validation.context import Context
 
 _MISNAMED = re.compile(

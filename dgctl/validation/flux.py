@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.links import file_name
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
-from dgctl.schema.faults import Fault
+from dgctl.base.errors import Problem
+from dgctl.content.schema.faults import Fault
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.required import REQUIRED
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgctl.deployment import GROUPS, LATER_GROUPS, SERVING
-from dgctl.errors import Problem
-from dgctl.inventory_file import YAML_NAMES
-from dgctl.locate import line_of, shown
-from dgctl.names import nearest
+from dgctl.base.errors import Problem
+from dgctl.base.locate import line_of, shown
+from dgctl.base.names import nearest
+from dgctl.deployment.deployment import GROUPS, LATER_GROUPS, SERVING
+from dgctl.deployment.inventory_file import YAML_NAMES
 from dgctl.validation.context import Context
 
 EXCLUSIVE = ("node", "api", "engine")  # what a server runs of Deepgram: a node is both of the others

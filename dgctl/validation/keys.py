@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
 from dgctl.validation.context import Context
 
 NAMES = ("ansible_ssh_private_key_file", "ansible_private_key_file")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import Context
 
 _UPSTREAM, _SERVERS, _OF_PROXY = "deepgram_license_upstream", "deepgram_license_servers", "license_proxy_servers"

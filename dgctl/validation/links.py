@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.forms import bare
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import Context
 
 _EVERY = ("0.0.0.0", "::", "")

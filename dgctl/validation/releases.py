@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dgctl import releases
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.content import releases
 from dgctl.validation.context import Context
 
 WITH_GPU = ("node", "engine")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 # What no deployment works without, and how it is given.

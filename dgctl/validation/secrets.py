@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dgctl import content, specs
-from dgctl.deployment import Deployment
-from dgctl.errors import Problem
-from dgctl.locate import origin, shown
+from dgctl import content
+from dgctl.base.errors import Problem
+from dgctl.base.locate import origin, shown
+from dgctl.content import specs
+from dgctl.deployment.deployment import Deployment
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 

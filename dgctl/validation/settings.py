@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
 _DRIVERS = "driver_pool.standard"
@@ -47,7 +47,7 @@ def problems(context: Context) -> Iterator[Problem]:
 @functools.cache
 def types(file: str) -> dict[str, str]:
     """Dotted key -> type of `file` (api, engine, license_proxy); tables that hold keys are of type "table"."""
-    known = yaml.safe_load((Path(__file__).parents[1] / "settings.yml").read_text(encoding="utf-8"))[file]
+    known = yaml.safe_load(Path(__file__).with_name("settings.yml").read_text(encoding="utf-8"))[file]
     tables = {key[: dot.start()] for key in known for dot in re.finditer(r"(?:\[\])?\.", key)}
     lists = {key[: dot.start()] for key in known for dot in re.finditer(r"\[\]\.", key)}
     return dict.fromkeys(tables, "table") | dict.fromkeys(lists, "list") | known

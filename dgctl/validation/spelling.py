@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dgctl.errors import Problem
-from dgctl.locate import line_of, search
-from dgctl.names import alike
-from dgctl.schema.faults import odd_character
+from dgctl.base.errors import Problem
+from dgctl.base.locate import line_of, search
+from dgctl.base.names import alike
+from dgctl.content.schema.faults import odd_character
 from dgctl.validation.context import Context
 
 # A server's name stands in file names (host_vars, records), in commands, and in NGINX's configuration.

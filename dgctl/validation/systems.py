@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dgctl import content, drivers, systems
-from dgctl.deployment import Host
-from dgctl.errors import Problem
+from dgctl import content
+from dgctl.base.errors import Problem
+from dgctl.content import drivers, systems
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import Context
 from dgctl.validation.releases import WITH_GPU
 

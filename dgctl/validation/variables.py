@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dgctl import content, specs, vault_secrets
-from dgctl.deployment import Host
-from dgctl.errors import Problem
-from dgctl.names import alike, common_names, is_ansible, nearest
+from dgctl import content
+from dgctl.base.errors import Problem
+from dgctl.base.names import alike, common_names, is_ansible, nearest
+from dgctl.content import specs
+from dgctl.deployment import vault_secrets
+from dgctl.deployment.deployment import Host
 from dgctl.validation.context import Context
 
 

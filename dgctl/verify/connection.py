@@ -15,8 +15,8 @@ from typing import Any
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from dgctl import ssh
-from dgctl.ssh import Route
+from dgctl.base import ssh
+from dgctl.base.ssh import Route
 
 # A driver in trouble hangs its tools for ever: no command may hold up the whole run.
 COMMAND_LIMIT_S = 120

@@ -14,7 +14,7 @@ import httpx
 from testinfra.host import Host
 from websockets.exceptions import WebSocketException
 
-from dgctl.report import NO_API_YET
+from dgctl.output.report import NO_API_YET
 from dgctl.verify import metrics, speech, streams, tls
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.connection import Other, Unreachable

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dgctl import content, drivers
+from dgctl import content
+from dgctl.content import drivers
 
 _QUESTION = """
 switches=$(for device in /sys/bus/pci/devices/*; do

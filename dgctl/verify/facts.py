@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.ssh import resolved, with_options
+from dgctl.base.ssh import resolved, with_options
 from dgctl.verify import containers, fabric, gpus, models, tls, topology
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import Container, Runtime

@@ -11,8 +11,8 @@ from typing import Any
 
 from testinfra.host import Host
 
-from dgctl import content, drivers
-from dgctl.content import bundle
+from dgctl import content
+from dgctl.content import bundle, drivers
 
 _BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
 TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")

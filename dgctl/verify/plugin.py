@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from dgctl.ssh import Route
+from dgctl.base.ssh import Route
 from dgctl.verify import health
 from dgctl.verify.connection import Connection, Other, Unreachable
 from dgctl.verify.expect import Expect, Unmet

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from dgctl.report import FAIL, PASS, SKIP
+from dgctl.output.report import FAIL, PASS, SKIP
 from dgctl.verify.expect import NO_CONCERN, text
 
 LOOK_AT_LOG = "look into verify.log of this run's record"

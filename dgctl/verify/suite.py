@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from dgctl import content, scratch
-from dgctl.deployment import Deployment
-from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.progress import Progress
-from dgctl.report import FAIL, REACHABLE, Check
+from dgctl import content
+from dgctl.base import scratch
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.deployment.deployment import Deployment
+from dgctl.output.progress import Progress
+from dgctl.output.report import FAIL, REACHABLE, Check
 from dgctl.verify.plugin import EVENTS, PLAN, SECRETS
 
 HERE = Path(__file__).resolve().parent
+CHECKS = HERE / "checks"
 MAX_WORKERS = 16
 # From the ground up: the first failure in this order is the likeliest cause of those after it.
 SUBJECTS = (
@@ -38,7 +40,7 @@ def run(
     hosts: list[str],
     progress: Progress,
     log: Path | None = None,
-    suite: Path = HERE,
+    suite: Path = CHECKS,
 ) -> list[Check]:
     """Makes every check on `hosts`; pytest's own output goes to the file `log`.
 
@@ -94,7 +96,7 @@ def _place(path: Path) -> tuple[int, str]:
 
 def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, str]:
     """Writes the plan, which holds no secret, and returns the environment for pytest, which does."""
-    from dgctl.ssh import ASKPASS, route
+    from dgctl.base.ssh import ASKPASS, route
     from dgctl.verify import topology
 
     engines = topology.asked(deployment)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dgctl.deployment import Deployment, Host
+from dgctl.deployment.deployment import Deployment, Host
 from dgctl.verify.wanted import wanted
 
 # The host has an NGINX of its own, which clients reach. Beside the inventory's groups, for the checks' GROUPS.

@@ -2,7 +2,7 @@
 
 import json
 
-from dgctl import look
+from dgctl.plan import look
 from tests.paths import PROJECT
 
 SOURCES = PROJECT / "plugins" / "module_utils"

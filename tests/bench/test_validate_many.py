@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench import validate_many
-from dgctl import deployment, vault
+from dgctl.deployment import deployment, vault
 from dgctl.validation import problems
 
 

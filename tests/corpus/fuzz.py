@@ -101,7 +101,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="begin with this try of the seed")
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-    from dgctl import content, specs
+    from dgctl import content
+    from dgctl.content import specs
 
     names = [*sorted(specs.options(content.root())), "ansible_host", "ansible_port", "mine"]
     known = [row for row in rows() if not row.shell]

@@ -24,8 +24,7 @@ ACTS = (
         "outcome", "parallel", "whole_file",
     )),
     *(f"dgctl/{name}.py" for name in (
-        "blue_green", "draining", "driver_upgrade", "inventory_edit", "lock", "look", "releasing", "removing", "rolling",
-        "rollout", "snapshots", "verbs",
+        "verbs/*", "rollout/*", "deployment/inventory_edit", "base/lock", "plan/look", "run/snapshots", "run/confirm",
     )),
 )  # fmt: skip
 ALL = ("dgctl/**/*.py", "plugins/**/*.py", "roles/*/files/**/*.py")

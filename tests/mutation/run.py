@@ -41,7 +41,7 @@ MAP = CACHE / "map.json"
 LIMIT_S, CPU_S = 1800, 90  # a mutant that runs longer hangs: noticed
 OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 PRELOADED = (
-    *("yaml", "jinja2", "click", "httpx", "websockets", "paramiko", "rich.console", "rich.progress", "ruamel.yaml"),
+    *("yaml", "jinja2", "click", "httpx", "websockets", "paramiko", "rich.console", "rich.progress"),
     *("tomli_w", "testinfra", "hypothesis.strategies", "cryptography.x509", "ansible.module_utils.basic"),
     "ansible.module_utils.testing",
 )

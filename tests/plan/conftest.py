@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dgctl import deployment, vault
-from dgctl.deployment import Deployment
-from dgctl.look import Seen
+from dgctl.deployment import deployment, vault
+from dgctl.deployment.deployment import Deployment
+from dgctl.plan.look import Seen
 from tests.unit.conftest import folder, root, write  # noqa: F401 - fixtures
 
 PLAYBOOK = """\
@@ -79,4 +79,6 @@ def right(*roles: str) -> dict[str, Any]:
 
 def answers(monkeypatch: pytest.MonkeyPatch, seen: dict[str, Seen]) -> None:
     """Lets every look find this."""
-    monkeypatch.setattr("dgctl.plan.look", lambda asked, tell: [tell(host.name, seen[host.name]) for host, _ in asked])
+    monkeypatch.setattr(
+        "dgctl.plan.plan.look", lambda asked, tell: [tell(host.name, seen[host.name]) for host, _ in asked]
+    )

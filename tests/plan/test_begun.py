@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from dgctl import look, playbook
-from dgctl.plan import BEGIN, HostPlan, Plan, Step
-from dgctl.provisioning import begun, part_of
-from dgctl.reasons import Kind, Reason
+from dgctl.plan import look
+from dgctl.plan.plan import BEGIN, HostPlan, Plan, Step
+from dgctl.plan.reasons import Kind, Reason
+from dgctl.rollout.provisioning import begun, part_of
+from dgctl.run import playbook
 from tests.plan.test_look import host
 from tests.plan.test_rollout import deployment
 
@@ -60,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
             found[each.name] = list(roles)
             tell(each.name, each.name != "b")
 
-    monkeypatch.setattr("dgctl.look.mark_begun", mark)
+    monkeypatch.setattr("dgctl.plan.look.mark_begun", mark)
     phases.clear()
     return found
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import roles
-from dgctl.desired import Desired, _digest, _slow_digest, differences
+from dgctl.content import roles
+from dgctl.plan.desired import Desired, _digest, _slow_digest, differences
 from tests.paths import PROJECT
 from tests.plan.conftest import read, set_variable
 from tests.unit.conftest import write

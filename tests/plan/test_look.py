@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import content, look
-from dgctl.deployment import Host
+from dgctl import content
+from dgctl.deployment.deployment import Host
+from dgctl.plan import look
 
 FOLDER = content.utilities()
 

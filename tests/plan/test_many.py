@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dgctl import json_text
-from dgctl import plan as plans
-from dgctl.deployment import Deployment
-from dgctl.look import Seen
-from dgctl.plan import Plan
+from dgctl.base import json_text
+from dgctl.deployment.deployment import Deployment
+from dgctl.plan import plan as plans
+from dgctl.plan.look import Seen
+from dgctl.plan.plan import Plan
 from tests.plan.conftest import read, set_variable
 
 FEW, MANY = 20, 120
@@ -51,7 +51,7 @@ def looks(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for host, _ in requests:
             tell(host.name, answer())
 
-    monkeypatch.setattr("dgctl.plan.look", look)
+    monkeypatch.setattr("dgctl.plan.plan.look", look)
 
 
 def test_a_server_more_costs_little_memory(looks: None) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from dgctl import plan as plans
-from dgctl import plan_text, roles
-from dgctl.desired import Desired
-from dgctl.errors import Problem
-from dgctl.look import Seen
-from dgctl.plan import HostPlan, Plan
+from dgctl.base.errors import Problem
+from dgctl.content import roles
+from dgctl.plan import plan as plans
+from dgctl.plan.desired import Desired
+from dgctl.plan.look import Seen
+from dgctl.plan.plan import HostPlan, Plan
+from dgctl.rollout import plan_text
 from tests.plan.conftest import answers, read, right, set_variable
 
 ROLES = ("docker", "deepgram", "nginx_proxy")

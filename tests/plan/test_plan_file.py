@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import plan_file
-from dgctl.errors import DgctlError
-from dgctl.plan import HostPlan, Plan, Step
-from dgctl.reasons import Reason
+from dgctl.base.errors import DgctlError
+from dgctl.plan import plan_file
+from dgctl.plan.plan import HostPlan, Plan, Step
+from dgctl.plan.reasons import Reason
 
 
 def plan(*steps: Step) -> Plan:

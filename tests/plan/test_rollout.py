@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import fleet, plan_text, rollout
-from dgctl.deployment import Deployment, Host
-from dgctl.fleet import Member
-from dgctl.plan import HostPlan, Plan, Step
-from dgctl.reasons import Kind, Reason
-from dgctl.rollout import Policy
+from dgctl.deployment import fleet
+from dgctl.deployment.deployment import Deployment, Host
+from dgctl.deployment.fleet import Member
+from dgctl.plan.plan import HostPlan, Plan, Step
+from dgctl.plan.reasons import Kind, Reason
+from dgctl.rollout import plan_text, rollout
+from dgctl.rollout.rollout import Policy
 
 
 def deployment(least: int = 1, **groups: list[str]) -> Deployment:

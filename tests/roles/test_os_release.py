@@ -7,7 +7,7 @@ import sys
 import pytest
 from ansible.module_utils import os_release
 
-from dgctl import systems
+from dgctl.content import systems
 
 SYSTEMS = list(systems.table().values())
 NAMES = ("ansible_distribution", "ansible_distribution_major_version", "ansible_pkg_mgr")

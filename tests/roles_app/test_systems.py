@@ -4,7 +4,7 @@ import pytest
 import yaml
 from ansible.module_utils import preflight_support, supported
 
-from dgctl import roles
+from dgctl.content import roles
 
 from .conftest import ROOT, load
 from .rendering import render, value, variables

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 
-from dgctl import deployment as deployments
-from dgctl import look, vault
-from dgctl.desired import Desired
+from dgctl.deployment import deployment as deployments
+from dgctl.deployment import vault
+from dgctl.plan import look
+from dgctl.plan.desired import Desired
 from tests.scenarios.drift import Change, at_once, changes, rounds
 from tests.scenarios.servers import Deployment, Server
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from dgctl.look import Seen
-from dgctl.report import Check
-from dgctl.session import Session, main
+from dgctl.output.report import Check
+from dgctl.plan.look import Seen
+from dgctl.run.session import Session, main
+from tests.unit.called import called
 
 INVENTORY = """\
 [node]
@@ -91,7 +92,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch, word: str, check: str = "transcript
 
 def do(capsys: pytest.CaptureFixture[str], verb: Callable[[Session], Any], **options: Any) -> dict[str, Any]:
     """Runs a verb as `--json` does and returns its document."""
-    session = Session(verb.__name__, Path("inventory.ini"), as_json=True, **options)
+    session = called(verb.__name__, Path("inventory.ini"), as_json=True, **options)
     code = main(session, verb)
     document = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == code
@@ -120,8 +121,10 @@ def looks(monkeypatch: pytest.MonkeyPatch, **states: dict[str, str]) -> None:
             found = {role: {"state": state} for role, state in roles.items()}
             tell(host.name, Seen(found, verified=host.name not in states))
 
-    monkeypatch.setattr("dgctl.plan.look", look)
-    monkeypatch.setattr("dgctl.look.mark_verified", lambda requests: marked.extend(host.name for host, _ in requests))
+    monkeypatch.setattr("dgctl.plan.plan.look", look)
+    monkeypatch.setattr(
+        "dgctl.plan.look.mark_verified", lambda requests: marked.extend(host.name for host, _ in requests)
+    )
     marked.clear()
 
 

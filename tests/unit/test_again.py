@@ -10,7 +10,8 @@ import click
 import pytest
 
 from dgctl.cli import main
-from dgctl.session import Session
+from dgctl.run.session import Session
+from tests.unit.called import called
 
 VERBS = [name for name, command in main.commands.items() if any(p.name == "inventory" for p in command.params)]
 SHOWS_ONLY = {"as_json", "verbosity", "yes"}
@@ -32,7 +33,7 @@ def parsed(verb: str, given: list[str]) -> dict[str, Any]:
 
 def session(verb: str, given: list[str]) -> Session:
     params = parsed(verb, given)
-    return Session(verb, Path(params.pop("inventory")), **params)
+    return called(verb, Path(params.pop("inventory")), **params)
 
 
 @pytest.mark.parametrize("verb", VERBS)

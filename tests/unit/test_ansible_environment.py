@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import playbook
-from dgctl.collector import Collector
-from dgctl.playbook import Run
+from dgctl.run import playbook
+from dgctl.run.collector import Collector
+from dgctl.run.playbook import Run
 
 
 def environment() -> dict[str, str]:

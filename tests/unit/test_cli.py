@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dgctl import cli, verbs
-from dgctl.look import Seen
-from dgctl.session import Session, main
-from dgctl.validating import validate
+from dgctl import cli
+from dgctl.plan.look import Seen
+from dgctl.run.session import Session, main
+from dgctl.verbs import provision
+from dgctl.verbs.validate import validate
+from tests.unit.called import called
 from tests.unit.conftest import write
 
 VERBS = ("init", "validate", "preflight", "plan", "provision", "verify", "status")
@@ -97,13 +99,13 @@ def test_a_limit_that_matches_nothing(dgctl: Dgctl, folder: Path) -> None:
 
 @pytest.mark.parametrize(("limit", "hosts"), [("gpu1", ["gpu1"]), ("node:!gpu1", ["gpu2"]), ("gpu*", ["gpu1", "gpu2"])])
 def test_a_limit_is_ansibles(root: Path, folder: Path, limit: str, hosts: list[str], capsys: object) -> None:
-    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), validate) == 0
+    assert main(called("validate", Path("inventory.ini"), limit=limit, as_json=True), validate) == 0
     assert list(json.loads(capsys.readouterr().out)["hosts"]) == hosts
 
 
 @pytest.mark.parametrize("limit", ["gpu1,gpu9", "gpu1:!gpu1", "!gpu9"])
 def test_each_part_of_a_limit_must_match(root: Path, folder: Path, limit: str, capsys: object) -> None:
-    assert main(Session("validate", Path("inventory.ini"), limit=limit), validate) == 2
+    assert main(called("validate", Path("inventory.ini"), limit=limit), validate) == 2
 
 
 @pytest.mark.parametrize("limit", ["", ",", " ", "~[", ":", "@hosts.txt", "@gone.txt", "@retired.txt"])
@@ -112,7 +114,7 @@ def test_a_limit_that_names_nobody_does_not_mean_everybody(
 ) -> None:
     Path("hosts.txt").write_text("\n \n")
     Path("retired.txt").write_text("gpu1\ngpu7\n")
-    assert main(Session("validate", Path("inventory.ini"), limit=limit, as_json=True), validate) == 2
+    assert main(called("validate", Path("inventory.ini"), limit=limit, as_json=True), validate) == 2
     (error,) = json.loads(capsys.readouterr().out)["errors"]
     assert error["what"] and error["fix"]
     if limit == "@retired.txt":
@@ -121,12 +123,12 @@ def test_a_limit_that_names_nobody_does_not_mean_everybody(
 
 def test_a_limit_in_a_file(root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("hosts.txt").write_text("gpu2\n\n")
-    assert main(Session("validate", Path("inventory.ini"), limit="@hosts.txt", as_json=True), validate) == 0
+    assert main(called("validate", Path("inventory.ini"), limit="@hosts.txt", as_json=True), validate) == 0
     assert list(json.loads(capsys.readouterr().out)["hosts"]) == ["gpu2"]
 
 
 def test_a_valid_deployment(root: Path, folder: Path, capsys: object) -> None:
-    assert main(Session("validate", Path("inventory.ini"), as_json=True), validate) == 0
+    assert main(called("validate", Path("inventory.ini"), as_json=True), validate) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["command"] == "validate"
     assert document["errors"] == []
@@ -137,7 +139,7 @@ def test_a_valid_deployment(root: Path, folder: Path, capsys: object) -> None:
 def test_lowered_minimums_are_said(root: Path, folder: Path, capsys: object) -> None:
     with Path("group_vars/all/main.yml").open("a") as file:
         file.write("preflight_min_cpu_cores: 2\n")
-    main(Session("validate", Path("inventory.ini"), limit="gpu1"), validate)
+    main(called("validate", Path("inventory.ini"), limit="gpu1"), validate)
     assert "lowered: preflight_min_cpu_cores is 2 (usual: 4) on gpu1\n" in capsys.readouterr().out
 
 
@@ -145,7 +147,7 @@ def test_an_unexpected_exception_is_one_line_and_a_log(folder: Path, capsys: obj
     def broken(session: Session) -> None:
         raise ZeroDivisionError("nobody thought of this")
 
-    assert main(Session("validate", Path("inventory.ini")), broken) == 1
+    assert main(called("validate", Path("inventory.ini")), broken) == 1
     said = capsys.readouterr()
     assert said.err.startswith("error: bug in dgctl: ZeroDivisionError\n")
     assert "Traceback" not in said.err
@@ -159,7 +161,7 @@ def test_ctrl_c_before_anything_runs(folder: Path, capsys: object) -> None:
     def pressed(session: Session) -> None:
         raise KeyboardInterrupt
 
-    assert main(Session("validate", Path("inventory.ini"), as_json=True), pressed) == 130
+    assert main(called("validate", Path("inventory.ini"), as_json=True), pressed) == 130
     assert "dgctl validate inventory.ini" in json.loads(capsys.readouterr().out)["errors"][0]["fix"]
 
 
@@ -168,8 +170,10 @@ def test_a_no_touches_nothing(root: Path, folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("click.confirm", lambda *words, **options: False)
     play = "- name: Deepgram\n  hosts: node\n  roles: [deepgram]\n"
     write(root / "playbooks" / "provision.yml", play)
-    monkeypatch.setattr("dgctl.plan.look", lambda requests, tell: [tell(host.name, Seen()) for host, _ in requests])
-    assert main(Session("provision", Path("inventory.ini")), verbs.provision) == 130
+    monkeypatch.setattr(
+        "dgctl.plan.plan.look", lambda requests, tell: [tell(host.name, Seen()) for host, _ in requests]
+    )
+    assert main(called("provision", Path("inventory.ini")), provision.provision) == 130
     said = capsys.readouterr().err
     assert "gpu1, gpu2: 1 role to run" in said
     assert "not confirmed: nothing was touched" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from dgctl import compiled, deployment, vault
+from dgctl.deployment import compiled, deployment, vault
 
 HOSTS = 12
 INVENTORY = "[node]\n" + "".join(f"gpu{n} number={n}\n" for n in range(HOSTS))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dgctl import releasing, removing, verbs
-from dgctl.errors import DgctlError, Exit
-from dgctl.plan import Plan
-from dgctl.rollout import Rollout
-from dgctl.session import Session
+from dgctl.base.errors import DgctlError, Exit
+from dgctl.run import confirm
+from dgctl.verbs import provision, remove
 from tests.plan.test_rollout import FLEET, change, deployment, plan
+from tests.unit.called import called
 from tests.unit.local_hosts import do, looks, ran
 
 
@@ -24,40 +22,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def the_plan() -> Plan:
-    return plan({"lb": change()}, deployment(**FLEET))
+def ask() -> None:
+    confirm.confirm(called("upgrade", Path("inventory.ini")), ["what would happen"], "Upgrade 4 servers?")
 
 
-def upgrade() -> None:
-    releasing.confirm(Session("upgrade", Path("inventory.ini")), ["what would happen"], "Upgrade 4 servers?")
-
-
-def remove() -> None:
-    removing._confirm(["gpu2"], the_plan())
-
-
-def provision() -> None:
-    verbs._confirm(the_plan(), Rollout())
-
-
-ASKING = pytest.mark.parametrize(
-    ("ask", "shown"),
-    [
-        (upgrade, ["what would happen", "Upgrade 4 servers?"]),
-        (remove, ["gpu2: drained, stopped, and taken out of the inventory", "lb: told that", "Remove 1 server?"]),
-        (provision, ["lb", "Provision 1 server?"]),
-    ],
-)
-
-
-@ASKING
 @pytest.mark.parametrize("answer", ["n\n", "\n", "N\n", "q\nno\n"])
 def test_all_but_a_yes_ends_it(
-    ask: Callable[[], None],
-    shown: list[str],
-    answer: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     with pytest.raises(DgctlError) as error:
@@ -65,18 +36,16 @@ def test_all_but_a_yes_ends_it(
     assert error.value.exit_code == Exit.INTERRUPTED
     assert error.value.problems[0].what == "not confirmed: nothing was touched" and error.value.problems[0].fix
     out, err = capsys.readouterr()
-    assert all(words in err for words in shown) and "Error" not in out
+    assert "what would happen" in err and "Upgrade 4 servers?" in err and "Error" not in out
 
 
-@ASKING
-def test_a_yes_goes_on(ask: Callable[[], None], shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_yes_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for answer in ("y\n", "yes\n"):
         monkeypatch.setattr("sys.stdin", Terminal(answer))
         ask()
 
 
-@pytest.mark.parametrize("ask", [upgrade, remove])
-def test_nobody_to_ask_is_no_yes(ask: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_to_ask_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     with pytest.raises(DgctlError) as error:
         ask()
@@ -85,15 +54,15 @@ def test_nobody_to_ask_is_no_yes(ask: Callable[[], None], monkeypatch: pytest.Mo
 
 def test_with_yes_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    releasing.confirm(Session("upgrade", Path("inventory.ini"), yes=True), [], "Upgrade?")
+    confirm.confirm(called("upgrade", Path("inventory.ini"), yes=True), [], "Upgrade?")
 
 
-def test_a_removal_that_nobody_else_hears_of_says_only_that(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    removing._confirm(["gpu1", "gpu2"], plan({}, deployment(**FLEET)))
-    assert "told" not in capsys.readouterr().err
+def test_a_removal_that_nobody_else_hears_of_says_only_that() -> None:
+    both = ["gpu1", "gpu2"]
+    assert remove.said(both, plan({}, deployment(**FLEET))) == [
+        "gpu1, gpu2: drained, stopped, and taken out of the inventory"
+    ]
+    assert "lb: told that" in remove.said(both, plan({"lb": change()}, deployment(**FLEET)))[1]
 
 
 @pytest.mark.parametrize(
@@ -103,9 +72,9 @@ def test_provision_touches_nothing_before_a_yes(
     here: Path, stdin: io.StringIO, code: Exit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks(monkeypatch, b={"deepgram": "drifted"})
-    monkeypatch.setattr("dgctl.playbook.run", lambda job: pytest.fail("Ansible ran"))
+    monkeypatch.setattr("dgctl.run.playbook.run", lambda job: pytest.fail("Ansible ran"))
     monkeypatch.setattr("sys.stdin", stdin)
-    assert do(capsys, verbs.provision)["exit_code"] == code
+    assert do(capsys, provision.provision)["exit_code"] == code
 
 
 def test_provision_goes_on_after_a_yes(
@@ -113,5 +82,5 @@ def test_provision_goes_on_after_a_yes(
 ) -> None:
     looks(monkeypatch, b={"deepgram": "drifted"})
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    assert do(capsys, verbs.provision)["exit_code"] == Exit.OK
+    assert do(capsys, provision.provision)["exit_code"] == Exit.OK
     assert ran() == {("b", "deepgram")}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import content, roles
-from dgctl.content import bundle, imports
+from dgctl import content
+from dgctl.content import bundle, imports, roles
 
 UTILITIES = {
     "one.py": "ONE = 1\n",

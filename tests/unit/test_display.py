@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dgctl import display
-from dgctl.errors import Exit, Problem
-from dgctl.report import PAGE, Check, HostState, Outcome, print_errors, print_outcome
+from dgctl.base import display
+from dgctl.base.errors import Exit, Problem
+from dgctl.output.report import PAGE, Check, HostState, Outcome, print_errors, print_outcome
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n"
 

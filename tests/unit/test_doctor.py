@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dgctl import doctoring
-from dgctl.session import Session, main
+from dgctl.run.session import main
+from dgctl.verbs import doctor
+from tests.unit.called import called
 from tests.unit.conftest import CHECKOUT, write
 from tests.unit.local_hosts import do
 
@@ -56,7 +57,7 @@ def finds(root: Path, here: Path):
 
 def read(capsys: pytest.CaptureFixture[str], **options: object) -> tuple[int, str, str]:
     """(exit code, stdout, stderr), as a person gets them."""
-    code = main(Session("doctor", Path("inventory.ini"), **options), doctoring.doctor)
+    code = main(called("doctor", Path("inventory.ini"), **options), doctor.doctor)
     said = capsys.readouterr()
     return code, said.out, said.err
 
@@ -85,7 +86,7 @@ def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[s
 
 def test_the_document(capsys: pytest.CaptureFixture[str], finds) -> None:
     finds(a=[WELL], b=[SICK])
-    document = do(capsys, doctoring.doctor)
+    document = do(capsys, doctor.doctor)
     assert document["command"] == "doctor" and document["exit_code"] == 8
     assert [host["state"] for host in document["hosts"].values()] == ["ok", "failed"]
     cure = SICK["fix"].replace("dgctl provision", "dgctl provision inventory.ini --limit b")
@@ -114,7 +115,7 @@ def test_the_playbook_gives_the_module_what_it_takes() -> None:
     text = (CHECKOUT / "plugins/modules/host_doctor.py").read_text()
     options = yaml.safe_load(text.split('DOCUMENTATION = r"""')[1].split('"""')[0])["options"]
     assert set(given) == set(options)
-    assert "doctor_deep" in given["deep"] and play["name"] == doctoring.PLAY
+    assert "doctor_deep" in given["deep"] and play["name"] == doctor.PLAY
     files = {(CHECKOUT / "playbooks" / path).resolve().name for path in play["vars_files"]}
     assert files == {"gpus.yml", "branches.yml", "nvswitch.yml", "cdi.yml"}
 

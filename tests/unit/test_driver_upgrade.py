@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from dgctl import deployment as deployments
-from dgctl import driver_upgrade, inventory_edit, releasing
-from dgctl import vault as vaults
-from dgctl.errors import DgctlError, Exit
-from dgctl.session import Session
-from dgctl.work import Work
+from dgctl.base.errors import DgctlError, Exit
+from dgctl.deployment import deployment as deployments
+from dgctl.deployment import inventory_edit
+from dgctl.deployment import vault as vaults
+from dgctl.rollout import driver_upgrade, edited
+from dgctl.run.work import Work
+from dgctl.verbs import upgrade
+from tests.unit.called import called
 from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
 
 HAVE = ["580.95.05", "580.173.02", "580.178.04", "595.91.07"]
@@ -115,7 +117,7 @@ def test_what_stands_nowhere_is_written_beside_the_release() -> None:
 @pytest.fixture
 def work(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
     """work(text): the deployment of that inventory; its servers offer HAVE."""
-    monkeypatch.setattr(releasing, "require_valid", lambda deployment: None)
+    monkeypatch.setattr(edited, "require_valid", lambda deployment: None)
     monkeypatch.setattr(driver_upgrade, "ask", lambda work, hosts: offers(**dict.fromkeys(hosts, HAVE)))
 
     def made(text: str, *more: str) -> Work:
@@ -123,7 +125,7 @@ def work(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # n
         with Path("group_vars/all/main.yml").open("a") as file:
             file.write("".join(f"{line}\n" for line in more))
         with vaults.opened(Path("inventory.ini"), (), (), False) as passwords:
-            session = Session("upgrade", Path("inventory.ini"))
+            session = called("upgrade", Path("inventory.ini"))
             return Work(session, deployments.load(Path("inventory.ini"), passwords), passwords)
 
     return made
@@ -134,8 +136,8 @@ def values(work: Work, name: str) -> dict[str, Any]:
 
 
 def test_a_branch_is_written_with_its_newest_version(work: Any) -> None:
-    asked = releasing.Asked(branch="595")
-    with releasing.written(work(INI), asked) as changed:
+    asked = upgrade.Asked(branch="595")
+    with upgrade.written(work(INI), asked) as changed:
         assert values(changed, "nvidia_driver_branch") == {"gpu1": "595", "gpu2": "595"}
         assert values(changed, "nvidia_driver_version") == {"gpu1": "595.91.07", "gpu2": "595.91.07"}
         assert values(changed, "deepgram_release") == {"gpu1": "release-260714", "gpu2": "release-260812"}
@@ -145,8 +147,8 @@ def test_a_branch_is_written_with_its_newest_version(work: Any) -> None:
 
 def test_a_driver_and_a_release_together_where_they_stand(work: Any) -> None:
     lines = ["nvidia_driver_version: 580.95.05  # pinned"]
-    asked = releasing.Asked("release-260826", "580", "580.178.04")
-    with releasing.written(work(INI, *lines), asked) as changed:
+    asked = upgrade.Asked("release-260826", "580", "580.178.04")
+    with upgrade.written(work(INI, *lines), asked) as changed:
         assert set(values(changed, "deepgram_release").values()) == {"release-260826"}
         assert set(values(changed, "nvidia_driver_version").values()) == {"580.178.04"}
     assert "nvidia_driver_version: 580.178.04  # pinned" in Path("group_vars/all/main.yml").read_text()
@@ -155,7 +157,7 @@ def test_a_driver_and_a_release_together_where_they_stand(work: Any) -> None:
 
 def test_nothing_is_left_written_where_a_server_cannot_have_it(work: Any) -> None:
     before = work(INI), Path("inventory.ini").read_bytes()
-    with pytest.raises(DgctlError), releasing.written(before[0], releasing.Asked(branch="610")):
+    with pytest.raises(DgctlError), upgrade.written(before[0], upgrade.Asked(branch="610")):
         pass
     assert Path("inventory.ini").read_bytes() == before[1]
 
@@ -164,18 +166,18 @@ def test_the_driver_of_one_group_alone(work: Any) -> None:
     text = INI.replace(
         "[all:vars]\ndeepgram_release=release-260812", "[b]\ngpu2\n[b:vars]\ndeepgram_release=r\n[all:vars]"
     )
-    with releasing.written(work(text), releasing.Asked(branch="595"), ["gpu2"]) as changed:
+    with upgrade.written(work(text), upgrade.Asked(branch="595"), ["gpu2"]) as changed:
         assert values(changed, "nvidia_driver_branch") == {"gpu1": "580", "gpu2": "595"}
-    error = refusal(lambda: releasing.written(work(INI.replace("deepgram_release=release-260714", "")),
-                                              releasing.Asked(branch="595"), ["gpu2"]).__enter__())  # fmt: skip
+    error = refusal(lambda: upgrade.written(work(INI.replace("deepgram_release=release-260714", "")),
+                                              upgrade.Asked(branch="595"), ["gpu2"]).__enter__())  # fmt: skip
     assert error.problems[0].what == "this line sets the driver of gpu1 too"
 
 
 def test_an_upgrade_to_nothing_is_refused() -> None:
-    assert refusal(releasing.Asked.of, Session("upgrade", Path("inventory.ini"))).exit_code == Exit.USAGE
+    assert refusal(upgrade.Asked.of, called("upgrade", Path("inventory.ini"))).exit_code == Exit.USAGE
 
 
 def test_the_command_to_run_again_names_what_was_asked_for() -> None:
-    session = Session("upgrade", Path("inventory.ini"), release="r", driver="595", green="green")
+    session = called("upgrade", Path("inventory.ini"), release="r", driver="595", green="green")
     assert session.again() == "dgctl upgrade inventory.ini --release r --driver 595 --blue-green green"
     assert session.again("status") == "dgctl status inventory.ini"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import deployment, drivers, validation, vault
-from dgctl.errors import Problem
+from dgctl import validation
+from dgctl.base.errors import Problem
+from dgctl.content import drivers
+from dgctl.deployment import deployment, vault
 from tests.unit.conftest import CHECKOUT
 
 

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from dgctl.errors import Problem
+from dgctl.base.errors import Problem
 from tests.unit import conftest, validating
 from tests.unit.conftest import write
 

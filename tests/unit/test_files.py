@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from dgctl import deployment, vault
-from dgctl.errors import DgctlError, Exit
+from dgctl.base.errors import DgctlError, Exit
+from dgctl.deployment import deployment, vault
 from tests.unit.conftest import write
 from tests.unit.test_validation import MAIN, add, only, problems
 

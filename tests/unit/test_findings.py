@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import verbs
+from dgctl.verbs import preflight, verify
 from tests.unit.conftest import write
 from tests.unit.local_hosts import PREFLIGHT, do, verdict
 
@@ -26,7 +26,7 @@ def test_verify(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, word: str, check: str, code: int, state: str
 ) -> None:
     verdict(monkeypatch, word, check)
-    document = do(capsys, verbs.verify)
+    document = do(capsys, verify.verify)
     assert document["exit_code"] == code
     assert document["hosts"]["a"]["state"] == state
     assert {(each["host"], each["verdict"]) for each in document["checks"]} >= {("a", word), ("b", word)}
@@ -36,7 +36,7 @@ def test_a_verify_that_looked_at_nothing_proves_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dgctl.verify.run", lambda *words: [])
-    assert do(capsys, verbs.verify)["exit_code"] == 8
+    assert do(capsys, verify.verify)["exit_code"] == 8
 
 
 def test_findings_and_lowered_minimums_reach_the_document(capsys: pytest.CaptureFixture[str], root: Path) -> None:
@@ -51,7 +51,7 @@ def test_findings_and_lowered_minimums_reach_the_document(capsys: pytest.Capture
     task = f"    - name: Look\n      look:\n        findings: [{finding}]\n        lowered: [{low}]\n"
     failing = "    - name: Judge\n      ansible.builtin.fail:\n        msg: 'One check failed. Fix: correct it'\n"
     write(root / "playbooks" / "preflight.yml", PREFLIGHT.partition("    - name: Look")[0] + task + failing)
-    document = do(capsys, verbs.preflight, limit="a")
+    document = do(capsys, preflight.preflight, limit="a")
     assert document["exit_code"] == 4
     check = {
         "host": "a",

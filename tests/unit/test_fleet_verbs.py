@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from dgctl import blue_green, draining, releasing, removing, snapshots
-from dgctl import deployment as deployments
-from dgctl import vault as vaults
-from dgctl.deployment import Deployment
-from dgctl.errors import DgctlError, Exit
-from dgctl.plan import Plan
+from dgctl.base.errors import DgctlError, Exit
+from dgctl.deployment import deployment as deployments
+from dgctl.deployment import vault as vaults
+from dgctl.deployment.deployment import Deployment
+from dgctl.plan.plan import Plan
+from dgctl.rollout import edited
+from dgctl.run import snapshots
+from dgctl.verbs import blue_green, drain, remove, rollback
 from tests.plan.test_rollout import FLEET, deployment, seen
 from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
 
@@ -56,39 +58,39 @@ def written(root: Path, folder: Path) -> Deployment:  # noqa: F811
 
 def test_only_what_proxies_know_is_drained() -> None:
     of = deployment(**FLEET)
-    assert draining.require_members(of, ("gpu2", "gpu1", "gpu2")) == ["gpu2", "gpu1"]
-    assert refusal(draining.require_members, of, ("gpu9",))[0] == Exit.USAGE
-    assert refusal(draining.require_members, of, ("lb",))[0] == Exit.USAGE
-    code, what, _ = refusal(draining.require_members, deployment(node=["gpu1"]), ("gpu1",))
+    assert drain.require_members(of, ("gpu2", "gpu1", "gpu2")) == ["gpu2", "gpu1"]
+    assert refusal(drain.require_members, of, ("gpu9",))[0] == Exit.USAGE
+    assert refusal(drain.require_members, of, ("lb",))[0] == Exit.USAGE
+    code, what, _ = refusal(drain.require_members, deployment(node=["gpu1"]), ("gpu1",))
     assert code == Exit.USAGE and "nothing spreads requests" in what
 
 
 def test_the_last_of_a_kind_is_not_removed() -> None:
     of = deployment(node=["gpu1", "gpu2", "flux1"], proxy=["lb"])
-    removing._require_others(of, ["gpu1"])
+    remove._require_others(of, ["gpu1"])
     for hosts in (["flux1"], ["gpu1", "gpu2"], ["lb"]):
-        assert refusal(removing._require_others, of, hosts)[0] == Exit.HALTED
+        assert refusal(remove._require_others, of, hosts)[0] == Exit.HALTED
 
 
 def test_nor_the_last_that_gets_requests() -> None:
     of = deployment(**FLEET)
     members = seen("gpu1", "gpu2", gpu3="operator", gpu4="failed")
-    removing._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
+    remove._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
     members = seen("gpu1", gpu2="operator", gpu3="operator", gpu4="failed")
-    code, _, value = refusal(removing._require_serving, of, Plan({}, {}, members=members), ["gpu1"], [])
+    code, _, value = refusal(remove._require_serving, of, Plan({}, {}, members=members), ["gpu1"], [])
     assert code == Exit.HALTED and value == "1 of 4 serving now, deepgram_min_serving is 1"
     members["gpu1"].states["lb"] = "down"  # a dead one serves nobody
-    removing._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
+    remove._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
 
 
 def test_of_two_engines_both_must_stay_where_the_minimum_is_two() -> None:
     of = deployment(least=2, api=["api1"], engine=["e1", "e2"], proxy=["lb"])
     plan = Plan({}, {}, members=seen("api1"))
-    code, what, _ = refusal(removing._require_serving, of, plan, ["e1"], [])
+    code, what, _ = refusal(remove._require_serving, of, plan, ["e1"], [])
     assert (
         code == Exit.HALTED and what == "e1 cannot stop serving: too few of [engine], profile stt would serve meanwhile"
     )
-    removing._require_serving(of, plan, ["e1"], gone=["e1"])
+    remove._require_serving(of, plan, ["e1"], gone=["e1"])
 
 
 def test_the_last_of_a_profile_is_not_drained_by_default() -> None:
@@ -96,12 +98,12 @@ def test_the_last_of_a_profile_is_not_drained_by_default() -> None:
     for host in of.hosts.values():
         del host.vars["deepgram_min_serving"]
     members = seen("gpu1", "gpu2", "flux1")
-    draining.require_serving(of, members, ["gpu2"])
+    drain.require_serving(of, members, ["gpu2"])
     for hosts in (["flux1"], ["gpu1", "gpu2"]):
         with pytest.raises(DgctlError) as error:
-            draining.require_serving(of, members, hosts)
+            drain.require_serving(of, members, hosts)
         assert error.value.exit_code == Exit.HALTED and "--force" in error.value.problems[0].fix
-    draining.require_serving(of, seen("gpu1", "gpu2", flux1="operator"), ["flux1"])  # it is drained already
+    drain.require_serving(of, seen("gpu1", "gpu2", flux1="operator"), ["flux1"])  # it is drained already
 
 
 def test_the_switch_to_green_leaves_enough_that_serve() -> None:
@@ -116,7 +118,7 @@ def test_the_switch_to_green_leaves_enough_that_serve() -> None:
 
 
 def test_a_removed_line_leaves_every_other_byte(written: Deployment) -> None:
-    without = removing._text_without(written.inventory, ["gpu2"])
+    without = remove._text_without(written.inventory, ["gpu2"])
     assert without == INVENTORY.replace("gpu2 ansible_host=192.0.2.2\n", "").replace("gpu2\n", "")
 
 
@@ -127,15 +129,15 @@ def test_a_release_is_changed_where_it_stands(written: Deployment) -> None:
         lines.index("deepgram_release=release-260714 # the same") + 1,
     ]
     stand = [(written.inventory, number, True) for number in places]
-    assert releasing._places(written, releasing.RELEASE) == stand
-    assert releasing._places(written, releasing.RELEASE, only=["gpu2"]) == stand[1:]
+    assert edited._places(written, edited.RELEASE) == stand
+    assert edited._places(written, edited.RELEASE, only=["gpu2"]) == stand[1:]
 
 
 def test_green_needs_a_release_of_its_own(written: Deployment) -> None:
     Path("fleet.ini").write_text(INVENTORY.split("[blue:vars]")[0] + "[all:vars]\ndeepgram_release=release-260714\n")
     with vaults.opened(Path("fleet.ini"), (), (), False) as passwords:
         shared = deployments.load(Path("fleet.ini"), passwords)
-    code, what, _ = refusal(releasing._places, shared, releasing.RELEASE, "x", ["gpu2"])
+    code, what, _ = refusal(edited._places, shared, edited.RELEASE, "x", ["gpu2"])
     assert code == Exit.INVALID and what == "this line sets the release of gpu1 too"
 
 
@@ -181,10 +183,10 @@ def test_nothing_kept_and_different_releases_are_refused() -> None:
 
 
 def test_a_rollback_remembers_whom_it_has_done(tmp_path: Path) -> None:
-    begun = releasing.Begun(tmp_path / "rollback.json")
+    begun = rollback.Begun(tmp_path / "rollback.json")
     assert (begun.release, begun.done) == ("", [])
     begun.done.append("gpu1")
     begun.write("r1")
-    assert (releasing.Begun(begun.path).release, releasing.Begun(begun.path).done) == ("r1", ["gpu1"])
+    assert (rollback.Begun(begun.path).release, rollback.Begun(begun.path).done) == ("r1", ["gpu1"])
     begun.path.write_text("{")
-    assert releasing.Begun(begun.path).done == []
+    assert rollback.Begun(begun.path).done == []

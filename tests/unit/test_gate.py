@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dgctl import outcomes
-from dgctl.report import FAIL, NO_API_YET, PASS, SKIP, Check
+from dgctl.output.report import FAIL, NO_API_YET, PASS, SKIP, Check
+from dgctl.run import outcomes
 from tests.plan.test_rollout import deployment
 
 

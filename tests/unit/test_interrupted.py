@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import processes, verbs
-from dgctl.interrupt import Interrupt
+from dgctl.base import processes
+from dgctl.base.interrupt import Interrupt
+from dgctl.verbs import provision
 from tests.unit.conftest import CHECKOUT
 from tests.unit.local_hosts import do, set_variable
 
@@ -93,7 +94,7 @@ def test_a_child_that_ignores_ctrl_c_ends_all_the_same() -> None:
 def test_interrupted_by_ctrl_c(capsys: pytest.CaptureFixture[str], sleep: str) -> None:
     began = time.monotonic()
     threading.Thread(target=_when, args=(lambda: running(sleep), interrupt), daemon=True).start()
-    document = do(capsys, verbs.provision, yes=True)
+    document = do(capsys, provision.provision, yes=True)
     assert document["exit_code"] == 130
     assert "dgctl provision inventory.ini" in document["errors"][0]["fix"]
     assert time.monotonic() - began < 30
@@ -106,7 +107,7 @@ def test_what_ansible_started_after_ctrl_c_ends_too(
 ) -> None:
     monkeypatch.setattr(processes, "descendants", lambda root: set())  # none of it was there at that moment
     threading.Thread(target=_when, args=(lambda: running(sleep), interrupt), daemon=True).start()
-    assert do(capsys, verbs.provision, yes=True)["exit_code"] == 130
+    assert do(capsys, provision.provision, yes=True)["exit_code"] == 130
     assert not running(sleep)
 
 

@@ -13,8 +13,8 @@ from ansible.plugins.loader import inventory_loader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgctl import inventory_edit as edit
-from dgctl.errors import DgctlError, Exit
+from dgctl.base.errors import DgctlError, Exit
+from dgctl.deployment import inventory_edit as edit
 
 INI = """\
 # servers

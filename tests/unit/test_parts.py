@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgctl import events, history, lock, names, scratch, ssh, unreachable
-from dgctl.errors import DgctlError, Exit, split_fix
-from dgctl.progress import Lines, Table, clock
-from dgctl.report import Check, Outcome
+from dgctl.base import lock, names, scratch, ssh, unreachable
+from dgctl.base.errors import DgctlError, Exit, split_fix
+from dgctl.output.progress import Lines, Table, clock
+from dgctl.output.report import Check, Outcome
+from dgctl.run import events, history
 from dgctl.validation import duplicates
 
 WORDS = st.text(string.ascii_letters + " .,:;/-_'\"", min_size=1).map(str.strip).filter(bool)
@@ -166,7 +167,7 @@ def test_the_lock_is_free_again_after_its_holder(tmp_path: Path) -> None:
 
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from dgctl import lock\n"
+    code = "import sys, time; from pathlib import Path; from dgctl.base import lock\n"
     code += "with lock.held(Path(sys.argv[1]), 'dgctl provision x'): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import verbs
+from dgctl.verbs import plan, provision
 from tests.unit.local_hosts import do, looks
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.usefixtures("here")
 
 def test_plan_says_it_and_changes_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     looks(monkeypatch, b={"deepgram": "new"})
-    monkeypatch.setattr("dgctl.playbook.run", lambda job: pytest.fail("Ansible ran"))
-    document = do(capsys, verbs.plan)
+    monkeypatch.setattr("dgctl.run.playbook.run", lambda job: pytest.fail("Ansible ran"))
+    document = do(capsys, plan.plan)
     assert document["exit_code"] == 10
     assert document["hosts"]["a"] == {"state": "ok", "changed": 0, "errors": []}
     (step,) = document["hosts"]["b"]["plan"]["steps"]
     assert (step["role"], step["reasons"]) == ("deepgram", [{"kind": "new"}])
     looks(monkeypatch)
-    assert do(capsys, verbs.plan)["exit_code"] == 0
+    assert do(capsys, plan.plan)["exit_code"] == 0
 
 
 def test_plan_with_v_shows_what_files_become(
@@ -29,7 +29,7 @@ def test_plan_with_v_shows_what_files_become(
 ) -> None:
     Path("b.txt").write_text("release-1")
     looks(monkeypatch, b={"deepgram": "drifted"})
-    document = do(capsys, verbs.plan, verbosity=1)
+    document = do(capsys, plan.plan, verbosity=1)
     (diff,) = document["diffs"]
     assert (diff["host"], diff["task"]) == ("b", "Write a file")
     assert "-release-1" in diff["text"] and "+release-260812" in diff["text"]
@@ -41,18 +41,18 @@ def test_a_plan_in_a_file_is_carried_out_once_and_no_more_than_it_says(
 ) -> None:
     looks(monkeypatch, b={"deepgram": "new"})
     out = Path("plan.json")
-    do(capsys, verbs.plan, out=out)
+    do(capsys, plan.plan, out=out)
     assert out.stat().st_mode & 0o777 == 0o600
     looks(monkeypatch, b={"deepgram": "new"}, a={"docker": "drifted"})
-    refused = do(capsys, verbs.provision, yes=True, plan=out)
+    refused = do(capsys, provision.provision, yes=True, plan=out)
     assert refused["exit_code"] == 10
     assert refused["errors"][0]["where"] == "a" and "docker" in refused["errors"][0]["what"]
     assert not Path("b.txt").exists()
     looks(monkeypatch, b={"deepgram": "new"})
-    assert do(capsys, verbs.provision, yes=True, plan=out)["exit_code"] == 0
+    assert do(capsys, provision.provision, yes=True, plan=out)["exit_code"] == 0
     assert Path("b.txt").exists()
     looks(monkeypatch)
-    assert do(capsys, verbs.provision, yes=True, plan=out)["exit_code"] == 0
+    assert do(capsys, provision.provision, yes=True, plan=out)["exit_code"] == 0
 
 
 @pytest.mark.parametrize("name", ["inventory.ini", "group_vars/all/main.yml", "empty.json", "list.json", "folder"])
@@ -62,9 +62,9 @@ def test_out_overwrites_nothing_but_a_plan(
     Path("empty.json").write_text("")
     Path("list.json").write_text("[1]")
     Path("folder").mkdir()
-    monkeypatch.setattr("dgctl.provisioning.planned", lambda work: pytest.fail("servers were asked before"))
+    monkeypatch.setattr("dgctl.rollout.provisioning.planned", lambda work: pytest.fail("servers were asked before"))
     before = Path(name).read_bytes() if Path(name).is_file() else None
-    document = do(capsys, verbs.plan, out=Path(name))
+    document = do(capsys, plan.plan, out=Path(name))
     assert document["exit_code"] == 2
     assert (document["errors"][0]["what"], document["errors"][0]["where"]) == (
         "--out names a file that is no plan",
@@ -76,7 +76,7 @@ def test_out_overwrites_nothing_but_a_plan(
 def test_out_replaces_an_older_plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     looks(monkeypatch, b={"deepgram": "new"})
     out = Path("plan.json")
-    assert do(capsys, verbs.plan, out=out)["exit_code"] == 10
+    assert do(capsys, plan.plan, out=out)["exit_code"] == 10
     looks(monkeypatch)
-    assert do(capsys, verbs.plan, out=out)["exit_code"] == 0
+    assert do(capsys, plan.plan, out=out)["exit_code"] == 0
     assert '"deepgram"' not in out.read_text()

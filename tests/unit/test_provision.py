@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import verbs
+from dgctl.verbs import provision
 from tests.unit.local_hosts import do, looks, marked, ran, verdict
 
 pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_a_run_that_changes_and_one_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:
-    first = do(capsys, verbs.provision, yes=True)
+    first = do(capsys, provision.provision, yes=True)
     assert (first["exit_code"], first["errors"]) == (0, [])
     assert first["hosts"]["a"] == {"state": "changed", "changed": 1, "errors": []}
     assert {check["verdict"] for check in first["checks"]} == {"pass"}
-    second = do(capsys, verbs.provision, yes=True)
+    second = do(capsys, provision.provision, yes=True)
     assert second["hosts"]["a"] == {"state": "ok", "changed": 0, "errors": []}
 
 
 def test_only_what_is_not_right_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     looks(monkeypatch, b={"deepgram": "drifted"})
-    document = do(capsys, verbs.provision, yes=True)
+    document = do(capsys, provision.provision, yes=True)
     assert (document["exit_code"], document["errors"]) == (0, [])
     assert {name: host["state"] for name, host in document["hosts"].items()} == {"a": "ok", "b": "changed"}
     assert ran() == {("b", "deepgram")}
@@ -36,8 +36,8 @@ def test_servers_that_are_right_cost_a_look(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks(monkeypatch)
-    monkeypatch.setattr("dgctl.playbook.run", lambda job: pytest.fail("Ansible ran"))
-    document = do(capsys, verbs.provision, yes=True)
+    monkeypatch.setattr("dgctl.run.playbook.run", lambda job: pytest.fail("Ansible ran"))
+    document = do(capsys, provision.provision, yes=True)
     assert document["exit_code"] == 0
     assert document["hosts"] == {name: {"state": "ok", "changed": 0, "errors": []} for name in "ab"}
     assert "checks" not in document
@@ -45,7 +45,7 @@ def test_servers_that_are_right_cost_a_look(
 
 def test_full_runs_every_role(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     looks(monkeypatch)
-    assert do(capsys, verbs.provision, yes=True, full=True)["exit_code"] == 0
+    assert do(capsys, provision.provision, yes=True, full=True)["exit_code"] == 0
     assert ran() == {(host, role) for host in "ab" for role in ("docker", "deepgram")}
 
 
@@ -54,15 +54,15 @@ def test_right_and_not_verified_is_verified(
 ) -> None:
     looks(monkeypatch, a={})
     verdict(monkeypatch, "fail")
-    document = do(capsys, verbs.provision, yes=True)
+    document = do(capsys, provision.provision, yes=True)
     assert (document["exit_code"], document["hosts"]["a"]["state"], marked) == (8, "failed", [])
     verdict(monkeypatch, "pass")
-    assert do(capsys, verbs.provision, yes=True)["exit_code"] == 0
+    assert do(capsys, provision.provision, yes=True)["exit_code"] == 0
     assert marked == ["a"]
 
 
 def test_check_mode_changes_nothing_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    document = do(capsys, verbs.provision, check=True, limit="a")
+    document = do(capsys, provision.provision, check=True, limit="a")
     assert document["exit_code"] == 0
     assert document["hosts"]["a"]["state"] == "changed"
     assert "checks" not in document
@@ -71,7 +71,7 @@ def test_check_mode_changes_nothing_and_asks_nobody(capsys: pytest.CaptureFixtur
 
 def test_a_failed_verify_after_a_good_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     verdict(monkeypatch, "fail")
-    document = do(capsys, verbs.provision, yes=True, limit="a")
+    document = do(capsys, provision.provision, yes=True, limit="a")
     assert document["exit_code"] == 8
     assert document["hosts"]["a"]["state"] == "failed"
     assert document["hosts"]["a"]["errors"][0]["fix"] == "look at the Engine"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import deployment, releases, validation, vault
-from dgctl.errors import Problem
+from dgctl import validation
+from dgctl.base.errors import Problem
+from dgctl.content import releases
+from dgctl.deployment import deployment, vault
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from dgctl import blue_green, releasing, removing
-from dgctl.deployment import Deployment
-from dgctl.errors import DgctlError, Exit, Problem
-from dgctl.plan import HostPlan, Plan
-from dgctl.report import Outcome
-from dgctl.session import Session
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.deployment.deployment import Deployment
+from dgctl.output.report import Outcome
+from dgctl.plan.plan import HostPlan, Plan
+from dgctl.rollout import edited
+from dgctl.run.session import Session
+from dgctl.verbs import blue_green, remove, upgrade
 from tests.plan.conftest import set_variable, small  # noqa: F401 - fixtures
 from tests.plan.test_rollout import change, seen
+from tests.unit.called import called
 from tests.unit.conftest import folder, root, write  # noqa: F401 - fixtures
 from tests.unit.test_fleet_verbs import INVENTORY
 from tests.unit.test_rolling import World
@@ -38,7 +40,7 @@ def fleet(small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[W
     write(small / "roles" / "nginx_proxy" / "tasks" / "main.yml", "- thing: '{{ groups.node }}'\n")
     FILE.write_text(INVENTORY)
     set_variable("deepgram_min_serving: 1")
-    for module in ("work", "releasing"):
+    for module in ("run.work", "rollout.edited"):
         monkeypatch.setattr(f"dgctl.{module}.require_valid", lambda deployment: None)
 
     def run(
@@ -59,9 +61,9 @@ def fleet(small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[W
             return Plan(hosts, desired, members=members)
 
         world = World(monkeypatch, **(fails or {}))
-        monkeypatch.setattr("dgctl.provisioning.planned", planned)
-        monkeypatch.setattr("dgctl.provisioning.seen_by_proxies", lambda work: members)
-        session = Session(verb.__name__, FILE, **({"yes": True} | options))
+        monkeypatch.setattr("dgctl.rollout.provisioning.planned", planned)
+        monkeypatch.setattr("dgctl.rollout.provisioning.seen_by_proxies", lambda work: members)
+        session = called(verb.__name__, FILE, **({"yes": True} | options))
         try:
             return world, verb(session)
         except DgctlError as error:
@@ -79,7 +81,7 @@ def beside() -> list[str]:
 
 
 def test_a_removed_server_is_drained_told_of_stopped_and_forgotten(fleet: Any) -> None:
-    world, outcome = fleet(removing.remove, BOTH, hosts=("gpu2", "gpu2"), wipe=True)
+    world, outcome = fleet(remove.remove, BOTH, hosts=("gpu2", "gpu2"), wipe=True)
     words = [word for word in world.done if not word.startswith("preflight")]
     assert words == ["drain operator: gpu2", "change: lb1", "verify: lb1", "stop: gpu2", "undrain: gpu2"]
     assert outcome.exit_code == Exit.OK and FILE.read_text() == WITHOUT and beside() == []
@@ -89,12 +91,12 @@ def test_a_removed_server_is_drained_told_of_stopped_and_forgotten(fleet: Any) -
 
 def test_variables_of_a_removed_server_are_named_and_left(fleet: Any) -> None:
     write(Path("host_vars/gpu2.yml"), "x: 1\n")
-    _, outcome = fleet(removing.remove, BOTH, hosts=("gpu2",))
+    _, outcome = fleet(remove.remove, BOTH, hosts=("gpu2",))
     assert outcome.summary.endswith("; still there: host_vars/gpu2.yml")
 
 
 def test_a_dead_server_is_not_waited_for_and_not_stopped(fleet: Any) -> None:
-    world, outcome = fleet(removing.remove, seen("gpu1", gpu2="failed"), hosts=("gpu2",), dead=True)
+    world, outcome = fleet(remove.remove, seen("gpu1", gpu2="failed"), hosts=("gpu2",), dead=True)
     assert not any(word.startswith("stop") for word in world.done) and world.done[-1] == "undrain: gpu2"
     assert outcome.exit_code == Exit.OK and FILE.read_text() == WITHOUT
 
@@ -108,7 +110,7 @@ def test_a_dead_server_is_not_waited_for_and_not_stopped(fleet: Any) -> None:
     ],
 )
 def test_a_step_that_fails_ends_it_and_the_inventory_stays(fleet: Any, fails: dict[str, list[str]], last: str) -> None:
-    world, outcome = fleet(removing.remove, BOTH, fails=fails, hosts=("gpu2",))
+    world, outcome = fleet(remove.remove, BOTH, fails=fails, hosts=("gpu2",))
     assert world.done[-1] == last and outcome.exit_code == Exit.HALTED
     assert FILE.read_text() == INVENTORY and beside() == []
 
@@ -128,35 +130,35 @@ def test_a_step_that_fails_ends_it_and_the_inventory_stays(fleet: Any, fails: di
     ],
 )
 def test_what_is_refused_touches_nothing(fleet: Any, hosts: Any, members: Any, code: Exit, what: str) -> None:
-    world, error = fleet(removing.remove, members, hosts=hosts)
+    world, error = fleet(remove.remove, members, hosts=hosts)
     assert (error.exit_code, error.problems[0].what) == (code, what) and error.problems[0].fix
     assert world.done == [] and FILE.read_text() == INVENTORY and beside() == []
 
 
 def test_a_server_that_stays_and_does_not_answer_ends_it_before_harm(fleet: Any) -> None:
-    world, outcome = fleet(removing.remove, BOTH, gone="lb1", hosts=("gpu2",))
+    world, outcome = fleet(remove.remove, BOTH, gone="lb1", hosts=("gpu2",))
     assert outcome.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
 
 
 def test_a_removal_that_is_not_confirmed_touches_nothing(fleet: Any) -> None:
-    world, error = fleet(removing.remove, BOTH, hosts=("gpu2",), yes=False)  # stdin is no terminal
+    world, error = fleet(remove.remove, BOTH, hosts=("gpu2",), yes=False)  # stdin is no terminal
     assert error.exit_code == Exit.USAGE and world.done == [] and FILE.read_text() == INVENTORY
 
 
 def test_each_host_is_removed_once(fleet: Any) -> None:
     of = Deployment(FILE, {}, ["gpu1", "gpu2", "gpu3"])
-    assert removing._named(of, ("gpu2", "gpu1", "gpu2")) == ["gpu2", "gpu1"]
+    assert remove._named(of, ("gpu2", "gpu1", "gpu2")) == ["gpu2", "gpu1"]
 
 
 GREEN = {"green": "green", "release": "release-260812"}
 
 
 def released() -> list[str]:
-    return [line.partition("=")[2] for line in FILE.read_text().splitlines() if line.startswith(releasing.RELEASE)]
+    return [line.partition("=")[2] for line in FILE.read_text().splitlines() if line.startswith(edited.RELEASE)]
 
 
 def test_green_is_built_without_requests_and_then_the_proxies_switch(fleet: Any) -> None:
-    world, outcome = fleet(releasing.upgrade, BOTH, **GREEN)
+    world, outcome = fleet(upgrade.upgrade, BOTH, **GREEN)
     assert world.done[:2] == ["drain operator: gpu2"] * 2 and world.done[-1] == "switch operator: gpu1"
     assert "change: gpu2" in world.done and "verify: gpu2" in world.done and "change: gpu1" not in world.done
     assert outcome.exit_code == Exit.OK and outcome.hosts["gpu2"].state == "changed"
@@ -165,35 +167,35 @@ def test_green_is_built_without_requests_and_then_the_proxies_switch(fleet: Any)
 
 
 def test_a_green_that_no_proxy_knows_yet_has_no_requests_to_wait_for(fleet: Any) -> None:
-    world, outcome = fleet(releasing.upgrade, seen("gpu1"), **GREEN)
+    world, outcome = fleet(upgrade.upgrade, seen("gpu1"), **GREEN)
     assert outcome.exit_code == Exit.OK and world.done.count("drain operator: gpu2") == 1
 
 
 def test_a_green_that_cannot_be_drained_is_not_built(fleet: Any) -> None:
-    world, outcome = fleet(releasing.upgrade, BOTH, fails={"drain": ["gpu2"]}, **GREEN)
+    world, outcome = fleet(upgrade.upgrade, BOTH, fails={"drain": ["gpu2"]}, **GREEN)
     assert world.done == ["drain operator: gpu2"] and outcome.exit_code == Exit.HALTED
 
 
 def test_a_green_that_does_not_work_is_not_switched_to(fleet: Any) -> None:
-    world, outcome = fleet(releasing.upgrade, BOTH, fails={"verify": ["gpu2"]}, **GREEN)
+    world, outcome = fleet(upgrade.upgrade, BOTH, fails={"verify": ["gpu2"]}, **GREEN)
     assert outcome.exit_code == Exit.HALTED and not any(word.startswith("switch") for word in world.done)
 
 
 def test_a_proxy_that_did_not_switch_is_said(fleet: Any) -> None:
-    _, outcome = fleet(releasing.upgrade, BOTH, fails={"switch": ["lb1"]}, **GREEN)
+    _, outcome = fleet(upgrade.upgrade, BOTH, fails={"switch": ["lb1"]}, **GREEN)
     assert outcome.exit_code == Exit.HALTED and "not every proxy has switched" in outcome.summary
     assert outcome.next_command == "dgctl upgrade fleet.ini --release release-260812 --blue-green green"
 
 
 @pytest.mark.parametrize("options", [GREEN, {"release": "release-260812"}])
 def test_an_upgrade_that_is_not_confirmed_leaves_the_files(fleet: Any, options: dict[str, str]) -> None:
-    world, error = fleet(releasing.upgrade, BOTH, yes=False, **options)
+    world, error = fleet(upgrade.upgrade, BOTH, yes=False, **options)
     assert error.exit_code == Exit.USAGE and world.done == [] and FILE.read_text() == INVENTORY
 
 
 @pytest.mark.parametrize("options", [GREEN, {"release": "release-260812"}])
 def test_an_upgrade_of_what_does_not_answer_leaves_the_files(fleet: Any, options: dict[str, str]) -> None:
-    world, error = fleet(releasing.upgrade, BOTH, gone="gpu2", **options)
+    world, error = fleet(upgrade.upgrade, BOTH, gone="gpu2", **options)
     assert error.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
 
 

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dgctl import deployment, rendering, vault
-from dgctl.deployment import Deployment
-from dgctl.references import Reading, References
+from dgctl.deployment import deployment, rendering, vault
+from dgctl.deployment.deployment import Deployment
+from dgctl.deployment.references import Reading, References
 
 KNOWN = ("deepgram_region", "deepgram_release", "deepgram_verify_language", "deepgram_api_port", "deepgram_address")
 OWN = ("site", "rack", "label")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from dgctl import driver_upgrade, history, releasing, snapshots
-from dgctl.collector import HostResult, RunResult
-from dgctl.errors import DgctlError, Exit, Problem
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.rollout import driver_upgrade
+from dgctl.run import history, snapshots
+from dgctl.run.collector import HostResult, RunResult
+from dgctl.verbs import rollback
 from tests.plan.conftest import small  # noqa: F401 - a fixture
 from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
 from tests.unit.test_fleet_verbs import INVENTORY, kept
@@ -24,7 +26,7 @@ def back(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
 
     def run(fails: dict[str, list[str]] | None = None, yes: bool = True, gone: str = "", **said: Any) -> Any:
         monkeypatch.setattr(snapshots, "ask", lambda work: said)
-        return fleet(releasing.rollback, BOTH, fails=fails, yes=yes, gone=gone)
+        return fleet(rollback.rollback, BOTH, fails=fails, yes=yes, gone=gone)
 
     return run
 
@@ -52,7 +54,7 @@ def test_who_runs_the_other_release_already_stays(back: Any) -> None:
 def test_one_that_fails_ends_it_and_the_next_run_goes_on_with_the_others(back: Any) -> None:
     world, outcome = back(fails={"rollback": ["gpu2"]}, **KEPT)
     assert outcome.exit_code == Exit.HALTED and "rollback: gpu2" in world.done
-    begun = releasing.Begun(history.rollback(FILE))
+    begun = rollback.Begun(history.rollback(FILE))
     assert (begun.release, begun.done) == (BEFORE, ["gpu1"])
     world, outcome = back(gpu1=kept(BEFORE, "release-251029"), gpu2=kept(NOW, BEFORE))
     assert outcome.exit_code == Exit.OK and [word for word in world.done if word.startswith("rollback")] == [
@@ -63,7 +65,7 @@ def test_one_that_fails_ends_it_and_the_next_run_goes_on_with_the_others(back: A
 
 def test_one_that_was_not_verified_is_not_done(back: Any) -> None:
     _, outcome = back(fails={"verify": ["gpu1"]}, **KEPT)
-    assert outcome.exit_code == Exit.HALTED and releasing.Begun(history.rollback(FILE)).done == []
+    assert outcome.exit_code == Exit.HALTED and rollback.Begun(history.rollback(FILE)).done == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_what_every_server_must_answer(
         def __exit__(self, *_: Any) -> None:
             pass
 
-    monkeypatch.setattr("dgctl.playbook.run", run)
+    monkeypatch.setattr("dgctl.run.playbook.run", run)
     work: Any = SimpleNamespace(
         deployment=None, vault=None, session=SimpleNamespace(record=None), progress=lambda phases, hosts=None: Shown()
     )

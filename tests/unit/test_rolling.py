@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from dgctl import rollout
-from dgctl.collector import HostResult, RunResult
-from dgctl.errors import Exit, Problem
-from dgctl.plan import Plan
-from dgctl.report import Check, Outcome
-from dgctl.rolling import Rolling
-from dgctl.rollout import Policy
+from dgctl.base.errors import Exit, Problem
+from dgctl.output.report import Check, Outcome
+from dgctl.plan.plan import Plan
+from dgctl.rollout import rollout
+from dgctl.rollout.rolling import Rolling
+from dgctl.rollout.rollout import Policy
+from dgctl.run.collector import HostResult, RunResult
 from tests.plan.test_rollout import FLEET, change, deployment, plan, seen
 
 ONE = Policy()
@@ -29,12 +29,14 @@ class World:
         self.told: list[str] = []
         self.fails = fails
         self.interrupt_at = ""
-        monkeypatch.setattr("dgctl.rolling.outcomes.ran", self._ran)
-        monkeypatch.setattr("dgctl.rolling.outcomes.verify", self._verify)
+        monkeypatch.setattr("dgctl.rollout.rolling.outcomes.ran", self._ran)
+        monkeypatch.setattr("dgctl.rollout.rolling.outcomes.verify", self._verify)
         self.noted: list[str] = []
-        monkeypatch.setattr("dgctl.provisioning.begun", lambda work, plan, part: self.noted.extend(part.hosts) or part)
-        monkeypatch.setattr("dgctl.rolling.look.mark_verified", lambda requests: list(requests))
-        monkeypatch.setattr("dgctl.deployment.Deployment.digest", lambda deployment: self.inventory)
+        monkeypatch.setattr(
+            "dgctl.rollout.provisioning.begun", lambda work, plan, part: self.noted.extend(part.hosts) or part
+        )
+        monkeypatch.setattr("dgctl.rollout.rolling.look.mark_verified", lambda requests: list(requests))
+        monkeypatch.setattr("dgctl.deployment.deployment.Deployment.digest", lambda deployment: self.inventory)
         self.inventory = "as it was"
         self.edited_at = ""
 

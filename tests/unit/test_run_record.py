@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import verbs
+from dgctl.verbs import preflight, provision
 from tests.unit.local_hosts import do, records
 
 pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_the_record_is_private_whole_and_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
-    do(capsys, verbs.provision, yes=True, limit="a")
+    do(capsys, provision.provision, yes=True, limit="a")
     (record,) = records()
     assert record.name.endswith("-provision")
     assert {path.name for path in record.iterdir()} == {"events.jsonl", "ansible.log", "result.json", "timings.json"}
@@ -37,5 +37,5 @@ def test_nothing_is_left_in_the_temporary_folder(
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     monkeypatch.setattr("tempfile.tempdir", None)
-    do(capsys, verbs.preflight)
+    do(capsys, preflight.preflight)
     assert list(scratch.iterdir()) == []

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from dgctl import overview, status
-from dgctl.collector import HostResult, RunResult
-from dgctl.errors import Exit
-from dgctl.report import Outcome
-from dgctl.session import Session
+from dgctl.base.errors import Exit
+from dgctl.output import overview
+from dgctl.output.report import Outcome
+from dgctl.run.collector import HostResult, RunResult
+from dgctl.verbs import status
 from tests.plan.test_rollout import FLEET, deployment, seen
+from tests.unit.called import called
 
 HEALTHY: dict[str, Any] = {
     "release": "release-260812",
@@ -103,9 +104,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
             name: HostResult("unreachable" if said is None else "ok", 0, [], data=dict(said or {}))
             for name, said in answers.items()
         }
-        monkeypatch.setattr("dgctl.outcomes.ran", lambda work, name, alone, part: RunResult(hosts))
-        monkeypatch.setattr("dgctl.provisioning.seen_by_proxies", lambda work: members or {})
-        session = Session("status", Path("inventory.ini"))
+        monkeypatch.setattr("dgctl.run.outcomes.ran", lambda work, name, alone, part: RunResult(hosts))
+        monkeypatch.setattr("dgctl.rollout.provisioning.seen_by_proxies", lambda work: members or {})
+        session = called("status", Path("inventory.ini"))
         work: Any = SimpleNamespace(session=session, deployment=of or deployment(**FLEET), log="", lowered=list)
         return status.once(work)
 
@@ -164,7 +165,7 @@ def test_watched_it_shows_each_and_keeps_the_last(
 
     monkeypatch.setattr(status, "once", once)
     monkeypatch.setattr(status.time, "sleep", slept.append)
-    session = Session("status", Path("inventory.ini"), watch=5.0, as_json=True)
+    session = called("status", Path("inventory.ini"), watch=5.0, as_json=True)
     outcome = status.watched(SimpleNamespace(session=session))  # type: ignore[arg-type]
     assert outcome.exit_code == Exit.VERIFY and outcome.said
     assert [json.loads(line)["exit_code"] for line in capsys.readouterr().out.splitlines()] == [0, 8]

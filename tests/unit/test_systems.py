@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import deployment, validation, vault
-from dgctl.errors import Problem
+from dgctl import validation
+from dgctl.base.errors import Problem
+from dgctl.deployment import deployment, vault
 from tests.unit.conftest import CHECKOUT
 
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n-----END PGP PUBLIC KEY BLOCK-----\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import deployment, vault
+from dgctl.deployment import deployment, vault
 from tests.unit.conftest import INVENTORY, write
 from tests.unit.validating import MAIN, add, only, problems
 

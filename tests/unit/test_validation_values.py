@@ -190,7 +190,7 @@ def test_every_pair_of_ports_on_a_server_is_compared_where_their_addresses_meet(
 
 
 def test_equal_values_of_many_servers_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dgctl.schema import faults
+    from dgctl.content.schema import faults
 
     judged: list[str] = []
     real = faults.faults

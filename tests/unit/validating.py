@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dgctl import deployment, validation, vault
-from dgctl.errors import DgctlError, Exit, Problem
+from dgctl import validation
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.deployment import deployment, vault
 
 MAIN = "group_vars/all/main.yml"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dgctl.deployment import Deployment, Host
+from dgctl.deployment.deployment import Deployment, Host
 
 
 class Heard:

@@ -5,7 +5,7 @@ import sys
 import pytest
 from testinfra.host import Host
 
-from dgctl.ssh import Route
+from dgctl.base.ssh import Route
 from dgctl.verify import ask as asking
 from dgctl.verify.ask import ask
 from dgctl.verify.connection import Connection

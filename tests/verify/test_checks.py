@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dgctl.verify import (
-    fabric,
-    gpus,
+from dgctl.verify import fabric, gpus
+from dgctl.verify.ask import Answer
+from dgctl.verify.checks import (
     test_api,
     test_cdi,
     test_config,
@@ -26,7 +26,6 @@ from dgctl.verify import (
     test_toolkit,
     test_upstreams,
 )
-from dgctl.verify.ask import Answer
 from dgctl.verify.containers import ABSENT
 from dgctl.verify.expect import Expect, Unmet
 from tests.verify.world import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgctl import content
-from dgctl.ssh import ASKPASS, Route, route, with_options
+from dgctl.base.ssh import ASKPASS, Route, route, with_options
 from dgctl.verify.connection import Connection, Unreachable
 
 CONFIG = content.root() / "ansible.cfg"

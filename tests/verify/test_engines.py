@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from dgctl.report import NO_API_YET
-from dgctl.ssh import Route
-from dgctl.verify import engines, metrics, speech, test_transcription, tls
+from dgctl.base.ssh import Route
+from dgctl.output.report import NO_API_YET
+from dgctl.verify import engines, metrics, speech, tls
+from dgctl.verify.checks import test_transcription
 from dgctl.verify.connection import Connection, Other
 from dgctl.verify.engines import Engine, Request, Trial
 from dgctl.verify.expect import Expect, Unmet

@@ -6,7 +6,8 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.frames import Close
 
-from dgctl.verify import speech, streams, test_transcription, tls
+from dgctl.verify import speech, streams, tls
+from dgctl.verify.checks import test_transcription
 from dgctl.verify.expect import NO_CONCERN, Expect, Unmet
 from dgctl.verify.wanted import wanted
 from lab.deepgram.models import write_model

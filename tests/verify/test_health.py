@@ -11,13 +11,13 @@ import yaml
 from testinfra.host import Host
 
 from dgctl import content
+from dgctl.base.ssh import Route
 from dgctl.content import bundle
-from dgctl.ssh import Route
 from dgctl.verify import health, suite
+from dgctl.verify.checks.test_health import test_health as check_health
 from dgctl.verify.connection import Connection
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.plugin import _runs_here
-from dgctl.verify.test_health import test_health as check_health
 from dgctl.verify.wanted import wanted
 from tests.paths import PROJECT
 
@@ -41,7 +41,7 @@ def test_the_same_is_asked_as_by_the_playbook():
 def suites_checks() -> set[str]:
     """`driver.loaded` and the like, of the suite's other files."""
     found = set()
-    for path in suite.HERE.glob("test_*.py"):
+    for path in suite.CHECKS.glob("test_*.py"):
         subject = path.stem.removeprefix("test_")
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):

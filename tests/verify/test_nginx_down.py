@@ -2,7 +2,8 @@
 
 import pytest
 
-from dgctl.verify import facts, test_tls
+from dgctl.verify import facts
+from dgctl.verify.checks import test_tls
 from dgctl.verify.expect import Expect, Unmet
 
 

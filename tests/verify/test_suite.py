@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dgctl.deployment import Deployment, Host
-from dgctl.errors import DgctlError
+from dgctl.base.errors import DgctlError
+from dgctl.deployment.deployment import Deployment, Host
 from dgctl.verify import suite
 from dgctl.verify.plugin import SECRETS
 
@@ -129,7 +129,7 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
 def test_unreachable_host_fails_once_and_skips_the_rest(deployment, progress, tmp_path):
     """ssh goes to a port where nothing listens; the real suite runs."""
     gone = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
-    checks = run(deployment, progress, tmp_path, suite.HERE, gone=gone)
+    checks = run(deployment, progress, tmp_path, suite.CHECKS, gone=gone)
     reachable = checks.pop(("gone", "reachable"))
     assert (reachable.verdict, "refused" in reachable.seen) == ("fail", True)
     assert "ansible_port" in reachable.fix
@@ -180,7 +180,7 @@ def test_a_suite_that_hangs_is_stopped(deployment, progress, tmp_path, small, mo
 
 
 def test_every_file_of_the_suite_has_its_place():
-    assert {path.stem for path in suite.HERE.glob("test_*.py")} == {f"test_{name}" for name in suite.SUBJECTS}
+    assert {path.stem for path in suite.CHECKS.glob("test_*.py")} == {f"test_{name}" for name in suite.SUBJECTS}
 
 
 def test_no_secret_is_written_down(deployment, progress, tmp_path, small, monkeypatch):
@@ -253,7 +253,7 @@ def test_the_wheel_carries_the_whole_suite_and_runs_it(deployment, progress, tmp
     zipfile.ZipFile(next(tmp_path.glob("*.whl"))).extractall(site)
     script = (
         "from pathlib import Path\n"
-        "from dgctl.deployment import Deployment, Host\n"
+        "from dgctl.deployment.deployment import Deployment, Host\n"
         "from dgctl.verify import run, speech, suite\n"
         "class Deaf:\n"
         "    def host(self, *_): pass\n"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dgctl.deployment import Deployment, Host, load
-from dgctl.vault import VaultOptions
+from dgctl.deployment.deployment import Deployment, Host, load
+from dgctl.deployment.vault import VaultOptions
 from dgctl.verify import suite, topology
 
 STT = "https://m/nova-3-general.en.batch.1.dg"

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dgctl.verify import fabric, gpus, test_toolkit
+from dgctl.verify import fabric, gpus
 from dgctl.verify.ask import Answer
+from dgctl.verify.checks import test_toolkit
 from dgctl.verify.containers import Container, Runtime
 from dgctl.verify.facts import Service
 

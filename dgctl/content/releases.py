@@ -1,0 +1,120 @@
+"""What Deepgram's releases need: drivers, and the order in which an upgrade must go. The table is releases.yml."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dgctl import content
+from dgctl.base.errors import Problem
+
+_TAG = re.compile(r"release-(\d{6})(?!\d)")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Versions of the NVIDIA driver: `at_least` and, "" for none, `at_most` (a branch, such as "561", is meant whole)."""
+
+    at_least: str
+    at_most: str = ""
+
+    def lacks(self, version: str) -> bool:
+        """Whether a driver's version, or a branch in its newest version, does not do."""
+        return _below(version, self.at_least) or bool(self.at_most and _major(version) > _major(self.at_most))
+
+    def __str__(self) -> str:
+        return f"{self.at_least} or newer" + (f", up to {self.at_most}" if self.at_most else "")
+
+
+@dataclass(frozen=True)
+class Step:
+    """The way from one release to another: `back` to an older one; `engine_first` says why, "" where it does not matter."""
+
+    back: bool = False
+    engine_first: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def date_of(release: str) -> int:
+    """260812 of release-260812 and release-260812-fips; 0 for what is no such tag."""
+    found = _TAG.match(release)
+    return int(found[1]) if found else 0
+
+
+def driver(release: str) -> Need | None:
+    """What a release needs of the driver; None for one that the table does not know."""
+    known = [entry for entry in _table()["drivers"] if entry["from"] <= date_of(release)]
+    return Need(known[-1]["at_least"], known[-1].get("at_most", "")) if known else None
+
+
+def unfit(release: str, installed: str, place: str) -> Problem | None:
+    """What is wrong with an installed driver ("580.95.05") for a release; for a check before any harm."""
+    need = driver(release)
+    if not need or not installed or not need.lacks(installed):
+        return None
+    fix = f"set nvidia_driver_branch to one that has {need.at_least}, and provision; or stay at an older release"
+    return Problem(f"{release} needs driver {need}, and another is installed", place, installed, fix)
+
+
+def not_in_branch(release: str, branch: str, version: str, place: str) -> Problem | None:
+    """What is wrong with the wanted driver: its branch ("580") and, "" for the newest, its version."""
+    need = driver(release)
+    wanted = version if not branch or version.split(".")[0] == branch else branch  # another branch's is refused anyway
+    if not need or not re.match(r"\d{3}", wanted) or not need.lacks(wanted):
+        return None
+    name = "nvidia_driver_branch" if wanted == branch else "nvidia_driver_version"
+    return Problem(
+        f"{release} needs driver {need}",
+        place,
+        f"{name}: {wanted}",
+        f"set {name} to {need.at_least if wanted == version else _major(need.at_least)}",
+    )
+
+
+def missing(release: str, profile: str) -> Problem | None:
+    """What a release is too old for: to be started by this dgctl, or to serve a profile."""
+    first = _table()["first"]
+    for name in ("log_format", profile):
+        if name in first and 0 < date_of(release) < first[name]["release"]:
+            since = f"release-{first[name]['release']}"
+            return Problem(f"{release} lacks {first[name]['what']}", "", release, f"use {since} or newer")
+    return None
+
+
+def step(old: str, new: str) -> Step:
+    """What is known about going from one release to another."""
+    before, after = date_of(old), date_of(new)
+    low, high = min(before, after), max(before, after)
+    passed = [entry for entry in _table()["engine_first"] if low < entry["release"] <= high and low]
+    notes = [
+        f"release-{entry['release']}: {entry['note']}" for entry in _table()["notes"] if low < entry["release"] <= high
+    ]
+    return Step(after < before, passed[0]["why"] if passed and after > before else "", notes if low else [])
+
+
+def known() -> Iterator[int]:
+    """The dates at which the table says that a need begins."""
+    yield from (entry["from"] for entry in _table()["drivers"])
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    return content.read(Path(__file__).with_name("releases.yml"))
+
+
+def _below(version: str, floor: str) -> bool:
+    """A branch counts as its newest version: which that is, only the repository knows."""
+    parts, needed = _parts(version), _parts(floor)
+    return parts[0] < needed[0] if len(parts) == 1 else parts < needed
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version.partition("-")[0])]
+
+
+def _major(version: str) -> int:
+    return _parts(version)[0]

@@ -1,0 +1,51 @@
+"""Why a template fails, in the words of what failed in it: Ansible's outer error names neither filter, plugin, file nor name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dgctl.deployment.inventory_refusal import chain, words
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_MARKED = re.compile(r"\{[{%](.*?)[%}]\}", re.DOTALL)
+
+
+def reason(error: BaseException, name: str, variables: dict[str, Any]) -> str:
+    """The outer error and its innermost cause; a chain that is only long is told from one that ends in itself."""
+    causes = chain(error)
+    if any(isinstance(each, RecursionError) for each in causes) or "Recursive loop" in words(error):
+        ring = _ring(name, variables)
+        if ring:
+            return "the variables refer to each other in a recursive loop: " + " -> ".join(ring)
+        return "it refers to variables that refer to others, through more of them than Ansible can follow"
+    said = [text.rstrip(".") for text in map(words, causes) if text and "captured exception marker" not in text]
+    outer, inner = said[0], said[-1]
+    return outer if inner in outer else f"{outer}: {inner}"
+
+
+def _ring(name: str, variables: dict[str, Any]) -> list[str]:
+    """The names through which a variable's template comes back to a name that it passed; empty for none."""
+    path, open_names = [], [(name, 0)]
+    done: set[str] = set()
+    while open_names:
+        here, depth = open_names.pop()
+        del path[depth:]
+        if here in path:
+            return [*path[path.index(here) :], here]
+        if here in done:
+            continue
+        path.append(here)
+        done.add(here)
+        open_names += [(other, depth + 1) for other in _referred(variables.get(here)) if other in variables]
+    return []
+
+
+def _referred(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return {name for each in value.values() for name in _referred(each)}
+    if isinstance(value, (list, tuple)):
+        return {name for each in value for name in _referred(each)}
+    return (
+        {name for part in _MARKED.findall(value) for name in _NAME.findall(part)} if isinstance(value, str) else set()
+    )

@@ -1,0 +1,1 @@
+"""What would change and why, and the look that finds out."""

@@ -1,0 +1,118 @@
+"""What a server should be, as fingerprints: one a role, over the role's content and every variable that it can see."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dgctl import content
+from dgctl.content import roles, specs
+from dgctl.deployment.deployment import Deployment, Host
+from dgctl.validation.context import Context
+from dgctl.validation.secrets import vaulted
+
+# Variables of Ansible's own that roles may read. Others (users, keys, ports of SSH) lead to a server and do not change it.
+_ANSIBLES = ("inventory_hostname", "ansible_host")
+_OTHERS = ("hostvars", "groups")
+_QUERY = re.compile(r"(\w+://[^\s?]+)\?(\S+)")
+
+
+class Desired:
+    """The desired state of a deployment's servers; made once a run."""
+
+    def __init__(self, deployment: Deployment):
+        self.deployment = deployment
+        self._context = Context(deployment, specs.options(content.root()))
+        self._plays = [(play, play.among(deployment.groups)) for play in roles.plays()]
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def roles(self, host: Host) -> list[roles.Role]:
+        """The roles that make this host, in the order in which they run."""
+        return [roles.role(play.role_of(host.vars)) for play, hosts in self._plays if host.name in hosts]
+
+    def of(self, host: Host) -> dict[str, dict[str, Any]]:
+        """Role -> {fingerprint, content, variables}. A secret's value is a digest, and cannot be guessed from it."""
+        return {role.name: self._role(role, host) for role in self.roles(host)}
+
+    def unsettled(self, role: roles.Role, host: Host) -> list[str]:
+        """Variables of the role whose value only the server's facts could tell: they cannot be compared."""
+        return sorted(name for name in host.unrendered if name in role.words)
+
+    def _role(self, role: roles.Role, host: Host) -> dict[str, Any]:
+        variables = self._variables(role, host)
+        said = {"content": role.content, "variables": variables}
+        fingerprint = _digest(said)
+        # Most of a thousand servers are to be the same: they share what is said of them.
+        return self._known.setdefault(fingerprint, {"fingerprint": fingerprint, **said})
+
+    def _variables(self, role: roles.Role, host: Host) -> dict[str, Any]:
+        known = {"inventory_hostname": host.name, **host.vars}
+        names = [name for name in sorted(role.read & known.keys()) if _counts(name)]
+        found = {name: self._value(host, name, known[name]) for name in names}
+        for name in sorted(role.controller_files & known.keys()):
+            found[f"{name} (the file)"] = _file(known[name])
+        if role.read & set(_OTHERS):
+            found["other servers"] = self._others(role)
+        return found
+
+    def _value(self, host: Host, name: str, value: Any) -> Any:
+        if not self._context.secret(name) and not (name in host.written and vaulted(host.written[name])):
+            return _without_queries(value)
+        return {"secret": _slow_digest(name, json.dumps(value, sort_keys=True))} if value else value
+
+    def _others(self, role: roles.Role) -> str:
+        """One digest over the groups, and what the role could read of every other host."""
+        hosts = self.deployment.hosts.values()
+        seen = {
+            host.name: {name: self._value(host, name, host.vars[name]) for name in role.read & host.vars.keys()}
+            for host in hosts
+        }
+        return _digest([self.deployment.groups, seen])
+
+
+def _without_queries(value: Any) -> Any:
+    """The value with the query of each URL, which may be a signature, as a digest."""
+    if isinstance(value, dict):
+        return {name: _without_queries(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_queries(item) for item in value]
+    if not isinstance(value, str) or "?" not in value:
+        return value
+    return _QUERY.sub(lambda found: f"{found[1]}?{_digest(found[2])[:12]}", value)
+
+
+def _counts(name: str) -> bool:
+    return name in _ANSIBLES or not name.startswith("ansible_")
+
+
+def _file(path: Any) -> str:
+    """The hash of a file on this machine; empty for none."""
+    text = str(path or "")
+    if not text or "\n" in text:  # a variable may hold what could lie in a file
+        return ""
+    found = Path(os.path.expanduser(text))
+    return hashlib.sha256(found.read_bytes()).hexdigest() if found.is_file() else ""
+
+
+def _digest(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@functools.cache
+def _slow_digest(name: str, text: str) -> str:
+    """A digest that takes a guess 20 ms: it lies on the server, in a file of root's."""
+    return hashlib.scrypt(text.encode(), salt=f"dgctl {name}".encode(), n=2**13, r=8, p=1, dklen=24).hex()
+
+
+def differences(applied: dict[str, Any], desired: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+    """(variable, value before, value now) of every variable that differs; None for one that is not set."""
+    before, now = applied.get("variables") or {}, desired["variables"]
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            yield name, before.get(name), now.get(name)

@@ -1,0 +1,175 @@
+"""The look: one read-only round trip to each server, that says of each role whether it is as desired.
+
+Over the same connection a run has the servers note what it begins, and what it has proven. What runs on the server is
+the source of plugins/module_utils/applied_*.py and what that imports, sent along; nothing is left there.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dgctl import content
+from dgctl.base import processes, scratch, ssh, unreachable
+from dgctl.base.errors import Problem
+from dgctl.content import bundle
+from dgctl.deployment.deployment import Host
+
+FORMAT = 1
+LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long is not well
+PARALLEL = 32  # sessions at a time
+LEFT_OPEN = 64  # connections left open for Ansible: each is a process of 1.4 MB
+PAUSES_S = (0.5, 2)
+_CLOSED = re.compile(rb"kex_exchange_identification|Connection (closed|reset) by")
+_MARK = "applied-state: "
+_START = "#look\n"
+# A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
+_BOOT = (
+    "import sys,zlib,binascii;"
+    f"_program,_,_request=sys.stdin.read().partition({_START!r})[2].partition('\\n');"
+    "exec(zlib.decompress(binascii.a2b_base64(_program)).decode())"
+)
+_CALL = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
+
+
+Request = tuple[Host, dict[str, str]]
+
+
+@dataclass
+class Seen:
+    """What a look found on one server: `roles` as applied_look.py answers; `problem` when it could not be asked.
+
+    `system`: ID and VERSION_ID of its os-release.
+    `answers`: address -> what it said; `reports`: file -> what it holds; both only of roles that recorded them.
+    `doubt`: it was asked, and its answer says nothing about its roles.
+    """
+
+    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verified: bool = False
+    system: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    reports: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    doubt: str = ""
+    problem: Problem | None = None
+
+
+def look(requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
+    """Looks at each host, given with the fingerprints of its roles; `tell` hears each answer, and nothing keeps it."""
+    _ask("look", requests, tell)
+
+
+def mark_begun(requests: Iterable[Request], tell: Callable[[str, bool], None]) -> None:
+    """Marks these roles of each host as begun and not done; `tell` hears of each host whether it noted that."""
+    _ask("begun", requests, lambda name, seen: tell(name, not seen.problem and not seen.doubt))
+
+
+def mark_verified(requests: Iterable[Request]) -> None:
+    """Notes on each host that it was verified with these fingerprints."""
+    _ask("verified", requests, lambda name, seen: None)
+
+
+def _ask(mode: str, requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
+    asked = list(requests)
+    leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
+    _program(content.utilities())  # kept from now on
+    # Both here, because neither Ansible's code nor CPython 3.11's ast is made for threads.
+    ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host, _ in asked}
+    with scratch.folder("look") as folder:
+        askpass = folder / "askpass"
+        askpass.touch(0o700)
+        askpass.write_text(ssh.ASKPASS)
+
+        def one(what: Request) -> tuple[str, Seen]:
+            host, fingerprints = what
+            request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
+            return host.name, _one(host, request, str(askpass), *ways[host.name])
+
+        with _workers() as pool:
+            for name, seen in pool.map(one, asked):
+                tell(name, seen)
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that an interrupt does not have to wait for: their ssh processes are ended."""
+    pool = ThreadPoolExecutor(PARALLEL)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        processes.send(processes.children(os.getpid()), signal.SIGTERM)
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secrets: dict[str, str]) -> Seen:
+    if way.problem:
+        return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
+    words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", _BOOT])
+    password = f"{secrets['become']}\n" if "become" in secrets else ""
+    text = password + _START + _program(content.utilities()) + json.dumps(request)
+    try:
+        done = _run(words, text.encode(), ssh.environment(secrets, askpass))
+    except subprocess.TimeoutExpired:
+        fix = f"try it by hand: {way.by_hand}" if way.by_hand else "look what holds it up"
+        return Seen(problem=Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=fix))
+    except OSError as error:  # this machine has no ssh, or (ansible_connection=local) no such interpreter
+        fix = f"install {error.filename} on this machine, or name another one in the inventory"
+        return Seen(problem=Problem(f"{error.filename}: {error.strerror}", host.name, fix=fix))
+    return _read(host, done, way)
+
+
+def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Runs the look; a connection that sshd closed before it began, for having too many at once, is tried again."""
+    for pause in (*PAUSES_S, None):
+        done = subprocess.run(words, input=text, capture_output=True, timeout=LIMIT_S, env=environment)
+        if pause is None or done.returncode != 255 or not _CLOSED.search(done.stderr):
+            break
+        time.sleep(pause)
+    return done
+
+
+def _read(host: Host, done: subprocess.CompletedProcess[bytes], way: ssh.Route) -> Seen:
+    for line in done.stdout.decode(errors="replace").splitlines():
+        if line.startswith(_MARK):
+            said = json.loads(line.removeprefix(_MARK))
+            return Seen(
+                said.get("roles", {}),
+                bool(said.get("verified")),
+                said.get("system") or {},
+                said.get("answers") or {},
+                said.get("reports") or {},
+                said.get("seconds", 0.0),
+            )
+    words = ssh.last_words(done.stderr) or f"exit status {done.returncode}"
+    if b"Traceback" in done.stderr:
+        return Seen(doubt=f"the look failed: {words}")
+    what, fix = unreachable.cause(words, ssh.effective(way))
+    return Seen(problem=Problem(what, host.name, words, fix))
+
+
+@functools.cache
+def _program(folder: Path) -> str:
+    """The program as one line, from the modules in `folder`; the request follows it."""
+    return _line(_sources(folder) + _CALL)
+
+
+def _line(program: str) -> str:
+    return bundle.packed(program) + "\n"
+
+
+def _sources(folder: Path) -> str:
+    return bundle.sources(folder, {path.stem for path in folder.glob("applied_*.py")})

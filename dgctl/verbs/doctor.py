@@ -1,0 +1,100 @@
+"""`doctor`: what ails servers, why, and the command that cures it; the sick ones first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dgctl.base.errors import Exit
+from dgctl.base.words import count
+from dgctl.output.report import FAIL, PASS, SKIP, Check, HostState, Outcome, problem_of_check
+from dgctl.run import outcomes, playbook
+from dgctl.run.session import Session
+from dgctl.run.work import Work, recorded
+
+PLAYBOOK, PLAY = "doctor.yml", "Doctor"
+ASKED = ("ok", "changed")
+PROVISION = "dgctl provision"
+
+
+def doctor(session: Session) -> Outcome:
+    with recorded(session) as work:
+        outcome = outcomes.of_playbook(work, PLAYBOOK, part=_deep(work) if session.deep else None)
+        places = {name: place for place, name in enumerate(outcome.hosts or {})}
+        found = sorted(outcome.checks or [], key=lambda check: places[check.host])
+        outcome.checks = [_curable(work, check) for check in found]
+        outcome.lowered = []  # what a server may lack is no sickness
+        judge(outcome, work)
+        return outcome
+
+
+def _deep(work: Work) -> playbook.Part:
+    """The same servers, with DCGM asked too."""
+    hosts = work.deployment.targets
+    return playbook.Part(hosts, {PLAY: hosts}, variables={"doctor_deep": True})
+
+
+def judge(outcome: Outcome, work: Work) -> None:
+    """A server with a finding that fails is sick: its state is failed, and the exit code 8."""
+    hosts = outcome.hosts or {}
+    for check in outcome.checks or []:
+        if check.verdict == FAIL:
+            problem = problem_of_check(check)
+            hosts[check.host].errors.append(problem)
+            outcome.errors.append(problem)
+    sick = [name for name, host in hosts.items() if host.state in ASKED and host.errors]
+    for name in sick:
+        hosts[name].state = "failed"
+    well = [name for name, host in hosts.items() if host.state in ASKED]
+    outcome.summary = f"{count(len(hosts), 'server')}: {len(well)} healthy, {len(sick)} sick"
+    if unasked := len(hosts) - len(well) - len(sick):
+        outcome.summary += f", {unasked} not asked"
+    if outcome.exit_code in (Exit.OK, Exit.UNREACHABLE):
+        outcome.text, outcome.told = lines(hosts, outcome.checks or []), True
+        outcome.exit_code = Exit.VERIFY if sick else outcome.exit_code
+        outcome.next_command = work.session.again("doctor" if sick else "verify")
+
+
+def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
+    """What people read: a paragraph a sick server, then one line each for those out of reach and the healthy ones."""
+    of_host = {name: [check for check in checks if check.host == name] for name in hosts}
+    order = {"failed": 0, "unreachable": 1}
+    found = []
+    for name in sorted(hosts, key=lambda name: order.get(hosts[name].state, 2)):
+        state, own = hosts[name].state, of_host[name]
+        failed = [check for check in own if check.verdict == FAIL]
+        if failed:
+            found += [f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail", *_findings(failed), ""]
+        elif state in ASKED:
+            found.append(
+                f"{name}  healthy ({count(sum(check.verdict == PASS for check in own), 'check')}){_notes(own)}"
+            )
+        else:
+            problem = hosts[name].errors[0] if hosts[name].errors else None
+            why = f": {problem.what}. {problem.fix}" if problem else ""
+            found.append(f"{name}  {state}{why}")
+    return found
+
+
+def _findings(failed: list[Check]) -> list[str]:
+    width = max(len(check.check) for check in failed)
+    found = []
+    for check in failed:
+        expected = f" (expected {check.expected})" if check.expected else ""
+        found.append(f"  {check.check:<{width}}  {check.seen}{expected}")
+        for label, text in (("cause", check.cause), ("cure", check.fix)):
+            found += [f"  {'':<{width}}  {label + ':':<6} {text}"] if text else []
+    return found
+
+
+def _notes(checks: list[Check]) -> str:
+    """What nobody is sick of, and is worth knowing."""
+    told = [f"{check.check}: {check.seen}" for check in checks if check.verdict == SKIP and check.fix]
+    return "; " + "; ".join(told) if told else ""
+
+
+def _curable(work: Work, check: Check) -> Check:
+    """A cure by dgctl names this deployment and this server."""
+    if PROVISION not in check.fix:
+        return check
+    whole = work.session.again("provision", limit=check.host)
+    return replace(check, fix=check.fix.replace(PROVISION, whole))

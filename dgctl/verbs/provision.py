@@ -1,0 +1,30 @@
+"""`provision`: makes the servers match the inventory, then verifies them."""
+
+from __future__ import annotations
+
+from dgctl.base import lock
+from dgctl.base.words import count
+from dgctl.output.report import Outcome
+from dgctl.plan import plan_file
+from dgctl.rollout import plan_text, provisioning
+from dgctl.run import confirm, history
+from dgctl.run.session import Session
+from dgctl.run.work import valid
+
+
+def provision(session: Session) -> Outcome:
+    if not session.check:
+        confirm.require_person(session, "add --yes, or look with `dgctl plan`")
+    planned = plan_file.read(session.plan) if session.plan else None
+    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+        work.record()
+        found = provisioning.planned(work)
+        if found.problems:
+            return provisioning.unreachable(work, found)
+        rollout = provisioning.divided(work, found)
+        if planned is not None:
+            plan_file.require_within(planned, found)
+        if found.changing and not session.check:
+            question = f"Provision {count(len(found.changing), 'server')}{plan_text.reboots(found)}?"
+            confirm.confirm(session, [*plan_text.lines(found), *plan_text.order(rollout)], question)
+        return provisioning.done(work, found, rollout)

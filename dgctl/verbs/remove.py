@@ -1,0 +1,180 @@
+"""`remove`: takes servers out of a deployment, without a caller noticing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from dgctl.base import lock
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.base.locate import shown
+from dgctl.base.names import nearest
+from dgctl.base.words import count, listed
+from dgctl.deployment import deployment as deployments
+from dgctl.deployment import inventory_edit
+from dgctl.deployment.deployment import Deployment
+from dgctl.deployment.fleet import OPERATOR, behind_proxies
+from dgctl.output.report import HostState, Outcome
+from dgctl.plan.desired import Desired
+from dgctl.plan.plan import Plan
+from dgctl.rollout import floor, provisioning, rollout
+from dgctl.rollout.rolling import Rolling, drain_part, undrain_part
+from dgctl.rollout.rollout import Policy, kind
+from dgctl.run import history, playbook
+from dgctl.run.confirm import confirm
+from dgctl.run.session import Session
+from dgctl.run.work import Work, valid
+
+DRAIN, UNDRAIN, STOP = "drain.yml", "undrain.yml", "stop.yml"
+
+
+def remove(session: Session) -> Outcome:
+    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+        hosts = _named(work.deployment, session.hosts)
+        _require_others(work.deployment, hosts)
+        inventory_edit.require_lines(work.deployment.inventory, hosts)
+        work.record()
+        with _rest(work, hosts) as rest:
+            plan = _planned(work, rest, hosts)
+            if plan.problems:
+                return provisioning.unreachable(rest, plan)
+            _require_serving(work.deployment, plan, hosts, gone=hosts if session.dead else [])
+            provisioning.divided(rest, plan)  # what the others must do is refused now, or not at all
+            confirm(session, said(hosts, plan), f"Remove {count(len(hosts), 'server')}?")
+            outcome = _carry_out(work, rest, plan, hosts)
+        if outcome.exit_code == Exit.OK:
+            inventory_edit.write(work.deployment.inventory, _text_without(work.deployment.inventory, hosts))
+            _conclude(session, outcome, hosts)
+        return outcome
+
+
+def _named(deployment: Deployment, names: tuple[str, ...]) -> list[str]:
+    """The hosts to remove; raises DgctlError (exit 2) for one that is not in the inventory."""
+    problems = []
+    for name in names:
+        if name not in deployment.targets:
+            near = nearest(name, deployment.targets)
+            fix = f"did you mean {near}?" if near else f"name one of: {listed(deployment.targets)}"
+            problems.append(Problem("this server is not in the inventory", shown(deployment.inventory), name, fix))
+    if problems:
+        raise DgctlError(problems, Exit.USAGE)
+    return list(dict.fromkeys(names))
+
+
+def _require_others(deployment: Deployment, hosts: list[str]) -> None:
+    """Raises DgctlError (exit 6) when nobody could do what a removed server does."""
+    left = {kind(deployment, name) for name in deployment.targets if name not in hosts}
+    last = [name for name in hosts if kind(deployment, name) not in left]
+    if last:
+        group, profile = kind(deployment, last[0])
+        what = f"{listed(last)} {'is' if len(last) == 1 else 'are'} the last of [{group}]"
+        fix = "add another server of its kind first; to give up the whole deployment, stop the servers by hand"
+        raise DgctlError(Problem(what + (f" that serve {profile}" if profile else ""), last[0], fix=fix), Exit.HALTED)
+
+
+def _require_serving(whole: Deployment, plan: Plan, hosts: list[str], gone: list[str]) -> None:
+    """Raises DgctlError (exit 6) when too few of those that stay serve at this moment; those `gone` serve no more."""
+    short = floor.shortage(whole, hosts, plan.members, [*rollout.down(plan), *gone])
+    if short:
+        raise DgctlError(short, Exit.HALTED)
+
+
+@contextlib.contextmanager
+def _rest(work: Work, hosts: list[str]) -> Iterator[Work]:
+    """The deployment without these hosts, from an inventory beside the real one that is gone afterwards."""
+    inventory = work.deployment.inventory
+    beside = inventory.with_name(f".dgctl-without-{inventory.name}")
+    text = _text_without(inventory, hosts)
+    try:
+        beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        deployment = deployments.load(beside, work.vault)
+        yield Work(work.session, deployment, work.vault)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _text_without(inventory: Path, hosts: list[str]) -> str:
+    text = inventory_edit.read(inventory)
+    for name in hosts:
+        text = inventory_edit.without_host(text, name, inventory)
+    return text
+
+
+def _planned(work: Work, rest: Work, hosts: list[str]) -> Plan:
+    """What the others must do because these hosts go, and nothing else that may be pending there."""
+    before, after = Desired(work.deployment), Desired(rest.deployment)
+    rest.session.record = work.session.record
+    affected = [name for name in rest.deployment.targets if _changed(before, after, work, rest, name)]
+    rest.deployment.targets = affected
+    plan = provisioning.planned(rest)
+    for name, host in plan.hosts.items():
+        changed = _changed(before, after, work, rest, name)
+        host.steps = [step for step in host.steps if step.role in changed]
+        host.restarts = host.restarts if host.steps else []
+    return plan
+
+
+def _changed(before: Desired, after: Desired, work: Work, rest: Work, name: str) -> set[str]:
+    was, now = before.of(work.deployment.hosts[name]), after.of(rest.deployment.hosts[name])
+    return {role for role, said in now.items() if said["fingerprint"] != was.get(role, {}).get("fingerprint")}
+
+
+def said(hosts: list[str], plan: Plan) -> list[str]:
+    told = [f"{listed(plan.changing)}: told that they are gone"] if plan.changing else []
+    return [f"{listed(hosts)}: drained, stopped, and taken out of the inventory", *told]
+
+
+def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:
+    """Drain, tell the others, stop; each step can be done again."""
+    session = work.session
+    proxies = [name for name in rest.deployment.members("proxy")]
+    behind = [name for name in hosts if name in behind_proxies(work.deployment)]
+    if behind and proxies:
+        part = drain_part(proxies, behind, OPERATOR, "it is being removed", wait=not session.dead)
+        outcome = _step(work, DRAIN, part, hosts)
+        if outcome.exit_code != Exit.OK:
+            return outcome
+    told = _told(rest, plan)
+    if told.exit_code != Exit.OK:
+        return told
+    if not session.dead:
+        part = playbook.Part(hosts, {"Stop": hosts}, variables={"wipe": session.wipe})
+        outcome = _step(work, STOP, part, hosts)
+        if outcome.exit_code != Exit.OK:
+            return outcome
+    if behind and proxies:
+        _step(work, UNDRAIN, undrain_part(proxies, behind), [])  # nobody needs the mark any more
+    told.hosts = {**{name: HostState("changed") for name in hosts}, **(told.hosts or {})}
+    return told
+
+
+def _told(rest: Work, plan: Plan) -> Outcome:
+    """Has proxies and APIs forget the servers."""
+    if not plan.changing:
+        return Outcome(hosts={}, log=rest.log)
+    policy = Policy()
+    return Rolling(rest, plan, provisioning.divided(rest, plan), plan.members, policy).run()
+
+
+def _step(work: Work, name: str, part: playbook.Part, hosts: list[str]) -> Outcome:
+    from dgctl.run import outcomes
+
+    outcome = outcomes.of_playbook(work, name, alone=True, part=part)
+    gone = [host for host in hosts if (outcome.hosts or {}).get(host, HostState()).state == "unreachable"]
+    if gone:
+        fix = "if it is gone for good: add --dead"
+        outcome.errors += [Problem("a server that is to be removed does not answer", listed(gone), fix=fix)]
+    return outcome
+
+
+def _conclude(session: Session, outcome: Outcome, hosts: list[str]) -> None:
+    left = [path for name in hosts for path in session.inventory.parent.glob(f"host_vars/{name}*")]
+    outcome.summary = f"{listed(hosts)} removed; {shown(session.inventory)} no longer names {_it(hosts)}"
+    if left:
+        outcome.summary += f"; still there: {listed([shown(Path(path)) for path in left])}"
+    outcome.next_command = session.again("status")
+
+
+def _it(hosts: list[str]) -> str:
+    return "it" if len(hosts) == 1 else "them"

@@ -1,0 +1,70 @@
+"""`status`: what runs on every server, and which of them the proxies send requests to; once, or again and again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from dgctl.base.errors import Exit
+from dgctl.deployment import fleet
+from dgctl.output.report import HostState, Outcome, print_outcome
+from dgctl.rollout import provisioning
+from dgctl.run import outcomes
+from dgctl.run.session import Session, stdout
+from dgctl.run.work import Work, recorded
+
+PLAYBOOK = "status.yml"
+
+
+def status(session: Session) -> Outcome:
+    with recorded(session) as work:
+        return watched(work) if session.watch else once(work)
+
+
+def once(work: Work) -> Outcome:
+    """Asks every target, and the proxies how they see them."""
+    outcome = outcomes.of_playbook(work, PLAYBOOK)
+    _add_members(work, outcome.hosts or {})
+    outcomes.add_status(outcome, work)
+    return outcome
+
+
+def _add_members(work: Work, hosts: dict[str, HostState]) -> None:
+    """What the proxies do with each server; one that they send nothing is drained, not ok."""
+    if not fleet.behind_proxies(work.deployment):
+        return
+    for name, member in provisioning.seen_by_proxies(work).items():
+        if name in hosts:
+            said = {"proxies": member.states, "reason": member.reason, "note": member.note}
+            hosts[name].status["traffic"] = {key: value for key, value in said.items() if value}
+            if member.drained and hosts[name].state == "ok":
+                hosts[name].state = fleet.DRAINED
+
+
+def watched(work: Work) -> Outcome:
+    """Shows the status again and again until Ctrl-C; the last one is the outcome."""
+    session, last = work.session, Outcome()
+    try:
+        while True:
+            began, seen = time.monotonic(), once(work)
+            if seen.exit_code == Exit.INTERRUPTED:
+                return last
+            last = seen
+            _show(session, last)
+            last.said = True
+            time.sleep(max(0.0, float(session.watch) - (time.monotonic() - began)))
+    except KeyboardInterrupt:
+        return last
+
+
+def _show(session: Session, outcome: Outcome) -> None:
+    if session.as_json:  # a document a line
+        print(
+            json.dumps(outcome.document(session.command, session.seconds), ensure_ascii=False, default=str), flush=True
+        )
+        return
+    console = stdout()
+    if sys.stdout.isatty():
+        console.clear()
+    print_outcome(outcome, session.seconds, console)

@@ -1,0 +1,62 @@
+"""The house: which room imports which, how full a folder is, and whether a verb's file has its name."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dgctl import cli
+from tests.paths import PROJECT
+
+MOST_FILES = 25
+CHECK = (
+    sys.executable,
+    "-c",
+    "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))",
+)
+SOURCES = ("*.py", "*.yml", "*.j2", "*.toml", "*.sh")
+# Ansible wants its modules flat.
+FLAT = {"plugins/modules"}
+# Fuller than they should be: none may be added, and one that was divided is to be struck off.
+FULL = {"plugins/module_utils", "bench", "lab", "tests/roles", "tests/roles_app", "tests/scenarios", "tests/unit"}
+
+
+def _contract(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(CHECK, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_rooms_import_downwards():
+    done = _contract(PROJECT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_contract_finds_an_import_that_climbs(tmp_path):
+    (tmp_path / "dgctl").mkdir()
+    rooms = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    for room in rooms:
+        (tmp_path / f"dgctl/{room}").mkdir()
+        (tmp_path / f"dgctl/{room}/__init__.py").touch()
+    (tmp_path / "dgctl/__init__.py").touch()
+    (tmp_path / "pyproject.toml").write_text((PROJECT / "pyproject.toml").read_text())
+    assert _contract(tmp_path).returncode == 0
+    (tmp_path / "dgctl/base/errors.py").write_text("def say():\n    from dgctl import verbs\n    return verbs\n")
+    done = _contract(tmp_path)
+    assert done.returncode == 1 and "dgctl.base is not allowed to import dgctl.verbs" in done.stdout
+
+
+@pytest.mark.parametrize("verb", cli.main.commands)
+def test_a_verb_is_a_file_of_its_name(verb):
+    assert callable(getattr(importlib.import_module(f"dgctl.verbs.{verb}"), verb))
+
+
+def test_no_folder_is_too_full():
+    listed = subprocess.run(["git", "ls-files", *SOURCES], cwd=PROJECT, capture_output=True, text=True, check=False)
+    paths = [Path(line) for line in listed.stdout.splitlines()] or [
+        path.relative_to(PROJECT) for pattern in SOURCES for path in PROJECT.rglob(pattern)
+    ]
+    folders = [str(path.parent) for path in paths if path.name != "__init__.py" and (PROJECT / path).exists()]
+    full = {folder for folder in folders if folders.count(folder) > MOST_FILES} - FLAT
+    assert full == FULL, "divide a folder before it holds more; strike off one that was divided"
