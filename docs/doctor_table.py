@@ -48,7 +48,7 @@ def page() -> str:
     """The page, its table from the doctor's own."""
     from dgctl import content
 
-    doctor = content.utility("doctor")
+    doctor = content.utility("doctor.doctor")
 
     rows = ["\n| check | looks at | cause | cure |\n|---|---|---|---|\n"]
     for check in (*doctor.CHECKS, *doctor.DEEP):

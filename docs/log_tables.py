@@ -25,7 +25,7 @@ issue there; what is `inferred` no published log shows.
 def page() -> str:
     from dgctl import content
 
-    signatures = content.module(content.root(), "deepgram_signatures")
+    signatures = content.module(content.root(), "deepgram.signatures")
     rows = [
         [
             cell(f"`` {one.pattern} ``" if "`" in one.pattern else f"`{one.pattern}`"),

@@ -40,7 +40,7 @@ def test_specs_and_defaults_are_the_same(role):
 def test_every_check_of_the_doctor_says_what_it_looks_at_why_and_what_to_do():
     from dgctl import content
 
-    checks = (*content.utility("doctor").CHECKS, *content.utility("doctor").DEEP)
+    checks = (*content.utility("doctor.doctor").CHECKS, *content.utility("doctor.doctor").DEEP)
     assert len({check.name for check in checks}) == len(checks)
     assert [check.name for check in checks if not (check.about and check.expected and check.cause and check.cure)] == []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dgctl import cli
+from dgctl.content import imports
 from tests.paths import PROJECT
 
 MOST_FILES = 25
@@ -21,7 +22,7 @@ SOURCES = ("*.py", "*.yml", "*.j2", "*.toml", "*.sh")
 # Ansible wants its modules flat.
 FLAT = {"plugins/modules"}
 # Fuller than they should be: none may be added, and one that was divided is to be struck off.
-FULL = {"plugins/module_utils", "bench", "lab", "tests/roles", "tests/roles_app", "tests/scenarios", "tests/unit"}
+FULL = {"bench", "lab", "tests/roles", "tests/roles_app", "tests/scenarios", "tests/unit"}
 
 
 def _contract(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -45,6 +46,40 @@ def test_the_contract_finds_an_import_that_climbs(tmp_path):
     (tmp_path / "dgctl/base/errors.py").write_text("def say():\n    from dgctl import verbs\n    return verbs\n")
     done = _contract(tmp_path)
     assert done.returncode == 1 and "dgctl.base is not allowed to import dgctl.verbs" in done.stdout
+
+
+# The packages of plugins/module_utils/, from below: nouns import only lower ones; judges import nouns and are imported by none.
+NOUNS = ("host", "packages", "boot", "nvidia", "containers", "deepgram", "proxy")
+JUDGES = ("look", "preflight", "doctor", "snapshot")
+UTILITIES = PROJECT / "plugins/module_utils"
+
+
+def climbing(folder: Path) -> set[tuple[str, str]]:
+    """(importing file, imported file) of module utilities where the second does not lie below the first."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        room = path.relative_to(folder).parts[0]
+        for file in imports.imported(path, folder):
+            other = file.relative_to(folder).parts[0]
+            below = NOUNS if room in JUDGES else NOUNS[: NOUNS.index(room)]
+            if other != room and other not in below:
+                found.add((str(path.relative_to(folder)), str(file.relative_to(folder))))
+    return found
+
+
+def test_module_utilities_import_downwards():
+    assert {path.name for path in UTILITIES.iterdir() if path.name != "__pycache__"} == {*NOUNS, *JUDGES}
+    assert climbing(UTILITIES) == set()
+
+
+def test_a_noun_that_imports_a_judge_is_found(tmp_path):
+    for package in ("host", "doctor", "nvidia"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "nvidia/host.py").write_text("from ansible.module_utils.host import outcome\n")
+    (tmp_path / "host/outcome.py").write_text("from ansible.module_utils.doctor import log\n")
+    (tmp_path / "doctor/log.py").write_text("from ansible.module_utils.nvidia import host\n")
+    assert climbing(tmp_path) == {("host/outcome.py", "doctor/__init__.py"), ("host/outcome.py", "doctor/log.py")}
 
 
 @pytest.mark.parametrize("verb", cli.main.commands)

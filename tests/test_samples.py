@@ -3,10 +3,12 @@
 import ast
 
 import pytest
+from ansible.module_utils.doctor import log as doctor_log
+from ansible.module_utils.doctor import smi as doctor_smi
 
 from tests.doctor.patient import PROJECT, Patient, smi_row  # its import makes the roles' module_utils importable
 
-from ansible.module_utils import cdi_spec, doctor_log, doctor_smi, fabric, nvidia_host  # isort: skip
+from ansible.module_utils.nvidia import cdi_spec, fabric, host as nvidia_host  # isort: skip
 
 H100, H200 = PROJECT / "tests/samples/h100", PROJECT / "tests/samples/h200"
 DRIVER = "580.159.04"

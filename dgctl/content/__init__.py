@@ -54,9 +54,9 @@ def utility(name: str) -> ModuleType:
 
 @functools.cache
 def module(root: Path, name: str) -> ModuleType:
-    """plugins/module_utils/NAME.py of the content at `root`, for one that imports nothing of Ansible's."""
-    path = root / f"plugins/module_utils/{name}.py"
-    spec = importlib.util.spec_from_file_location(f"dgctl_{name}", path)
+    """The module utility PACKAGE.NAME of the content at `root`, for one that imports no other."""
+    path = (root / "plugins/module_utils").joinpath(*name.split(".")).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(f"dgctl_{name.replace('.', '_')}", path)
     found = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(found)  # type: ignore[union-attr]
     return found

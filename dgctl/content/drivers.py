@@ -18,7 +18,7 @@ def tables(root: Path) -> dict[str, Any]:
 
 
 def rules(month: str = "") -> Any:
-    """The object that answers (class Drivers of plugins/module_utils/gpu_drivers.py); None where there are no tables.
+    """The object that answers (class Drivers of plugins/module_utils/nvidia/drivers.py); None where there are no tables.
 
     `month`: the one to take as now, as "2026-11".
     """
@@ -26,7 +26,7 @@ def rules(month: str = "") -> Any:
     if not found:
         return None
     now = month or datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
-    return content.module(content.root(), "gpu_drivers").Drivers(
+    return content.module(content.root(), "nvidia.drivers").Drivers(
         found["_platform_branches"], found["_platform_generations"], now
     )
 

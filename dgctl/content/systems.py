@@ -20,8 +20,8 @@ def _table(root: Path) -> dict[str, Any]:
 
 
 def supported() -> Any:
-    """plugins/module_utils/supported.py: which combinations the table of systems has."""
-    return content.module(content.root(), "supported")
+    """plugins/module_utils/host/supported.py: which combinations the table of systems has."""
+    return content.module(content.root(), "host.supported")
 
 
 def facts(release: dict[str, str]) -> dict[str, str]:
@@ -35,4 +35,4 @@ def facts(release: dict[str, str]) -> dict[str, str]:
 @functools.cache
 def _facts(root: Path, release: tuple[tuple[str, str], ...]) -> dict[str, str]:
     rows = list(_table(root).values())
-    return content.module(root, "os_release").facts(rows, dict(release)) if rows else {}
+    return content.module(root, "host.os_release").facts(rows, dict(release)) if rows else {}

@@ -1,7 +1,7 @@
 """The look: one read-only round trip to each server, that says of each role whether it is as desired.
 
 Over the same connection a run has the servers note what it begins, and what it has proven. What runs on the server is
-the source of plugins/module_utils/applied_*.py and what that imports, sent along; nothing is left there.
+the source of plugins/module_utils/look/look.py and what that imports, sent along; nothing is left there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _BOOT = (
     f"_program,_,_request=sys.stdin.read().partition({_START!r})[2].partition('\\n');"
     "exec(zlib.decompress(binascii.a2b_base64(_program)).decode())"
 )
-_CALL = "import ansible.module_utils.applied_look as _look\n_look.main(_request)\n"
+ENTRY = "look.look"
+_CALL = f"import ansible.module_utils.{ENTRY} as _look\n_look.main(_request)\n"
 
 
 Request = tuple[Host, dict[str, str]]
@@ -48,7 +49,7 @@ Request = tuple[Host, dict[str, str]]
 
 @dataclass
 class Seen:
-    """What a look found on one server: `roles` as applied_look.py answers; `problem` when it could not be asked.
+    """What a look found on one server: `roles` as look/look.py answers; `problem` when it could not be asked.
 
     `system`: ID and VERSION_ID of its os-release.
     `answers`: address -> what it said; `reports`: file -> what it holds; both only of roles that recorded them.
@@ -172,4 +173,4 @@ def _line(program: str) -> str:
 
 
 def _sources(folder: Path) -> str:
-    return bundle.sources(folder, {path.stem for path in folder.glob("applied_*.py")})
+    return bundle.sources(folder, {ENTRY})

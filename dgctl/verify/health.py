@@ -16,17 +16,17 @@ from dgctl.content import bundle, drivers
 
 _BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
 TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")
-_CALL = "import ansible.module_utils.doctor as _doctor\n_doctor.main(sys.argv[2])\n"
+_CALL = "import ansible.module_utils.doctor.doctor as _doctor\n_doctor.main(sys.argv[2])\n"
 
 
 def checks() -> list[str]:
     """The doctor's checks that verify has none of its own for, in their order."""
-    return [check.name for check in content.utility("doctor").CHECKS if not check.verify]
+    return [check.name for check in content.utility("doctor.doctor").CHECKS if not check.verify]
 
 
 def concerns(name: str, engine: bool) -> bool:
     """Whether a check concerns a host with an Engine, or without one."""
-    found = content.utility("doctor")
+    found = content.utility("doctor.doctor")
     return any(check.name == name and found.concerns(check, engine) for check in found.CHECKS)
 
 
@@ -36,7 +36,7 @@ def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str
     python = bundle.interpreter(wanted["ansible_python_interpreter"])
     words = [python, "-IS", "-c", _BOOT, _program(content.utilities()), request]
     said = host.run(shlex.join(words))
-    mark = content.utility("doctor").MARK
+    mark = content.utility("doctor.doctor").MARK
     for line in said.stdout.splitlines():
         if line.startswith(mark):
             return {found["check"]: found for found in json.loads(line.removeprefix(mark))}
@@ -68,4 +68,4 @@ def _tables() -> dict[str, Any]:
 
 @cache
 def _program(folder: Path) -> str:
-    return bundle.packed(bundle.sources(folder, {"doctor"}) + _CALL)
+    return bundle.packed(bundle.sources(folder, {"doctor.doctor"}) + _CALL)

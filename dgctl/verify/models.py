@@ -7,11 +7,11 @@ from typing import Any
 from dgctl import content
 from dgctl.verify.ask import Answer
 
-_log: Any = content.module(content.root(), "deepgram_log")
+_log: Any = content.module(content.root(), "deepgram.log")
 MODES = _log.MODES
 Loaded: Any = _log.Loaded
 SUFFIXES: tuple[str, ...] = _log.SUFFIXES
-diagnose: Any = content.module(content.root(), "deepgram_signatures").diagnose
+diagnose: Any = content.module(content.root(), "deepgram.signatures").diagnose
 LOG_WORDS: tuple[str, ...] = _log.MODEL_WORDS
 
 

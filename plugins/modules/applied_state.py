@@ -172,9 +172,13 @@ fix:
 
 import json
 
-from ansible.module_utils import applied_files, applied_record, applied_things, applied_units, recording
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail
+from ansible.module_utils.host import files as host_files
+from ansible.module_utils.host import record as host_record
+from ansible.module_utils.host import units as host_units
+from ansible.module_utils.host.outcome import fail
+from ansible.module_utils.look import recording
+from ansible.module_utils.look import things as look_things
 
 SPEC = {
     "state": {"choices": ["recorded", "begun"], "default": "recorded"},
@@ -220,12 +224,12 @@ SPEC = {
 def check(module):
     """Fails for a state of a unit that nobody could compare."""
     for unit, states in module.params["units"].items():
-        unknown = [state for state in states if state not in applied_units.STATES]
+        unknown = [state for state in states if state not in host_units.STATES]
         if unknown:
             fail(
                 module,
                 f"units: {unit}: {unknown[0]} is no state that can be declared",
-                f"use one of {', '.join(applied_units.STATES)}.",
+                f"use one of {', '.join(host_units.STATES)}.",
                 unknown[0],
             )
 
@@ -233,15 +237,15 @@ def check(module):
 def record(module):
     """Writes the role's record; fails where it would have what the role did not mean."""
     params = module.params
-    things = applied_things.record({kind: params[kind] for kind in applied_things.KINDS})
+    things = look_things.record({kind: params[kind] for kind in look_things.KINDS})
     desired = json.loads(params["desired"] or "{}")
-    before = applied_record.read(params["role"], params["host"])[0]
+    before = host_record.read(params["role"], params["host"])[0]
     found = recording.faults(params, things, before, desired)
     recording.settle_holds(params, things)
     if found:
         what, fix = recording.text(found)
         fail(module, f"{params['role']}: {what}", fix, found[0][1])
-    applied_record.write(
+    host_record.write(
         params["role"], params["host"], role=params["role"], finished=True, desired=desired, things=things
     )
 
@@ -254,14 +258,14 @@ def main():
         module.exit_json(changed=False)
     try:
         if params["state"] == "begun":
-            applied_record.begin(params["begin"], params["host"], applied_files.found)
+            host_record.begin(params["begin"], params["host"], host_files.found)
         else:
             record(module)
     except OSError as error:
         fail(
             module,
             f"The record of what was applied cannot be written: {error}",
-            f"see that {applied_record.FOLDER} can be written and that its disk is not full, then run again.",
+            f"see that {host_record.FOLDER} can be written and that its disk is not full, then run again.",
         )
     module.exit_json(changed=False)
 

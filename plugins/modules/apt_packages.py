@@ -130,9 +130,10 @@ held:
   returned: success
 """
 
-from ansible.module_utils import dpkg, package_module
-from ansible.module_utils.apt_transaction import Transaction
-from ansible.module_utils.kernel import headers, modules
+from ansible.module_utils.boot.kernel import headers, modules
+from ansible.module_utils.packages import module as packages_module
+from ansible.module_utils.packages.apt import dpkg
+from ansible.module_utils.packages.apt.transaction import Transaction
 
 
 def for_kernel(params, known):
@@ -142,7 +143,7 @@ def for_kernel(params, known):
 
 
 def main():
-    package_module.run(Transaction, dpkg.installed, for_kernel)
+    packages_module.run(Transaction, dpkg.installed, for_kernel)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.whole_file import settle_rights
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.whole_file import settle_rights
 
 BACKUP = ".before-dgctl"
 

@@ -92,12 +92,12 @@ fix:
 import os
 import time
 
-from ansible.module_utils.applied_api_health import SERVING, state
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import inspect, log_head, log_tail, secrets_in
-from ansible.module_utils.deepgram_http import engine_load, get, get_json, metrics, parse_time, speaks_tls
-from ansible.module_utils.deepgram_log import events, models
-from ansible.module_utils.deepgram_signatures import HARMLESS, TABLE, diagnose, named
+from ansible.module_utils.deepgram.api_health import SERVING, state
+from ansible.module_utils.deepgram.containers import inspect, log_head, log_tail, secrets_in
+from ansible.module_utils.deepgram.http import engine_load, get, get_json, metrics, parse_time, speaks_tls
+from ansible.module_utils.deepgram.log import events, models
+from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose, named
 
 RELAYING = ("Connected", "TrustBased", "Ready")
 # By component what says that it runs here.

@@ -71,11 +71,11 @@ fix:
 import re
 import time
 
-from ansible.module_utils import applied_api_health
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import last_words, run
-from ansible.module_utils.deepgram_http import get_json
-from ansible.module_utils.outcome import fail
+from ansible.module_utils.deepgram import api_health as deepgram_api_health
+from ansible.module_utils.deepgram.containers import last_words, run
+from ansible.module_utils.deepgram.http import get_json
+from ansible.module_utils.host.outcome import fail
 
 CONTAINER = "deepgram-api"
 EVERY_S = 1
@@ -87,7 +87,7 @@ _NONE = re.compile(r"no such (container|object)|no container with name", re.IGNO
 def active(url, engine):
     """(requests that the API has now, what tells so); None where nobody knows."""
     said, why = get_json(f"{url}/v1/status", timeout=5)
-    count = applied_api_health.active(said)
+    count = deepgram_api_health.active(said)
     if count is not None:
         return count, f"{url}/v1/status"
     why = f"{url}/v1/status: {why or 'its answer counts no requests'}"

@@ -105,10 +105,10 @@ import shlex
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import last_words, run
-from ansible.module_utils.nvidia_host import loaded_version
-from ansible.module_utils.parallel import in_parallel
-from ansible.module_utils.whole_file import is_so, settle_rights, write
+from ansible.module_utils.deepgram.containers import last_words, run
+from ansible.module_utils.host.parallel import in_parallel
+from ansible.module_utils.host.whole_file import is_so, settle_rights, write
+from ansible.module_utils.nvidia.host import loaded_version
 
 ATTEMPTS = 3
 AHEAD = "deepgram-images-ahead.service"

@@ -85,15 +85,9 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import (
-    CommandFailed,
-    inspect,
-    log_tail,
-    secrets_in,
-    without,
-)
-from ansible.module_utils.deepgram_engines import ENGINES
-from ansible.module_utils.deepgram_signatures import diagnose
+from ansible.module_utils.deepgram.containers import CommandFailed, inspect, log_tail, secrets_in, without
+from ansible.module_utils.deepgram.engines import ENGINES
+from ansible.module_utils.deepgram.signatures import diagnose
 
 # What the container engine says about a start that failed; what the programs say is in deepgram_signatures.
 CURES = (

@@ -117,17 +117,19 @@ import json
 import os
 import re
 
-from ansible.module_utils import applied_files, kept_images, kept_state
-from ansible.module_utils.applied_record import FOLDER, VERIFIED, day
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import CommandFailed
-from ansible.module_utils.kept_files import sync, write_bytes
-from ansible.module_utils.kept_state import PLACE, SLOTS, Unusable, load
-from ansible.module_utils.outcome import fail
+from ansible.module_utils.deepgram.containers import CommandFailed
+from ansible.module_utils.host import files as host_files
+from ansible.module_utils.host.outcome import fail
+from ansible.module_utils.host.record import FOLDER, VERIFIED, day
+from ansible.module_utils.snapshot import images as snapshot_images
+from ansible.module_utils.snapshot import state as snapshot_state
+from ansible.module_utils.snapshot.files import sync, write_bytes
+from ansible.module_utils.snapshot.state import PLACE, SLOTS, Unusable, load
 
 
 def note_path():
-    return os.path.join(kept_state.PLACE, "restoring.json")
+    return os.path.join(snapshot_state.PLACE, "restoring.json")
 
 
 def note():
@@ -143,16 +145,16 @@ def note():
 def forget_note():
     if os.path.exists(note_path()):
         os.unlink(note_path())
-        sync(kept_state.PLACE)
+        sync(snapshot_state.PLACE)
 
 
 def hold_place():
     """Makes the place, and holds its lock while the file that this returns is open."""
-    os.makedirs(kept_state.PLACE, mode=0o700, exist_ok=True)
-    os.chmod(kept_state.PLACE, 0o700)
-    lock = open(os.path.join(kept_state.PLACE, ".lock"), "w")  # noqa: SIM115 - held until the module ends
+    os.makedirs(snapshot_state.PLACE, mode=0o700, exist_ok=True)
+    os.chmod(snapshot_state.PLACE, 0o700)
+    lock = open(os.path.join(snapshot_state.PLACE, ".lock"), "w")  # noqa: SIM115 - held until the module ends
     fcntl.flock(lock, fcntl.LOCK_EX)
-    kept_state.mend()
+    snapshot_state.mend()
     return lock
 
 
@@ -173,25 +175,25 @@ def verified(roles):
 
 def touched(things):
     """Whether a hand changed a file of a role since: that is not what was verified."""
-    files = applied_files.compare(things.get("files", {}))
-    models = applied_files.compare(things.get("large_files", {}), applied_files.look_at_large)
+    files = host_files.compare(things.get("files", {}))
+    models = host_files.compare(things.get("large_files", {}), host_files.look_at_large)
     return any(True for _ in (*files, *models))
 
 
 def keep(params, check_mode):
     if params["if_verified"] and not verified(params["roles"]):
         return {"changed": False, "release": ""}
-    now = kept_state.real(params["roles"])
+    now = snapshot_state.real(params["roles"])
     if now is None or not now["finished"]:
         what = "Deepgram was never deployed here" if now is None else "a run ended before Deepgram's roles were done"
         raise Unusable(f"there is no verified state to keep: {what}", "provision this server")
     engine, before = now["service"]["engine"], load("current")
     if check_mode:
         return {"changed": not before or before["digest"] != now["digest"], "release": now["release"]}
-    kept_images.hold(engine, now["images"])
-    changed = kept_state.keep(now)
+    snapshot_images.hold(engine, now["images"])
+    changed = snapshot_state.keep(now)
     forget_note()
-    kept_images.release(engine, [state for state in map(load, SLOTS) if state])
+    snapshot_images.release(engine, [state for state in map(load, SLOTS) if state])
     return {"changed": changed, "release": now["release"]}
 
 
@@ -203,13 +205,13 @@ def choose(params, now):
     if slot == "auto" and begun:
         slot = begun[0]
     elif slot == "auto":
-        at_current = now and kept["current"] and kept_state.same(now, kept["current"])
+        at_current = now and kept["current"] and snapshot_state.same(now, kept["current"])
         slot = "previous" if at_current else "current"
     return slot, kept[slot]
 
 
 def restore(params, check_mode):
-    now = kept_state.real(params["roles"])
+    now = snapshot_state.real(params["roles"])
     slot, target = choose(params, now)
     if not target:
         what = (
@@ -219,18 +221,18 @@ def restore(params, check_mode):
             f"there is nothing to go back to: {what}", "set deepgram_release to the one that you want, and provision"
         )
     now = now or {**target, "files": {}, "models": {}, "release": ""}
-    kept_state.check(slot, target)
+    snapshot_state.check(slot, target)
     require_images(target, params["timeout_s"], check_mode)
     if not check_mode:
         # Models that only the later state has: they go when no container of it runs any more.
-        models = sorted({*kept_state.surplus(target, now)[1], *note().get("models", [])} - set(target["models"]))
+        models = sorted({*snapshot_state.surplus(target, now)[1], *note().get("models", [])} - set(target["models"]))
         said = {
             "digest": target["digest"],
             "from_release": note().get("from_release", now["release"]),
             "models": models,
         }
         write_bytes(note_path(), json.dumps(said).encode(), 0o600)
-    files = kept_state.restore(slot, target, now, check_mode)
+    files = snapshot_state.restore(slot, target, now, check_mode)
     return {
         "changed": bool(files),
         "release": target["release"],
@@ -245,10 +247,10 @@ def restore(params, check_mode):
 def require_images(target, timeout, check_mode):
     """Raises Unusable unless every image is here; one that a prune took is asked of the registry."""
     engine = target["service"]["engine"]
-    for name in kept_images.missing(engine, target["images"]):
+    for name in snapshot_images.missing(engine, target["images"]):
         try:
             if not check_mode:
-                kept_images.fetch(engine, name, timeout)
+                snapshot_images.fetch(engine, name, timeout)
         except CommandFailed as error:
             raise Unusable(
                 f"the image {name} is gone from this server, and cannot be pulled: {error}",
@@ -259,7 +261,7 @@ def require_images(target, timeout, check_mode):
 def health(slot, target):
     """What the restored configuration of the Engine promises."""
     path = next((path for path in target["files"] if path.endswith("/engine/engine.toml")), None)
-    text = kept_state._text(kept_state.copy_of(slot, path)) if path else ""
+    text = snapshot_state._text(snapshot_state.copy_of(slot, path)) if path else ""
     limit = re.search(r"^max_active_requests = (\d+)", text.partition("\n[")[0], re.MULTILINE)
     return {
         "max_active_requests": limit[1] if limit else "",
@@ -276,26 +278,26 @@ def settle(params, check_mode):
         for path in gone:
             os.unlink(path)
         forget_note()
-    now = kept_state.real(params["roles"])
+    now = snapshot_state.real(params["roles"])
     return {"changed": bool(gone), "release": now["release"] if now else ""}
 
 
 def report(params, _check_mode):
-    now = kept_state.real(params["roles"])
+    now = snapshot_state.real(params["roles"])
     kept = {slot: load(slot) for slot in SLOTS}
     slot, target = choose(params, now)
     return {
         "changed": False,
         **{name: state and brief(state) for name, state in kept.items()},
         "real": now and {key: now[key] for key in ("release", "digest", "finished")},
-        "equals": next((name for name, state in kept.items() if now and state and kept_state.same(now, state)), ""),
+        "equals": next((name for name, state in kept.items() if now and state and snapshot_state.same(now, state)), ""),
         "would_restore": slot if target else "",
         "restoring": bool(note()),
     }
 
 
 def brief(state):
-    images = {name: kept_images.reference(image) for name, image in state["images"].items()}
+    images = {name: snapshot_images.reference(image) for name, image in state["images"].items()}
     return {"release": state["release"], "date": day(state["at"]), "digest": state["digest"], "images": images}
 
 

@@ -70,9 +70,9 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import inspect, last_words, run
-from ansible.module_utils.deepgram_http import days_left, engine_load, get, get_json, metrics, models
-from ansible.module_utils.deepgram_tls import describe
+from ansible.module_utils.deepgram.containers import inspect, last_words, run
+from ansible.module_utils.deepgram.http import days_left, engine_load, get, get_json, metrics, models
+from ansible.module_utils.deepgram.tls import describe
 
 MAY_NOT = "this user may not read it, and is not root"
 AS_ROOT = "Let it become root (remove ansible_become: false), or log in as root"

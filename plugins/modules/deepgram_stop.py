@@ -65,11 +65,11 @@ fix:
   type: str
 """
 
-from ansible.module_utils import deepgram_wipe
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_containers import CommandFailed, run
-from ansible.module_utils.deepgram_engines import ENGINES
-from ansible.module_utils.outcome import fail
+from ansible.module_utils.deepgram import wipe as deepgram_wipe
+from ansible.module_utils.deepgram.containers import CommandFailed, run
+from ansible.module_utils.deepgram.engines import ENGINES
+from ansible.module_utils.host.outcome import fail
 
 NAMES = ("deepgram-api", "deepgram-engine", "deepgram-license-proxy")
 

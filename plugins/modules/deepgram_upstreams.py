@@ -70,11 +70,11 @@ import json
 import os
 import time
 
-from ansible.module_utils.applied_files import written_after
-from ansible.module_utils.applied_units import started
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_marks import Marks
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.deepgram.marks import Marks
+from ansible.module_utils.host.files import written_after
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.units import started
 
 PROGRAM = "/usr/local/lib/deepgram/deepgram-upstreams"
 CONFIG = "/etc/nginx/deepgram/upstreams.json"

@@ -133,9 +133,10 @@ held:
   returned: success
 """
 
-from ansible.module_utils import package_module, rpmdb
-from ansible.module_utils.dnf_transaction import Transaction
-from ansible.module_utils.kernel import rpm_headers
+from ansible.module_utils.boot.kernel import rpm_headers
+from ansible.module_utils.packages import module as packages_module
+from ansible.module_utils.packages.dnf.transaction import Transaction
+from ansible.module_utils.packages.rpm import database as rpm_database
 
 
 def for_kernel(params, _known):
@@ -145,7 +146,7 @@ def for_kernel(params, _known):
 
 def main():
     repositories = {"type": "list", "elements": "str", "default": []}
-    package_module.run(Transaction, rpmdb.installed, for_kernel, enable_repositories=repositories)
+    packages_module.run(Transaction, rpm_database.installed, for_kernel, enable_repositories=repositories)
 
 
 if __name__ == "__main__":

@@ -58,12 +58,12 @@ packages:
 import os
 import re
 
-from ansible.module_utils import driver_leftovers as leftovers
-from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dpkg import environment
-from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.whole_file import write
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.whole_file import write
+from ansible.module_utils.nvidia import driver_leftovers as leftovers
+from ansible.module_utils.packages.apt.dpkg import environment
+from ansible.module_utils.packages.rpm.query import is_rpm
 
 SILENT = ("--silent",)
 OFF = "# switched off by dgctl: "

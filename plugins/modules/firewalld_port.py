@@ -30,7 +30,7 @@ EXAMPLES = r"""
 RETURN = r""" # """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, last_line, run
 
 COMMAND = "firewall-cmd"
 KINDS = ([], ["--permanent"])

@@ -88,8 +88,8 @@ sick:
   returned: always
 """
 
-from ansible.module_utils import doctor
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.doctor import doctor
 
 
 def main():

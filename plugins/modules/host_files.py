@@ -71,8 +71,8 @@ import os
 import stat
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail
-from ansible.module_utils.whole_file import is_ours, is_so, text_of, write
+from ansible.module_utils.host.outcome import fail
+from ansible.module_utils.host.whole_file import is_ours, is_so, text_of, write
 
 
 def octal(text):

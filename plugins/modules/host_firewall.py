@@ -52,7 +52,7 @@ fix:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, last_line, run
 
 FIX = "see `journalctl -u deepgram-firewall` and `nft list ruleset` on the server"
 

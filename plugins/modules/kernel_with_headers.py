@@ -34,12 +34,13 @@ reboot_needed:
 
 import platform
 
-from ansible.module_utils import dpkg, next_kernel
-from ansible.module_utils.applied_rpm import is_rpm
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.kernel import headers
-from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.preflight_host import apt_knows
+from ansible.module_utils.boot import next_kernel
+from ansible.module_utils.boot.kernel import headers
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.packages.apt import dpkg
+from ansible.module_utils.packages.rpm.query import is_rpm
+from ansible.module_utils.preflight.host import apt_knows
 
 
 def to_be_had(release):

@@ -89,9 +89,9 @@ import os
 import stat
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_download import DownloadError
-from ansible.module_utils.deepgram_models import RECORD, RESERVE, Models, lock, wanted_files
-from ansible.module_utils.whole_file import is_ours
+from ansible.module_utils.deepgram.download import DownloadError
+from ansible.module_utils.deepgram.models import RECORD, RESERVE, Models, lock, wanted_files
+from ansible.module_utils.host.whole_file import is_ours
 
 SHOWN = ("name", "state", "size", "sha256", "downloaded")
 

@@ -110,14 +110,14 @@ import subprocess
 import tempfile
 import time
 
-from ansible.module_utils import applied_serving
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.deepgram_tls import first_certificate, served_certificate
-from ansible.module_utils.nginx_main import settled
-from ansible.module_utils.nginx_servers import other_default, rival
-from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.package_files import packaged
-from ansible.module_utils.whole_file import is_ours, write
+from ansible.module_utils.deepgram.tls import first_certificate, served_certificate
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.whole_file import is_ours, write
+from ansible.module_utils.packages.files import packaged
+from ansible.module_utils.proxy import serving as proxy_serving
+from ansible.module_utils.proxy.nginx_main import settled
+from ansible.module_utils.proxy.nginx_servers import other_default, rival
 
 ROOT = "/etc/nginx"
 MAIN = f"{ROOT}/nginx.conf"
@@ -291,8 +291,8 @@ def fault(params):
 def stranger(params):
     """What is wrong with the site's paths, where another site or program answers; an empty string for nothing."""
     tls = {"address": "127.0.0.1", **{key: params[key] for key in ("port", "server_name", "certificate", "paths")}}
-    said = applied_serving.answers(applied_serving.start(tls))
-    return next((f"{path}: {wrong}" for path, kind, wrong in said if kind == applied_serving.FOREIGN), "")
+    said = proxy_serving.answers(proxy_serving.start(tls))
+    return next((f"{path}: {wrong}" for path, kind, wrong in said if kind == proxy_serving.FOREIGN), "")
 
 
 def lasting(judge, params):

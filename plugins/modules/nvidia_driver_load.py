@@ -72,9 +72,13 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import cdi_refresh, driver_reload, next_boot, package_manager
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.nvidia_host import (
+from ansible.module_utils.boot import next_boot
+from ansible.module_utils.boot.secure_boot import dkms_key, ways_out
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.whole_file import is_so, write
+from ansible.module_utils.nvidia import cdi_refresh, driver_reload
+from ansible.module_utils.nvidia.host import (
     library_version,
     loaded_flavour,
     loaded_version,
@@ -83,10 +87,8 @@ from ansible.module_utils.nvidia_host import (
     pci_gpus,
     smi_gpus,
 )
-from ansible.module_utils.outcome import fail, last_line, run
-from ansible.module_utils.package_versions import upstream
-from ansible.module_utils.secure_boot import dkms_key, ways_out
-from ansible.module_utils.whole_file import is_so, write
+from ansible.module_utils.packages import manager as packages_manager
+from ansible.module_utils.packages.versions import upstream
 
 OPEN_SOURCE_DRIVERS = ("nouveau", "nova_core")
 SECURE_BOOT = "Secure Boot refuses the module: "
@@ -188,7 +190,7 @@ def prepare(module, version):
 
 def prove(module):
     """Fails unless all that has a version of the driver has the same, and every GPU answers; the GPUs."""
-    versions = package_manager.installed()
+    versions = packages_manager.installed()
     package = upstream(versions.get(module.params["package"], ""))
     cards, error = smi_gpus()
     gpus, library, loaded = pci_gpus(), library_version(), loaded_version()

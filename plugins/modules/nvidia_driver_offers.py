@@ -45,12 +45,12 @@ import os
 import re
 import tempfile
 
-from ansible.module_utils import dpkg
-from ansible.module_utils.applied_rpm import is_rpm
-from ansible.module_utils.apt_advice import errors
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail, run
-from ansible.module_utils.package_versions import upstream
+from ansible.module_utils.host.outcome import fail, run
+from ansible.module_utils.packages.apt import dpkg
+from ansible.module_utils.packages.apt.advice import errors
+from ansible.module_utils.packages.rpm.query import is_rpm
+from ansible.module_utils.packages.versions import upstream
 
 
 def number(version):

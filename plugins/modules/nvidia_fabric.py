@@ -53,10 +53,10 @@ states:
 
 import time
 
-from ansible.module_utils import fabric
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.nvidia_host import module_loaded
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.nvidia import fabric
+from ansible.module_utils.nvidia.host import module_loaded
 
 UNITS = {fabric.UNIT: ["active", "enabled"]}
 

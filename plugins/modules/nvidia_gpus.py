@@ -38,7 +38,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.preflight_driver import Wanted
+from ansible.module_utils.preflight.driver import Wanted
 
 
 def main():

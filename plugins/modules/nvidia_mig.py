@@ -33,10 +33,10 @@ reboot_needed:
   returned: success
 """
 
-from ansible.module_utils import cdi_refresh, driver_reload, gpu_clients
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.nvidia_host import mig_enabled, smi_gpus
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.nvidia import cdi_refresh, driver_reload, gpu_clients
+from ansible.module_utils.nvidia.host import mig_enabled, smi_gpus
 
 
 def enabled(module):

@@ -44,10 +44,10 @@ modes:
 
 import os
 
-from ansible.module_utils import whole_file
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.nvidia_host import read, smi_gpus
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.host import whole_file
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.nvidia.host import read, smi_gpus
 
 UNIT = "nvidia-persistenced.service"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-persistence-mode.conf"

@@ -79,11 +79,11 @@ fingerprint:
 import os
 import tempfile
 
-from ansible.module_utils import openpgp
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.https import advice, ask
-from ansible.module_utils.outcome import fail
-from ansible.module_utils.whole_file import is_so, settle_rights, text_of, write
+from ansible.module_utils.host.https import advice, ask
+from ansible.module_utils.host.outcome import fail
+from ansible.module_utils.host.whole_file import is_so, settle_rights, text_of, write
+from ansible.module_utils.packages import openpgp
 
 LIMIT = 1024 * 1024  # bytes; NVIDIA's keys have 2 to 4 kB
 

@@ -23,7 +23,7 @@ options:
     type: bool
     default: true
   wanted:
-    description: What is to be installed, as module_utils/preflight_support.py has it.
+    description: What is to be installed, as module_utils/preflight/support.py has it.
     type: dict
     default: {}
   driver_packages:
@@ -180,18 +180,16 @@ ansible_facts:
 
 import os
 
-from ansible.module_utils import (
-    os_release,
-    preflight_boot,
-    preflight_driver,
-    preflight_gpu,
-    preflight_host,
-    preflight_network,
-    preflight_ports,
-    preflight_support,
-    preflight_units,
-)
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host import os_release
+from ansible.module_utils.preflight import boot as preflight_boot
+from ansible.module_utils.preflight import driver as preflight_driver
+from ansible.module_utils.preflight import gpu as preflight_gpu
+from ansible.module_utils.preflight import host as preflight_host
+from ansible.module_utils.preflight import network as preflight_network
+from ansible.module_utils.preflight import ports as preflight_ports
+from ansible.module_utils.preflight import support as preflight_support
+from ansible.module_utils.preflight import units as preflight_units
 
 INTEGERS = ("cpu_cores", "memory_mb", "disk_gb", "gpu_memory_mb", "gpu_count")
 

@@ -64,7 +64,7 @@ import subprocess
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.whole_file import settle_rights
+from ansible.module_utils.host.whole_file import settle_rights
 
 SUBJECT_LIMIT = 64  # characters that a common name may have
 

@@ -55,7 +55,7 @@ commands:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, last_line, run
 
 ENFORCE = "/sys/fs/selinux/enforce"  # there while SELinux is on, in either mode
 

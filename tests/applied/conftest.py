@@ -45,12 +45,12 @@ class Host:
         (root / "machine-id").write_text("0123456789abcdef\n")
         (root / "status").write_text("")
         self.program("systemctl", SYSTEMCTL.format(root=root).partition("\n")[2])
-        self.set("applied_record", FOLDER=str(root / "state"), MACHINE_ID=str(root / "machine-id"))
-        self.set("applied_packages", STATUS=str(root / "status"), UPDATES=str(root / "updates"))
-        self.set("applied_rpm", DNF=f"{root}/dnf", APT=f"{root}/apt-get")
-        self.set("applied_containers", SOCKET=str(root / "docker.sock"))
+        self.set("host.record", FOLDER=str(root / "state"), MACHINE_ID=str(root / "machine-id"))
+        self.set("packages.installed", STATUS=str(root / "status"), UPDATES=str(root / "updates"))
+        self.set("packages.rpm.query", DNF=f"{root}/dnf", APT=f"{root}/apt-get")
+        self.set("containers.state", SOCKET=str(root / "docker.sock"))
         self.set(
-            "applied_driver",
+            "nvidia.driver",
             PROC=f"{root}/proc",
             MODULES=f"{root}/sys",
             LIBRARIES=f"{root}/lib",
@@ -87,7 +87,7 @@ class Host:
 
     def record(self, role="role", desired=None, **declared):
         """Has the module record a role that wanted the fingerprint "f1", also what it would refuse (test_recording.py)."""
-        recording = importlib.import_module("ansible.module_utils.recording")
+        recording = importlib.import_module("ansible.module_utils.look.recording")
         with self.patch.context() as patch:
             patch.setattr(recording, "faults", lambda *_: [])
             result = self.ended(role, desired, **declared)

@@ -1,7 +1,7 @@
 """When nvidia-smi is asked in a container, and when a look can do without."""
 
 import pytest
-from ansible.module_utils import applied_container_gpus as gpus
+from ansible.module_utils.nvidia import container_gpus as gpus
 
 PID = 71
 DRIVER = "580.95.05"
@@ -44,7 +44,7 @@ class Container:
 def container(host):
     (host.root / "sys" / "nvidia").mkdir(parents=True)
     (host.root / "sys" / "nvidia" / "version").write_text(DRIVER + "\n")
-    host.set("applied_container_gpus", PROC=f"{host.root}/proc", CONTROL_GROUPS=f"{host.root}/cgroup")
+    host.set("nvidia.container_gpus", PROC=f"{host.root}/proc", CONTROL_GROUPS=f"{host.root}/cgroup")
     host.program("docker", f"echo '{LOST}'; exit 255")
     return Container(host.root)
 

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from ansible.module_utils import applied_containers
+from ansible.module_utils.containers import state as containers_state
 
 IMAGE = "quay.io/deepgram/self-hosted-api@sha256:aaaa"
 
@@ -96,11 +96,11 @@ def test_a_file_written_after_its_start(host, docker):
 )
 def test_dates(text, zone):
     offset = datetime.now(zone).isoformat()[-6:]
-    moment = applied_containers.moment(text.format(offset))
+    moment = containers_state.moment(text.format(offset))
     plain = datetime(2026, 11, 21, 7, 52, 19, tzinfo=zone).timestamp()
     assert moment == pytest.approx(plain + float("0" + text[19:-2]), abs=1e-4)
     if zone is UTC:
-        assert applied_containers.moment(text.format("Z")) == moment
+        assert containers_state.moment(text.format("Z")) == moment
 
 
 @pytest.fixture

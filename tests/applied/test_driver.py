@@ -76,7 +76,7 @@ def test_debian_s_name_of_the_module(host, driver):
     ],
 )
 def test_nvidia_smi_that_does_not_answer(host, driver, script, why):
-    host.set("applied_driver", TIMEOUT_S=0.2)
+    host.set("nvidia.driver", TIMEOUT_S=0.2)
     host.program("nvidia-smi", script)
     begin = time.monotonic()
     assert host.drift() == [f"driver: persistence mode is not known: {why}"]

@@ -46,7 +46,7 @@ def test_an_address_where_nothing_listens(host):
 @pytest.mark.parametrize("speech", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 OK\r\n\r\n", None])
 def test_an_address_that_speaks_something_else(host, speech):
     """None: it says nothing and keeps the connection."""
-    host.set("applied_network", TIMEOUT_S=0.3)
+    host.set("host.network", TIMEOUT_S=0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():

@@ -6,14 +6,14 @@ import stat
 import time
 
 import pytest
-from ansible.module_utils import applied_record
+from ansible.module_utils.host import record as host_record
 
 
 def edit(recorded, changes, resign=True):
     """Changes a record, with a sum that fits unless told otherwise."""
     record = {**json.loads(recorded.path.read_text()), **changes}
     if resign:
-        record["sum"] = applied_record.checksum(record)
+        record["sum"] = host_record.checksum(record)
     recorded.path.write_text(json.dumps(record))
 
 
@@ -79,7 +79,7 @@ def test_no_character_can_be_changed(recorded):
     text = recorded.path.read_text()
     for place, character in enumerate(text):
         recorded.path.write_text(text[:place] + chr(ord(character) ^ 1) + text[place + 1 :])
-        record, why = applied_record.read("role", "gpu1")
+        record, why = host_record.read("role", "gpu1")
         assert record is None and why, (place, text[place - 20 : place + 20])
 
 

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from ansible.module_utils import recording
+from ansible.module_utils.look import recording
 
 from .test_containers import container
 from .test_packages import NGINX

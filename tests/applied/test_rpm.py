@@ -16,7 +16,7 @@ ROWS = [
 def rpm(host):
     """rpm(*rows): rpm has these packages; rpm.lock(*lines): versionlock keeps them."""
     (host.root / "dnf").touch()
-    host.set("applied_rpm", LOCKLIST=str(host.root / "locks"), HISTORY=str(host.root / "history.sqlite"))
+    host.set("packages.rpm.query", LOCKLIST=str(host.root / "locks"), HISTORY=str(host.root / "history.sqlite"))
 
     def write(*rows):
         (host.root / "rows").write_text("".join(row + "\n" for row in rows))

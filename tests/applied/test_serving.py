@@ -137,7 +137,7 @@ def test_each_path_is_asked_and_all_at_once(host, proxy):
 
 
 def test_an_api_that_never_answers_ends_with_the_time(host, proxy):
-    host.set("applied_serving", TIMEOUT_S=0.4)
+    host.set("proxy.serving", TIMEOUT_S=0.4)
     host.record(tls=declared(proxy))
     (said,) = found(host, proxy, (400, OURS, 3.0))
     assert said.startswith(f"path /v1/listen on port {proxy.server_port}: no answer in 0.4 s")

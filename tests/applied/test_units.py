@@ -62,7 +62,7 @@ def test_a_systemctl_that_says_nothing(host):
 
 
 def test_a_systemctl_that_hangs(host):
-    host.set("applied_units", TIMEOUT_S=0.2)
+    host.set("host.units", TIMEOUT_S=0.2)
     host.record(units={"x.service": ["active"]})
     host.program("systemctl", f"echo $$ >{host.root}/pid; exec sleep 20\n")
     begin = time.monotonic()

@@ -16,10 +16,12 @@ from tests.paths import PROJECT
 
 utilities.use()
 
-from ansible.module_utils import doctor, doctor_packages, doctor_smi  # noqa: E402
-from ansible.module_utils.doctor_check import judge  # noqa: E402
-from ansible.module_utils.doctor_engine import Docker, Podman  # noqa: E402
-from ansible.module_utils.doctor_host import Answer, Host  # noqa: E402
+from ansible.module_utils.doctor import doctor  # noqa: E402
+from ansible.module_utils.doctor import packages as doctor_packages  # noqa: E402
+from ansible.module_utils.doctor import smi as doctor_smi  # noqa: E402
+from ansible.module_utils.doctor.check import judge  # noqa: E402
+from ansible.module_utils.doctor.engine import Docker, Podman  # noqa: E402
+from ansible.module_utils.doctor.host import Answer, Host  # noqa: E402
 
 FILES = sorted((PROJECT / "roles/platform/vars/main").glob("*.yml"))
 PLATFORM = {name: row for path in FILES for name, row in yaml.safe_load(path.read_text()).items()}

@@ -4,7 +4,9 @@ import argparse
 import types
 
 import pytest
-from ansible.module_utils import dcgm, doctor, doctor_deep
+from ansible.module_utils.doctor import deep as doctor_deep
+from ansible.module_utils.doctor import doctor
+from ansible.module_utils.nvidia import dcgm
 
 from tests.doctor.patient import A
 from tests.paths import PROJECT

@@ -66,7 +66,7 @@ def unknown_gpu(patient):
 
 def older_smi(patient):
     """It does not know two of the fields."""
-    from ansible.module_utils import doctor_smi
+    from ansible.module_utils.doctor import smi as doctor_smi
 
     fields = [field for field in doctor_smi.FIELDS if field not in ("gpu_recovery_action", "fabric.status")]
     row = dict(zip(doctor_smi.FIELDS, smi_row().split(", ")))

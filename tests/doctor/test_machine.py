@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import doctor_machine
+from ansible.module_utils.doctor import machine as doctor_machine
 
 HOLD = """
 import fcntl, sys, time

@@ -5,16 +5,14 @@ import subprocess
 import time
 
 import pytest
-from ansible.module_utils import (
-    doctor_check,
-    doctor_dpkg,
-    doctor_driver,
-    doctor_host,
-    doctor_log,
-    doctor_smi,
-    doctor_sources,
-    openpgp,
-)
+from ansible.module_utils.doctor import check as doctor_check
+from ansible.module_utils.doctor import dpkg as doctor_dpkg
+from ansible.module_utils.doctor import driver as doctor_driver
+from ansible.module_utils.doctor import host as doctor_host
+from ansible.module_utils.doctor import log as doctor_log
+from ansible.module_utils.doctor import smi as doctor_smi
+from ansible.module_utils.doctor import sources as doctor_sources
+from ansible.module_utils.packages import openpgp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

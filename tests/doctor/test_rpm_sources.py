@@ -3,7 +3,10 @@
 import base64
 
 import pytest
-from ansible.module_utils import doctor, doctor_rpm_repos, https, openpgp
+from ansible.module_utils.doctor import doctor
+from ansible.module_utils.doctor import rpm_repos as doctor_rpm_repos
+from ansible.module_utils.host import https
+from ansible.module_utils.packages import openpgp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -115,7 +118,7 @@ def test_a_tool_from_nvidia_s_repository_must_be_of_the_driver_s_version(sourced
 
 
 def test_dnf_is_asked_where_an_engine_runs(monkeypatch):
-    monkeypatch.setattr(doctor.applied_rpm, "is_rpm", lambda: True)
+    monkeypatch.setattr(doctor.rpm_query, "is_rpm", lambda: True)
     asked = [set(doctor.commands({"gpu": gpu, "engine": "docker"})) for gpu in (True, False)]
     assert ["dnf_offers" in names for names in asked] == [True, False]
 

@@ -1,7 +1,8 @@
 """Each sickness is called by its name, with a cause and the command that cures it, and nothing else is blamed for it."""
 
 import pytest
-from ansible.module_utils import doctor, doctor_smi
+from ansible.module_utils.doctor import doctor
+from ansible.module_utils.doctor import smi as doctor_smi
 
 from tests.doctor.patient import APT, BLACKLIST, CDI, DAEMON, OLDER, OPEN, VERSION, A, smi_row
 from tests.doctor.sicknesses import driver, engines, gpus, packages, states, toolkit

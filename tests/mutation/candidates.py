@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What changes a server, a proxy or the inventory. What only looks (doctor_*, applied_*, preflight_*) and what only
+# What changes a server, a proxy or the inventory. What only looks (doctor, look, preflight) and what only
 # writes words is drawn with --all.
 ACTS = (
     "plugins/modules/*.py",
     "plugins/action/*.py",
     "roles/*/files/**/*.py",
     *(f"plugins/module_utils/{name}.py" for name in (
-        "apt_*", "cdi_refresh", "deepgram_containers", "deepgram_download", "deepgram_engines", "deepgram_marks",
-        "deepgram_wipe", "dnf_*", "driver_leftovers", "driver_reload", "fabric", "gpu_clients", "kept_*", "nginx_main",
-        "outcome", "parallel", "whole_file",
+        "packages/apt/*", "packages/dnf/*", "packages/rpm/database", "nvidia/cdi_refresh", "nvidia/driver_leftovers",
+        "nvidia/driver_reload", "nvidia/fabric", "nvidia/gpu_clients", "deepgram/containers", "deepgram/download",
+        "deepgram/engines", "deepgram/marks", "deepgram/wipe", "snapshot/*", "proxy/nginx_main", "host/outcome",
+        "host/parallel", "host/whole_file",
     )),
     *(f"dgctl/{name}.py" for name in (
         "verbs/*", "rollout/*", "deployment/inventory_edit", "base/lock", "plan/look", "run/snapshots", "run/confirm",

@@ -16,15 +16,15 @@ MOST_FILES = 3
 # What is tested through something larger than itself: the start of its path, and the files of tests.
 THROUGH = (
     (
-        "plugins/module_utils/doctor",
+        "plugins/module_utils/doctor/",
         ["tests/doctor/test_sick.py", "tests/doctor/test_rpm.py", "tests/doctor/test_parts.py"],
     ),
-    ("plugins/module_utils/applied_", ["tests/applied/"]),
-    ("plugins/module_utils/kept_", ["tests/rollback/test_snapshot.py"]),
+    ("plugins/module_utils/look/", ["tests/applied/"]),
+    ("plugins/module_utils/snapshot/", ["tests/rollback/test_snapshot.py"]),
     ("plugins/modules/deepgram_snapshot", ["tests/rollback/test_snapshot.py"]),
-    ("plugins/module_utils/preflight_", ["tests/roles/test_preflight", "tests/roles_app/test_preflight"]),
-    ("plugins/module_utils/apt_", ["tests/roles/test_apt_packages.py"]),
-    ("plugins/module_utils/dnf_", ["tests/roles/test_dnf_packages.py"]),
+    ("plugins/module_utils/preflight/", ["tests/roles/test_preflight", "tests/roles_app/test_preflight"]),
+    ("plugins/module_utils/packages/apt/", ["tests/roles/test_apt_packages.py"]),
+    ("plugins/module_utils/packages/dnf/", ["tests/roles/test_dnf_packages.py"]),
     ("roles/nginx_proxy", ["tests/roles_app/test_upstreams.py"]),
     ("roles/host_firewall", ["tests/roles_app/test_firewall.py"]),
     ("dgctl/verify/checks/", ["tests/verify/test_checks.py"]),

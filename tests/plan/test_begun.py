@@ -101,7 +101,7 @@ def test_a_server_that_cannot_write_its_record_is_not_taken_for_one_that_has(
     full = look._sources(look.content.utilities())
     for place, noted in ((tmp_path / "state", True), (tmp_path / "in_the_way" / "state", False)):
         (tmp_path / "in_the_way").touch()
-        own = f"sys.modules['ansible.module_utils.applied_record'].FOLDER = {str(place)!r}\n"
+        own = f"sys.modules['ansible.module_utils.host.record'].FOLDER = {str(place)!r}\n"
         monkeypatch.setattr(look, "_program", lambda folder, own=own: look._line(full + own + look._CALL))
         look.mark_begun([(host(), {"docker": ""})], heard.__setitem__)
         assert heard == {"here": noted}

@@ -71,10 +71,16 @@ def test_the_role_s_own_files_count_and_its_modules(small: Path) -> None:
 
 
 def test_modules_count_with_what_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = {path.name for path in roles._plugins(frozenset({"model_files", "model_links", "applied_state"}))}
-    assert {"model_files.py", "deepgram_models.py", "deepgram_download.py", "model_links.py"} <= used
-    assert not {name for name in used if name.startswith("applied_")}
-    assert "toml.py" not in used
+    files = roles._plugins(frozenset({"model_files", "model_links", "applied_state"}))
+    used = {str(path.relative_to(PROJECT / "plugins")) for path in files}
+    assert {"modules/model_files.py", "filter/model_links.py"} <= used
+    assert {f"module_utils/deepgram/{name}.py" for name in ("__init__", "models", "download")} <= used
+    assert not used & {
+        "modules/applied_state.py",
+        "action/applied_state.py",
+        "module_utils/look/things.py",
+        "filter/toml.py",
+    }
 
 
 def test_a_file_of_this_machine_counts(small: Path, tmp_path: Path) -> None:
@@ -133,8 +139,15 @@ def imported(path: Path) -> set[Path]:
     folder, names = PROJECT / "plugins/module_utils", set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible.module_utils"):
-            names |= {node.module.rpartition(".")[2], *(alias.name for alias in node.names)}
-    return {folder / f"{name}.py" for name in names if (folder / f"{name}.py").is_file()}
+            dotted = node.module.split(".")[2:]
+            names |= {
+                (*dotted[:number], end)
+                for number in range(len(dotted) + 1)
+                for end in ("__init__", *dotted[number:][:1])
+            }
+            names |= {(*dotted, alias.name) for alias in node.names}
+    files = {folder.joinpath(*name).with_suffix(".py") for name in names}
+    return {file for file in files if file.is_file()}
 
 
 @pytest.mark.parametrize("module", sorted((PROJECT / "plugins/modules").glob("*.py")), ids=lambda path: path.stem)

@@ -68,7 +68,7 @@ def test_a_look_that_breaks_is_a_doubt_and_no_silence(monkeypatch: pytest.Monkey
 
 def test_only_the_look_s_own_modules_are_sent() -> None:
     sent = look._sources(FOLDER)
-    assert "applied_look" in sent and "applied_record" in sent
+    assert "look.look" in sent and "host.record" in sent
     assert "model_files" not in sent
     assert len(look._program(FOLDER)) < 28_000  # it goes over the wire to every server at every look
 

@@ -19,8 +19,8 @@ import glob, importlib, os, sys, traceback
 import ansible.module_utils
 ansible.module_utils.__path__.append("plugins/module_utils")
 sys.path.append("plugins/modules")
-for path in sorted(glob.glob("plugins/module*/*.py")):
-    name = os.path.basename(path)[:-3]
+for path in sorted(glob.glob("plugins/modules/*.py") + glob.glob("plugins/module_utils/**/*.py", recursive=True)):
+    name = path[:-3].split(os.sep, 2)[2].replace(os.sep, ".").replace(".__init__", "")
     try:
         importlib.import_module("ansible.module_utils." * ("module_utils" in path) + name)
     except Exception:
@@ -107,7 +107,7 @@ def test_nothing_needs_a_newer_python_than_the_floor():
 
 def test_a_timeout_is_caught_by_both_of_its_names():
     """Before Python 3.10 socket.timeout is no TimeoutError, and no version checker sees the difference."""
-    for path in sorted(path for place in HOSTS for path in (PROJECT / place).glob("*.py")):
+    for path in sorted(path for place in HOSTS for path in (PROJECT / place).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ExceptHandler) and node.type:
                 names = {ast.unparse(part) for part in getattr(node.type, "elts", [node.type])}

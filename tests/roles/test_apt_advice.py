@@ -1,7 +1,7 @@
 """What apt says when it fails becomes a line and an advice."""
 
 import pytest
-from ansible.module_utils import apt_advice
+from ansible.module_utils.packages.apt import advice as apt_advice
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import os
 
-from ansible.module_utils import apt_lists
+from ansible.module_utils.packages.apt import lists as apt_lists
 
 
 def test_repositories_added_since_the_lists_were_fetched(tmp_path, monkeypatch):

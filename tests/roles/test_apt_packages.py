@@ -6,7 +6,10 @@ import shlex
 import subprocess
 
 import pytest
-from ansible.module_utils import apt_command, apt_lists, dpkg, kernel
+from ansible.module_utils.boot import kernel
+from ansible.module_utils.packages.apt import command as apt_command
+from ansible.module_utils.packages.apt import dpkg
+from ansible.module_utils.packages.apt import lists as apt_lists
 
 KERNEL = ["linux-image-*"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import nvidia_cdi
 import pytest
-from ansible.module_utils import cdi_spec
-from ansible.module_utils.whole_file import settle_rights
+from ansible.module_utils.host.whole_file import settle_rights
+from ansible.module_utils.nvidia import cdi_spec
 
 SPEC = "- hostPath: /usr/lib/x86_64-linux-gnu/libcuda.so.580.173.02\n- hostPath: /x/libnvidia-ml.so.580.173.02\n"
 NAMES = ["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-1", "nvidia.com/gpu=all"]

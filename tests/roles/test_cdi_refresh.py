@@ -1,6 +1,6 @@
 """The refresh of the CDI specification: its unit may have used up its starts before there was a driver."""
 
-from ansible.module_utils import cdi_refresh
+from ansible.module_utils.nvidia import cdi_refresh
 
 # As systemd does: no start after too many, until somebody resets the count.
 SYSTEMCTL = """

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ansible.module_utils import dcgm
+from ansible.module_utils.nvidia import dcgm
 from hypothesis import given
 from hypothesis import strategies as st
 

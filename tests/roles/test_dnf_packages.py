@@ -10,7 +10,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import applied_rpm, dnf_command, dnf_guard, rpmdb
+from ansible.module_utils.packages.dnf import command as dnf_command
+from ansible.module_utils.packages.dnf import guard as dnf_guard
+from ansible.module_utils.packages.rpm import database as rpm_database
+from ansible.module_utils.packages.rpm import query as rpm_query
 
 # A dnf that knows one transaction: it loads its plugins, asks them, and does it.
 DNF = r"""
@@ -91,10 +94,10 @@ def dnf(program, tmp_path, monkeypatch):
     program("dnf", f'exec {sys.executable} {tmp_path}/dnf.py "$@"\n')
     (tmp_path / "dnf.py").write_text(DNF.replace("@HERE@", repr(str(tmp_path))))
     (tmp_path / "versionlock.conf").touch()
-    monkeypatch.setattr(applied_rpm, "LOCKLIST", str(tmp_path / "versionlock.list"))
-    monkeypatch.setattr(applied_rpm, "HISTORY", str(tmp_path / "history.sqlite"))
+    monkeypatch.setattr(rpm_query, "LOCKLIST", str(tmp_path / "versionlock.list"))
+    monkeypatch.setattr(rpm_query, "HISTORY", str(tmp_path / "history.sqlite"))
     monkeypatch.setattr(dnf_command, "MODULES", str(tmp_path))
-    monkeypatch.setattr(rpmdb.at_work, "__defaults__", ((str(tmp_path / "rpm.lock"),),))
+    monkeypatch.setattr(rpm_database.at_work, "__defaults__", ((str(tmp_path / "rpm.lock"),),))
 
     def set_up(installed, after=None, install=(), remove=(), offers=(), error=""):
         (tmp_path / "state").write_text(rows(installed.items()))

@@ -1,7 +1,7 @@
 """What another source of the driver left: it is found, named with what to do, and removed only where that is allowed."""
 
 import pytest
-from ansible.module_utils import driver_leftovers as leftovers
+from ansible.module_utils.nvidia import driver_leftovers as leftovers
 
 CUDA = "https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64/"
 TOOLKIT = "https://nvidia.github.io/libnvidia-container/stable/deb/amd64"

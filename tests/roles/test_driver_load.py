@@ -2,12 +2,8 @@
 
 import nvidia_driver_load
 import pytest
-from ansible.module_utils import (
-    cdi_refresh,
-    driver_reload,
-    gpu_clients,
-    next_boot,
-)
+from ansible.module_utils.boot import next_boot
+from ansible.module_utils.nvidia import cdi_refresh, driver_reload, gpu_clients
 
 ID = "0123456789abcdef" * 4
 NOBODY = {"docker": [], "podman": [], "units": [], "mps": [], "others": []}

@@ -5,7 +5,7 @@ import time
 
 import nvidia_fabric
 import pytest
-from ansible.module_utils import fabric
+from ansible.module_utils.nvidia import fabric
 
 JOINED = "00000000:1B:00.0, Completed, Success\n00000000:43:00.0, Completed, Success"
 HALF = "00000000:1B:00.0, Completed, Success\n00000000:43:00.0, In Progress, N/A"

@@ -1,10 +1,8 @@
 """Who has a GPU open, who keeps it open, and in which order they stop and start."""
 
 import pytest
-from ansible.module_utils import (
-    applied_gpu_users,
-    gpu_clients,
-)
+from ansible.module_utils.nvidia import gpu_clients
+from ansible.module_utils.nvidia import gpu_users as nvidia_gpu_users
 
 ID = "0123456789abcdef" * 4
 OUTER = "fedcba9876543210" * 4
@@ -57,7 +55,7 @@ def test_keepers_are_those_whom_nobody_could_start_again(tmp_path):
         (tmp_path / pid / "fd/3").symlink_to("/dev/nvidia0")
         (tmp_path / pid / "cgroup").write_text(cgroup)
         (tmp_path / pid / "comm").write_text("python\n")
-    assert applied_gpu_users.keepers(str(tmp_path)) == ["python (pid 10, of session-3.scope)"]
+    assert nvidia_gpu_users.keepers(str(tmp_path)) == ["python (pid 10, of session-3.scope)"]
 
 
 def test_clients_go_before_what_they_use_and_come_back_after_it(monkeypatch):

@@ -4,8 +4,10 @@ import re
 
 import pytest
 import yaml
-from ansible.module_utils import nvidia_host, nvswitch, preflight_driver
-from ansible.module_utils.gpu_drivers import Drivers
+from ansible.module_utils.nvidia import host as nvidia_host
+from ansible.module_utils.nvidia import nvswitch
+from ansible.module_utils.nvidia.drivers import Drivers
+from ansible.module_utils.preflight import driver as preflight_driver
 
 from tests.paths import PROJECT
 from tests.scenarios.boards import APPLIED
@@ -100,7 +102,10 @@ def test_every_gpu_has_a_generation_and_a_driver(pci_id):
     row = TABLES["gpus"][pci_id]
     assert row["generation"] == DRIVERS.generation({**row, "generation": ""})[0]
     assert DRIVERS.nearest("580", "auto", [row])[0] == "580"
-    assert row.get("nvswitch") in {None, *TABLES["nvswitch"]} and row.get("first_branch") in {None, *TABLES["branches"]}
+    assert row.get("nvswitch") in {None, *TABLES["nvswitch"]} and row.get("first_branch") in {
+        None,
+        *TABLES["branches"],
+    }
 
 
 @pytest.mark.parametrize("branch", TABLES["branches"])

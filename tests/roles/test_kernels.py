@@ -1,9 +1,7 @@
 """Headers of the kernels that run and that come."""
 
 import pytest
-from ansible.module_utils import (
-    kernel,
-)
+from ansible.module_utils.boot import kernel
 
 
 def test_headers_for_running_and_coming_kernels(monkeypatch):

@@ -4,7 +4,8 @@ import os
 import platform
 
 import pytest
-from ansible.module_utils import applied_next_kernel, initramfs, next_boot, next_kernel, secure_boot
+from ansible.module_utils.boot import initramfs, next_boot, next_kernel, secure_boot
+from ansible.module_utils.boot import kernels as boot_kernels
 
 RUNNING, COMING, V = platform.release(), "6.13.2-amd64", "580.173.02"
 # As grub-mkconfig writes it, shortened.
@@ -53,7 +54,7 @@ def boot(tmp_path, program):
 def test_kernels_are_ordered_by_number_and_not_by_letter(boot, tmp_path):
     assert next_kernel.installed(str(tmp_path)) == ["6.13.2-amd64", "6.12.48-amd64", "6.9.1-amd64"]
     names = ["6.12-amd64", "6.12~rc7-amd64", "6.12.1-amd64", "5.14.0-570.el9", "5.14.0-570.12.1.el9"]
-    assert sorted(names, key=applied_next_kernel.order) == [names[3], names[4], names[1], names[0], names[2]]
+    assert sorted(names, key=boot_kernels.order) == [names[3], names[4], names[1], names[0], names[2]]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +101,9 @@ def test_a_menu_of_files_as_enterprise_linux_has_it(boot, tmp_path):
 def test_a_next_kernel_without_the_module_is_seen_by_a_look(boot, tmp_path, listed, missing):
     (tmp_path / "6.13.2-amd64").mkdir()
     (tmp_path / "6.13.2-amd64/modules.dep").write_text(listed)
-    found = applied_next_kernel.without_module(str(tmp_path), str(tmp_path))
+    found = boot_kernels.without_module(str(tmp_path), str(tmp_path))
     assert found == ("6.13.2-amd64" if missing else "")
-    assert applied_next_kernel.without_module(str(tmp_path / "none"), str(tmp_path)) == ""  # the running one boots
+    assert boot_kernels.without_module(str(tmp_path / "none"), str(tmp_path)) == ""  # the running one boots
 
 
 def test_grubby_knows_better(boot, tmp_path, program):

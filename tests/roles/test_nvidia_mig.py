@@ -2,7 +2,7 @@
 
 import nvidia_mig
 import pytest
-from ansible.module_utils import cdi_refresh, driver_reload, gpu_clients
+from ansible.module_utils.nvidia import cdi_refresh, driver_reload, gpu_clients
 
 BUS = "00000000:3B:00.0"
 

@@ -1,8 +1,6 @@
 """What nvidia-smi says of the GPUs."""
 
-from ansible.module_utils import (
-    nvidia_host,
-)
+from ansible.module_utils.nvidia import host as nvidia_host
 
 
 def test_smi_output(program):

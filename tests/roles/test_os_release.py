@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible.module_utils import os_release
+from ansible.module_utils.host import os_release
 
 from dgctl.content import systems
 

@@ -1,7 +1,8 @@
 """A file of a package that is gone: as the package has it, without an installation, by apt and by dnf."""
 
 import pytest
-from ansible.module_utils import package_files, package_manager
+from ansible.module_utils.packages import files as packages_files
+from ansible.module_utils.packages import manager as packages_manager
 
 PATH = "/etc/nginx/nginx.conf"
 UNPACK = 'mkdir -p {0}/etc/nginx && echo "of $(basename {1})" > {0}/etc/nginx/nginx.conf'
@@ -19,8 +20,8 @@ def give_up(what, fix):
 def debian(program, monkeypatch, tmp_path):
     """debian(offers): a host with nginx-common 1.22 whose archive has these versions; .log() is what apt was asked to do."""
     log = tmp_path / "log"
-    monkeypatch.setattr(package_files, "is_rpm", lambda: False)
-    monkeypatch.setattr(package_manager, "is_rpm", lambda: False)
+    monkeypatch.setattr(packages_files, "is_rpm", lambda: False)
+    monkeypatch.setattr(packages_manager, "is_rpm", lambda: False)
 
     def set_up(*offers, owner=f"nginx-common: {PATH}"):
         log.write_text("")
@@ -44,33 +45,33 @@ echo "E: 404  Not Found" >&2; exit 100
 
 def test_of_the_installed_version(debian):
     debian("1.22", "1.24")
-    assert package_files.packaged(PATH, give_up) == "of nginx-common_1.22.deb\n"
+    assert packages_files.packaged(PATH, give_up) == "of nginx-common_1.22.deb\n"
     assert debian.log() == ["-q download nginx-common=1.22"], "and nothing was installed"
 
 
 def test_of_the_version_that_is_offered_now(debian):
     debian("1.24")
-    assert package_files.packaged(PATH, give_up) == "of nginx-common_1.24.deb\n"
+    assert packages_files.packaged(PATH, give_up) == "of nginx-common_1.24.deb\n"
     assert [line.partition(" -o")[0] for line in debian.log()][1:] == ["update -q", "-q download nginx-common"]
 
 
 def test_neither_of_them(debian):
     debian()
     with pytest.raises(Gone, match=f"{PATH} is gone, and apt-get download nginx-common ends with: .*404.* Fix: "):
-        package_files.packaged(PATH, give_up)
+        packages_files.packaged(PATH, give_up)
 
 
 def test_a_file_of_no_package(debian):
     debian("1.22", owner="")
     with pytest.raises(Gone, match=f"{PATH} is gone, and no installed package has it. Fix: Bring the file"):
-        package_files.packaged(PATH, give_up)
+        packages_files.packaged(PATH, give_up)
     assert debian.log() == []
 
 
 def test_a_package_without_the_file(debian):
     debian("1.22")
     with pytest.raises(Gone, match=r"/etc/nginx/other is gone, and package nginx-common .* does not have it"):
-        package_files.packaged("/etc/nginx/other", give_up)
+        packages_files.packaged("/etc/nginx/other", give_up)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +79,14 @@ def test_a_package_without_the_file(debian):
 )
 def test_whose_file_it_is_by_dpkg(debian, said):
     debian(owner=said.replace("{}", PATH))
-    assert package_manager.owner(PATH) == "nginx-common"
+    assert packages_manager.owner(PATH) == "nginx-common"
 
 
 @pytest.mark.parametrize("verb", ["reinstall", "upgrade"])
 def test_by_dnf(program, monkeypatch, verb):
-    for module in (package_files, package_manager):
+    for module in (packages_files, packages_manager):
         monkeypatch.setattr(module, "is_rpm", lambda: True)
-    monkeypatch.setattr(package_files.dnf_command.rpmdb, "at_work", lambda: False)
+    monkeypatch.setattr(packages_files.dnf_command.rpmdb, "at_work", lambda: False)
     program("rpm", "[ $1 = -qf ] && echo nginx-core\n")
     program(
         "dnf",
@@ -94,13 +95,13 @@ for word; do case $word in --downloaddir=*) cd ${{word#*=}}; touch nginx-1-1.rpm
 """,
     )
     program("rpm2archive", f'mkdir "$1.d" && {UNPACK.format("$1.d", "$1")} && tar -C "$1.d" -czf "$1.tgz" ./etc\n')
-    assert package_files.packaged(PATH, give_up) == "of nginx-core-1-1.rpm\n"
+    assert packages_files.packaged(PATH, give_up) == "of nginx-core-1-1.rpm\n"
     program("dnf", "echo 'Error: All mirrors were tried' >&2; exit 1\n")
     with pytest.raises(Gone, match=f"{PATH} is gone, and dnf downloads no nginx-core: .*mirrors were tried. Fix: Look"):
-        package_files.packaged(PATH, give_up)
+        packages_files.packaged(PATH, give_up)
 
 
 def test_a_file_of_no_package_by_rpm(program, monkeypatch):
-    monkeypatch.setattr(package_manager, "is_rpm", lambda: True)
+    monkeypatch.setattr(packages_manager, "is_rpm", lambda: True)
     program("rpm", "echo 'file /x is not owned by any package'; exit 1\n")
-    assert package_manager.owner("/x") == ""
+    assert packages_manager.owner("/x") == ""

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from ansible.module_utils import openpgp
+from ansible.module_utils.packages import openpgp
 from hypothesis import given
 from hypothesis import strategies as st
 

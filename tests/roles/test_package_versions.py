@@ -1,7 +1,7 @@
 """Versions of packages, as dpkg and rpm write them."""
 
 import pytest
-from ansible.module_utils import package_versions
+from ansible.module_utils.packages import versions as packages_versions
 
 
 @pytest.mark.parametrize(
@@ -18,11 +18,11 @@ from ansible.module_utils import package_versions
     ],
 )
 def test_satisfied(wish, have, expected):
-    assert package_versions.satisfied(wish, {"a": have} if have else {}) is expected
+    assert packages_versions.satisfied(wish, {"a": have} if have else {}) is expected
 
 
 def test_upstream():
-    assert [package_versions.upstream(v) for v in ("580.173.02-1", "1:580.95.05-0ubuntu1")] == [
+    assert [packages_versions.upstream(v) for v in ("580.173.02-1", "1:580.95.05-0ubuntu1")] == [
         "580.173.02",
         "580.95.05",
     ]

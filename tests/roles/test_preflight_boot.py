@@ -1,7 +1,9 @@
 """What a driver's installation would stumble over: told or refused before anything is changed."""
 
 import pytest
-from ansible.module_utils import next_kernel, preflight_boot, preflight_host, secure_boot
+from ansible.module_utils.boot import next_kernel, secure_boot
+from ansible.module_utils.preflight import boot as preflight_boot
+from ansible.module_utils.preflight import host as preflight_host
 
 RUN = {"kind": "run", "what": "a .run driver", "fix": "Remove it."}
 SOURCE = {"kind": "source", "what": "an old list", "fix": "Remove it."}

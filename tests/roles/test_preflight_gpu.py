@@ -2,7 +2,8 @@
 
 import pytest
 import yaml
-from ansible.module_utils import nvidia_host, preflight_gpu
+from ansible.module_utils.nvidia import host as nvidia_host
+from ansible.module_utils.preflight import gpu as preflight_gpu
 
 from tests.paths import PROJECT
 

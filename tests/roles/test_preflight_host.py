@@ -6,7 +6,8 @@ import time
 
 import pytest
 import yaml
-from ansible.module_utils import os_release, outcome, preflight_host
+from ansible.module_utils.host import os_release, outcome
+from ansible.module_utils.preflight import host as preflight_host
 
 from tests.paths import PROJECT
 

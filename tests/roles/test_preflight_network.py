@@ -2,8 +2,8 @@
 
 import time
 
-from ansible.module_utils import preflight_network
-from ansible.module_utils.parallel import in_parallel
+from ansible.module_utils.host.parallel import in_parallel
+from ansible.module_utils.preflight import network as preflight_network
 
 SIZE = 5_000_000
 

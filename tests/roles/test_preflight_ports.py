@@ -5,7 +5,7 @@ import socket
 import struct
 
 import pytest
-from ansible.module_utils import preflight_ports
+from ansible.module_utils.preflight import ports as preflight_ports
 
 WANT = [{"port": 8080, "address": "127.0.0.1", "service": "deepgram_api_port"}]
 

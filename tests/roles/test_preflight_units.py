@@ -1,7 +1,7 @@
 """A masked unit is named with the command that unmasks it, before a role fails to start it."""
 
 import pytest
-from ansible.module_utils import preflight_units
+from ansible.module_utils.preflight import units as preflight_units
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from ansible.module_utils import registry
+from ansible.module_utils.containers import registry
 
 USER, PASSWORD = "deepgram+customer", "s3cret-and-long"
 PAIR = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

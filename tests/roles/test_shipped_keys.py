@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from ansible.module_utils import openpgp
+from ansible.module_utils.packages import openpgp
 from ansible.plugins.action import ActionBase
 
 from tests.paths import PROJECT

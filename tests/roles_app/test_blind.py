@@ -1,7 +1,7 @@
 """A container that lost its GPUs is made anew by the role, and one that has them, or never had any, is left alone."""
 
 import pytest
-from ansible.module_utils import deepgram_engines as engines
+from ansible.module_utils.deepgram import engines
 
 URLS = {"engine": "http://127.0.0.1:9"}
 PARAMETERS = {"files": {"engine": []}, "urls": URLS, "directory": "/etc/deepgram", "stop_timeout_s": 1}

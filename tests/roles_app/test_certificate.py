@@ -8,7 +8,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import deepgram_http, deepgram_tls
+from ansible.module_utils.deepgram import http as deepgram_http
+from ansible.module_utils.deepgram import tls as deepgram_tls
 
 from .conftest import load
 

@@ -12,7 +12,7 @@ from tests.log_forms import FORMS, NAMELESS, NAMING, inserted, refused, said
 
 from .conftest import ROOT
 
-from ansible.module_utils import deepgram_log as log  # isort: skip
+from ansible.module_utils.deepgram import log  # isort: skip
 
 SAMPLES = ROOT / "tests/samples/deepgram"
 BATCH, STREAM = "nova-3-general.en.batch.a1b2c3d.dg", "nova-3-general.en.streaming.b1b2c3d.dgv2"
@@ -154,8 +154,8 @@ def test_any_text_is_read(line):
 
 def test_it_imports_nothing_of_ansible_and_runs_on_the_oldest_python():
     """dgctl loads it by its file (content.module); servers run it with Python 3.9."""
-    for name in ("deepgram_log", "deepgram_signatures"):
-        text = (ROOT / f"plugins/module_utils/{name}.py").read_text()
+    for name in ("log", "signatures"):
+        text = (ROOT / f"plugins/module_utils/deepgram/{name}.py").read_text()
         tree = ast.parse(text, feature_version=(3, 9))
         names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

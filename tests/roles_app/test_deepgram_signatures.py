@@ -11,8 +11,8 @@ from tests.log_forms import FORMS, inserted, new, said
 
 from .conftest import ROOT, load
 
-from ansible.module_utils import deepgram_log as log  # isort: skip
-from ansible.module_utils import deepgram_signatures as signatures  # isort: skip
+from ansible.module_utils.deepgram import log  # isort: skip
+from ansible.module_utils.deepgram import signatures  # isort: skip
 
 LICENCE, PROXY = "https://license.deepgram.com", "https://10.0.0.7:8443"
 # (event as one of the programs logs it, name of the signature). Each signature of the table is here.

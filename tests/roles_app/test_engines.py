@@ -5,8 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import deepgram_engines as engines
-from ansible.module_utils.deepgram_containers import CommandFailed
+from ansible.module_utils.deepgram import engines
+from ansible.module_utils.deepgram.containers import CommandFailed
 
 from .conftest import load
 

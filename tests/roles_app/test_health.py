@@ -7,10 +7,8 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils import deepgram_containers as containers
-from ansible.module_utils import deepgram_engines as engines
-from ansible.module_utils import deepgram_http as http
-from ansible.module_utils.deepgram_log import events
+from ansible.module_utils.deepgram import containers, engines, http
+from ansible.module_utils.deepgram.log import events
 
 from tests import log_forms
 from tests.log_forms import FORMS, NAMELESS, said

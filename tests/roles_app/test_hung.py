@@ -10,8 +10,8 @@ import threading
 import time
 
 import pytest
-from ansible.module_utils import deepgram_engines as engines
-from ansible.module_utils import deepgram_hung
+from ansible.module_utils.deepgram import engines
+from ansible.module_utils.deepgram import hung as deepgram_hung
 
 BOTH = {"engine": {"running": True}, "api": {"running": True}}
 
@@ -19,7 +19,7 @@ BOTH = {"engine": {"running": True}, "api": {"running": True}}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(deepgram_hung, "ASK_S", 0.2)
-    monkeypatch.setattr(deepgram_hung.applied_network, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(deepgram_hung.host_network, "TIMEOUT_S", 0.2)
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible.module_utils import deepgram_download as download
-from ansible.module_utils import deepgram_models as models
+from ansible.module_utils.deepgram import download, models
 
 from .conftest import ROOT, load
 from .file_server import start
@@ -287,7 +286,7 @@ def test_second_process_waits_for_the_lock(tmp_path):
 def test_200_mb_cost_less_than_50_mb_of_memory(server, tmp_path):
     server.files["/m/big.dg"] = bytes(200 << 20)
     code = (
-        "import sys, resource; sys.path.insert(0, sys.argv[1]); import deepgram_download as d\n"
+        "import sys, resource; sys.path.insert(0, sys.argv[1]); from deepgram import download as d\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "d.fetch(sys.argv[2], sys.argv[3], 30, 0); d.sha256_of(sys.argv[3])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

@@ -1,6 +1,6 @@
 """NGINX's main file, as Debian and as Enterprise Linux have it."""
 
-from ansible.module_utils import nginx_main
+from ansible.module_utils.proxy import nginx_main
 
 from tests.paths import PROJECT
 

@@ -4,7 +4,7 @@ import pytest
 
 from .conftest import load
 
-SERVERS = load("module_utils", "nginx_servers")
+SERVERS = load("module_utils/proxy", "nginx_servers")
 OURS = "/etc/nginx/conf.d/deepgram.conf"
 # In the form of `nginx -T` of nginx 1.26.3, Debian 13: each file after its name, with an empty line at its end.
 DUMP = """# configuration file /etc/nginx/nginx.conf:

@@ -1,7 +1,7 @@
 """An API that blames itself for what failed while its Engine was down starts anew; no other does."""
 
 import pytest
-from ansible.module_utils import deepgram_engines as engines
+from ansible.module_utils.deepgram import engines
 
 URLS = {"engine": "http://127.0.0.1:9/metrics", "api": "http://127.0.0.1:9/v1/status"}
 PARAMETERS = {"files": {}, "urls": URLS, "directory": "/etc/deepgram", "stop_timeout_s": 1}
@@ -19,7 +19,7 @@ def says(monkeypatch):
     def be(health, status=200, active=0):
         body = {"system_health": health, "active_batch_requests": active, "active_stream_requests": 0}
         answer = {"status": status, "body": body} if health else {"why": "no answer"}
-        monkeypatch.setattr(engines.applied_network, "ask", {URLS["api"]: answer}.__getitem__)
+        monkeypatch.setattr(engines.host_network, "ask", {URLS["api"]: answer}.__getitem__)
 
     monkeypatch.setattr(engines, "strangers", lambda containers: [])
     monkeypatch.setattr(engines, "run", lambda argv, **_: asked.append(argv) or (0, "", ""))

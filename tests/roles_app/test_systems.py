@@ -2,7 +2,8 @@
 
 import pytest
 import yaml
-from ansible.module_utils import preflight_support, supported
+from ansible.module_utils.host import supported
+from ansible.module_utils.preflight import support as preflight_support
 
 from dgctl.content import roles
 

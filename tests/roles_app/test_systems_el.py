@@ -4,7 +4,7 @@ import configparser
 from fnmatch import fnmatchcase
 
 import pytest
-from ansible.module_utils import os_release
+from ansible.module_utils.host import os_release
 
 from .rendering import render, value
 from .test_systems import ROWS, SYSTEMS, host

@@ -9,8 +9,8 @@ import pytest
 from tests.roles_app.conftest import load
 
 MODULE = load("modules", "deepgram_snapshot")
-applied_record = importlib.import_module("ansible.module_utils.applied_record")
-applied_things = importlib.import_module("ansible.module_utils.applied_things")
+applied_record = importlib.import_module("ansible.module_utils.host.record")
+applied_things = importlib.import_module("ansible.module_utils.look.things")
 KILLED = 9
 STEPS = ("rename", "replace", "unlink", "link", "rmdir", "mkdir", "chmod", "symlink", "fsync", "utime")
 
@@ -27,9 +27,9 @@ class Server:
         patch.setattr(applied_record, "FOLDER", str(root / "state"))
         patch.setattr(applied_record, "MACHINE_ID", str(root / "machine-id"))
         patch.setattr(MODULE, "FOLDER", str(root / "state"))
-        patch.setattr(MODULE.kept_state, "PLACE", str(root / "verified"))
-        patch.setattr(MODULE.kept_state, "IMAGES", str(root / "etc/images.json"))
-        patch.setattr(MODULE.kept_images, "run", self.engine)
+        patch.setattr(MODULE.snapshot_state, "PLACE", str(root / "verified"))
+        patch.setattr(MODULE.snapshot_state, "IMAGES", str(root / "etc/images.json"))
+        patch.setattr(MODULE.snapshot_images, "run", self.engine)
         patch.setattr(os, "fsync", lambda handle: None)  # no power cut here, and it takes most of the time
 
     def names(self):
@@ -60,7 +60,7 @@ class Server:
     def become(self, release, models=("a.dg",), finished=True, secret="key", extra=()):
         """The files, models and records of a release, as its roles would leave them."""
         image = {"repository": "registry.test/engine", "release": release, "digest": f"sha256:{release[-1] * 64}"}
-        self.images.write_text(f"{self.images.read_text()}\n{MODULE.kept_images.reference(image)}")
+        self.images.write_text(f"{self.images.read_text()}\n{MODULE.snapshot_images.reference(image)}")
         texts = {
             "etc/images.json": json.dumps({"release": release, "containers": {"deepgram-engine": image}}),
             "etc/engine/engine.toml": f"max_active_requests = 20\n# {release}\n\n[health]\ngpu_required = true\n",

@@ -50,7 +50,7 @@ def test_only_what_was_verified_is_kept_and_only_untouched(server):
     nothing = {"changed": False, "release": ""}
     assert server.call("kept", if_verified=True) == nothing
     fingerprints = dict.fromkeys(("deepgram", "deepgram_models"), f"f-{OLD}")
-    MODULE.kept_state.applied_record.write("verified", "gpu1", fingerprints=fingerprints)
+    MODULE.snapshot_state.host_record.write("verified", "gpu1", fingerprints=fingerprints)
     server.write("etc/compose.yaml", "changed by hand")
     assert server.call("kept", if_verified=True) == nothing
     server.write("etc/compose.yaml", OLD)

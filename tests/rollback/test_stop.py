@@ -21,7 +21,7 @@ class Server:
             ["deepgram-api", "deepgram-engine", "other"],
             ["one", "two"],
         )
-        patch.setattr(WIPE.applied_record, "FOLDER", str(root / "lib/deepgram/applied-state"))
+        patch.setattr(WIPE.host_record, "FOLDER", str(root / "lib/deepgram/applied-state"))
         patch.setattr(WIPE, "FOLDERS", (str(root / "etc/deepgram"), str(root / "lib/deepgram")))
         patch.setattr(WIPE, "IMAGES", str(root / "etc/deepgram/images.json"))
         patch.setattr(WIPE, "SITE", str(root / "etc/nginx/conf.d/deepgram.conf"))

@@ -100,7 +100,7 @@ class Drill:
         return found
 
     def names_in_verify(self) -> set[str]:
-        known = next(check for check in content.utility("doctor").CHECKS if check.name == self.check)
+        known = next(check for check in content.utility("doctor.doctor").CHECKS if check.name == self.check)
         return set(known.verify) or {f"health.{self.check}"}
 
 
@@ -190,5 +190,7 @@ def test_drill(drill: Drill, tmp_path) -> None:
 
 def test_every_fault_has_a_drill() -> None:
     assert set(CURES) == set(FAULTS)
-    assert {row["check"] for row in FAULTS.values()} <= {check.name for check in content.utility("doctor").CHECKS}
+    assert {row["check"] for row in FAULTS.values()} <= {
+        check.name for check in content.utility("doctor.doctor").CHECKS
+    }
     assert set(QUICK) <= set(FAULTS)

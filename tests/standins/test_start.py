@@ -15,7 +15,7 @@ from lab.deepgram.programs.logs import FORMS, NAMELESS
 
 from .bench import free_port, get
 
-deepgram_log = content.module(content.root(), "deepgram_log")
+deepgram_log = content.module(content.root(), "deepgram.log")
 LOADER = "error while loading shared libraries: libcuda.so.1: cannot open shared object file: No such file"
 
 

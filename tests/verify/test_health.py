@@ -52,10 +52,10 @@ def suites_checks() -> set[str]:
 
 def test_what_verify_has_itself_is_not_asked_twice():
     ours = suites_checks()
-    for check in content.utility("doctor").CHECKS:
+    for check in content.utility("doctor.doctor").CHECKS:
         for name in check.verify:
             assert name in ours or name.rpartition(".")[0] in ours, f"{check.name}: verify has no {name}"
-    assert set(health.checks()) == {check.name for check in content.utility("doctor").CHECKS if not check.verify}
+    assert set(health.checks()) == {check.name for check in content.utility("doctor.doctor").CHECKS if not check.verify}
     assert "nouveau" not in health.checks() and "package state" in health.checks()
 
 
@@ -71,7 +71,7 @@ def here():
 def test_one_round_trip_tells_of_every_check(here, engine):
     found = health.ask(here._host, "here", wanted({}), engine)
     assert here.commands == 1
-    assert set(found) == {check.name for check in content.utility("doctor").CHECKS if engine or not check.gpu}
+    assert set(found) == {check.name for check in content.utility("doctor.doctor").CHECKS if engine or not check.gpu}
     assert found["clock"]["verdict"] == "pass"
     assert not [one for one in found.values() if "cannot be looked at" in one["seen"]]
 
@@ -93,8 +93,8 @@ def test_a_host_that_cannot_run_it_is_no_healthy_one(here, monkeypatch):
 
 
 def test_the_sources_need_the_standard_library_alone():
-    text = bundle.sources(FOLDER, {"doctor"})
-    assert "doctor_driver" in text and "model_files" not in text
+    text = bundle.sources(FOLDER, {"doctor.doctor"})
+    assert "doctor.driver" in text and "model_files" not in text
     assert len(bundle.packed(text)) < 115_000  # it travels as one argument, which may have 128 KiB
 
 

@@ -49,8 +49,8 @@ class Host:
 
     def judged(self, expression: str):
         """The value of an expression on the host, by its own Python; the judges of the next boot are imported."""
-        names = "initramfs, next_boot, next_kernel, secure_boot, kernel, applied_next_kernel"
-        program = f"import json; from ansible.module_utils import {names}; print(json.dumps({expression}))"
+        names = "initramfs, next_boot, next_kernel, secure_boot, kernel, kernels"
+        program = f"import json; from ansible.module_utils.boot import {names}; print(json.dumps({expression}))"
         self.machine.shell(f"mkdir -p {JUDGE} && tar -x -C {JUDGE}", stdin=_utils())
         quoted = program.replace("'", "'\"'\"'")
         return json.loads(self.said(f"PYTHONPATH={JUDGE} python3 -c '{quoted}'"))
@@ -69,6 +69,6 @@ def _utils() -> bytes:
     """The module utilities as a tar of the package that modules import them from."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for path in sorted(UTILS.glob("*.py")):
-            tar.add(path, f"ansible/module_utils/{path.name}")
+        for path in sorted(UTILS.rglob("*.py")):
+            tar.add(path, f"ansible/module_utils/{path.relative_to(UTILS)}")
     return out.getvalue()

@@ -24,13 +24,13 @@ cp blacklist /etc/modprobe.d/nvidia-driver.conf
 judge booting_before 'next_kernel.booting()'
 sed -i 's/^set default="1"/set default="0"/' /boot/grub/grub.cfg
 judge booting 'next_kernel.booting()'
-judge missing 'applied_next_kernel.without_module()'
+judge missing 'kernels.without_module()'
 judge stranded 'ready(False)'
 newer=$(tail -n 1 /srv/kernels)
 apt-get install -q -y --no-install-recommends linux-headers-$newer
-judge by_dkms 'applied_next_kernel.without_module()'
+judge by_dkms 'kernels.without_module()'
 dkms remove nvidia/@VERSION@ -k $newer
-judge removed 'applied_next_kernel.without_module()'
+judge removed 'kernels.without_module()'
 source=/usr/src/nvidia-@VERSION@/nvidia-uvm.c
 cp $source saved.c
 echo 'this is no C' >>$source

@@ -34,11 +34,11 @@ if [ $phase = 1 ]; then
     judge booting_before 'next_kernel.booting()'
     sed -i 's/^set default="1"/set default="0"/' /boot/grub/grub.cfg
     judge booting 'next_kernel.booting()'
-    judge missing 'applied_next_kernel.without_module()'
+    judge missing 'kernels.without_module()'
     judge stranded 'ready(False)'
     apt-get install -q -y --no-install-recommends linux-headers-$(tail -n 1 /srv/kernels)
     dkms status
-    judge missing_then 'applied_next_kernel.without_module()'
+    judge missing_then 'kernels.without_module()'
     cp blacklist /etc/modprobe.d/nvidia-driver.conf
     judge ready 'ready(False)'
     sync

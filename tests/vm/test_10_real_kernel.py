@@ -66,7 +66,7 @@ def test_a_newer_kernel_finds_the_headers_that_the_role_brought_for_it(server, k
     newer = kernels[1]
     server.said("DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends linux-image-amd64")
     assert server.judged("next_kernel.booting()") == newer
-    assert server.judged("applied_next_kernel.without_module()") == ""
+    assert server.judged("kernels.without_module()") == ""
     assert server.judged(f'next_kernel.module_version("{newer}")') == VERSION
     assert server.judged(READY) == []
 
@@ -75,7 +75,7 @@ def test_without_headers_a_newer_kernel_is_seen_before_it_boots(server, kernels)
     newer = kernels[1]
     server.said(f"dkms remove nvidia/{VERSION} -k {newer}")
     server.said(f"dpkg --purge --force-depends linux-headers-amd64 linux-headers-{newer}")
-    assert server.judged("applied_next_kernel.without_module()") == newer
+    assert server.judged("kernels.without_module()") == newer
     assert server.judged(f'next_kernel.module_version("{newer}")') == ""
     failed = server.module("nvidia_driver_load", version=VERSION)
     assert failed["failed"] and f"linux-headers-{newer}" in failed["fix"], failed
@@ -87,7 +87,7 @@ def test_the_role_has_the_module_built_and_the_next_boot_finds_it(server, kernel
     done = server.role()
     assert done.returncode == 0, done.stdout
     assert f"nvidia/{VERSION}, {newer}, x86_64: installed" in server.said("dkms status")
-    assert server.judged("applied_next_kernel.without_module()") == "" and server.judged(READY) == []
+    assert server.judged("kernels.without_module()") == "" and server.judged(READY) == []
     server.machine.reboot()
     assert server.said("uname -r") == newer
     loaded = server.module("nvidia_driver_load", version=VERSION)

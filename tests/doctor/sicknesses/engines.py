@@ -27,7 +27,7 @@ def docker_not_restarted(patient):
 
 @sick({"docker runtime": "journalctl -u docker"})
 def docker_down(patient):
-    from ansible.module_utils.doctor_engine import Silent
+    from ansible.module_utils.doctor.engine import Silent
 
     patient.records["deepgram"]["containers"]["names"] = {}
     patient.engine.api = dict.fromkeys(

@@ -1,0 +1,1 @@
+"""The kernel that runs, the one that boots next, its initramfs, Secure Boot."""

@@ -1,0 +1,1 @@
+"""Deepgram's containers, models, logs and answers."""

@@ -1,0 +1,247 @@
+"""How the Deepgram containers are run: as a compose project of Docker, or as Quadlet units of Podman."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from ansible.module_utils.deepgram import api_health as deepgram_api_health
+from ansible.module_utils.deepgram.containers import CommandFailed, inspect, last_words, run
+from ansible.module_utils.deepgram.hung import hung
+from ansible.module_utils.host import network as host_network
+from ansible.module_utils.nvidia import container_gpus as nvidia_container_gpus
+
+COMPONENTS = ("engine", "api")
+START_S = 300  # beyond the time that the old containers may take to stop
+UNITS = "/etc/systemd/system"
+QUADLETS = "/etc/containers/systemd"
+NETWORK = "deepgram"
+
+
+def newer(paths, started):
+    """Whether a file was written after a container started. A date in the future says nothing."""
+    now = time.time()
+    times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
+    return any(started < moment <= now for moment in times)
+
+
+def stopped(containers):
+    return [name for name, found in containers.items() if not (found and found["running"])]
+
+
+def stale(files, containers):
+    """Components that run on something older than their files."""
+    running = [name for name in containers if name not in stopped(containers)]
+    return [name for name in running if newer(files.get(name, []), containers[name]["started"] or 0)]
+
+
+def blind(engine, containers):
+    """Components whose container was given GPUs and has lost them, though it runs."""
+    asking = [name for name in containers if name not in stopped(containers) and containers[name].get("gpu")]
+    return [name for name in asking if nvidia_container_gpus.lost(engine, f"deepgram-{name}", containers[name]["pid"])]
+
+
+def reproached(urls, containers):
+    """The API, where it blames itself for what failed while it had no Engine."""
+    if "api" not in containers or stopped(containers):
+        return []
+    said = host_network.ask(urls["api"]).get("body")  # with whatever HTTP status: nobody says which one it is
+    started = {name: found["started"] or 0 for name, found in containers.items()}
+    return ["api"] if deepgram_api_health.reproach(said, started.get) else []
+
+
+def strangers(containers):
+    """Components that run as something else than their units of systemd would start."""
+    return [name for name, found in containers.items() if found and found["running"] and not _by_its_unit(name, found)]
+
+
+def _by_its_unit(name, container):
+    seen = properties(f"deepgram-{name}.service", "ActiveState", "ExecStart")
+    if seen.get("ActiveState") in ("inactive", "failed"):
+        return False
+    wanted = re.search(r"argv\[\]=(.*?) ; ignore_errors=", seen.get("ExecStart", ""))
+    # systemd puts a variable's value in when it starts the command, so what holds one cannot be compared. The order
+    # says nothing: Quadlet writes a unit's options in another one each time that it makes the unit.
+    return not wanted or "$" in wanted[1] or sorted(wanted[1].split()) == sorted(" ".join(container["command"]).split())
+
+
+def properties(unit, *names):
+    """What systemd says about a unit, by property."""
+    out = run(["systemctl", "show", unit, "--property=" + ",".join(names)], check=False)[1]
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def unread(unit):
+    """Whether systemd lacks a unit, or knows it as it was before its file changed."""
+    seen = properties(unit, "LoadState", "NeedDaemonReload")
+    return (seen.get("LoadState"), seen.get("NeedDaemonReload")) != ("loaded", "no")
+
+
+def _there(engine, names):
+    """The running containers of these components."""
+    found = {name: inspect(engine, f"deepgram-{name}") for name in names}
+    return {name: seen for name, seen in found.items() if seen and seen["running"]}
+
+
+def remove(*paths):
+    """Removes the files that are there, in this order."""
+    for path in paths:
+        if os.path.lexists(path):
+            os.unlink(path)
+
+
+class Docker:
+    """The compose project in a directory."""
+
+    up = ("up", "--detach", "--no-build", "--pull", "never")
+
+    def __init__(self, params, check_mode):
+        self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
+        self.unit = params.get("unit", "deepgram.service")
+        self.project = os.path.join(params["directory"], "compose.yaml")
+        self.compose = ["docker", "compose", "--project-directory", params["directory"]]
+        self.components, self.hung_s = params.get("components", COMPONENTS), params.get("hung_stop_s", 0)
+        self.stop_timeout = params["stop_timeout_s"]
+        self.timeout = 2 * self.stop_timeout + START_S
+
+    def due(self, containers):
+        """Components that compose would make or start anew, and those on old files, which compose does not see."""
+        if not any(containers.values()):
+            return set(containers)  # also in check mode on a host without Docker
+        # Not by `config --hash`: Compose 2.26 labels containers with another hash than it prints there.
+        _, out, err = run([*self.compose, "--dry-run", "--ansi=never", *self.up], check=not self.check_mode)
+        acts = re.findall(r"Container (?:\w+_)?deepgram-([\w-]+) +(\w+)", out + err)
+        redefined = {name for name, act in acts if name in containers and act != "Running"}
+        return {*stopped(containers), *self._forced(containers), *redefined}
+
+    def _forced(self, containers):
+        """Components that compose would take for unchanged."""
+        return {
+            *stale(self.files, containers),
+            *blind("docker", containers),
+            *reproached(self.urls, containers),
+        }
+
+    def restart(self, due, containers):
+        """Has compose bring everything up; forces only what it would leave alone."""
+        self._kill_hung(containers if "engine" in due else due, containers)
+        if "engine" in due and containers.get("api"):
+            run([*self.compose, "stop", "api"], timeout=self.timeout)
+        forced = sorted(self._forced(containers))
+        if forced:
+            # Not with --no-deps: Compose 2.26 leaves depends_on out of the definition then, so that the next `up`
+            # makes the API a second time.
+            run([*self.compose, *self.up, "--force-recreate", *forced], timeout=self.timeout)
+        run([*self.compose, *self.up], timeout=self.timeout)
+
+    def _kill_hung(self, names, containers):
+        for name in hung(self.urls, list(names), containers, self.hung_s):
+            run(["docker", "rm", "--force", f"deepgram-{name}"])
+
+    def keep(self):
+        """Has systemd start the containers at boot, and stop them with patience when the server goes down.
+
+        True when that was needed, or would be.
+        """
+        seen = properties(self.unit, "ActiveState", "UnitFileState")
+        wanted = {"ActiveState": "active", "UnitFileState": "enabled"}
+        stale = unread(self.unit)
+        if not self.check_mode and stale:
+            run(["systemctl", "daemon-reload"])
+        if not self.check_mode and seen != wanted:
+            run(["systemctl", "enable", "--now", self.unit], timeout=self.timeout)
+        return seen != wanted or stale
+
+    def drop(self, name):
+        """Takes away the container of a part that is not to run here, when its requests are done."""
+        if hung(self.urls, [name], _there("docker", [name]), self.hung_s):
+            run(["docker", "kill", f"deepgram-{name}"], check=False)  # it may just have died
+        run(["docker", "stop", "-t", str(self.stop_timeout), f"deepgram-{name}"], timeout=self.timeout)
+        run(["docker", "rm", "--force", f"deepgram-{name}"])
+
+    def there(self):
+        """Does this server run Deepgram this way, or did so until a move that was cut off?"""
+        return os.path.exists(self.project)
+
+    def leave(self):
+        """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
+        self._kill_hung(self.components, _there("docker", self.components))
+        unit_file = os.path.join(UNITS, self.unit)
+        if os.path.exists(unit_file):
+            run(["systemctl", "disable", "--now", self.unit], timeout=self.timeout)
+        if os.path.exists("/var/run/docker.sock"):
+            run([*self.compose, "down"], timeout=self.timeout)
+        remove(unit_file, self.project)
+
+
+class Podman:
+    """The Quadlet units. Their files are among those that a container reads at its start."""
+
+    def __init__(self, params, check_mode):
+        self.files, self.urls = params["files"], params["urls"]
+        self.components, self.hung_s = params.get("components", COMPONENTS), params.get("hung_stop_s", 0)
+        self.timeout = 2 * params["stop_timeout_s"] + START_S
+
+    def due(self, containers):
+        return {
+            *stopped(containers),
+            *stale(self.files, containers),
+            *blind("podman", containers),
+            *reproached(self.urls, containers),
+            *strangers(containers),
+        }
+
+    def _unread(self):
+        return any(unread(f"deepgram-{name}.service") for name in self.files)
+
+    def restart(self, due, containers):
+        """Restarts in one transaction: the order in the units stops the API first and starts it last."""
+        if self._unread():
+            run(["systemctl", "daemon-reload"])
+        if self._unread():
+            said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
+            raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(said, 3)}")
+        if (
+            os.path.exists(f"{QUADLETS}/{NETWORK}.network")
+            and run(["podman", "network", "exists", NETWORK], check=False)[0]
+        ):
+            run(["systemctl", "restart", f"{NETWORK}-network.service"])  # its unit counts as done since the boot
+        names = list(containers) if "engine" in due else sorted(due)
+        self._kill_hung(names, containers)
+        run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
+
+    def _kill_hung(self, names, containers):
+        for name in hung(self.urls, names, containers, self.hung_s):
+            run(["podman", "kill", "--signal=KILL", f"deepgram-{name}"], check=False)  # it may just have died
+
+    def keep(self):
+        """The units start at boot by themselves."""
+        return False
+
+    def drop(self, name):
+        """Takes away the container of a part that is not to run here, when its requests are done."""
+        self._kill_hung([name], _there("podman", [name]))
+        run(["systemctl", "stop", f"deepgram-{name}.service"], timeout=self.timeout, check=False)
+        run(["podman", "rm", "--force", "--ignore", f"deepgram-{name}"])
+        remove(f"{QUADLETS}/deepgram-{name}.container")
+        run(["systemctl", "daemon-reload"])
+
+    def there(self):
+        """Does this server run Deepgram this way, or did so until a move that was cut off?"""
+        return any(os.path.exists(f"{QUADLETS}/deepgram-{name}.container") for name in self.components)
+
+    def leave(self):
+        """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
+        self._kill_hung(list(self.components), _there("podman", self.components))
+        units = [f"deepgram-{name}.service" for name in reversed(self.components)]
+        rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
+        if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
+            raise CommandFailed(last_words(err or out, 5))
+        network = [f"{NETWORK}.network"] if "api" in self.components else []
+        names = [*network, *(f"deepgram-{name}.container" for name in reversed(self.components))]
+        remove(*(f"{QUADLETS}/{name}" for name in names))
+        run(["systemctl", "daemon-reload"])
+
+
+ENGINES = {"docker": Docker, "podman": Podman}

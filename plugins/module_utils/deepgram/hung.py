@@ -1,0 +1,48 @@
+"""Containers that hang: they do not answer their own status, and nobody's request is in them.
+
+A process that waits for a GPU which does not answer (or that was stopped by SIGSTOP) takes connections and says nothing: the
+kernel accepts them. It does not act on the signal to stop either, so that its stop takes the whole grace that calls are given.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ansible.module_utils.deepgram import api_health as deepgram_api_health
+from ansible.module_utils.deepgram.http import engine_load, get, metrics
+from ansible.module_utils.host import network as host_network
+
+ASK_S = 5
+_LATE = "timed out"
+
+
+def hung(urls, names, containers, wait_s):
+    """Those of `names` whose container is to be killed rather than stopped.
+
+    urls: by component the address of its own status. A container at whose port nobody listens holds no request, and one
+    that keeps dying may miss the signal to stop. One that takes connections is asked for `wait_s` seconds (0: it is given
+    all its time), and killed only where no request is in flight.
+    """
+    left = [name for name in names if containers.get(name) and urls.get(name)]
+    until = time.monotonic() + wait_s
+    while True:
+        said = {name: get(urls[name], timeout=ASK_S) for name in left}
+        # An error of HTTP is an answer.
+        silent = {name: why for name, (text, why) in said.items() if text is None and not why.startswith("HTTP ")}
+        late = [name for name, why in silent.items() if _LATE in why]
+        if not late or time.monotonic() >= until:
+            break
+        left = list(silent)
+        time.sleep(1)
+    spared = late and (not wait_s or in_flight(urls, containers))
+    return [name for name in names if name in silent and not (spared and name in late)]
+
+
+def in_flight(urls, containers):
+    """How many requests are being served, as the API says, or where it says nothing, the Engine; 0 where nobody says."""
+    if containers.get("api") and urls.get("api"):
+        count = deepgram_api_health.active(host_network.ask(urls["api"]).get("body"))
+        if count is not None:
+            return count
+    text = get(urls["engine"], timeout=ASK_S)[0] if containers.get("engine") and urls.get("engine") else None
+    return sum(engine_load(metrics(text))["active_requests"].values()) if text else 0

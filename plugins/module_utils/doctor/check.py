@@ -1,0 +1,55 @@
+"""What a check of the doctor is, and what one comes to.
+
+A look is a function of a doctor.host.Host that returns `well`, `sick` or `unknown`, and changes nothing.
+"""
+
+import collections
+
+from ansible.module_utils.host.outcome import finding
+
+# name: of the finding; about, cause, cure: in general, for docs/doctor.md and where the look says nothing nearer;
+# verify: checks of `dgctl verify` that see the same; gpu: only for a host with an Engine; repair: provision puts it right.
+Check = collections.namedtuple("Check", "name look about expected cause cure repair verify gpu")
+Check.__new__.__defaults__ = (False, (), True)
+
+Result = collections.namedtuple("Result", "ok seen cause cure expected")
+
+
+def well(seen, expected=""):
+    return Result(True, seen, "", "", expected)
+
+
+def sick(seen, cause="", cure="", expected=""):
+    """Something is wrong. What is not said is taken from the check's line in its table."""
+    return Result(False, seen, cause, cure, expected)
+
+
+def unknown(why, cure=""):
+    """The check could not or need not be made. With a cure it is worth telling, though nobody is sick of it."""
+    return Result(None, why, "", cure, "")
+
+
+def judge(check, host):
+    """The finding of one check. Whatever breaks in it is no reason to call the host sick."""
+    try:
+        result = check.look(host)
+    except Exception as error:
+        result = unknown(f"cannot be looked at: {type(error).__name__}: {error}")
+    found = finding(check.name, result.ok, one_line(result.seen), result.expected or check.expected, result.cure)
+    if result.ok is False:
+        found["fix"] = result.cure or check.cure
+        found["cause"] = result.cause or check.cause
+    return found
+
+
+def one_line(text, limit=400):
+    """A text as a table shows it."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def listed(things, most=4):
+    """Things on one line; of many the first."""
+    things = [str(thing) for thing in things]
+    rest = len(things) - most
+    return ", ".join(things if rest <= 0 else [*things[:most], f"{rest} more"])

@@ -1,0 +1,208 @@
+"""The doctor on the Deepgram containers: do they run, and is the GPU with all that belongs to it inside the Engine's."""
+
+import re
+
+from ansible.module_utils.deepgram.log import events
+from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
+from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
+from ansible.module_utils.doctor.engine import PARTS, Silent
+from ansible.module_utils.doctor.smi import cards
+from ansible.module_utils.doctor.toolkit import specifications
+from ansible.module_utils.nvidia import cdi_spec
+
+QUADLET = "/etc/containers/systemd/deepgram-engine.container"
+FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
+GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
+LIBRARIES = (
+    *("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib", "/usr/local/lib"),
+    *("/usr/local/nvidia/lib*", "/usr/local/cuda/compat", "/opt/*/lib"),
+)
+
+
+def remake(host, part="engine"):
+    """The command that makes a container anew, on the server."""
+    return host.engine.remake.format(part=part, folder=FOLDERS.get(part, "/etc/deepgram"))
+
+
+def parts(host):
+    """The parts that a role recorded here."""
+    found = []
+    for role in ("deepgram", "license_proxy"):
+        found += (host.recorded(role).get("containers") or {}).get("names", {})
+    return [part for part in PARTS if f"deepgram-{part}" in found]
+
+
+def running(host):
+    wanted = parts(host)
+    if not wanted:
+        return unknown("no container is on record here")
+    try:
+        seen = {part: host.engine.container(part) for part in wanted}
+    except Silent as silent:
+        return sick(
+            str(silent), "the container engine does not answer", f"on the server: journalctl -u {host.engine.cli} -n 50"
+        )
+    down = {part: one for part, one in seen.items() if not (one and one["running"])}
+    if not down:
+        return well(f"{listed(seen)}: running")
+    part, first = next(iter(down.items()))
+    words = listed(
+        f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
+    )
+    told = told_by_log(host, part)
+    cause = (first or {}).get("error", "") or (told.meaning if told else "")
+    first_of_all = f"{told.remediation}; " if told else ""
+    return sick(words, cause, f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision")
+
+
+def told_by_log(host, part):
+    """What the end of a container's log is known to mean, or None. Its lines themselves are not shown."""
+    answer = host.programs.also(f"log_{part}", *host.engine.log(part))
+    names = {signature.name for signature in TABLE} - HARMLESS
+    return diagnose(events(answer.text), names) if answer.status == 0 else None
+
+
+def logs(host, part):
+    """The command that shows a container's last words, on the server."""
+    if host.engine.cli == "docker":
+        return f"docker logs --tail 50 deepgram-{part}"
+    return f"journalctl -u deepgram-{part} -n 50"
+
+
+def ended(one):
+    return f" (exit {one['exit_code']})" if one and one["exit_code"] else ""
+
+
+def of_engine(host):
+    """(the Engine's container, None), or (None, why nothing can be said of what is in it)."""
+    try:
+        found = host.engine.container("engine")
+    except Silent as silent:
+        return None, unknown(str(silent))
+    found = found or defined(host)
+    return (found, None) if found else (None, unknown("there is no container deepgram-engine"))
+
+
+def defined(host):
+    """Podman's container is gone whenever it does not run: then what systemd would make it of; None without that."""
+    text = host.read(QUADLET) if host.engine.cli == "podman" else ""
+    asks = re.search(r"^(AddDevice|PodmanArgs)=.*nvidia", text, re.MULTILINE)
+    return {"running": False, "pid": 0, "status": "not there", "gpu": bool(asks)} if text else None
+
+
+def alive(container):
+    return bool(container["running"] and container["pid"])
+
+
+def asleep(container):
+    return f"deepgram-engine is {container['status']}: see containers"
+
+
+def devices(host, container):
+    return host.glob(f"/proc/{container['pid']}/root/dev/nvidia[0-9]*")
+
+
+def on_gpu(host):
+    container, why = of_engine(host)
+    if why:
+        return why
+    if not alive(container):
+        if container["gpu"]:
+            return unknown(f"{asleep(container)}; it was made with a GPU")
+        if host.engine.cli == "podman":
+            seen = f"{QUADLET} asks for no GPU device, and deepgram-engine is {container['status']}"
+            return sick(seen, cure="dgctl provision")
+        return sick(f"made without a GPU device, and {container['status']}", cure=made_anew(host))
+    found = [path.rpartition("/")[2] for path in devices(host, container)]
+    return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
+
+
+def made_anew(host, first="", part="engine"):
+    return f"dgctl provision; or on the server: {first}{remake(host, part)}"
+
+
+def inside(host):
+    container, why = of_engine(host)
+    if why:
+        return why
+    if not alive(container):
+        return unknown(asleep(container))
+    if not devices(host, container):
+        return unknown("it has no GPU device: see engine on gpu")
+    said = host.engine.inside()
+    if not cards(host)[0]:
+        return unknown("no GPU answers on the host: see gpu answers")
+    if said is None or (said.status is not None and re.search(r"not found|no such file", said.text, re.IGNORECASE)):
+        return unknown("there is no nvidia-smi in the container")
+    found = GPU.findall(said.text)
+    if said.status == 0 and found:
+        return well(f"{len(found)} of {len(cards(host)[0])} on the host")
+    words = said.why if said.status is None else said.text
+    cause = (
+        "the container lost the right to the device (a daemon-reload takes it from containers that got it without CDI)"
+    )
+    if "version mismatch" in words:
+        cause = "the container holds files of an older driver"
+    seen = f"nvidia-smi in deepgram-engine: {one_line(words) or 'says nothing'}; on the host it works"
+    return sick(seen, cause, made_anew(host))
+
+
+def libcuda(host):
+    container, why = of_engine(host)
+    if why:
+        return why
+    if not alive(container):
+        texts = specifications(host).values()
+        if container["gpu"] and texts and not any(map(cdi_spec.has_cuda, texts)):
+            return sick(
+                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", cure=refreshed(host)
+            )
+        return unknown(asleep(container))
+    if not devices(host, container):
+        return unknown("it has no GPU device: see engine on gpu")
+    root = f"/proc/{container['pid']}/root"
+    mapped = "/libcuda.so" in host.read(f"/proc/{container['pid']}/maps")
+    found = host.glob(*(f"{root}{folder}/libcuda.so.1" for folder in LIBRARIES))
+    if mapped or found:
+        return well(found[0][len(root) :] if found else "in use")
+    return sick("no libcuda.so.1 in deepgram-engine", cure=refreshed(host))
+
+
+def refreshed(host):
+    return made_anew(host, "systemctl restart nvidia-cdi-refresh.service; ")
+
+
+CHECKS = (
+    Check(
+        "containers", running,
+        "the Deepgram containers that the roles recorded",
+        "running",
+        "it ended, or cannot start",
+        "dgctl provision",
+        True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy"), False,
+    ),
+    Check(
+        "engine on gpu", on_gpu,
+        "GPU devices in the Engine's container",
+        "a GPU device",
+        "the container was made without one: the Engine computes on the CPU, or does not start",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
+        True, ("containers.sees_the_gpus.engine", "engine.on_the_gpu"),
+    ),
+    Check(
+        "gpu in containers", inside,
+        "nvidia-smi in the Engine's container, where it works on the host",
+        "the GPUs, as on the host",
+        "the container lost the right to the device, or holds files of an older driver",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
+        True, ("containers.sees_the_gpus.engine",),
+    ),
+    Check(
+        "libcuda in containers", libcuda,
+        "libcuda.so.1 in the Engine's container",
+        "there",
+        "the CDI file lacked the library when the container was made",
+        "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service, then make the container anew",
+        True,
+    ),
+)  # fmt: skip

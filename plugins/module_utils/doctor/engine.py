@@ -1,0 +1,147 @@
+"""The container engine as the doctor asks it: Docker over its socket, Podman by its programs. Both in one view."""
+
+import json
+import re
+import socket
+import threading
+
+from ansible.module_utils.containers.state import asks_for_gpu
+from ansible.module_utils.host.http import get
+
+SOCKET = "/run/docker.sock"
+TIMEOUT_S = 15  # a busy Docker is not a dead one
+PARTS = ("engine", "api", "license-proxy")
+
+
+class Silent(Exception):
+    """The engine does not answer; the text says why."""
+
+
+class Engine:
+    """What both have in common; `programs` are those that `commands` named, when they were started."""
+
+    def __init__(self, programs):
+        self.programs, self.kept, self.lock = programs, {}, threading.Lock()
+
+    def container(self, part):
+        """{running, restarting, status, pid, started, gpu, exit_code, error} of deepgram-PART; None for none. Raises Silent."""
+        raise NotImplementedError
+
+    def log(self, part):
+        """The command that prints the end of a container's log."""
+        raise NotImplementedError
+
+    def execute(self, part, *words):
+        return (self.cli, "exec", f"deepgram-{part}", *words)
+
+    def inside(self):
+        """What nvidia-smi says in the Engine's container; None when nobody asked."""
+        return self.programs.said("inside")
+
+
+class Docker(Engine):
+    cli = "docker"
+    remake = "docker compose -f {folder}/compose.yaml up -d --force-recreate {part}"
+
+    @staticmethod
+    def commands(engine):
+        return {"inside": ("docker", "exec", "deepgram-engine", "nvidia-smi", "-L")} if engine else {}
+
+    def ask(self, path):
+        """The JSON at a path of Docker's API, asked once; None for 404. Raises Silent."""
+        with self.lock:
+            if path not in self.kept:
+                self.kept[path] = self._ask(path)
+        found = self.kept[path]
+        if isinstance(found, Silent):
+            raise found
+        return found
+
+    def _ask(self, path):
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(TIMEOUT_S)
+                connection.connect(SOCKET)
+                status, body = get(connection, "docker", path, TIMEOUT_S)
+            if status == 404:
+                return None
+            return json.loads(body) if status == 200 else Silent(f"Docker answers {status}")
+        except (OSError, ValueError) as error:
+            return Silent(f"Docker does not answer: {getattr(error, 'strerror', None) or error}")
+
+    def version(self):
+        """Its version as numbers, such as (26, 1, 5). Raises Silent."""
+        return numbers((self.ask("/version") or {}).get("Version", ""))
+
+    def settings(self):
+        """{runtimes, cdi: folders that CDI files are read from, none when it is off}. Raises Silent."""
+        said = self.ask("/info") or {}
+        return {"runtimes": sorted(said.get("Runtimes") or {}), "cdi": said.get("CDISpecDirs") or []}
+
+    def container(self, part):
+        return view(self.ask(f"/containers/deepgram-{part}/json"))
+
+    def log(self, part):
+        return ("docker", "logs", "--tail", "400", f"deepgram-{part}")
+
+
+class Podman(Engine):
+    cli = "podman"
+    remake = "systemctl restart deepgram-{part}.service"
+
+    @staticmethod
+    def commands(engine):
+        names = [f"deepgram-{part}" for part in PARTS]
+        asked = {"podman": ("podman", "container", "inspect", *names), "podman_version": ("podman", "--version")}
+        return {**asked, "inside": ("podman", "exec", "deepgram-engine", "nvidia-smi", "-L")} if engine else asked
+
+    def version(self):
+        said = self.programs.said("podman_version")
+        if said.status != 0:
+            raise Silent(said.why or "podman says nothing")
+        return numbers(said.text)
+
+    def log(self, part):
+        """Quadlet removes a container that ends; the journal keeps its words."""
+        unit = f"deepgram-{part}.service"
+        return ("journalctl", "-q", "-o", "cat", "-n", "400", "-u", unit, "-t", f"deepgram-{part}")
+
+    def settings(self):
+        """Podman needs no runtime, and reads CDI files always."""
+        return {"runtimes": ["nvidia"], "cdi": ["/etc/cdi", "/var/run/cdi"]}
+
+    def container(self, part):
+        said = self.programs.said("podman")
+        if said.status is None:
+            raise Silent(said.why)
+        # Its errors about containers that are not there stand before or after the list.
+        text = said.text[said.text.find("[") : said.text.rfind("]") + 1]
+        try:
+            found = {entry["Name"]: entry for entry in json.loads(text or "[]")}
+        except ValueError as error:
+            raise Silent(f"podman says something else than was asked for: {error}") from None
+        return view(found.get(f"deepgram-{part}"))
+
+
+def view(entry):
+    if not entry:
+        return None
+    state = entry["State"]
+    return {
+        "running": bool(state.get("Running")) and not state.get("Restarting"),
+        "restarting": bool(state.get("Restarting")),
+        "status": state.get("Status", ""),
+        "pid": state.get("Pid") or 0,
+        "started": state.get("StartedAt") or "",
+        "gpu": asks_for_gpu(entry),
+        "exit_code": state.get("ExitCode"),
+        "error": state.get("Error") or "",
+    }
+
+
+def numbers(text):
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(part or 0) for part in match.groups()) if match else ()
+
+
+ENGINES = {"docker": Docker, "podman": Podman}

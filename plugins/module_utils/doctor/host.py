@@ -1,0 +1,153 @@
+"""A host as the doctor sees it: its programs, all asked at once, its files, its containers, and yesterday's record."""
+
+import collections
+import datetime
+import glob
+import os
+import threading
+import time
+
+from ansible.module_utils.host import network as host_network
+from ansible.module_utils.host import record as host_record
+from ansible.module_utils.host.command import Command
+from ansible.module_utils.nvidia import drivers as nvidia_drivers
+from ansible.module_utils.nvidia import host as nvidia_host
+from ansible.module_utils.proxy import serving as proxy_serving
+
+# root's own path: who comes by SSH or sudo may have another one.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LIMIT_S = 8  # for a program
+# A driver that nothing keeps initialised takes seconds for each GPU.
+SLOW = {"smi": 30, "smi_again": 30, "inside": 30, "podman": 20, "rpm": 20, "dnf_offers": 20, "units": 20}
+
+Answer = collections.namedtuple("Answer", "text status why")
+Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is not well."
+
+
+class Programs:
+    """Programs that run side by side; each is waited for until its own limit, counted from the common start."""
+
+    def __init__(self, commands):
+        os.environ["PATH"] = PATH + ":" + os.environ.get("PATH", "")
+        self.began, self.answers, self.lock = time.monotonic(), {}, threading.Lock()
+        self.running = {name: Command(*argv, errors=True) for name, argv in commands.items()}
+        self.turns = {name: threading.Lock() for name in commands}
+
+    def said(self, name):
+        """The answer of a program; None for one that was not started."""
+        if name not in self.turns:
+            return None
+        with self.turns[name]:
+            if name not in self.answers:
+                left = SLOW.get(name, LIMIT_S) - (time.monotonic() - self.began)
+                self.answers[name] = answer(self.running[name], max(0.5, left))
+        return self.answers[name]
+
+    def also(self, name, *argv):
+        """The answer of a program that is started only now."""
+        with self.lock:
+            if name not in self.turns:
+                self.running[name], self.turns[name] = Command(*argv, errors=True), threading.Lock()
+        with self.turns[name]:
+            if name not in self.answers:
+                self.answers[name] = answer(self.running[name], SLOW.get(name, LIMIT_S))
+        return self.answers[name]
+
+
+def answer(command, limit):
+    text, why = command.output(round(limit, 1))
+    return Answer(text, command.status, why)
+
+
+class Host:
+    """What checks look at. Paths are those of the host; `root` stands before them."""
+
+    def __init__(self, params, programs, engine, root=""):
+        self.params, self.programs, self.engine, self.root = params, programs, engine, root
+        self.kept, self.lock, self.manager, self.began = {}, threading.RLock(), None, time.time()
+
+    def once(self, key, function):
+        """What a function returns, asked once for all checks."""
+        with self.lock:
+            if key not in self.kept:
+                self.kept[key] = function()
+            return self.kept[key]
+
+    def said(self, name):
+        """The answer of a program; None for one that was not asked."""
+        return self.programs.said(name)
+
+    def today(self):
+        return datetime.date.fromtimestamp(self.began)
+
+    def packages(self):
+        """Its package manager; None where it is none that is known here."""
+        return self.manager
+
+    def path(self, path):
+        return self.root + path
+
+    def read(self, path):
+        """The stripped text of a file; "" when it cannot be read."""
+        return nvidia_host.read(self.path(path))
+
+    def exists(self, path):
+        return os.path.exists(self.path(path))
+
+    def glob(self, *patterns):
+        """Sorted paths, as the host has them."""
+        found = {path[len(self.root) :] for pattern in patterns for path in glob.glob(self.path(pattern))}
+        return sorted(found)
+
+    def link(self, path):
+        """The last part of what a link leads to; "" for none."""
+        real = os.path.realpath(self.path(path))
+        return os.path.basename(real) if os.path.islink(self.path(path)) else ""
+
+    def gpus(self):
+        """[{address, id}] of the GPUs on the bus, with what the table says of their kind under `model` (or {})."""
+        table = self.table("gpus")
+        found = self.once("gpus", lambda: nvidia_host.pci_gpus(self.path("/sys/bus/pci/devices")))
+        return [dict(gpu, model=table.get(gpu["id"], {})) for gpu in found]
+
+    def table(self, name):
+        """A table of role platform; {} where it was not given."""
+        return (self.params.get("tables") or {}).get(name) or {}
+
+    def drivers(self):
+        """The rules on which driver fits which GPU."""
+        return nvidia_drivers.Drivers(self.table("branches"), self.table("generations"), self.today().strftime("%Y-%m"))
+
+    def loaded(self):
+        """Version of the NVIDIA module in the kernel; "" for none."""
+        return nvidia_host.loaded_version(self.path("/sys/module"))
+
+    def recorded(self, role):
+        """What a role left on record here, by kind; {} when there is none that may be believed."""
+        record = self.once("record " + role, lambda: host_record.read(role, self.params["host"])[0])
+        return record["things"] if record and record.get("finished") else {}
+
+    def answer(self, url):
+        """What an address on this host answers: see host_network."""
+        return self.once(url, lambda: host_network.ask(url))
+
+    def serving(self, tls):
+        """What callers are told on the paths of a proxy: see proxy_serving."""
+        return self.once("serving", lambda: list(proxy_serving.answers(proxy_serving.start(tls))))
+
+    def log(self):
+        """The kernel's log of this boot, by lines; None when it cannot be read."""
+        said = self.said("log")
+        return said.text.splitlines() if said and said.status == 0 else None
+
+    def logged(self, *words):
+        """The last line of the kernel's log with one of the words; "" for none."""
+        lines = [line.strip() for line in self.log() or [] if any(word in line for word in words)]
+        return lines[-1] if lines else ""
+
+    def units(self):
+        """{unit: {ActiveState, Result, ...}} of those that systemd was asked for; {} when it does not say."""
+        said = self.said("units")
+        blocks = said.text.strip().split("\n\n") if said else []
+        found = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
+        return {block["Id"]: block for block in found if "Id" in block}

@@ -1,0 +1,89 @@
+"""Units of systemd, and whether their processes run with older files than those on the disk."""
+
+import os
+import time
+
+from ansible.module_utils.host.command import Command
+from ansible.module_utils.host.files import written_after
+
+PROC = "/proc"
+TIMEOUT_S = 10
+PROPERTIES = "ActiveState,UnitFileState,MainPID"
+# What may be declared of a unit: the property and the values that fulfil it.
+STATES = {
+    "active": ("ActiveState", ("active", "reloading")),
+    "inactive": ("ActiveState", ("inactive", "failed", "")),
+    "enabled": ("UnitFileState", ("enabled", "static", "alias", "indirect", "generated")),
+    "disabled": ("UnitFileState", ("disabled", "masked", "")),
+    "masked": ("UnitFileState", ("masked",)),
+}
+
+
+def start(units):
+    """Asks for all units at once; for `look_at`."""
+    units = sorted(units)
+    return units, Command("systemctl", "show", "--property=" + PROPERTIES, "--", *units)
+
+
+def look_at(question):
+    """({unit: properties}, ""), or ({}, why systemd does not say)."""
+    units, command = question
+    text, why = command.output(TIMEOUT_S)
+    blocks = text.strip("\n").split("\n\n")
+    if not why and len(blocks) != len(units):
+        why = "systemctl answers for other units than it was asked for"
+    if why:
+        return {}, why
+    return {
+        unit: dict(line.partition("=")[::2] for line in block.splitlines()) for unit, block in zip(units, blocks)
+    }, ""
+
+
+def compare(declared, seen):
+    """(thing, how) of each unit that is not as declared."""
+    found, why = seen
+    if why:
+        yield "units", why
+        return
+    for unit, states in declared.items():
+        for state in states:
+            key, right = STATES[state]
+            value = found[unit].get(key, "")
+            if value not in right:
+                yield f"unit {unit}", f"is {value or 'not there'} instead of {state}"
+
+
+def compare_reads(declared, seen, moment_of):
+    """(thing, how) of each unit that read a file before it was written; moment_of: started or reloaded."""
+    found, why = seen
+    if why:
+        yield "units", why
+        return
+    for unit, paths in declared.items():
+        pid = found[unit].get("MainPID", "0")
+        moment = moment_of(pid) if pid != "0" else None
+        for path in written_after(paths, moment) if moment else ():
+            yield f"unit {unit}", f"runs with an older {path}"
+
+
+def started(pid):
+    """When a process started, in seconds since 1970; None if it is gone."""
+    text = _read(f"{PROC}/{pid}/stat")
+    if not text:
+        return None
+    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - int(text.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - ago
+
+
+def reloaded(pid):
+    """When the newest child of a process started: a reload makes new ones."""
+    children = _read(f"{PROC}/{pid}/task/{pid}/children").split()
+    return max(filter(None, [started(process) for process in [pid, *children]]), default=None)
+
+
+def _read(path):
+    try:
+        with open(path) as stream:
+            return stream.read()
+    except OSError:
+        return ""

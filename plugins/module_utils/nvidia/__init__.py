@@ -1,0 +1,1 @@
+"""Driver, GPUs, fabric, CDI, and who uses them."""

@@ -1,0 +1,1 @@
+"""Packages of a host, whichever package manager it has."""

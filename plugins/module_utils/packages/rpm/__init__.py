@@ -1,0 +1,1 @@
+"""What rpm knows."""

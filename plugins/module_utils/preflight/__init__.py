@@ -1,0 +1,1 @@
+"""Can a host become what the inventory says?"""

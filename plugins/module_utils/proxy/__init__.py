@@ -1,0 +1,1 @@
+"""NGINX: its configuration, and whom it serves."""

@@ -1,0 +1,1 @@
+"""The state that was verified, kept for `rollback`."""
