@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 TOMLS = re.compile(r"common/\w+/[\w.-]+\.toml$")
-COMPOSES = re.compile(r"(docker|podman)/[\w-]+-compose\.(standard|license-proxy)\.yml$")
+COMPOSES = re.compile(r"(docker|podman)/[\w-]+-compose\.(standard|license-proxy|aura-2|aura-2-polyglot|flux-tts)\.yml$")
 CHART = re.compile(r"charts/deepgram-self-hosted/templates/(api|engine|license-proxy)/\1\.config\.yaml$")
 SERVICE = ("image", "restart", "ports", "environment", "volumes", "command", "runtime", "devices", "depends_on")
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.official.test_toml import FACTS, PROXIES
 from tests.roles_app.rendering import of, render
-from tests.roles_app.test_templates import IMAGES
+from tests.roles_app.test_templates import IMAGES, component
 
 PARTS = ("api", "engine", "license-proxy")
 FILES = {
@@ -87,6 +87,8 @@ def podman(part: str, **values: Any) -> dict[str, Any]:
         ("license_proxy", "__license_proxy_images") if part == "license-proxy" else ("deepgram", "__deepgram_images")
     )
     known = {images: {**IMAGES, "images": REFERENCE}, "deepgram_container_engine": "podman", "item": part}
+    if role == "deepgram":
+        known["item"] = component(f"deepgram-{part}.container", **values)
     text = render(role, f"deepgram-{part}.container.j2", **known, **values)
     unit: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -131,3 +133,22 @@ def test_every_difference_is_one_of_some_file() -> None:
             if part in services
         ]
         assert why and any(one != value for one in official), f"{item} of {part} is no difference any more"
+
+
+SPEAKING = {
+    "docker/docker-compose.aura-2.yml": {"en": {}, "es": {"deepgram_aura_language": "es"}},
+    "docker/docker-compose.aura-2-polyglot.yml": {"polyglot": {"deepgram_aura_language": "polyglot"}},
+    "docker/docker-compose.flux-tts.yml": {"": {"deepgram_profile": "flux_tts"}},
+}
+OF_SPEAKING = [(path, name, values) for path, services in SPEAKING.items() for name, values in services.items()]
+
+
+@pytest.mark.parametrize(("path", "name", "values"), OF_SPEAKING)
+def test_an_engine_that_speaks_has_the_official_environment(path: str, name: str, values: dict[str, Any]) -> None:
+    official = FACTS["compose"][path][f"engine-{name}" if name else "engine"]["environment"]
+    ours = docker("engine", **{"deepgram_profile": "aura", **values}, **of("node"))
+    for key in official.keys() - {"DEEPGRAM_API_KEY", "CUDA_VISIBLE_DEVICES"}:
+        assert ours[key] == str(official[key]), key
+    # By CDI the container has its own GPUs only, and counts them from 0.
+    count = len(str(official["CUDA_VISIBLE_DEVICES"]).split(","))
+    assert ours["CUDA_VISIBLE_DEVICES"] == ",".join(map(str, range(count)))

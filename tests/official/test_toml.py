@@ -21,26 +21,66 @@ PROFILES: dict[str, dict[str, Any]] = {
     "stt": {"deepgram_profile": "stt", "deepgram_models_links": ["https://m/nova-3-general.en.streaming.a12b345.dg"]},
     "flux-en": {"deepgram_profile": "flux", "deepgram_models_links": [FLUX.format("en")]},
     "flux-multi": {"deepgram_profile": "flux", "deepgram_models_links": [FLUX.format("multi")]},
+    "aura-en": {"deepgram_profile": "aura"},
+    "aura-es": {"deepgram_profile": "aura", "deepgram_aura_language": "es"},
+    "aura-polyglot": {"deepgram_profile": "aura", "deepgram_aura_language": "polyglot"},
+    "flux-tts": {
+        "deepgram_profile": "flux_tts",
+        "deepgram_flux_tts_uuid": "9c3cc12c-c0a2-4966-8676-f9fa22ab5401",
+        "deepgram_flux_tts_max_batch_size": 16,
+    },
 }
 OFFICIAL = {
     "stt": {"api": "api.toml", "engine": "engine.toml"},
     "flux-en": {"api": "api.flux.toml", "engine": "engine.flux-en.toml"},
     "flux-multi": {"api": "api.flux.toml", "engine": "engine.flux-multi.toml"},
+    **{
+        f"aura-{name}": {"api": f"api.aura-2-{name}.toml", "engine": f"engine.aura-2-{name}.toml"}
+        for name in ("en", "es", "polyglot")
+    },
+    "flux-tts": {"api": "api.flux-tts.toml", "engine": "engine.flux-tts.toml"},
 }
 PROXIES = {
     "standard_deploy": {},
     "license_proxy_deploy": {"license_proxy": {"lp1": {"deepgram_address": "license-proxy"}}},
 }
-CASES = [(folder, profile, file) for folder in PROXIES for profile in PROFILES for file in ("api", "engine")]
+# The folder for a deployment without a License Proxy has Aura's files with one.
+CASES = [
+    (folder, profile, file)
+    for folder in PROXIES
+    for profile in PROFILES
+    for file in ("api", "engine")
+    if (folder, profile[:4]) != ("standard_deploy", "aura")
+]
 NOTHING = "nothing"
 # (file, profiles, key): what the role writes instead, and why. `nothing`: it leaves the key out.
 DIFFERENCES: dict[tuple[str, str, str], tuple[Any, str]] = {
-    ("engine", "stt|flux-.*", "health.gpu_required"): (
+    ("engine", ".*", "health.gpu_required"): (
         True,
         "Deepgram advises it for production; on a CPU it is of no use",
     ),
-    ("engine", "stt|flux-.*", "preload_models.blocking"): (NOTHING, "false is its default; nobody asks for preloading"),
-    ("engine", "flux-.*", "features.use_v2_language_detection"): (False, "its default, which engine.toml writes too"),
+    ("engine", ".*", "preload_models.blocking"): (NOTHING, "false is its default; nobody asks for preloading"),
+    ("engine", "flux-(en|multi)", "features.use_v2_language_detection"): (
+        False,
+        "its default, which engine.toml writes too",
+    ),
+    ("engine", "flux-tts", "flux_tts.max_batch_size"): (16, "0 keeps the Engine from starting: the user's own number"),
+    ("engine", "aura-(es|polyglot)", "metrics_server.port"): (
+        9991,
+        "the server's port is counted up, not the container's",
+    ),
+    ("api", "aura-en", "driver_pool.standard[0].url"): (
+        "https://engine:8080/v2",
+        "the one Engine of a server is called engine",
+    ),
+    ("api", "aura-es", "driver_pool.standard[0].url"): (
+        "https://engine:8080/v2",
+        "the one Engine of a server is called engine",
+    ),
+    ("api", "aura-polyglot", "driver_pool.standard[0].url"): (
+        "https://engine:8080/v2",
+        "the one Engine of a server is called engine",
+    ),
 }
 # Keys that dgctl knows and these files do not have, with their source.
 LATER = {
@@ -99,7 +139,7 @@ def test_every_key_of_the_chart_is_known(name: str) -> None:
 
 
 # What the chart's values.yaml has otherwise than the role: (file, key) -> why.
-_AGENT = "of voice agents, which no profile serves; the chart itself writes it only for them"
+_AGENT = "of voice agents: the chart itself writes it only for them, and so does the profile agent"
 _BY_DEFAULT = "what the program does without the key, as common/standard_deploy has it"
 CHART_DIFFERENCES = {
     ("api", "features.redact_usage"): _BY_DEFAULT,

@@ -25,10 +25,19 @@ def compose(**changes):
     return text, yaml.safe_load(text)
 
 
+def component(name, **changes):
+    """What the layout says of the container whose unit this is: deepgram-engine-a.container."""
+    layout = value("deepgram", "_deepgram_layout", **changes)
+    found = {f"deepgram-{one['component']}": one for one in [*layout["engines"], *layout["apis"]]}
+    return found.get(name.partition(".")[0])
+
+
 def unit(name, **changes):
     """(text, sections): a key that stands more than once has its values joined by newlines."""
     known = {"deepgram_container_engine": "podman", "__deepgram_images": IMAGES}
-    text = render("deepgram", name + ".j2", **known, **changes)
+    one = component(name, **changes)
+    template = f"deepgram-{one['kind']}.container" if one else name
+    text = render("deepgram", template + ".j2", item=one, **known, **changes)
     parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#", dict_type=_Joining)
     parser.optionxform = str
     parser.read_string(text)
