@@ -82,15 +82,15 @@ def _gpus(gpus: dict[str, dict[str, Any]], rules: Any) -> str:
 
 def _profiles(pci_id: str, row: dict[str, Any], rules: Any) -> str:
     """Profiles that one GPU of this kind is enough for by itself; how many are needed is the preflight's business."""
-    table = _read("preflight/vars/main/profiles.yml")
+    table = _read("platform/vars/main/profiles.yml")["_platform_profiles"]
     number = rules.number
     fitting = [
         name
         for name in profiles()
-        for needs in [table["_preflight_profiles"][name]]
+        for needs in [table[name]["minimums"]]
         if row["memory_mib"] >= needs["gpu_memory_mb"]
         and number(row["compute_capability"]) >= number(needs["gpu_compute_capability"])
-        and pci_id not in table["_preflight_excluded_gpus"].get(name, [])
+        and pci_id not in table[name].get("excluded", [])
     ]
     return ", ".join(fitting) or "none"
 

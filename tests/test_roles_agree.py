@@ -93,7 +93,7 @@ def tasks(role):
 
 def module_of(task):
     """(name, arguments) of a task's module."""
-    keywords = {"name", "when", "register", "changed_when", "failed_when", "vars", "no_log", "loop"}
+    keywords = {"name", "when", "register", "changed_when", "failed_when", "vars", "no_log", "loop", "loop_control"}
     return next((key, value) for key, value in task.items() if key not in keywords)
 
 
@@ -126,7 +126,7 @@ def paths_in(value):
         for item in value:
             yield from paths_in(item)
     elif isinstance(value, str):
-        yield from re.findall(r"'path': ([^}]+)}", value)
+        yield from re.findall(r"'path': ([^,}]+)[,}]", value)
 
 
 def written(role):

@@ -37,12 +37,12 @@ def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
         state,
         _requests(status.get("traffic") or {}),
         text(status.get("release")),
-        _api(status.get("api"), containers.get("deepgram-api")),
-        _container(containers.get("deepgram-engine")),
+        _each(_apis(status)),
+        _each([_container(found) for found in _named(containers, "engine")]),
         _gpus(status.get("gpus") or []),
         text((status.get("driver") or {}).get("loaded")),
         text(len(status["models"]) if status.get("models") else None),
-        _load(status.get("load") or {}),
+        _each([_load(load or {}) for load in (status.get("loads") or {"": status.get("load")}).values()]),
         _days(((status.get("certificates") or {}).get("proxy") or {}).get("days_left")),
         text((status.get("license_proxy") or {}).get("state")),
     )
@@ -59,6 +59,26 @@ def _requests(traffic: dict[str, Any]) -> str:
 
 def text(value: Any) -> str:
     return "-" if value in (None, "") else str(value)
+
+
+def _named(containers: dict[str, Any], kind: str) -> list[Any]:
+    """The containers of Engines or of APIs, in their order."""
+    return [found for name, found in containers.items() if name.split("-")[1:2] == [kind]]
+
+
+def _each(words: list[str]) -> str:
+    """What several say: once where they say the same, `Healthy, 2 x running` in the order of the first of each."""
+    counted = Counter(words)
+    return (
+        ", ".join(f"{number} x {word}" if number > 1 and len(words) > 1 else word for word, number in counted.items())
+        or "-"
+    )
+
+
+def _apis(status: dict[str, Any]) -> list[str]:
+    containers = _named(status.get("containers") or {}, "api") or [None]
+    answers = list((status.get("apis") or {"": status.get("api")}).values())
+    return [_api(answer, container) for answer, container in zip(answers, containers * len(answers), strict=False)]
 
 
 def _api(answer: Any, container: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from fnmatch import fnmatchcase
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -16,8 +18,9 @@ description:
     Engines of one profile (and of Aura, of one language group) answer for each other, behind one API; where a server has several
     such groups, their APIs are C(api-GROUP).
   - Ports count upwards from C(deepgram_api_port), C(deepgram_engine_port) and C(deepgram_metrics_port), in the order of the list.
-  - C(deepgram_apis) gives the APIs of a server alone, C(deepgram_engine_peers) the Engines of other servers that an API asks,
-    C(deepgram_minimums) what a server with these Engines must have.
+  - C(deepgram_apis) gives the APIs of a server alone, C(deepgram_urls) where each container says how it is,
+    C(deepgram_nodes) the APIs that an NGINX sends requests to, C(deepgram_engine_peers) the Engines of other servers that an API
+    asks, C(deepgram_minimums) what a server must have.
 positional: _input
 options:
   _input:
@@ -122,6 +125,13 @@ class Server:
         by = tables()[0].get(self.profile, {}).get("groups_by")
         return f"{self.profile}-{self.value(by)}" if by else self.profile
 
+    @property
+    def patterns(self):
+        """Names of the model files that the Engine is to have; [] for those that no product claims."""
+        kinds = tables()[0].get(self.profile, {}).get("kinds") or {}
+        kind = kinds.get(str(self.value("deepgram_agent_kind")), {})
+        return list(self.entry.get("models") or kind.get("models") or self.product.get("models") or [])
+
     def keys(self, file):
         """What the product adds to api.toml, engine.toml or the environment: dotted key -> value."""
         row = tables()[0].get(self.profile, {}) if file == "api" else self.product
@@ -132,15 +142,13 @@ class Server:
         return {**added, **{key: value for key, value in said.items() if value is False or value not in (None, "", 0)}}
 
     def limit(self):
-        """Requests at a time that the Engine takes; 0: nothing limits it, or its own settings do not say."""
-        limit = self.product.get("limit") or {
-            "key": "max_active_requests",
-            "variable": "deepgram_engine_max_active_requests",
-        }
-        found = self.merged("deepgram_engine_settings", "settings")
-        for word in limit["key"].split("."):
-            found = (found or {}).get(word) if isinstance(found, dict) else None
-        return _number(found if found is not None else self.value(limit["variable"]))
+        """Requests at a time that the Engine takes; 0: nothing limits it. A setting counts before the variable, null too."""
+        said = self.product.get("limit") or tables()[0]["stt"]["limit"]
+        *above, last = said["key"].split(".")
+        place = self.merged("deepgram_engine_settings", "settings")
+        for word in above:
+            place = place.get(word) or {}
+        return _number(place[last] if last in place else self.value(said["variable"]))
 
 
 def _typed(value):
@@ -176,6 +184,26 @@ def nested(dotted):
     return found
 
 
+def file_names(variables):
+    """The names of the server's model files, from its links."""
+    links = (variables or {}).get("deepgram_models_links") or []
+    urls = [link.get("url", "") if isinstance(link, dict) else str(link) for link in links]
+    return [unquote(urlsplit(url).path.rpartition("/")[2]) for url in urls]
+
+
+def models(server, servers, files):
+    """The model files of one of a server's Engines; None for the whole directory, where they all are of one group."""
+    if len({each.group + each.driver for each in servers}) < 2 and not any(
+        each.entry.get("models") for each in servers
+    ):
+        return None
+    claimed = [name for row in tables()[0].values() for name in row.get("models") or []]
+    claimed += [name for kind in tables()[0]["agent"]["kinds"].values() for name in kind.get("models") or []]
+    if server.patterns:
+        return [file for file in files if any(fnmatchcase(file, name) for name in server.patterns)]
+    return [file for file in files if not any(fnmatchcase(file, name) for name in claimed)]
+
+
 def entries(variables):
     """The entries of deepgram_engines; an Engine a GPU where one word asks for that."""
     server = Server(variables)
@@ -193,9 +221,9 @@ def entries(variables):
 def engines(variables):
     """What is particular to each Engine of a server, in the order of its list."""
     listed = entries(variables)
+    servers = [Server(variables, entry) for entry in listed or [{}]]
     found = []
-    for number, entry in enumerate(listed or [{}]):
-        server = Server(variables, entry)
+    for number, (server, entry) in enumerate(zip(servers, listed or [{}])):
         name = str(entry.get("name", number)) if listed else ""
         settings = server.merged("deepgram_engine_settings", "settings")
         added = nested(server.keys("engine"))
@@ -217,6 +245,7 @@ def engines(variables):
                     **{key: str(value) for key, value in server.keys("environment").items()},
                     **server.merged("deepgram_engine_environment", "environment"),
                 },
+                "models": models(server, servers, file_names(variables)),
                 "cpus": server.value("deepgram_engine_cpus"),
                 "memory": server.value("deepgram_engine_memory"),
             }
@@ -260,6 +289,13 @@ def layout(variables):
     }
 
 
+def urls(variables, api="127.0.0.1", metrics="127.0.0.1"):
+    """Component -> the address at which it says on the server itself how it is. `api`, `metrics`: where they listen."""
+    found = layout(variables)
+    engines_at = {one["component"]: f"http://{metrics}:{one['metrics_port']}/metrics" for one in found["engines"]}
+    return {**engines_at, **{one["component"]: f"http://{api}:{one['port']}/v1/status" for one in found["apis"]}}
+
+
 def peers(own, host, groups, hostvars):
     """{host:port: the driver's flag} of the Engines of other servers that the API of a server without Engines asks.
 
@@ -296,6 +332,39 @@ def minimums(variables):
     return {**found, "gpu_count": count, "excluded": sorted(set(excluded))}
 
 
+def nodes(host, groups, hostvars):
+    """The APIs that an NGINX sends requests to: those of all servers behind a proxy, or those of its own server.
+
+    {name: the server's, address, profile, region}; of a server with several also `id`, and of Aura `language`.
+    """
+    groups = groups or {}
+    if host in (groups.get("proxy") or []):
+        servers = list(dict.fromkeys([*(groups.get("node") or []), *(groups.get("api") or [])]))
+        return [node for name in servers for node in _nodes(name, hostvars[name], name == host, False)]
+    return _nodes(host, hostvars[host], True, True)
+
+
+def _nodes(name, its, beside, alone):
+    address = "127.0.0.1" if beside else str(its.get("deepgram_address") or its.get("ansible_host") or name)
+    shown = f"[{address}]" if ":" in address else address
+    found, server = apis(its), Server(its)
+    listed = []
+    for api in found:
+        profile = "all" if alone and len(found) == 1 else api["profile"]
+        node = {
+            "name": name,
+            "address": f"{shown}:{api['port']}",
+            "profile": profile,
+            "region": server.value("deepgram_region"),
+        }
+        if len(found) > 1:
+            node["id"] = f"{name}/{api['name']}"
+        if profile != "all" and tables()[0].get(profile, {}).get("groups_by"):
+            node["language"] = api["group"][len(profile) + 1 :]
+        listed.append(node)
+    return listed
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -303,6 +372,8 @@ class FilterModule:
         return {
             "deepgram_layout": layout,
             "deepgram_apis": apis,
+            "deepgram_urls": urls,
+            "deepgram_nodes": nodes,
             "deepgram_engine_peers": peers,
             "deepgram_minimums": minimums,
         }

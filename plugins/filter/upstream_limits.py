@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
+# Ansible loads each filter by its file, so that one finds another only there.
+_spec = importlib.util.spec_from_file_location("deepgram_topology", Path(__file__).with_name("deepgram_topology.py"))
+topology = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(topology)
+
 DOCUMENTATION = """
 name: upstream_limits
 short_description: Gives each server of a proxy its limit of requests at a time
@@ -61,37 +69,43 @@ class Fleet:
 
     def value(self, name, variable, default=None):
         """A host's variable: of this host, and of one that the inventory does not know, its own."""
-        known = self.own if name == self.host or name not in self.hostvars else self.hostvars[name]
-        found = known.get(variable)
+        found = self.variables(name).get(variable)
         return default if found in (None, "") else found
 
-    def engines(self, name):
-        """The hosts whose Engines the API of a host asks; a host stands twice for two Engines whose host is not known."""
+    def variables(self, name):
+        """A host's variables: those of this one, and of one that the inventory does not know, its own."""
+        return self.own if name == self.host or name not in self.hostvars else self.hostvars[name]
+
+    def rooms(self, node):
+        """Requests at a time that each Engine takes which the API of a node asks; 0 where nothing limits one."""
+        name, its = node["name"], self.variables(node["name"])
         addresses = self.value(name, "deepgram_engine_addresses")
-        if addresses:
-            return [name] * len(addresses)
+        engines = topology.engines(its)
+        if addresses and len(engines) == 1:
+            return [engines[0]["limit"]] * len(addresses)
         alone = name in self.members("api") and name not in self.members("node")
         if not alone:
-            return [name]
-        beside = [name] if name in self.members("engine") else []
+            group = self._group(node, its)
+            return [engine["limit"] for engine in engines if engine["group"] == group]
+        asking = topology.Server(its)
+        beside = engines if name in self.members("engine") else []
         others = [other for other in self.members("engine") if other != name and other not in self.members("node")]
-        return beside + [other for other in others if self._serves(other, name)]
+        far = [
+            engine
+            for other in others
+            if self._near(other, asking)
+            for engine in topology.engines(self.variables(other))
+        ]
+        return [engine["limit"] for engine in [*beside, *far] if engine["group"] == asking.group]
 
-    def _serves(self, engine, api):
-        profile, region = self._profile(api), self.value(api, "deepgram_region", "")
-        same = self._profile(engine) == profile
-        return same and region in ("", self.value(engine, "deepgram_region", ""))
+    def _group(self, node, its):
+        """The group of the API at a node's port; that of the first API where none is there."""
+        found = topology.apis(its)
+        port = str(node.get("address") or "").rpartition(":")[2]
+        return next((api["group"] for api in found if str(api["port"]) == port), found[0]["group"])
 
-    def _profile(self, name):
-        return self.value(name, "deepgram_profile", "stt")
-
-    def room(self, name):
-        """Requests at a time that a host's Engine takes; 0 where nothing limits it. Flux has a limit of its own."""
-        settings = self.value(name, "deepgram_engine_settings", {})
-        key, variable = "max_active_requests", "deepgram_engine_max_active_requests"
-        if self._profile(name) == "flux":
-            settings, key, variable = settings.get("flux") or {}, "max_streams", "deepgram_flux_max_streams"
-        return int((settings[key] if key in settings else self.value(name, variable)) or 0)
+    def _near(self, engine, asking):
+        return asking.value("deepgram_region") in ("", self.value(engine, "deepgram_region", ""))
 
     def proxies(self, name):
         """How many proxies send requests to a host, leaving out those that would only if their own region had nobody."""
@@ -100,11 +114,11 @@ class Fleet:
         near = [proxy for proxy in everyone if self.value(proxy, "deepgram_region", "") in ("", region)]
         return max(1, len(near or everyone)) if self.host in everyone else 1
 
-    def limit(self, name):
-        rooms = [self.room(engine) for engine in self.engines(name)]
+    def limit(self, node):
+        rooms = self.rooms(node)
         if not rooms or 0 in rooms:
             return 0
-        return max(1, sum(max(1, room - 1) for room in rooms) // self.proxies(name))
+        return max(1, sum(max(1, room - 1) for room in rooms) // self.proxies(node["name"]))
 
 
 def upstream_limits(nodes, host, own, groups, hostvars, written="auto"):
@@ -112,7 +126,7 @@ def upstream_limits(nodes, host, own, groups, hostvars, written="auto"):
     fleet = Fleet(host, own, groups, hostvars)
     found = []
     for node in nodes:
-        limit = fleet.limit(node["name"]) if str(written) == "auto" else int(written or 0)
+        limit = fleet.limit(node) if str(written) == "auto" else int(written or 0)
         found.append({**node, "max_connections": int(node.get("max_connections", limit) or 0)})
     return found
 

@@ -18,6 +18,10 @@ options:
     type: str
     choices: [docker, podman]
     required: true
+  names:
+    description: By part (C(engine), C(api)) the component whose container it is, where a server has several.
+    type: dict
+    default: {}
   api_url:
     description: Address of the API on this server; empty where none runs.
     type: str
@@ -103,21 +107,21 @@ RELAYING = ("Connected", "TrustBased", "Ready")
 # By component what says that it runs here.
 PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url"}
 CRASHES = 3  # restarts after which waiting is in vain
-READ = "see that {file} is there and mounted at /config, restart {container} on the server, then run again"
+READ = "see that {file} is there and mounted at /config, restart its container on the server, then run again"
 # Traps into which a start that looks good may have fallen: check, component, signature of its log, what is expected, fix.
 TRAPS = (
     (
         "engine reads its configuration", "engine", "default configuration", "no fallback to a default configuration",
-        READ.format(file="/etc/deepgram/engine/engine.toml", container="deepgram-engine"),
+        READ.format(file="/etc/deepgram/engine*/engine.toml"),
     ),
     (
         "api reads its configuration", "api", "default configuration", "no fallback to a default configuration",
-        READ.format(file="/etc/deepgram/api/api.toml", container="deepgram-api"),
+        READ.format(file="/etc/deepgram/api*/api.toml"),
     ),
     (
         "license proxy reads its configuration", "license-proxy", "default configuration",
         "no fallback to a default configuration",
-        READ.format(file="license-proxy.toml", container="deepgram-license-proxy"),
+        READ.format(file="license-proxy.toml"),
     ),
     ("engine computes on the GPU", "engine", "CPU", "no CPU device", named("CPU").remediation),
     (
@@ -185,10 +189,15 @@ def look_at_license_proxy(params):
         raise NotReady(f"the License Proxy's state is {status.get('state')}, not Connected or Ready", "license-proxy")
 
 
-def crashed(engine, before):
-    """Component that keeps dying, or None. `before` holds the restarts counted at the beginning."""
+def container(params, part):
+    """The name of a part's container."""
+    return "deepgram-" + (params.get("names") or {}).get(part, part)
+
+
+def crashed(params, before):
+    """Part that keeps dying, or None. `before` holds the restarts counted at the beginning."""
     for component, count in before.items():
-        found = inspect(engine, f"deepgram-{component}")
+        found = inspect(params["engine"], container(params, component))
         now = found["restarts"] if found else 0
         if now - count >= CRASHES:
             return component
@@ -198,26 +207,28 @@ def crashed(engine, before):
 def wait(params):
     """(engine load, seconds waited); raises NotReady after timeout_s, or as soon as a container keeps dying."""
     begin = time.monotonic()
-    count = {name: (inspect(params["engine"], f"deepgram-{name}") or {}).get("restarts", 0) for name in parts(params)}
+    count = {
+        name: (inspect(params["engine"], container(params, name)) or {}).get("restarts", 0) for name in parts(params)
+    }
     while True:
         try:
             return look(params), int(time.monotonic() - begin)
         except NotReady as reason:
             waited = time.monotonic() - begin
-            sick = crashed(params["engine"], count)
+            sick = crashed(params, count)
             if sick:
-                raise NotReady(f"the {sick} container dies again and again", sick) from None
+                raise NotReady(f"the container {container(params, sick)} dies again and again", sick) from None
             if waited >= params["timeout_s"]:
                 raise NotReady(f"{reason} after {int(waited)} s", reason.component) from None
         time.sleep(0.25 if waited < 10 else 1 if waited < 30 else 3)
 
 
-def start_logs(engine, components=("engine", "api")):
-    """The events of each container's log since its start, by component."""
+def start_logs(params):
+    """The events of each container's log since its start, by part."""
     logs = {}
-    for component in components:
-        found = inspect(engine, f"deepgram-{component}")
-        logs[component] = events(log_head(engine, f"deepgram-{component}", found["started"])) if found else []
+    for part in parts(params):
+        found = inspect(params["engine"], container(params, part))
+        logs[part] = events(log_head(params["engine"], container(params, part), found["started"])) if found else []
     return logs
 
 
@@ -266,21 +277,22 @@ def prove(params, load, logs):
 def diagnosis(params, reason, since):
     """(msg, log, fix) for services that do not work."""
     secrets = secrets_in(params["env_file"])
-    log = log_tail(params["engine"], f"deepgram-{reason.component}", 20, secrets, since)
+    log = log_tail(params["engine"], container(params, reason.component), 20, secrets, since)
     default = (
-        f"read the log of deepgram-{reason.component} on the server, or give it longer with "
+        f"read the log of {container(params, reason.component)} on the server, or give it longer with "
         "deepgram_engine_start_timeout_s"
     )
     known = diagnose(log.splitlines(), {signature.name for signature in TABLE} - HARMLESS)
     fix = f"{known.meaning}: {known.remediation}" if known else default
     lines = " | ".join(log.splitlines())
-    return f"{reason}; last lines of deepgram-{reason.component}: {lines or '(no log)'}", log, fix
+    return f"{reason}; last lines of {container(params, reason.component)}: {lines or '(no log)'}", log, fix
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
+            "names": {"type": "dict", "default": {}},
             "api_url": {"type": "str", "default": ""},
             "metrics_url": {"type": "str", "default": ""},
             "license_proxy_url": {"type": "str", "default": ""},
@@ -302,7 +314,7 @@ def main():
         what, log, fix = diagnosis(module.params, reason, begin)
         failed = finding("deepgram answers", False, str(reason), "connected and Ready or Healthy", fix)
         module.fail_json(msg=f"{what}. Fix: {fix}.", value=log, fix=fix, findings=[failed])
-    findings = prove(module.params, load, start_logs(module.params["engine"], parts(module.params)))
+    findings = prove(module.params, load, start_logs(module.params))
     bad = [entry for entry in findings if entry["verdict"] == "fail"]
     if bad:
         what = "; ".join(f"{entry['check']}: {entry['seen']}, expected {entry['expected']}" for entry in bad)

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Waits until the API of this server has no request left."""
+"""Waits until the APIs of this server have no request left."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ description:
   - An API that does not answer says nothing of its requests, and is not idle. Only where its container is known not to run
     are there none.
 options:
-  api_url:
-    description: Address of the API on this server.
-    type: str
+  apis:
+    description: By component (C(api), of several C(api-GROUP)) the address of each API's status on this server.
+    type: dict
     required: true
   timeout_s:
     description: Seconds to wait.
@@ -46,7 +46,7 @@ attributes:
 EXAMPLES = """
 - name: Let the requests of this server end
   deepgram_idle:
-    api_url: http://127.0.0.1:8080
+    apis: {api: "http://127.0.0.1:8080/v1/status"}
     timeout_s: 3600
 """
 RETURN = """
@@ -77,33 +77,41 @@ from ansible.module_utils.deepgram.containers import last_words, run
 from ansible.module_utils.deepgram.http import get_json
 from ansible.module_utils.host.outcome import fail
 
-CONTAINER = "deepgram-api"
 EVERY_S = 1
 QUIET = 2  # looks in a row without a request: one may come between the proxies' reload and the first look
 # "Error response from daemon: No such container: x" (Docker); 'no such container "x"', "no such object" (Podman)
 _NONE = re.compile(r"no such (container|object)|no container with name", re.IGNORECASE)
 
 
-def active(url, engine):
-    """(requests that the API has now, what tells so); None where nobody knows."""
-    said, why = get_json(f"{url}/v1/status", timeout=5)
+def active(apis, engine):
+    """(requests that the APIs have now, what tells so); None where nobody knows of one of them."""
+    found = [active_of(f"deepgram-{component}", url, engine) for component, url in apis.items()]
+    unknown = [seen for count, seen in found if count is None]
+    if unknown:
+        return None, "; ".join(unknown)
+    return sum(count for count, _ in found), "; ".join(seen for _, seen in found)
+
+
+def active_of(container, url, engine):
+    """The same of one API."""
+    said, why = get_json(url, timeout=5)
     count = deepgram_api_health.active(said)
     if count is not None:
-        return count, f"{url}/v1/status"
-    why = f"{url}/v1/status: {why or 'its answer counts no requests'}"
-    rc, out, err = run([engine, "container", "inspect", "--format={{.State.Running}}", CONTAINER], check=False)
+        return count, url
+    why = f"{url}: {why or 'its answer counts no requests'}"
+    rc, out, err = run([engine, "container", "inspect", "--format={{.State.Running}}", container], check=False)
     if rc == 0 and out.strip() == "false":
-        return 0, f"the container {CONTAINER} does not run"
+        return 0, f"the container {container} does not run"
     if rc != 0 and _NONE.search(err):
-        return 0, f"there is no container {CONTAINER}"
+        return 0, f"there is no container {container}"
     return None, why if rc == 0 else f"{why}; {engine}: {last_words(err, 1)}"
 
 
-def wait(url, engine, timeout_s, silence_s):
+def wait(apis, engine, timeout_s, silence_s):
     """(requests left or None, what tells so, seconds waited)."""
     began, heard, quiet = time.monotonic(), time.monotonic(), 0
     while True:
-        left, seen = active(url, engine)
+        left, seen = active(apis, engine)
         quiet = quiet + 1 if left == 0 else 0
         now = time.monotonic()
         heard = heard if left is None else now
@@ -116,7 +124,7 @@ def wait(url, engine, timeout_s, silence_s):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "api_url": {"required": True},
+            "apis": {"type": "dict", "required": True},
             "timeout_s": {"type": "int", "required": True},
             "engine": {"choices": ["docker", "podman"], "default": "docker"},
             "silence_s": {"type": "int", "default": 20},
@@ -128,7 +136,7 @@ def main():
     asked = module.params
     if module.check_mode:
         module.exit_json(changed=False, left=0, seen="", seconds=0)
-    left, seen, seconds = wait(asked["api_url"], asked["engine"], asked["timeout_s"], asked["silence_s"])
+    left, seen, seconds = wait(asked["apis"], asked["engine"], asked["timeout_s"], asked["silence_s"])
     said = {"left": left, "seen": seen, "seconds": seconds}
     if left is None and not asked["force"] and not asked["silent_allowed"]:
         fail(

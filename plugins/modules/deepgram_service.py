@@ -10,10 +10,11 @@ description:
   - With Docker the containers belong to a compose project, with Podman to Quadlet units.
   - A container is made anew when its definition changed, or when a file that it reads at its start is newer than
     that start. So a run that was killed after it wrote a file is completed by the next one.
-  - When the Engine has to go, the API is stopped first, and both finish the requests that they have.
+  - When all Engines of an API have to go, it is stopped first, and all finish the requests that they have. One Engine of several
+    goes alone; its neighbours and their API serve on.
     A container at whose port nobody listens has none; it is killed, because one that keeps dying may miss the signal to stop.
     One that hangs is killed after O(hung_stop_s), unless the API or the Engine says that it has requests.
-  - The container of a component that O(files) does not name is stopped and removed.
+  - The container of a component that O(files) does not name is stopped and removed, with its directory in O(directory).
   - Containers of the other engine are stopped and removed first, with the files that define them.
   - With Docker a unit of systemd starts the containers at boot; its file is not this module's.
 options:
@@ -31,6 +32,10 @@ options:
     type: list
     elements: str
     default: [engine, api]
+  asks:
+    description: By API the Engines beside it that it asks; of one that is not named, all of them.
+    type: dict
+    default: {}
   unit:
     description: Unit of systemd that starts the compose project at boot.
     type: str
@@ -40,7 +45,9 @@ options:
     type: dict
     required: true
   files:
-    description: By component (C(engine), C(api)) that is to run here the files that its container reads when it starts.
+    description:
+      - By component (C(engine), C(api); of several C(engine-NAME), C(api-GROUP)) that is to run here the files that its container
+        reads when it starts.
     type: dict
     required: true
   stop_timeout_s:
@@ -82,11 +89,12 @@ fix:
 
 import os
 import re
+import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram.containers import CommandFailed, inspect, log_tail, secrets_in, without
-from ansible.module_utils.deepgram.engines import ENGINES
+from ansible.module_utils.deepgram.engines import ENGINES, installed, is_api
 from ansible.module_utils.deepgram.signatures import diagnose
 
 # What the container engine says about a start that failed; what the programs say is in deepgram_signatures.
@@ -107,16 +115,25 @@ CURES = (
 
 def views(params, wanted=True):
     """What runs, by component, in the order in which they start; not `wanted`: of those that are not to run here."""
-    names = [name for name in params["components"] if (name in params["files"]) is wanted]
+    names = params["components"] if wanted else [*params["components"], *unwanted(params)]
+    names = [name for name in dict.fromkeys(names) if (name in params["files"]) is wanted]
     return {name: inspect(params["engine"], f"deepgram-{name}") for name in names}
+
+
+def unwanted(params):
+    """Engines and APIs that have a container here and are not to; a License Proxy is nobody's but its own."""
+    own = "license-proxy" in params["components"]
+    return [] if own else [name for name in installed(params["engine"]) if name != "license-proxy"]
 
 
 def drop(engine, params, check_mode):
     """Takes away the containers of parts that are not to run here; True when there were some."""
     there = [name for name, found in views(params, wanted=False).items() if found]
+    there.sort(key=is_api, reverse=True)  # an API before its Engines
     if not check_mode:
         for name in there:
             engine.drop(name)
+            shutil.rmtree(os.path.join(params["directory"], name), ignore_errors=True)
     return bool(there)
 
 
@@ -165,6 +182,7 @@ def main():
             "engine": {"type": "str", "choices": ["docker", "podman"], "required": True},
             "directory": {"type": "path", "required": True},
             "components": {"type": "list", "elements": "str", "default": ["engine", "api"]},
+            "asks": {"type": "dict", "default": {}},
             "unit": {"type": "str", "default": "deepgram.service"},
             "urls": {"type": "dict", "required": True},
             "files": {"type": "dict", "required": True},

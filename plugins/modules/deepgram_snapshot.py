@@ -79,7 +79,7 @@ service:
   returned: with state=restored
   type: dict
 health:
-  description: What the Engine must show - C(max_active_requests), C(gpu_required), C(models_dir).
+  description: What the containers must show - C(waits), one a container, C(gpu_required), C(models_dir).
   returned: with state=restored
   type: dict
 current:
@@ -259,13 +259,25 @@ def require_images(target, timeout, check_mode):
 
 
 def health(slot, target):
-    """What the restored configuration of the Engine promises."""
-    path = next((path for path in target["files"] if path.endswith("/engine/engine.toml")), None)
-    text = snapshot_state._text(snapshot_state.copy_of(slot, path)) if path else ""
-    limit = re.search(r"^max_active_requests = (\d+)", text.partition("\n[")[0], re.MULTILINE)
+    """What the restored configurations of the Engines promise: `waits` is what deepgram_health asks about each."""
+    urls, waits, texts = target["service"]["urls"], [], []
+    for component, url in urls.items():
+        kind = component.split("-")[0]
+        path = next((path for path in target["files"] if path.endswith(f"/{component}/engine.toml")), None)
+        text = snapshot_state._text(snapshot_state.copy_of(slot, path)) if path else ""
+        limit = re.search(r"^max_active_requests = (\d+)", text.partition("\n[")[0], re.MULTILINE)
+        waits.append(
+            {
+                "names": {kind: component},
+                "metrics_url": url[: -len("/metrics")] if kind == "engine" else "",
+                "api_url": url[: -len("/v1/status")] if kind == "api" else "",
+                "max_active_requests": limit[1] if limit else "",
+            }
+        )
+        texts.append(text)
     return {
-        "max_active_requests": limit[1] if limit else "",
-        "gpu_required": bool(re.search(r"^gpu_required = true", text, re.MULTILINE)),
+        "waits": waits,
+        "gpu_required": any(re.search(r"^gpu_required = true", text, re.MULTILINE) for text in texts),
         "models_dir": os.path.dirname(next(iter(target["models"]), "/var/lib/deepgram/models/")),
     }
 

@@ -20,6 +20,10 @@ options:
     type: list
     elements: str
     default: [api, engine]
+  urls:
+    description: By component the address at which it says how it is, where a server has several Engines or APIs.
+    type: dict
+    default: {}
   api_url:
     description: Address of the API on this server.
     type: str
@@ -59,7 +63,8 @@ status:
     load with max_active_requests (0 is no limit), active_requests by kind, estimated_stream_capacity;
     gpus, a list of index, name, uuid, memory_total_mb, memory_used_mb, utilization_percent, temperature_c;
     driver with loaded and reported; certificates with proxy, api and engine, each with days_left;
-    problems, a list of sentences.
+    problems, a list of sentences; of a server with several Engines also apis and loads, by component what api and load say of
+    the first.
   returned: success
   type: dict
 """
@@ -111,9 +116,9 @@ def why_absent(engine, name):
     return "there is none" if not said or ABSENT.search(said) else f"not seen: {said}"
 
 
-def containers(engine, parts, problems):
+def containers(engine, components, problems):
     found = {}
-    for name in [f"deepgram-{part}" for part in parts]:
+    for name in [f"deepgram-{component}" for component in components]:
         view = inspect(engine, name)
         if view is None:
             problems.append(f"container {name}: {why_absent(engine, name)}")
@@ -202,37 +207,62 @@ def license_proxy(url, problems):
     return said
 
 
+def addresses(params):
+    """({API: its address}, {Engine: that of its metrics}), by component."""
+    given = {
+        name: url.replace("/v1/status", "").replace("/metrics", "") for name, url in (params.get("urls") or {}).items()
+    }
+    usual = {"api": params["api_url"], "engine": params["metrics_url"]}
+    given = given or {part: usual[part] for part in params["parts"] if part in usual}
+    kinds = {name: name.split("-")[0] for name in given}
+    return tuple(
+        {name: given[name] for name in given if kinds[name] == kind and kind in params["parts"]}
+        for kind in ("api", "engine")
+    )
+
+
 def gather(params, now):
     """The whole status."""
     problems = Problems()
-    has = dict.fromkeys(params["parts"], True)
+    apis, engines = addresses(params)
+    others = [part for part in params["parts"] if part not in ("api", "engine")]
 
-    def ask(part, what, path):
-        """The JSON of a part's page; None, and no problem, where the part does not run."""
-        url = params["api_url" if part == "api" else "metrics_url"]
-        return problems.note(what, get_json(url + path)) if has.get(part) else None
+    def ask(bases, what, path):
+        """Component -> the JSON of its page; None where it cannot be read."""
+        several = len(bases) > 1
+        return {
+            name: problems.note(f"{what} ({name})" if several else what, get_json(base + path))
+            for name, base in bases.items()
+        }
 
-    text = problems.note("Engine metrics", get(f"{params['metrics_url']}/metrics")) if has.get("engine") else None
-    listed = ask("api", "/v1/models", "/v1/models")
-    found = gpus(problems) if has.get("engine") else []
+    texts = {name: problems.note("Engine metrics", get(f"{base}/metrics")) for name, base in engines.items()}
+    loads = {name: None if text is None else engine_load(metrics(text)) for name, text in texts.items()}
+    listed = ask(apis, "/v1/models", "/v1/models")
+    found = gpus(problems) if engines else []
     certificates = {
         "proxy": problems.note("proxy certificate", proxy_certificate(params["certificate"], now)),
-        "api": service_certificate(ask("api", "API certificates", "/v1/certificates"), now),
-        "engine": service_certificate(ask("engine", "Engine certificates", "/v1/certificates"), now),
+        "api": service_certificate(first(ask(apis, "API certificates", "/v1/certificates")), now),
+        "engine": service_certificate(first(ask(engines, "Engine certificates", "/v1/certificates")), now),
     }
+    states = ask(apis, "/v1/status", "/v1/status")
     return {
         "release": release(params["record"], problems),
-        "containers": containers(params["engine"], params["parts"], problems),
-        "api": ask("api", "/v1/status", "/v1/status"),
-        "engine_connection": ask("api", "/v1/status/engine", "/v1/status/engine"),
-        "models": models(listed) if listed is not None else [],
-        "load": engine_load(metrics(text)) if text is not None else None,
+        "containers": containers(params["engine"], [*apis, *engines, *others], problems),
+        "api": first(states),
+        "engine_connection": first(ask(apis, "/v1/status/engine", "/v1/status/engine")),
+        "models": [model for said in listed.values() if said is not None for model in models(said)],
+        "load": first(loads),
         "gpus": found,
         "driver": driver(found),
         "certificates": certificates,
         "license_proxy": license_proxy(params["license_proxy_url"], problems),
         "problems": problems,
+        **({"apis": states, "loads": loads} if max(len(apis), len(engines)) > 1 else {}),
     }
+
+
+def first(found):
+    return next(iter(found.values()), None)
 
 
 def main():
@@ -240,6 +270,7 @@ def main():
         argument_spec={
             "engine": {"type": "str", "choices": ["docker", "podman"], "default": "docker"},
             "parts": {"type": "list", "elements": "str", "default": ["api", "engine"]},
+            "urls": {"type": "dict", "default": {}},
             "api_url": {"type": "str", "default": "http://127.0.0.1:8080"},
             "metrics_url": {"type": "str", "default": "http://127.0.0.1:9991"},
             "license_proxy_url": {"type": "str", "default": ""},

@@ -68,16 +68,14 @@ fix:
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import wipe as deepgram_wipe
 from ansible.module_utils.deepgram.containers import CommandFailed, run
-from ansible.module_utils.deepgram.engines import ENGINES
+from ansible.module_utils.deepgram.engines import COMPONENT, ENGINES
 from ansible.module_utils.host.outcome import fail
-
-NAMES = ("deepgram-api", "deepgram-engine", "deepgram-license-proxy")
 
 
 def containers(engine):
     """Deepgram's containers in an engine, also those that stopped."""
     out = run([engine, "ps", "--all", "--format", "{{.Names}}"], check=False)[1]
-    return [name for name in out.split() if name in NAMES]
+    return [name for name in out.split() if COMPONENT.match(name)]
 
 
 def stop(params, check_mode):

@@ -8,8 +8,8 @@ from ansible.module_utils.preflight import gpu as preflight_gpu
 from tests.paths import PROJECT
 
 TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/gpus.yml").read_text())["_platform_gpus"]
-PROFILES = yaml.safe_load((PROJECT / "roles/preflight/vars/main/profiles.yml").read_text())
-MINIMUMS = PROFILES["_preflight_profiles"]["stt"]
+PROFILES = yaml.safe_load((PROJECT / "roles/platform/vars/main/profiles.yml").read_text())["_platform_profiles"]
+MINIMUMS = PROFILES["stt"]["minimums"]
 ANY = {"count": None, "names": [], "excluded": []}
 
 
@@ -81,7 +81,7 @@ def test_exact_count_and_names(bus):
 
 
 def test_model_that_cannot_serve_the_profile(bus):
-    excluded = PROFILES["_preflight_excluded_gpus"]["flux_tts"]
+    excluded = PROFILES["flux_tts"]["excluded"]
     assert verdicts(bus("2236"), excluded=excluded)["gpu model"] == "fail"
 
 

@@ -13,7 +13,8 @@ from tests.paths import PROJECT
 
 TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/systems.yml").read_text())["_platform_systems"]
 SYSTEMS = list(TABLE.values())
-PROFILES = yaml.safe_load((PROJECT / "roles/preflight/vars/main/profiles.yml").read_text())["_preflight_profiles"]
+TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/profiles.yml").read_text())["_platform_profiles"]
+PROFILES = {name: row["minimums"] for name, row in TABLE.items()}
 TRIXIE = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"}
 
 

@@ -23,6 +23,7 @@ def of(*names, host="gpu1", servers=None):
     return {"inventory_hostname": host, "group_names": list(names), "groups": groups, "hostvars": {host: {}, **known}}
 
 
+MAGIC = ("inventory_hostname", "group_names", "groups", "hostvars", "item")
 REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", **of("node")}
 
 
@@ -31,6 +32,8 @@ def written(role):
     """What a role's defaults and vars say, untemplated."""
     loader, folder = DataLoader(), ROOT / "roles" / role
     found = {"omit": "__omit__"}
+    if role != "platform":  # every role's dependency, of tables alone
+        found.update(written("platform"))
     for part in ("defaults", "vars"):
         for path in [*folder.glob(f"{part}/main.yml"), *sorted(folder.glob(f"{part}/main/*.yml"))]:
             found.update(loader.load_from_file(str(path), trusted_as_template=True))
@@ -38,8 +41,11 @@ def written(role):
 
 
 def variables(role, **changes):
-    """Variables of a role on one host, untemplated."""
-    return {**written(role), **REQUIRED, **changes}
+    """Variables of a role on one host, untemplated; what the test sets is also what the others see of the host."""
+    found = {**written(role), **REQUIRED, **changes}
+    host, own = found["inventory_hostname"], {name: value for name, value in changes.items() if name not in MAGIC}
+    known = found["hostvars"].get(host, {})
+    return {**found, "hostvars": {**found["hostvars"], host: {**known, **own}}}
 
 
 def value(role, name, **changes):

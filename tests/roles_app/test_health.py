@@ -106,7 +106,7 @@ def test_container_that_keeps_dying_is_not_waited_for(pages, params, engine, mon
     # The module's sleep alone: subprocess sleeps too, while it waits for a program.
     sleep = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: engine.set(containers=restarted))
     monkeypatch.setattr(HEALTH, "time", sleep)
-    with pytest.raises(HEALTH.NotReady, match="the engine container dies again and again"):
+    with pytest.raises(HEALTH.NotReady, match="the container deepgram-engine dies again and again"):
         HEALTH.wait(params)
 
 
@@ -270,7 +270,7 @@ def test_of_a_part_that_does_not_run_here_nothing_is_asked(pages, params, engine
     pages["/metrics"] = None
     api_alone = params | {"metrics_url": ""}
     assert HEALTH.look(api_alone) is None and HEALTH.parts(api_alone) == ["api"]
-    logs = HEALTH.start_logs("docker", HEALTH.parts(api_alone))
+    logs = HEALTH.start_logs({**api_alone, "engine": "docker"})
     assert [found["check"] for found in HEALTH.prove(api_alone, None, logs)] == ["api reads its configuration"]
     pages["/metrics"], pages["/v1/status"] = METRICS, None
     assert HEALTH.look(params | {"api_url": ""})["max_active_requests"] == 20

@@ -29,7 +29,13 @@ def idle(monkeypatch):
             said = pages.pop(0) if len(pages) > 1 else pages[0]
             return (None, "timed out") if said is None else (said, "")
 
-        usual = {"api_url": URL, "timeout_s": 60, "engine": "docker", "silence_s": 20, "force": False}
+        usual = {
+            "apis": {"api": f"{URL}/v1/status"},
+            "timeout_s": 60,
+            "engine": "docker",
+            "silence_s": 20,
+            "force": False,
+        }
         usual["silent_allowed"] = False
 
         class Module:
@@ -128,8 +134,9 @@ def test_where_a_server_reaches_its_own_ports(bound, asked):
 def test_no_playbook_asks_the_loopback_address_whatever_is_bound():
     text = {path.name: path.read_text() for path in ROOT.glob("playbooks/*.yml")}
     assert [name for name, said in text.items() if "//127.0.0.1" in said] == []
-    (task,) = yaml.safe_load(text["drain.yml"])[1]["tasks"]
-    assert "deepgram_api_bind_address | default('') | local_address" in task["deepgram_idle"]["api_url"]
+    play = yaml.safe_load(text["drain.yml"])[1]
+    assert "deepgram_api_bind_address | default('') | local_address" in play["vars"]["_urls"]
+    assert "_urls" in play["tasks"][0]["deepgram_idle"]["apis"]
     assert json.dumps(yaml.safe_load(text["status.yml"])).count("bind_address") == 3
 
 

@@ -141,11 +141,11 @@ def test_only_known_paths_reach_the_api_and_only_operators_the_status():
     exact = re.findall(r"location = (\S+)", text)
     assert exact == [
         "/v1/listen",
-        "/v1/speak",
         "/v1/read",
-        "/v1/agent/converse",
         "/v2/listen",
+        "/v1/speak",
         "/v2/speak",
+        "/v1/agent/converse",
         "/metrics",
     ]
     closed = re.search(r"location ~ (\S+) \{\n(.*?)\n    \}", text, re.DOTALL)

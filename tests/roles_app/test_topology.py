@@ -101,6 +101,32 @@ def test_each_engine_has_its_own_configuration():
     assert config("api-stt", deepgram_engines=MIXED)["features"]["listen_v2"] is False
 
 
+LINKS = [
+    "https://m/nova-3-general.en.batch.a1b2c3.dg?e=1", {"url": "https://m/flux-general-en.en.streaming.6e5fc14.dg"},
+    "https://m/aura-2.generator.en.9.dg", "https://m/diarizer.en.batch.1.dg",
+]  # fmt: skip
+
+
+def test_engines_of_several_products_have_each_the_model_files_of_theirs():
+    engines = {
+        engine["name"]: engine["models"]
+        for engine in FILTER.engines({"deepgram_engines": MIXED, "deepgram_models_links": LINKS})
+    }
+    assert engines["a"] == engines["b"] == ["nova-3-general.en.batch.a1b2c3.dg", "diarizer.en.batch.1.dg"]
+    assert engines["turns"] == ["flux-general-en.en.streaming.6e5fc14.dg"] and engines["en"] == [
+        "aura-2.generator.en.9.dg"
+    ]
+    own = [{**TWO[0], "models": ["nova-*"]}, TWO[1]]
+    engines = FILTER.engines({"deepgram_engines": own, "deepgram_models_links": LINKS})
+    assert [engine["models"] for engine in engines][0] == ["nova-3-general.en.batch.a1b2c3.dg"]
+    assert [
+        engine["models"] for engine in FILTER.engines({"deepgram_engines": TWO, "deepgram_models_links": LINKS})
+    ] == [None, None]
+    _, file = compose(deepgram_engines=MIXED, deepgram_models_links=LINKS)
+    models = "/var/lib/deepgram/models/flux-general-en.en.streaming.6e5fc14.dg:/models/flux-general-en.en.streaming.6e5fc14.dg:ro"
+    assert file["services"]["engine-turns"]["volumes"] == ["/etc/deepgram/engine-turns:/config:ro", models]
+
+
 AGENT = [
     {"name": "ears", "profile": "agent", "agent_kind": "flux", "gpus": [GPU(0)], "flux_model": "flux-general-en"},
     {"name": "voice", "profile": "agent", "agent_kind": "tts", "gpus": [GPU(1), GPU(2)]},
@@ -207,7 +233,9 @@ def test_an_api_of_a_voice_agent_knows_what_each_engine_of_other_servers_is_for(
     apart = of("api", host="a1", servers={"engine": engines})
     said = tomllib.loads(render("deepgram", "config.toml.j2", item="api", deepgram_profile="agent", **apart))
     assert [(one["url"], one["streaming_stt"], one["tts"], one["eot"]) for one in said["driver_pool"]["standard"]] == [
-        ("https://e0:8080/v2", True, False, False), ("https://e1:8080/v2", False, True, False), ("https://e2:8080/v2", False, False, True),
+        ("https://e0:8080/v2", True, False, False),
+        ("https://e1:8080/v2", False, True, False),
+        ("https://e2:8080/v2", False, False, True),
     ]  # fmt: skip
 
 

@@ -81,7 +81,14 @@ def test_back_to_the_release_before_and_right_for_its_variables(server):
     assert result["service"]["engine"] == "docker" and result["service"]["urls"] == {
         "engine": "http://127.0.0.1:9991/metrics"
     }
-    assert result["health"] == {"max_active_requests": "20", "gpu_required": True, "models_dir": server.path("models")}
+    engine = {
+        "names": {"engine": "engine"},
+        "metrics_url": "http://127.0.0.1:9991",
+        "api_url": "",
+        "max_active_requests": "20",
+    }
+    assert result["health"]["waits"][0] == engine and result["health"]["gpu_required"] is True
+    assert result["health"]["models_dir"] == server.path("models")
     assert result["service"]["files"] == {"engine": [server.path("etc/deepgram.env")]}
     assert server.call("kept")["changed"] and server.kept() == {"current": OLD, "previous": NEW}
     assert server.call("restored")["release"] == NEW and server.look() == []

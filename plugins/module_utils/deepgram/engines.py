@@ -13,6 +13,8 @@ from ansible.module_utils.host import network as host_network
 from ansible.module_utils.nvidia import container_gpus as nvidia_container_gpus
 
 COMPONENTS = ("engine", "api")
+# A server with several has engine-NAME and api-GROUP.
+COMPONENT = re.compile(r"deepgram-((?:engine|api)(?:-[a-z0-9-]+)?|license-proxy)$")
 START_S = 300  # beyond the time that the old containers may take to stop
 UNITS = "/etc/systemd/system"
 QUADLETS = "/etc/containers/systemd"
@@ -42,13 +44,38 @@ def blind(engine, containers):
     return [name for name in asking if nvidia_container_gpus.lost(engine, f"deepgram-{name}", containers[name]["pid"])]
 
 
-def reproached(urls, containers):
-    """The API, where it blames itself for what failed while it had no Engine."""
-    if "api" not in containers or stopped(containers):
-        return []
-    said = host_network.ask(urls["api"]).get("body")  # with whatever HTTP status: nobody says which one it is
-    started = {name: found["started"] or 0 for name, found in containers.items()}
-    return ["api"] if deepgram_api_health.reproach(said, started.get) else []
+def reproached(urls, containers, asks):
+    """The APIs that blame themselves for what failed while they had no Engine. `asks`: API -> the Engines beside it."""
+    found = []
+    for name in [name for name in containers if is_api(name)]:
+        around = [name, *asks.get(name, [one for one in containers if not is_api(one)])]
+        if set(stopped({one: containers.get(one) for one in around})):
+            continue
+        started = {"api": containers[name]["started"] or 0}
+        engines = [containers[one]["started"] or 0 for one in around[1:]]
+        if engines:
+            started["engine"] = max(engines)
+        said = host_network.ask(urls[name]).get("body")  # with whatever HTTP status: nobody says which one it is
+        if deepgram_api_health.reproach(said, started.get):
+            found.append(name)
+    return found
+
+
+def is_api(component):
+    return component.split("-")[0] == "api"
+
+
+def bereft(due, containers, asks):
+    """The APIs whose Engines are all to go: they stop before them. One that keeps an Engine serves on."""
+    apis = [name for name in containers if is_api(name) and containers[name]]
+    own = {name: asks.get(name, [one for one in containers if not is_api(one)]) for name in apis}
+    return [name for name in apis if own[name] and set(own[name]) <= set(due)]
+
+
+def installed(engine):
+    """The components that have a container in an engine, running or not."""
+    out = run([engine, "ps", "--all", "--format", "{{.Names}}"], check=False)[1]
+    return [found[1] for found in map(COMPONENT.match, out.split()) if found]
 
 
 def strangers(containers):
@@ -98,6 +125,7 @@ class Docker:
 
     def __init__(self, params, check_mode):
         self.files, self.urls, self.check_mode = params["files"], params["urls"], check_mode
+        self.asks = params.get("asks") or {}
         self.unit = params.get("unit", "deepgram.service")
         self.project = os.path.join(params["directory"], "compose.yaml")
         self.compose = ["docker", "compose", "--project-directory", params["directory"]]
@@ -120,14 +148,15 @@ class Docker:
         return {
             *stale(self.files, containers),
             *blind("docker", containers),
-            *reproached(self.urls, containers),
+            *reproached(self.urls, containers, self.asks),
         }
 
     def restart(self, due, containers):
         """Has compose bring everything up; forces only what it would leave alone."""
-        self._kill_hung(containers if "engine" in due else due, containers)
-        if "engine" in due and containers.get("api"):
-            run([*self.compose, "stop", "api"], timeout=self.timeout)
+        first = bereft(due, containers, self.asks)
+        self._kill_hung([name for name in containers if name in due or name in first], containers)
+        if first:
+            run([*self.compose, "stop", *first], timeout=self.timeout)
         forced = sorted(self._forced(containers))
         if forced:
             # Not with --no-deps: Compose 2.26 leaves depends_on out of the definition then, so that the next `up`
@@ -180,6 +209,7 @@ class Podman:
 
     def __init__(self, params, check_mode):
         self.files, self.urls = params["files"], params["urls"]
+        self.asks = params.get("asks") or {}
         self.components, self.hung_s = params.get("components", COMPONENTS), params.get("hung_stop_s", 0)
         self.timeout = 2 * params["stop_timeout_s"] + START_S
 
@@ -188,7 +218,7 @@ class Podman:
             *stopped(containers),
             *stale(self.files, containers),
             *blind("podman", containers),
-            *reproached(self.urls, containers),
+            *reproached(self.urls, containers, self.asks),
             *strangers(containers),
         }
 
@@ -207,7 +237,7 @@ class Podman:
             and run(["podman", "network", "exists", NETWORK], check=False)[0]
         ):
             run(["systemctl", "restart", f"{NETWORK}-network.service"])  # its unit counts as done since the boot
-        names = list(containers) if "engine" in due else sorted(due)
+        names = [name for name in containers if name in due or name in bereft(due, containers, self.asks)]
         self._kill_hung(names, containers)
         run(["systemctl", "restart", *[f"deepgram-{name}.service" for name in names]], timeout=self.timeout)
 
@@ -229,17 +259,27 @@ class Podman:
 
     def there(self):
         """Does this server run Deepgram this way, or did so until a move that was cut off?"""
-        return any(os.path.exists(f"{QUADLETS}/deepgram-{name}.container") for name in self.components)
+        return any(os.path.exists(f"{QUADLETS}/deepgram-{name}.container") for name in self._all())
+
+    def _all(self):
+        """The components of this kind that have a unit here, and those that may."""
+        if "license-proxy" in self.components:
+            return list(self.components)
+        names = os.listdir(QUADLETS) if os.path.isdir(QUADLETS) else []
+        found = [COMPONENT.match(name[: -len(".container")]) for name in sorted(names) if name.endswith(".container")]
+        units = [one[1] for one in found if one and one[1] != "license-proxy"]
+        return list(dict.fromkeys([*self.components, *sorted(units, key=is_api)]))
 
     def leave(self):
         """Stops the containers when their requests are done, and removes them. What `there` sees goes last."""
-        self._kill_hung(list(self.components), _there("podman", self.components))
-        units = [f"deepgram-{name}.service" for name in reversed(self.components)]
+        components = self._all()
+        self._kill_hung(components, _there("podman", components))
+        units = [f"deepgram-{name}.service" for name in reversed(components)]
         rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
         if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
             raise CommandFailed(last_words(err or out, 5))
-        network = [f"{NETWORK}.network"] if "api" in self.components else []
-        names = [*network, *(f"deepgram-{name}.container" for name in reversed(self.components))]
+        network = [] if "license-proxy" in components else [f"{NETWORK}.network"]
+        names = [*network, *(f"deepgram-{name}.container" for name in reversed(components))]
         remove(*(f"{QUADLETS}/{name}" for name in names))
         run(["systemctl", "daemon-reload"])
 

@@ -40,9 +40,10 @@ def hung(urls, names, containers, wait_s):
 
 def in_flight(urls, containers):
     """How many requests are being served, as the API says, or where it says nothing, the Engine; 0 where nobody says."""
-    if containers.get("api") and urls.get("api"):
-        count = deepgram_api_health.active(host_network.ask(urls["api"]).get("body"))
-        if count is not None:
-            return count
-    text = get(urls["engine"], timeout=ASK_S)[0] if containers.get("engine") and urls.get("engine") else None
-    return sum(engine_load(metrics(text))["active_requests"].values()) if text else 0
+    known = [name for name, found in containers.items() if found and urls.get(name)]
+    apis = [name for name in known if name.split("-")[0] == "api"]
+    counts = [deepgram_api_health.active(host_network.ask(urls[name]).get("body")) for name in apis]
+    if counts and None not in counts:
+        return sum(counts)
+    texts = [get(urls[name], timeout=ASK_S)[0] for name in known if name not in apis and name.split("-")[0] == "engine"]
+    return sum(sum(engine_load(metrics(text))["active_requests"].values()) for text in texts if text)

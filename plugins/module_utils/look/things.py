@@ -71,6 +71,17 @@ class Server:
                 return containers_state.moment(seen["started"]) if runs else 0
         return None
 
+    def apis(self):
+        """The containers of APIs that somebody declared."""
+        names = [name for one in self._all("containers") for name in one["containers"]["names"]]
+        return [name for name in names if name.split("-")[1:2] == ["api"]]
+
+    def engines_started(self):
+        """When the last of the Engines here started; None without one, 0 where one does not run."""
+        names = [name for one in self._all("containers") for name in one["containers"]["names"]]
+        moments = [self.started(name) for name in names if name.split("-")[1:2] == ["engine"]]
+        return None if not moments else 0 if 0 in moments else max(moments)
+
     def report(self, path):
         return self._once(path, host_files.read_json, path)
 
@@ -105,13 +116,17 @@ def compare_answers(urls, server):
     for url in urls:
         answer = server.answer(url)
         yield from host_network.compare_answer(url, answer)
-        yield from _reproach(answer.get("body"), server)
+    yield from _reproaches(urls, server)
 
 
-def _reproach(said, server):
-    state = deepgram_api_health.reproach(said, lambda part: server.started(f"deepgram-{part}"))
-    if state and server.started("deepgram-api"):
-        yield "container deepgram-api", f"is {state} of requests that failed before"
+def _reproaches(urls, server):
+    """Of each API, in the order of the containers, whether it blames itself for what failed while it had no Engine."""
+    asked = [url for url in urls if url.endswith("/v1/status")]
+    for name, url in zip(server.apis(), asked):
+        started = {"api": server.started(name), "engine": server.engines_started()}
+        state = deepgram_api_health.reproach(server.answer(url).get("body"), started.get)
+        if state and started["api"]:
+            yield f"container {name}", f"is {state} of requests that failed before"
 
 
 def compare_tls(tls, server):

@@ -85,8 +85,8 @@ def unavailable(wrong, names, server, members):
         if "up" in states.values():
             return ""
         return f"{wrong} ({', '.join(f'{name} {state}' for name, state in sorted(states.items())) or 'no server'})"
-    if server.started("deepgram-api") is None:
+    if not server.apis():
         return wrong
     said = [server.answer(url) for url in server.urls() if url.endswith("/v1/status")]
     broken = any(one.get("status") != 200 or deepgram_api_health.active(one.get("body")) for one in said)
-    return "" if broken or not server.started("deepgram-api") else wrong
+    return "" if broken or not all(server.started(name) for name in server.apis()) else wrong

@@ -72,11 +72,15 @@ def _service(things):
     """What is to run: {engine, files and urls by component}, as the record of the containers has it."""
     containers = next((one["containers"] for one in things if "containers" in one), {"engine": "", "names": {}})
     answers = [url for one in things for url in one.get("answers", [])]
-    kinds = {"engine": "/metrics", "api": "/v1/status"}
+    components = [name.partition("-")[2] for name in containers["names"]]
+    urls = {}
+    for kind, end in (("engine", "/metrics"), ("api", "/v1/status")):  # in the order of the containers
+        named = [name for name in components if name.split("-")[0] == kind]
+        urls.update(zip(named, [url for url in answers if url.endswith(end)]))
     return {
         "engine": containers["engine"],
         "files": {name.partition("-")[2]: entry["reads"] for name, entry in containers["names"].items()},
-        "urls": {kind: url for kind, end in kinds.items() for url in answers if url.endswith(end)},
+        "urls": urls,
     }
 
 

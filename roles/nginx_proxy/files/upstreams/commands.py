@@ -20,11 +20,12 @@ def drain(names, reason, note):
 def undrain(names):
     """Takes marks away. Who answers well now serves at once, whatever was before."""
     config = files.configuration()
-    new = [node["name"] for node in members.strangers(config)]
-    seen = health.look_at([node for node in config["nodes"] if node["name"] in [*names, *new]])
+    new = members.strangers(config)
+    seen = health.look_at([node for node in config["nodes"] if node["name"] in names or node in new])
     with alone():
         freed = [name for name in names if marks.remove(name)]
-        members.write({name: member for name, member in members.state().items() if name not in freed})
+        forgotten = [*freed, *(files.key(node) for node in config["nodes"] if node["name"] in freed)]
+        members.write({name: member for name, member in members.state().items() if name not in forgotten})
         settle(files.configuration(), seen)
     return bool(freed)
 
@@ -48,7 +49,8 @@ def reload():
 
 def refreshed():
     """The report with what the servers say now; the watch alone decides what follows from it."""
-    seen, found = health.look_at(files.nodes()), members.report()
-    for name, look in seen.items():
-        found[name].update(health=look["health"], active=look["active"])
+    nodes = files.nodes()
+    seen, found = health.look_at(nodes), members.report()
+    for name in {node["name"] for node in nodes}:
+        found[name].update(members.together([seen[files.key(node)] for node in nodes if node["name"] == name]))
     return found

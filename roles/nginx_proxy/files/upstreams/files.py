@@ -46,11 +46,17 @@ def write(path, text):
 
 
 def configuration():
-    """{nodes: [{name, address, profile, region, max_connections}], region, interval_s, closing_s, port}."""
+    """{nodes: [{name, id, address, profile, region, language, max_connections}], profiles, languages, region, interval_s,
+    closing_s, port}."""
     config = read_json(CONFIG, None)
     if not isinstance(config, dict) or not isinstance(config.get("nodes"), list):
         raise Refused(f"{CONFIG} is missing or is no configuration; provision this proxy again")
     return config
+
+
+def key(node):
+    """What a node is known by: its server's name, or of several APIs on one server its own."""
+    return node.get("id") or node["name"]
 
 
 def nodes():

@@ -53,8 +53,8 @@ def look(node, last):
 
 
 def look_at(nodes):
-    """Name -> look, all at the same time."""
+    """Key of a node -> look, all at the same time."""
     last = files.read_json(f"{files.KEPT}/addresses.json", {})
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(64, len(nodes) or 1)) as pool:
-        found = pool.map(lambda node: (node["name"], look(node, last.get(node["name"]))), nodes)
+        found = pool.map(lambda node: (files.key(node), look(node, last.get(files.key(node)))), nodes)
         return dict(found)

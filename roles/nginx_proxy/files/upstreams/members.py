@@ -26,7 +26,7 @@ def judged(before, seen, drained, now):
 
 
 def state():
-    """Name -> member, as the last look left it."""
+    """Key of a node -> member, as the last look left it."""
     return files.read_json(f"{files.RUN}/state.json", {})
 
 
@@ -36,23 +36,23 @@ def write(members):
 
 def known(config):
     """The part of the state that is about the nodes as they are configured now."""
-    addresses = {node["name"]: node["address"] for node in config["nodes"]}
+    addresses = {files.key(node): node["address"] for node in config["nodes"]}
     return {name: member for name, member in state().items() if addresses.get(name) == member["asked"]}
 
 
 def strangers(config):
     """Nodes that nobody has looked at yet."""
     members = known(config)
-    return [node for node in config["nodes"] if node["name"] not in members]
+    return [node for node in config["nodes"] if files.key(node) not in members]
 
 
 def learn(config, seen, drained):
     """Takes looks into the state, and forgets who left the configuration. Returns the state."""
     members, now = known(config), time.time()
     for node in config["nodes"]:
-        name = node["name"]
+        name = files.key(node)
         if name in seen and seen[name]["asked"] == node["address"]:
-            members[name] = judged(members.get(name), seen[name], name in drained, now)
+            members[name] = judged(members.get(name), seen[name], node["name"] in drained, now)
     write(members)
     addresses = {name: member["address"] for name, member in members.items() if member["address"]}
     if addresses != files.read_json(f"{files.KEPT}/addresses.json", None):
@@ -61,17 +61,27 @@ def learn(config, seen, drained):
 
 
 def report():
-    """Name -> member, of every configured server and of every mark."""
-    nodes = {node["name"]: node for node in files.nodes()}
+    """Name -> member, of every configured server and of every mark. A server with several APIs is up when all of them are."""
+    nodes = {}
+    for node in files.nodes():
+        nodes.setdefault(node["name"], []).append(node)
     drained, members = marks.read(), state()
     found = {}
     for name in [*nodes, *(name for name in drained if name not in nodes)]:
-        member, mark = members.get(name, {}), drained.get(name, {})
+        own, mark = [members.get(files.key(node), {}) for node in nodes.get(name, [])], drained.get(name, {})
+        up = all(member.get("up", True) for member in own)
         found[name] = {
-            "state": "drained" if name in drained else "up" if member.get("up", True) else "down",
+            "state": "drained" if name in drained else "up" if up else "down",
             **{key: mark.get(key) for key in ("reason", "note", "since")},
-            **{key: member.get(key) for key in ("health", "active")},
-            "address": nodes.get(name, {}).get("address"),
+            **together(own),
+            "address": ", ".join(node["address"] for node in nodes.get(name, [])) or None,
             "known": name in nodes,
         }
     return found
+
+
+def together(looks):
+    """{health, active} of a server: what its APIs say, each answer once, and how many requests they have."""
+    said = dict.fromkeys(look["health"] for look in looks if look.get("health"))
+    counts = [look["active"] for look in looks if look.get("active") is not None]
+    return {"health": ", ".join(said) or None, "active": sum(counts) if counts else None}

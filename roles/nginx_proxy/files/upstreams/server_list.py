@@ -1,33 +1,41 @@
 """The text of the list that NGINX gets."""
 
-PROFILES = ("all", "stt", "flux", "aura", "flux_tts", "agent")
+from files import key
 
 
 def rendered(config, members, drained):
     """The text of upstreams.conf: one upstream a profile, also where nobody serves it, so that the site never changes."""
     blocks = ["# Written by deepgram-upstreams, again and again: changes made here are lost.\n"]
-    for profile in PROFILES:
+    for profile in config.get("profiles") or dict.fromkeys(["all", *(node["profile"] for node in config["nodes"])]):
         nodes = [node for node in config["nodes"] if node["profile"] in (profile, "all")]
         nodes = [node for node in nodes if profile != "all" or node["profile"] == "all"]
-        lines = servers(nodes, config, members, drained) or ["server 127.0.0.1:9 down;  # nobody serves this"]
-        # Without a zone each of NGINX's workers would count for itself, and max_conns hold for each of them.
-        head = [f"zone deepgram_{profile} 256k;", "least_conn;"]
-        body = "".join(f"    {line}\n" for line in [*head, *lines, "keepalive 32;"])
-        blocks.append(f"upstream deepgram_{profile} {{\n{body}}}\n")
+        blocks.append(block(profile, nodes, config, members, drained))
+    for language in config.get("languages") or []:
+        nodes = [node for node in config["nodes"] if node.get("language") == language]
+        blocks.append(block(f"aura_{language}", nodes, config, members, drained))
     return "\n".join(blocks)
+
+
+def block(name, nodes, config, members, drained):
+    """One upstream."""
+    lines = servers(nodes, config, members, drained) or ["server 127.0.0.1:9 down;  # nobody serves this"]
+    # Without a zone each of NGINX's workers would count for itself, and max_conns hold for each of them.
+    head = [f"zone deepgram_{name} 256k;", "least_conn;"]
+    body = "".join(f"    {line}\n" for line in [*head, *lines, "keepalive 32;"])
+    return f"upstream deepgram_{name} {{\n{body}}}\n"
 
 
 def servers(nodes, config, members, drained):
     """The server lines of one upstream. Where nobody answers, the check is believed no more: all but drained ones serve."""
     region = config.get("region") or ""
     awake = [node for node in nodes if node["name"] not in drained]
-    up = [node for node in awake if members.get(node["name"], {}).get("up", True)] or awake
+    up = [node for node in awake if members.get(key(node), {}).get("up", True)] or awake
     home = [node for node in nodes if node.get("region") == region] if region else nodes
     lines = []
     for node in nodes:
-        address, limit = members.get(node["name"], {}).get("address"), int(node.get("max_connections") or 0)
+        address, limit = members.get(key(node), {}).get("address"), int(node.get("max_connections") or 0)
         words = ["server", address or "127.0.0.1:9", f"max_conns={limit}" if limit else "", "max_fails=0"]
         words.append("backup" if home and node not in home else "")
         words.append("down" if node not in up or not address else "")
-        lines.append(" ".join(filter(None, words)) + f";  # {node['name']}")
+        lines.append(" ".join(filter(None, words)) + f";  # {key(node)}")
     return lines
