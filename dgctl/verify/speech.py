@@ -78,17 +78,24 @@ def transcribe_file(
 ) -> Heard:
     """POST /v1/listen, answered within `limit_s`. What is no transcript comes back as `problem`. Raises httpx.HTTPError."""
     asked = {"model": model, "language": language, "punctuate": "true"}
-    begun = time.monotonic()
-    with _client(proxy, limit_s) as client:
-        headers = {"Content-Type": "audio/wav"}
-        answer = client.post("/v1/listen", params=asked, content=recording.path.read_bytes(), **_as(proxy, headers))
+    begun, headers = time.monotonic(), {"Content-Type": "audio/wav"}
+    content = recording.path.read_bytes()
+    answer = posted(proxy, "/v1/listen", limit_s, params=asked, content=content, headers=headers)
     took = time.monotonic() - begun
     if answer.status_code != 200:
-        return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {_complaint(answer)}")
+        return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {complaint(answer)}")
     try:
         return Heard(first_transcript(answer.json()["results"]), took)
     except (ValueError, KeyError, TypeError):
-        return Heard(seconds=took, problem=f"HTTP 200 without a transcript: {_complaint(answer)}")
+        return Heard(seconds=took, problem=f"HTTP 200 without a transcript: {complaint(answer)}")
+
+
+def post(
+    proxy: tls.Proxy, path: str, limit_s: float, headers: dict[str, str] | None = None, **what: Any
+) -> httpx.Response:
+    """A POST through the proxy, answered within `limit_s`; `what` as httpx has it. Raises httpx.HTTPError."""
+    with _client(proxy, limit_s) as client:
+        return client.post(path, **what, **_as(proxy, headers))
 
 
 def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
@@ -112,7 +119,7 @@ def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, An
     }
 
 
-def _complaint(answer: httpx.Response) -> str:
+def complaint(answer: httpx.Response) -> str:
     """The service's own words (err_msg, or message and details), or what stands in the proxy's page."""
     try:
         said = answer.json()

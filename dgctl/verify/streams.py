@@ -119,7 +119,7 @@ async def _converse(proxy: tls.Proxy, path: str, asked: dict[str, Any], recordin
     heard, begun = Heard(), time.monotonic()
     async with AsyncExitStack() as open_ones:
         try:
-            stream = await open_ones.enter_async_context(_opening(proxy, f"{path}?{query}"))
+            stream = await open_ones.enter_async_context(opening(proxy, f"{path}?{query}"))
         except TimeoutError:
             return Heard(problem=f"connected, but no answer to the request for {path} within {_ANSWER_LIMIT_S} s")
         heard.opened_s = time.monotonic() - begun
@@ -131,7 +131,7 @@ async def _converse(proxy: tls.Proxy, path: str, asked: dict[str, Any], recordin
     return heard
 
 
-def _opening(proxy: tls.Proxy, path: str) -> connect:
+def opening(proxy: tls.Proxy, path: str) -> connect:
     """The connection's handshakes, made on entry. Raises TimeoutError when they take too long."""
     try:
         wire = proxy.connect()

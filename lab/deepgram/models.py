@@ -23,6 +23,22 @@ TABLE = (
 # For a server of the profile flux: the model server has it, and the lab's own inventory does not link to it.
 FLUX = ("flux-general-en", ["en"], "streaming", "stt", "flux", "2025-10-15.0", 4 * MIB)
 
+# For the products that speak, by the UUIDs of docker-compose.aura-2*.yml and engine.flux-tts.toml:
+# file, languages, kind, uuid, version. How the file of Flux TTS is called is not published.
+SPEAKING = (
+    ("aura-2.voice-pack.en", ["en"], "aura-t2c", "0ec06c9b-0aa0-44d0-a001-3ec57d32229e", "2025-04-15.4"),
+    ("aura-2.generator.en", ["en"], "aura-c2a", "2e5096c7-7bf1-435e-bbdd-f673f88d0ebd", "2025-04-15.4"),
+    ("aura-2.voice-pack.es", ["es"], "aura-t2c", "c053c7a8-7317-4de8-8a50-7e01c54e7ba9", "2025-07-01.0"),
+    ("aura-2.generator.es", ["es"], "aura-c2a", "04355c1e-8148-478d-9f6c-6a6c54ec3591", "2025-07-01.0"),
+    ("flux-tts.en", ["en"], "flux-tts", "9c3cc12c-c0a2-4966-8676-f9fa22ab5401", "2026-08-12.0"),
+    ("end-of-turn.en", ["en"], "end-of-turn", "7c1b9f60-91f5-5d0b-9d3a-3f0f6d4f5a11", "2025-06-01.0"),
+)  # fmt: skip
+
+
+def speaking_files() -> dict[str, str]:
+    """Name without its id -> file name, of each model of SPEAKING."""
+    return {name: f"{name}.{identity[:7]}.dg" for name, _, _, identity, _ in SPEAKING}
+
 
 def _identity(name: str, languages: list[str], mode: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{'-'.join(languages)}.{mode}.lab.test"))
@@ -62,4 +78,8 @@ def write_models(directory: Path) -> list[str]:
         path = directory / names[-1]
         if not path.exists():
             write_model(path, Model(name, languages, mode, identity, version, kind, architecture, size))
+    for name, languages, kind, identity, version in SPEAKING:
+        path = directory / speaking_files()[name]
+        if not path.exists():
+            write_model(path, Model(name, languages, "streaming", identity, version, kind, "", 4 * MIB))
     return names[: len(TABLE)]

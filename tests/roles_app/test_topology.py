@@ -118,7 +118,7 @@ def test_engines_of_several_products_have_each_the_model_files_of_theirs():
     ]
     own = [{**TWO[0], "models": ["nova-*"]}, TWO[1]]
     engines = FILTER.engines({"deepgram_engines": own, "deepgram_models_links": LINKS})
-    assert [engine["models"] for engine in engines][0] == ["nova-3-general.en.batch.a1b2c3.dg"]
+    assert next(engine["models"] for engine in engines) == ["nova-3-general.en.batch.a1b2c3.dg"]
     assert [
         engine["models"] for engine in FILTER.engines({"deepgram_engines": TWO, "deepgram_models_links": LINKS})
     ] == [None, None]

@@ -10,7 +10,7 @@ import uuid
 import aiohttp
 from aiohttp import web
 
-from . import api_flux, api_stream, pool, shapes
+from . import api_agent, api_flux, api_speak, api_stream, pool, shapes
 from .api_file import Files, Refused, query_string
 from .health import Health
 from .licence import Licence
@@ -29,6 +29,12 @@ class Api:
         self.health = Health(int(settings.number("concurrency_limit.active_requests", 0)))
         self._files = Files(settings, self.pool)
         self._flux = settings.flag("features.listen_v2", False)
+        self._speaks = {
+            "/v1/speak": True,
+            "/v1/speak stream": settings.flag("features.speak_streaming", True),
+            "/v2/speak": settings.flag("features.speak_v2", False),
+            "/v2/speak stream": settings.flag("features.speak_v2_streaming", False),
+        }
         self.background: set[asyncio.Task] = set()
 
     def routes(self, base: str) -> list[web.RouteDef]:
@@ -42,6 +48,11 @@ class Api:
             web.get(f"{base}/listen", self._stream),
             web.get(f"{base}/listen/stream", self._stream),
             web.get("/v2/listen", self._turns),
+            web.post(f"{base}/speak", self._speak),
+            web.get(f"{base}/speak", self._speak_stream),
+            web.post("/v2/speak", self._speak),
+            web.get("/v2/speak", self._speak_stream),
+            web.get(f"{base}/agent/converse", self._converse),
         ]
 
     async def _status(self, _request: web.Request) -> web.Response:
@@ -120,6 +131,52 @@ class Api:
         if (wrong := api_flux.wrong(request.query)) is not None:
             return shapes.error(400, *wrong, request_id)
         return await self._live(request, "listen_v2_stream", api_flux.Stream, api_flux.query_string(request.query))
+
+    async def _speak(self, request: web.Request) -> web.Response:
+        request_id, flux = str(uuid.uuid4()), request.path.startswith("/v2")
+        if not self._speaks["/v2/speak" if flux else "/v1/speak"]:
+            return shapes.error(404, "Not Found", "Not Found: [features] speak_v2 is not enabled", request_id)
+        if (refusal := self._refusal(request_id)) is not None:
+            return refusal
+        try:
+            with self.health.running("batch"):
+                answer = await api_speak.once(request, self.pool, "flux-" if flux else "aura-")
+                self.health.ended(200)
+                return answer
+        except api_speak.Refused as refused:
+            self.health.ended(refused.args[0])
+            return shapes.error(*refused.args, request_id)
+
+    async def _speak_stream(self, request: web.Request) -> web.StreamResponse:
+        request_id, flux = str(uuid.uuid4()), request.path.startswith("/v2")
+        if not self._speaks[f"/v{2 if flux else 1}/speak stream"]:
+            return shapes.error(404, "Not Found", "Not Found: streaming of speech is not enabled", request_id)
+        return await self._spoken(request, request_id, api_speak.Stream(request, self.pool, request_id, flux))
+
+    async def _converse(self, request: web.Request) -> web.StreamResponse:
+        request_id, missing = str(uuid.uuid4()), api_agent.attached(self.pool)
+        if missing:
+            return shapes.error(
+                404, "Not Found", f"Not Found: no Engine for {', '.join(missing)} is attached", request_id
+            )
+        return await self._spoken(request, request_id, api_agent.Conversation(request, self.pool, request_id))
+
+    async def _spoken(self, request: web.Request, request_id: str, talk) -> web.StreamResponse:
+        """A WebSocket that is no stream of one Engine: each of its texts is offered anew."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            message = "Method Not Allowed: a WebSocket upgrade is expected"
+            return shapes.error(405, "Method Not Allowed", message, request_id)
+        if (refusal := self._refusal(request_id)) is not None:
+            return refusal
+        with self.health.running("stream"):
+            try:
+                self.health.ended(await talk.run())
+            except api_speak.Refused as refused:
+                self.health.ended(refused.args[0])
+                if not talk.response.prepared:
+                    return shapes.error(*refused.args, request_id)
+                await talk.response.close(code=1011, message=str(refused.args[1]).encode())
+            return talk.response
 
     async def _live(self, request: web.Request, kind: str, stream_of, query: str) -> web.StreamResponse:
         """A stream of either kind: offers it to the Engines, and carries it until it ends."""

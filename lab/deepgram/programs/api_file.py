@@ -89,7 +89,7 @@ class Files:
                 engine.active -= 1
 
         try:
-            heard = await self._pool.offer(attempt)
+            heard = await self._pool.offer(attempt, "batch")
         except pool.NoEngine as error:
             raise Refused(503, "SERVICE_UNAVAILABLE", "Service Unavailable: no Engine can take the request") from error
         return shapes.transcript(heard, query, request_id)

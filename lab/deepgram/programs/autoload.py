@@ -12,6 +12,8 @@ from .model_file import BadModel, Model, read
 TARGET = "impeller::model_suppliers::autoload"
 POLL_S = 1.0
 SUFFIXES = (".dg", ".dgv2")
+# How the log calls models that speak (charts/deepgram-self-hosted/samples/05-voice-agent-aws.values.yaml).
+KEYS = {"aura-t2c": "TtsKey", "aura-c2a": "Codes2AudioKey", "flux-tts": "TtsKey", "watermarker": "WatermarkerKey"}
 
 
 class Models:
@@ -72,7 +74,9 @@ def _debug(error: Exception) -> str:
 
 
 def asr_key(model: Model) -> str:
-    """A model as Deepgram's Flux page shows one: tests/samples/deepgram/flux_page.txt."""
+    """A model as Deepgram's Flux page shows one (tests/samples/deepgram/flux_page.txt); of Aura the chart's sample 05."""
+    if model.kind in KEYS:
+        return f'{KEYS[model.kind]} {{ name: "{model.name}", version: "{model.version}", uuid: {model.uuid} }}'
     languages = ", ".join(f'Language("{language}")' for language in model.languages)
     mode = "TurnTaking" if model.flux else model.mode.capitalize()
     return (

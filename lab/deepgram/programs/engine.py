@@ -13,10 +13,11 @@ from .metrics import CONTENT_TYPE
 from .release import HERE, Release, check_certificates, serving_tls
 from .serving import Listener, run, stop_on_signals, unless_stopped, until_stopped
 from .settings import Settings
+from .speaking import Speaking
 from .transcripts import load_recordings
 
 
-def _applications(hearing: Hearing, release: Release) -> tuple[web.Application, web.Application]:
+def _applications(hearing: Hearing, speaking: Speaking, release: Release) -> tuple[web.Application, web.Application]:
     async def models(_request: web.Request) -> web.Response:
         listed = [{**model.as_json(), "kind": model.kind} for model in hearing.models.all]
         return web.json_response({"instance_id": release.instance_id, "models": listed})
@@ -29,7 +30,7 @@ def _applications(hearing: Hearing, release: Release) -> tuple[web.Application, 
 
     work, watch = web.Application(), web.Application()
     work.add_routes([web.get("/v2/models", models), web.post("/v2/batch", hearing.file)])
-    work.add_routes([web.get("/v2/stream", hearing.stream)])
+    work.add_routes([web.get("/v2/stream", hearing.stream), web.post("/v2/speech", speaking.speech)])
     watch.add_routes([web.get("/metrics", metrics), web.get("/v1/certificates", certificates)])
     return work, watch
 
@@ -56,12 +57,14 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     await unless_stopped(stop, licence.start())
     models = Models(settings.list("model_manager.search_paths", ["/models"]), log)
     hearing = Hearing(settings, models, load_recordings(HERE / "recordings.json"), gpus, log)
-    work, watch = _applications(hearing, release)
+    speaking = Speaking(settings, models, hearing.metrics, gpus, log)
+    work, watch = _applications(hearing, speaking, release)
     host = settings.text("metrics_server.host", "0.0.0.0")
     metrics = Listener(watch, host, settings.number("metrics_server.port", 9991))
     await metrics.open()
     await unless_stopped(stop, models.scan())
     hearing.prewarm()
+    speaking.start(release)
     host = settings.text("server.host", "0.0.0.0")
     port = settings.number("server.port", 8080)
     listener = Listener(work, host, port, serving_tls(release))

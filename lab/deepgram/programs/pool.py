@@ -17,6 +17,7 @@ from .release import Release, internal_tls
 from .settings import ConfigError, Settings, seconds
 
 POLL_S = 1.0
+WORK = ("streaming_stt", "tts", "eot")  # what a driver may say that its Engine is for (chart 0.42.0: api.config.yaml)
 RETRIES = 2  # after the first round over all Engines; the real number is not published
 COMPLAIN_EVERY_S = 30.0
 _CONNECT = aiohttp.ClientTimeout(total=None, sock_connect=3)
@@ -33,6 +34,10 @@ class Engine:
     url: str
     models: list[dict] | None = None
     active: int = 0
+    flags: frozenset[str] | None = None
+
+    def does(self, work: str) -> bool:
+        return self.flags is None or work in self.flags
 
 
 @dataclass
@@ -43,6 +48,7 @@ class Driver:
     retry_sleep: float = 2.0
     retry_backoff: float = 1.6
     max_response_size: int = 1 << 30
+    flags: frozenset[str] | None = None  # None: everything
     engines: dict[str, Engine] = field(default_factory=dict)
 
 
@@ -60,6 +66,7 @@ def drivers(settings: Settings) -> list[Driver]:
                 seconds(one.text("retry_sleep", "2s")),
                 float(one.number("retry_backoff", 1.6)),
                 int(one.number("max_response_size", 1 << 30)),
+                frozenset(name for name in WORK if block.get(name)) if set(WORK) & set(block) else None,
             )
         )
     return found
@@ -113,7 +120,7 @@ class Pool:
 
     async def _refresh(self, driver: Driver) -> None:
         urls = await _addresses(driver.url) or list(driver.engines)  # a failed look-up takes no Engine away
-        driver.engines = {url: driver.engines.get(url) or Engine(url) for url in urls}
+        driver.engines = {url: driver.engines.get(url) or Engine(url, flags=driver.flags) for url in urls}
         await asyncio.gather(*map(self._ask, driver.engines.values()))
 
     async def _ask(self, engine: Engine) -> None:
@@ -132,14 +139,14 @@ class Pool:
         turned = ready[turn % len(ready) :] + ready[: turn % len(ready)] if ready else []
         return sorted(turned, key=lambda engine: engine.active)
 
-    async def offer(self, attempt) -> object:
-        """Calls `attempt(engine)` on one Engine after the other, in rounds, until one does not say NoEngine."""
+    async def offer(self, attempt, work: str = "streaming_stt") -> object:
+        """Calls `attempt(engine)` on one Engine after the other that does this work, until one does not say NoEngine."""
         sleep = self.drivers[0].retry_sleep if self.drivers else 0.0
         for retry in range(RETRIES + 1):
             if retry:
                 await asyncio.sleep(sleep)
                 sleep *= self.drivers[0].retry_backoff if self.drivers else 1.0
-            for engine in self._ordered():
+            for engine in [one for one in self._ordered() if one.does(work)]:
                 try:
                     return await attempt(engine)
                 except NoEngine:
