@@ -53,10 +53,20 @@ def utility(name: str) -> ModuleType:
 
 
 @functools.cache
+def filters(name: str) -> ModuleType:
+    """The file plugins/filter/NAME.py of the content, for one that imports nothing of Ansible's."""
+    return _loaded(root() / "plugins" / "filter" / f"{name}.py", f"dgctl_filter_{name}")
+
+
+@functools.cache
 def module(root: Path, name: str) -> ModuleType:
     """The module utility PACKAGE.NAME of the content at `root`, for one that imports no other."""
     path = (root / "plugins/module_utils").joinpath(*name.split(".")).with_suffix(".py")
-    spec = importlib.util.spec_from_file_location(f"dgctl_{name.replace('.', '_')}", path)
+    return _loaded(path, f"dgctl_{name.replace('.', '_')}")
+
+
+def _loaded(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     found = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(found)  # type: ignore[union-attr]
     return found

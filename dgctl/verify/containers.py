@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -90,31 +91,43 @@ ABSENT = Container(False, False, "no such container", None, 0, "no")
 
 @dataclass(frozen=True)
 class Runtime:
-    """The container engine of a host, `docker` or `podman`: how it is asked, and how a person operates it."""
+    """The container engine of a host, `docker` or `podman`: how it is asked, and how a person operates it.
+
+    `names`: part -> the component whose container it is, where that is not the part itself.
+    """
 
     cli: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, part: str) -> str:
+        """The component that is asked about as this part."""
+        return self.names.get(part, part)
+
+    def file(self, part: str) -> str:
+        """The configuration that its container reads."""
+        return f"{folder(part)}/{self.of(part)}/{part}.toml"
 
     def boot_units(self, parts: list[str]) -> list[str]:
         """The systemd units that start these containers when the host boots."""
         if self.cli == "podman":
-            return [f"deepgram-{name}.service" for name in parts]
+            return [f"deepgram-{self.of(name)}.service" for name in parts]
         return sorted({"deepgram-license-proxy.service" if name in _FOLDERS else "deepgram.service" for name in parts})
 
     def inspect(self, name: str, template: str) -> str:
-        return f"{self.cli} inspect --type container --format '{template}' deepgram-{name}"
+        return f"{self.cli} inspect --type container --format '{template}' deepgram-{self.of(name)}"
 
     def execute(self, name: str, command: str) -> str:
-        return f"{self.cli} exec deepgram-{name} {command}"
+        return f"{self.cli} exec deepgram-{self.of(name)} {command}"
 
     def logs(self, name: str) -> str:
         if self.cli == "podman":
-            return f"journalctl -u deepgram-{name}.service -n 100"
-        return f"docker logs --tail 100 deepgram-{name}"
+            return f"journalctl -u deepgram-{self.of(name)}.service -n 100"
+        return f"docker logs --tail 100 deepgram-{self.of(name)}"
 
     def recreate(self, name: str) -> str:
         if self.cli == "podman":
-            return f"systemctl restart deepgram-{name}.service"
-        return f"docker compose -f {folder(name)}/compose.yaml up -d --force-recreate {name}"
+            return f"systemctl restart deepgram-{self.of(name)}.service"
+        return f"docker compose -f {folder(name)}/compose.yaml up -d --force-recreate {self.of(name)}"
 
     def logged(self, name: str, pattern: str) -> str:
         """A command that prints the log's events like `pattern` (an ERE) since the container's last start, without colours.
@@ -123,15 +136,15 @@ class Runtime:
         """
         # As JSON both engines print a time that their own --since reads, with its zone.
         since = f"$({self.inspect(name, '{{json .State.StartedAt}}')} | tr -d '\"')"
-        return f"{self.cli} logs --since {since} deepgram-{name} 2>&1 | {_PLAIN} | {_EVENTS % pattern} | head -n 400"
+        return f"{self.cli} logs --since {since} deepgram-{self.of(name)} 2>&1 | {_PLAIN} | {_EVENTS % pattern} | head -n 400"
 
     def last_words(self, name: str) -> str:
         """The end of the log. Quadlet removes a container that ends; the journal keeps its words, and Podman's."""
         if self.cli == "podman":
-            unit = f"deepgram-{name}.service"
-            said = f"journalctl -q -o cat -n 20 -u {unit} -t deepgram-{name} -t podman"
+            unit = f"deepgram-{self.of(name)}.service"
+            said = f"journalctl -q -o cat -n 20 -u {unit} -t deepgram-{self.of(name)} -t podman"
             return f"{said} | grep -vE 'level=warning| container [a-z]+ [0-9a-f]{{64}}' | grep . | tail -n 1"
-        return f"docker logs --tail 3 deepgram-{name} 2>&1"
+        return f"docker logs --tail 3 deepgram-{self.of(name)} 2>&1"
 
     def questions(self, name: str) -> dict[str, str]:
         """What to ask about a container: its state, its image's digests, and (Podman) its systemd unit."""
@@ -141,7 +154,7 @@ class Runtime:
             name: self.inspect(name, _INSPECT[self.cli]),
             f"{name}_digests": f"{self.cli} image inspect --format '{{{{json .RepoDigests}}}}' {image}",
         }
-        unit = {f"{name}_unit": f"systemctl show -p Restart,NRestarts deepgram-{name}.service"}
+        unit = {f"{name}_unit": f"systemctl show -p Restart,NRestarts deepgram-{self.of(name)}.service"}
         return asked | (unit if self.cli == "podman" else {})
 
 

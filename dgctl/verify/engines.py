@@ -15,7 +15,7 @@ from testinfra.host import Host
 from websockets.exceptions import WebSocketException
 
 from dgctl.output.report import NO_API_YET
-from dgctl.verify import metrics, speech, streams, tls
+from dgctl.verify import metrics, speech, streams, tls, voices
 from dgctl.verify.ask import Answer, ask
 from dgctl.verify.connection import Other, Unreachable
 from dgctl.verify.containers import Runtime
@@ -34,7 +34,10 @@ _SETTLE_S = 0.5  # an Engine may count a request a little after the API has answ
 
 @dataclass(frozen=True)
 class Request:
-    """The test request that an Engine's models answer, as its metrics call it: of kind batch or stream."""
+    """The test request that an Engine's models answer, as its metrics call it: of kind batch, stream or tts.
+
+    `language`: of speech that is to be heard; of a text that is to be spoken, the path.
+    """
 
     kind: str
     model: str
@@ -43,6 +46,8 @@ class Request:
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> Request | None:
         """None where no model of the Engine transcribes."""
+        if wanted.get("voices"):
+            return cls("tts", wanted["voices"][0]["model"], wanted["voices"][0]["path"])
         if wanted["flux"]:
             return cls("stream", wanted["flux"])
         mode = next((mode for mode in ("batch", "streaming") if mode in wanted["speech"]), None)
@@ -51,6 +56,10 @@ class Request:
 
     def send(self, entrance: tls.Proxy, recording: speech.Recording) -> speech.Heard:
         try:
+            if self.kind == "tts":
+                spoken = voices.speak(entrance, self.language, self.model)
+                text = " ".join(recording.words) if spoken.is_enough else ""
+                return speech.Heard(text, spoken.seconds, problem="" if spoken.is_enough else str(spoken))
             if not self.language:
                 return streams.transcribe_turns(entrance, recording, self.model)
             if self.kind == "stream":
@@ -76,7 +85,9 @@ class Engine:
 
     @property
     def logs(self) -> str:
-        return Runtime(self.wanted["deepgram_container_engine"] or "docker").logs("engine")
+        return Runtime(self.wanted["deepgram_container_engine"] or "docker", self.wanted.get("names") or {}).logs(
+            "engine"
+        )
 
     def read(self, kind: str) -> None:
         try:

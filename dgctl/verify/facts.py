@@ -22,7 +22,7 @@ NGINX_CERTIFICATE = "/etc/nginx/tls/deepgram.crt"
 
 @pytest.fixture(scope="session")
 def runtime(wanted: dict[str, Any]) -> Runtime:
-    return Runtime(wanted["deepgram_container_engine"] or "docker")
+    return Runtime(wanted["deepgram_container_engine"] or "docker", wanted.get("names") or {})
 
 
 # One line a PCI device: bus, vendor, class.

@@ -22,6 +22,8 @@ from dgctl.verify.connection import Connection, Other, Unreachable
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.reporter import Reporter, identify
 
+# The subjects that are asked of each Engine of a server, and of the API beside it; all others are the server's.
+OF_ENGINES = ("containers", "config", "engine", "models", "api", "ports", "transcription")
 PLAN, EVENTS, SECRETS = "DGCTL_VERIFY_PLAN", "DGCTL_VERIFY_EVENTS", "DGCTL_VERIFY_SECRETS"
 _plan = pytest.StashKey[dict[str, Any]]()
 
@@ -39,7 +41,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     groups = set(getattr(metafunc.function, "groups", getattr(metafunc.module, "GROUPS", ())))
     hosts = metafunc.config.stash[_plan]["hosts"]
-    chosen = [name for name, host in hosts.items() if not groups or groups & set(host["groups"])]
+    subject = metafunc.module.__name__.rpartition(".")[2].removeprefix("test_")
+    chosen = [
+        name
+        for name, host in hosts.items()
+        if (not groups or groups & set(host["groups"])) and ("/" not in name or subject in OF_ENGINES)
+    ]
     ids = [f"@{name}@" for name in chosen]
     metafunc.parametrize("host_name", chosen, ids=ids, scope="session", indirect=True)
 

@@ -90,7 +90,7 @@ def transcribe_file(
         return Heard(seconds=took, problem=f"HTTP 200 without a transcript: {complaint(answer)}")
 
 
-def post(
+def posted(
     proxy: tls.Proxy, path: str, limit_s: float, headers: dict[str, str] | None = None, **what: Any
 ) -> httpx.Response:
     """A POST through the proxy, answered within `limit_s`; `what` as httpx has it. Raises httpx.HTTPError."""

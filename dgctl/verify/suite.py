@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,25 +104,31 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     apis = _asked_by(deployment, engines)
     plan: dict[str, Any] = {"askpass": str(folder / "askpass"), "hosts": {}, "others": {}}
     secrets = {}
-    asked = ((host, name) for host in hosts for name in (*engines.get(host, {}).values(), *apis.get(host, ())))
-    others = dict.fromkeys(name for host, name in asked if name not in ("", host))
-    for number, host in enumerate(deployment.hosts[name] for name in dict.fromkeys([*hosts, *others])):
+    known = {key: deployment.hosts[host] for host in deployment.hosts for key in topology.keys(deployment.hosts[host])}
+    own = [key for host in hosts for key in topology.keys(deployment.hosts[host])]
+    asked = ((key, name) for key in own for name in (*engines.get(key, {}).values(), *apis.get(key, ())))
+    others = dict.fromkeys(name for key, name in asked if name not in ("", key))
+    for number, key in enumerate(dict.fromkeys([*own, *others])):
+        host = known[key]
+        stack = topology.keys(host)[key]
+        licence = [part for part in host.parts if part == "license-proxy" and key == host.name]
         # A number, because the path of a socket may not be long.
-        way, secrets[host.name] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
+        way, secrets[key] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
         planned = {
-            "groups": topology.groups(deployment, host, engines.get(host.name)),
-            "parts": host.parts,
+            "groups": topology.groups(deployment, host, engines.get(key), key),
+            "host": host.name,
+            "parts": [*(stack.parts if stack else []), *licence],
             "address": host.address,
             "number": number,
             "socket": str(folder / str(number)),
             "tunnel": str(folder / f"{number}.tls"),
             "route": way.as_dict(),
-            "wanted": topology.desired(deployment, host),
-            "engines": engines.get(host.name, {}),
-            "apis": apis.get(host.name, {}),
+            "wanted": topology.desired(deployment, host, stack),
+            "engines": engines.get(key, {}),
+            "apis": apis.get(key, {}),
         }
-        plan["others"] |= {host.name: planned} if host.name in others else {}
-        plan["hosts"] |= {host.name: planned} if number < len(hosts) else {}
+        plan["others"] |= {key: planned} if key in others else {}
+        plan["hosts"] |= {key: planned} if number < len(own) else {}
     _write_privately(folder / "plan.json", json.dumps(plan, default=str), 0o600)
     _write_privately(folder / "askpass", ASKPASS, 0o700)
     dropped = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST")
@@ -132,12 +139,12 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
 
 
 def _asked_by(deployment: Deployment, engines: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Host with an Engine and no API -> {host with an API that asks it: the Engine's address there}."""
+    """Key of an Engine without an API -> {key of an API that asks it: the Engine's address there}."""
     found: dict[str, dict[str, str]] = {}
     for api, asked in engines.items():
-        for address, name in asked.items():
-            if name and "api" not in deployment.hosts[name].parts:
-                found.setdefault(name, {})[api] = address
+        for address, key in asked.items():
+            if key and "api" not in deployment.hosts[key.partition("/")[0]].parts:
+                found.setdefault(key, {})[api] = address
     return found
 
 
@@ -159,7 +166,7 @@ def _pytest(
     checks = []
     try:
         for line in _lines(reading):
-            checks.append(Check(**json.loads(line)))
+            checks.append(_of_host(Check(**json.loads(line))))
             _tell(progress, checks[-1])
         return checks, process.wait(EXIT_S)
     except (TimeoutError, subprocess.TimeoutExpired):
@@ -183,6 +190,12 @@ def _lines(descriptor: int) -> Iterator[bytes]:
             return
         *lines, rest = (rest + data).split(b"\n")
         yield from lines
+
+
+def _of_host(check: Check) -> Check:
+    """A check of one of several Engines is its host's, under the name of the component."""
+    host, _, component = check.host.partition("/")
+    return replace(check, host=host, check=f"{check.check} ({component})") if component else check
 
 
 def _tell(progress: Progress, check: Check) -> None:

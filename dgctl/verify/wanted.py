@@ -37,6 +37,7 @@ NAMES = (
     "deepgram_models_dir",
     "deepgram_verify_language",
     "deepgram_verify_model",
+    "deepgram_verify_voice",
     "nginx_proxy_port",
     "nginx_proxy_server_name",
     "nginx_proxy_status_allow",
@@ -47,6 +48,9 @@ OF_PROXIES = ("host_firewall_rules", "nginx_proxy_nodes")
 OF_ANSIBLE = ("ansible_python_interpreter",)
 # Models that turn speech into words; others (diarizer, entity-detector ...) only help them.
 _SPEECH = re.compile(r"(nova|enhanced|base|whisper|\d-)")
+# Path of each profile that speaks, and a voice of Deepgram's pages (deploy-tts-services, deploy-flux-tts) for a test request.
+SPEAKING = {"aura": "/v1/speak", "flux_tts": "/v2/speak"}
+VOICES = {"en": "aura-2-thalia-en", "es": "aura-2-celeste-es", "flux_tts": "flux-haley-en"}
 # Models of /v2/listen, which hears live streams only; an Engine has one, and no other model.
 _FLUX = "flux-"
 
@@ -62,13 +66,32 @@ def wanted(variables: dict[str, Any]) -> dict[str, Any]:
     limit = own.get("max_active_requests")
     values["deepgram_engine_max_active_requests"] = limit or values["deepgram_engine_max_active_requests"]
     values["half_precision"] = (own.get("half_precision") or {}).get("state")
+    values["voices"], values["agent"] = _voices(variables, values), _agent(variables, values)
     models = [_model(link) for link in variables.get("deepgram_models_links") or []]
     files = [model["file"] for model in models]
-    if values["deepgram_profile"] == "flux":
+    if values["deepgram_profile"] in SPEAKING or values["agent"]:
+        asked: dict[str, Any] = {"speech": {}, "flux": None}
+    elif values["deepgram_profile"] == "flux":
         asked = {"speech": {}, "flux": (own.get("flux") or {}).get("model_name") or _flux_model(files, values)}
     else:
         asked = {"speech": _preferred(speech_models(files), values), "flux": None}
     return values | {"models": models} | asked
+
+
+def _voices(variables: dict[str, Any], values: dict[str, Any]) -> list[dict[str, str]]:
+    """{path, model} of a test request for speech; none where no name of a voice is known."""
+    profile = values["deepgram_profile"]
+    language = str(variables.get("deepgram_aura_language") or "en")
+    model = values["deepgram_verify_voice"] or VOICES.get(language if profile == "aura" else profile, "")
+    return [{"path": SPEAKING[profile], "model": model}] if profile in SPEAKING and model else []
+
+
+def _agent(variables: dict[str, Any], values: dict[str, Any]) -> dict[str, Any] | None:
+    """{voice, providers} of a test conversation with a voice agent."""
+    if values["deepgram_profile"] != "agent":
+        return None
+    providers = _settled(variables.get("deepgram_agent_llm_providers")) or {}
+    return {"voice": values["deepgram_verify_voice"] or VOICES["en"], "providers": providers}
 
 
 def speech_models(files: list[str]) -> list[dict[str, str]]:

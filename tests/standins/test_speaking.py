@@ -139,6 +139,7 @@ def test_verify_says_why_not(aura, flux_tts):
 
 
 def test_the_engine_counts_its_speech(aura):
+    voices.speak(place(aura[1]), "/v1/speak", "aura-2-thalia-en")
     page = get(aura[0], "/metrics", "metrics").text
     assert 'engine_requests_total{kind="tts",response_status="2xx"}' in page
 

@@ -16,7 +16,7 @@ def test_health(service, runtime, expect):
 def test_engine_connected(service, runtime, expect):
     said = service.answers["engine"]
     state = (said.json() or {}).get("engine_connection_status") if said.ok else None
-    expect(state or str(said), "Connected", f"{runtime.logs('engine')}; cat /etc/deepgram/api/api.toml")
+    expect(state or str(said), "Connected", f"{runtime.logs('engine')}; cat {runtime.file('api')}")
 
 
 def test_end_of_life(service, expect):

@@ -32,7 +32,7 @@ def files(host: Host, runtime, parts) -> dict[str, Answer]:
     asked = {"modes": f"stat -c '%a %U %n' {secrets} 2>/dev/null | sort -u"}
     asked["carriers"] = " && ".join(f"({KEY_CARRIERS.replace('ETC', etc)})" for etc in folders)
     for name in parts:
-        file, pid = f"{folder(name)}/{name}/{name}.toml", f"$({runtime.inspect(name, '{{.State.Pid}}')})"
+        file, pid = runtime.file(name), f"$({runtime.inspect(name, '{{.State.Pid}}')})"
         asked[f"{name}_outside"] = f"sum=$(sha256sum < {file}) && echo ${{sum%% *}}"
         inside = f"/proc/$p/root/config/{name}.toml"
         asked[f"{name}_inside"] = f'p={pid}; test "$p" -gt 0 && sum=$(sha256sum < {inside}) && echo ${{sum%% *}}'
@@ -60,7 +60,7 @@ def test_read_at_start(files, containers_seen, runtime, part, expect):
 def test_own_configuration(service, containers_seen, runtime, part, expect):
     """No container runs on its built-in configuration because it did not find its file."""
     fallen = models.diagnose(service.logs[part], ["default configuration"])
-    fix = f"ls -l {folder(part)}/{part}; {runtime.recreate(part)}"
+    fix = f"ls -l {runtime.file(part)}; {runtime.recreate(part)}"
     seen = fallen.line if fallen else []
     seen = seen if containers_seen[part].running else containers_seen[part]
     expect(seen, [], fix, ok=containers_seen[part].running and not fallen)

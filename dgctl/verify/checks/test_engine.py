@@ -16,7 +16,7 @@ def test_max_active_requests(service, wanted, runtime, expect):
     page, limit = service.answers["metrics"], int(wanted["deepgram_engine_max_active_requests"] or 0)
     value = metrics.value(page.text, "engine_max_active_requests")
     unknown = "no such metric" if page.ok else page
-    fix = f"cat /etc/deepgram/engine/engine.toml; {runtime.recreate('engine')}"
+    fix = f"cat {runtime.file('engine')}; {runtime.recreate('engine')}"
     expect(unknown if value is None else f"{value:g}", limit, fix, ok=value == limit)
 
 

@@ -12,10 +12,11 @@ import pytest
 from websockets.exceptions import WebSocketException
 
 from dgctl.base.words import count
-from dgctl.verify import engines, speech, streams, topology
+from dgctl.verify import engines, speech, streams, topology, voices
 from dgctl.verify.engines import Engine, Request, Trial
 from dgctl.verify.expect import NO_CONCERN
 from dgctl.verify.facts import api_port
+from dgctl.verify.wanted import SPEAKING
 
 GROUPS = ("api", "proxy")
 LOOK = "tail /var/log/nginx/deepgram.error.log"
@@ -27,10 +28,8 @@ def recording():
 
 
 def model_for(mode, wanted):
-    if wanted["deepgram_profile"] == "flux":
-        pytest.skip(NO_CONCERN)
     if wanted["deepgram_profile"] not in (None, "stt"):
-        pytest.skip(f"no test request for the profile {wanted['deepgram_profile']} yet")
+        pytest.skip(NO_CONCERN)
     if not wanted["speech"]:
         pytest.skip(
             "no model in deepgram_models_links transcribes speech in deepgram_verify_language; "
@@ -80,6 +79,25 @@ def test_flux(entrance, recording, wanted, look, expect):
         pytest.skip(NO_CONCERN)
     heard = attempt(lambda: streams.transcribe_turns(entrance, recording, wanted["flux"]))
     judge(heard, recording, f"{wanted['flux']}, {pace(heard)}", look, expect)
+
+
+def test_speech(entrance, wanted, look, expect):
+    """A text comes back as sound, from each kind of voice that is served."""
+    if wanted["deepgram_profile"] in SPEAKING and not wanted["voices"]:
+        pytest.skip("the name of a voice is not known; name one in deepgram_verify_voice")
+    if not wanted["voices"]:
+        pytest.skip(NO_CONCERN)
+    spoken = {voice["model"]: voices.speak(entrance, voice["path"], voice["model"]) for voice in wanted["voices"]}
+    seen = "; ".join(f"{model}: {one}" for model, one in spoken.items())
+    expect(seen, f"at least {voices.LEAST_S:.0f} s of sound", look, ok=all(one.is_enough for one in spoken.values()))
+
+
+def test_agent(entrance, wanted, look, expect):
+    """The voice agent welcomes, and where a language model is configured, greets with sound."""
+    if not wanted["agent"]:
+        pytest.skip(NO_CONCERN)
+    said = voices.converse(entrance, wanted["agent"]["voice"], wanted["agent"]["providers"])
+    expect(said, "a greeting", look, ok=said.is_enough)
 
 
 def attempt(stream):

@@ -1,0 +1,79 @@
+"""What of Deepgram runs on a server: its Engines and APIs, as the roles themselves work it out (filter deepgram_topology)."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dgctl import content
+
+if TYPE_CHECKING:
+    from dgctl.deployment.deployment import Host
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An Engine, and the API beside it that no Stack before it has; either may be missing. Each as the filter describes it."""
+
+    engine: dict[str, Any] | None
+    api: dict[str, Any] | None
+
+    @property
+    def parts(self) -> list[str]:
+        return [part for part, one in (("engine", self.engine), ("api", self.api)) if one]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Part -> the component whose container deepgram-COMPONENT it is."""
+        return {part: one["component"] for part, one in (("engine", self.engine), ("api", self.api)) if one}
+
+
+def layout(host: Host) -> dict[str, list[dict[str, Any]]]:
+    """{engines, apis} of a server; nothing where none of its groups runs any."""
+    runs = {"deepgram_parts": [part for part in host.parts if part in ("engine", "api")]}
+    if not runs["deepgram_parts"]:
+        return {"engines": [], "apis": []}
+    return content.filters("deepgram_topology").layout(ChainMap(runs, host.vars))
+
+
+def components(host: Host) -> list[str]:
+    """The containers deepgram-COMPONENT of a server, Engines first."""
+    found = layout(host)
+    return [one["component"] for one in (*found["engines"], *found["apis"])]
+
+
+def stacks(host: Host) -> list[Stack]:
+    """A server's Engines one by one; an API stands beside the first of its Engines."""
+    found = layout(host)
+    apis = {api["component"]: api for api in found["apis"]}
+    made = []
+    for engine in found["engines"]:
+        name = next((name for name, api in apis.items() if engine["component"] in api["engines"]), "")
+        made.append(Stack(engine, apis.pop(name, None)))
+    return [*made, *(Stack(None, api) for api in apis.values())]
+
+
+def variables(host: Host, stack: Stack) -> Mapping[str, Any]:
+    """The server's variables as they are for one of its Engines."""
+    own: dict[str, Any] = {}
+    if stack.engine:
+        engine = stack.engine
+        own |= {
+            "deepgram_profile": engine["profile"],
+            "deepgram_metrics_port": engine["metrics_port"],
+            "deepgram_engine_port": engine["port"],
+            "deepgram_gpu_devices": engine["gpus"],
+            "deepgram_engine_settings": engine["toml"],
+            "deepgram_engine_max_active_requests": engine["toml"].get("max_active_requests"),
+        }
+        if engine["models"] is not None:
+            links = host.vars.get("deepgram_models_links") or []
+            names = content.filters("deepgram_topology").file_names({"deepgram_models_links": links})
+            own["deepgram_models_links"] = [
+                link for link, name in zip(links, names, strict=True) if name in engine["models"]
+            ]
+    if stack.api:
+        own["deepgram_api_port"] = stack.api["port"]
+    return ChainMap(own, host.vars)
