@@ -35,7 +35,11 @@ def hints(context: Context) -> Iterator[tuple[str, Problem]]:
 
 def _hosts(context: Context) -> Iterator[Host]:
     for host in context.served:
-        if host.vars.get("deepgram_profile") == "flux" and "engine" in host.parts:
+        if (
+            host.vars.get("deepgram_profile") == "flux"
+            and "engine" in host.parts
+            and not host.vars.get("deepgram_engines")
+        ):
             yield host
 
 

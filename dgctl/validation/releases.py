@@ -20,9 +20,11 @@ def problems(context: Context) -> Iterator[Problem]:
         if not set(host.groups) & set(WITH_RELEASE):
             continue
         place = context.deployment.where(host, "deepgram_release") or host.name
-        found = releases.missing(release, values.get("deepgram_profile", ""))
-        if found:
-            yield replace(found, where=place)
+        entries = host.vars.get("deepgram_engines")
+        listed = [one.get("profile") for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+        profiles = [str(one) for one in listed if one] or [values.get("deepgram_profile", "")]
+        found = [releases.missing(release, profile) for profile in profiles]
+        yield from dict.fromkeys(replace(one, where=place) for one in found if one)
         if set(host.groups) & set(WITH_GPU):
             version, branch = values.get("nvidia_driver_version", ""), values.get("nvidia_driver_branch", "")
             named = "nvidia_driver_version" if version else "nvidia_driver_branch"

@@ -218,13 +218,21 @@ def entries(variables):
     return [{"name": f"gpu{number}", "gpus": [device]} for number, device in enumerate(devices)]
 
 
+def servers_of(variables):
+    """A Server for each Engine; none where there is to be one for each GPU, and nothing says how many there are."""
+    listed = entries(variables)
+    if not listed and Server(variables).value("deepgram_engines") == ONE_PER_GPU:
+        return []
+    return [Server(variables, entry) for entry in listed or [{}]]
+
+
 def engines(variables):
     """What is particular to each Engine of a server, in the order of its list."""
-    listed = entries(variables)
-    servers = [Server(variables, entry) for entry in listed or [{}]]
+    servers = servers_of(variables)
     found = []
-    for number, (server, entry) in enumerate(zip(servers, listed or [{}])):
-        name = str(entry.get("name", number)) if listed else ""
+    for number, server in enumerate(servers):
+        entry = server.entry
+        name = str(entry.get("name", number)) if entry else ""
         settings = server.merged("deepgram_engine_settings", "settings")
         added = nested(server.keys("engine"))
         limit = _number(server.value("deepgram_engine_max_active_requests")) or None
@@ -255,8 +263,7 @@ def engines(variables):
 
 def apis(variables):
     """The APIs of a server: one for each group of its Engines, in the order of the list."""
-    listed = entries(variables) or [{}]
-    servers = [Server(variables, entry) for entry in listed]
+    servers = servers_of(variables)
     groups = list(dict.fromkeys(server.group for server in servers))
     found = []
     for number, group in enumerate(groups):

@@ -31,9 +31,10 @@ _BY_NUMBER = {
     "16": "profiles",
     "17": "apart",
     "18": "license",
+    "19": "products",
 }
 # The order in which they begin: those that take longest come first.
-_ORDER = ("server", "fleet", "workshop", "license", "boards", "podman", "profiles", "apart")
+_ORDER = ("server", "fleet", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
 # What a drill needs of a GPU that the workshop's server (an A100 and a T4) has.
 WORKSHOP_HAS = ("any", "none", "mig")
 
