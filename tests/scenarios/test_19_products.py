@@ -11,6 +11,7 @@ import httpx
 import pytest
 import yaml
 from deepgram import DeepgramClient, DeepgramClientEnvironment
+from deepgram.agent.v1.types import AgentV1Settings
 
 from lab.deepgram.models import speaking_files
 from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
@@ -156,16 +157,18 @@ def conversation(client) -> tuple[list[str], int]:
         threading.Thread(target=talk.start_listening, daemon=True).start()
         linear = {"encoding": "linear16", "sample_rate": 24000}
         talk.send_settings(
-            {
-                "type": "Settings",
-                "audio": {"input": {**linear, "sample_rate": 16000}, "output": {**linear, "container": "none"}},
-                "agent": {
-                    "listen": {"provider": {"type": "deepgram", "model": "nova-3"}},
-                    "think": {"provider": {"type": "open_ai", "model": "gpt-4o-mini"}},
-                    "speak": {"provider": {"type": "deepgram", "model": "aura-2-thalia-en"}},
-                    "greeting": "Hello, this is a test.",
-                },
-            }
+            AgentV1Settings(
+                **{
+                    "type": "Settings",
+                    "audio": {"input": {**linear, "sample_rate": 16000}, "output": {**linear, "container": "none"}},
+                    "agent": {
+                        "listen": {"provider": {"type": "deepgram", "model": "nova-3"}},
+                        "think": {"provider": {"type": "open_ai", "model": "gpt-4o-mini"}},
+                        "speak": {"provider": {"type": "deepgram", "model": "aura-2-thalia-en"}},
+                        "greeting": "Hello, this is a test.",
+                    },
+                }
+            )
         )
         assert done.wait(20), said
     return said, sound[0]
