@@ -18,7 +18,7 @@ from dgctl.verify.expect import NO_CONCERN
 from dgctl.verify.facts import api_port
 
 GROUPS = ("api", "proxy")
-LOOK = "tail /var/log/nginx/deepgram.error.log"
+LOOK = "tail /var/log/nginx/deepgram.access.log"
 
 
 @pytest.fixture(scope="module")
