@@ -79,6 +79,8 @@ WATCH = click.option(
     help="Show it again every so often (5 s).",
 )
 DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
+ACTION = click.argument("action", type=click.Choice(["add", "list", "revoke"]))
+NAME = click.argument("name", default="")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -208,6 +210,15 @@ def upgrade() -> None:
 @verb(YES, BATCH, MAX_FAIL)
 def rollback() -> None:
     """Go back to the state that was verified before the last change, from what the servers kept."""
+
+
+@verb(ACTION, NAME)
+def keys() -> None:
+    """Say who may call: add a caller's key, list the callers, or revoke a key.
+
+    A key is shown once, as it is added; the deployment holds its digest (group_vars/all/callers.yml), which `provision` takes to
+    the proxies. To replace a key: add one of another name, provision, hand it over, revoke the old one, provision.
+    """
 
 
 @verb()

@@ -91,6 +91,7 @@ class Outcome:
     text: list[str] = field(default_factory=list)
     timings: dict[str, Any] = field(default_factory=dict)
     diffs: list[dict[str, str]] = field(default_factory=list)
+    keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
         """The document that `--json` prints (docs/json.md), made text by json_text."""
@@ -106,7 +107,7 @@ class Outcome:
             found["checks"] = [check.as_dict() for check in self.checks]
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
-        for name in ("lowered", "timings", "diffs"):
+        for name in ("lowered", "timings", "diffs", "keys"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
         if self.log:
