@@ -180,11 +180,13 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
         _print_hosts(outcome.hosts, console)
     for hint in outcome.hints:
         text = f"hint: {hint.what} ({hint.where}): {hint.fix}"
-        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(text), style="yellow", markup=False, highlight=False, soft_wrap=True)
     for text in _lowered(outcome.lowered):
         console.print(printable(text), style="yellow", markup=False, highlight=False, soft_wrap=True)
     if outcome.summary:
-        console.print(f"{outcome.summary} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"{printable(outcome.summary)} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True
+        )
     if outcome.log:
         console.print(f"log:  {outcome.log}", markup=False, highlight=False, soft_wrap=True)
     if outcome.next_command:
