@@ -237,6 +237,14 @@ def doctor() -> None:
     """
 
 
+@verb()
+def audit() -> None:
+    """For a reviewer: what listens where and for whom, who may read which secret, how old keys and certificates are.
+
+    And what is unpinned. From the inventory and one look at each server, which changes nothing and reads no secret.
+    """
+
+
 @verb(WATCH)
 def status() -> None:
     """Show what runs on every server, and which of them get requests.

@@ -91,6 +91,7 @@ class Outcome:
     text: list[str] = field(default_factory=list)
     timings: dict[str, Any] = field(default_factory=dict)
     diffs: list[dict[str, str]] = field(default_factory=list)
+    audit: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class Outcome:
             found["checks"] = [check.as_dict() for check in self.checks]
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
-        for name in ("lowered", "timings", "diffs", "keys"):
+        for name in ("lowered", "timings", "diffs", "keys", "audit"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
         if self.log:
