@@ -94,7 +94,8 @@ def test_the_page_of_json_names_every_key():
         "diffs": [{}],
         "hints": [Problem("x")],
         "log": "/x",
-        "keys": [{}], "audit": {"a": 1},
+        "keys": [{}],
+        "audit": {"a": 1},
     }
     document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
     check = Check("gpu1", "x", "fail", cause="y").as_dict()
