@@ -150,6 +150,17 @@ def test_the_server_s_own_key_is_for_root_alone_and_stays_until_boot(serving):
     assert own not in (serving.own / "own.sha256").read_text()
 
 
+def test_the_program_may_read_the_digest_of_a_key_made_under_the_unit_s_umask(tmp_path, monkeypatch):
+    monkeypatch.setattr(PROGRAM, "OWN", str(tmp_path / "own"))
+    before = os.umask(0o077)
+    try:
+        PROGRAM.own_key()
+    finally:
+        os.umask(before)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("own", "own/own.sha256", "own/own.key")}
+    assert modes == {"own": 0o755, "own/own.sha256": 0o644, "own/own.key": 0o600}
+
+
 def test_an_endless_question_ends_its_connection(serving):
     serving.stream.settimeout(5)
     with pytest.raises(OSError):

@@ -154,7 +154,8 @@ def _accept(listener, waiting):
 
 def own_key():
     """Makes the server's own key where there is none: in memory alone, and another one after each boot."""
-    os.makedirs(OWN, mode=0o755, exist_ok=True)
+    os.makedirs(OWN, exist_ok=True)
+    os.chmod(OWN, 0o755)  # whatever the unit's umask is
     if os.path.exists(f"{OWN}/own.key"):
         return
     key = secrets.token_hex(32)
