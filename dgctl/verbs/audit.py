@@ -80,6 +80,9 @@ def of_servers(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
         for row in status.get("certificates", []):
             if row["days_left"] is not None and row["days_left"] < SOON_DAYS:
                 yield f"{row['path']} has {count(max(0, row['days_left']), 'day')} left", name
+        for row in status.get("published", []):
+            if row.get("for", "").startswith(asked.EVERYBODY):
+                yield f"{row['container']} answers whoever reaches port {row['port']}, and asks nobody who he is", name
         if status.get("firewall") is False:
             yield "the firewall is not in force: systemctl reload deepgram-firewall", name
         for problem in status.get("problems", []):

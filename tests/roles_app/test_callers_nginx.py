@@ -1,5 +1,6 @@
 """Callers before a real NGINX with the role's own site: what comes through, what does not, and what the API gets to see."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -162,6 +163,67 @@ def test_rotation_breaks_no_stream_and_restarts_nothing(proxy):
     stream.sendall(b"still here")
     assert stream.recv(20) == b"still here" and its.callers.poll() is None
     assert (its.log("pid"), its.callers.pid) == before
+
+
+SMUGGLED = b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nX-Smuggled: yes\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding: chunked, identity",
+        "Content-Length: 0\r\nContent-Length: 70",
+        "Content-Length: +0",
+        "Host: y\r\nContent-Length: 0",
+        "Content-Length: 0\r\n Authorization: Token x",
+    ],
+)
+def test_no_request_rides_in_on_another_s_key(proxy, head):
+    """What follows a request with a key on its connection needs one of its own, however the first one's length is told."""
+    its = proxy()
+    with its.open() as stream:
+        stream.sendall(f"POST /v1/listen HTTP/1.1\r\nHost: x\r\nAuthorization: Token {KEY}\r\n{head}\r\n\r\n".encode())
+        stream.sendall(b"0\r\n\r\n" + SMUGGLED)
+        stream.settimeout(2)
+        with contextlib.suppress(OSError):
+            while stream.recv(65536):
+                pass
+    assert not any("X-Smuggled" in heard for heard in its.api.heard), its.api.heard
+
+
+def test_a_kept_connection_is_asked_each_time(proxy):
+    its = proxy()
+    with its.open() as stream:
+        said = []
+        for header in (f"Authorization: Token {KEY}\r\n", "", f"Authorization: Token {KEY}\r\n"):
+            stream.sendall(f"POST /v1/listen HTTP/1.1\r\nHost: x\r\n{header}Content-Length: 0\r\n\r\n".encode())
+            answer = b""
+            while not answer.rstrip().endswith(b"}"):
+                answer += stream.recv(65536)
+            said.append(int(answer.split()[1]))
+    assert said == [200, 401, 200]
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [[token(), token(REVOKED)], [token(REVOKED), token()], [token(), ("Sec-WebSocket-Protocol", f"token, {REVOKED}")]],
+)
+def test_two_credentials_are_no_more_than_one(proxy, twice):
+    """NGINX refuses the header twice (1.23 and newer) or takes the first; whichever it is, the API sees none of them."""
+    its = proxy()
+    assert its.ask(headers=twice)[0] in (200, 400, 401)
+    assert not any({"Authorization"} & heard.keys() for heard in its.api.heard)
+
+
+def test_a_header_that_is_too_long_ends_here(proxy):
+    its = proxy()
+    assert its.ask(headers=[token("x" * 70_000)])[0] in (400, 431)
+    assert its.ask(headers=[token("x" * 60_000)])[0] == 401
+    assert its.ask(headers=[token()])[0] == 200 and len(its.api.heard) == 1
 
 
 def test_without_the_program_nobody_comes_in(proxy):

@@ -114,6 +114,11 @@ def test_ages_of_keys() -> None:
         ({"certificates": [{"path": "/c", "days_left": None, "self_signed": True}]}, ""),
         ({"firewall": False}, "the firewall is not in force"),
         ({"firewall": None}, ""),
+        (
+            {"published": [{"container": "deepgram-api", "port": "8080", "for": "whoever reaches it"}]},
+            "deepgram-api answers whoever",
+        ),
+        ({"published": [{"container": "deepgram-api", "port": "8080", "for": "192.0.2.5"}]}, ""),
         ({"problems": ["ss: no such file"]}, "not seen: ss: no such file"),
     ],
 )
