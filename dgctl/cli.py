@@ -79,6 +79,8 @@ WATCH = click.option(
     help="Show it again every so often (5 s).",
 )
 DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
+ACTION = click.argument("action", type=click.Choice(["add", "list", "revoke"]))
+NAME = click.argument("name", default="")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -210,6 +212,15 @@ def rollback() -> None:
     """Go back to the state that was verified before the last change, from what the servers kept."""
 
 
+@verb(ACTION, NAME)
+def keys() -> None:
+    """Say who may call: add a caller's key, list the callers, or revoke a key.
+
+    A key is shown once, as it is added; the deployment holds its digest (group_vars/all/callers.yml), which `provision` takes to
+    the proxies. To replace a key: add one of another name, provision, hand it over, revoke the old one, provision.
+    """
+
+
 @verb()
 def verify() -> None:
     """Prove that every server works: driver, GPU in the container, models, TLS, a real transcript."""
@@ -223,6 +234,14 @@ def doctor() -> None:
 
     --deep needs DCGM on the server (nvidia_driver_dcgm). Its quickest tests put no load on the GPUs, and take seconds, at
     most two minutes; calls that are being served may disturb them. Drain the server first for a verdict to count on.
+    """
+
+
+@verb()
+def audit() -> None:
+    """For a reviewer: what listens where and for whom, who may read which secret, how old keys and certificates are.
+
+    And what is unpinned. From the inventory and one look at each server, which changes nothing and reads no secret.
     """
 
 

@@ -92,7 +92,15 @@ def test_the_page_of_json_names_every_key():
     from dgctl.plan.plan import HostPlan
 
     host = HostState(status={"any": 1}, plan=HostPlan())
-    said = {"lowered": [{}], "timings": {"look": 1.0}, "diffs": [{}], "hints": [Problem("x")], "log": "/x"}
+    said = {
+        "lowered": [{}],
+        "timings": {"look": 1.0},
+        "diffs": [{}],
+        "hints": [Problem("x")],
+        "log": "/x",
+        "keys": [{}],
+        "audit": {"a": 1},
+    }
     document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
     check = Check("gpu1", "x", "fail", cause="y").as_dict()
     keys = {*document, *document["hosts"]["gpu1"], *HostPlan().as_dict(), *check, *Problem("x").as_dict()}

@@ -58,7 +58,7 @@ WRITTEN = {
     "deepgram_images": ("record", "auth_dir"),
     "model_files": ("dir",),
     "nvidia_driver_load": ("mark",),
-    "nginx_site": ("path", "certificate", "key", "main_path"),
+    "nginx_site": ("path", "certificate", "key", "main_path", "client_ca"),
     "self_signed_certificate": ("certificate", "key"),
 }
 # What these make lies at places of their own, which they return for the declaration: module to the variable's part.
@@ -73,6 +73,7 @@ READING = {
     "nvidia_mig",
     "preflight_probe",
     "deepgram_upstreams",
+    "deepgram_callers",
     "host_firewall",
     "firewalld_port",
     "selinux_settings",

@@ -115,10 +115,26 @@ def environment(secrets: dict[str, str], askpass: str) -> dict[str, str]:
     return found
 
 
+# Only what ssh itself asks gets an answer. A server may put any words into a prompt of its own (keyboard-interactive), which ssh
+# shows behind "(user@host) "; the passphrase of a key is for a file that is here (OpenSSH, sshconnect2.c: "Enter passphrase for
+# key '%.100s': ", "%s@%s's password: ", "(%s@%s) ").
 ASKPASS = """#!/bin/sh
+answer() {
+  test -n "$1" || exit 1
+  printf '%s\\n' "$1"
+}
 case "$1" in
-  *assphrase*) printf '%s\\n' "$DGCTL_SSH_PASSPHRASE" ;;
-  *) printf '%s\\n' "$DGCTL_SSH_PASSWORD" ;;
+  "("*"@"*") "*assword*) answer "$DGCTL_SSH_PASSWORD" ;;
+  "("*"@"*") "*) exit 1 ;;
+  "Enter passphrase for key '"*"'"*)
+    file=${1#"Enter passphrase for key '"}
+    file=${file%"'"*}
+    test "${#file}" -lt 100 || file=$(ls -d "$file"* 2>/dev/null | head -n 1)
+    test -f "$file" || exit 1
+    answer "$DGCTL_SSH_PASSPHRASE" ;;
+  *assphrase*) exit 1 ;;
+  *"@"*"'s password: " | [Pp]"assword: ") answer "$DGCTL_SSH_PASSWORD" ;;
+  *) exit 1 ;;
 esac
 """
 

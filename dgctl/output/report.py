@@ -91,6 +91,8 @@ class Outcome:
     text: list[str] = field(default_factory=list)
     timings: dict[str, Any] = field(default_factory=dict)
     diffs: list[dict[str, str]] = field(default_factory=list)
+    audit: dict[str, Any] = field(default_factory=dict)
+    keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
         """The document that `--json` prints (docs/json.md), made text by json_text."""
@@ -106,7 +108,7 @@ class Outcome:
             found["checks"] = [check.as_dict() for check in self.checks]
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
-        for name in ("lowered", "timings", "diffs"):
+        for name in ("lowered", "timings", "diffs", "keys", "audit"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
         if self.log:
@@ -179,11 +181,13 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
         _print_hosts(outcome.hosts, console)
     for hint in outcome.hints:
         text = f"hint: {hint.what} ({hint.where}): {hint.fix}"
-        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(text), style="yellow", markup=False, highlight=False, soft_wrap=True)
     for text in _lowered(outcome.lowered):
         console.print(printable(text), style="yellow", markup=False, highlight=False, soft_wrap=True)
     if outcome.summary:
-        console.print(f"{outcome.summary} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"{printable(outcome.summary)} in {clock(seconds)}", markup=False, highlight=False, soft_wrap=True
+        )
     if outcome.log:
         console.print(f"log:  {outcome.log}", markup=False, highlight=False, soft_wrap=True)
     if outcome.next_command:

@@ -146,20 +146,38 @@ def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subproce
 def _read(host: Host, done: subprocess.CompletedProcess[bytes], way: ssh.Route) -> Seen:
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith(_MARK):
-            said = json.loads(line.removeprefix(_MARK))
-            return Seen(
-                said.get("roles", {}),
-                bool(said.get("verified")),
-                said.get("system") or {},
-                said.get("answers") or {},
-                said.get("reports") or {},
-                said.get("seconds", 0.0),
-            )
+            return _said(host, line.removeprefix(_MARK))
     words = ssh.last_words(done.stderr) or f"exit status {done.returncode}"
     if b"Traceback" in done.stderr:
         return Seen(doubt=f"the look failed: {words}")
     what, fix = unreachable.cause(words, ssh.effective(way))
     return Seen(problem=Problem(what, host.name, words, fix))
+
+
+def _said(host: Host, text: str) -> Seen:
+    """What a server answered; an answer of another shape is this server's fault alone."""
+    shapes = {"roles": dict, "system": dict, "answers": dict, "reports": dict, "seconds": (int, float)}
+    try:
+        said = json.loads(text)
+        wrong = [
+            name for name, shape in shapes.items() if said.get(name) is not None and not isinstance(said[name], shape)
+        ]
+    except (ValueError, AttributeError, RecursionError):
+        wrong = ["all of it"]
+    if wrong:
+        what, fix = (
+            "the server's answer is none of the look's",
+            "is its Python, or what its shell prints, another one's work?",
+        )
+        return Seen(problem=Problem(what, host.name, wrong[0], fix))
+    return Seen(
+        said.get("roles") or {},
+        bool(said.get("verified")),
+        said.get("system") or {},
+        said.get("answers") or {},
+        said.get("reports") or {},
+        said.get("seconds") or 0.0,
+    )
 
 
 @functools.cache

@@ -132,7 +132,7 @@ class Collector:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))
 
     def _collect(self, host: str, result: dict[str, Any]) -> None:
-        """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's."""
+        """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's and audit.yml's."""
         for found in result.get("findings") or []:
             texts = {
                 key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix", "cause")
@@ -141,7 +141,7 @@ class Collector:
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:
                 self.result.lowered.append({"host": host, **low})
-        if self.job.playbook == "status.yml" and isinstance(result.get("status"), dict):
+        if self.job.playbook in ("status.yml", "audit.yml") and isinstance(result.get("status"), dict):
             self.result.hosts[host].data = result["status"]
 
     def _text(self, value: Any) -> str:

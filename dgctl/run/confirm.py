@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from dgctl.base.display import printable
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.run.session import Session
 
@@ -22,6 +23,6 @@ def confirm(session: Session, lines: list[str], question: str) -> None:
         return
     require_person(session)
     for line in lines:
-        click.echo(line, err=True)
-    if not click.confirm(question, err=True):
+        click.echo(printable(line), err=True)
+    if not click.confirm(printable(question), err=True):
         raise DgctlError(Problem("not confirmed: nothing was touched", fix="answer y, or add --yes"), Exit.INTERRUPTED)

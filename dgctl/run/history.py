@@ -24,12 +24,24 @@ class Redactor:
 
     def __init__(self, secrets: set[str]):
         # Longest first, so that a secret that begins with another does not leave its rest.
-        self._secrets = sorted(secrets - {""}, key=len, reverse=True)
+        self._secrets = sorted({form for secret in secrets - {""} for form in _forms(secret)}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
+
+
+def _forms(secret: str) -> set[str]:
+    """As it is, and as JSON and Python write it: Ansible's words are full of both, and a quote or an umlaut differs."""
+    found = {secret}
+    for _ in range(2):  # JSON within JSON: a module's output, shown in a result
+        found |= {
+            text[1:-1]
+            for each in found
+            for text in (json.dumps(each), json.dumps(each, ensure_ascii=False), repr(each))
+        }
+    return found
 
 
 def folder(inventory: Path) -> Path:

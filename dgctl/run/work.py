@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dgctl.base.display import printable
 from dgctl.deployment import deployment as deployments
 from dgctl.deployment import vault
 from dgctl.deployment.deployment import Deployment
@@ -35,7 +36,7 @@ class Work:
 
     def tell(self, text: str) -> None:
         """A line on stderr, for what is larger than a phase."""
-        print(f"{progress.clock(self.session.seconds):>7}  {text}", file=sys.stderr, flush=True)
+        print(f"{progress.clock(self.session.seconds):>7}  {printable(text)}", file=sys.stderr, flush=True)
 
     def record(self) -> None:
         """Opens the run record; from now on nothing that is logged holds a secret."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dgctl import content
@@ -12,6 +13,7 @@ from dgctl.deployment.deployment import Deployment
 from dgctl.validation import (
     addresses,
     agreements,
+    callers,
     certificates,
     drivers,
     duplicates,
@@ -57,6 +59,7 @@ TOPICS = (
     drivers,
     systems,
     certificates,
+    callers,
 )
 
 
@@ -68,10 +71,20 @@ def problems(deployment: Deployment) -> list[Problem]:
 
 def hints(deployment: Deployment) -> list[Problem]:
     """What `deployment` works without and should not; what servers share is said once, `where` names them."""
-    found: dict[Problem, list[str]] = {}
-    for host, hint in flux.hints(Context(deployment, {})):
-        found.setdefault(hint, []).append(host)
-    return [replace(hint, where=listed(hosts)) for hint, hosts in found.items()]
+    context = Context(deployment, {})
+    return _shared(pair for topic in (flux, callers) for pair in topic.hints(context))
+
+
+def exposed(deployment: Deployment) -> list[Problem]:
+    """The proxies of a public address that ask no caller who he is, also where a variable says so."""
+    return _shared(callers.exposed(Context(deployment, {})))
+
+
+def _shared(found: Iterable[tuple[str, Problem]]) -> list[Problem]:
+    hosts: dict[Problem, list[str]] = {}
+    for host, hint in found:
+        hosts.setdefault(hint, []).append(host)
+    return [replace(hint, where=listed(names)) for hint, names in hosts.items()]
 
 
 def require_valid(deployment: Deployment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dgctl import validation
 from dgctl.base import lock
 from dgctl.base.words import count
 from dgctl.output.report import Outcome
@@ -27,4 +28,6 @@ def provision(session: Session) -> Outcome:
         if found.changing and not session.check:
             question = f"Provision {count(len(found.changing), 'server')}{plan_text.reboots(found)}?"
             confirm.confirm(session, [*plan_text.lines(found), *plan_text.order(rollout)], question)
-        return provisioning.done(work, found, rollout)
+        outcome = provisioning.done(work, found, rollout)
+        outcome.hints = validation.hints(work.deployment)
+        return outcome

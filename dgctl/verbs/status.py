@@ -6,6 +6,7 @@ import json
 import sys
 import time
 
+from dgctl import validation
 from dgctl.base.errors import Exit
 from dgctl.deployment import fleet
 from dgctl.output.report import HostState, Outcome, print_outcome
@@ -27,6 +28,7 @@ def once(work: Work) -> Outcome:
     outcome = outcomes.of_playbook(work, PLAYBOOK)
     _add_members(work, outcome.hosts or {})
     outcomes.add_status(outcome, work)
+    outcome.hints = validation.exposed(work.deployment)
     return outcome
 
 

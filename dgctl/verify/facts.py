@@ -18,6 +18,7 @@ from dgctl.verify.containers import Container, Runtime
 from dgctl.verify.expect import Unmet
 
 NGINX_CERTIFICATE = "/etc/nginx/tls/deepgram.crt"
+OWN_KEY = "/run/deepgram-callers/own.key"  # there where callers must show who they are
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +177,25 @@ def proxy(
             raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
     name, port = wanted["nginx_proxy_server_name"] or host_name, int(wanted["nginx_proxy_port"])
     tunnel = _tunnel(planned, "127.0.0.1", port) if behind_jump else ""
-    return tls.Proxy(address, port, name, own.out if own else None, tunnel)
+    key = _own_key(host) if is_guarded(wanted) else ""
+    return tls.Proxy(address, port, name, own.out if own else None, tunnel, key=key)
+
+
+def is_guarded(wanted: dict[str, Any]) -> bool:
+    """Whether the proxy's callers must show a key or a certificate."""
+    return (wanted["nginx_proxy_callers"] or "open") != "open"
+
+
+def _own_key(host: Host) -> str:
+    """The key that the proxy made for its own checks: read over SSH, held in memory, shown to the proxy alone."""
+    said = ask(host, {"key": f"cat {OWN_KEY}"})["key"]
+    if not said.text:
+        raise Unmet(
+            said.err or f"exit {said.rc}",
+            f"the proxy's own key in {OWN_KEY}",
+            "systemctl status deepgram-callers; dgctl provision",
+        )
+    return said.text
 
 
 @pytest.fixture(scope="session")

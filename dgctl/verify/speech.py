@@ -69,8 +69,17 @@ def spoken(text: str) -> list[str]:
 
 def get(proxy: tls.Proxy, path: str) -> int:
     """The HTTP status of a GET through the proxy. Raises httpx.HTTPError."""
+    return _status(proxy, "GET", path)
+
+
+def post(proxy: tls.Proxy, path: str) -> int:
+    """The same of a POST without content."""
+    return _status(proxy, "POST", path)
+
+
+def _status(proxy: tls.Proxy, method: str, path: str) -> int:
     with _client(proxy, tls.TIMEOUT_S) as client:
-        return client.get(path, **_as(proxy)).status_code
+        return client.request(method, path, **_as(proxy)).status_code
 
 
 def transcribe_file(
@@ -114,7 +123,7 @@ def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
 
 def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, Any]:
     return {
-        "headers": {"Host": proxy.authority} | (headers or {}),
+        "headers": {"Host": proxy.authority} | proxy.credentials | (headers or {}),
         "extensions": {"sni_hostname": proxy.name},
     }
 

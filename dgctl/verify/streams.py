@@ -140,6 +140,7 @@ def opening(proxy: tls.Proxy, path: str) -> connect:
     return connect(
         f"{'ws' if proxy.plain else 'wss'}://{proxy.authority}{path}",
         sock=wire,
+        additional_headers=proxy.credentials,
         **({} if proxy.plain else {"ssl": tls.context(proxy), "server_hostname": proxy.name}),
         proxy=None,
         open_timeout=_ANSWER_LIMIT_S,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -23,7 +23,7 @@ class Proxy:
     """Where the TLS proxy listens, and the name that it must prove.
 
     `only_trust`: the only certificate to trust (PEM; None: the system's). `tunnel`: a socket that leads there.
-    `plain`: no TLS, for an API's own port at the end of a tunnel.
+    `plain`: no TLS, for an API's own port at the end of a tunnel. `key`: what requests show for themselves; "" for nothing.
     """
 
     address: str
@@ -32,6 +32,12 @@ class Proxy:
     only_trust: str | None = None
     tunnel: str = ""
     plain: bool = False
+    key: str = field(default="", repr=False)
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The header with the key."""
+        return {"Authorization": f"Token {self.key}"} if self.key else {}
 
     @property
     def authority(self) -> str:

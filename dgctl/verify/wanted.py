@@ -42,6 +42,7 @@ NAMES = (
     "nginx_proxy_server_name",
     "nginx_proxy_status_allow",
     "nginx_proxy_tls_certificate",
+    "nginx_proxy_callers",
 )
 # The same, of roles that not every deployment has.
 OF_PROXIES = ("host_firewall_rules", "nginx_proxy_nodes")

@@ -126,6 +126,9 @@ options:
       members:
         description: File in JSON that says which servers behind the port are up; not given where there is only its own.
         type: path
+      credential:
+        description: File with the key that the server's own requests show; not given where everybody may ask.
+        type: path
   until:
     description: From this moment on (seconds since 1970) the role wants to run again; 0 for never.
     type: int
@@ -210,6 +213,7 @@ SPEC = {
             "certificate": {"type": "path", "required": True},
             "paths": {"type": "dict", "default": {}},
             "members": {"type": "path"},
+            "credential": {"type": "path", "no_log": False},
         },
     },
     "until": {"type": "int", "default": 0},

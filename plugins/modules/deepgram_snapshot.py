@@ -192,6 +192,7 @@ def keep(params, check_mode):
         return {"changed": not before or before["digest"] != now["digest"], "release": now["release"]}
     snapshot_images.hold(engine, now["images"])
     changed = snapshot_state.keep(now)
+    snapshot_state.forget_secrets()
     forget_note()
     snapshot_images.release(engine, [state for state in map(load, SLOTS) if state])
     return {"changed": changed, "release": now["release"]}

@@ -24,6 +24,10 @@ options:
     description: The program that makes the table.
     type: path
     required: true
+  reread:
+    description: For V(present), whether systemd reads its units anew, because a file beside O(unit) was written.
+    type: bool
+    default: false
   files:
     description: For V(absent), the files to remove, beside unit and program.
     type: list
@@ -82,7 +86,7 @@ def present(module):
     enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
     right = active and run([program, "check"])[0] == 0
     if not module.check_mode:
-        steps = [(stale or not enabled, ["daemon-reload"]), (not enabled, ["enable", unit])]
+        steps = [(stale or not enabled or module.params["reread"], ["daemon-reload"]), (not enabled, ["enable", unit])]
         steps += [(not active, ["start", unit]), (active and not right, ["reload", unit])]
         for due, words in steps:
             if due:
@@ -116,6 +120,7 @@ def main():
             "state": {"choices": ["present", "absent"], "required": True},
             "unit": {"type": "path", "required": True},
             "program": {"type": "path", "required": True},
+            "reread": {"type": "bool", "default": False},
             "files": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,

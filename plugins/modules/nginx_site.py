@@ -38,6 +38,12 @@ options:
   key_content:
     description: The key in PEM, if it is to be put there.
     type: str
+  client_ca:
+    description: Where the authority of callers' certificates is put.
+    type: path
+  client_ca_content:
+    description: Its certificate in PEM; without it a file there is removed once nothing names it.
+    type: str
   main_path:
     description: File for directives that stand outside of every block.
     type: path
@@ -139,11 +145,18 @@ def changes(params, main):
     wanted = [
         (params["key"], params["key_content"], 0o600),
         (params["certificate"], params["certificate_content"], 0o644),
+        (params["client_ca"], params["client_ca_content"], 0o644),
         (MAIN, settled(main, params["worker_connections"], params["main_path"]), 0o644),
         (params["main_path"], params["main_content"], 0o644),
         (params["path"], params["content"], 0o644),
     ]
     return [entry for entry in wanted if entry[1] is not None and not is_so(*entry)]
+
+
+def orphaned(params):
+    """The authority of callers' certificates, where none is wanted any more."""
+    path = params["client_ca"]
+    return [path] if path and params["client_ca_content"] is None and os.path.exists(path) else []
 
 
 def is_so(path, content, mode):
@@ -191,7 +204,7 @@ def reload_needed(params):
     started = started_last()
     if started is None:
         return False
-    paths = [params["path"], params["certificate"], params["key"], params["main_path"], MAIN]
+    paths = [params["path"], params["certificate"], params["key"], params["main_path"], params["client_ca"], MAIN]
     times = [os.stat(path).st_mtime for path in paths if path and os.path.exists(path)]
     return any(started < moment <= time.time() for moment in times)
 
@@ -204,8 +217,8 @@ def apply(module):
     if main is None:
         main = packaged(MAIN, lambda what, fix: fail(module, what, fix))
     files = changes(params, main)
-    welcome = os.path.islink(WELCOME)
-    if not files and not welcome:
+    welcome, orphan = os.path.islink(WELCOME), orphaned(params)
+    if not files and not welcome and not orphan:
         return False, reload_needed(params)
     complete = all(os.path.exists(path) for path in [params["key"], *params["includes"]])
     if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or complete):
@@ -216,8 +229,8 @@ def apply(module):
         return True, True
     for path, content, mode in files:
         write(path, content, mode)
-    if welcome:
-        os.unlink(WELCOME)
+    for path in ([WELCOME] if welcome else []) + orphan:
+        os.unlink(path)
     return True, True
 
 
@@ -340,6 +353,8 @@ def main():
             "key": {"type": "path", "required": True, "no_log": False},
             "certificate_content": {"type": "str"},
             "key_content": {"type": "str", "no_log": True},
+            "client_ca": {"type": "path"},
+            "client_ca_content": {"type": "str"},
             "main_path": {"type": "path"},
             "main_content": {"type": "str"},
             "worker_connections": {"type": "int"},

@@ -32,6 +32,7 @@ class Proxy(BaseHTTPRequestHandler):
 
     def _answer(self):
         self.server.heard.append((self.command, self.path, self.headers.get("Content-Length")))
+        self.server.shown.append(self.headers.get("Authorization"))
         status, headers, text = self.server.table[self.command, self.path]
         if isinstance(text, float):
             time.sleep(text)
@@ -56,7 +57,7 @@ def proxy(certificate):
     context.load_cert_chain(path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.heard, server.certificate = [], path
+    server.heard, server.shown, server.certificate = [], [], path
     with serving(server, {("POST", "/v1/listen"): (400, OURS, BAD)}):
         yield server
 
@@ -196,6 +197,28 @@ def test_an_own_api_s_fault_is_its_own_role_s(host, proxy, docker, web, status, 
     host.record(answers=[f"http://127.0.0.1:{web.port}/v1/status"], containers=containers, tls=declared(proxy))
     said = found(host, proxy, (503, OURS, BUSY))
     assert any(one.startswith("path ") for one in said) is told
+
+
+# What the role's own NGINX says to who shows no key that counts (roles/nginx_proxy/templates/deepgram.conf.j2).
+STRANGER = {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials.", "request_id": "1"}
+
+
+def test_where_callers_show_keys_the_server_shows_its_own(host, proxy):
+    host.record(tls=declared(proxy, credential=host.file("own.key", "0" * 64 + "\n")))
+    assert host.drift() == [] and proxy.shown == [f"Token {'0' * 64}"]
+
+
+def test_an_own_key_that_is_gone_or_refused_is_named(host, proxy):
+    host.record(tls=declared(proxy, credential="/nonexistent/own.key"))
+    (said,) = found(host, proxy, (401, OURS, STRANGER))
+    assert said.endswith("HTTP 401: callers must show a key, and the server's own is refused or gone")
+    assert proxy.shown == [None]
+
+
+def test_who_shows_another_certificate_sees_no_key(host, proxy, certificate):
+    host.record(tls=declared(proxy, certificate=certificate("other"), credential=host.file("own.key", "0" * 64)))
+    host.drift()
+    assert proxy.shown == []
 
 
 def test_a_record_of_before_has_no_paths(host, proxy):

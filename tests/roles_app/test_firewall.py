@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from .conftest import ROOT, load
-from .rendering import value
+from .rendering import render, value
 
 SPEC = importlib.util.spec_from_file_location("host_firewall", ROOT / "roles/host_firewall/files/host_firewall.py")
 PROGRAM = importlib.util.module_from_spec(SPEC)
@@ -94,7 +94,8 @@ def program(tmp_path, monkeypatch):
     """The program's files, and what it gave to nft."""
     said = []
     monkeypatch.setattr(PROGRAM, "RULES", str(tmp_path / "rules.json"))
-    monkeypatch.setattr(PROGRAM, "KEPT", str(tmp_path / "kept/addresses.json"))
+    for name, path in (("KEPT", "kept/addresses.json"), ("LAST", "kept/table.nft"), ("IN_FORCE", "in-force")):
+        monkeypatch.setattr(PROGRAM, name, str(tmp_path / path))
     monkeypatch.setattr(
         PROGRAM, "nft", lambda *words, text=None: said.append(text) or SimpleNamespace(returncode=0, stderr="")
     )
@@ -151,7 +152,7 @@ class Server:
         def fail_json(**said):
             raise AssertionError(said["msg"])
 
-        params = {"unit": str(self.unit), "program": str(self.program), "files": []}
+        params = {"unit": str(self.unit), "program": str(self.program), "files": [], "reread": False}
         return MODULE.present(SimpleNamespace(params=params, check_mode=check, fail_json=fail_json))
 
 
@@ -195,7 +196,88 @@ def test_a_first_run_in_check_mode_asks_for_nothing(tmp_path, monkeypatch):
     assert server.be_present(check=True)
 
 
-def test_check_compares_the_whole_table(program, monkeypatch):
+@pytest.mark.parametrize("torn", ["", '{"lb.te', "[]", '{"lb.test": 7}', "null", "\x00"])
+def test_a_torn_memory_of_addresses_leaves_no_gap(program, monkeypatch, tmp_path, torn):
+    """After a power cut the file was half written, and the server booted without any table."""
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [(0, 0, 0, "", ("192.0.2.4", 0))])
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/addresses.json").write_text(torn)
+    PROGRAM.apply()
+    assert "192.0.2.4/32 } tcp dport 1 accept" in program[0] and "tcp dport { 1 } counter drop" in program[0]
+
+
+def test_names_that_nobody_remembers_are_kept_out_and_not_let_in(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", no_dns)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/addresses.json").write_text("{")
+    PROGRAM.apply()
+    assert "saddr" not in program[0] and "tcp dport { 1 } counter drop" in program[0]
+
+
+def no_dns(name, port):
+    raise OSError("no DNS")
+
+
+@pytest.mark.parametrize("torn", [None, "", "{", "[]", '{"rules": [{"name": "API"}]}', '{"rules": 7}'])
+def test_with_torn_rules_the_table_of_before_counts(program, monkeypatch, tmp_path, torn):
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [(0, 0, 0, "", ("192.0.2.4", 0))])
+    PROGRAM.apply()
+    rules = tmp_path / "rules.json"
+    rules.unlink() if torn is None else rules.write_text(torn)
+    PROGRAM.apply()
+    assert program[1] == program[0]
+    with pytest.raises(SystemExit, match=r"rules\.json"):  # it is not right, and the role mends it
+        PROGRAM.check()
+    (tmp_path / "kept/table.nft").unlink()
+    with pytest.raises(SystemExit, match="no table was kept"):
+        PROGRAM.apply()
+
+
+def test_what_docker_waits_for_is_there_only_with_the_table(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [])
+    PROGRAM.apply()
+    assert (tmp_path / "in-force").exists()
+    PROGRAM.remove()
+    assert not (tmp_path / "in-force").exists()
+    monkeypatch.setattr(PROGRAM, "nft", lambda *words, text=None: SimpleNamespace(returncode=1, stderr="no"))
+    with pytest.raises(SystemExit):
+        PROGRAM.apply()
+    assert not (tmp_path / "in-force").exists()
+
+
+@pytest.mark.parametrize(
+    ("groups", "changes", "engine", "starters"),
+    [
+        (["node"], {}, "docker", []),  # nothing is open to the network
+        (["node"], {"host_firewall_containers": False}, "docker", None),
+        (["proxy"], {}, "docker", None),
+        (["engine"], {"host_firewall_rules": [{"name": "x", "port": 1, "sources": []}]}, "docker", ["docker"]),
+        (["engine"], {"host_firewall_rules": [{"name": "x", "port": 1, "sources": []}]}, "podman",
+         ["deepgram-api", "deepgram-engine", "deepgram-license-proxy"]),
+    ],
+)  # fmt: skip
+def test_every_server_with_containers_has_one(groups, changes, engine, starters):
+    known = {"group_names": groups, "deepgram_container_engine": engine, "groups": {}, **changes}
+    assert value("host_firewall", "_host_firewall_wanted", **known) is (starters is not None)
+    expected = [f"/etc/systemd/system/{name}.service.d/deepgram-firewall.conf" for name in starters or []]
+    assert value("host_firewall", "_host_firewall_before", **known) == expected
+
+
+def test_containers_wait_for_it_and_do_not_fall_with_it():
+    """Requires= would stop them when it is stopped or restarted."""
+    lines = [line for line in render("host_firewall", "before.conf.j2").splitlines() if line[:1] != "#"]
+    assert "AssertPathExists=/run/deepgram-firewall.in-force" in lines and "After=deepgram-firewall.service" in lines
+    assert not any("Requires" in line or "PartOf" in line or "BindsTo" in line for line in lines)
+
+
+def test_the_system_s_firewall_brings_it_back_whatever_it_does():
+    text = render("host_firewall", "nftables.conf.j2")
+    for moment in ("ExecStartPost", "ExecReload", "ExecStopPost"):
+        assert f"{moment}=-/usr/local/lib/deepgram/host-firewall apply" in text
+
+
+def test_check_compares_the_whole_table(program, monkeypatch, tmp_path):
+    (tmp_path / "in-force").touch()
     told = SimpleNamespace(returncode=0, stdout="")
     monkeypatch.setattr(PROGRAM, "nft", lambda *words, text=None: told)
     monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [(0, 0, 0, "", ("192.0.2.4", 0))])

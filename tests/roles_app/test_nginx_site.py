@@ -47,6 +47,8 @@ def site(tmp_path, monkeypatch):
             "key": f"{root}/tls/d.key",
             "certificate_content": None,
             "key_content": None,
+            "client_ca": f"{root}/tls/callers.pem",
+            "client_ca_content": None,
             "main_path": f"{root}/modules-enabled/90-deepgram.conf",
             "main_content": "shutdown",
             "worker_connections": None,

@@ -1,9 +1,11 @@
 """deepgram-upstreams: who serves, by what the servers say and what operators want."""
 
+import contextlib
 import http.server
 import importlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -119,6 +121,25 @@ def test_nginx_is_left_alone_while_nothing_changes(proxy):
     for _ in range(5):
         proxy.tick()
     assert len(proxy.nginx.reloads) == 1
+
+
+def test_a_server_that_answers_drop_by_drop_holds_nobody_up(monkeypatch):
+    """Each drop came within the limit of a read, and one such server kept all others unasked."""
+    monkeypatch.setattr(health, "TIMEOUT_S", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            stream, _ = server.accept()
+            with contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100:
+                    stream.sendall(bytes([byte]))
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        began = time.monotonic()
+        said, active = health.ask(f"127.0.0.1:{server.getsockname()[1]}")
+        assert said.startswith("no answer: ") and active is None
+        assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("health", ["Initializing", "Critical", "no answer: x", "HTTP 200"])

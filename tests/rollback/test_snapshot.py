@@ -116,16 +116,52 @@ def test_an_upgrade_that_stopped_half_way_goes_back_to_what_was_verified(server)
     assert server.look() == []
 
 
-def test_a_key_that_is_restored_keeps_its_rights_and_unchanged_files_their_time(server):
+def test_going_back_brings_no_old_key_back_and_unchanged_files_keep_their_time(server):
     server.become(OLD, secret="one")
     server.call("kept")
     server.become(NEW, secret="two")
     server.call("kept")
     before = os.stat(server.path("models/a.dg")).st_mtime_ns
     server.call("restored")
-    assert (server.root / "etc/deepgram.env").read_text() == "KEY=one\n"
+    assert (server.root / "etc/deepgram.env").read_text() == "KEY=two\n", "a key that was rotated away stays away"
     assert (server.root / "etc/deepgram.env").stat().st_mode & 0o777 == 0o600
     assert os.stat(server.path("models/a.dg")).st_mtime_ns == before
+    assert server.look() == [], "the record that was put back says what is there"
+    assert server.call("kept")["changed"] and server.kept() == {"current": OLD, "previous": NEW}
+
+
+def test_no_copy_of_a_key_is_kept(server):
+    server.become(OLD, secret="one-secret-key")
+    server.call("kept")
+    server.become(NEW, secret="two-secret-key")
+    server.call("kept")
+    texts = [path.read_text(errors="replace") for path in (server.root / "verified").rglob("*") if path.is_file()]
+    assert len(texts) > 4 and not any("secret-key" in text for text in texts)
+
+
+def test_a_state_of_an_earlier_version_is_usable_and_loses_its_copy_of_the_key(server):
+    """It counted the key's file in its digest, and had a copy of it."""
+    server.become(OLD, secret="one")
+    server.call("kept")
+    state = MODULE.snapshot_state
+    manifest = server.root / "verified/current/manifest.json"
+    kept = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**kept, "digest": state.digest(kept, True)}))
+    copy = state.copy_of("current", server.path("etc/deepgram.env"))
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    with open(copy, "w") as stream:
+        stream.write("KEY=one\n")
+    server.become(NEW, secret="two")
+    server.call("kept")
+    assert server.kept() == {"current": NEW, "previous": OLD}
+    assert not os.path.exists(state.copy_of("previous", server.path("etc/deepgram.env")))
+    assert server.call("restored")["release"] == OLD and (server.root / "etc/deepgram.env").read_text() == "KEY=two\n"
+
+
+def test_without_any_key_there_is_no_going_back(server):
+    upgraded(server)
+    os.unlink(server.path("etc/deepgram.env"))
+    refused(server, "deepgram.env is gone, and of secrets no copy is kept")
 
 
 def test_what_was_asked_for_is_restored(server):

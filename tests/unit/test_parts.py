@@ -67,6 +67,20 @@ def test_no_secret_leaves_the_redactor(secret: str, around: str) -> None:
     assert secret not in history.Redactor({secret})(f"{around}{secret}{around}").replace(history.MASK, "")
 
 
+@pytest.mark.parametrize(
+    "secret", ['pass"word', "back\\slash", "two\nlines", "Straße-geheim", "tab\tbed", "it's 'one'"]
+)
+def test_no_secret_survives_what_writes_it_in_quotes(secret: str) -> None:
+    for written in (
+        json.dumps({"a": secret}),
+        json.dumps([secret], ensure_ascii=False),
+        repr([secret]),
+        json.dumps(json.dumps(secret))[3:-3],
+    ):
+        said = history.Redactor({secret})(written)
+        assert secret not in said and secret[-5:] not in said, said
+
+
 def test_the_longer_of_two_secrets_leaves_no_rest() -> None:
     assert history.Redactor({"abcdef", "abcdefgh"})("abcdefgh") == history.MASK
 

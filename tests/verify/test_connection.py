@@ -1,6 +1,8 @@
 """The way to a host is Ansible's, passwords stay out of arguments, and the cause of a failure is kept."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -84,7 +86,7 @@ def stand_in_ssh(tmp_path):
 import json, os, subprocess, sys
 def ask(prompt):
     return subprocess.check_output([os.environ["SSH_ASKPASS"], prompt], text=True)
-seen = {{"said": ask("ops@gpu1's password: "), "phrase": ask("Enter passphrase for key '/k': ")}}
+seen = {{"said": ask("ops@gpu1's password: "), "phrase": ask("Enter passphrase for key '{tmp_path}/askpass': ")}}
 json.dump(seen | {{"argv": sys.argv}}, open("{tmp_path}/seen", "w"))
 sys.exit(subprocess.run(["/bin/sh", "-c", sys.argv[-1]]).returncode)
 """
@@ -108,6 +110,31 @@ def test_passwords_reach_ssh_and_sudo_but_no_argument(stand_in_ssh, tmp_path):
     seen = json.loads((tmp_path / "seen").read_text())
     assert (seen["said"], seen["phrase"]) == ("hush 1'\n", "hush 2\n")
     assert "hush" not in json.dumps(seen["argv"])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answered"),
+    [
+        ("ops@gpu1's password: ", "word"),
+        ("(ops@gpu1) Password: ", "word"),
+        ("Password: ", "word"),
+        ("Enter passphrase for key '{here}': ", "phrase"),
+        ("(ops@gpu1) Enter passphrase for key '{here}': ", None),
+        ("(ops@gpu1) Passphrase: ", None),
+        ("Enter passphrase for key '/nowhere': ", None),
+        ("Enter passphrase: ", None),
+        ("Are you sure you want to continue connecting (yes/no/[fingerprint])? ", None),
+        ("Verification code: ", None),
+    ],
+)
+def test_only_what_ssh_itself_asks_is_answered(tmp_path, prompt, answered):
+    """A server that asked for the passphrase in a prompt of its own once got it."""
+    program = tmp_path / "askpass"
+    program.write_text(ASKPASS)
+    words = ["/bin/sh", str(program), prompt.format(here=program)]
+    said = subprocess.run(words, env={"DGCTL_SSH_PASSWORD": "word", "DGCTL_SSH_PASSPHRASE": "phrase", "PATH": os.environ["PATH"]},
+                          capture_output=True, text=True)  # fmt: skip
+    assert (said.stdout, said.returncode) == ((f"{answered}\n", 0) if answered else ("", 1))
 
 
 def test_ssh_s_own_failure_is_unreachable_and_keeps_its_words(tmp_path):

@@ -3,19 +3,23 @@ shown.
 """
 
 import ipaddress
+import secrets
 import socket
 import ssl
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from dgctl.verify import speech, tls
-from dgctl.verify.facts import runs
+from dgctl.verify.expect import NO_CONCERN
+from dgctl.verify.facts import is_guarded, runs
 
 GROUPS = ("tls",)
 MIN_DAYS = 14
 CONFIG = "/etc/nginx/conf.d/deepgram.conf"
 PRIVATE_PATHS = ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/certificates", "/metrics")
+PATHS = {"flux": "/v2/listen"}
 CERTIFICATE_FIX = (
     "set nginx_proxy_tls_certificate and nginx_proxy_tls_key to valid files and provision; both empty: "
     "rm /etc/nginx/tls/deepgram.crt on the server and provision makes a new one"
@@ -90,6 +94,23 @@ def test_private(proxy, wanted, expect):
     fix = f"nginx_proxy_status_allow, and the locations in {CONFIG}"
     closed = all(status in (403, 404) for status, _ in answers.values())
     expect(seen, "HTTP 403 or 404 for each", fix, ok=closed)
+
+
+@pytest.mark.parametrize("shown", ["nothing", "a key of nobody's"])
+def test_strangers(proxy, wanted, shown, expect):
+    """Who shows no key, or a wrong one, is refused; that the right one is served the transcription proves."""
+    if not is_guarded(wanted):
+        pytest.skip(NO_CONCERN)
+    key = secrets.token_hex(32) if shown != "nothing" else ""
+    path = PATHS.get(wanted["deepgram_profile"] or "stt", "/v1/listen")
+    status, problem = attempt(lambda: speech.post(replace(proxy, key=key), path))
+    fix = "dgctl provision; on the server: nginx -T | grep auth_request"
+    expect(
+        f"{path} with {shown}: {problem or f'HTTP {status}'}",
+        "HTTP 401 (403 from a network that is not allowed)",
+        fix,
+        ok=status in (401, 403),
+    )
 
 
 def _allowed(proxy, networks):

@@ -19,7 +19,7 @@ from dgctl.verify.facts import api_port
 from dgctl.verify.wanted import SPEAKING
 
 GROUPS = ("api", "proxy")
-LOOK = "tail /var/log/nginx/deepgram.error.log"
+LOOK = "tail /var/log/nginx/deepgram.access.log"
 
 
 @pytest.fixture(scope="module")

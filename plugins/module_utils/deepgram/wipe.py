@@ -14,7 +14,13 @@ from ansible.module_utils.packages.rpm.query import is_rpm
 
 # Roles whose files go; of others (driver, engines, toolkit) only the records go.
 ROLES = ("deepgram", "deepgram_models", "license_proxy", "nginx_proxy", "host_firewall")
-FOLDERS = ("/etc/deepgram", "/var/lib/deepgram", "/var/lib/deepgram-upstreams", "/etc/nginx/deepgram")
+FOLDERS = (
+    "/etc/deepgram",
+    "/var/lib/deepgram",
+    "/var/lib/deepgram-upstreams",
+    "/var/lib/deepgram-firewall",
+    "/etc/nginx/deepgram",
+)
 SITE = "/etc/nginx/conf.d/deepgram.conf"
 IMAGES = "/etc/deepgram/images.json"
 UNITS = "/etc/systemd/system/"
@@ -36,7 +42,7 @@ def plan(recorded):
     paths = sorted({path for one in recorded for path in one.get("files", {})} | {SITE})
     models = sorted({path for one in recorded for path in one.get("large_files", {})})
     files = [path for path in [*paths, *_models(models)] if _ours(path)]
-    units = [os.path.basename(path) for path in files if path.startswith(UNITS)]
+    units = [os.path.basename(path) for path in files if os.path.dirname(path) + "/" == UNITS]
     folders = [path for path in FOLDERS if os.path.isdir(path)]
     inside = [path for path in files if not path.startswith(tuple(folder + "/" for folder in folders))]
     return {"units": units, "files": inside, "folders": folders, "images": images()}

@@ -102,7 +102,7 @@ CHECKS = (
         "one request without content to a path of each profile, through the server's own NGINX; NGINX's whole configuration",
         "the API's answer",
         "NGINX does not reach the API",
-        "dgctl provision; or on the server: systemctl status nginx, and tail /var/log/nginx/deepgram.error.log",
+        "dgctl provision; or on the server: systemctl status nginx, and tail /var/log/nginx/deepgram.access.log",
         True, (), False,
     ),
 )  # fmt: skip

@@ -12,10 +12,11 @@ def get(connection, host, target, timeout):
     return status, body
 
 
-def send(connection, host, target, method="GET"):
-    """Asks; of a method that has content, without any."""
-    length = "" if method == "GET" else "Content-Length: 0\r\n"
-    connection.sendall(f"{method} {target} HTTP/1.0\r\nHost: {host}\r\n{length}Connection: close\r\n\r\n".encode())
+def send(connection, host, target, method="GET", key=""):
+    """Asks; of a method that has content, without any. `key`: what the request shows for itself."""
+    more = "" if method == "GET" else "Content-Length: 0\r\n"
+    more += f"Authorization: Token {key}\r\n" if key else ""
+    connection.sendall(f"{method} {target} HTTP/1.0\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n".encode())
 
 
 def receive(connection, timeout):

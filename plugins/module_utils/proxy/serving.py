@@ -6,6 +6,7 @@ What a path that takes only WebSocket says to a plain request is not documented.
 """
 
 import json
+import os
 import time
 
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
@@ -22,15 +23,25 @@ SERVED, FOREIGN, NOBODY, UNLIKE = "served", "foreign", "nobody", "unlike"
 
 def start(tls):
     """Asks each path: (when its time is over, [(path, connection)]). Only who shows the role's certificate is asked."""
-    asked, over = [], time.monotonic() + TIMEOUT_S
+    asked, over, key = [], time.monotonic() + TIMEOUT_S, own_key(tls.get("credential"))
     for path in tls.get("paths") or ():
         try:
             connection = host_network.secured(tls, TIMEOUT_S)
-            host_http.send(connection, tls["server_name"], path, "GET" if path in STREAMS else "POST")
+            method = "GET" if path in STREAMS else "POST"
+            host_http.send(connection, tls["server_name"], path, method, key)
         except (OSError, ValueError):
             break  # the comparison of the certificate says why
         asked.append((path, connection))
     return over, asked
+
+
+def own_key(path):
+    """The key that the server's own requests show; "" where none is needed, or none can be read."""
+    try:
+        with open(path or os.devnull, encoding="ascii") as stream:
+            return stream.read(200).strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def answers(question):
@@ -58,6 +69,8 @@ def compare(tls, question, server):
 def _judged(path, status, head, body):
     if OURS not in head:
         return FOREIGN, f"HTTP {status} from somebody else: another server block or program serves there"
+    if status == 401:
+        return UNLIKE, "HTTP 401: callers must show a key, and the server's own is refused or gone"
     if status in UNAVAILABLE:
         return NOBODY, f"HTTP {status}: no API takes requests"
     if _of_api(path, status, head, body):

@@ -1,6 +1,8 @@
 """The state of a server's Deepgram that was verified, and the one before it: kept aside to go back to.
 
-A state is what the roles' records answer for: files and directories, model files, and the images in images.json.
+A state is what the roles' records answer for: files and directories, model files, and the images in images.json. Secrets
+(files that only root may read: the key, the registry's password) are of no state: no copy of them is kept, and going back
+leaves those of now.
 """
 
 from __future__ import annotations
@@ -84,10 +86,16 @@ def _service(things):
     }
 
 
-def digest(state):
+def is_secret(was):
+    """Whether what was seen of a path is a file that nobody but its owner may read."""
+    return was.get("type") == "file" and not int(was["mode"], 8) & 0o077
+
+
+def digest(state, with_secrets=False):
     """What makes two states one: their files, models and images. Not what a run notes down about them."""
     folders = {os.path.dirname(path) for path in state["models"]}
     files = {path: was for path, was in state["files"].items() if os.path.dirname(path) not in folders}
+    files = {path: was for path, was in files.items() if with_secrets or not is_secret(was)}
     text = json.dumps([files, state["models"], state["images"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -104,7 +112,18 @@ def load(slot):
         kept = json.loads(text) if text else None
     except ValueError:
         return None
-    return kept if kept and kept.get("format") == FORMAT and kept.get("digest") == digest(kept) else None
+    # Earlier versions counted secrets among what makes a state, and kept copies of them.
+    if not kept or kept.get("format") != FORMAT or kept.get("digest") not in (digest(kept), digest(kept, True)):
+        return None
+    return {**kept, "digest": digest(kept)}
+
+
+def forget_secrets():
+    """Removes the copies of secrets that an earlier version kept."""
+    for slot in SLOTS:
+        for path, was in (load(slot) or {"files": {}})["files"].items():
+            if is_secret(was) and os.path.lexists(copy_of(slot, path)):
+                os.unlink(copy_of(slot, path))
 
 
 def mend():
@@ -145,7 +164,7 @@ def _build(state):
     shutil.rmtree(part, ignore_errors=True)
     os.makedirs(part, mode=0o700)
     for path, was in state["files"].items():
-        if was.get("type") == "file":
+        if was.get("type") == "file" and not is_secret(was):
             copy = copy_of("part", path)
             os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
             with open(path, "rb") as stream:
@@ -198,6 +217,12 @@ def forget_models():
 def check(slot, target):
     """Raises Unusable unless every file and model of a kept state is still what it was."""
     for path, was in target["files"].items():
+        if is_secret(was):
+            if not host_files.look_at(path):
+                raise Unusable(
+                    f"{path} is gone, and of secrets no copy is kept", "provision this server, then run again"
+                )
+            continue
         seen = host_files.look_at(copy_of(slot, path)) if was.get("type") == "file" else was
         if seen.get("sha256") != was.get("sha256"):
             raise Unusable(
@@ -236,7 +261,7 @@ def surplus(target, now):
 def restore(slot, target, now, check_mode):
     """Puts files and models back as they were; the paths that this changed. The records go last."""
     changed = []
-    gone = surplus(target, now)[0]
+    gone = [path for path in surplus(target, now)[0] if not is_secret(now["files"].get(path, {}))]
     if not check_mode and os.path.exists(_record(host_record.VERIFIED)):
         os.unlink(_record(host_record.VERIFIED))  # what was verified counts no longer
     for path, was in target["models"].items():
@@ -244,7 +269,7 @@ def restore(slot, target, now, check_mode):
             changed.append(path)
             if not check_mode:
                 _put_model(path, model_here(path, target["links"][path], was, _sum_of(slot, path)), was)
-    for path in sorted(target["files"]):
+    for path in sorted(path for path, was in target["files"].items() if not is_secret(was)):
         if put(path, target["files"][path], copy_of(slot, path), check_mode):
             changed.append(path)
     for path in gone:
@@ -252,9 +277,22 @@ def restore(slot, target, now, check_mode):
         if not check_mode:
             os.unlink(path)
     for role, text in target["records"].items():
+        text = _with_secrets_of_now(text)
         if not check_mode and _text(_record(role)) != text:
             write_bytes(_record(role), text.encode(), 0o600)
     return changed
+
+
+def _with_secrets_of_now(text):
+    """A role's record that is put back: of secrets it says what is there, because that stays."""
+    record = json.loads(text)
+    files = record["things"].get("files", {})
+    now = {path: host_files.look_at(path) for path, was in files.items() if is_secret(was)}
+    if all(files[path] == seen for path, seen in now.items()):
+        return text
+    is_whole = record.get("sum") == host_record.checksum(record)
+    files.update(now)
+    return json.dumps({**record, "sum": host_record.checksum(record)} if is_whole else record)
 
 
 def _put_model(path, name, was):

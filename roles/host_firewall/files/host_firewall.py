@@ -5,8 +5,11 @@
   host-firewall remove     takes it away
   host-firewall check      exit status 0 when the kernel has the table as it should be
 
-The table counts before Docker's and Podman's translation of addresses, and only for what is sent to this server itself.
-Connections that exist stay. No other table is touched.
+The table counts before Docker's and Podman's translation of addresses, for what is sent to this server itself; and after it
+for what is passed on to a container: only what came through a published port goes there, and nothing that a neighbour sends to
+the container's own address. Connections that exist stay. No other table is touched.
+
+What cannot be read opens nothing: without its rules the table of before counts, and without that one it fails.
 """
 
 import hashlib
@@ -18,9 +21,15 @@ import subprocess
 import sys
 import tempfile
 
-RULES = "/etc/deepgram-firewall.json"  # {"rules": [{name, port, sources}]}
+RULES = "/etc/deepgram-firewall.json"  # {"rules": [{name, port, sources}], "container_ports": [port]}
 KEPT = "/var/lib/deepgram-firewall/addresses.json"  # name -> addresses, for a boot without DNS
+LAST = "/var/lib/deepgram-firewall/table.nft"  # what was put in place last
+IN_FORCE = (
+    "/run/deepgram-firewall.in-force"  # there while the table is: Docker and the containers' units start only then
+)
 TABLE = "inet deepgram"
+# What Docker (docker0, br-ID) and Podman (podman0) call the bridges of their containers.
+BRIDGES = ("docker*", "br-*", "podman*", "cni-*")
 
 
 def nft(*words, text=None):
@@ -28,18 +37,30 @@ def nft(*words, text=None):
 
 
 def load(path):
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def remembered():
+    """name -> addresses as they were known last; nothing where that cannot be read."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
+        known = load(KEPT)
+        return {str(name): [str(one) for one in addresses] for name, addresses in known.items()}
     except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        print(f"host-firewall: {KEPT} cannot be read ({error}): names are resolved anew", file=sys.stderr)
         return {}
 
 
-def keep(path, document):
+def keep(path, text):
+    """Replaces a file at once, and has it on the disk before it returns."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     handle, new = tempfile.mkstemp(dir=os.path.dirname(path))
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(document, stream)
+        stream.write(text)
+        stream.flush()
+        os.fsync(handle)
     os.replace(new, path)
 
 
@@ -77,47 +98,101 @@ def accepted(rule, addresses):
             yield f"{family} saddr {{ {listed} }} tcp dport {int(rule['port'])} accept"
 
 
-def table(rules, addresses):
-    """The table's text; its comment is a sum over its lines."""
+def to_server(rules, addresses):
+    """The lines about what is sent to this server itself."""
     ports = sorted({int(rule["port"]) for rule in rules})
-    lines = [
+    return [
         "type filter hook prerouting priority -150; policy accept;",
         'iifname "lo" accept',
         "fib daddr type != local accept",
         "ct state established,related accept",
         *(line for rule in rules for line in accepted(rule, addresses)),
-        f"tcp dport {{ {', '.join(map(str, ports))} }} counter drop",
+        f"tcp dport {{ {listed(ports)} }} counter drop",
     ]
-    body = "".join(f"        {line}\n" for line in lines)
-    comment = hashlib.sha256(body.encode()).hexdigest()[:32]
-    return comment, f'table {TABLE} {{\n    comment "{comment}"\n    chain prerouting {{\n{body}    }}\n}}\n'
+
+
+def to_containers(ports):
+    """The lines about what is passed on to containers: what a published port has led there, and what containers send."""
+    return [
+        "type filter hook forward priority -150; policy accept;",
+        "ct state established,related accept",
+        "ct status dnat accept",
+        *(f'iifname "{bridge}" accept' for bridge in BRIDGES),
+        *(f'oifname "{bridge}" tcp dport {{ {listed(sorted(map(int, ports)))} }} counter drop' for bridge in BRIDGES),
+    ]
+
+
+def listed(ports):
+    return ", ".join(map(str, ports))
+
+
+def table(rules, addresses, container_ports=()):
+    """The table's text; its comment is a sum over its lines."""
+    chains = {"prerouting": to_server(rules, addresses)} if rules else {}
+    chains.update({"forward": to_containers(container_ports)} if container_ports else {})
+    text = "".join(f"    chain {name} {{\n{indented(lines)}    }}\n" for name, lines in chains.items())
+    comment = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return comment, f'table {TABLE} {{\n    comment "{comment}"\n{text}}}\n'
+
+
+def indented(lines):
+    return "".join(f"        {line}\n" for line in lines)
 
 
 def wanted():
-    """(comment, text, name -> addresses, names that lead nowhere)."""
-    rules = load(RULES)["rules"]
-    addresses, lost = resolved(rules, load(KEPT))
-    return (*table(rules, addresses), addresses, lost)
+    """(comment, text, name -> addresses, names that lead nowhere). Raises OSError, or one of WRONG for rules that are torn."""
+    said = load(RULES)
+    addresses, lost = resolved(said["rules"], remembered())
+    return (*table(said["rules"], addresses, said.get("container_ports", ())), addresses, lost)
 
 
-def apply():
-    _comment, text, addresses, lost = wanted()
+WRONG = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+def put(text):
     # The first line makes the second one work where there is no table yet; all of it is one transaction.
     done = nft("-f", "-", text=f"table {TABLE}\ndelete table {TABLE}\n{text}")
     if done.returncode != 0:
         sys.exit(f"host-firewall: nft: {' '.join(done.stderr.split())[:400]}")
-    keep(KEPT, addresses)
+    with open(IN_FORCE, "w", encoding="ascii"):
+        pass
+
+
+def apply():
+    try:
+        _comment, text, addresses, lost = wanted()
+    except WRONG as error:
+        return again(error)
+    put(text)
+    keep(KEPT, json.dumps(addresses))
+    keep(LAST, text)
     if lost:
         print(f"host-firewall: no address for {', '.join(lost)}: they are kept out", file=sys.stderr)
 
 
+def again(error):
+    """Puts the table of before in place; fails where there is none."""
+    try:
+        with open(LAST, encoding="utf-8") as stream:
+            text = stream.read()
+    except OSError:
+        sys.exit(f"host-firewall: {RULES}: {error}, and no table was kept. Fix: dgctl provision")
+    put(text)
+    print(f"host-firewall: {RULES}: {error}; the table of before counts. Fix: dgctl provision", file=sys.stderr)
+
+
 def remove():
+    if os.path.exists(IN_FORCE):
+        os.unlink(IN_FORCE)
     nft("delete", "table", *TABLE.split())
 
 
 def check():
     seen = nft("list", "table", *TABLE.split())
-    sys.exit(0 if seen.returncode == 0 and wanted()[0] in seen.stdout else 1)
+    try:
+        sys.exit(0 if seen.returncode == 0 and wanted()[0] in seen.stdout and os.path.exists(IN_FORCE) else 1)
+    except WRONG as error:
+        sys.exit(f"host-firewall: {RULES}: {error}")
 
 
 if __name__ == "__main__":

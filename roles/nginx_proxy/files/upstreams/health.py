@@ -1,9 +1,11 @@
 """What the servers themselves say of how they are."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import socket
+import threading
 
 import files
 
@@ -31,6 +33,9 @@ def ask(address):
     """(health, active requests or None): the body counts, whatever the status."""
     host, port = split(address)
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    over = threading.Timer(TIMEOUT_S, end, [connection])
+    over.daemon = True
+    over.start()
     try:
         connection.request("GET", "/v1/status")
         answer = connection.getresponse()
@@ -42,7 +47,14 @@ def ask(address):
     except (ValueError, AttributeError):
         return "no answer: not a status", None
     finally:
+        over.cancel()
         connection.close()
+
+
+def end(connection):
+    """Ends a conversation whose time is over: a server that answers drop by drop keeps within the limit of each of its drops."""
+    with contextlib.suppress(OSError, AttributeError):  # it is not connected yet, or no more
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def look(node, last):
