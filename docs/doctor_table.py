@@ -9,7 +9,7 @@ INTRO = """\
 dgctl doctor inventory.ini                # every server; exit code 0 healthy, 8 when one is sick, 7 when some only do not answer
 dgctl doctor inventory.ini --limit gpu1   # one
 dgctl doctor inventory.ini --deep         # and has NVIDIA's DCGM test the GPUs
-dgctl doctor inventory.ini --json         # `checks`: host, check, verdict, seen, expected, fix, and of what fails the cause
+dgctl doctor inventory.ini --json         # `checks`: host, check, verdict, seen, expected, fix; cause, follows
 ansible-playbook -i inventory.ini playbooks/doctor.yml
 ```
 
@@ -21,7 +21,10 @@ paragraph, with what is seen, what was expected, the cause as far as it shows, a
   versions ([plan.md](plan.md)). Where there is no record, or none to be believed, that is not asked.
 - What cannot be told is `skip`, with the reason, and makes nobody sick. A driver branch past its support and a reboot that
   packages ask for are told, and make nobody sick either.
-- Where one sickness explains another, the other says `see ...` and does not fail.
+- One fault has one cause and one command. Each check stands on others, from the PCI bus up to the port that callers come to
+  (last column). One that fails because another fails is folded under it: `follows from it`, in JSON `follows`. Where something
+  in between passes they are two faults, and both are told. `dgctl verify` folds its checks in the same way.
+- Where one sickness explains another for certain, the other says `see ...` and is not judged.
 - `dgctl verify` makes the same checks, as `health.NAME`, where it has none of its own that sees the same.
 - Cures that begin with `dgctl provision` are safe to give: it plans, asks, drains and verifies. What can lose data or needs
   hands at the machine stays with you.
@@ -50,11 +53,10 @@ def page() -> str:
 
     doctor = content.utility("doctor.doctor")
 
-    rows = ["\n| check | looks at | cause | cure |\n|---|---|---|---|\n"]
+    rows = ["\n| check | looks at | cause | cure | stands on |\n|---|---|---|---|---|\n"]
     for check in (*doctor.CHECKS, *doctor.DEEP):
         name = f"`{check.name}`" + ("" if check.gpu else " ¹") + (" ³" if check in doctor.DEEP else "")
         cure = check.cure + (" ²" if check.repair else "")
-        rows.append(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in (name, check.about, check.cause, cure)) + " |\n"
-        )
+        cells = (name, check.about, check.cause, cure, ", ".join(check.stands_on) or "-")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return INTRO + "".join(rows) + NOTES

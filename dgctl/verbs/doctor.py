@@ -34,10 +34,10 @@ def _deep(work: Work) -> playbook.Part:
 
 
 def judge(outcome: Outcome, work: Work) -> None:
-    """A server with a finding that fails is sick: its state is failed, and the exit code 8."""
+    """A server with a finding that fails is sick: its state is failed, and the exit code 8. The causes are its errors."""
     hosts = outcome.hosts or {}
     for check in outcome.checks or []:
-        if check.verdict == FAIL:
+        if check.verdict == FAIL and not check.follows:
             problem = problem_of_check(check)
             hosts[check.host].errors.append(problem)
             outcome.errors.append(problem)
@@ -63,7 +63,10 @@ def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
         state, own = hosts[name].state, of_host[name]
         failed = [check for check in own if check.verdict == FAIL]
         if failed:
-            found += [f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail", *_findings(failed), ""]
+            causes = [check for check in failed if not check.follows]
+            folded = f", of {count(len(causes), 'cause')}" if len(causes) < len(failed) else ""
+            head = f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail{folded}"
+            found += [head, *_findings(causes, failed), ""]
         elif state in ASKED:
             found.append(
                 f"{name}  healthy ({count(sum(check.verdict == PASS for check in own), 'check')}){_notes(own)}"
@@ -75,14 +78,17 @@ def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
     return found
 
 
-def _findings(failed: list[Check]) -> list[str]:
-    width = max(len(check.check) for check in failed)
+def _findings(causes: list[Check], failed: list[Check]) -> list[str]:
+    """A paragraph a cause: what is seen, why, what to type, and which other checks fail because of it."""
+    width = max(len(check.check) for check in causes)
     found = []
-    for check in failed:
+    for check in causes:
         expected = f" (expected {check.expected})" if check.expected else ""
         found.append(f"  {check.check:<{width}}  {check.seen}{expected}")
         for label, text in (("cause", check.cause), ("cure", check.fix)):
             found += [f"  {'':<{width}}  {label + ':':<6} {text}"] if text else []
+        followers = [other.check for other in failed if other.follows == check.check]
+        found += [f"  {'':<{width}}  follows from it: {', '.join(followers)}"] if followers else []
     return found
 
 

@@ -84,6 +84,20 @@ def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[s
     assert "error:" not in err  # it is said once
 
 
+def test_what_follows_is_folded_under_its_cause(capsys: pytest.CaptureFixture[str], finds) -> None:
+    follower = {**SICK, "check": "gpu answers", "follows": "driver versions"}
+    finds(a=[SICK, follower, {**follower, "check": "containers"}], b=[WELL])
+    _, out, _ = read(capsys)
+    lines = out.splitlines()
+    assert lines[0] == "a  sick: 3 of 3 checks fail, of 1 cause"
+    assert lines[4].strip() == "follows from it: gpu answers, containers"
+    assert out.count("cure:") == 1
+    document = do(capsys, doctor.doctor)
+    assert [check.get("follows", "") for check in document["checks"] if check["host"] == "a"] == [
+        "", "driver versions", "driver versions"]  # fmt: skip
+    assert len(document["errors"]) == len(document["hosts"]["a"]["errors"]) == 1
+
+
 def test_the_document(capsys: pytest.CaptureFixture[str], finds) -> None:
     finds(a=[WELL], b=[SICK])
     document = do(capsys, doctor.doctor)

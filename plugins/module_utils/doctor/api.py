@@ -54,5 +54,6 @@ CHECKS = (
         "its requests failed while it had no Engine, and it forgets that only when it starts anew",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate api",
         True, ("api.health",), False,
+        stands_on=("containers", "gpu in containers"),
     ),
 )  # fmt: skip

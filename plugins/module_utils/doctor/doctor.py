@@ -24,6 +24,7 @@ from ansible.module_utils.doctor import rpm_sources as doctor_rpm_sources
 from ansible.module_utils.doctor import smi as doctor_smi
 from ansible.module_utils.doctor import sources as doctor_sources
 from ansible.module_utils.doctor import toolkit as doctor_toolkit
+from ansible.module_utils.doctor.causes import fold
 from ansible.module_utils.doctor.check import judge
 from ansible.module_utils.doctor.engine import ENGINES
 from ansible.module_utils.host.outcome import finding
@@ -48,6 +49,7 @@ TOPICS = (
 )
 CHECKS = tuple(check for topic in TOPICS for check in topic)
 DEEP = (doctor_deep.CHECK,)  # made only where the parameter `deep` asks for it
+GRAPH = {check.name: check.stands_on for check in (*CHECKS, *DEEP)}
 LIMIT_S = 45  # beyond every program's own limit
 MARK = "doctor: "
 UNITS = ("docker.service", *cdi_refresh.UNITS, "nvidia-fabricmanager.service")
@@ -92,7 +94,7 @@ def seen(params):
 
 
 def examine(host):
-    """The findings of every check that concerns the host, in the order of CHECKS; at the end those of DEEP."""
+    """The findings of every check that concerns the host, in the order of CHECKS, at the end those of DEEP; see causes.fold."""
     topics = [[check for check in topic if concerns(check, host.params["gpu"])] for topic in TOPICS]
     calls = [lambda topic=topic: [judge(check, host) for check in topic] for topic in topics]
     limit = LIMIT_S
@@ -104,7 +106,7 @@ def examine(host):
         text = f"no answer in {limit} s"
         return [finding(check.name, None, text, check.expected) for check in topics[index]]
 
-    return [found for findings in in_parallel(calls, limit, late) for found in findings]
+    return fold([found for findings in in_parallel(calls, limit, late) for found in findings], GRAPH)
 
 
 def concerns(check, gpu):

@@ -60,5 +60,6 @@ CHECKS = (
         "none since the boot",
         "the driver reported an error of the hardware",
         REBOOT,
+        stands_on=(),
     ),
 )  # fmt: skip

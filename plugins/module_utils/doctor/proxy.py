@@ -104,5 +104,6 @@ CHECKS = (
         "NGINX does not reach the API",
         "dgctl provision; or on the server: systemctl status nginx, and tail /var/log/nginx/deepgram.error.log",
         True, (), False,
+        stands_on=("api health", "containers", "clock"),
     ),
 )  # fmt: skip

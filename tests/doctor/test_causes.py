@@ -1,0 +1,116 @@
+"""One fault is one cause: what follows from it is folded under it, and two faults stay two."""
+
+import graphlib
+
+import pytest
+from ansible.module_utils.doctor import doctor
+from ansible.module_utils.doctor.causes import fold
+
+from tests.doctor.sicknesses import driver, engines, gpus, toolkit
+from tests.doctor.sicknesses.table import SICK
+
+NAMES = {check.name for check in (*doctor.CHECKS, *doctor.DEEP)}
+
+
+def follows(patient):
+    """{check that fails: the one that it follows from, "" for a cause}."""
+    found = fold(list(patient.findings().values()), doctor.GRAPH)
+    return {one["check"]: one.get("follows", "") for one in found if one["verdict"] == "fail"}
+
+
+def test_every_check_says_what_it_stands_on():
+    undeclared = [check.name for check in (*doctor.CHECKS, *doctor.DEEP) if check.stands_on is None]
+    assert undeclared == []
+    assert {name for names in doctor.GRAPH.values() for name in names} <= NAMES
+    assert set(doctor.GRAPH) == NAMES
+
+
+def test_the_graph_has_no_circle():
+    order = [*graphlib.TopologicalSorter(doctor.GRAPH).static_order()]
+    assert set(order) == NAMES
+
+
+def test_callers_stand_on_everything_that_serves_them():
+    """From the port down to the PCI bus."""
+    seen, ahead = set(), ["callers"]
+    while ahead:
+        name = ahead.pop()
+        ahead += [one for one in doctor.GRAPH[name] if one not in seen]
+        seen.add(name)
+    chain = (
+        "api health",
+        "containers",
+        "gpu in containers",
+        "cdi specifications",
+        "driver versions",
+        "gpu count",
+        "xid",
+    )
+    assert {*chain, "disk", "clock", "package versions"} <= seen
+
+
+def finding(check, verdict="fail", **more):
+    return {"check": check, "verdict": verdict, **more}
+
+
+GRAPH = {"bus": (), "driver": ("bus",), "cdi": ("driver",), "engine": ("cdi", "disk"), "disk": ()}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"bus": "fail", "engine": "fail"}, {"engine": "bus"}),
+        ({"bus": "fail", "driver": "skip", "engine": "fail"}, {"engine": "bus"}),
+        ({"bus": "fail", "driver": "pass", "engine": "fail"}, {}),  # the driver works: that is another fault
+        ({"bus": "fail", "driver": "fail", "cdi": "fail"}, {"driver": "bus", "cdi": "bus"}),
+        ({"bus": "pass", "disk": "fail", "cdi": "fail", "engine": "fail"}, {"engine": "disk"}),
+        ({"engine": "fail"}, {}),
+    ],
+)
+def test_what_follows(found, expected):
+    seen = fold([finding(check, verdict) for check, verdict in found.items()], GRAPH)
+    assert {one["check"]: one["follows"] for one in seen if "follows" in one} == expected
+
+
+def test_a_check_that_knows_more_is_a_cause_of_its_own():
+    own, other = fold([finding("disk"), finding("engine", stands_on=())], GRAPH)
+    assert "follows" not in own and "follows" not in other and "stands_on" not in other
+    _, other = fold([finding("disk"), finding("engine", stands_on=("disk",))], GRAPH)
+    assert other["follows"] == "disk"
+
+
+def test_a_finding_that_no_check_declares_is_a_cause():
+    assert fold([finding("dcgm: Memory")], GRAPH) == [finding("dcgm: Memory")]
+
+
+@pytest.mark.parametrize("change", SICK, ids=lambda change: change.__name__)
+def test_each_sickness_has_a_cause_among_what_fails(patient, change):
+    change(patient)
+    found = follows(patient)
+    causes = {name for name, cause in found.items() if not cause}
+    assert causes and set(found.values()) - {""} <= causes
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (driver.nouveau, {"nouveau": "", "driver versions": "nouveau"}),
+        (driver.key_rejected, {"secure boot": "", "driver versions": "secure boot"}),
+        (gpus.off_the_bus, {"xid": "", "gpu answers": "xid"}),
+        (engines.engine_without_a_gpu_that_ends, {"engine on gpu": "", "containers": "engine on gpu"}),
+        (
+            engines.libcuda_missing_and_engine_ends,
+            dict.fromkeys(("containers", "libcuda in containers"), "cdi specifications") | {"cdi specifications": ""},
+        ),
+    ],
+)
+def test_the_cause_of(patient, change, expected):
+    change(patient)
+    assert follows(patient) == expected
+
+
+def test_two_faults_are_two_causes(patient):
+    """The log says that the key lacks: no fault of the CDI file that would explain the same."""
+    toolkit.cdi_of_an_older_driver(patient)
+    engines.engine_without_a_key(patient)
+    assert follows(patient) == {"cdi specifications": "", "containers": ""}
