@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from dgctl.base.errors import Exit
@@ -13,7 +14,8 @@ from dgctl.run.work import Work, recorded
 
 PLAYBOOK, PLAY = "doctor.yml", "Doctor"
 ASKED = ("ok", "changed")
-PROVISION = "dgctl provision"
+# Commands of dgctl in a cure, without what a deployment adds: `dgctl provision`, `dgctl doctor --limit gpu2`.
+COMMAND = re.compile(r"dgctl (?:(provision|verify|doctor)(?: --limit (\S+?))?|undrain ([\w.-]*\w))(?=[\s,;:.)]|$)")
 
 
 def doctor(session: Session) -> Outcome:
@@ -99,8 +101,14 @@ def _notes(checks: list[Check]) -> str:
 
 
 def _curable(work: Work, check: Check) -> Check:
-    """A cure by dgctl names this deployment and this server."""
-    if PROVISION not in check.fix:
-        return check
-    whole = work.session.again("provision", limit=check.host)
-    return replace(check, fix=check.fix.replace(PROVISION, whole))
+    """A cure by dgctl names this deployment and its server."""
+
+    def whole(found: re.Match[str]) -> str:
+        verb, limit, server = found.groups()
+        return (
+            f"{work.session.again('undrain')} {server}"
+            if server
+            else work.session.again(verb, limit=limit or check.host)
+        )
+
+    return replace(check, fix=COMMAND.sub(whole, check.fix))

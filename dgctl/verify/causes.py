@@ -34,31 +34,35 @@ STANDS_ON: dict[str, tuple[str, ...]] = {
     "cdi": ("cdi.refreshed", "toolkit", *_DRIVER, "gpu.all_in_use"),
     "containers.running": (
         *("health.docker runtime", "health.daemon.json", "health.cdi version", "health.libcuda in containers"),
-        *("health.disk", "cdi", "fabric", "gpu.all_in_use", "models.files"),
+        *("health.disk", "health.files", "health.units", "cdi", "fabric", "gpu.all_in_use", "models.files"),
     ),
     "containers.sees_the_gpus": ("containers.running.engine", "cdi", "gpu.all_in_use", *_DRIVER),
     "containers": ("containers.running",),
     "config.secrets_private": (),
     "config.key_not_in_arguments": (),
-    "config": ("containers.running",),
-    "license_proxy": ("containers.running.license-proxy",),
+    "config": ("containers.running", "health.files"),
+    "license_proxy": ("containers.running.license-proxy", "health.resolver", "health.clock", "health.mtu"),
     "engine.on_the_gpu": ("containers.running.engine", "containers.sees_the_gpus"),
-    "engine": ("containers.running.engine", "config.same_file", "config.read_at_start", "config.own_configuration"),
+    "engine": (
+        *("containers.running.engine", "health.files", "health.engine answers"),
+        *("config.same_file", "config.read_at_start", "config.own_configuration"),
+    ),
     "models.files": ("health.disk",),
     "models.none_refused": ("containers.running.engine", "models.files"),
     "models.loaded": ("models.none_refused", "models.files", "containers.running", "containers.sees_the_gpus"),
     "api.engine_connected": (
         *("containers.running", "containers.sees_the_gpus", "engine", "license_proxy", "config.own_configuration"),
+        *("health.engine answers", "health.licence"),
     ),
     "api": ("containers.running.api", "api.engine_connected"),
     "ports": (),
-    "tls.running": (),
-    "tls": ("tls.running",),
+    "tls.running": ("health.certificate key", "health.files", "health.disk"),
+    "tls": ("tls.running", "health.certificate key", "health.certificate served", "health.nginx reloaded", "health.firewalls"),
     "upstreams.watched": (),
     "upstreams": ("upstreams.watched", "api", "containers.running"),
     "transcription": (
         *("tls.running", "tls.trusted", "tls.name", "upstreams", "health.callers", "api", "engine"),
-        *("containers.sees_the_gpus", "models.loaded", "containers.running"),
+        *("containers.sees_the_gpus", "models.loaded", "containers.running", "health.engine answers", "health.licence"),
     ),
 }  # fmt: skip
 
@@ -78,9 +82,10 @@ def fold(checks: list[Check]) -> list[Check]:
 
 def graph(names: list[str]) -> dict[str, tuple[str, ...]]:
     """Check -> the checks of `names` that it stands on."""
+    declared = {name: below(name) for name in names}
     return {
-        name: tuple(other for other in names if other != name and any(_is(other, one) for one in below(name)))
-        for name in names
+        name: tuple(other for other in names if other != name and any(_is(other, one) for one in grounds))
+        for name, grounds in declared.items()
     }
 
 
@@ -107,5 +112,6 @@ def _of_doctor() -> dict[str, tuple[str, ...]]:
     checks = content.utility("doctor.doctor").CHECKS
     names = {check.name: check.verify or (f"health.{check.name}",) for check in checks}
     return {
-        f"health.{check.name}": tuple(one for ground in check.stands_on for one in names[ground]) for check in checks
+        f"health.{check.name}": tuple(one for ground in check.stands_on for one in names.get(ground, ()))
+        for check in checks
     }

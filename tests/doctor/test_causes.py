@@ -6,7 +6,7 @@ import pytest
 from ansible.module_utils.doctor import doctor
 from ansible.module_utils.doctor.causes import fold
 
-from tests.doctor.sicknesses import driver, engines, gpus, toolkit
+from tests.doctor.sicknesses import certificate, driver, engines, gpus, nginx, service, system, toolkit
 from tests.doctor.sicknesses.table import SICK
 
 NAMES = {check.name for check in (*doctor.CHECKS, *doctor.DEEP)}
@@ -46,7 +46,8 @@ def test_callers_stand_on_everything_that_serves_them():
         "gpu count",
         "xid",
     )
-    assert {*chain, "disk", "clock", "package versions"} <= seen
+    service = ("upstreams", "nginx", "certificate served", "api engine", "licence", "engine answers", "models")
+    assert {*chain, *service, "disk", "clock", "package versions", "files", "units", "resolver", "mtu"} <= seen
 
 
 def finding(check, verdict="fail", **more):
@@ -107,6 +108,48 @@ def test_each_sickness_has_a_cause_among_what_fails(patient, change):
 def test_the_cause_of(patient, change, expected):
     change(patient)
     assert follows(patient) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "follower", "cause"),
+    [
+        (nginx.nginx_stopped, "callers", "nginx"),
+        (nginx.nginx_masked, "callers", "nginx"),
+        (nginx.cap_removed, "proxy cap", "files"),
+        (service.limit_under_another_table, "engine limit", "files"),
+        (service.configuration_edited_and_not_read, "configuration", "files"),
+        (service.licence_server_unreachable, "api health", "licence"),
+        (system.key_file_for_everybody, "files", "key files"),
+    ],
+)
+def test_what_follows_in_the_service(patient, change, follower, cause):
+    change(patient)
+    assert follows(patient) == {cause: "", follower: cause}
+
+
+def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):
+    service.engine_hangs(patient)
+    service.api_without_an_engine(patient)
+    patient.api("Critical", active=3)
+    assert follows(patient) == {"engine answers": "", "api engine": "engine answers", "api health": "engine answers"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (service.engine_hangs, certificate.certificate_of_five_days),
+        (service.model_truncated, system.first_resolver_dead),
+        (nginx.upstream_gone, system.key_file_for_everybody),
+        (engines.engine_on_cpu, nginx.nginx_not_reloaded),
+        (system.conntrack_full, gpus.needs_reset),
+    ],
+)
+def test_pairs_of_faults_are_two_causes(patient, first, second):
+    first(patient)
+    alone = {name for name, cause in follows(patient).items() if not cause}
+    second(patient)
+    both = {name for name, cause in follows(patient).items() if not cause}
+    assert alone < both
 
 
 def test_two_faults_are_two_causes(patient):

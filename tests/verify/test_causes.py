@@ -56,6 +56,12 @@ def test_a_driver_that_is_not_loaded_explains_all_that_needs_it():
     assert [problem.fix for problem in state.errors] == ["fix driver.loaded"] and state.state == "failed"
 
 
+def test_an_engine_that_hangs_explains_its_metrics_its_api_and_transcriptions():
+    above = ("engine.max_active_requests", "api.engine_connected", "api.health", "transcription.file", "health.callers")
+    found = follows(failing("health.engine answers", *above, passed=("containers.running.engine", "tls.running")))
+    assert found == {"health.engine answers": "", **dict.fromkeys(above, "health.engine answers")}
+
+
 @pytest.mark.parametrize("cause", ["tls.running", "api.engine_connected", "containers.running.engine"])
 def test_a_transcription_that_fails_is_no_cause(cause):
     assert follows(failing(cause, "transcription.file")) == {cause: "", "transcription.file": cause}

@@ -186,7 +186,10 @@ CHECKS = (
         "it ended, or cannot start",
         "dgctl provision",
         True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy"), False,
-        stands_on=("engine on gpu", "libcuda in containers", "docker runtime", "cdi version", "fabric manager", "disk"),
+        stands_on=(
+            *("engine on gpu", "libcuda in containers", "docker runtime", "cdi version", "fabric manager", "disk"),
+            *("models loaded", "models", "units", "files"),
+        ),
     ),
     Check(
         "engine on gpu", on_gpu,
@@ -204,7 +207,7 @@ CHECKS = (
         "the container lost the right to the device, or holds files of an older driver",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine",),
-        stands_on=("engine on gpu", "cdi specifications", "gpu answers"),
+        stands_on=("engine on gpu", "cdi specifications", "gpu answers", "gpu devices"),
     ),
     Check(
         "libcuda in containers", libcuda,

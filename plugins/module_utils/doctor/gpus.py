@@ -119,7 +119,7 @@ CHECKS = (
         "the driver cannot use it",
         "drain the server and reboot it, cold if that does not help; if it comes back: reseat or replace the GPU. "
         "nvidia-bug-report.sh gathers what NVIDIA's support wants",
-        stands_on=("driver versions", "module flavour", "gpu count", "xid", "gpu recovery"),
+        stands_on=("driver versions", "module flavour", "gpu count", "xid", "gpu recovery", "gpu devices"),
     ),
     Check(
         "pcie link", link,
@@ -145,6 +145,6 @@ CHECKS = (
         "nvidia-persistenced does not run, or runs without the mode: first requests wait for the driver",
         "dgctl provision; or on the server: systemctl restart nvidia-persistenced",
         True, ("driver.persistent",),
-        stands_on=("gpu answers",),
+        stands_on=("gpu answers", "units"),
     ),
 )  # fmt: skip

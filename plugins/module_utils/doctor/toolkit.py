@@ -216,7 +216,7 @@ CHECKS = (
         "the unit is off, or it ran before the driver answered",
         REFRESH,
         True, ("cdi.refreshed",),
-        stands_on=("driver versions", "gpu answers", "toolkit versions"),
+        stands_on=("driver versions", "gpu answers", "toolkit versions", "units"),
     ),
     Check(
         "daemon.json", daemon_json,
@@ -234,6 +234,6 @@ CHECKS = (
         "something wrote the file anew without what the roles had put there",
         "dgctl provision (it adds what lacks, keeps the rest, and restarts Docker)",
         True,
-        stands_on=("daemon.json",),
+        stands_on=("daemon.json", "units", "files"),
     ),
 )  # fmt: skip

@@ -104,6 +104,9 @@ CHECKS = (
         "NGINX does not reach the API",
         "dgctl provision; or on the server: systemctl status nginx, and tail /var/log/nginx/deepgram.error.log",
         True, (), False,
-        stands_on=("api health", "containers", "clock"),
+        stands_on=(
+            *("api health", "containers", "clock", "nginx", "nginx reloaded", "nginx room", "certificate served"),
+            *("upstreams", "files", "firewalls"),
+        ),
     ),
 )  # fmt: skip
