@@ -79,6 +79,17 @@ WATCH = click.option(
     help="Show it again every so often (5 s).",
 )
 DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
+SOME_HOSTS = click.argument("hosts", nargs=-1, metavar="[HOST...]")
+EXPLAIN = click.option("--explain", is_flag=True, help="Say what known lines mean, and what to do.")
+SINCE = click.option(
+    "--since",
+    default="1h",
+    show_default=True,
+    metavar="T",
+    callback=lambda context, option, value: _since(value),
+    help="How far back: 30s, 10m, 2h, 3d, or a time in UTC such as 2026-11-30T08:00.",
+)
+FOLLOW = click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -91,6 +102,16 @@ def _named(value: str) -> str:
 def _seconds(value: float) -> float:
     if value != value:
         raise click.BadParameter("give a number of seconds")
+    return value
+
+
+def _since(value: str) -> str:
+    from dgctl.base import moments
+
+    try:
+        moments.back(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
     return value
 
 
@@ -223,6 +244,15 @@ def doctor() -> None:
 
     --deep needs DCGM on the server (nvidia_driver_dcgm). Its quickest tests put no load on the GPUs, and take seconds, at
     most two minutes; calls that are being served may disturb them. Drain the server first for a verdict to count on.
+    """
+
+
+@verb(SOME_HOSTS, SINCE, EXPLAIN, FOLLOW)
+def logs() -> None:
+    """Show what servers said, in one stream by time: containers, NGINX, the kernel on GPUs, and our own units.
+
+    Of every server, or of those that are named. Keys are masked. With --explain known lines are told with their remedy; with
+    --follow the stream goes on until Ctrl-C, with --json as one document a line.
     """
 
 

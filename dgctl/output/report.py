@@ -92,6 +92,7 @@ class Outcome:
     text: list[str] = field(default_factory=list)
     timings: dict[str, Any] = field(default_factory=dict)
     diffs: list[dict[str, str]] = field(default_factory=list)
+    lines: list[dict[str, Any]] | None = None  # of logs
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
         """The document that `--json` prints (docs/json.md), made text by json_text."""
@@ -105,6 +106,8 @@ class Outcome:
             found["hosts"] = {name: _host(host) for name, host in self.hosts.items()}
         if self.checks is not None:
             found["checks"] = [check.as_dict() for check in self.checks]
+        if self.lines is not None:
+            found["lines"] = self.lines
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
         for name in ("lowered", "timings", "diffs"):

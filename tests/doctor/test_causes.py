@@ -127,6 +127,11 @@ def test_what_follows_in_the_service(patient, change, follower, cause):
     assert follows(patient) == {cause: "", follower: cause}
 
 
+def test_a_bridge_that_is_too_large_is_the_cause_of_late_licences(patient):
+    system.bridge_larger_than_the_way_out(patient)
+    assert follows(patient) == {"mtu": "", "licence": "mtu", "api health": "mtu"}
+
+
 def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):
     service.engine_hangs(patient)
     service.api_without_an_engine(patient)

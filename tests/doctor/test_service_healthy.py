@@ -148,6 +148,20 @@ def second_resolver_dead(patient):
     patient.write("/etc/resolv.conf", "nameserver 192.0.2.53\nnameserver 192.0.2.1\n")
 
 
+def resolver_dead_where_nobody_needs_it(patient):
+    patient.dns = {}
+    patient.write("/etc/hosts", "127.0.0.1 localhost\n192.0.2.7 license.deepgram.com\n")
+
+
+def bridge_larger_than_a_way_out_that_works(patient):
+    patient.write("/sys/class/net/eth0/mtu", "1450\n")
+
+
+def devices_that_udev_sets(patient):
+    patient.write("/proc/driver/nvidia/params", "ModifyDeviceFiles: 0\nDeviceFileMode: 438\n")
+    (patient.root / "dev/nvidia0").chmod(0o660)
+
+
 def jumbo_way_out(patient):
     patient.write("/sys/class/net/eth0/mtu", "9000\n")
 
@@ -212,6 +226,7 @@ def test_is_not_called_sick(patient, change):
         (licence_server_that_was_late_once, "licence", "license.deepgram.com"),
         (model_copied_back, "models", "--deep"),
         (second_resolver_dead, "resolver", "/etc/resolv.conf"),
+        (bridge_larger_than_a_way_out_that_works, "mtu", "docker_daemon_options: {mtu: 1450}"),
     ],
 )
 def test_is_told_all_the_same(patient, change, check, words):

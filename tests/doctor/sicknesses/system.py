@@ -1,6 +1,7 @@
 """What the roles wrote, units, the kernel's tables, device files and the network."""
 
 from tests.doctor.service_patient import ENGINE, ENGINE_TOML, KEY_FILE
+from tests.doctor.sicknesses import service
 from tests.doctor.sicknesses.table import sick
 
 UFW_OFF = "# /etc/ufw/ufw.conf\nENABLED=no\nLOGLEVEL=low\n"
@@ -71,9 +72,10 @@ def resolver_slow(patient):
     patient.dns = {"192.0.2.53": 2.6}
 
 
-@sick({"mtu": "docker_daemon_options: {mtu: 1450}"})
+@sick({"mtu": "docker_daemon_options: {mtu: 1450}", "licence": "port 443", "api health": "deepgram-engine"})
 def bridge_larger_than_the_way_out(patient):
     patient.write("/sys/class/net/eth0/mtu", "1450\n")
+    service.licence_server_unreachable(patient)
 
 
 def ufw(patient, rules=SSH_RULE, policy="DROP"):

@@ -10,6 +10,12 @@ REFUSED = ("no key", "key refused")
 UNREACHED = ("licence server has no address", "licence server unreachable", "license proxy unreachable")
 
 
+def unreached(host):
+    """Whether a container here said lately that its licence server does not answer."""
+    here = [part for part in parts(host) if not running(host, part)[1]]
+    return any(diagnose(host.recent_log(part), set(UNREACHED)) for part in here)
+
+
 def licence(host):
     asked = [part for part in parts(host) if not running(host, part)[1]]
     for part in asked:

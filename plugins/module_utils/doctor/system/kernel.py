@@ -36,8 +36,10 @@ def tracked(host):
 def devices(host):
     if not host.loaded():
         return unknown("no NVIDIA driver is loaded: see driver versions")
-    said = MODE.search(host.read(PARAMETERS))
-    mode = int(said[1]) if said else WORLD
+    parameters = host.read(PARAMETERS)
+    said = MODE.search(parameters)
+    # Where the driver may not touch them, udev's rules decide.
+    mode = 0 if "ModifyDeviceFiles: 0" in parameters else int(said[1]) if said else WORLD
     gpus = host.glob("/dev/nvidia[0-9]*")
     wanted = len(host.glob("/proc/driver/nvidia/gpus/*"))
     missing = [path for path in NODES if not host.exists(path)]
@@ -53,7 +55,7 @@ def devices(host):
         return sick(f"{loose[0]} has mode {modes[loose[0]]:04o} instead of {mode:04o}",
                     cure=f"on the server: chmod {mode:04o} {' '.join(loose)}; a udev rule that sets another mode is in "
                     "/etc/udev/rules.d")  # fmt: skip
-    return well(f"{len(gpus)} GPUs, mode {mode:04o}")
+    return well(f"{len(gpus)} GPUs")
 
 
 CHECKS = (

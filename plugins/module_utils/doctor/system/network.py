@@ -3,6 +3,7 @@
 import re
 
 from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.service import licence as service_licence
 
 RESOLV = "/etc/resolv.conf"
 SLOW_S, GIVEN_UP_S = 2.0, 3.0
@@ -24,9 +25,14 @@ def resolver(host):
     servers = re.findall(r"^\s*nameserver\s+(\S+)", host.read(RESOLV), re.MULTILINE)[:3]  # the C library asks three
     if not servers:
         return unknown(f"{RESOLV} names no server")
-    name = next((found[1] for path in TOMLS for found in [SERVER.search(host.read(path))] if found), LICENCES)
-    took = {server: host.resolves(server, name, GIVEN_UP_S) for server in servers}
+    lines = [line for path in TOMLS for line in host.read(path).splitlines() if "server_url" in line]
+    names = [name for line in lines for name in SERVER.findall(line)]
+    took = {server: host.resolves(server, (names or [LICENCES])[0], GIVEN_UP_S) for server in servers}
     dead = [server for server, seconds in took.items() if seconds is None]
+    if dead and not needed(host, names):
+        return unknown(
+            f"no answer from {listed(dead)}; no licence server is looked up", f"take it out of {RESOLV}, or repair it"
+        )
     if len(dead) == len(servers):
         return sick(
             f"no answer from {listed(dead)}", "the name servers are down or out of reach: nothing is found by its name"
@@ -48,6 +54,12 @@ def resolver(host):
     return well(f"{servers[0]} in {took[servers[0]]:.2f} s")
 
 
+def needed(host, names):
+    """Whether a licence server is looked up: none is where all are addresses, or stand in /etc/hosts."""
+    known = host.read("/etc/hosts").split()
+    return any(name not in known for name in names)
+
+
 def mtu(host):
     outside = uplink(host)
     size = host.read(f"/sys/class/net/{outside}/mtu") if outside else ""
@@ -56,7 +68,10 @@ def mtu(host):
     bridges = {path.split("/")[4]: host.read(path) for path in host.glob(*BRIDGES)}
     large = [f"{name} {value}" for name, value in bridges.items() if value.isdecimal() and int(value) > int(size)]
     if large:
-        return sick(f"{listed(large)} bytes, {outside} {size}", cure=MTU_CURE.format(size))  # fmt: skip
+        seen = f"{listed(large)} bytes, {outside} {size}"
+        # Most networks tell whoever sends too much; it hurts where one drops that word, and licences are late then.
+        hurts = service_licence.unreached(host)
+        return sick(seen, cure=MTU_CURE.format(size)) if hurts else unknown(seen, MTU_CURE.format(size))
     return well(f"{outside} {size}")
 
 
@@ -116,7 +131,8 @@ CHECKS = (
     ),
     Check(
         "mtu", mtu,
-        "packet sizes of the containers' bridges against the interface of the default route",
+        "packet sizes of the containers' bridges against the interface of the default route; told alone while licence "
+        "servers answer",
         "no larger than the way out",
         "the containers send packets that do not pass: connections open, then hang when they say more",
         MTU_CURE.format("N"),
