@@ -61,6 +61,12 @@ def page() -> str:
     for check in (*doctor.CHECKS, *doctor.DEEP):
         name = f"`{check.name}`" + ("" if check.gpu else " ¹") + (" ³" if check in doctor.DEEP else "")
         cure = check.cure + (" ²" if check.repair else "")
-        cells = (name, check.about, check.cause, cure, ", ".join(check.stands_on) or "-")
+        cells = (name, check.about, check.cause, cure, ", ".join(map(ground, check.stands_on)) or "-")
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return INTRO + "".join(rows) + NOTES
+
+
+def ground(name: str) -> str:
+    """`files:/etc/nginx/` is the check `files`, of what is in that directory."""
+    check, _, place = name.partition(":")
+    return f"{check} ({place})" if place else check

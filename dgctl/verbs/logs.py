@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from dgctl.run import history, host_logs
 from dgctl.run.session import Session
 from dgctl.run.work import Work, valid
 from dgctl.validation import secrets
+
+# The moment that a program writes at the head of its lines: it stands there already.
+_OWN_TIME = re.compile(r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?\s+")
 
 
 def logs(session: Session) -> Outcome:
@@ -98,7 +102,8 @@ def followed(session: Session, found: Iterator[dict[str, Any]]) -> Outcome:
 def paragraph(line: dict[str, Any]) -> list[str]:
     """`2026-11-30 08:11:28.123  gpu1  engine  TEXT`, and below it what it means."""
     when = moments.shown(line["time"])
-    first = f"{when}  {line['host']}  {line['source']}  {' '.join(line['text'].split())}"
+    text = _OWN_TIME.sub("", " ".join(line["text"].split()))
+    first = f"{when}  {line['host']}  {line['source']}  {text}"
     if "signature" not in line:
         return [first]
     return [first, f"    = {line['signature']}: {line['meaning']}", f"    fix: {line['fix']}"]

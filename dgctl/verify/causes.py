@@ -5,6 +5,8 @@ The doctor's own checks (`health.NAME`) stand on what they stand on there; how f
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 from dgctl import content
 from dgctl.output.report import Check
 
+FILES = "health.files"
+_PATH = re.compile(r"(?:^|\s)(/[^\s:,]+)")
 _DRIVER = ("driver.loaded", "driver.loaded_is_installed", "driver.tools_match")
 # Check or subject -> checks or subjects that explain it when they fail. The nearest key counts: a check before its subject.
 STANDS_ON: dict[str, tuple[str, ...]] = {
@@ -34,30 +38,36 @@ STANDS_ON: dict[str, tuple[str, ...]] = {
     "cdi": ("cdi.refreshed", "toolkit", *_DRIVER, "gpu.all_in_use"),
     "containers.running": (
         *("health.docker runtime", "health.daemon.json", "health.cdi version", "health.libcuda in containers"),
-        *("health.disk", "health.files", "health.units", "cdi", "fabric", "gpu.all_in_use", "models.files"),
+        *("health.disk", "health.files:/etc/deepgram", "health.units", "cdi", "fabric", "gpu.all_in_use", "models.files"),
     ),
     "containers.sees_the_gpus": ("containers.running.engine", "cdi", "gpu.all_in_use", *_DRIVER),
     "containers": ("containers.running",),
     "config.secrets_private": (),
     "config.key_not_in_arguments": (),
-    "config": ("containers.running", "health.files"),
+    "config": ("containers.running", "health.files:/etc/deepgram"),
     "license_proxy": ("containers.running.license-proxy", "health.resolver", "health.clock", "health.mtu"),
     "engine.on_the_gpu": ("containers.running.engine", "containers.sees_the_gpus"),
     "engine": (
-        *("containers.running.engine", "health.files", "health.engine answers"),
+        *("containers.running.engine", "health.files:/etc/deepgram", "health.engine answers"),
         *("config.same_file", "config.read_at_start", "config.own_configuration"),
     ),
     "models.files": ("health.disk",),
     "models.none_refused": ("containers.running.engine", "models.files"),
-    "models.loaded": ("models.none_refused", "models.files", "containers.running", "containers.sees_the_gpus"),
+    "models.loaded": (
+        *("models.none_refused", "models.files", "containers.running", "containers.sees_the_gpus"),
+        "health.engine answers",
+    ),
     "api.engine_connected": (
         *("containers.running", "containers.sees_the_gpus", "engine", "license_proxy", "config.own_configuration"),
         *("health.engine answers", "health.licence"),
     ),
     "api": ("containers.running.api", "api.engine_connected"),
     "ports": (),
-    "tls.running": ("health.certificate key", "health.files", "health.disk"),
-    "tls": ("tls.running", "health.certificate key", "health.certificate served", "health.nginx reloaded", "health.firewalls"),
+    "tls.running": ("health.certificate key", "health.files:/etc/nginx/", "health.disk"),
+    "tls": (
+        *("tls.running", "health.files:/etc/nginx/", "health.certificate key", "health.certificate served"),
+        *("health.nginx reloaded", "health.firewalls"),
+    ),
     "upstreams.watched": (),
     "upstreams": ("upstreams.watched", "api", "containers.running"),
     "transcription": (
@@ -73,7 +83,7 @@ def fold(checks: list[Check]) -> list[Check]:
     for host in dict.fromkeys(check.host for check in checks):
         places = [place for place, check in enumerate(found) if check.host == host]
         names = [found[place].check for place in places]
-        findings: list[dict[str, Any]] = [{"check": found[n].check, "verdict": found[n].verdict} for n in places]
+        findings: list[dict[str, Any]] = [_finding(found[place]) for place in places]
         content.utility("doctor.causes").fold(findings, graph(names))
         for place, finding in zip(places, findings, strict=True):
             found[place] = replace(found[place], follows=finding.get("follows", ""))
@@ -83,10 +93,20 @@ def fold(checks: list[Check]) -> list[Check]:
 def graph(names: list[str]) -> dict[str, tuple[str, ...]]:
     """Check -> the checks of `names` that it stands on."""
     declared = {name: below(name) for name in names}
-    return {
-        name: tuple(other for other in names if other != name and any(_is(other, one) for one in grounds))
-        for name, grounds in declared.items()
-    }
+    return {name: tuple(_among(names, name, grounds)) for name, grounds in declared.items()}
+
+
+def _among(names: list[str], name: str, grounds: tuple[str, ...]) -> Iterator[str]:
+    """Those of `names` that are meant, each with the directory that it is to be about."""
+    for ground in grounds:
+        asked, colon, place = ground.partition(":")
+        yield from (f"{other}{colon}{place}" for other in names if other != name and _is(other, asked))
+
+
+def _finding(check: Check) -> dict[str, Any]:
+    """A check as the doctor folds it; what its files are about stands in what was seen."""
+    paths = _PATH.findall(check.seen) if check.check == FILES else []
+    return {"check": check.check, "verdict": check.verdict, "paths": paths}
 
 
 def below(name: str) -> tuple[str, ...]:
@@ -111,7 +131,11 @@ def _of_doctor() -> dict[str, tuple[str, ...]]:
     """`health.NAME` -> what the doctor's check stands on, by the names that verify has for it."""
     checks = content.utility("doctor.doctor").CHECKS
     names = {check.name: check.verify or (f"health.{check.name}",) for check in checks}
+
+    def ours(ground: str) -> list[str]:
+        name, colon, place = ground.partition(":")
+        return [f"{one}{colon}{place}" for one in names.get(name, ())]
+
     return {
-        f"health.{check.name}": tuple(one for ground in check.stands_on for one in names.get(ground, ()))
-        for check in checks
+        f"health.{check.name}": tuple(one for ground in check.stands_on for one in ours(ground)) for check in checks
     }

@@ -4,12 +4,13 @@ import graphlib
 
 import pytest
 from ansible.module_utils.doctor import doctor
-from ansible.module_utils.doctor.causes import fold
+from ansible.module_utils.doctor.causes import divided, fold
 
 from tests.doctor.sicknesses import certificate, driver, engines, gpus, nginx, service, system, toolkit
 from tests.doctor.sicknesses.table import SICK
 
 NAMES = {check.name for check in (*doctor.CHECKS, *doctor.DEEP)}
+PLAIN = {name: {divided(ground)[0] for ground in grounds} for name, grounds in doctor.GRAPH.items()}
 
 
 def follows(patient):
@@ -21,12 +22,12 @@ def follows(patient):
 def test_every_check_says_what_it_stands_on():
     undeclared = [check.name for check in (*doctor.CHECKS, *doctor.DEEP) if check.stands_on is None]
     assert undeclared == []
-    assert {name for names in doctor.GRAPH.values() for name in names} <= NAMES
+    assert {name for names in PLAIN.values() for name in names} <= NAMES
     assert set(doctor.GRAPH) == NAMES
 
 
 def test_the_graph_has_no_circle():
-    order = [*graphlib.TopologicalSorter(doctor.GRAPH).static_order()]
+    order = [*graphlib.TopologicalSorter(PLAIN).static_order()]
     assert set(order) == NAMES
 
 
@@ -35,7 +36,7 @@ def test_callers_stand_on_everything_that_serves_them():
     seen, ahead = set(), ["callers"]
     while ahead:
         name = ahead.pop()
-        ahead += [one for one in doctor.GRAPH[name] if one not in seen]
+        ahead += [one for one in PLAIN[name] if one not in seen]
         seen.add(name)
     chain = (
         "api health",
@@ -80,6 +81,19 @@ def test_a_check_that_knows_more_is_a_cause_of_its_own():
     assert other["follows"] == "disk"
 
 
+@pytest.mark.parametrize(("path", "cause"), [("/etc/nginx/tls/x.crt", "files"), ("/etc/deepgram/x", ""), ("", "files")])
+def test_a_file_explains_what_reads_it(path, cause):
+    found = [finding("files", paths=[path] if path else []), finding("port", stands_on=("files:/etc/nginx/",))]
+    assert fold(found, {})[1].get("follows", "") == cause and "paths" not in found[0]
+
+
+def test_an_edit_of_one_file_is_no_cause_for_another_s_fault(patient):
+    system.engine_toml_edited(patient)
+    certificate.certificate_of_five_days(patient)
+    nginx.nginx_not_reloaded(patient)
+    assert follows(patient) == {"files": "", "certificate": "", "nginx reloaded": ""}
+
+
 def test_a_finding_that_no_check_declares_is_a_cause():
     assert fold([finding("dcgm: Memory")], GRAPH) == [finding("dcgm: Memory")]
 
@@ -119,7 +133,6 @@ def test_the_cause_of(patient, change, expected):
         (service.limit_under_another_table, "engine limit", "files"),
         (service.configuration_edited_and_not_read, "configuration", "files"),
         (service.licence_server_unreachable, "api health", "licence"),
-        (system.key_file_for_everybody, "files", "key files"),
     ],
 )
 def test_what_follows_in_the_service(patient, change, follower, cause):

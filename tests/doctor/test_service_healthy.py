@@ -85,7 +85,7 @@ def certificate_of_a_private_root(patient):
 def engine_that_loads_its_models(patient):
     patient.container("engine", 4711, StartedAt=JUST_NOW)
     patient.container("api", 4712, StartedAt=JUST_NOW)
-    patient.pages[METRICS] = {"why": "does not answer: [Errno 111] Connection refused"}
+    patient.pages[METRICS] = {"why": "does not answer: timed out"}
     patient.answers[f"{STATUS}/engine"] = {"status": 200, "body": {"engine_connection_status": "Disconnected"}}
     patient.api("Initializing")
 

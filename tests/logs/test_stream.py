@@ -110,6 +110,10 @@ def test_a_message_that_is_no_text(stream):
         ('{"api_key": "dg-abc123", "x": 1}', f'{{"api_key": "{MASK}", "x": 1}}'),
         ("https://user:dg-abc123@proxy.example/x", f"https://{MASK}@proxy.example/x"),
         ("GET /v1/listen?access_token=dg-abc123&x=1", f"GET /v1/listen?access_token={MASK}&x=1"),
+        (
+            'server: x, request: "POST /v1/listen?callback=http://a/b&keyterm=Ann HTTP/1.1", host: "x"',
+            f'server: x, request: "POST /v1/listen?{MASK} HTTP/1.1", host: "x"',
+        ),
         ('key=AsrKey { name: "nova-3" }', 'key=AsrKey { name: "nova-3" }'),
         ("the server's own k3y-of-ours", f"the server's own {MASK}"),
     ],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from dgctl import content
 from dgctl.base import moments
 from dgctl.base.errors import Problem
 from dgctl.content import bundle
@@ -20,9 +22,11 @@ from tests.unit.conftest import *  # noqa: F403
 
 pytestmark = pytest.mark.usefixtures("here")
 
-FIRST = {"time": 1796026288.5, "source": "engine", "text": "loading\x1b]0;owned\x07", "host": "b"}
+TEXT = "2026-11-30T08:11:28.500123Z  INFO loading\x1b]0;owned\x07"
+FIRST = {"time": 1796026288.5, "source": "engine", "text": TEXT, "host": "b"}
 LATER = {"time": 1796026289.0, "source": "kernel", "text": "NVRM: Xid 79", "host": "a",
          "signature": "Xid 79", "meaning": "the GPU fell off the bus", "fix": "drain the server"}  # fmt: skip
+FULL = "512 worker_connections are not enough"
 GONE = Problem("nothing listens on the SSH port", "b", fix="start sshd")
 
 
@@ -59,7 +63,7 @@ def test_lines_by_time_and_nothing_that_a_terminal_obeys(capsys, say) -> None:
     code, out, _ = run(capsys, explain=True)
     lines = out.splitlines()
     assert code == 0 and "\x1b" not in out and "\x07" not in out
-    assert lines[0] == "2026-11-30 08:11:28.500  b  engine  loading\\x1b]0;owned\\x07"
+    assert lines[0] == "2026-11-30 08:11:28.500  b  engine  INFO loading\\x1b]0;owned\\x07"
     assert lines[1] == "2026-11-30 08:11:29.000  a  kernel  NVRM: Xid 79"
     assert lines[2:4] == ["    = Xid 79: the GPU fell off the bus", "    fix: drain the server"]
     assert lines[4] == "note: a: engine: the last 5000 lines alone"
@@ -142,6 +146,22 @@ def test_lines_come_while_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     assert next(found) == ("x", {"ago": 1, "follow": True})
     found.close()
     assert time.monotonic() - began < 30
+
+
+def test_the_real_program_follows_a_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """NGINX's error log, where nothing else is to be read; the file is made only while it is watched."""
+    log = tmp_path / "error.log"
+    swap = f"import ansible.module_utils.logs.sources as _sources\n_sources.NGINX_LOGS = ({str(log)!r},)\n"
+    program = bundle.sources(content.utilities(), {host_logs.ENTRY}) + swap + host_logs._CALL
+    monkeypatch.setattr(host_logs, "_program", lambda folder: bundle.packed(program))
+    found = host_logs.read([host("x")], {"ago": 3600, "follow": True, "explain": True})
+    written = threading.Timer(4, lambda: log.write_text(f"{time.strftime('%Y/%m/%d %H:%M:%S')} [alert] 1#1: {FULL}\n"))
+    written.start()
+    said = next(line for _, line in found if line.get("source") == "nginx")
+    found.close()
+    assert (
+        said["text"].endswith(FULL) and said["signature"] == "no room in NGINX" and abs(said["time"] - time.time()) < 60
+    )
 
 
 def test_a_program_that_breaks_and_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

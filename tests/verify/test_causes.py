@@ -25,13 +25,14 @@ def test_every_check_is_in_the_graph():
     known = {f"health.{check.name}" for check in content.utility("doctor.doctor").CHECKS}
     for key, below in causes.STANDS_ON.items():
         assert any(name == key or name.startswith(f"{key}.") for name in names()), key
-        for one in below:
+        for one in (ground.partition(":")[0] for ground in below):
             there = any(name == one or name.startswith(f"{one}.") for name in names())
             assert there, f"{key} stands on {one}, which verify does not check" + (" itself" if one in known else "")
 
 
 def test_the_graph_has_no_circle():
-    assert [*graphlib.TopologicalSorter(causes.graph(names())).static_order()]
+    plain = {name: {one.partition(":")[0] for one in below} for name, below in causes.graph(names()).items()}
+    assert [*graphlib.TopologicalSorter(plain).static_order()]
 
 
 def failing(*failed, passed=(), host="a"):
@@ -70,6 +71,14 @@ def test_a_transcription_that_fails_is_no_cause(cause):
 def test_two_faults_are_two_causes():
     found = follows(failing("tls.expiry", "driver.held", "transcription.file", passed=("tls.running", "tls.trusted")))
     assert found == {"tls.expiry": "", "driver.held": "", "transcription.file": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"), [("/etc/nginx/tls/deepgram.crt", "health.files"), ("/etc/deepgram/api/api.toml", "")]
+)
+def test_an_edited_file_explains_what_reads_it(path, cause):
+    edited = Check("a", "health.files", "fail", f"{path} was edited by hand, /usr/x: missing")
+    assert follows([edited, *failing("tls.expiry", passed=("tls.running",))])["tls.expiry"] == cause
 
 
 def test_another_server_s_fault_is_none_here():

@@ -13,20 +13,21 @@ from ansible.module_utils.host.outcome import finding
 Check = collections.namedtuple("Check", "name look about expected cause cure repair verify gpu stands_on")
 Check.__new__.__defaults__ = (False, (), True, None)
 
-Result = collections.namedtuple("Result", "ok seen cause cure expected stands_on")
-Result.__new__.__defaults__ = (None,)
+Result = collections.namedtuple("Result", "ok seen cause cure expected stands_on paths")
+Result.__new__.__defaults__ = (None, ())
 
 
 def well(seen, expected=""):
     return Result(True, seen, "", "", expected)
 
 
-def sick(seen, cause="", cure="", expected="", stands_on=None):
+def sick(seen, cause="", cure="", expected="", stands_on=None, paths=()):
     """Something is wrong. What is not said is taken from the check's line in its table.
 
-    stands_on: what alone could explain it, where the look knows more than the table; () is a cause of its own.
+    stands_on: what alone could explain it, where the look knows more than the table; () is a cause of its own. paths: the
+    files that it is about, where others stand on some of them.
     """
-    return Result(False, seen, cause, cure, expected, stands_on)
+    return Result(False, seen, cause, cure, expected, stands_on, tuple(paths))
 
 
 def unknown(why, cure=""):
@@ -44,6 +45,7 @@ def judge(check, host):
     if result.ok is False:
         found["fix"] = result.cure or check.cure
         found["cause"] = result.cause or check.cause
+        found["paths"] = list(result.paths)
         found["stands_on"] = check.stands_on if result.stands_on is None else result.stands_on
     return found
 

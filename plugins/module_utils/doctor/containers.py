@@ -54,6 +54,9 @@ def running(host):
     words = listed(
         f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
     )
+    if (first or {}).get("status") == "paused":
+        return sick(words, "somebody paused it: it takes connections and answers nobody",
+                    f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
     told = told_by_log(host, part)
     cause = (first or {}).get("error", "") or (told.meaning if told else "")
     first_of_all = f"{told.remediation}; " if told else ""
@@ -188,7 +191,7 @@ CHECKS = (
         True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy"), False,
         stands_on=(
             *("engine on gpu", "libcuda in containers", "docker runtime", "cdi version", "fabric manager", "disk"),
-            *("models loaded", "models", "units", "files"),
+            *("models loaded", "models", "units", "files:/etc/deepgram", "files:/etc/containers/"),
         ),
     ),
     Check(

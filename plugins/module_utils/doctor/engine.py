@@ -149,7 +149,7 @@ def view(entry):
         return None
     state = entry["State"]
     return {
-        "running": bool(state.get("Running")) and not state.get("Restarting"),
+        "running": bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
         "restarting": bool(state.get("Restarting")),
         "status": state.get("Status", ""),
         "pid": state.get("Pid") or 0,

@@ -234,6 +234,6 @@ CHECKS = (
         "something wrote the file anew without what the roles had put there",
         "dgctl provision (it adds what lacks, keeps the rest, and restarts Docker)",
         True,
-        stands_on=("daemon.json", "units", "files"),
+        stands_on=("daemon.json", "units", "files:/etc/docker/"),
     ),
 )  # fmt: skip

@@ -15,6 +15,8 @@ PATTERNS = (
         rf"(\b(?:{NAMES})\"?\s*[=:]\s*\"?)[^\s\"',&;}}]+",
         re.IGNORECASE,
     ),
+    # What a caller's request says behind its path: callback addresses, words that are nobody's business.
+    re.compile(r"(request: \"[A-Z]+ [^\s?\"]+\?)[^\s\"]+"),
     re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"]+@", re.IGNORECASE),
 )
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 
 from tests import log_forms
 from tests.doctor import service_patient
@@ -22,6 +23,25 @@ REFUSED = "Aegis request to https://license.deepgram.com failed: status=401 Unau
 @sick({"engine answers": "docker restart -t 5 deepgram-engine"})
 def engine_hangs(patient):
     patient.pages[METRICS] = LATE
+
+
+@sick({"engine answers": "docker restart -t 5 deepgram-engine", "api engine": "docker logs"})
+def engine_hangs_soon_after_its_start(patient):
+    """It said that it listens: it loads no more."""
+    for part, pid in (("engine", 4711), ("api", 4712)):
+        patient.container(part, pid, StartedAt=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 90)))
+    patient.say(
+        "start_engine", service_patient.STARTED_LOG + log_forms.said("full", "Listening on http://0.0.0.0:8080")
+    )
+    patient.pages[METRICS] = LATE
+    patient.answers[f"{STATUS}/engine"] = {"status": 200, "body": {"engine_connection_status": "Disconnected"}}
+
+
+@sick({"containers": "docker unpause deepgram-engine"})
+def engine_paused(patient):
+    patient.container("engine", 4711, "running", Paused=True, Status="paused")
+    patient.pages[METRICS] = LATE
+    patient.say("inside", "Error response from daemon: Container x is paused, unpause the container before exec\n", 1)
 
 
 @sick({"engine answers": "podman kill --signal=KILL deepgram-engine"})

@@ -1,5 +1,6 @@
 """What the roles wrote, units, the kernel's tables, device files and the network."""
 
+from tests.doctor import service_patient
 from tests.doctor.service_patient import ENGINE, ENGINE_TOML, KEY_FILE
 from tests.doctor.sicknesses import service
 from tests.doctor.sicknesses.table import sick
@@ -9,7 +10,7 @@ SSH_RULE = "### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-i
 OURS_RULE = "### tuple ### allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in\n"
 
 
-@sick({"key files": "chmod 600 /etc/deepgram/deepgram.env", "files": "dgctl provision"})
+@sick({"key files": "chmod 600 /etc/deepgram/deepgram.env"})
 def key_file_for_everybody(patient):
     (patient.root / KEY_FILE[1:]).chmod(0o644)
 
@@ -19,6 +20,12 @@ def engine_toml_edited(patient):
     edited = ENGINE.replace("multichannel = true", "multichannel = false")
     patient.write(ENGINE_TOML, edited)
     patient.write("/proc/4711/root/config/engine.toml", edited)
+
+
+@sick({"daemon.json": "systemctl restart docker"})
+def daemon_json_edited_into_nonsense(patient):
+    patient.records["docker"]["files"] = service_patient.recorded(patient, "/etc/docker/daemon.json")
+    patient.daemon('{\n    "debug": true,,\n}\n')
 
 
 @sick({"files": "dgctl provision"})

@@ -5,9 +5,10 @@ from ansible.module_utils.deepgram.api_health import FAILED_MANY, SERVING, repro
 from ansible.module_utils.doctor.check import Check, sick, unknown, well
 from ansible.module_utils.doctor.containers import logs, made_anew, parts, remake
 from ansible.module_utils.doctor.engine import Silent
-from ansible.module_utils.doctor.service.engine import PATIENCE_S, age, running
+from ansible.module_utils.doctor.service.engine import PATIENCE_S, age, loading, running
 
 PATH = "/v1/status"
+CONNECTS_S = 60  # an API that found no Engine tries again
 
 
 def health(host):
@@ -40,7 +41,8 @@ def connected(host):
         return well(seen)
     if not seen:
         return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, "api"))
-    if age(host, container) < PATIENCE_S:
+    engine = running(host, "engine")[0]
+    if age(host, container) < (PATIENCE_S if not engine or loading(host, engine) else CONNECTS_S):
         return unknown(f"{seen}; it started {age(host, container):.0f} s ago", logs(host, "engine"))
     return sick(
         seen, cure=f"on the server: {logs(host, 'engine')}; grep url /etc/deepgram/api/api.toml names its Engines"

@@ -106,7 +106,7 @@ CHECKS = (
         True, (), False,
         stands_on=(
             *("api health", "containers", "clock", "nginx", "nginx reloaded", "nginx room", "certificate served"),
-            *("upstreams", "files", "firewalls"),
+            *("upstreams", "files:/etc/nginx/", "firewalls"),
         ),
     ),
 )  # fmt: skip

@@ -133,7 +133,7 @@ CHECKS = (
         "nobody renewed it",
         "dgctl provision with a renewed certificate",
         False, ("tls.expiry",), False,
-        stands_on=("clock", "files"),
+        stands_on=("clock", "files:/etc/nginx/tls/"),
     ),
     Check(
         "certificate key", needed(key),
@@ -142,7 +142,7 @@ CHECKS = (
         "certificate or key was replaced without the other",
         "dgctl provision with both files of one pair: nginx_proxy_tls_certificate and nginx_proxy_tls_key",
         True, (), False,
-        stands_on=("files",),
+        stands_on=("files:/etc/nginx/tls/",),
     ),
     Check(
         "certificate name", needed(name),
@@ -151,7 +151,7 @@ CHECKS = (
         "it was issued for another name",
         "dgctl provision with a certificate of that name",
         False, ("tls.name",), False,
-        stands_on=("files", "certificate"),
+        stands_on=("files:/etc/nginx/tls/", "certificate"),
     ),
     Check(
         "certificate chain", needed(chain),
@@ -160,7 +160,7 @@ CHECKS = (
         "the file lacks the intermediate certificates: callers that do not know them by chance refuse the connection",
         "dgctl provision with the whole chain in the file",
         False, ("tls.trusted",), False,
-        stands_on=("files", "certificate"),
+        stands_on=("files:/etc/nginx/tls/", "certificate"),
     ),
     Check(
         "certificate served", needed(served),

@@ -52,6 +52,6 @@ CHECKS = (
         "the file was written after the container started",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate PART",
         True, ("config.same_file", "config.read_at_start", "config.own_configuration"), False,
-        stands_on=("files",),
+        stands_on=("files:/etc/deepgram",),
     ),
 )  # fmt: skip

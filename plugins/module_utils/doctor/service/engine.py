@@ -13,6 +13,7 @@ from ansible.module_utils.doctor.host import LATE
 TOML = "/etc/deepgram/engine/engine.toml"
 LIMIT = "max_active_requests"
 PATIENCE_S = 900  # an Engine that loads its models listens late: the official chart gives it ten minutes
+LISTENS = "Listening on http"  # dg_log_parser.sh of deepgram/self-hosted-resources
 DEVICES = re.compile(r"using devices|on device", re.IGNORECASE)
 
 
@@ -33,6 +34,11 @@ def age(host, container):
     return host.began - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
 
 
+def loading(host, container):
+    """Whether an Engine may still be loading its models: it started lately, and has not said that it listens."""
+    return age(host, container) < PATIENCE_S and not any(LISTENS in line for line in host.start_log("engine"))
+
+
 def metrics_url(host):
     return next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith("/metrics")), None)
 
@@ -46,7 +52,7 @@ def answers(host):
     if said.get("status") == 200:
         return well("it answers")
     seen = said.get("why") or f"HTTP {said['status']}"
-    if age(host, container) < PATIENCE_S:
+    if loading(host, container):
         return unknown(
             f"{seen}; it started {age(host, container):.0f} s ago, and may load its models", logs(host, "engine")
         )
@@ -168,7 +174,7 @@ CHECKS = (
         "a container was made by hand, or from an older definition",
         "dgctl provision",
         True, ("containers.pinned_image",), False,
-        stands_on=("files",),
+        stands_on=("files:/etc/deepgram",),
     ),
     Check(
         "engine answers", answers,
@@ -186,7 +192,7 @@ CHECKS = (
         "the Engine started before the file was written",
         "dgctl provision",
         True, ("engine.max_active_requests",),
-        stands_on=("files", "configuration"),
+        stands_on=("files:/etc/deepgram/engine", "configuration"),
     ),
     Check(
         "engine load", full,

@@ -145,7 +145,7 @@ CHECKS = (
         "it was stopped, or could not start",
         "on the server: systemctl enable --now nginx; where that fails: nginx -t, journalctl -u nginx -n 20",
         True, ("tls.running",), False,
-        stands_on=("files", "certificate", "certificate key", "disk"),
+        stands_on=("files:/etc/nginx/", "certificate", "certificate key", "disk"),
     ),
     Check(
         "nginx reloaded", fresh,
@@ -154,7 +154,7 @@ CHECKS = (
         "the files were changed, and nobody reloaded NGINX",
         f"on the server: {RELOAD}",
         True, (), False,
-        stands_on=("nginx", "certificate key"),
+        stands_on=("nginx", "files:/etc/nginx/", "certificate key"),
     ),
     Check(
         "nginx room", room,
@@ -172,6 +172,6 @@ CHECKS = (
         "the upstreams were edited: NGINX sends an Engine more than it takes, and callers get its refusals",
         "dgctl provision",
         True, (), False,
-        stands_on=("files", "nginx reloaded", "upstreams watched"),
+        stands_on=("files:/etc/nginx/", "nginx reloaded", "upstreams watched"),
     ),
 )  # fmt: skip

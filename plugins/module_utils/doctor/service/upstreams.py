@@ -63,7 +63,7 @@ CHECKS = (
         "it ended: NGINX keeps sending requests to whoever served last",
         f"on the server: systemctl restart {UNIT}; journalctl -u {UNIT} -n 50",
         True, ("upstreams.watched",), False,
-        stands_on=("files", "disk"),
+        stands_on=("files:/etc/nginx/deepgram", "files:/usr/local/lib/deepgram", "disk"),
     ),
     Check(
         "upstreams", members,

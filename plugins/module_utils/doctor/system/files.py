@@ -2,6 +2,7 @@
 
 import os
 
+from ansible.module_utils.doctor import toolkit as doctor_toolkit
 from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor.service import engine as doctor_engine
 from ansible.module_utils.host import files as host_files
@@ -16,8 +17,16 @@ def edited(host):
         things = host.recorded(role)
         for thing, how in host_files.compare(things.get("files") or {}, host.look_at):
             found.append((thing.partition(" ")[2], how))
+        found = [(path, how) for path, how in found if not elsewhere(host, path, how)]
         found += [(path, "is there, and must not be") for path in things.get("absent") or () if host.exists(path)]
     return found
+
+
+def elsewhere(host, path, how):
+    """Whether another check says more of it: of the mode of a file with a key, and of a file that Docker cannot read."""
+    if path == doctor_toolkit.DAEMON_JSON:
+        return bool(doctor_toolkit.daemon_settings(host)[1])
+    return how.startswith("mode") and "," not in how and closed(host.all_recorded("files")[path])
 
 
 def files(host):
@@ -27,7 +36,7 @@ def files(host):
     if not found:
         return well("as the roles wrote them")
     words = [meaning(host, path) if how.startswith("content") else f"{path}: {how}" for path, how in found]
-    return sick(listed(words))
+    return sick(listed(words), paths=[path for path, _ in found])
 
 
 def meaning(host, path):
@@ -71,6 +80,6 @@ CHECKS = (
         "somebody else wrote it: what is set in the inventory does not hold here",
         "dgctl provision (it writes them again); what is to stay belongs into the inventory",
         True, (), False,
-        stands_on=("key files", "daemon.json", "disk"),
+        stands_on=("disk",),
     ),
 )  # fmt: skip

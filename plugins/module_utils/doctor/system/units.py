@@ -42,6 +42,6 @@ CHECKS = (
         "somebody stopped or disabled it: after the next reboot the service is not there",
         "dgctl provision; or on the server: systemctl enable --now UNIT",
         True, (), False,
-        stands_on=("files", "daemon.json"),
+        stands_on=("daemon.json",),
     ),
 )  # fmt: skip
