@@ -81,6 +81,17 @@ WATCH = click.option(
 DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
 ACTION = click.argument("action", type=click.Choice(["add", "list", "revoke"]))
 NAME = click.argument("name", default="")
+SOME_HOSTS = click.argument("hosts", nargs=-1, metavar="[HOST...]")
+EXPLAIN = click.option("--explain", is_flag=True, help="Say what known lines mean, and what to do.")
+SINCE = click.option(
+    "--since",
+    default="1h",
+    show_default=True,
+    metavar="T",
+    callback=lambda context, option, value: _since(value),
+    help="How far back: 30s, 10m, 2h, 3d, or a time in UTC such as 2026-11-30T08:00.",
+)
+FOLLOW = click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -93,6 +104,16 @@ def _named(value: str) -> str:
 def _seconds(value: float) -> float:
     if value != value:
         raise click.BadParameter("give a number of seconds")
+    return value
+
+
+def _since(value: str) -> str:
+    from dgctl.base import moments
+
+    try:
+        moments.back(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
     return value
 
 
@@ -242,6 +263,15 @@ def audit() -> None:
     """For a reviewer: what listens where and for whom, who may read which secret, how old keys and certificates are.
 
     And what is unpinned. From the inventory and one look at each server, which changes nothing and reads no secret.
+    """
+
+
+@verb(SOME_HOSTS, SINCE, EXPLAIN, FOLLOW)
+def logs() -> None:
+    """Show what servers said, in one stream by time: containers, NGINX, the kernel on GPUs, and our own units.
+
+    Of every server, or of those that are named. Keys are masked. With --explain known lines are told with their remedy; with
+    --follow the stream goes on until Ctrl-C, with --json as one document a line.
     """
 
 

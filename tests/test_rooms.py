@@ -50,7 +50,7 @@ def test_the_contract_finds_an_import_that_climbs(tmp_path):
 
 # The packages of plugins/module_utils/, from below: nouns import only lower ones; judges import nouns and are imported by none.
 NOUNS = ("host", "packages", "boot", "nvidia", "containers", "deepgram", "proxy")
-JUDGES = ("look", "preflight", "doctor", "snapshot")
+JUDGES = ("look", "preflight", "doctor", "snapshot", "logs")
 UTILITIES = PROJECT / "plugins/module_utils"
 
 

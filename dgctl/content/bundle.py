@@ -10,6 +10,13 @@ from pathlib import Path
 
 from dgctl.content.imports import closure, files_of, imported
 
+# A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
+START = "#program\n"
+BOOT = (
+    "import sys,zlib,binascii;"
+    f"_program,_,_request=sys.stdin.read().partition({START!r})[2].partition('\\n');"
+    "exec(zlib.decompress(binascii.a2b_base64(_program)).decode())"
+)
 _LOADER = """\
 import sys, types
 def _make(name, package):
@@ -46,8 +53,13 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def packed(program: str) -> str:
-    """A program as one word: `exec(zlib.decompress(binascii.a2b_base64(WORD)).decode())` runs it."""
+    """A program as one word."""
     return base64.b64encode(zlib.compress(program.encode())).decode()
+
+
+def stdin(word: str, request: str) -> str:
+    """What `python -c BOOT` reads from stdin: it runs the packed program, which finds the request in `_request`."""
+    return f"{START}{word}\n{request}"
 
 
 def interpreter(named: object) -> str:

@@ -39,7 +39,7 @@ STYLES = {
 class Check:
     """One finding about one host: `verdict` is pass, fail or skip; `fix` is what to do when it fails.
 
-    `cause`: why it fails, where that is known.
+    `cause`: why it fails, where that is known; `follows`: the check that fails and explains this one.
     """
 
     host: str
@@ -49,9 +49,10 @@ class Check:
     expected: str = ""
     fix: str = ""
     cause: str = ""
+    follows: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        return {name: text for name, text in asdict(self).items() if text or name != "cause"}
+        return {name: text for name, text in asdict(self).items() if text or name not in ("cause", "follows")}
 
 
 @dataclass
@@ -93,6 +94,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
     audit: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
+    lines: list[dict[str, Any]] | None = None  # of logs
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
         """The document that `--json` prints (docs/json.md), made text by json_text."""
@@ -106,6 +108,8 @@ class Outcome:
             found["hosts"] = {name: _host(host) for name, host in self.hosts.items()}
         if self.checks is not None:
             found["checks"] = [check.as_dict() for check in self.checks]
+        if self.lines is not None:
+            found["lines"] = self.lines
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
         for name in ("lowered", "timings", "diffs", "keys", "audit"):
@@ -122,7 +126,10 @@ def _host(host: HostState) -> dict[str, Any]:
 
 
 def states_of_checks(hosts: list[str], checks: list[Check]) -> dict[str, HostState]:
-    """Hosts by their checks: failed when one fails, unreachable when the one that failed is REACHABLE."""
+    """Hosts by their checks: failed when one fails, unreachable when the one that failed is REACHABLE.
+
+    Their errors are the causes alone, not what follows from them.
+    """
     found = {name: HostState() for name in hosts}
     for check in checks:
         if check.verdict != FAIL:
@@ -132,7 +139,8 @@ def states_of_checks(hosts: list[str], checks: list[Check]) -> dict[str, HostSta
             host.state = "unreachable"
         elif host.state != "unreachable":
             host.state = "failed"
-        host.errors.append(problem_of_check(check))
+        if not check.follows:
+            host.errors.append(problem_of_check(check))
     return found
 
 
@@ -229,11 +237,15 @@ def _print_checks(checks: list[Check], console: Console, brief: bool) -> None:
     gone = {check.host for check in checks if check.check == REACHABLE and check.verdict == FAIL}
     shown = [check for check in checks if not (check.host in gone and check.verdict == SKIP)]
     shown = [check for check in shown if not (brief and check.verdict == PASS)]
-    rows = [(check.host, check.check, check.verdict, check.seen) for check in shown]
+    rows = [(check.host, check.check, check.verdict, _seen(check)) for check in shown]
     if rows:
         _table(("HOST", "CHECK", "VERDICT", "SEEN"), rows, console, state=2)
     if passed := brief and sum(check.verdict == PASS for check in checks):
         console.print(f"{passed} checks pass")
+
+
+def _seen(check: Check) -> str:
+    return f"follows from {check.follows}: {check.seen}" if check.follows else check.seen
 
 
 def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]], console: Console, state: int) -> None:

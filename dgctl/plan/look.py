@@ -33,13 +33,7 @@ LEFT_OPEN = 64  # connections left open for Ansible: each is a process of 1.4 MB
 PAUSES_S = (0.5, 2)
 _CLOSED = re.compile(rb"kex_exchange_identification|Connection (closed|reset) by")
 _MARK = "applied-state: "
-_START = "#look\n"
-# A password for sudo comes first on stdin, and is still there where sudo did not ask for it.
-_BOOT = (
-    "import sys,zlib,binascii;"
-    f"_program,_,_request=sys.stdin.read().partition({_START!r})[2].partition('\\n');"
-    "exec(zlib.decompress(binascii.a2b_base64(_program)).decode())"
-)
+_BOOT, _START = bundle.BOOT, bundle.START
 ENTRY = "look.look"
 _CALL = f"import ansible.module_utils.{ENTRY} as _look\n_look.main(_request)\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from dgctl import content
@@ -13,6 +13,8 @@ from dgctl.base.display import printable
 from dgctl.base.errors import Problem
 from dgctl.output.report import Check
 from dgctl.run import events
+
+FINDING = tuple(one.name for one in fields(Check) if one.name != "host")
 
 if TYPE_CHECKING:
     from dgctl.run.playbook import Run
@@ -134,9 +136,7 @@ class Collector:
     def _collect(self, host: str, result: dict[str, Any]) -> None:
         """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's and audit.yml's."""
         for found in result.get("findings") or []:
-            texts = {
-                key: self._text(found.get(key)) for key in ("check", "verdict", "seen", "expected", "fix", "cause")
-            }
+            texts = {key: self._text(found.get(key)) for key in FINDING}
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:

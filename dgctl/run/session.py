@@ -47,6 +47,9 @@ class Session:
     driver: str = ""
     watch: float = 0.0
     deep: bool = False
+    since: str = "1h"
+    explain: bool = False
+    follow: bool = False
     green: str = ""
     action: str = ""
     name: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from dgctl.base.errors import Exit
@@ -13,7 +14,8 @@ from dgctl.run.work import Work, recorded
 
 PLAYBOOK, PLAY = "doctor.yml", "Doctor"
 ASKED = ("ok", "changed")
-PROVISION = "dgctl provision"
+# Commands of dgctl in a cure, without what a deployment adds: `dgctl provision`, `dgctl doctor --limit gpu2`.
+COMMAND = re.compile(r"dgctl (?:(provision|verify|doctor)(?: --limit (\S+?))?|undrain ([\w.-]*\w))(?=[\s,;:.)]|$)")
 
 
 def doctor(session: Session) -> Outcome:
@@ -34,10 +36,10 @@ def _deep(work: Work) -> playbook.Part:
 
 
 def judge(outcome: Outcome, work: Work) -> None:
-    """A server with a finding that fails is sick: its state is failed, and the exit code 8."""
+    """A server with a finding that fails is sick: its state is failed, and the exit code 8. The causes are its errors."""
     hosts = outcome.hosts or {}
     for check in outcome.checks or []:
-        if check.verdict == FAIL:
+        if check.verdict == FAIL and not check.follows:
             problem = problem_of_check(check)
             hosts[check.host].errors.append(problem)
             outcome.errors.append(problem)
@@ -63,7 +65,10 @@ def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
         state, own = hosts[name].state, of_host[name]
         failed = [check for check in own if check.verdict == FAIL]
         if failed:
-            found += [f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail", *_findings(failed), ""]
+            causes = [check for check in failed if not check.follows]
+            folded = f", of {count(len(causes), 'cause')}" if len(causes) < len(failed) else ""
+            head = f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail{folded}"
+            found += [head, *_findings(causes, failed), ""]
         elif state in ASKED:
             found.append(
                 f"{name}  healthy ({count(sum(check.verdict == PASS for check in own), 'check')}){_notes(own)}"
@@ -75,14 +80,17 @@ def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
     return found
 
 
-def _findings(failed: list[Check]) -> list[str]:
-    width = max(len(check.check) for check in failed)
+def _findings(causes: list[Check], failed: list[Check]) -> list[str]:
+    """A paragraph a cause: what is seen, why, what to type, and which other checks fail because of it."""
+    width = max(len(check.check) for check in causes)
     found = []
-    for check in failed:
+    for check in causes:
         expected = f" (expected {check.expected})" if check.expected else ""
         found.append(f"  {check.check:<{width}}  {check.seen}{expected}")
         for label, text in (("cause", check.cause), ("cure", check.fix)):
             found += [f"  {'':<{width}}  {label + ':':<6} {text}"] if text else []
+        followers = [other.check for other in failed if other.follows == check.check]
+        found += [f"  {'':<{width}}  follows from it: {', '.join(followers)}"] if followers else []
     return found
 
 
@@ -93,8 +101,14 @@ def _notes(checks: list[Check]) -> str:
 
 
 def _curable(work: Work, check: Check) -> Check:
-    """A cure by dgctl names this deployment and this server."""
-    if PROVISION not in check.fix:
-        return check
-    whole = work.session.again("provision", limit=check.host)
-    return replace(check, fix=check.fix.replace(PROVISION, whole))
+    """A cure by dgctl names this deployment and its server."""
+
+    def whole(found: re.Match[str]) -> str:
+        verb, limit, server = found.groups()
+        return (
+            f"{work.session.again('undrain')} {server}"
+            if server
+            else work.session.again(verb, limit=limit or check.host)
+        )
+
+    return replace(check, fix=COMMAND.sub(whole, check.fix))

@@ -49,12 +49,12 @@ class Connection(BaseBackend):
         self.way, self.secrets, self.askpass = way, secrets, askpass
         self.commands = 0
 
-    def run(self, command: str, *args: str, **_: Any) -> CommandResult:
-        """Runs `command` in /bin/sh; exit status 124 when it took too long. Raises Unreachable."""
+    def run(self, command: str, *args: str, stdin: str = "", **_: Any) -> CommandResult:
+        """Runs `command` in /bin/sh, with `stdin` to read; exit status 124 when it took too long. Raises Unreachable."""
         if self.way.problem:
             raise Unreachable(self.way.problem)
         self.commands += 1
-        done = self._execute(self.way.command(["/bin/sh", "-c", self.quote(command, *args)]))
+        done = self._execute(self.way.command(["/bin/sh", "-c", self.quote(command, *args)]), stdin)
         if self.way.login and done.returncode == 255:
             raise Unreachable(ssh.last_words(done.stderr) or "ssh gave up without a word (exit status 255)")
         return self.result(done.returncode, command.encode(), done.stdout, done.stderr)
@@ -65,9 +65,9 @@ class Connection(BaseBackend):
             words = ssh.with_options(self.way.login, "-O", "exit")
             subprocess.run(words, capture_output=True, timeout=10, check=False)
 
-    def _execute(self, words: list[str]) -> subprocess.CompletedProcess[bytes]:
-        # sudo reads the password from here; without one the commands get an empty stdin.
-        stdin = f"{self.secrets['become']}\n" if "become" in self.secrets else ""
+    def _execute(self, words: list[str], text: str = "") -> subprocess.CompletedProcess[bytes]:
+        # sudo reads the password from here, and leaves the rest to the command.
+        stdin = (f"{self.secrets['become']}\n" if "become" in self.secrets else "") + text
         try:
             return subprocess.run(
                 words,

@@ -14,9 +14,9 @@ from testinfra.host import Host
 from dgctl import content
 from dgctl.content import bundle, drivers
 
-_BOOT = "import sys,zlib,binascii;exec(zlib.decompress(binascii.a2b_base64(sys.argv[1])).decode())"
+_BOOT = bundle.BOOT
 TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")
-_CALL = "import ansible.module_utils.doctor.doctor as _doctor\n_doctor.main(sys.argv[2])\n"
+_CALL = "import ansible.module_utils.doctor.doctor as _doctor\n_doctor.main(_request)\n"
 
 
 def checks() -> list[str]:
@@ -34,8 +34,8 @@ def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str
     """{check: finding} of the doctor's on a host. Raises ValueError when it says nothing."""
     request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
     python = bundle.interpreter(wanted["ansible_python_interpreter"])
-    words = [python, "-IS", "-c", _BOOT, _program(content.utilities()), request]
-    said = host.run(shlex.join(words))
+    text = bundle.stdin(_program(content.utilities()), request)
+    said = host.run(shlex.join([python, "-IS", "-c", _BOOT]), stdin=text)
     mark = content.utility("doctor.doctor").MARK
     for line in said.stdout.splitlines():
         if line.startswith(mark):

@@ -19,6 +19,7 @@ from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.deployment.deployment import Deployment
 from dgctl.output.progress import Progress
 from dgctl.output.report import FAIL, REACHABLE, Check
+from dgctl.verify import causes
 from dgctl.verify.plugin import EVENTS, PLAN, SECRETS
 
 HERE = Path(__file__).resolve().parent
@@ -56,7 +57,7 @@ def run(
             checks, status = _pytest(_arguments(suite, len(hosts)), environment, sink, progress)
         if status not in _COMPLETE:
             raise DgctlError(_broken(output, status), Exit.BUG)
-    return _in_order(checks, hosts)
+    return causes.fold(_in_order(checks, hosts))
 
 
 def _arguments(suite: Path, hosts: int) -> list[str]:

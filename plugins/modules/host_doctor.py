@@ -79,7 +79,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: One a check, with check, verdict (pass, fail, skip), seen, expected, fix, and of those that fail the cause.
+  description: One a check, with check, verdict (pass, fail, skip), seen, expected, fix, of those that fail the cause, and of
+    those that another one explains C(follows), its name.
   type: list
   returned: always
 sick:

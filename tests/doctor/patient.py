@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from ansible.module_utils.doctor import smi as doctor_smi  # noqa: E402
 from ansible.module_utils.doctor.check import judge  # noqa: E402
 from ansible.module_utils.doctor.engine import Docker, Podman  # noqa: E402
 from ansible.module_utils.doctor.host import Answer, Host  # noqa: E402
+
+from tests.doctor import service_patient  # noqa: E402
 
 FILES = sorted((PROJECT / "roles/platform/vars/main").glob("*.yml"))
 PLATFORM = {name: row for path in FILES for name, row in yaml.safe_load(path.read_text()).items()}
@@ -107,17 +112,24 @@ PARAMETERS = {
 }
 
 
+# Files are older than the containers and NGINX's workers, and those than now.
+WRITTEN, STARTED = time.time() - 30 * 86400, time.time() - 86400
+SINCE = datetime.fromtimestamp(STARTED, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class Programs:
-    """Answers in the place of programs."""
+    """Answers in the place of programs; what is asked later may be a function of the words that it is asked with."""
 
     def __init__(self):
         self.answers: dict[str, Answer] = {}
+        self.later: dict[str, Callable[..., Answer]] = {}
 
     def said(self, name: str) -> Answer | None:
         return self.answers.get(name)
 
     def also(self, name: str, *argv: str) -> Answer:
-        return self.answers.get(name, NOT_THERE)
+        made = self.later.get(argv[0]) if argv else None
+        return made(*argv) if made and name not in self.answers else self.answers.get(name, NOT_THERE)
 
 
 class Engine(Docker):
@@ -168,6 +180,7 @@ class Patient:
         self._driver()
         self._packages()
         self._containers()
+        service_patient.serve(self)
         self.say("log", LOG)
         self.say("secure_boot", "", None)
         self.say("enrolled", "", None)
@@ -211,11 +224,12 @@ class Patient:
 
     def _containers(self) -> None:
         self.daemon(DAEMON)
-        names = {"deepgram-engine": {}, "deepgram-api": {}}
-        url = "http://127.0.0.1:8080/v1/status"
-        self.records["deepgram"] = {"containers": {"engine": "docker", "names": names}, "answers": [url]}
+        names = {name: {"image_id": service_patient.IMAGE} for name in ("deepgram-engine", "deepgram-api")}
+        urls = [service_patient.STATUS, service_patient.METRICS]
+        self.records["deepgram"] = {"containers": {"engine": "docker", "names": names}, "answers": urls}
         self.proxy()
-        self.answers = {url: {"status": 200, "body": {"system_health": "Healthy", "active_batch_requests": 0}}}
+        self.answers: dict[str, Any] = {}
+        self.api("Healthy")
         self.container("engine", 4711)
         self.container("api", 4712)
         self.write("/proc/4711/root/dev/nvidia0")
@@ -228,6 +242,7 @@ class Patient:
         place = self.root / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
+        os.utime(place, (WRITTEN, WRITTEN))
 
     def remove(self, path: str) -> None:
         place = self.root / path.lstrip("/")
@@ -301,7 +316,7 @@ class Patient:
     def api(self, health: str = "", active: int = 0, status: int = 200, **answer: str) -> None:
         """What the API says of itself; without its health another answer, such as why="does not answer"."""
         body = {"system_health": health, "active_batch_requests": active} if health else None
-        self.answers = dict.fromkeys(self.answers, answer or {"status": status, "body": body})
+        self.answers[service_patient.STATUS] = answer or {"status": status, "body": body}
 
     def daemon(self, settings: Any) -> None:
         text = settings if isinstance(settings, str) else json.dumps(settings, indent=4)
@@ -316,37 +331,46 @@ class Patient:
             "Pid": pid,
             "ExitCode": 0,
             "Error": "",
+            "StartedAt": SINCE if running else "",
         } | state
         asks = (
             [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": [["gpu"]]}]
             if part == "engine"
             else None
         )
-        self.engine.api[f"/containers/deepgram-{part}/json"] = {"State": found, "HostConfig": {"DeviceRequests": asks}}
+        entry = {"State": found, "HostConfig": {"DeviceRequests": asks}, "Image": service_patient.IMAGE}
+        self.engine.api[f"/containers/deepgram-{part}/json"] = entry
 
     def podman(self, quadlet: str = "", **started: str) -> None:
         """The same with Podman: no daemon.json, no Docker. quadlet: the Engine's, which keeps ending, so it is gone."""
         self.parameters["engine"] = "podman"
         self.engine = Podman(self.programs)
         states = {"deepgram-engine": 4711, "deepgram-api": 4712}
-        state = {"Running": True, "Status": "running", "ExitCode": 0}
+        state = {"Running": True, "Status": "running", "ExitCode": 0, "StartedAt": SINCE}
         if quadlet:
             self.write("/etc/containers/systemd/deepgram-engine.container", quadlet)
             del states["deepgram-engine"]
         since = {f"deepgram-{part}": {"StartedAt": moment} for part, moment in started.items()}
-        entries = [{"Name": name, "State": state | {"Pid": pid} | since.get(name, {})} for name, pid in states.items()]
+        entries = [
+            {"Name": name, "State": state | {"Pid": pid} | since.get(name, {}), "Image": service_patient.IMAGE}
+            for name, pid in states.items()
+        ]
         self.say("podman", json.dumps(entries) + "\nError: no such container deepgram-license-proxy\n", 125)
         self.say("podman_version", "podman version 5.4.2\n")
 
     def proxy(self, kind: str = "served", wrong: str = "", foreign: str = "", members: str | None = None) -> None:
         """The server's NGINX: what it says to callers, and what else is in its configuration."""
         tls = {"port": 443, "server_name": "gpu1", "certificate": "/etc/nginx/tls/deepgram.crt", "members": members}
-        self.records["nginx_proxy"] = {"tls": {**tls, "paths": {"/v1/listen": ["gpu1"]}}}
+        self.records["nginx_proxy"] = {
+            "tls": {**tls, "paths": {"/v1/listen": ["gpu1"]}},
+            **service_patient.of_nginx(self),
+        }
         self.callers = [("/v1/listen", kind, wrong)]
         own = "server {\n    listen 443 ssl default_server;\n    server_name gpu1;\n}\n"
         head = "# configuration file /etc/nginx/conf.d/{}.conf:\n{}\n"
         others = head.format("00-foreign", foreign) if foreign else ""
-        self.say("nginx", others + head.format("deepgram", own))
+        site = service_patient.UPSTREAM + own
+        self.say("nginx", service_patient.MAIN + others + head.format("deepgram", site))
 
     # What the doctor finds.
 
@@ -355,6 +379,11 @@ class Patient:
         host.manager = doctor_packages.manager(host)
         host.answer = self.answers.__getitem__  # type: ignore[method-assign]
         host.serving = lambda tls: self.callers  # type: ignore[method-assign]
+        host.page = self.pages.__getitem__  # type: ignore[method-assign]
+        host.reloaded = lambda pid: self.reloaded  # type: ignore[method-assign]
+        host.resolves = lambda server, *_: self.dns.get(server)  # type: ignore[method-assign]
+        host.certificate_served = lambda tls: self.served  # type: ignore[method-assign]
+        host.roles = lambda: list(self.records)  # type: ignore[method-assign]
         host.recorded = lambda role: self.records.get(role, {})  # type: ignore[method-assign]
         return host
 

@@ -83,7 +83,11 @@ PROGRAMS = (
     "apt_config",
     "apt_policy",
     "inside",
+    "nginx",
+    "service_units",
+    "start_engine",
 )
+SERVICE_FILES = ("/etc/deepgram/engine/engine.toml", "/etc/resolv.conf", "/proc/net/route", "/proc/sys/fs/file-nr")
 WORDS = (
     "a: b",
     ", ",
@@ -103,19 +107,26 @@ SAID = st.text(max_size=300) | st.lists(st.sampled_from(WORDS)).map("".join)
 @given(text=SAID, status=st.sampled_from([0, 1, 255, None]))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_words_break_a_check(reused, name, text, status):
-    before = reused.programs.answers[name]
+    before = reused.programs.answers.get(name)
     try:
         reused.say(name, text, status)
         broken = [one for one in reused.findings().values() if "cannot be looked at" in one["seen"]]
     finally:
-        reused.programs.answers[name] = before
+        reused.programs.answers.pop(name)
+        reused.programs.answers |= {name: before} if before else {}
     assert broken == []
 
 
 @given(st.binary(max_size=300))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_file_breaks_a_check(reused, data):
-    for path in ("/etc/docker/daemon.json", "/run/cdi/nvidia.yaml", "/etc/apt/sources.list", "/boot/grub/grub.cfg"):
+    for path in (
+        "/etc/docker/daemon.json",
+        "/run/cdi/nvidia.yaml",
+        "/etc/apt/sources.list",
+        "/boot/grub/grub.cfg",
+        *SERVICE_FILES,
+    ):
         place = reused.root / path.lstrip("/")
         before = place.read_bytes() if place.exists() else None
         place.parent.mkdir(parents=True, exist_ok=True)

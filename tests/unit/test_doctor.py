@@ -84,6 +84,37 @@ def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[s
     assert "error:" not in err  # it is said once
 
 
+@pytest.mark.parametrize(
+    ("cure", "whole"),
+    [
+        ("dgctl provision --full", "dgctl provision inventory.ini --limit a --full"),
+        ("dgctl doctor --limit gpu2", "dgctl doctor inventory.ini --limit gpu2"),
+        ("dgctl doctor --deep compares", "dgctl doctor inventory.ini --limit a --deep compares"),
+        ("dgctl undrain gpu2, when", "dgctl undrain inventory.ini gpu2, when"),
+        ("dgctl undrain gpu.2; x", "dgctl undrain inventory.ini gpu.2; x"),
+        ("systemctl enable dgctl-provision", "systemctl enable dgctl-provision"),
+    ],
+)  # fmt: skip
+def test_a_cure_by_dgctl_can_be_typed_as_it_stands(capsys, finds, cure: str, whole: str) -> None:
+    finds(a=[{**SICK, "fix": cure}], b=[WELL])
+    (found,) = [check for check in do(capsys, doctor.doctor)["checks"] if check["host"] == "a"]
+    assert found["fix"] == whole
+
+
+def test_what_follows_is_folded_under_its_cause(capsys: pytest.CaptureFixture[str], finds) -> None:
+    follower = {**SICK, "check": "gpu answers", "follows": "driver versions"}
+    finds(a=[SICK, follower, {**follower, "check": "containers"}], b=[WELL])
+    _, out, _ = read(capsys)
+    lines = out.splitlines()
+    assert lines[0] == "a  sick: 3 of 3 checks fail, of 1 cause"
+    assert lines[4].strip() == "follows from it: gpu answers, containers"
+    assert out.count("cure:") == 1
+    document = do(capsys, doctor.doctor)
+    assert [check.get("follows", "") for check in document["checks"] if check["host"] == "a"] == [
+        "", "driver versions", "driver versions"]  # fmt: skip
+    assert len(document["errors"]) == len(document["hosts"]["a"]["errors"]) == 1
+
+
 def test_the_document(capsys: pytest.CaptureFixture[str], finds) -> None:
     finds(a=[WELL], b=[SICK])
     document = do(capsys, doctor.doctor)

@@ -32,17 +32,40 @@ _BARE = re.compile(r"[\w.-]+(?![\w.-]*\s*[(\[{])")  # a word that is no construc
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|multi")
 
 
-def events(text):
-    """Every event of a log as one line, spelled as the format full does: `TIME LEVEL span{fields}: target: message fields`."""
-    found, growing = [], False
-    for line in COLOUR.sub("", text).splitlines():
+class Grouping:
+    """Lines of a log, as they come, become events: one line each, spelled as the format full does.
+
+    `TIME LEVEL span{fields}: target: message fields`. Each is given back with the mark of its first line.
+    """
+
+    def __init__(self):
+        self.held, self.growing = None, False
+
+    def add(self, line, mark=None):
+        """[(mark, event)] of the event that is whole now that this line has come: none, or one."""
+        line = COLOUR.sub("", line)
         record = _record(line)
-        if growing and record is None and line[:1].isspace() and not _TIMED.match(line):
-            found[-1] = f"{found[-1]} {line.strip()}".strip()
-        elif line.strip():
-            found.append(line.strip() if record is None else _spelled(record))
-            growing = record is None
-    return found
+        if self.growing and record is None and line[:1].isspace() and not _TIMED.match(line):
+            self.held = (self.held[0], f"{self.held[1]} {line.strip()}".strip())
+            return []
+        if not line.strip():
+            return []
+        whole = self.rest()
+        self.held, self.growing = (mark, line.strip() if record is None else _spelled(record)), record is None
+        return whole
+
+    def rest(self):
+        """The same of the last event, when no more lines come."""
+        whole = [self.held] if self.held else []
+        self.held, self.growing = None, False
+        return whole
+
+
+def events(text):
+    """Every event of a log as one line: see Grouping."""
+    grouping = Grouping()
+    found = [event for line in COLOUR.sub("", text).splitlines() for _, event in grouping.add(line)]
+    return found + [event for _, event in grouping.rest()]
 
 
 def _record(line):

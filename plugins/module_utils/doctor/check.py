@@ -8,20 +8,26 @@ import collections
 from ansible.module_utils.host.outcome import finding
 
 # name: of the finding; about, cause, cure: in general, for docs/doctor.md and where the look says nothing nearer;
-# verify: checks of `dgctl verify` that see the same; gpu: only for a host with an Engine; repair: provision puts it right.
-Check = collections.namedtuple("Check", "name look about expected cause cure repair verify gpu")
-Check.__new__.__defaults__ = (False, (), True)
+# verify: checks of `dgctl verify` that see the same; gpu: only for a host with an Engine; repair: provision puts it right;
+# stands_on: checks whose failure explains this one's (see causes.py); None is declared by nobody.
+Check = collections.namedtuple("Check", "name look about expected cause cure repair verify gpu stands_on")
+Check.__new__.__defaults__ = (False, (), True, None)
 
-Result = collections.namedtuple("Result", "ok seen cause cure expected")
+Result = collections.namedtuple("Result", "ok seen cause cure expected stands_on paths")
+Result.__new__.__defaults__ = (None, ())
 
 
 def well(seen, expected=""):
     return Result(True, seen, "", "", expected)
 
 
-def sick(seen, cause="", cure="", expected=""):
-    """Something is wrong. What is not said is taken from the check's line in its table."""
-    return Result(False, seen, cause, cure, expected)
+def sick(seen, cause="", cure="", expected="", stands_on=None, paths=()):
+    """Something is wrong. What is not said is taken from the check's line in its table.
+
+    stands_on: what alone could explain it, where the look knows more than the table; () is a cause of its own. paths: the
+    files that it is about, where others stand on some of them.
+    """
+    return Result(False, seen, cause, cure, expected, stands_on, tuple(paths))
 
 
 def unknown(why, cure=""):
@@ -30,7 +36,7 @@ def unknown(why, cure=""):
 
 
 def judge(check, host):
-    """The finding of one check. Whatever breaks in it is no reason to call the host sick."""
+    """The finding of one check, with what it stands on if it fails. Whatever breaks in it is no reason to call the host sick."""
     try:
         result = check.look(host)
     except Exception as error:
@@ -39,6 +45,8 @@ def judge(check, host):
     if result.ok is False:
         found["fix"] = result.cure or check.cure
         found["cause"] = result.cause or check.cause
+        found["paths"] = list(result.paths)
+        found["stands_on"] = check.stands_on if result.stands_on is None else result.stands_on
     return found
 
 

@@ -12,6 +12,11 @@ from ansible.module_utils.nvidia import cdi_spec
 
 QUADLET = "/etc/containers/systemd/deepgram-engine.container"
 FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
+# Words of a log that are about what another check looks at. All others are causes of their own.
+EXPLAINED = {
+    "no libcuda": ("libcuda in containers", "engine on gpu"),
+    "no GPU": ("engine on gpu", "gpu in containers", "gpu answers"),
+}
 GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
 LIBRARIES = (
     *("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib", "/usr/local/lib"),
@@ -49,10 +54,14 @@ def running(host):
     words = listed(
         f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
     )
+    if (first or {}).get("status") == "paused":
+        return sick(words, "somebody paused it: it takes connections and answers nobody",
+                    f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
     told = told_by_log(host, part)
     cause = (first or {}).get("error", "") or (told.meaning if told else "")
     first_of_all = f"{told.remediation}; " if told else ""
-    return sick(words, cause, f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision")
+    cure = f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision"
+    return sick(words, cause, cure, stands_on=EXPLAINED.get(told.name, ()) if told else None)
 
 
 def told_by_log(host, part):
@@ -180,6 +189,10 @@ CHECKS = (
         "it ended, or cannot start",
         "dgctl provision",
         True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy"), False,
+        stands_on=(
+            *("engine on gpu", "libcuda in containers", "docker runtime", "cdi version", "fabric manager", "disk"),
+            *("models loaded", "models", "units", "files:/etc/deepgram", "files:/etc/containers/"),
+        ),
     ),
     Check(
         "engine on gpu", on_gpu,
@@ -188,6 +201,7 @@ CHECKS = (
         "the container was made without one: the Engine computes on the CPU, or does not start",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine", "engine.on_the_gpu"),
+        stands_on=("cdi specifications", "docker runtime"),
     ),
     Check(
         "gpu in containers", inside,
@@ -196,6 +210,7 @@ CHECKS = (
         "the container lost the right to the device, or holds files of an older driver",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
         True, ("containers.sees_the_gpus.engine",),
+        stands_on=("engine on gpu", "cdi specifications", "gpu answers", "gpu devices"),
     ),
     Check(
         "libcuda in containers", libcuda,
@@ -204,5 +219,6 @@ CHECKS = (
         "the CDI file lacked the library when the container was made",
         "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service, then make the container anew",
         True,
+        stands_on=("cdi specifications", "docker runtime"),
     ),
 )  # fmt: skip

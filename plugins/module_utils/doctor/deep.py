@@ -87,4 +87,5 @@ CHECK = Check(
     "no test of DCGM's fails",
     "DCGM found something that no other check looks at",
     f"drain the server; {AGAIN}; a GPU that fails again is for its vendor",
+    stands_on=("gpu answers", "driver versions"),
 )  # fmt: skip

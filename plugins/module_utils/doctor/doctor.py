@@ -6,7 +6,6 @@ Runs as the module host_doctor, and from `dgctl verify` sent to the host as sour
 import json
 
 from ansible.module_utils.boot import secure_boot
-from ansible.module_utils.doctor import api as doctor_api
 from ansible.module_utils.doctor import containers as doctor_containers
 from ansible.module_utils.doctor import deep as doctor_deep
 from ansible.module_utils.doctor import dpkg as doctor_dpkg
@@ -18,14 +17,27 @@ from ansible.module_utils.doctor import host as doctor_host
 from ansible.module_utils.doctor import log as doctor_log
 from ansible.module_utils.doctor import machine as doctor_machine
 from ansible.module_utils.doctor import packages as doctor_packages
-from ansible.module_utils.doctor import proxy as doctor_proxy
 from ansible.module_utils.doctor import rpm as doctor_rpm
 from ansible.module_utils.doctor import rpm_sources as doctor_rpm_sources
 from ansible.module_utils.doctor import smi as doctor_smi
 from ansible.module_utils.doctor import sources as doctor_sources
 from ansible.module_utils.doctor import toolkit as doctor_toolkit
+from ansible.module_utils.doctor.causes import fold
 from ansible.module_utils.doctor.check import judge
 from ansible.module_utils.doctor.engine import ENGINES
+from ansible.module_utils.doctor.service import api as service_api
+from ansible.module_utils.doctor.service import callers as service_callers
+from ansible.module_utils.doctor.service import certificate as service_certificate
+from ansible.module_utils.doctor.service import configuration as service_configuration
+from ansible.module_utils.doctor.service import engine as service_engine
+from ansible.module_utils.doctor.service import licence as service_licence
+from ansible.module_utils.doctor.service import models as service_models
+from ansible.module_utils.doctor.service import nginx as service_nginx
+from ansible.module_utils.doctor.service import upstreams as service_upstreams
+from ansible.module_utils.doctor.system import files as system_files
+from ansible.module_utils.doctor.system import kernel as system_kernel
+from ansible.module_utils.doctor.system import network as system_network
+from ansible.module_utils.doctor.system import units as system_units
 from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.host.parallel import in_parallel
 from ansible.module_utils.nvidia import cdi_refresh
@@ -34,6 +46,10 @@ from ansible.module_utils.packages.rpm import query as rpm_query
 # From the ground up: the first that fails is the likeliest cause of those after it.
 TOPICS = (
     doctor_machine.CHECKS,
+    system_files.CHECKS,
+    system_units.CHECKS,
+    system_kernel.CHECKS,
+    system_network.CHECKS,
     doctor_packages.CHECKS,
     doctor_sources.CHECKS,
     doctor_driver.CHECKS,
@@ -43,11 +59,19 @@ TOPICS = (
     doctor_log.CHECKS,
     doctor_toolkit.CHECKS,
     doctor_containers.CHECKS,
-    doctor_api.CHECKS,
-    doctor_proxy.CHECKS,
+    service_models.CHECKS,
+    service_configuration.CHECKS,
+    service_engine.CHECKS,
+    service_licence.CHECKS,
+    service_api.CHECKS,
+    service_upstreams.CHECKS,
+    service_certificate.CHECKS,
+    service_nginx.CHECKS,
+    service_callers.CHECKS,
 )
 CHECKS = tuple(check for topic in TOPICS for check in topic)
-DEEP = (doctor_deep.CHECK,)  # made only where the parameter `deep` asks for it
+DEEP = (doctor_deep.CHECK, service_models.CHECKSUMS)  # made only where the parameter `deep` asks for it
+GRAPH = {check.name: check.stands_on for check in (*CHECKS, *DEEP)}
 LIMIT_S = 45  # beyond every program's own limit
 MARK = "doctor: "
 UNITS = ("docker.service", *cdi_refresh.UNITS, "nvidia-fabricmanager.service")
@@ -68,7 +92,7 @@ def commands(params):
     return {
         **(gpu if params["gpu"] else {}),
         **packages,
-        **doctor_proxy.commands(),
+        **service_callers.commands(),
         **ENGINES[params["engine"]].commands(params["gpu"]),
     }
 
@@ -92,19 +116,20 @@ def seen(params):
 
 
 def examine(host):
-    """The findings of every check that concerns the host, in the order of CHECKS; at the end those of DEEP."""
+    """The findings of every check that concerns the host, in the order of CHECKS, at the end those of DEEP; see causes.fold."""
     topics = [[check for check in topic if concerns(check, host.params["gpu"])] for topic in TOPICS]
     calls = [lambda topic=topic: [judge(check, host) for check in topic] for topic in topics]
     limit = LIMIT_S
     if host.params.get("deep") and host.params["gpu"]:
-        topics, calls = [*topics, DEEP], [*calls, lambda: doctor_deep.findings(host)]
-        limit = doctor_deep.LIMIT_S
+        topics = [*topics, *((check,) for check in DEEP)]
+        calls += [lambda: doctor_deep.findings(host), lambda: [judge(service_models.CHECKSUMS, host)]]
+        limit = max(doctor_deep.LIMIT_S, service_models.LIMIT_S)
 
     def late(index):
         text = f"no answer in {limit} s"
         return [finding(check.name, None, text, check.expected) for check in topics[index]]
 
-    return [found for findings in in_parallel(calls, limit, late) for found in findings]
+    return fold([found for findings in in_parallel(calls, limit, late) for found in findings], GRAPH)
 
 
 def concerns(check, gpu):

@@ -216,6 +216,7 @@ CHECKS = (
         "the packages were changed while the older module stayed loaded",
         "dgctl provision (it reloads the module; where something keeps it busy, reboot the server)",
         True, ("driver.loaded", "driver.loaded_is_installed", "driver.tools_match"),
+        stands_on=("nouveau", "secure boot", "module flavour", "package versions", "driver leftovers", "driver sources"),
     ),
     Check(
         "module for next kernel", for_next_kernel,
@@ -224,6 +225,7 @@ CHECKS = (
         "a kernel came without a module for it",
         "dgctl provision (it has the module built)",
         True,
+        stands_on=("package state",),
     ),
     Check(
         "nouveau", nouveau,
@@ -233,6 +235,7 @@ CHECKS = (
         "dgctl provision (it keeps nouveau from loading, unloads it and loads nvidia); or: modprobe -r nouveau nova_core; "
         "modprobe nvidia",
         True, ("driver.nouveau_absent",),
+        stands_on=("gpu count",),
     ),
     Check(
         "secure boot", signature,
@@ -241,6 +244,7 @@ CHECKS = (
         "Secure Boot loads modules of enrolled signers alone",
         "enrol the key that DKMS signs with: mokutil --import /var/lib/dkms/mok.pub, reboot, confirm it at the console; or "
         "switch Secure Boot off",
+        stands_on=(),
     ),
     Check(
         "module flavour", flavour,
@@ -249,6 +253,7 @@ CHECKS = (
         "this flavour does not know the GPU's generation: before Turing proprietary alone, from Blackwell on open alone",
         "set nvidia_driver_kernel_module: auto, then dgctl provision; where no branch drives all GPUs, take one kind of them out",
         True,
+        stands_on=("gpu count",),
     ),
     Check(
         "driver support", support,
@@ -256,5 +261,6 @@ CHECKS = (
         "a branch that still gets corrections",
         "NVIDIA corrects the branch no more, not even its security faults",
         "set nvidia_driver_branch to a supported one, then dgctl provision",
+        stands_on=(),
     ),
 )  # fmt: skip

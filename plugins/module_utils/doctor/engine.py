@@ -9,6 +9,7 @@ from ansible.module_utils.containers.state import asks_for_gpu
 from ansible.module_utils.host.http import get
 
 SOCKET = "/run/docker.sock"
+LOG_BYTES = 4 << 20
 TIMEOUT_S = 15  # a busy Docker is not a dead one
 PARTS = ("engine", "api", "license-proxy")
 
@@ -24,11 +25,15 @@ class Engine:
         self.programs, self.kept, self.lock = programs, {}, threading.Lock()
 
     def container(self, part):
-        """{running, restarting, status, pid, started, gpu, exit_code, error} of deepgram-PART; None for none. Raises Silent."""
+        """What `view` makes of deepgram-PART; None for none. Raises Silent."""
         raise NotImplementedError
 
     def log(self, part):
         """The command that prints the end of a container's log."""
+        raise NotImplementedError
+
+    def log_between(self, part, since, until):
+        """The command that prints what a container logged between two moments, at most LOG_BYTES of it."""
         raise NotImplementedError
 
     def execute(self, part, *words):
@@ -41,6 +46,7 @@ class Engine:
 
 class Docker(Engine):
     cli = "docker"
+    kill = "docker restart -t 5 deepgram-{part}"
     remake = "docker compose -f {folder}/compose.yaml up -d --force-recreate {part}"
 
     @staticmethod
@@ -84,9 +90,13 @@ class Docker(Engine):
     def log(self, part):
         return ("docker", "logs", "--tail", "400", f"deepgram-{part}")
 
+    def log_between(self, part, since, until):
+        return headed("docker", "logs", "--since", f"{since:.3f}", "--until", f"{until:.3f}", f"deepgram-{part}")
+
 
 class Podman(Engine):
     cli = "podman"
+    kill = "podman kill --signal=KILL deepgram-{part}"  # systemd starts it again
     remake = "systemctl restart deepgram-{part}.service"
 
     @staticmethod
@@ -106,6 +116,11 @@ class Podman(Engine):
         unit = f"deepgram-{part}.service"
         return ("journalctl", "-q", "-o", "cat", "-n", "400", "-u", unit, "-t", f"deepgram-{part}")
 
+    def log_between(self, part, since, until):
+        times = (f"--since=@{int(since)}", f"--until=@{int(until) + 1}")
+        unit = ("-u", f"deepgram-{part}.service", "-t", f"deepgram-{part}")
+        return headed("journalctl", "-q", "-o", "cat", *times, *unit)
+
     def settings(self):
         """Podman needs no runtime, and reads CDI files always."""
         return {"runtimes": ["nvidia"], "cdi": ["/etc/cdi", "/var/run/cdi"]}
@@ -123,12 +138,18 @@ class Podman(Engine):
         return view(found.get(f"deepgram-{part}"))
 
 
+def headed(*words):
+    """A command whose output ends at LOG_BYTES."""
+    return ("sh", "-c", f'"$@" 2>&1 | head -c {LOG_BYTES}', *words[:1], *words)
+
+
 def view(entry):
+    """{running, restarting, status, pid, started, gpu, exit_code, error, image_id} of a container; None for none."""
     if not entry:
         return None
     state = entry["State"]
     return {
-        "running": bool(state.get("Running")) and not state.get("Restarting"),
+        "running": bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
         "restarting": bool(state.get("Restarting")),
         "status": state.get("Status", ""),
         "pid": state.get("Pid") or 0,
@@ -136,6 +157,7 @@ def view(entry):
         "gpu": asks_for_gpu(entry),
         "exit_code": state.get("ExitCode"),
         "error": state.get("Error") or "",
+        "image_id": entry.get("Image") or "",
     }
 
 

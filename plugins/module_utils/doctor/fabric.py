@@ -65,5 +65,6 @@ CHECKS = (
         "without it, or with one of another version than the driver, CUDA refuses with error 802",
         "dgctl provision",
         True, ("fabric.manager_runs", "fabric.manager_matches_driver", "fabric.gpus_joined"),
+        stands_on=("driver versions", "package versions"),
     ),
 )  # fmt: skip

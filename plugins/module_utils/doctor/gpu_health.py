@@ -73,6 +73,7 @@ CHECKS = (
         "none",
         "the driver met an error that only this clears",
         "drain the server, then nvidia-smi --gpu-reset -i N or a reboot, as it asks",
+        stands_on=("xid",),
     ),
     Check(
         "gpu memory", memory,
@@ -80,6 +81,7 @@ CHECKS = (
         "nothing pending",
         "a memory error was found; the row or page is taken out of use at the next reset",
         RESET.format("N") + "; where remapping failed: replace the GPU",
+        stands_on=("gpu answers", "ecc errors", "xid"),
     ),
     Check(
         "ecc errors", ecc,
@@ -87,6 +89,7 @@ CHECKS = (
         "none",
         "memory of the GPU lost data; what computed with it may have failed",
         RESET.format("N") + "; if they come back: replace the GPU",
+        stands_on=("gpu answers", "xid"),
     ),
     Check(
         "gpu slowdown", slowdown,
@@ -94,5 +97,6 @@ CHECKS = (
         "not active",
         "the GPU is too hot, or the power supply told it to slow down",
         "look at fans, air flow and filters, and at the power supplies (BMC)",
+        stands_on=("gpu answers",),
     ),
 )  # fmt: skip

@@ -110,6 +110,7 @@ CHECKS = (
         "a GPU is not on the PCI bus: it lost its power or its seat, or the firmware left it out",
         "look with lspci -d 10de: and at the BMC; start the server cold; reseat the card. If it was taken out on purpose: "
         "dgctl provision --full records the new number",
+        stands_on=("xid",),
     ),
     Check(
         "gpu answers", answers,
@@ -118,6 +119,7 @@ CHECKS = (
         "the driver cannot use it",
         "drain the server and reboot it, cold if that does not help; if it comes back: reseat or replace the GPU. "
         "nvidia-bug-report.sh gathers what NVIDIA's support wants",
+        stands_on=("driver versions", "module flavour", "gpu count", "xid", "gpu recovery", "gpu devices"),
     ),
     Check(
         "pcie link", link,
@@ -125,6 +127,7 @@ CHECKS = (
         "the width that card and slot have",
         "a bad contact, a riser or a damaged slot: models load and answers come slower",
         "reseat the card and its riser, start the server cold; look at the BIOS's setting for the slot (bifurcation)",
+        stands_on=("gpu count",),
     ),
     Check(
         "mig", mig,
@@ -133,6 +136,7 @@ CHECKS = (
         "Deepgram does not support slices of a GPU",
         "set nvidia_driver_mig_disable_allowed: true, then dgctl provision; or on the server, drained: nvidia-smi -i N -mig 0",
         True, ("gpu.mig_off",),
+        stands_on=("gpu answers",),
     ),
     Check(
         "persistence", persistence,
@@ -141,5 +145,6 @@ CHECKS = (
         "nvidia-persistenced does not run, or runs without the mode: first requests wait for the driver",
         "dgctl provision; or on the server: systemctl restart nvidia-persistenced",
         True, ("driver.persistent",),
+        stands_on=("gpu answers", "units"),
     ),
 )  # fmt: skip

@@ -7,8 +7,13 @@ import os
 import threading
 import time
 
+from ansible.module_utils.containers.state import moment
+from ansible.module_utils.deepgram.log import events
+from ansible.module_utils.host import dns as host_dns
+from ansible.module_utils.host import files as host_files
 from ansible.module_utils.host import network as host_network
 from ansible.module_utils.host import record as host_record
+from ansible.module_utils.host import units as host_units
 from ansible.module_utils.host.command import Command
 from ansible.module_utils.nvidia import drivers as nvidia_drivers
 from ansible.module_utils.nvidia import host as nvidia_host
@@ -19,6 +24,12 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LIMIT_S = 8  # for a program
 # A driver that nothing keeps initialised takes seconds for each GPU.
 SLOW = {"smi": 30, "smi_again": 30, "inside": 30, "podman": 20, "rpm": 20, "dnf_offers": 20, "units": 20}
+
+LATE = "timed out"
+UNIT = "LoadState,ActiveState,UnitFileState,MainPID,LimitNOFILE"
+# Units that no role recorded, and that a check asks about.
+OTHER_UNITS = ("nginx.service", "deepgram-upstreams.service", "ufw.service", "firewalld.service")
+STARTS_S, RECENT_S = 600, 600
 
 Answer = collections.namedtuple("Answer", "text status why")
 Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is not well."
@@ -126,6 +137,83 @@ class Host:
         """What a role left on record here, by kind; {} when there is none that may be believed."""
         record = self.once("record " + role, lambda: host_record.read(role, self.params["host"])[0])
         return record["things"] if record and record.get("finished") else {}
+
+    def roles(self):
+        """The roles that left a record here."""
+        return self.once("roles", lambda: [name for name in host_record.names() if name != host_record.VERIFIED])
+
+    def all_recorded(self, kind):
+        """What all roles recorded of a kind that is a dict."""
+        return {thing: value for role in self.roles() for thing, value in (self.recorded(role).get(kind) or {}).items()}
+
+    def look_at(self, path):
+        """What is at a path, in the form of the records."""
+        return host_files.look_at(self.path(path))
+
+    def modified(self, path):
+        """When a file was written, in seconds since 1970; None for none, and for a date in the future."""
+        try:
+            moment = os.stat(self.path(path)).st_mtime
+        except OSError:
+            return None
+        return moment if moment <= self.began else None
+
+    def json(self, path):
+        """What a file in JSON holds; None for one that cannot be read."""
+        return host_files.read_json(self.path(path))
+
+    def resolves(self, server, name, timeout):
+        """Seconds that a name server takes; None where it does not answer."""
+        return host_dns.ask(server, name, timeout)
+
+    def certificate_served(self, tls):
+        """[(thing, how)] where a port serves another certificate than its file: see host_network."""
+        return self.once("certificate", lambda: list(host_network.compare_certificate(tls)))
+
+    def page(self, url):
+        """What an address on this host says: {status, text} or {why}. A late one is asked again, for it may only be busy."""
+        return self.once("page " + url, lambda: self._page(url))
+
+    def _page(self, url):
+        said = host_network.page(url)
+        return host_network.page(url) if LATE in said.get("why", "") else said
+
+    def unit(self, name):
+        """What systemd says of a unit that a role recorded or OTHER_UNITS names; {} where it says nothing."""
+        return self.once("service units", self._units).get(name, {})
+
+    def _units(self):
+        names = sorted({*self.all_recorded("units"), *OTHER_UNITS})
+        said = self.programs.also("service_units", "systemctl", "show", "--property=" + UNIT, "--", *names)
+        blocks = said.text.strip("\n").split("\n\n")
+        if said.status != 0 or len(blocks) != len(names):
+            return {}
+        return {
+            name: dict(line.partition("=")[::2] for line in block.splitlines()) for name, block in zip(names, blocks)
+        }
+
+    def reloaded(self, pid):
+        """When a process, or the newest of its children, started: seconds since 1970."""
+        return host_units.reloaded(pid)
+
+    def start_log(self, part):
+        """The events that a running container logged in its first minutes; [] where that is not known."""
+        return self.once("start " + part, lambda: self._start_log(part))
+
+    def _start_log(self, part):
+        container = self.engine.container(part)
+        if not (container and container["running"] and container["started"]):
+            return []
+        started = moment(container["started"])
+        return events(
+            self.programs.also(f"start_{part}", *self.engine.log_between(part, started, started + STARTS_S)).text
+        )
+
+    def recent_log(self, part):
+        """The events that a container logged in the last minutes; [] where that is not known."""
+        since = self.began - RECENT_S
+        return self.once("recent " + part, lambda: events(
+            self.programs.also(f"recent_{part}", *self.engine.log_between(part, since, self.began)).text))  # fmt: skip
 
     def answer(self, url):
         """What an address on this host answers: see host_network."""

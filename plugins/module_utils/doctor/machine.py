@@ -111,6 +111,7 @@ CHECKS = (
         "the disk is full: packages, images, models and logs cannot be written",
         "on the server: du -xh -d2 PLACE | sort -h | tail; docker image prune and apt-get clean free what can be fetched again",
         False, (), False,
+        stands_on=(),
     ),
     Check(
         "clock", clock,
@@ -120,6 +121,7 @@ CHECKS = (
         "on the server: timedatectl set-ntp true (package systemd-timesyncd or chrony), then timedatectl; a clock that runs away "
         "again is the board's battery",
         False, (), False,
+        stands_on=(),
     ),
     Check(
         "package lock", lock,
@@ -128,6 +130,7 @@ CHECKS = (
         "another program is at the packages and does not end: provision waits for it, then gives up",
         "on the server: ps -fp PROCESS; wait for it, or end it by its own means",
         False, (), False,
+        stands_on=(),
     ),
     Check(
         "reboot", reboot,
@@ -136,5 +139,6 @@ CHECKS = (
         "a kernel or a library was replaced",
         "reboot it when it suits: drain the server first",
         False, (), False,
+        stands_on=(),
     ),
 )  # fmt: skip

@@ -196,6 +196,7 @@ CHECKS = (
         "some of the driver's packages were upgraded and others not",
         "dgctl provision --full",
         True,
+        stands_on=("package state",),
     ),
     Check(
         "package state", state,
@@ -204,6 +205,7 @@ CHECKS = (
         "an installation was interrupted, or a package was changed without what depends on it",
         f"on the server: {Dpkg.finish}; or dgctl provision --full",
         True, (), False,
+        stands_on=("disk",),
     ),
     Check(
         "holds", holds,
@@ -212,6 +214,7 @@ CHECKS = (
         "somebody lifted the hold: the next upgrade takes the driver from under the running Engine",
         "dgctl provision",
         True,
+        stands_on=("package state",),
     ),
     Check(
         "unattended upgrades", unattended,
@@ -221,6 +224,7 @@ CHECKS = (
         "the next night may replace the driver under the running Engine",
         "dgctl provision --full (it holds the driver, and keeps what upgrades by itself from it)",
         True,
+        stands_on=("holds",),
     ),
     Check(
         "toolkit versions", toolkit,
@@ -229,6 +233,7 @@ CHECKS = (
         "NVIDIA supports the four at the same version alone: one was upgraded without the others",
         "dgctl provision",
         True, ("toolkit.one_version",),
+        stands_on=("package state",),
     ),
     Check(
         "driver leftovers", leftovers,
@@ -236,5 +241,6 @@ CHECKS = (
         "none",
         "that driver and the packages overwrite each other's files",
         "drain the server, nvidia-uninstall --silent, dgctl provision --full, reboot",
+        stands_on=(),
     ),
 )  # fmt: skip

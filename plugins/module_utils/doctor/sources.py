@@ -195,6 +195,7 @@ CHECKS = (
         "the distribution's own driver and NVIDIA's are mixed: the next upgrade breaks one with the other",
         "keep one: on the server, apt-get purge or dnf remove the packages of the other source (apt-cache policy, dnf info name "
         f"it); remove its entry from /etc/apt/sources.list.d, or keep dnf from it ({doctor_rpm_sources.EXCLUDE}); " + ALLOW,
+        stands_on=(),
     ),
     Check(
         "repositories", repositories,
@@ -204,5 +205,6 @@ CHECKS = (
         "the key was replaced, or the repository is not the one that it says it is: apt and dnf take nothing from it",
         "dgctl provision",
         True, (), False,
+        stands_on=("clock",),
     ),
 )  # fmt: skip

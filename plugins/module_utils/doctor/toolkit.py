@@ -198,6 +198,7 @@ CHECKS = (
         "the file was not written anew after the driver changed, or one that nothing refreshes lies beside it",
         REFRESH,
         True, ("cdi.driver_version", "cdi.only_one"),
+        stands_on=("cdi refresh", "driver versions", "gpu answers"),
     ),
     Check(
         "cdi version", readable,
@@ -206,6 +207,7 @@ CHECKS = (
         "the toolkit writes a newer form than an older engine knows",
         "dgctl provision (the role has the toolkit write the older form for older engines); or upgrade the engine",
         True,
+        stands_on=("toolkit versions",),
     ),
     Check(
         "cdi refresh", refresh,
@@ -214,6 +216,7 @@ CHECKS = (
         "the unit is off, or it ran before the driver answered",
         REFRESH,
         True, ("cdi.refreshed",),
+        stands_on=("driver versions", "gpu answers", "toolkit versions", "units"),
     ),
     Check(
         "daemon.json", daemon_json,
@@ -222,6 +225,7 @@ CHECKS = (
         "somebody edited it: Docker does not start with it",
         "on the server: correct it where the finding says, systemctl restart docker, then dgctl provision",
         False, (), False,
+        stands_on=("disk",),
     ),
     Check(
         "docker runtime", runtime,
@@ -230,5 +234,6 @@ CHECKS = (
         "something wrote the file anew without what the roles had put there",
         "dgctl provision (it adds what lacks, keeps the rest, and restarts Docker)",
         True,
+        stands_on=("daemon.json", "units", "files:/etc/docker/"),
     ),
 )  # fmt: skip

@@ -10,6 +10,17 @@ TIMEOUT_S = 3
 
 def ask(url):
     """{"status": 200, "body": parsed JSON or None}, or {"why": text}."""
+    said = page(url)
+    if "why" in said:
+        return said
+    try:
+        return {"status": said["status"], "body": json.loads(said["text"])}
+    except ValueError:
+        return {"status": said["status"], "body": None}
+
+
+def page(url):
+    """{"status": 200, "text": what it says}, or {"why": text}."""
     place, _, target = url.partition("://")[2].partition("/")
     name, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "80")
     try:
@@ -17,10 +28,7 @@ def ask(url):
             status, body = get(connection, place, "/" + target, TIMEOUT_S)
     except OSError as error:
         return {"why": f"does not answer: {error}"}
-    try:
-        return {"status": status, "body": json.loads(body)}
-    except ValueError:
-        return {"status": status, "body": None}
+    return {"status": status, "text": body.decode("utf-8", "replace")}
 
 
 def compare_answer(url, answer):

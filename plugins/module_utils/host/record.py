@@ -57,7 +57,7 @@ def begin(roles, host, found):
     found(things): what is seen at what the record has, where it is not as recorded; the role is to put it back.
     """
     if roles is None:
-        roles = [name for name in _names() if name != VERIFIED]
+        roles = [name for name in names() if name != VERIFIED]
     if os.path.exists(_path(VERIFIED)):
         os.unlink(_path(VERIFIED))
         _sync_folder()
@@ -108,9 +108,10 @@ def _path(name):
     return os.path.join(FOLDER, name + ".json")
 
 
-def _names():
-    names = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
-    return sorted(name[: -len(".json")] for name in names if name.endswith(".json"))
+def names():
+    """The roles that left a record here, and VERIFIED."""
+    files = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
+    return sorted(name[: -len(".json")] for name in files if name.endswith(".json"))
 
 
 def _sync_folder():

@@ -5,8 +5,10 @@ from ansible.module_utils.deepgram.api_health import FAILED_MANY, SERVING, repro
 from ansible.module_utils.doctor.check import Check, sick, unknown, well
 from ansible.module_utils.doctor.containers import logs, made_anew, parts, remake
 from ansible.module_utils.doctor.engine import Silent
+from ansible.module_utils.doctor.service.engine import PATIENCE_S, age, loading, running
 
 PATH = "/v1/status"
+CONNECTS_S = 60  # an API that found no Engine tries again
 
 
 def health(host):
@@ -24,6 +26,27 @@ def health(host):
         why = answer.get("why") or f"HTTP {answer['status']}"
         return unknown(f"it does not say: {why}", logs(host, "api"))
     return judged(host, answer["body"], containers)
+
+
+def connected(host):
+    """The API without an Engine."""
+    url = next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith(PATH)), None)
+    container, why = running(host, "api")
+    if why or not url:
+        return why or unknown("no API is on record here")
+    said = host.answer(f"{url}/engine")
+    body = said.get("body")
+    seen = body.get("engine_connection_status") if isinstance(body, dict) else None
+    if seen == "Connected":
+        return well(seen)
+    if not seen:
+        return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, "api"))
+    engine = running(host, "engine")[0]
+    if age(host, container) < (PATIENCE_S if not engine or loading(host, engine) else CONNECTS_S):
+        return unknown(f"{seen}; it started {age(host, container):.0f} s ago", logs(host, "engine"))
+    return sick(
+        seen, cure=f"on the server: {logs(host, 'engine')}; grep url /etc/deepgram/api/api.toml names its Engines"
+    )
 
 
 def judged(host, said, containers):
@@ -48,11 +71,21 @@ def started(containers, part):
 
 CHECKS = (
     Check(
+        "api engine", connected,
+        "whether the API says that it is connected to an Engine (/v1/status/engine)",
+        "Connected",
+        "no Engine that driver_pool in api.toml names answers it",
+        "on the server: docker logs --tail 50 deepgram-engine; grep url /etc/deepgram/api/api.toml names its Engines",
+        False, ("api.engine_connected",), False,
+        stands_on=("containers", "engine answers", "configuration", "licence", "models loaded", "engine load"),
+    ),
+    Check(
         "api health", health,
         "what the API says of itself: its recent requests, by which proxies send it others or none",
         "Ready or Healthy",
         "its requests failed while it had no Engine, and it forgets that only when it starts anew",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate api",
         True, ("api.health",), False,
+        stands_on=("api engine", "containers", "engine answers", "licence", "gpu in containers"),
     ),
 )  # fmt: skip

@@ -104,5 +104,9 @@ CHECKS = (
         "NGINX does not reach the API",
         "dgctl provision; or on the server: systemctl status nginx, and tail /var/log/nginx/deepgram.access.log",
         True, (), False,
+        stands_on=(
+            *("api health", "containers", "clock", "nginx", "nginx reloaded", "nginx room", "certificate served"),
+            *("upstreams", "files:/etc/nginx/", "firewalls"),
+        ),
     ),
 )  # fmt: skip

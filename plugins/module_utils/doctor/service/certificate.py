@@ -1,0 +1,174 @@
+"""The doctor on NGINX's certificate: on disk its time, name, chain and key, and whether that is the one that is served.
+
+openssl reads it: its words are those of OpenSSL 3 (apps/x509.c, apps/verify.c).
+"""
+
+import calendar
+import ipaddress
+import re
+import time
+
+from ansible.module_utils.doctor.check import Check, one_line, sick, unknown, well
+
+DAYS = 14  # as verify has it
+BLOCK = "-----BEGIN CERTIFICATE-----"
+KEY = "/etc/nginx/tls/deepgram.key"
+NO_ISSUER = re.compile(r"error (20|21) at 0 depth")
+RELOAD = "nginx -t && systemctl reload nginx"
+
+
+def tls(host):
+    return host.recorded("nginx_proxy").get("tls") or {}
+
+
+def openssl(host, name, *words):
+    """What openssl says of the certificate; None where there is none or no openssl."""
+    path = tls(host).get("certificate")
+    if not path or not host.exists(path):
+        return None
+    return host.programs.also("openssl " + name, "openssl", *words)
+
+
+def fields(host):
+    """{notAfter, subject, issuer} of the first certificate; {} where it cannot be read."""
+    path = host.path(tls(host).get("certificate", ""))
+    said = openssl(host, "x509", "x509", "-in", path, "-noout", "-enddate", "-subject", "-issuer")
+    lines = said.text.splitlines() if said and said.status == 0 else []
+    return dict(line.partition("=")[::2] for line in lines if "=" in line)
+
+
+def renewal(host):
+    """How a new certificate comes here: the role's own, or the user's."""
+    if host.recorded("nginx_proxy").get("until"):
+        return "dgctl provision (it makes a new one)"
+    return "put a good one into the file that nginx_proxy_tls_certificate names, with its intermediates, then dgctl provision"
+
+
+def needed(look):
+    """A look that is made where a certificate is on record and can be read."""
+
+    def guarded(host):
+        path = tls(host).get("certificate")
+        if not path:
+            return unknown("no proxy is on record here")
+        return look(host) if fields(host) else unknown(f"{path} cannot be read: see certificate")
+
+    return guarded
+
+
+def on_disk(host):
+    path = tls(host).get("certificate")
+    if not path:
+        return unknown("no proxy is on record here")
+    said = openssl(host, "x509", "x509", "-in", host.path(path), "-noout", "-enddate", "-subject", "-issuer")
+    if said is None:
+        return sick(f"{path} is not there", "somebody removed it", "dgctl provision")
+    if said.status is None:
+        return unknown(said.why)
+    if said.status:
+        return sick(f"{path} is no certificate: {one_line(said.text.splitlines()[-1] if said.text else said.why, 120)}",
+                    "the file was overwritten or cut off", "dgctl provision")  # fmt: skip
+    end = calendar.timegm(time.strptime(fields(host)["notAfter"], "%b %d %H:%M:%S %Y GMT"))
+    days = int((end - host.began) // 86400)
+    if days < DAYS:
+        return sick(f"it ended {-days} days ago" if days < 0 else f"{days} days left", cure=renewal(host))
+    return well(f"{days} days left")
+
+
+def name(host):
+    asked, path = tls(host)["server_name"], host.path(tls(host)["certificate"])
+    try:
+        ipaddress.ip_address(asked)
+        option = "-checkip"
+    except ValueError:
+        option = "-checkhost"
+    said = openssl(host, "name", "x509", "-in", path, "-noout", option, asked)
+    if "NOT match" in said.text:
+        return sick(f"not for {asked}, but {fields(host)['subject'].strip() or 'other names'}",
+                    cure=renewal(host) + "; or set nginx_proxy_server_name to a name in the certificate")  # fmt: skip
+    return well(asked) if "does match" in said.text else unknown(one_line(said.text or said.why))
+
+
+def chain(host):
+    path = host.path(tls(host)["certificate"])
+    found, count = fields(host), host.read(tls(host)["certificate"]).count(BLOCK)
+    if found["subject"] == found["issuer"]:
+        return well("signed by itself")
+    said = openssl(host, "verify", "verify", "-untrusted", path, path)
+    if not NO_ISSUER.search(said.text):
+        return well(f"{count} certificates")
+    seen = f"its issuer is not in the file:{found['issuer']}"
+    text = openssl(host, "authority", "x509", "-in", path, "-noout", "-ext", "authorityInfoAccess").text
+    if "CA Issuers" in text or count > 1:
+        return sick(seen, cure=renewal(host))
+    return unknown(seen + "; where that is a root that callers trust, it is right")
+
+
+def key(host):
+    path = host.path(tls(host)["certificate"])
+    if not host.exists(KEY):
+        return sick(f"{KEY} is not there", "somebody removed it")
+    own = openssl(host, "key", "pkey", "-in", host.path(KEY), "-pubout")
+    its = openssl(host, "public", "x509", "-in", path, "-noout", "-pubkey")
+    if None in (own.status, its.status):
+        return unknown(own.why or its.why)
+    if own.status:
+        return sick(f"{KEY} is no private key", "the file was overwritten or cut off")
+    return well("the certificate's own") if own.text == its.text else sick(f"{KEY} is the key of another certificate")
+
+
+def served(host):
+    found = host.certificate_served(tls(host))
+    if not found:
+        return well("the one on the disk")
+    how = found[0][1]
+    return sick(how) if "another" in how else unknown(f"{how}: see nginx")
+
+
+CHECKS = (
+    Check(
+        "certificate", on_disk,
+        "NGINX's certificate file, and how long it still holds",
+        f"{DAYS} days left, or more",
+        "nobody renewed it",
+        "dgctl provision with a renewed certificate",
+        False, ("tls.expiry",), False,
+        stands_on=("clock", "files:/etc/nginx/tls/"),
+    ),
+    Check(
+        "certificate key", needed(key),
+        "whether the key beside the certificate is its own",
+        "the certificate's own",
+        "certificate or key was replaced without the other",
+        "dgctl provision with both files of one pair: nginx_proxy_tls_certificate and nginx_proxy_tls_key",
+        True, (), False,
+        stands_on=("files:/etc/nginx/tls/",),
+    ),
+    Check(
+        "certificate name", needed(name),
+        "the certificate's names against nginx_proxy_server_name",
+        "the name that callers ask for",
+        "it was issued for another name",
+        "dgctl provision with a certificate of that name",
+        False, ("tls.name",), False,
+        stands_on=("files:/etc/nginx/tls/", "certificate"),
+    ),
+    Check(
+        "certificate chain", needed(chain),
+        "whether the file holds what leads from the certificate to its root (openssl verify)",
+        "every intermediate certificate",
+        "the file lacks the intermediate certificates: callers that do not know them by chance refuse the connection",
+        "dgctl provision with the whole chain in the file",
+        False, ("tls.trusted",), False,
+        stands_on=("files:/etc/nginx/tls/", "certificate"),
+    ),
+    Check(
+        "certificate served", needed(served),
+        "the certificate that the port shows, against the file",
+        "the one on the disk",
+        "the file was replaced, and NGINX not reloaded; or another server block or program has the port",
+        f"on the server: {RELOAD}",
+        True, (), False,
+        stands_on=("nginx", "nginx reloaded", "certificate key"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,57 @@
+"""The doctor on configurations: does each container run with the file that is on the server."""
+
+from ansible.module_utils.containers.state import moment
+from ansible.module_utils.deepgram.signatures import diagnose
+from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.containers import made_anew, parts
+from ansible.module_utils.doctor.service.engine import running
+
+FILES = {
+    "engine": "/etc/deepgram/engine/engine.toml",
+    "api": "/etc/deepgram/api/api.toml",
+    "license-proxy": "/etc/deepgram-license-proxy/license-proxy/license-proxy.toml",
+}
+
+
+def configuration(host):
+    seen = []
+    for part in parts(host):
+        container, why = running(host, part)
+        if why:
+            continue
+        wrong, cause = fault(host, part, container)
+        if wrong:
+            return sick(f"deepgram-{part} {wrong}", cause, made_anew(host, part=part))
+        seen.append(part)
+    return well(f"{listed(seen)}: the file on the server") if seen else unknown("no container of ours runs")
+
+
+def fault(host, part, container):
+    """(what is wrong, why) with what a running container reads; ("", "") for nothing."""
+    path, inside = FILES[part], f"/proc/{container['pid']}/root/config"
+    fallen = diagnose(host.start_log(part), {"default configuration"})
+    if fallen:
+        return "did not find its configuration, and runs with one of its own", f"it said at its start: {fallen.line}"
+    outside = host.read(path)
+    if outside and host.exists(inside) and host.read(f"{inside}/{part}.toml") != outside:
+        return (
+            f"sees another file than {path}",
+            "the directory was replaced under the mount: the container holds the old one",
+        )
+    written = host.modified(path)
+    if written and container["started"] and written > moment(container["started"]) + 1:
+        return f"runs with an older {path}", "the file was written after the container started"
+    return "", ""
+
+
+CHECKS = (
+    Check(
+        "configuration", configuration,
+        "what each container said at its start of its configuration, the file that it sees under /config, and which is older",
+        "the file on the server, read at the start",
+        "the file was written after the container started",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate PART",
+        True, ("config.same_file", "config.read_at_start", "config.own_configuration"), False,
+        stands_on=("files:/etc/deepgram",),
+    ),
+)  # fmt: skip

@@ -1,0 +1,206 @@
+"""The doctor on the Engine: does it answer, from the recorded image, on the GPU, with its limit and within it."""
+
+import re
+
+from ansible.module_utils.containers.state import moment
+from ansible.module_utils.deepgram.http import engine_load, metrics
+from ansible.module_utils.deepgram.signatures import diagnose
+from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.containers import logs, made_anew, parts
+from ansible.module_utils.doctor.engine import Silent
+from ansible.module_utils.doctor.host import LATE
+
+TOML = "/etc/deepgram/engine/engine.toml"
+LIMIT = "max_active_requests"
+PATIENCE_S = 900  # an Engine that loads its models listens late: the official chart gives it ten minutes
+LISTENS = "Listening on http"  # dg_log_parser.sh of deepgram/self-hosted-resources
+DEVICES = re.compile(r"using devices|on device", re.IGNORECASE)
+
+
+def running(host, part):
+    """(a container that runs, None), or (None, why nothing can be said of it)."""
+    if part not in parts(host):
+        return None, unknown(f"no {part} is on record here")
+    try:
+        found = host.engine.container(part)
+    except Silent as silent:
+        return None, unknown(str(silent))
+    runs = found and found["running"]
+    return (found, None) if runs else (None, unknown(f"deepgram-{part} does not run: see containers"))
+
+
+def age(host, container):
+    """Seconds since a container started; a long time where that is not known."""
+    return host.began - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
+
+
+def loading(host, container):
+    """Whether an Engine may still be loading its models: it started lately, and has not said that it listens."""
+    return age(host, container) < PATIENCE_S and not any(LISTENS in line for line in host.start_log("engine"))
+
+
+def metrics_url(host):
+    return next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith("/metrics")), None)
+
+
+def answers(host):
+    container, why = running(host, "engine")
+    url = metrics_url(host)
+    if why or not url:
+        return why or unknown("the address of its metrics is not on record")
+    said = host.page(url)
+    if said.get("status") == 200:
+        return well("it answers")
+    seen = said.get("why") or f"HTTP {said['status']}"
+    if loading(host, container):
+        return unknown(
+            f"{seen}; it started {age(host, container):.0f} s ago, and may load its models", logs(host, "engine")
+        )
+    if LATE in seen:
+        return sick("it takes connections and says nothing", "it hangs: a stopped process, or a GPU that does not answer",
+                    f"on the server: {host.engine.kill.format(part='engine')}; its requests hang with it")  # fmt: skip
+    return sick(seen, cure=f"on the server: {logs(host, 'engine')}; then {made_anew(host)}")
+
+
+def load(host):
+    """What the Engine says of its load: see engine_load; None where it says nothing."""
+    url = metrics_url(host)
+    said = host.page(url) if url and not running(host, "engine")[1] else {}
+    return engine_load(metrics(said["text"])) if said.get("status") == 200 else None
+
+
+def places(text, key):
+    """[(table, value)] where a key stands in a TOML file; "" is the file's own, outside of every table."""
+    found, table = [], ""
+    for line in text.splitlines():
+        head = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        value = re.match(rf"\s*\"?{key}\"?\s*=\s*([^#]+)", line)
+        if head:
+            table = head[1]
+        elif value:
+            found.append((table, value[1].strip()))
+    return found
+
+
+def misplaced(text):
+    """The table under which the Engine's limit stands where nothing reads it; "" for none."""
+    found = dict(places(text, LIMIT))
+    return next((table for table in found if table), "") if "" not in found else ""
+
+
+def limit(host):
+    text = host.read(TOML)
+    if "engine" not in parts(host) or not text:
+        return unknown(f"no {TOML} here")
+    table = misplaced(text)
+    if table:
+        seen = f"{LIMIT} stands under [{table}] in {TOML}, where the Engine does not read it: it has no limit"
+        return sick(seen, "the file was edited by hand, or deepgram_engine_settings has it there")
+    written = dict(places(text, LIMIT)).get("", "").replace("_", "")
+    found = load(host)
+    now = found and found[LIMIT]
+    if not written.isdecimal():
+        return (
+            well("none is set")
+            if not now
+            else sick(f"{now} in the running Engine, none in {TOML}", cure=made_anew(host))
+        )
+    if now is None:
+        return unknown("the Engine does not say which it has")
+    same = now == int(written)
+    return (
+        well(written)
+        if same
+        else sick(f"{now or 'none'} in the running Engine, {written} in {TOML}", cure=made_anew(host))
+    )
+
+
+def full(host):
+    found = load(host)
+    if not found:
+        return unknown("the Engine's metrics cannot be read")
+    active, most = sum(found["active_requests"].values()), found[LIMIT]
+    if not most:
+        return well(f"{active} requests, without a limit")
+    if active > most:
+        return sick(f"{active} requests, and its limit is {most}")
+    if active == most:
+        return unknown(
+            f"{active} of {most} requests: it refuses more", "add a server, or raise the limit where the GPU bears it"
+        )
+    return well(f"{active} of {most} requests")
+
+
+def images(host):
+    recorded = {}
+    for role in ("deepgram", "license_proxy"):
+        recorded.update((host.recorded(role).get("containers") or {}).get("names", {}))
+    wrong, seen = [], []
+    for part in parts(host):
+        container, was = running(host, part)[0], recorded[f"deepgram-{part}"].get("image_id")
+        if container and container["image_id"] and was:
+            (seen if container["image_id"] == was else wrong).append(part)
+    if not wrong:
+        return well(f"{listed(seen)}: as recorded") if seen else unknown("no image is on record, or none runs")
+    names = listed(f"deepgram-{part}" for part in wrong)
+    return sick(f"{names}: another image than the recorded one", cure=made_anew(host, part=wrong[0]))
+
+
+def device(host):
+    _, why = running(host, "engine")
+    if why:
+        return why
+    said = [line for line in host.start_log("engine") if DEVICES.search(line)]
+    if not said:
+        return unknown("the log of its start is not there any more, or does not say")
+    told = diagnose(said, {"CPU"})
+    return sick(told.line, told.meaning) if told else well(said[-1].rpartition(": ")[2])
+
+
+CHECKS = (
+    Check(
+        "engine device", device,
+        "what the Engine said at its start of the device that it computes on",
+        "a GPU",
+        "the Engine computes on the CPU",
+        "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine",
+        True, ("engine.on_the_gpu",),
+        stands_on=("engine on gpu", "gpu in containers", "libcuda in containers", "gpu answers"),
+    ),
+    Check(
+        "images", images,
+        "the image of each running container against the one that the roles recorded",
+        "as recorded",
+        "a container was made by hand, or from an older definition",
+        "dgctl provision",
+        True, ("containers.pinned_image",), False,
+        stands_on=("files:/etc/deepgram",),
+    ),
+    Check(
+        "engine answers", answers,
+        "the Engine's metrics; one that is late is asked twice",
+        "an answer",
+        "it does not listen, though it has had time to load its models",
+        "dgctl provision; or on the server: docker restart -t 5 deepgram-engine",
+        True,
+        stands_on=("containers", "gpu in containers", "gpu answers", "engine device", "models loaded", "configuration"),
+    ),
+    Check(
+        "engine limit", limit,
+        "max_active_requests in engine.toml, the table that it stands in, and the limit that the running Engine has",
+        "the same, outside of every table",
+        "the Engine started before the file was written",
+        "dgctl provision",
+        True, ("engine.max_active_requests",),
+        stands_on=("files:/etc/deepgram/engine", "configuration"),
+    ),
+    Check(
+        "engine load", full,
+        "requests that the Engine has now, against its limit; at the limit it is only told",
+        "within its limit",
+        "it took more than its limit allows: it runs with another one than it says",
+        "dgctl provision; or on the server: docker restart deepgram-engine, once drained",
+        False,
+        stands_on=("engine limit",),
+    ),
+)  # fmt: skip

@@ -1,0 +1,75 @@
+"""The doctor on licences: does a licence server answer, and does it take the key."""
+
+from ansible.module_utils.deepgram.api_health import SERVING, state
+from ansible.module_utils.deepgram.signatures import diagnose
+from ansible.module_utils.doctor.check import Check, sick, unknown, well
+from ansible.module_utils.doctor.containers import logs, parts
+from ansible.module_utils.doctor.service.engine import running
+
+REFUSED = ("no key", "key refused")
+UNREACHED = ("licence server has no address", "licence server unreachable", "license proxy unreachable")
+
+
+def unreached(host):
+    """Whether a container here said lately that its licence server does not answer."""
+    here = [part for part in parts(host) if not running(host, part)[1]]
+    return any(diagnose(host.recent_log(part), set(UNREACHED)) for part in here)
+
+
+def licence(host):
+    asked = [part for part in parts(host) if not running(host, part)[1]]
+    for part in asked:
+        told = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
+        if told and (told.name in REFUSED or not serves(host)):
+            return sick(f"deepgram-{part}: {told.name}", told.meaning, told.remediation)
+        if told:
+            return unknown(f"deepgram-{part} said in the last minutes: {told.name}; it serves", told.remediation)
+    return well("nothing said against it") if asked else unknown("no container of ours runs")
+
+
+def serves(host):
+    """Whether the API here says that its requests are answered."""
+    url = next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith("/v1/status")), None)
+    return bool(url) and state(host.answer(url).get("body")) in SERVING
+
+
+def proxy(host):
+    url = next(iter(host.recorded("license_proxy").get("answers") or []), None)
+    if not url or running(host, "license-proxy")[1]:
+        return unknown("no License Proxy runs here")
+    said = host.answer(url).get("body")
+    seen = said.get("state") if isinstance(said, dict) else None
+    if seen in ("Connected", "Ready"):
+        return well(seen)
+    if not seen:
+        return unknown("it does not say", logs(host, "license-proxy"))
+    end = said.get("trust_expiration")
+    until = f", until {end}" if end and seen == "TrustBased" else ""
+    cause = "Deepgram's licence servers do not answer it: it lives on what it remembers" if until else ""
+    return sick(
+        seen + until,
+        cause,
+        f"on the server: {logs(host, 'license-proxy')}; let it reach license_proxy_servers, port 443",
+    )
+
+
+CHECKS = (
+    Check(
+        "licence", licence,
+        "what the containers said of their licence in the last ten minutes; told alone where the API serves all the same",
+        "no complaint",
+        "the licence server refuses the key, or does not answer",
+        "let this server reach its licence server, port 443; or correct deepgram_api_key",
+        False, (), False,
+        stands_on=("resolver", "clock", "mtu", "license proxy"),
+    ),
+    Check(
+        "license proxy", proxy,
+        "what the License Proxy says of its own connection",
+        "Connected, or Ready",
+        "it has not reached Deepgram's licence servers for longer than they trust it",
+        "on the server: docker logs --tail 50 deepgram-license-proxy; let it reach license_proxy_servers, port 443",
+        False, ("license_proxy.state",), False,
+        stands_on=("resolver", "clock", "mtu"),
+    ),
+)  # fmt: skip
