@@ -102,6 +102,10 @@ class Server:
         found = self.variables.get(name)
         return USUAL.get(name) if found in (None, "") else found
 
+    def port(self, name):
+        """A port of the server's; the usual one for what is none, which validation says."""
+        return _number(self.value_of_server(name)) or USUAL[name]
+
     @property
     def profile(self):
         return str(self.value("deepgram_profile"))
@@ -245,8 +249,8 @@ def engines(variables):
                 "group": server.group,
                 "driver": server.driver,
                 "gpus": list(server.value("deepgram_gpu_devices")),
-                "port": int(server.value("deepgram_engine_port")) + number,
-                "metrics_port": int(server.value("deepgram_metrics_port")) + number,
+                "port": server.port("deepgram_engine_port") + number,
+                "metrics_port": server.port("deepgram_metrics_port") + number,
                 "limit": server.limit(),
                 "toml": _over({"max_active_requests": limit, **added}, settings),
                 "environment": {
@@ -279,7 +283,7 @@ def apis(variables):
                 "component": f"api-{name}" if name else "api",
                 "profile": members[0].profile,
                 "group": group,
-                "port": int(members[0].value_of_server("deepgram_api_port")) + number,
+                "port": members[0].port("deepgram_api_port") + number,
                 "engines": [engine["component"] for engine in engines(variables) if engine["group"] == group],
                 "toml": toml,
             }

@@ -20,9 +20,10 @@ KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n-----END PGP PUBLIC KEY BLOCK-
 def here(root: Path, folder: Path) -> None:
     for role in ("platform", "nvidia_driver", "docker", "nvidia_container_toolkit", "preflight"):
         shutil.copytree(CHECKOUT / "roles" / role, root / "roles" / role, dirs_exist_ok=True)
-    for name in ("supported", "nvidia.drivers"):
-        (root / "plugins/module_utils").mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / f"plugins/module_utils/{name}.py", root / "plugins/module_utils")
+    for name in ("host/supported", "nvidia/drivers"):
+        to = root / f"plugins/module_utils/{name}.py"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / f"plugins/module_utils/{name}.py", to)
 
 
 def problems(*settings: str) -> list[Problem]:

@@ -5,7 +5,7 @@ import re
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
 from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
-from ansible.module_utils.doctor.engine import PARTS, Silent
+from ansible.module_utils.doctor.engine import PARTS, Silent, kind
 from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
@@ -30,11 +30,12 @@ def remake(host, part="engine"):
 
 
 def parts(host):
-    """The parts that a role recorded here."""
+    """The parts that a role recorded here; of several Engines and APIs the component of each (engine-NAME, api-GROUP)."""
     found = []
     for role in ("deepgram", "license_proxy"):
         found += (host.recorded(role).get("containers") or {}).get("names", {})
-    return [part for part in PARTS if f"deepgram-{part}" in found]
+    names = [name[len("deepgram-") :] for name in found if name.startswith("deepgram-")]
+    return sorted(names, key=lambda name: PARTS.index(kind(name)))
 
 
 def running(host):

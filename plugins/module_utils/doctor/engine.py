@@ -1,17 +1,36 @@
 """The container engine as the doctor asks it: Docker over its socket, Podman by its programs. Both in one view."""
 
 import json
+import os
 import re
 import socket
 import threading
 
 from ansible.module_utils.containers.state import asks_for_gpu
+from ansible.module_utils.host import record as host_record
 from ansible.module_utils.host.http import get
 
 SOCKET = "/run/docker.sock"
 LOG_BYTES = 4 << 20
 TIMEOUT_S = 15  # a busy Docker is not a dead one
 PARTS = ("engine", "api", "license-proxy")
+
+
+def kind(component):
+    """Which of PARTS a component is."""
+    return component if component in PARTS else component.split("-")[0]
+
+
+def recorded():
+    """The containers that the roles recorded here, before anything is asked; those of a plain server without a record."""
+    found = []
+    for role in ("deepgram", "license_proxy"):
+        try:
+            with open(os.path.join(host_record.FOLDER, role + ".json"), encoding="utf-8") as stream:
+                found += json.load(stream)["things"]["containers"]["names"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found or [f"deepgram-{part}" for part in PARTS]
 
 
 class Silent(Exception):
@@ -101,8 +120,7 @@ class Podman(Engine):
 
     @staticmethod
     def commands(engine):
-        names = [f"deepgram-{part}" for part in PARTS]
-        asked = {"podman": ("podman", "container", "inspect", *names), "podman_version": ("podman", "--version")}
+        asked = {"podman": ("podman", "container", "inspect", *recorded()), "podman_version": ("podman", "--version")}
         return {**asked, "inside": ("podman", "exec", "deepgram-engine", "nvidia-smi", "-L")} if engine else asked
 
     def version(self):

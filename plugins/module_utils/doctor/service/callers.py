@@ -4,7 +4,7 @@ import os
 
 from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
 from ansible.module_utils.doctor.containers import parts
-from ansible.module_utils.doctor.engine import Silent
+from ansible.module_utils.doctor.engine import Silent, kind
 from ansible.module_utils.host import files as host_files
 from ansible.module_utils.proxy import serving as proxy_serving
 from ansible.module_utils.proxy.nginx_servers import other_default, rival
@@ -25,6 +25,9 @@ class Around:
 
     def __init__(self, host):
         self.host, self.answer = host, host.answer
+
+    def apis(self):
+        return [f"deepgram-{part}" for part in parts(self.host) if kind(part) == "api"]
 
     def report(self, path):
         return host_files.read_json(self.host.path(path))

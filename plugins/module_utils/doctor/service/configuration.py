@@ -4,13 +4,10 @@ from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor.containers import made_anew, parts
+from ansible.module_utils.doctor.engine import kind
 from ansible.module_utils.doctor.service.engine import running
 
-FILES = {
-    "engine": "/etc/deepgram/engine/engine.toml",
-    "api": "/etc/deepgram/api/api.toml",
-    "license-proxy": "/etc/deepgram-license-proxy/license-proxy/license-proxy.toml",
-}
+FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
 
 
 def configuration(host):
@@ -28,12 +25,13 @@ def configuration(host):
 
 def fault(host, part, container):
     """(what is wrong, why) with what a running container reads; ("", "") for nothing."""
-    path, inside = FILES[part], f"/proc/{container['pid']}/root/config"
+    name = f"{kind(part)}.toml"
+    path, inside = f"{FOLDERS.get(part, '/etc/deepgram')}/{part}/{name}", f"/proc/{container['pid']}/root/config"
     fallen = diagnose(host.start_log(part), {"default configuration"})
     if fallen:
         return "did not find its configuration, and runs with one of its own", f"it said at its start: {fallen.line}"
     outside = host.read(path)
-    if outside and host.exists(inside) and host.read(f"{inside}/{part}.toml") != outside:
+    if outside and host.exists(inside) and host.read(f"{inside}/{name}") != outside:
         return (
             f"sees another file than {path}",
             "the directory was replaced under the mount: the container holds the old one",
