@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -305,6 +306,21 @@ def test_no_log_holds_a_query(proxy):
     status, _, _ = its.ask(f"/v1/listen?callback=https://u:{SECRET}@example.com/")
     assert status == 503 and " 503 " in logged(its)
     assert SECRET not in its.log() + its.log("deepgram.error.log") + its.log("error.log")
+
+
+def test_no_log_holds_a_query_where_the_disk_fails(proxy):
+    """NGINX says so at the level crit, with the whole request."""
+    its = proxy("open", nginx_proxy_request_buffering=True)
+    shutil.rmtree(its.folder / "client_body")
+    with its.open() as stream:
+        size = 3 << 20
+        head = f"POST /v1/listen?callback=https://u:{SECRET}@example.com/ HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+        stream.sendall(head.encode())
+        with contextlib.suppress(OSError):
+            stream.sendall(b"x" * size)
+        answer = stream.recv(65536)
+    assert b" 500 " in answer.split(b"\r\n")[0] + b" " or b" 503 " in answer.split(b"\r\n")[0] + b" ", answer
+    assert logged(its) and SECRET not in its.log() + its.log("deepgram.error.log") + its.log("error.log")
 
 
 def entrance(its, certificates, key):

@@ -276,6 +276,23 @@ def test_the_system_s_firewall_brings_it_back_whatever_it_does():
         assert f"{moment}=-/usr/local/lib/deepgram/host-firewall apply" in text
 
 
+def test_what_containers_may_not_reach():
+    known = {"groups": FLEET, "hostvars": HOSTVARS, "inventory_hostname": "api1", "group_names": ["api"]}
+    content = value("host_firewall", "_host_firewall_content", **known)
+    assert content["container_blocked"] == ["169.254.0.0/16"] and content["container_reach"] == ["e1.test", "lp1.test"]
+    _, text = PROGRAM.table(
+        [], {"e1.test": ["192.0.2.9"]}, [8080], content["container_reach"], content["container_blocked"]
+    )
+    lines = [line.strip() for line in text.splitlines() if '"br-*"' in line]
+    assert lines == [
+        'iifname "br-*" oifname "br-*" accept',
+        'iifname "br-*" ip daddr { 192.0.2.9/32 } accept',
+        'iifname "br-*" ip daddr { 169.254.0.0/16 } tcp dport != 53 counter drop',
+        'iifname "br-*" accept',
+        'oifname "br-*" tcp dport { 8080 } counter drop',
+    ]
+
+
 def test_check_compares_the_whole_table(program, monkeypatch, tmp_path):
     (tmp_path / "in-force").touch()
     told = SimpleNamespace(returncode=0, stdout="")

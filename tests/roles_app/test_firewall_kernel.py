@@ -65,7 +65,8 @@ class World:
             self.run(where, IP, *words.split())
         self.run("host", "sysctl", "-qw", "net.ipv4.ip_forward=1")
         self.run("host", NFT, "-f", "-", text=PUBLISHED)
-        self.start("box", sys.executable, "-c", SERVER)
+        for where in ("box", "lan"):
+            self.start(where, sys.executable, "-c", SERVER)
 
     def words(self, where, *words):
         return [IP, "netns", "exec", self.names[where], *words]
@@ -134,6 +135,17 @@ def test_containers_are_closed_where_no_port_has_a_rule(world, program, tmp_path
     (tmp_path / "rules.json").write_text(json.dumps({"rules": [], "container_ports": [8080]}))
     program.apply()
     assert world.reaches(HOST, 8090) and not world.reaches(CONTAINER, 8080)
+
+
+def test_what_a_caller_names_leads_a_container_to_nothing_that_is_blocked(world, program, tmp_path):
+    """`url` and `callback` have the API ask any address: 169.254.169.254 gives a cloud's credentials away."""
+    reached = {"port": 8080, "source": CONTAINER, "where": "box"}
+    assert world.reaches(NEIGHBOUR, **reached) and world.reaches(FRIEND, **reached)
+    said = {"rules": [], "container_ports": [8080], "container_blocked": ["192.0.2.0/24"], "container_reach": [FRIEND]}
+    (tmp_path / "rules.json").write_text(json.dumps(said))
+    program.apply()
+    assert not world.reaches(NEIGHBOUR, **reached) and world.reaches(FRIEND, **reached)
+    assert world.reaches(HOST, 8090), "callers still reach the container, and get its answers"
 
 
 def test_a_flush_is_seen_and_mended(world, program):

@@ -21,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 
-RULES = "/etc/deepgram-firewall.json"  # {"rules": [{name, port, sources}], "container_ports": [port]}
+# {"rules": [{name, port, sources}], "container_ports": [port], "container_blocked": [network], "container_reach": [source]}
+RULES = "/etc/deepgram-firewall.json"
 KEPT = "/var/lib/deepgram-firewall/addresses.json"  # name -> addresses, for a boot without DNS
 LAST = "/var/lib/deepgram-firewall/table.nft"  # what was put in place last
 IN_FORCE = (
@@ -80,22 +81,28 @@ def resolve(name, last):
         return last
 
 
-def resolved(rules, last):
+def resolved(sources, last):
     """(name -> addresses, names that lead nowhere) of all sources that are names."""
-    names = {source for rule in rules for source in rule["sources"] if network(source) is None}
+    names = {source for source in sources if network(source) is None}
     found = {name: resolve(name, last.get(name, [])) for name in sorted(names)}
     return found, [name for name, addresses in found.items() if not addresses]
 
 
-def accepted(rule, addresses):
-    """The lines that let a rule's sources in, one a family."""
-    texts = [one for source in rule["sources"] for one in addresses.get(source, [source])]
+def by_family(sources, addresses):
+    """(ip or ip6, their networks as the elements of a set) of sources; nothing of a family without any."""
+    texts = [one for source in sources for one in addresses.get(source, [source])]
     networks = {found for found in map(network, texts) if found is not None}
     for version, family in ((4, "ip"), (6, "ip6")):
         own = ipaddress.collapse_addresses(sorted(one for one in networks if one.version == version))
-        listed = ", ".join(str(one) for one in own)
-        if listed:
-            yield f"{family} saddr {{ {listed} }} tcp dport {int(rule['port'])} accept"
+        elements = ", ".join(str(one) for one in own)
+        if elements:
+            yield family, elements
+
+
+def accepted(rule, addresses):
+    """The lines that let a rule's sources in, one a family."""
+    for family, elements in by_family(rule["sources"], addresses):
+        yield f"{family} saddr {{ {elements} }} tcp dport {int(rule['port'])} accept"
 
 
 def to_server(rules, addresses):
@@ -111,25 +118,36 @@ def to_server(rules, addresses):
     ]
 
 
-def to_containers(ports):
-    """The lines about what is passed on to containers: what a published port has led there, and what containers send."""
+def to_containers(ports, reach, blocked, addresses):
+    """The lines about what is passed on to containers, which a published port has led there; and about what they send."""
     return [
         "type filter hook forward priority -150; policy accept;",
         "ct state established,related accept",
         "ct status dnat accept",
-        *(f'iifname "{bridge}" accept' for bridge in BRIDGES),
+        *(line for bridge in BRIDGES for line in from_containers(bridge, reach, blocked, addresses)),
         *(f'oifname "{bridge}" tcp dport {{ {listed(sorted(map(int, ports)))} }} counter drop' for bridge in BRIDGES),
     ]
+
+
+def from_containers(bridge, reach, blocked, addresses):
+    """What containers on a bridge send: to each other, to what they need, and to nothing that is blocked but for DNS."""
+    yield f'iifname "{bridge}" oifname "{bridge}" accept'
+    for family, elements in by_family(reach, addresses) if blocked else ():
+        yield f'iifname "{bridge}" {family} daddr {{ {elements} }} accept'
+    for family, elements in by_family(blocked, addresses):
+        yield f'iifname "{bridge}" {family} daddr {{ {elements} }} tcp dport != 53 counter drop'
+    yield f'iifname "{bridge}" accept'
 
 
 def listed(ports):
     return ", ".join(map(str, ports))
 
 
-def table(rules, addresses, container_ports=()):
+def table(rules, addresses, container_ports=(), reach=(), blocked=()):
     """The table's text; its comment is a sum over its lines."""
     chains = {"prerouting": to_server(rules, addresses)} if rules else {}
-    chains.update({"forward": to_containers(container_ports)} if container_ports else {})
+    if container_ports:
+        chains["forward"] = to_containers(container_ports, reach, blocked, addresses)
     text = "".join(f"    chain {name} {{\n{indented(lines)}    }}\n" for name, lines in chains.items())
     comment = hashlib.sha256(text.encode()).hexdigest()[:32]
     return comment, f'table {TABLE} {{\n    comment "{comment}"\n{text}}}\n'
@@ -142,8 +160,13 @@ def indented(lines):
 def wanted():
     """(comment, text, name -> addresses, names that lead nowhere). Raises OSError, or one of WRONG for rules that are torn."""
     said = load(RULES)
-    addresses, lost = resolved(said["rules"], remembered())
-    return (*table(said["rules"], addresses, said.get("container_ports", ())), addresses, lost)
+    rules, (ports, reach, blocked) = (
+        said["rules"],
+        (said.get(f"container_{key}", ()) for key in ("ports", "reach", "blocked")),
+    )
+    sources = [*(source for rule in rules for source in rule["sources"]), *reach]
+    addresses, lost = resolved(sources, remembered())
+    return (*table(rules, addresses, ports, reach, blocked), addresses, lost)
 
 
 WRONG = (OSError, ValueError, KeyError, TypeError, AttributeError)
