@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dgctl import content
 from dgctl.base import scratch, ssh, unreachable
@@ -36,87 +36,96 @@ def read(hosts: list[Host], request: dict[str, Any]) -> Iterator[Said]:
     Ends when every server has ended. Whoever stops early closes the iterator, and the sessions end.
     """
     config = content.root() / "ansible.cfg"
-    _program(content.utilities())
+    _program(content.utilities())  # kept from now on
     ways = {host.name: ssh.route(host.vars, host.address, config) for host in hosts}
-    said: queue.Queue[tuple[str, Any]] = queue.Queue()
-    running: list[subprocess.Popen[bytes]] = []
     with scratch.folder("logs") as folder:
         askpass = folder / "askpass"
         askpass.touch(0o700)
         askpass.write_text(ssh.ASKPASS)
+        sessions = Sessions(request, str(askpass))
         for host in hosts:
-            ask = functools.partial(_ask, host, request, str(askpass), *ways[host.name], said, running)
-            threading.Thread(target=ask, daemon=True).start()
+            threading.Thread(target=sessions.ask, args=(host, *ways[host.name]), daemon=True).start()
         try:
-            yield from _heard(said, len(hosts))
+            yield from sessions.heard(len(hosts))
         finally:
-            for process in running:
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
+            sessions.end()
 
 
-def _heard(said: queue.Queue[tuple[str, Any]], left: int) -> Iterator[Said]:
-    while left:
-        name, what = said.get()
-        if what is None:
-            left -= 1
-        else:
-            yield name, what
+class Sessions:
+    """One a server, each read by a thread of its own; what they say comes together in a queue."""
 
+    def __init__(self, request: dict[str, Any], askpass: str):
+        self.request, self.askpass = request, askpass
+        self.said: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.running: list[subprocess.Popen[bytes]] = []
 
-def _ask(
-    host: Host,
-    request: dict[str, Any],
-    askpass: str,
-    way: ssh.Route,
-    secrets: dict[str, str],
-    said: queue.Queue[tuple[str, Any]],
-    running: list[subprocess.Popen[bytes]],
-) -> None:
-    """Puts every line of one server into the queue, then None."""
-    try:
-        problem = _session(host, request, askpass, way, secrets, said, running)
-        if problem:
-            said.put((host.name, problem))
-    finally:
-        said.put((host.name, None))
+    def heard(self, left: int) -> Iterator[Said]:
+        """What so many servers say, until each has ended."""
+        while left:
+            name, what = self.said.get()
+            if what is None:
+                left -= 1
+            else:
+                yield name, what
 
+    def end(self) -> None:
+        for process in self.running:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
 
-def _session(host, request, askpass, way, secrets, said, running) -> Problem | None:  # type: ignore[no-untyped-def]
-    if way.problem:
-        return Problem(way.problem, host.name, fix="use ssh and sudo for this server")
-    words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", bundle.BOOT])
-    text = (f"{secrets['become']}\n" if "become" in secrets else "") + bundle.stdin(
-        _program(content.utilities()), json.dumps(request)
-    )
-    with tempfile.TemporaryFile() as errors:
+    def ask(self, host: Host, way: ssh.Route, secrets: dict[str, str]) -> None:
+        """Puts every line of one server into the queue, and its problem if there is one; None at the end."""
+        try:
+            with tempfile.TemporaryFile() as errors:
+                problem = self._session(host, way, secrets, errors)
+            if problem:
+                self.said.put((host.name, problem))
+        finally:
+            self.said.put((host.name, None))
+
+    def _session(self, host: Host, way: ssh.Route, secrets: dict[str, str], errors: IO[bytes]) -> Problem | None:
+        if way.problem:
+            return Problem(way.problem, host.name, fix="use ssh and sudo for this server")
+        words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", bundle.BOOT])
+        environment = ssh.environment(secrets, self.askpass)
         try:
             process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=ssh.environment(secrets, askpass),
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
             )
-        except OSError as error:
+        except OSError as error:  # this machine has no ssh, or (ansible_connection=local) no such interpreter
             fix = f"install {error.filename} on this machine, or name another one in the inventory"
             return Problem(f"{error.filename}: {error.strerror}", host.name, fix=fix)
-        running.append(process)
-        limit = None if request["follow"] else threading.Timer(LIMIT_S, process.kill)
-        if limit:
-            limit.daemon = True
-            limit.start()
+        self.running.append(process)
+        with _limited(process, None if self.request["follow"] else LIMIT_S):
+            status = self._talk(host.name, process, secrets)
+        errors.seek(0)
+        return _problem(host, way, status, errors.read()) if status else None
+
+    def _talk(self, name: str, process: subprocess.Popen[bytes], secrets: dict[str, str]) -> int:
+        """Sends the program, hears its lines; its exit status."""
+        assert process.stdin and process.stdout
+        password = f"{secrets['become']}\n" if "become" in secrets else ""
+        text = password + bundle.stdin(_program(content.utilities()), json.dumps(self.request))
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(text.encode())
             process.stdin.close()
         for line in process.stdout:
             if line.startswith(MARK.encode()):
-                said.put((host.name, json.loads(line[len(MARK) :])))
-        status = process.wait()
-        if limit:
-            limit.cancel()
-        errors.seek(0)
-        return _problem(host, way, status, errors.read()) if status else None
+                self.said.put((name, json.loads(line[len(MARK) :])))
+        return process.wait()
+
+
+@contextlib.contextmanager
+def _limited(process: subprocess.Popen[bytes], seconds: float | None) -> Iterator[None]:
+    """Kills the process after so many seconds; None for no limit."""
+    timer = threading.Timer(seconds or 0, process.kill)
+    timer.daemon = True
+    if seconds:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _problem(host: Host, way: ssh.Route, status: int, said: bytes) -> Problem:

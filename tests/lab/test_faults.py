@@ -45,6 +45,15 @@ CHECKS = {
     "pcie-width": "pcie link",
     "retirement-pending": "gpu memory",
     "xid-79": "xid",
+    "nginx-masked": "nginx",
+    "nginx-not-reloaded": "nginx reloaded",
+    "proxy-without-cap": "proxy cap",
+    "certificate-of-five-days": "certificate",
+    "engine-hangs": "engine answers",
+    "limit-under-a-table": "engine limit",
+    "model-truncated": "models",
+    "key-file-open": "key files",
+    "boot-unit-disabled": "units",
 }
 
 
@@ -159,6 +168,25 @@ def test_secure_boot_is_switched_on_in_the_firmware(target, tmp_path):
     variable = tmp_path / "servers/lab-gpu1/hardware/efi/efivars" / hardware.SECURE_BOOT
     assert variable.read_bytes()[-1] == 1
     assert "modprobe -r nvidia" in target.shell.said
+
+
+@pytest.mark.parametrize(
+    ("fault", "made", "healed"),
+    [
+        ("nginx-masked", "systemctl mask nginx", "systemctl unmask nginx; systemctl enable --now nginx"),
+        ("nginx-not-reloaded", "touch /etc/nginx/conf.d/deepgram.conf", "systemctl reload nginx"),
+        ("engine-hangs", "kill -STOP", "docker restart -t 5 deepgram-engine"),
+        ("model-truncated", "truncate -s 10", "mv /root/model.whole"),
+        ("key-file-open", "chmod 644 /etc/deepgram/deepgram.env", "chmod 600 /etc/deepgram/deepgram.env"),
+        ("boot-unit-disabled", "systemctl disable deepgram.service", "systemctl enable deepgram.service"),
+    ],
+)
+def test_a_fault_of_the_service_is_made_and_healed(target, monkeypatch, fault, made, healed):
+    monkeypatch.setattr(Target, "require", lambda self, *needs: None)
+    FAULTS[fault].inject(target("t4", fault))
+    assert made in target.shell.said and healed not in target.shell.said
+    FAULTS[fault].heal(target("t4", fault))
+    assert healed in target.shell.said
 
 
 def test_no_product_code_knows_a_fault():

@@ -58,6 +58,15 @@ CURES = {
     "pcie-width": "reseat",
     "retirement-pending": "reboot",
     "xid-79": "reboot",
+    "nginx-masked": "systemctl unmask nginx",
+    "nginx-not-reloaded": "systemctl reload nginx",
+    "proxy-without-cap": "dgctl provision",
+    "certificate-of-five-days": "dgctl provision",
+    "engine-hangs": "docker restart -t 5 deepgram-engine",
+    "limit-under-a-table": "dgctl provision",
+    "model-truncated": "dgctl provision",
+    "key-file-open": "chmod 600 /etc/deepgram/deepgram.env",
+    "boot-unit-disabled": "systemctl enable deepgram.service",
 }
 PODMAN_CURES = {
     "nvml-unknown-error": "systemctl restart deepgram-engine.service",

@@ -22,7 +22,7 @@ def words(option: click.Option) -> list[str]:
     name = option.opts[-1]
     if option.is_flag or option.count:
         return [name]
-    value = {"batch": "25%", "max_fail": "2", "watch": "9", "note": "fan broken"}.get(option.name, "x y")
+    value = {"batch": "25%", "max_fail": "2", "watch": "9", "note": "fan broken", "since": "9m"}.get(option.name, "x y")
     return [f"{name}={value}"] if option.name == "watch" else [name, value]
 
 
