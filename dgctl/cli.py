@@ -123,6 +123,17 @@ def _run(name: str, place: Path, options: dict[str, Any]) -> int:
     return frame.main(session, getattr(importlib.import_module(f"dgctl.verbs.{name}"), name))
 
 
+def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """These options, in their order, for a command that is no verb on a deployment alone."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return wrap
+
+
 def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A verb on a deployment: INVENTORY, the common options, and `extra` ones."""
 
@@ -131,9 +142,7 @@ def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def call(inventory: str, **options: Any) -> None:
             raise SystemExit(_run(function.__name__, Path(inventory), options))
 
-        for option in reversed((INVENTORY, *OPTIONS, *extra)):
-            call = option(call)
-        return main.command(name=function.__name__)(call)
+        return main.command(name=function.__name__)(_with(INVENTORY, *OPTIONS, *extra)(call))
 
     return wrap
 
@@ -144,6 +153,19 @@ def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def init(directory: str, as_json: bool) -> None:
     """Write a new deployment into DIR: an inventory, its settings, its secrets."""
     raise SystemExit(_run("init", Path(directory), {"as_json": as_json}))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["monitoring"]), metavar="monitoring")
+@click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
+@click.argument("folder", metavar="DIR")
+@_with(*OPTIONS)
+def export(kind: str, place: str, folder: str, **options: Any) -> None:
+    """Write scrape jobs, rules and dashboards into DIR, for a Prometheus and a Grafana of your own.
+
+    The servers' exporters answer the addresses in host_metrics_allow.
+    """
+    raise SystemExit(_run("export", Path(place), {**options, "kind": kind, "hosts": (folder,)}))
 
 
 @verb()

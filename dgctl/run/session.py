@@ -48,6 +48,7 @@ class Session:
     watch: float = 0.0
     deep: bool = False
     green: str = ""
+    kind: str = ""
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()
@@ -70,7 +71,8 @@ class Session:
         call = replace(self, limit=limit or self.limit, plan=plan or self.plan)
         inventory = str(self.inventory)
         inventory = f"./{inventory}" if inventory.startswith("-") else inventory  # no option
-        words = ["dgctl", verb, inventory, *(self.hosts if verb == self.command else ())]
+        kind, hosts = ((self.kind,) if self.kind else (), self.hosts) if verb == self.command else ((), ())
+        words = ["dgctl", verb, *kind, inventory, *hosts]
         return shlex.join([*words, *_options(call, self.commands[verb])])
 
 
