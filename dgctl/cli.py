@@ -79,6 +79,26 @@ WATCH = click.option(
     help="Show it again every so often (5 s).",
 )
 DEEP = click.option("--deep", is_flag=True, help="Also have NVIDIA's DCGM test the GPUs (dcgmi diag -r 1), in seconds.")
+SOME_HOSTS = click.argument("hosts", nargs=-1, metavar="[HOST]...")
+STREAMS = click.option("--streams", is_flag=True, help="How many live streams it holds at a time (the default).")
+FILES = click.option("--files", is_flag=True, help="How many files a minute it transcribes at 100 times real time.")
+
+
+def _count(name: str, least: int, default: int, metavar: str, text: str) -> Callable[[Any], Any]:
+    return click.option(
+        name, default=default, type=click.IntRange(least, 100_000), metavar=metavar, show_default=True, help=text
+    )
+
+
+WINDOWS = (
+    _count("--window", 5, 30, "SECONDS", "How long each load is measured."),
+    _count("--sustain", 10, 120, "SECONDS", "How long the load that is found has to last."),
+    _count("--most", 1, 2000, "N", "The highest load that is tried."),
+    _count("--file-seconds", 1, 300, "SECONDS", "How long the files are; short ones do not reach 100 times real time."),
+)
+YES_SERVING = click.option(
+    "--yes-serving", is_flag=True, help="Also a server that callers reach: their calls become slow, or are refused."
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -253,4 +273,14 @@ def status() -> None:
     """Show what runs on every server, and which of them get requests.
 
     With --watch it is shown again and again, with --json as one document a line; Ctrl-C ends it.
+    """
+
+
+@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING)
+def bench() -> None:
+    """Measure how many streams, or files a minute, a server holds: mean latency at most 400 ms, nothing lost.
+
+    Servers must be drained; without a name, those that are drained are measured, one after the other. Load is doubled until
+    it does not hold, then the gap is halved; close calls are asked again, and the result has to last. Changes nothing on the
+    server. It ends in the limit to set; table, JSON and picture are kept in .dgctl/bench/ beside the inventory.
     """

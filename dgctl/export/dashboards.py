@@ -1,7 +1,7 @@
 """Dashboards as Grafana reads them, built from the table in dashboards.yml.
 
-The form is that of Deepgram's own (github:deepgram/self-hosted-resources, monitoring/grafana_dashboard_template.json, schemaVersion
-42); the source of data is a variable, so that one file serves import and provisioning.
+The form is that of Deepgram's own (github:deepgram/self-hosted-resources, monitoring/grafana_dashboard_template.json,
+schemaVersion 42); the source of data is a variable, so that one file serves import and provisioning.
 """
 
 from __future__ import annotations

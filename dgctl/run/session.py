@@ -49,6 +49,13 @@ class Session:
     deep: bool = False
     green: str = ""
     kind: str = ""
+    streams: bool = False
+    files: bool = False
+    window: int = 30
+    sustain: int = 120
+    most: int = 2000
+    file_seconds: int = 300
+    yes_serving: bool = False
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()
