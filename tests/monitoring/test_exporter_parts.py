@@ -199,6 +199,16 @@ def test_the_access_log_through_a_rotation(tmp_path):
         assert line in lines, line
 
 
+def test_a_log_that_it_may_not_read_gives_no_figures(monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(proxy.os, "stat", closed)
+    found = page.Page()
+    proxy.AccessLog("/var/log/nginx/deepgram.access.log").figures(found, {})
+    assert found.text() == ""
+
+
 def test_the_form_of_the_log_is_that_of_the_role():
     site = (PROJECT / "roles/nginx_proxy/templates/deepgram.conf.j2").read_text()
     assert (

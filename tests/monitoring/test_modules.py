@@ -1,5 +1,6 @@
 """The modules checked_files and unit_running."""
 
+import grp
 import os
 import stat
 import time
@@ -48,6 +49,20 @@ def test_files_that_are_found_good_are_put_in_place(monkeypatch, tmp_path):
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and secret.read_text() == '{"p":"s3cr3t"}\n'
     assert "s3cr3t" not in str(done)
     assert called(FILES, monkeypatch, **files(tmp_path)) == {"changed": False, "paths": [], "diff": []}
+
+
+def test_a_secret_for_a_group(monkeypatch, tmp_path):
+    group = grp.getgrgid(1).gr_name
+    given = files(tmp_path)
+    given["secrets"][0] |= {"mode": "0640", "group": group}
+    assert called(FILES, monkeypatch, **given)["changed"]
+    status = (tmp_path / "etc/s.json").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o640, 1)
+    assert not called(FILES, monkeypatch, **given)["changed"]
+    given["secrets"][0]["group"] = "no-such-group"
+    assert called(FILES, monkeypatch, check_mode=True, **given)["changed"], "the package that makes it is to come"
+    with pytest.raises(Failed, match="there is no group no-such-group"):
+        called(FILES, monkeypatch, **given)
 
 
 def test_files_that_are_refused_change_nothing(monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from dgctl.content import roles
 from tests.roles_app.rendering import of, render, value
 
 FLEET = of("monitoring", host="mon1", servers={"node": {"gpu1": {"ansible_host": "192.0.2.11"}}})
@@ -56,13 +57,12 @@ def test_who_is_told():
     assert everyone["email_configs"][0]["auth_password"] == "p"
 
 
-def test_only_root_reads_the_passwords():
+def test_only_root_and_alertmanager_read_the_passwords():
     (secret,) = value("monitoring", "_monitoring_secrets", **FLEET, **TOLD)
     plain = value("monitoring", "_monitoring_config", **FLEET, **TOLD)
-    assert "s3cr3t" in secret["content"] and "mode" not in secret and "s3cr3t" not in json.dumps(plain)
+    assert "s3cr3t" in secret["content"] and "s3cr3t" not in json.dumps(plain)
+    assert (secret["mode"], secret["group"]) == ("0640", "prometheus")
     assert "\n" not in secret["content"], "a secret file has one line"
-    unit = render("monitoring", "alertmanager.conf.j2", **FLEET)
-    assert "LoadCredential=alertmanager.json:/etc/deepgram-monitoring/alertmanager.json" in unit
 
 
 @pytest.mark.parametrize("template", ["prometheus.conf.j2", "alertmanager.conf.j2"])
@@ -76,3 +76,22 @@ def test_both_listen_on_loopback_alone(template):
 def test_prometheus_keeps_to_its_budget():
     text = render("monitoring", "prometheus.conf.j2", **FLEET, monitoring_disk_gb=7, monitoring_retention_days=3)
     assert "--storage.tsdb.retention.size=7GB" in text and "--storage.tsdb.retention.time=3d" in text
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ({"node": ["gpu1"]}, {"Figures": {"gpu1"}, "Monitoring": set(), "Host firewall": set()}),
+        (
+            {"node": ["gpu1"], "proxy": ["lb1"]},
+            {"Figures": {"gpu1", "lb1"}, "Monitoring": set(), "Host firewall": {"gpu1"}},
+        ),
+        (
+            {"node": ["gpu1"], "proxy": ["lb1"], "monitoring": ["mon1"]},
+            {"Figures": {"gpu1", "lb1", "mon1"}, "Monitoring": {"mon1"}, "Host firewall": {"gpu1", "lb1", "mon1"}},
+        ),
+    ],
+)
+def test_where_the_roles_run(groups, expected):
+    plays = {play.name: play.among(groups) for play in roles.plays()}
+    assert {name: plays[name] for name in expected} == expected

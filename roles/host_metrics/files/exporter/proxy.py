@@ -112,8 +112,9 @@ class AccessLog:
         self.statuses, self.answers, self.retries = {}, {}, 0
 
     def figures(self, page, addresses):
-        """addresses: name -> host:port, for the names of servers."""
-        self.read_on()
+        """addresses: name -> host:port, for the names of servers. None where the log is not for this program to read."""
+        if not self.read_on():
+            return
         names = {f"{one[0]}:{one[1]}": name for name, address in addresses.items() for one in resolved(address)}
         for status, count in sorted(self.statuses.items()):
             page.add("dgctl_proxy_responses_total", "Answers to callers", count, metric_type="counter", status=status)
@@ -139,9 +140,12 @@ class AccessLog:
                 self.stream.seek(0, os.SEEK_END if first else os.SEEK_SET)
             elif self.stream.tell() > here.st_size:
                 self.stream.seek(0)  # copied and truncated
+        except PermissionError:
+            return False  # Enterprise Linux keeps it to NGINX
         except OSError as error:
             raise ask.Silent(f"{self.path}: {error.strerror}") from error
         self.take(self.stream.read())
+        return True
 
     def take(self, text):
         *lines, self.rest = (self.rest + text).split("\n")
