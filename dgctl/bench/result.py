@@ -88,6 +88,8 @@ def advice(result: Result, peers: int, known: Collection[str], flux: bool) -> li
         return [
             f"It refused, by a limit of its own: raise {names}, provision, and measure again to learn what the GPU holds"
         ]
+    if found.upper is None:
+        return ["It held all that was tried: a higher --most finds its limit"]
     if result.kind != STREAMS:
         return [f"Add a server before more than {int(found.lower * SHARE)} files a minute come for each"]
     limit = max(1, int(found.lower * SHARE))

@@ -43,7 +43,7 @@ def bench(session: Session) -> Outcome:
             require_drained(session, work.deployment, members, hosts)
         about = seen(work, hosts)
         states: dict[str, HostState] = {}
-        outcome = Outcome(hosts=states, log=work.log)
+        outcome = Outcome(hosts=states, log=work.log, told=True)
         with workers() as load:
             for name in hosts:
                 states[name], lines = measured(work, name, asked[name], about[name], load)

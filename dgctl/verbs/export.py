@@ -35,4 +35,5 @@ def readers(deployment: Deployment) -> list[Problem]:
         return []
     inventory = shlex.quote(shown(deployment.inventory))
     fix = f"set host_metrics_allow: [ADDRESS] in group_vars/all/main.yml, then: dgctl provision {inventory}"
-    return [Problem("no server runs an exporter yet: it is not known which address may read it", fix=fix)]
+    what = "no server runs an exporter yet: it is not known which address may read it"
+    return [Problem(what, inventory, fix=fix)]

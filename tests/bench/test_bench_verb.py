@@ -118,6 +118,7 @@ def test_the_advice():
     ]
     assert result.advice(done(), 1, set(), True)[0] == "deepgram_flux_max_streams: 36"
     assert "raise deepgram_engine_max_active_requests" in result.advice(done(limited=True), 1, set(), False)[0]
+    assert "--most" in result.advice(done(lower=64, upper=None), 1, set(), False)[0], "no limit from what is no limit"
     assert "doctor" in result.advice(done(lower=0), 1, set(), False)[0]
 
 
