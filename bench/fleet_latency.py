@@ -8,8 +8,8 @@ import wave
 from typing import TYPE_CHECKING, Any
 
 from bench import labs
-from bench.load import recording
 from bench.world import World
+from dgctl.bench import recording
 
 if TYPE_CHECKING:
     from bench.fleet import Fleet

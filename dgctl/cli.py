@@ -92,6 +92,25 @@ SINCE = click.option(
     help="How far back: 30s, 10m, 2h, 3d, or a time in UTC such as 2026-11-30T08:00.",
 )
 FOLLOW = click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+STREAMS = click.option("--streams", is_flag=True, help="How many live streams it holds at a time (the default).")
+FILES = click.option("--files", is_flag=True, help="How many files a minute it transcribes at 100 times real time.")
+
+
+def _count(name: str, least: int, default: int, metavar: str, text: str) -> Callable[[Any], Any]:
+    return click.option(
+        name, default=default, type=click.IntRange(least, 100_000), metavar=metavar, show_default=True, help=text
+    )
+
+
+WINDOWS = (
+    _count("--window", 5, 30, "SECONDS", "How long each load is measured."),
+    _count("--sustain", 10, 120, "SECONDS", "How long the load that is found has to last."),
+    _count("--most", 1, 2000, "N", "The highest load that is tried."),
+    _count("--file-seconds", 1, 300, "SECONDS", "How long the files are; short ones do not reach 100 times real time."),
+)
+YES_SERVING = click.option(
+    "--yes-serving", is_flag=True, help="Also a server that callers reach: their calls become slow, or are refused."
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -146,6 +165,17 @@ def _run(name: str, place: Path, options: dict[str, Any]) -> int:
     return frame.main(session, getattr(importlib.import_module(f"dgctl.verbs.{name}"), name))
 
 
+def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """These options, in their order, for a command that is no verb on a deployment alone."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return wrap
+
+
 def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A verb on a deployment: INVENTORY, the common options, and `extra` ones."""
 
@@ -154,9 +184,7 @@ def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def call(inventory: str, **options: Any) -> None:
             raise SystemExit(_run(function.__name__, Path(inventory), options))
 
-        for option in reversed((INVENTORY, *OPTIONS, *extra)):
-            call = option(call)
-        return main.command(name=function.__name__)(call)
+        return main.command(name=function.__name__)(_with(INVENTORY, *OPTIONS, *extra)(call))
 
     return wrap
 
@@ -167,6 +195,19 @@ def verb(*extra: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def init(directory: str, as_json: bool) -> None:
     """Write a new deployment into DIR: an inventory, its settings, its secrets."""
     raise SystemExit(_run("init", Path(directory), {"as_json": as_json}))
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["monitoring"]), metavar="monitoring")
+@click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
+@click.argument("folder", metavar="DIR")
+@_with(*OPTIONS)
+def export(kind: str, place: str, folder: str, **options: Any) -> None:
+    """Write scrape jobs, rules and dashboards into DIR, for a Prometheus and a Grafana of your own.
+
+    The servers' exporters answer the addresses in host_metrics_allow.
+    """
+    raise SystemExit(_run("export", Path(place), {**options, "kind": kind, "hosts": (folder,)}))
 
 
 @verb()
@@ -280,4 +321,14 @@ def status() -> None:
     """Show what runs on every server, and which of them get requests.
 
     With --watch it is shown again and again, with --json as one document a line; Ctrl-C ends it.
+    """
+
+
+@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING)
+def bench() -> None:
+    """Measure how many streams, or files a minute, a server holds: mean latency at most 400 ms, nothing lost.
+
+    Servers must be drained; without a name, those that are drained are measured, one after the other. Load is doubled until
+    it does not hold, then the gap is halved; close calls are asked again, and the result has to last. Changes nothing on the
+    server. It ends in the limit to set; table, JSON and picture are kept in .dgctl/bench/ beside the inventory.
     """

@@ -26,6 +26,8 @@ ROLES = (
     "nginx_proxy",
     "host_firewall",
     "license_proxy",
+    "host_metrics",
+    "monitoring",
 )
 VARIABLES = """\
 # Variables
@@ -120,6 +122,7 @@ PAGES = {
     "systems.md": _written_by("system_tables"),
     "log-lines.md": _written_by("log_tables"),
     "refusals.md": _written_by("refusal_tables"),
+    "alerts.md": _written_by("alert_tables"),
     "architecture.md": architecture,
 }
 

@@ -46,16 +46,14 @@ def test_every_check_of_the_doctor_says_what_it_looks_at_why_and_what_to_do():
 
 
 # Profiles of products that this version does not build: no page may promise them, but where it says so.
-LATER = ("aura", "flux_tts", "agent", "monitoring")
+LATER = ("aura", "flux_tts", "agent")
 
 
 @pytest.mark.parametrize("path", sorted(PROJECT.glob("docs/*.md")), ids=lambda path: path.name)
 def test_no_page_promises_what_this_version_does_not_build(path):
-    from dgctl.deployment.deployment import LATER_GROUPS
-
     specs = yaml.safe_load((PROJECT / "roles/deepgram/meta/argument_specs.yml").read_text())
     known = specs["argument_specs"]["main"]["options"]["deepgram_profile"]["choices"]
-    later = [name for name in LATER if name not in known and (name != "monitoring" or name in LATER_GROUPS)]
+    later = [name for name in LATER if name not in known]
     cells = re.compile(r"\bprofiles?\b.*\b({0})\b|\b({0})\b *(,|\|$)|group `?({0})\b".format("|".join(later)))
     # variables.md names what a hand-written nginx_proxy_nodes may hold, which the role does serve.
     lines = [line for line in path.read_text().splitlines() if "nginx_proxy_nodes" not in line]

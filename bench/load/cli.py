@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.load import client, recording
+from bench.load import client
 from bench.load.files import Files
 from bench.load.streams import Streams
 from bench.load.tally import Tally
+from dgctl.bench import recording
 
 STEADY = "steady: every stream is open, files are answered"
 

@@ -8,8 +8,8 @@ import time
 from deepgram import AsyncDeepgramClient
 
 from bench.load.client import cause
-from bench.load.recording import Recording, words_of
 from bench.load.tally import Tally
+from dgctl.bench.recording import Recording, words_of
 
 
 class Files:

@@ -9,8 +9,8 @@ import time
 from deepgram import AsyncDeepgramClient
 
 from bench.load.client import cause
-from bench.load.recording import BYTES_A_SECOND, RATE, Recording, words_of
 from bench.load.tally import Tally
+from dgctl.bench.recording import BYTES_A_SECOND, RATE, Recording, words_of
 
 PIECE_S = 0.25
 PATIENCE_S = 30  # for connecting, and for the last words

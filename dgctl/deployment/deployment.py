@@ -22,8 +22,7 @@ from dgctl.deployment.vault import VaultOptions
 if TYPE_CHECKING:
     from dgctl.deployment.rendering import Rendering
 
-GROUPS = ("node", "api", "engine", "proxy", "license_proxy")
-LATER_GROUPS = ("monitoring",)
+GROUPS = ("node", "api", "engine", "proxy", "license_proxy", "monitoring")
 SERVING = ("node", "api")  # their hosts answer callers
 PROXIES = "proxy"
 LARGEST_MB = 4  # of one file

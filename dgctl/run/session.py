@@ -53,6 +53,14 @@ class Session:
     green: str = ""
     action: str = ""
     name: str = ""
+    kind: str = ""
+    streams: bool = False
+    files: bool = False
+    window: int = 30
+    sustain: int = 120
+    most: int = 2000
+    file_seconds: int = 300
+    yes_serving: bool = False
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()
@@ -76,7 +84,8 @@ class Session:
         inventory = str(self.inventory)
         inventory = f"./{inventory}" if inventory.startswith("-") else inventory  # no option
         named = (*self.hosts, *filter(None, (self.action, self.name)))
-        words = ["dgctl", verb, inventory, *(named if verb == self.command else ())]
+        own = verb == self.command
+        words = ["dgctl", verb, *filter(None, [self.kind if own else ""]), inventory, *(named if own else ())]
         return shlex.join([*words, *_options(call, self.commands[verb])])
 
 

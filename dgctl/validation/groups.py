@@ -1,4 +1,4 @@
-"""Groups: at least one server in a group that dgctl knows, none in one that this version cannot serve yet."""
+"""Groups: at least one server in a group that dgctl knows, and none that has nothing to do its work with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from dgctl.base.errors import Problem
 from dgctl.base.locate import line_of, shown
 from dgctl.base.names import nearest
-from dgctl.deployment.deployment import GROUPS, LATER_GROUPS, SERVING
+from dgctl.deployment.deployment import GROUPS, SERVING
 from dgctl.deployment.inventory_file import YAML_NAMES
 from dgctl.validation.context import Context
 
@@ -24,13 +24,10 @@ def problems(context: Context) -> Iterator[Problem]:
         yield Problem("the inventory names no server", shown(inventory), fix=fix)
         return
     filled = {name for name, hosts in deployment.groups.items() if hosts} - {"all", "ungrouped"}
-    for name in sorted(filled & set(LATER_GROUPS)):
-        fix = "remove the group for now"
-        yield Problem("this version of dgctl does not serve this group yet", _place(inventory, name), f"[{name}]", fix)
     yield from _names(context)
     yield from _both(context)
     yield from _halves(context)
-    yield from _unknown(context, filled - set(LATER_GROUPS))
+    yield from _unknown(context, filled)
     yield from _files(context)
 
 
@@ -55,9 +52,9 @@ def _both(context: Context) -> Iterator[Problem]:
 
 
 def _halves(context: Context) -> Iterator[Problem]:
-    """APIs without an Engine, Engines without an API, and proxies with nothing behind them: none of them serves."""
+    """APIs without an Engine, Engines without an API, proxies and monitoring of nothing: none of them serves."""
     inventory = context.deployment.inventory
-    for group, needed in (("api", ("engine",)), ("engine", ("api",)), ("proxy", SERVING)):
+    for group, needed in (("api", ("engine",)), ("engine", ("api",)), ("proxy", SERVING), ("monitoring", SERVING)):
         if context.deployment.groups.get(group) and not context.deployment.members(*needed):
             others = " or ".join(f"[{name}]" for name in needed)
             fix = f"name servers under {others}, or use [node] for servers that run both"
@@ -86,7 +83,7 @@ def _unknown(context: Context, filled: set[str]) -> Iterator[Problem]:
             slips += 1
             place = _place(deployment.inventory, name)
             yield Problem("dgctl knows no group of this name", place, f"[{name}]", f"did you mean [{near}]?")
-    if not served and not slips and not filled & set(LATER_GROUPS):
+    if not served and not slips:
         hosts = ", ".join(list(deployment.hosts)[:5])
         fix = "put the servers that run Deepgram under [node]"
         yield Problem("no server is in a group that dgctl knows", shown(deployment.inventory), hosts, fix)

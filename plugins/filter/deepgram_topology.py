@@ -20,7 +20,7 @@ description:
   - Ports count upwards from C(deepgram_api_port), C(deepgram_engine_port) and C(deepgram_metrics_port), in the order of the list.
   - C(deepgram_apis) gives the APIs of a server alone, C(deepgram_urls) where each container says how it is,
     C(deepgram_nodes) the APIs that an NGINX sends requests to, C(deepgram_engine_peers) the Engines of other servers that an API
-    asks, C(deepgram_minimums) what a server must have.
+    asks, C(deepgram_fleet) the Engines of all servers, C(deepgram_minimums) what a server must have.
 positional: _input
 options:
   _input:
@@ -293,7 +293,7 @@ def apis(variables):
 
 def layout(variables):
     """Engines and APIs of a server, by its parts (deepgram_parts; without it both)."""
-    parts = (variables or {}).get("deepgram_parts") or ["engine", "api"]
+    parts = (variables or {}).get("deepgram_parts", ["engine", "api"])
     return {
         "engines": engines(variables) if "engine" in parts else [],
         "apis": apis(variables) if "api" in parts else [],
@@ -323,6 +323,12 @@ def peers(own, host, groups, hostvars):
         shown = f"[{address}]" if ":" in address else address
         found.update({f"{shown}:{one['port']}": one["driver"] for one in engines(its) if one["group"] == asking.group})
     return found
+
+
+def fleet(groups, hostvars):
+    """Host -> its Engines, as `engines` gives them, of every server that runs some."""
+    names = dict.fromkeys(name for group in ("node", "engine") for name in (groups or {}).get(group) or [])
+    return {name: engines(hostvars[name] if name in hostvars else {}) for name in names}
 
 
 def minimums(variables):
@@ -387,4 +393,5 @@ class FilterModule:
             "deepgram_nodes": nodes,
             "deepgram_engine_peers": peers,
             "deepgram_minimums": minimums,
+            "deepgram_fleet": fleet,
         }

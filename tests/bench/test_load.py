@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from bench.load import recording
 from bench.load.beside import Beside, lost
 from bench.load.tally import Tally, percentile
+from dgctl.bench import recording
 from tests.standins.bench import Bench
 
 SOUND = recording.load()

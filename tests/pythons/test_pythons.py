@@ -13,7 +13,10 @@ from tests.pythons.environment import environment, module_utils, python_with_pyt
 from tests.pythons.found import FLOOR, OWN, SUPPORTED, interpreter
 from tests.pythons.selection import of_hosts
 
-HOSTS = ("plugins/modules", "plugins/module_utils", "roles/host_firewall/files", "roles/nginx_proxy/files")
+HOSTS = (
+    *("plugins/modules", "plugins/module_utils", "roles/host_firewall/files", "roles/nginx_proxy/files"),
+    "roles/host_metrics/files/exporter",
+)
 IMPORT = """
 import glob, importlib, os, sys, traceback
 import ansible.module_utils

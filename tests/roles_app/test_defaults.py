@@ -7,7 +7,7 @@ import yaml
 
 from .conftest import ROOT
 
-ROLES = ["deepgram_models", "deepgram", "nginx_proxy", "host_firewall"]
+ROLES = ["deepgram_models", "deepgram", "nginx_proxy", "host_firewall", "host_metrics", "monitoring"]
 
 
 def read(role, part):

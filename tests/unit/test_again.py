@@ -14,6 +14,7 @@ from dgctl.run.session import Session
 from tests.unit.called import called
 
 VERBS = [name for name, command in main.commands.items() if any(p.name == "inventory" for p in command.params)]
+COUNTS = {"window": "31", "sustain": "121", "most": "99", "file_seconds": "61"}
 SHOWS_ONLY = {"as_json", "verbosity", "yes"}
 
 
@@ -22,7 +23,9 @@ def words(option: click.Option) -> list[str]:
     name = option.opts[-1]
     if option.is_flag or option.count:
         return [name]
-    value = {"batch": "25%", "max_fail": "2", "watch": "9", "note": "fan broken", "since": "9m"}.get(option.name, "x y")
+    value = {"batch": "25%", "max_fail": "2", "watch": "9", "note": "fan broken", "since": "9m", **COUNTS}.get(
+        option.name, "x y"
+    )
     return [f"{name}={value}"] if option.name == "watch" else [name, value]
 
 

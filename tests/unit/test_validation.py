@@ -88,11 +88,15 @@ def test_a_group_that_is_a_slip_of_the_keys() -> None:
     assert (problem.where, problem.value, problem.fix) == ("slip.ini:1", "[nodes]", "did you mean [node]?")
 
 
-def test_groups_of_later_versions_are_refused() -> None:
-    add("[monitoring]\ngpu1\n", "inventory.ini")
-    problem = only()
-    assert "does not serve this group yet" in problem.what
-    assert problem.where == "inventory.ini:8"
+def test_a_server_that_watches_needs_no_key_and_no_models() -> None:
+    add("[monitoring]\nmon1 ansible_host=192.0.2.20\n", "inventory.ini")
+    assert problems() == []
+
+
+def test_monitoring_of_nothing() -> None:
+    write(Path("mon.ini"), "[monitoring]\nmon1 ansible_host=192.0.2.20\n[all:vars]\nansible_user=ops\n")
+    problem = only("mon.ini")
+    assert "nothing serves [monitoring]" in problem.what and problem.where == "mon.ini:1"
 
 
 @pytest.mark.parametrize("group", ["api", "engine"])

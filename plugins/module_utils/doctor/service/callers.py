@@ -77,11 +77,11 @@ def callers(host):
 
 def faults(host, tls, asked):
     """(path, kind, what is wrong) of the paths on which callers are not served."""
-    for path, kind, wrong in asked:
-        if kind == proxy_serving.NOBODY:
+    for path, status, wrong in asked:
+        if status == proxy_serving.NOBODY:
             wrong = proxy_serving.unavailable(wrong, tls["paths"][path], Around(host), tls.get("members"))
         if wrong:
-            yield path, kind, wrong
+            yield path, status, wrong
 
 
 def refused(host, tls, text):

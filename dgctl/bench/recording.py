@@ -7,7 +7,7 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
-AUDIO = Path(__file__).resolve().parents[2] / "dgctl/verify/audio/life-moves-pretty-fast.wav"
+AUDIO = Path(__file__).resolve().parents[1] / "verify/audio/life-moves-pretty-fast.wav"
 RATE, BYTES_A_SECOND = 16000, 32000
 # A round is filled up with silence to a multiple of this, so that each round in a stream sounds like the first.
 UNIT = 8000

@@ -1,0 +1,143 @@
+"""Finds the highest load that holds: double it until it does not, then halve the gap; what is close is asked again.
+
+As AIPerf does (github:ai-dynamo/aiperf): exponential ramp, bisection with trials that agree, and a longer run at the boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dgctl.bench.window import Bounds, Window, fault, is_clear, void
+
+TRIES = 3  # of a window that is void
+VOTES = 3  # windows at most at a load that is close to the bound; two of them decide
+STEPS_DOWN = 5  # when the boundary does not last
+
+
+class TooSlow(Exception):
+    """This machine is too slow for the load: nothing is known of the server."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """From where to where to search; `precision`: the share of the result that the gap may have.
+
+    Half of the 5 % to which the result is to be right: the long run may have to take one step down.
+    """
+
+    start: int = 4
+    most: int = 2000
+    precision: float = 0.025
+
+
+@dataclass
+class Found:
+    """`lower` holds and `upper` does not (None: nothing that was tried failed); 0 where not even one does.
+
+    `cause`: why `upper` does not hold. `cliff`: above the boundary it breaks at once; else it becomes slower by and by.
+    `limited`: the server's own limit refused, so the GPU may hold more.
+    """
+
+    lower: int = 0
+    upper: int | None = None
+    cause: str = ""
+    cliff: bool = False
+    limited: bool = False
+    sustained: bool = False
+    windows: list[Window] = field(default_factory=list)
+
+
+Probe = Callable[[int, bool], Window]  # (load, is it the long run) -> its window
+
+
+class Search:
+    """One search over `probe`."""
+
+    def __init__(self, probe: Probe, bounds: Bounds, plan: Plan):
+        self._probe, self._bounds, self._plan = probe, bounds, plan
+        self.found = Found()
+        self._words = 1.0
+
+    def run(self) -> Found:
+        self._ramp()
+        self._bisect()
+        self._sustain()
+        self._describe()
+        return self.found
+
+    def _ramp(self) -> None:
+        load, most = min(self._plan.start, self._plan.most), self._plan.most
+        while True:
+            holds = self._holds(load)
+            if holds and load >= most:
+                return
+            if not holds and load == 1:
+                return
+            if not holds and not self.found.lower:
+                load = max(1, load // 2)
+                if load <= self.found.lower:
+                    return
+                continue
+            if not holds or self.found.upper is not None:
+                return
+            load = min(most, load * 2)
+
+    def _bisect(self) -> None:
+        found = self.found
+        while found.upper is not None and found.upper - found.lower > self._gap(found.lower):
+            self._holds((found.lower + found.upper) // 2)
+
+    def _gap(self, load: int) -> int:
+        return max(1, int(load * self._plan.precision))
+
+    def _sustain(self) -> None:
+        """The long run at the boundary; where it does not last, one below, by steps that double."""
+        found = self.found
+        for number in range(STEPS_DOWN):
+            if not found.lower:
+                return
+            cause = self._fault(self._window(found.lower, True))
+            if not cause:
+                found.sustained = True
+                return
+            found.upper, found.cause = found.lower, cause
+            found.lower = max(0, found.lower - self._gap(found.lower) * 2**number)
+
+    def _holds(self, load: int) -> bool:
+        """Whether this load holds, by one window that is clear or two that agree; notes it."""
+        votes: list[str] = []
+        while True:
+            window = self._window(load, False)
+            votes.append(self._fault(window))
+            bad = [cause for cause in votes if cause]
+            if is_clear(window, self._bounds) and len(votes) == 1:
+                break
+            if len(bad) == 2 or len(votes) - len(bad) == 2 or len(votes) == VOTES:
+                break
+        holds = len(bad) * 2 < len(votes)
+        if holds:
+            self.found.lower = max(self.found.lower, load)
+        elif self.found.upper is None or load < self.found.upper:
+            self.found.upper, self.found.cause = load, bad[0]
+        return holds
+
+    def _window(self, load: int, long: bool) -> Window:
+        for _ in range(TRIES):
+            window = self._probe(load, long)
+            why = void(window, self._bounds)
+            if not why:
+                if not self.found.windows and window.results:
+                    self._words = window.words  # at the lowest load
+                self.found.windows.append(window)
+                return window
+        raise TooSlow(f"at {load}: {why}")
+
+    def _fault(self, window: Window) -> str:
+        return fault(window, self._bounds, self._words)
+
+    def _describe(self) -> None:
+        found = self.found
+        bad = [window for window in found.windows if window.load == found.upper and self._fault(window)]
+        found.limited = any(window.refused for window in bad)
+        found.cliff = any(window.refused or window.broken or window.mean_s > 2 * self._bounds.mean_s for window in bad)

@@ -1,0 +1,143 @@
+"""One window of load: what was measured in it, and whether that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PERCENT = 100
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which this share of them lies; 0 for none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a window may show. Times in seconds.
+
+    Mean: developers.deepgram.com/docs/self-hosted-auto-scaling. P95: where Deepgram's dashboard turns yellow. Factor: times real
+    time of files, in the mean. Lag: of this machine's own sends; above it a window says nothing of the server.
+    """
+
+    mean_s: float = 0.4
+    p95_s: float = 1.0
+    factor: float = 100.0
+    words: float = 0.01  # share of the words that may be missing beside what was missing at the lowest load
+    drift: float = 1.5  # times that the second half may take as long as the first
+    lag_s: float = 0.02
+
+
+@dataclass
+class Raw:
+    """What one process saw. `latencies`: (seconds since the window began, seconds); `factors`: of files."""
+
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+    factors: list[float] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+    opened: int = 0
+    refused: int = 0
+    broken: int = 0
+    causes: list[str] = field(default_factory=list)
+    words_said: int = 0
+    words_heard: int = 0
+    cpu_s: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The figures of a window at `load` (streams at a time, or files a minute). Times in seconds, shares from 0 to 1."""
+
+    load: int
+    seconds: float
+    results: int = 0
+    mean_s: float = 0.0
+    p50_s: float = 0.0
+    p95_s: float = 0.0
+    p99_s: float = 0.0
+    factor: float = 0.0
+    drift: float = 1.0
+    words: float = 1.0
+    refused: int = 0
+    broken: int = 0
+    lag_p99_s: float = 0.0
+    client_cores: float = 0.0
+    causes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+def merged(load: int, seconds: float, raws: Iterable[Raw]) -> Window:
+    """One window of what several processes saw."""
+    parts = list(raws)
+    latencies = [entry for raw in parts for entry in raw.latencies]
+    times = [seconds_ for _, seconds_ in latencies]
+    factors = [factor for raw in parts for factor in raw.factors]
+    first = [took for at, took in latencies if at < seconds / 2]
+    second = [took for at, took in latencies if at >= seconds / 2]
+    said, heard = sum(raw.words_said for raw in parts), sum(raw.words_heard for raw in parts)
+    causes = dict.fromkeys(cause for raw in parts for cause in raw.causes)
+    return Window(
+        load,
+        seconds,
+        len(times) or len(factors),
+        _mean(times),
+        percentile(times, 0.5),
+        percentile(times, 0.95),
+        percentile(times, 0.99),
+        _mean(factors),
+        _mean(second) / _mean(first) if first and second and _mean(first) > 0 else 1.0,
+        heard / said if said else 1.0,
+        sum(raw.refused for raw in parts),
+        sum(raw.broken for raw in parts),
+        max((percentile(raw.lags, 0.99) for raw in parts), default=0.0),
+        sum(raw.cpu_s for raw in parts) / seconds,
+        tuple(causes)[:5],
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def void(window: Window, bounds: Bounds) -> str:
+    """Why the window says nothing of the server; "" where it does."""
+    if window.lag_p99_s > bounds.lag_s:
+        return f"this machine sent late: {window.lag_p99_s * 1000:.0f} ms (P99; at most {bounds.lag_s * 1000:.0f})"
+    return ""
+
+
+def fault(window: Window, bounds: Bounds, words_at_best: float = 1.0) -> str:
+    """Why the server does not hold this load; "" where it does. The gravest first."""
+    if window.refused:
+        return f"{window.refused} refused"
+    if window.broken:
+        return f"{window.broken} broken"
+    if not window.results:
+        return "no results"
+    if window.factor:
+        return f"{window.factor:.0f} times real time" if window.factor < bounds.factor else ""
+    if window.words < words_at_best - bounds.words:
+        return f"{(words_at_best - window.words) * PERCENT:.0f} % of the words missing"
+    if window.mean_s > bounds.mean_s:
+        return f"{window.mean_s * 1000:.0f} ms in the mean"
+    if window.p95_s > bounds.p95_s:
+        return f"{window.p95_s * 1000:.0f} ms at P95"
+    if window.drift > bounds.drift and window.mean_s > bounds.mean_s / 2:
+        return f"it becomes slower: the second half takes {window.drift:.1f} times as long"
+    return ""
+
+
+def is_clear(window: Window, bounds: Bounds) -> bool:
+    """Whether one window is enough: it is far from the bound, on either side."""
+    if window.refused or window.broken or not window.results:
+        return True
+    share = bounds.factor / window.factor if window.factor else window.mean_s / bounds.mean_s
+    return share < 0.8 or share > 1.25

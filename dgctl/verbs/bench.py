@@ -1,0 +1,184 @@
+"""`bench`: how many streams, or files a minute, a server holds. Only servers that get no requests are measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dgctl import content
+from dgctl.base import lock, scratch
+from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.base.names import nearest
+from dgctl.base.words import listed
+from dgctl.bench import picture, result, way
+from dgctl.bench.job import FILES, STREAMS, Job, file_query, stream_query
+from dgctl.bench.result import Result
+from dgctl.bench.search import Found, Plan, Search, TooSlow
+from dgctl.bench.window import Bounds, Window
+from dgctl.bench.workers import Lost, Workers, workers
+from dgctl.content import specs
+from dgctl.deployment import fleet
+from dgctl.deployment.deployment import SERVING, Deployment, Host
+from dgctl.output.report import HostState, Outcome
+from dgctl.rollout import floor, provisioning
+from dgctl.run import history, outcomes, playbook
+from dgctl.run.session import Session
+from dgctl.run.work import Work, recorded
+from dgctl.verify import topology
+
+HEADINGS = ("load", "mean", "P95", "x real time", "words", "lost", "own lag")
+KINDS = {"stt": (STREAMS, FILES), "flux": (STREAMS,)}  # what a profile can be measured with
+
+
+def bench(session: Session) -> Outcome:
+    if session.streams and session.files:
+        raise DgctlError(Problem("a bench is of --streams or of --files", fix="give one of them"), Exit.USAGE)
+    with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+        members = provisioning.seen_by_proxies(work) if fleet.behind_proxies(work.deployment) else {}
+        hosts = chosen(work.deployment, members, session.hosts)
+        kind = FILES if session.files else STREAMS
+        asked = {name: question(work.deployment, work.deployment.hosts[name], kind) for name in hosts}
+        if not session.yes_serving:
+            require_drained(session, work.deployment, members, hosts)
+        about = seen(work, hosts)
+        states: dict[str, HostState] = {}
+        outcome = Outcome(hosts=states, log=work.log, told=True)
+        with workers() as load:
+            for name in hosts:
+                states[name], lines = measured(work, name, asked[name], about[name], load)
+                outcome.text += lines
+        return outcome
+
+
+def chosen(deployment: Deployment, members: dict[str, fleet.Member], named: tuple[str, ...]) -> list[str]:
+    """The servers to measure: those that are named, else those that are drained. Raises DgctlError (exit 2)."""
+    known = deployment.members(*SERVING)
+    for name in named:
+        if name not in known:
+            near = nearest(name, known)
+            fix = f"did you mean {near}?" if near else f"name one of: {listed(known)}"
+            raise DgctlError(Problem("no server with an API has this name", value=name, fix=fix), Exit.USAGE)
+    drained = [name for name in known if name in members and members[name].drained]
+    if not named and not drained:
+        fix = "name a server; it is measured while it is drained"
+        raise DgctlError(Problem("no server is named, and none is drained", fix=fix), Exit.USAGE)
+    return list(dict.fromkeys(named or drained))
+
+
+def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[str, str]]:
+    """(path, query) of what is asked of a server; raises DgctlError (exit 2) where it serves nothing of the kind."""
+    wanted = topology.desired(deployment, host)
+    profile = wanted["deepgram_profile"] or "stt"
+    language = wanted["deepgram_verify_language"] or "en"
+    if kind not in KINDS.get(profile, ()):
+        can = listed([f"--{one}" for one in KINDS.get(profile, ())]) or "nothing yet"
+        problem = Problem(
+            f"a server of the profile {profile} is measured with {can}", host.name, f"--{kind}", f"give {can}"
+        )
+        raise DgctlError(problem, Exit.USAGE)
+    if wanted["flux"]:
+        return stream_query(wanted["flux"], "", True)
+    model = wanted["speech"].get("streaming" if kind == STREAMS else "batch")
+    if not model:
+        fix = "name one in deepgram_verify_model"
+        raise DgctlError(Problem(f"no model in deepgram_models_links serves {kind}", host.name, fix=fix), Exit.USAGE)
+    return stream_query(model, language, False) if kind == STREAMS else file_query(model, language)
+
+
+def require_drained(
+    session: Session, deployment: Deployment, members: dict[str, fleet.Member], hosts: list[str]
+) -> None:
+    """Raises DgctlError (exit 6) for a server that callers reach: a bench fills it until it fails."""
+    if not members:
+        fix = "see that nobody calls it, and add --yes-serving; the only bench that disturbs nobody is that of a drained server"
+        problems = [
+            Problem("callers reach this server directly, so it cannot be drained", name, fix=fix) for name in hosts
+        ]
+        raise DgctlError(problems, Exit.HALTED)
+    serving = [name for name in hosts if not (name in members and members[name].drained)]
+    fix = f"{session.again('drain')} {' '.join(serving)}"
+    if serving:
+        raise DgctlError([Problem("this server gets requests", name, fix=fix) for name in serving], Exit.HALTED)
+
+
+def seen(work: Work, hosts: list[str]) -> dict[str, dict[str, Any]]:
+    """What is to be measured, as the servers say it themselves; raises DgctlError where one is not idle and well."""
+    part = playbook.Part(hosts, {})
+    told = outcomes.of_playbook(work, "status.yml", alone=True, part=part)
+    if told.exit_code != Exit.OK:
+        raise DgctlError(told.errors, told.exit_code)
+    found, problems = {}, []
+    for name in hosts:
+        status = (told.hosts or {}).get(name, HostState()).status
+        api = status.get("api") or {}
+        active = sum(value for key, value in api.items() if key.startswith("active_") and isinstance(value, int))
+        if api.get("system_health") not in ("Ready", "Healthy", "Degraded"):
+            fix = work.session.again("doctor", limit=name)
+            problems.append(Problem("the API does not serve", name, str(api.get("system_health") or "no answer"), fix))
+        elif active and not work.session.yes_serving:
+            problems.append(Problem("it has requests still", name, str(active), "wait until they are over"))
+        gpus = [str(gpu.get("name")) for gpu in status.get("gpus") or []]
+        host = work.deployment.hosts[name]
+        found[name] = {
+            "release": str(status.get("release") or host.vars.get("deepgram_release") or ""),
+            "profile": str(host.vars.get("deepgram_profile") or "stt"),
+            "gpus": " + ".join(gpus),
+        }
+    if problems:
+        raise DgctlError(problems, Exit.HALTED)
+    return found
+
+
+def measured(
+    work: Work, name: str, asked: tuple[str, dict[str, str]], about: dict[str, Any], load: Workers
+) -> tuple[HostState, list[str]]:
+    """Measures one server: its state, and lines for people; raises DgctlError where nothing can be said."""
+    session, host = work.session, work.deployment.hosts[name]
+    kind, folder = FILES if session.files else STREAMS, history.folder(session.inventory) / "bench"
+    with scratch.folder("bench") as place, way.to_api(host, place) as api:
+        job = Job(kind, api, *asked, window_s=float(session.window), file_s=float(session.file_seconds))
+        found = search(work, job, load, name)
+    moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    known = specs.options(content.root())
+    done = Result(
+        name, kind, moment, found, about | {"model": asked[1]["model"]}, before=result.last(name, kind, folder)
+    )
+    kept = result.keep(done, folder)
+    drawn = kept.with_suffix(".svg")
+    drawn.write_text(picture.svg(done), encoding="utf-8")
+    peers = floor.peers(work.deployment, floor.kinds(work.deployment, name)[0])
+    tips = result.advice(done, len(peers), known, about["profile"] == "flux")
+    lines = [*table(done), result.sentence(done), *(f"  {tip}" for tip in tips), f"Kept: {kept}, {drawn.name}"]
+    return HostState(status={"bench": done.document() | {"advice": tips, "file": str(kept)}}), lines
+
+
+def search(work: Work, job: Job, load: Workers, name: str) -> Found:
+    """The search on one server, told as it goes. Raises DgctlError (exit 6) where this machine is the limit."""
+    session, bounds = work.session, Bounds()
+
+    def probe(count: int, long: bool) -> Window:
+        window = load.measure(replace(job, load=count, window_s=float(session.sustain if long else session.window)))
+        work.tell(
+            f"{name}: {count}: {window.mean_s * 1000:.0f} ms mean, {window.p95_s * 1000:.0f} ms P95" + _lost(window)
+        )
+        return window
+
+    try:
+        return Search(probe, bounds, Plan(most=session.most)).run()
+    except TooSlow as error:
+        fix = "run it where nothing else runs, on a machine with more cores, near the server; or give a lower --most"
+        raise DgctlError(Problem(f"nothing can be said of {name}", value=str(error), fix=fix), Exit.HALTED) from error
+    except Lost as error:
+        raise DgctlError(Problem(str(error), name, fix="run it again; is there enough memory?"), Exit.HALTED) from error
+
+
+def _lost(window: Window) -> str:
+    return f", {window.refused + window.broken} lost ({window.causes[0]})" if window.causes else ""
+
+
+def table(done: Result) -> list[str]:
+    """The windows, in columns."""
+    lines = [HEADINGS, *result.rows(done.found.windows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(HEADINGS))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]

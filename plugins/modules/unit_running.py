@@ -1,0 +1,143 @@
+#!/usr/bin/python
+"""Ansible module: a unit of systemd runs, with the files that it reads when it starts as they are now."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: unit_running
+short_description: Has a unit run with its files as they are, now and at boot
+description:
+  - Restarts it where a file that it reads is newer than its process, so that a run that was killed between the file and the
+    restart is continued by the next one.
+options:
+  unit:
+    description: The unit.
+    type: str
+    required: true
+  state:
+    description: V(absent) stops and disables it, where there is one; its files are the caller's.
+    type: str
+    choices: [running, absent]
+    default: running
+  reads:
+    description: The files that its main process reads when it starts, its own and its drop-ins among them.
+    type: list
+    elements: path
+    default: []
+  answers:
+    description: An address (http) of the server that answers 200 once it works.
+    type: str
+    default: ""
+  timeout_s:
+    description: How long that may take, seconds.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+"""
+EXAMPLES = r"""
+- name: Run Prometheus
+  unit_running:
+    unit: prometheus.service
+    reads: [/etc/prometheus/prometheus.yml]
+    answers: http://127.0.0.1:9090/-/ready
+"""
+RETURN = r"""
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram.http import get
+from ansible.module_utils.host.files import written_after
+from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.units import started
+
+PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID,NeedDaemonReload"
+PAUSE_S = 0.5
+
+
+def properties(unit):
+    out = run(["systemctl", "show", unit, f"--property={PROPERTIES}"])[1]
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def log(unit):
+    return last_line(run(["journalctl", "-u", unit, "-n", "5", "--no-pager", "-o", "cat"])[1])
+
+
+def systemctl(module, *words):
+    rc, out, err = run(["systemctl", *words], timeout=120)
+    if rc != 0 and words[0] != "reset-failed":
+        unit = module.params["unit"]
+        said = " | ".join(filter(None, [last_line(err) or last_line(out), log(unit)]))
+        fail(module, f"systemctl {' '.join(words)}: {said}", f"see `journalctl -u {unit}` on the server")
+
+
+def running(module):
+    """Has the unit run as its files say; True when that was needed."""
+    params, seen = module.params, properties(module.params["unit"])
+    unit, active = params["unit"], seen.get("ActiveState") == "active"
+    moment = started(seen.get("MainPID", "0")) if active else None
+    old = bool(moment and written_after(params["reads"], moment))
+    stale, enabled = seen.get("NeedDaemonReload") == "yes", seen.get("UnitFileState") == "enabled"
+    due = old or stale or not enabled or not active
+    if due and not module.check_mode:
+        # A unit that ended several times for a fault of its files is given up by systemd.
+        for words in (["daemon-reload"], ["reset-failed", unit], ["enable", unit], ["restart", unit]):
+            systemctl(module, *words)
+    if not module.check_mode:
+        time.sleep(PAUSE_S if due else 0)
+        prove(module)
+    return due
+
+
+def prove(module):
+    """Fails unless the unit stays active and answers within the time."""
+    params = module.params
+    unit, end = params["unit"], time.monotonic() + params["timeout_s"]
+    while True:
+        active = properties(unit).get("ActiveState") == "active"
+        why = get(params["answers"], 5)[1] if active and params["answers"] else ""
+        if active and not why:
+            return
+        if time.monotonic() > end:
+            what = f"{params['answers']} does not answer: {why}" if active else f"{unit} does not stay up: {log(unit)}"
+            fail(module, what, f"see `journalctl -u {unit}` and `systemctl cat {unit}` on the server")
+        time.sleep(PAUSE_S)
+
+
+def absent(module):
+    """Stops and disables the unit; True when there was something to do."""
+    unit, seen = module.params["unit"], properties(module.params["unit"])
+    due = seen.get("ActiveState") not in ("inactive", "", None) or seen.get("UnitFileState") == "enabled"
+    if due and not module.check_mode:
+        systemctl(module, "disable", "--now", unit)
+        systemctl(module, "reset-failed", unit)
+    return due
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "unit": {"required": True},
+            "state": {"choices": ["running", "absent"], "default": "running"},
+            "reads": {"type": "list", "elements": "path", "default": []},
+            "answers": {"default": ""},
+            "timeout_s": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    changed = running(module) if module.params["state"] == "running" else absent(module)
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()

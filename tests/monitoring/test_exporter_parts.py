@@ -1,0 +1,271 @@
+"""deepgram-metrics' parts: GPUs, the kernel's log, NGINX's connections and log."""
+
+import datetime
+import subprocess
+import sys
+
+import pytest
+
+from tests.monitoring.program import program
+from tests.paths import PROJECT
+from tests.roles_app.conftest import load  # noqa: F401 - makes ansible.module_utils find this checkout's
+
+PROGRAM = program()
+ask, gpus, proxy, page = PROGRAM.ask, PROGRAM.gpus, PROGRAM.proxy, PROGRAM.page
+SAMPLES = PROJECT / "tests/samples"
+# As nvidia-smi 580.159.04 writes an H100 (tests/samples/h100), with what it cannot tell as [N/A].
+CARD = (
+    "0, GPU-0, NVIDIA H100 80GB HBM3, 00000000:06:00.0, 580.159.04, 34, 12, 1024, 81559, 71.44, 345, 2, "
+    "Yes, [N/A], No, Active, Not Active, Not Active, [N/A]"
+)
+
+
+def figures(monkeypatch, said, bus=("0000:06:00.0",)):
+    monkeypatch.setattr(gpus, "query", lambda: said)
+    monkeypatch.setattr(gpus, "on_bus", lambda: list(bus))
+    found = page.Page()
+    gpus.figures(found)
+    return found.text().splitlines()
+
+
+def test_every_field_is_one_that_nvidia_smi_knows():
+    known = (SAMPLES / "h100/query_gpu_fields.txt").read_text().split()
+    assert [field for field in gpus.FIELDS if field not in known] == []
+
+
+def test_a_gpu(monkeypatch):
+    lines = figures(monkeypatch, CARD + "\n")
+    for line in (
+        'dgctl_gpu_info{gpu="0",uuid="GPU-0",name="NVIDIA H100 80GB HBM3",bus_id="00000000:06:00.0",driver="580.159.04"} 1',
+        'dgctl_gpu_utilization_ratio{gpu="0"} 0.12',
+        'dgctl_gpu_memory_used_bytes{gpu="0"} 1073741824',
+        'dgctl_gpu_sm_clock_hertz{gpu="0"} 345000000',
+        'dgctl_gpu_memory_errors{gpu="0"} 2',
+        'dgctl_gpu_memory_repair_pending{gpu="0"} 1',
+        'dgctl_gpu_memory_repair_failed{gpu="0"} 0',
+        'dgctl_gpu_slowdown{gpu="0",reason="hw_slowdown"} 1',
+        'dgctl_gpu_slowdown{gpu="0",reason="sw_thermal_slowdown"} 0',
+        "dgctl_gpus_on_bus 1",
+        "dgctl_gpus_answering 1",
+        "dgctl_driver_mismatch 0",
+    ):
+        assert line in lines, line
+    assert not any("hw_power_brake_slowdown" in line for line in lines), "[N/A] is no figure"
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.173\n",
+            "dgctl_driver_mismatch 1",
+        ),
+        ("Unable to determine the device handle for GPU0: 0000:06:00.0: Unknown Error\n", "dgctl_gpus_answering 0"),
+        ("", "dgctl_gpus_answering 0"),
+    ],
+)
+def test_a_driver_that_fails(monkeypatch, said, line):
+    lines = figures(monkeypatch, said)
+    assert line in lines and "dgctl_gpus_on_bus 1" in lines and not any("dgctl_gpu_info" in one for one in lines)
+
+
+def test_gpus_on_the_bus(monkeypatch, tmp_path):
+    for name, vendor, kind in (("0000:06:00.0", "0x10de", "0x030200"), ("0000:07:00.0", "0x10de", "0x040300")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vendor").write_text(vendor + "\n")
+        (tmp_path / name / "class").write_text(kind + "\n")
+    monkeypatch.setattr(gpus, "DEVICES", str(tmp_path))
+    assert gpus.on_bus() == ["0000:06:00.0"], "the other is its sound"
+
+
+def xids(monkeypatch, *texts):
+    said = [f"{text}\n-- cursor: s={number}\n" for number, text in enumerate(texts)]
+    asked = []
+    monkeypatch.setattr(ask, "run", lambda *words, **_: asked.append(words) or (0, said.pop(0)))
+    counter = gpus.Xids()
+    for _ in texts:
+        found = page.Page()
+        counter.figures(found)
+    return found.text().splitlines(), asked
+
+
+def test_xids_are_counted_from_where_the_last_look_ended(monkeypatch):
+    lines, asked = xids(
+        monkeypatch, (SAMPLES / "h200/kernel_log.txt").read_text(), "NVRM: Xid (PCI:0000:00:06): 79, pid=1"
+    )
+    assert 'dgctl_xid_errors_total{xid="79"} 1' in lines and 'dgctl_xid_errors_total{xid="31"} 1' in lines
+    assert 'dgctl_xid_errors_total{xid="48"} 0' in lines, "what has not come yet is 0, so that its first is an increase"
+    assert "--boot" in asked[0] and asked[1][asked[1].index("--after-cursor") + 1] == "s=0"
+
+
+def test_the_grave_ones_are_those_of_the_doctor_and_of_the_rules():
+    from ansible.module_utils.doctor.log import XIDS
+
+    assert set(gpus.GRAVE) == {str(number) for number in XIDS}
+    rules = (PROJECT / "roles/monitoring/templates/rules/servers.yml.j2").read_text()
+    assert f'xid=~"{"|".join(gpus.GRAVE)}"' in rules
+
+
+def test_a_program_that_hangs_is_left_behind():
+    with pytest.raises(ask.Silent, match="no answer in"):
+        ask.run(sys.executable, "-c", "import time; time.sleep(60)", timeout_s=0.2)
+    with pytest.raises(ask.Silent, match="No such file"):
+        ask.run("/nonexistent/program")
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("2027-05-15 3:25:28.0 +00:00:00", "2027-05-15T03:25:28+00:00"),
+        ("2027-05-15T03:25:28.123456Z", "2027-05-15T03:25:28+00:00"),
+        ("2027-05-15 03:25:28 +02:00", "2027-05-15T01:25:28+00:00"),
+        ("tomorrow", None),
+        (None, None),
+        ("2027-13-45 99:99:99", None),
+    ],
+)
+def test_dates(said, moment):
+    expected = datetime.datetime.fromisoformat(moment).timestamp() if moment else None
+    assert ask.moment(said) == expected
+
+
+TABLE = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 050200C0:01BB 090200C0:C350 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1
+   2: 050200C0:A000 0B0200C0:1F90 01 00000000:00000000 00:00000000 00000000     0        0 3 1 0 20 4 30 10 -1
+   3: 050200C0:A001 0B0200C0:1F90 01 00000000:00000000 00:00000000 00000000     0        0 4 1 0 20 4 30 10 -1
+"""
+TABLE6 = """\
+  sl  local_address                         remote_address                        st
+   0: 0000000000000000FFFF0000050200C0:01BB 0000000000000000FFFF0000080200C0:C351 01 0
+"""
+
+
+def test_connections_by_server(monkeypatch, tmp_path):
+    for name, text in (("tcp", TABLE), ("tcp6", TABLE6)):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(proxy, "TABLES", (str(tmp_path / "tcp"), str(tmp_path / "tcp6"), str(tmp_path / "none")))
+    found = page.Page()
+    proxy.connections(found, 443, {"gpu1": "192.0.2.11:8080", "gpu2": "192.0.2.12:8080", "lost": "no.invalid:8080"})
+    lines = found.text().splitlines()
+    assert "dgctl_proxy_callers 2" in lines
+    assert 'dgctl_proxy_member_connections{member="gpu1"} 2' in lines
+    assert 'dgctl_proxy_member_connections{member="gpu2"} 0' in lines
+    assert not any("lost" in line for line in lines), "nobody knows"
+
+
+def logged(status, tried, answered):
+    return (
+        f'192.0.2.9 [2026-11-30T08:00:00+00:00] "POST /v1/listen HTTP/1.1" {status} bytes=512 seconds=0.031 '
+        f"upstream={tried}/{answered} id=00112233445566778899aabbccddeeff\n"
+    )
+
+
+LOG = (
+    logged(200, "192.0.2.11:8080", "200")
+    + logged(200, "192.0.2.11:8080, 192.0.2.12:8080", "502, 200")
+    + logged(503, "192.0.2.12:8080", "503")
+    + logged(404, "-", "-")
+    + "a line of somebody else\n"
+)
+
+
+def test_the_access_log_through_a_rotation(tmp_path):
+    path = tmp_path / "deepgram.access.log"
+    path.write_text(logged(200, "192.0.2.11:8080", "200"))
+    log = proxy.AccessLog(str(path))
+    log.read_on()
+    assert log.statuses == {}, "what was before it began is not counted"
+    with path.open("a") as stream:
+        stream.write(LOG[: len(LOG) // 2])
+    log.read_on()
+    with path.open("a") as stream:
+        stream.write(LOG[len(LOG) // 2 :])
+    path.rename(tmp_path / "deepgram.access.log.1")
+    path.write_text(logged(200, "[2001:db8::1]:8080", "200"))
+    found = page.Page()
+    log.figures(found, {"gpu1": "192.0.2.11:8080", "gpu2": "192.0.2.12:8080", "gpu6": "[2001:db8::1]:8080"})
+    lines = found.text().splitlines()
+    for line in (
+        'dgctl_proxy_responses_total{status="2xx"} 3',
+        'dgctl_proxy_responses_total{status="503"} 1',
+        'dgctl_proxy_responses_total{status="4xx"} 1',
+        'dgctl_proxy_member_responses_total{member="gpu1",status="502"} 1',
+        'dgctl_proxy_member_responses_total{member="gpu2",status="200"} 1',
+        'dgctl_proxy_member_responses_total{member="gpu6",status="200"} 1',
+        "dgctl_proxy_retries_total 1",
+    ):
+        assert line in lines, line
+
+
+def test_a_log_that_it_may_not_read_gives_no_figures(monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(proxy.os, "stat", closed)
+    found = page.Page()
+    proxy.AccessLog("/var/log/nginx/deepgram.access.log").figures(found, {})
+    assert found.text() == ""
+
+
+def test_the_form_of_the_log_is_that_of_the_role():
+    site = (PROJECT / "roles/nginx_proxy/templates/deepgram.conf.j2").read_text()
+    assert (
+        "$status '" in site
+        and "'bytes=$body_bytes_sent seconds=$request_time upstream=$upstream_addr/$upstream_status" in site
+    )
+
+
+def test_members(tmp_path):
+    path = tmp_path / "members.json"
+    path.write_text('{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained", "reason": "failed"}}}')
+    found = page.Page()
+    proxy.members(found, str(path), {"gpu1": 19, "gpu2": 0})
+    lines = found.text().splitlines()
+    assert 'dgctl_proxy_member_state{member="gpu1",state="up"} 1' in lines
+    assert 'dgctl_proxy_member_state{member="gpu2",state="up"} 0' in lines
+    assert 'dgctl_proxy_member_drained{member="gpu2",reason="failed"} 1' in lines
+    assert [line for line in lines if "limit{" in line] == ['dgctl_proxy_member_limit{member="gpu1"} 19']
+    with pytest.raises(ask.Silent):
+        proxy.members(page.Page(), str(tmp_path / "none"), {})
+
+
+def test_who_is_behind(tmp_path):
+    own = {"gpu1": "127.0.0.1:8080"}
+    assert proxy.behind(str(tmp_path / "none"), own) == (own, {})
+    path = tmp_path / "upstreams.json"
+    path.write_text('{"nodes": [{"name": "gpu2", "address": "192.0.2.12:8080", "max_connections": 19}]}')
+    assert proxy.behind(str(path), own) == ({"gpu2": "192.0.2.12:8080"}, {"gpu2": 19})
+
+
+def test_the_end_of_a_served_certificate(tmp_path):
+    """openssl's own server and certificate, which ends in 30 days."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "30",
+    ]
+    subprocess.run([*made, "-subj", "/CN=x", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = subprocess.Popen(
+        ["openssl", "s_server", "-accept", "127.0.0.1:0", "-key", key, "-cert", certificate, "-www"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        port = next(line for line in server.stdout if line.startswith("ACCEPT")).rpartition(":")[2]
+        left = ask.certificate_end("127.0.0.1", int(port), "x") - datetime.datetime.now().timestamp()
+        assert 29.9 < left / 86400 < 30.1
+    finally:
+        server.kill()
+        server.wait()
+    with pytest.raises(ask.Silent):
+        ask.certificate_end("127.0.0.1", int(port), "x", 1)
