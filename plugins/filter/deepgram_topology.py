@@ -328,7 +328,7 @@ def peers(own, host, groups, hostvars):
 def fleet(groups, hostvars):
     """Host -> its Engines, as `engines` gives them, of every server that runs some."""
     names = dict.fromkeys(name for group in ("node", "engine") for name in (groups or {}).get(group) or [])
-    return {name: engines(hostvars[name] if name in hostvars else {}) for name in names}
+    return {name: engines(hostvars.get(name, {})) for name in names}
 
 
 def minimums(variables):

@@ -81,7 +81,7 @@ def test_prometheus_keeps_to_its_budget():
 @pytest.mark.parametrize(
     ("groups", "expected"),
     [
-        ({"node": ["gpu1"]}, {"Figures": {"gpu1"}, "Monitoring": set(), "Host firewall": set()}),
+        ({"node": ["gpu1"]}, {"Figures": {"gpu1"}, "Monitoring": set(), "Host firewall": {"gpu1"}}),
         (
             {"node": ["gpu1"], "proxy": ["lb1"]},
             {"Figures": {"gpu1", "lb1"}, "Monitoring": set(), "Host firewall": {"gpu1"}},
