@@ -17,6 +17,15 @@ VERBS = [name for name, command in main.commands.items() if any(p.name == "inven
 SHOWS_ONLY = {"as_json", "verbosity", "yes"}
 
 
+# What stands behind the inventory, by the name of click's argument.
+POSITIONAL = {"hosts": ["gpu1", "gpu2"], "action": ["add"], "name": ["billing"]}
+
+
+def positional(verb: str) -> list[str]:
+    arguments = [param.name for param in main.commands[verb].params if isinstance(param, click.Argument)]
+    return [word for name in arguments if name != "inventory" for word in POSITIONAL[name]]
+
+
 def words(option: click.Option) -> list[str]:
     """How a person gives an option, with a value that is not its default."""
     name = option.opts[-1]
@@ -39,7 +48,7 @@ def session(verb: str, given: list[str]) -> Session:
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_option_of_a_verb_is_forgotten(verb: str) -> None:
     command = main.commands[verb]
-    hosts = ["gpu1", "gpu2"] if any(param.name == "hosts" for param in command.params) else []
+    hosts = positional(verb)
     options = [param for param in command.params if isinstance(param, click.Option)]
     given = ["inventory.ini", *hosts, *(word for option in options for word in words(option))]
     again = shlex.split(session(verb, given).again())
@@ -51,7 +60,7 @@ def test_no_option_of_a_verb_is_forgotten(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_was_not_given_is_not_said(verb: str) -> None:
-    hosts = ["gpu1"] if any(param.name == "hosts" for param in main.commands[verb].params) else []
+    hosts = positional(verb)
     assert session(verb, ["inventory.ini", *hosts]).again() == shlex.join(["dgctl", verb, "inventory.ini", *hosts])
 
 
