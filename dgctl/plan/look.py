@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dgctl import content
-from dgctl.base import processes, scratch, ssh, unreachable
+from dgctl.base import limited, processes, scratch, ssh, unreachable
 from dgctl.base.errors import Problem
 from dgctl.content import bundle
 from dgctl.deployment.deployment import Host
@@ -130,7 +130,7 @@ def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secr
 def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
     """Runs the look; a connection that sshd closed before it began, for having too many at once, is tried again."""
     for pause in (*PAUSES_S, None):
-        done = subprocess.run(words, input=text, capture_output=True, timeout=LIMIT_S, env=environment)
+        done = limited.run(words, text, LIMIT_S, environment)
         if pause is None or done.returncode != 255 or not _CLOSED.search(done.stderr):
             break
         time.sleep(pause)

@@ -15,7 +15,7 @@ from typing import Any
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from dgctl.base import ssh
+from dgctl.base import limited, ssh
 from dgctl.base.ssh import Route
 
 # A driver in trouble hangs its tools for ever: no command may hold up the whole run.
@@ -69,12 +69,6 @@ class Connection(BaseBackend):
         # sudo reads the password from here, and leaves the rest to the command.
         stdin = (f"{self.secrets['become']}\n" if "become" in self.secrets else "") + text
         try:
-            return subprocess.run(
-                words,
-                input=stdin.encode(),
-                capture_output=True,
-                timeout=COMMAND_LIMIT_S,
-                env=ssh.environment(self.secrets, self.askpass),
-            )
+            return limited.run(words, stdin.encode(), COMMAND_LIMIT_S, ssh.environment(self.secrets, self.askpass))
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(words, 124, b"", b"no answer within %d s" % COMMAND_LIMIT_S)

@@ -126,6 +126,7 @@ def test_nginx_is_left_alone_while_nothing_changes(proxy):
 def test_a_server_that_answers_drop_by_drop_holds_nobody_up(monkeypatch):
     """Each drop came within the limit of a read, and one such server kept all others unasked."""
     monkeypatch.setattr(health, "TIMEOUT_S", 0.4)
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip():
@@ -133,13 +134,35 @@ def test_a_server_that_answers_drop_by_drop_holds_nobody_up(monkeypatch):
             with contextlib.suppress(OSError):
                 for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100:
                     stream.sendall(bytes([byte]))
-                    time.sleep(0.1)
+                    over.wait(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
         began = time.monotonic()
         said, active = health.ask(f"127.0.0.1:{server.getsockname()[1]}")
         assert said.startswith("no answer: ") and active is None
         assert time.monotonic() - began < 1.5
+        over.set()
+
+
+def test_a_name_that_dns_is_silent_about_holds_nobody_up(proxy, monkeypatch):
+    monkeypatch.setattr(health, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(health, "SPARE_S", 0.2)
+    waiting, real = threading.Event(), socket.getaddrinfo
+
+    def silent(host, *words, **more):
+        if host == "slow.test":
+            waiting.wait(10)
+            raise OSError
+        return real(host, *words, **more)
+
+    monkeypatch.setattr(health.socket, "getaddrinfo", silent)
+    began = time.monotonic()
+    found = health.look_at(
+        [{"name": name, "address": f"{host}:1"} for name, host in (("a", "slow.test"), ("b", "127.0.0.1"))]
+    )
+    took = time.monotonic() - began
+    waiting.set()
+    assert took < 2 and found["a"]["health"].endswith("takes too long") and found["b"]["address"] == "127.0.0.1:1"
 
 
 @pytest.mark.parametrize("health", ["Initializing", "Critical", "no answer: x", "HTTP 200"])

@@ -14,9 +14,17 @@ from dgctl.run.session import Session
 from tests.unit.called import called
 
 VERBS = [name for name, command in main.commands.items() if any(p.name == "inventory" for p in command.params)]
-NEEDED = {"keys": ["add", "shop"]}
 COUNTS = {"window": "31", "sustain": "121", "most": "99", "file_seconds": "61"}
 SHOWS_ONLY = {"as_json", "verbosity", "yes"}
+
+
+# What stands behind the inventory, by the name of click's argument.
+POSITIONAL = {"hosts": ["gpu1", "gpu2"], "action": ["add"], "name": ["billing"]}
+
+
+def positional(verb: str) -> list[str]:
+    arguments = [param.name for param in main.commands[verb].params if isinstance(param, click.Argument)]
+    return [word for name in arguments if name != "inventory" for word in POSITIONAL[name]]
 
 
 def words(option: click.Option) -> list[str]:
@@ -43,9 +51,9 @@ def session(verb: str, given: list[str]) -> Session:
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_option_of_a_verb_is_forgotten(verb: str) -> None:
     command = main.commands[verb]
-    hosts = ["gpu1", "gpu2"] if any(param.name == "hosts" for param in command.params) else []
+    hosts = positional(verb)
     options = [param for param in command.params if isinstance(param, click.Option)]
-    given = ["inventory.ini", *NEEDED.get(verb, []), *hosts, *(word for option in options for word in words(option))]
+    given = ["inventory.ini", *hosts, *(word for option in options for word in words(option))]
     again = shlex.split(session(verb, given).again())
     assert again[:2] == ["dgctl", verb]
     wanted = {name: value for name, value in parsed(verb, given).items() if name not in SHOWS_ONLY}
@@ -55,9 +63,8 @@ def test_no_option_of_a_verb_is_forgotten(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_was_not_given_is_not_said(verb: str) -> None:
-    hosts = ["gpu1"] if any(param.name == "hosts" for param in main.commands[verb].params) else []
-    given = ["inventory.ini", *NEEDED.get(verb, []), *hosts]
-    assert session(verb, given).again() == shlex.join(["dgctl", verb, *given])
+    hosts = positional(verb)
+    assert session(verb, ["inventory.ini", *hosts]).again() == shlex.join(["dgctl", verb, "inventory.ini", *hosts])
 
 
 def test_another_verb_gets_what_it_knows() -> None:

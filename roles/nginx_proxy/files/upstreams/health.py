@@ -11,6 +11,8 @@ import files
 
 SERVING = ("Ready", "Healthy", "Degraded")
 TIMEOUT_S = 2
+SPARE_S = 1  # for DNS, beside TIMEOUT_S
+AT_ONCE = 64
 
 
 def split(address):
@@ -65,8 +67,24 @@ def look(node, last):
 
 
 def look_at(nodes):
-    """Key of a node -> look, all at the same time."""
+    """Key of a node -> look, all at the same time. A node whose name takes DNS longer than a server may take is none that answers."""
     last = files.read_json(f"{files.KEPT}/addresses.json", {})
-    with concurrent.futures.ThreadPoolExecutor(max_workers=min(64, len(nodes) or 1)) as pool:
-        found = pool.map(lambda node: (files.key(node), look(node, last.get(files.key(node)))), nodes)
-        return dict(found)
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(AT_ONCE, len(nodes) or 1))
+    asked = {files.key(node): pool.submit(look, node, last.get(files.key(node))) for node in nodes}
+    rounds = -(-len(nodes) // AT_ONCE)
+    concurrent.futures.wait(asked.values(), timeout=rounds * (TIMEOUT_S + SPARE_S))
+    pool.shutdown(wait=False)
+    return {key: answered(asked[key], node, last.get(key)) for node in nodes for key in [files.key(node)]}
+
+
+def answered(future, node, last):
+    """The look that a future came to; of one that is still on its way, that there is no answer."""
+    if future.done():
+        return future.result()
+    future.cancel()
+    return {
+        "asked": node["address"],
+        "address": last,
+        "health": "no answer: looking up its name takes too long",
+        "active": None,
+    }
