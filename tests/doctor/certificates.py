@@ -1,54 +1,52 @@
-"""Certificates for patients: of their own hand, or of an authority with an intermediate one."""
+"""Certificates for patients, made by openssl: of their own hand, or of an authority with an intermediate one."""
 
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime, timedelta
+import subprocess
+import tempfile
+from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
-
-PEM, KEY = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+CA = "basicConstraints=critical,CA:TRUE"
+ISSUERS = "authorityInfoAccess=caIssuers;URI:http://authority.example/intermediate.crt\n"
 
 
 @functools.cache
-def made(name: str = "gpu1", days: float = 90, issuer: str = "", public: bool = False) -> tuple[str, str]:
+def made(name: str = "gpu1", days: int = 90, issuer: str = "", public: bool = False) -> tuple[str, str]:
     """(certificate, key) in PEM; signed by itself, or by the authority `issuer`, which a `public` one names by its address."""
-    own = ec.generate_private_key(ec.SECP256R1())
-    by, signer = (_name(issuer), _key(issuer)) if issuer else (_name(name), own)
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(by, _name(name), own.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=365)).not_valid_after(now + timedelta(days=days, hours=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    if public:
-        address = x509.UniformResourceIdentifier("http://authority.example/intermediate.crt")
-        access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, address)
-        builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
-    return _pem(builder.sign(signer, hashes.SHA256())), own.private_bytes(
-        PEM, KEY, serialization.NoEncryption()
-    ).decode()
+    names = f"subjectAltName=DNS:{name}\n"
+    if not issuer:
+        return _own(name, days, names.strip())
+    return _signed(name, issuer, days, names + (ISSUERS if public else ""))
 
 
 @functools.cache
 def authority(name: str, issuer: str) -> str:
-    """The certificate of an intermediate authority, signed by another one."""
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(_name(issuer), _name(name), _key(name).public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=365)).not_valid_after(now + timedelta(days=365))
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    return _pem(builder.sign(_key(issuer), hashes.SHA256()))
+    """The certificate of an intermediate authority, signed by another one, for what `made` gives of the same name."""
+    return _signed(name, issuer, 365, f"{CA}\n", _own(name, 365, CA)[1])[0]
 
 
 @functools.cache
-def _key(name: str) -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
+def _own(name: str, days: int, extension: str) -> tuple[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        to = ("-keyout", f"{folder}/key", "-out", f"{folder}/crt")
+        _openssl("req", "-x509", *CURVE, *to, "-days", str(days), "-subj", f"/CN={name}", "-addext", extension)
+        return Path(folder, "crt").read_text(), Path(folder, "key").read_text()
 
 
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _signed(name: str, issuer: str, days: int, extensions: str, key: str = "") -> tuple[str, str]:
+    """(certificate, key) by an authority; of a key that there is already, or of a new one."""
+    ca, ca_key = _own(issuer, 365, CA)
+    with tempfile.TemporaryDirectory() as folder:
+        for file, text in (("ca", ca), ("ca.key", ca_key), ("ext", extensions), ("key", key)):
+            Path(folder, file).write_text(text)
+        of = ("-new", "-key", f"{folder}/key") if key else (*CURVE, "-keyout", f"{folder}/key")
+        _openssl("req", *of, "-out", f"{folder}/csr", "-subj", f"/CN={name}")
+        by = ("-CA", f"{folder}/ca", "-CAkey", f"{folder}/ca.key", "-CAcreateserial", "-extfile", f"{folder}/ext")
+        _openssl("x509", "-req", "-in", f"{folder}/csr", *by, "-days", str(days), "-out", f"{folder}/crt")
+        return Path(folder, "crt").read_text(), Path(folder, "key").read_text()
 
 
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(PEM).decode()
+def _openssl(*words: str) -> None:
+    subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ PARAMETERS = {
 
 # Files are older than the containers and NGINX's workers, and those than now.
 WRITTEN, STARTED = time.time() - 30 * 86400, time.time() - 86400
-SINCE = datetime.fromtimestamp(STARTED, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+SINCE = datetime.fromtimestamp(STARTED, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Programs:
@@ -174,6 +174,7 @@ class Patient:
     def __init__(self, root: Path):
         self.root, self.programs, self.parameters = root, Programs(), dict(PARAMETERS)
         self.engine: Any = Engine(self.programs)
+        self.ahead_s = 0  # of the clock
         self.records: dict[str, dict[str, Any]] = {}
         self.packages: dict[str, tuple[str, str]] = {}
         self._hardware()
@@ -376,6 +377,7 @@ class Patient:
 
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
+        host.began += self.ahead_s
         host.manager = doctor_packages.manager(host)
         host.answer = self.answers.__getitem__  # type: ignore[method-assign]
         host.serving = lambda tls: self.callers  # type: ignore[method-assign]

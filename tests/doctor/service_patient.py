@@ -7,14 +7,13 @@ import hashlib
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ansible.module_utils.doctor.host import Answer
 
 from tests.doctor import certificates
 
-if TYPE_CHECKING:
-    from tests.doctor.patient import Patient
+Patient = Any  # tests.doctor.patient's, which imports this
 
 STATUS, METRICS = "http://127.0.0.1:8080/v1/status", "http://127.0.0.1:9991/metrics"
 IMAGE = "sha256:" + 64 * "1"

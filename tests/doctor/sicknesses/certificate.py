@@ -18,7 +18,9 @@ def certificate_of_five_days(patient):
 
 @sick({"certificate": "dgctl provision (it makes a new one)"})
 def certificate_of_ours_ended(patient):
-    service_patient.certificate(patient, *certificates.made(days=-3))
+    service_patient.certificate(patient, *certificates.made(days=1))
+    patient.ahead_s = 4 * 86400
+    patient.parameters["controller_time"] += patient.ahead_s
 
 
 @sick({"certificate": "dgctl provision"})
