@@ -22,7 +22,7 @@ from dgctl.bench.job import Job
 from dgctl.bench.window import Raw
 from dgctl.verify import tls
 
-CHUNK_S = 0.1
+CHUNK_S = 0.2  # as fine as a caller's; each send costs this machine
 CHUNK_BYTES = int(recording.BYTES_A_SECOND * CHUNK_S)
 OPEN_LIMIT_S, END_LIMIT_S = 30, 5
 UNHEARD_S = 3.0  # of the sound before the end, words may still be on their way

@@ -22,7 +22,7 @@ Written by `dgctl export monitoring`. Copy it to where your Prometheus and your 
 
 - `scrape.yml`: scrape jobs, for `scrape_config_files` (Prometheus 2.43 and newer) or below `scrape_configs`. Each server has
   one exporter, which hands on the Engine's metrics and the node exporter's; it answers those in `host_metrics_allow` alone.
-- `rules/`: for `rule_files`. Each alert has the annotations summary, why, fix and command.
+- `rules/`: for `rule_files`. Each alert has the annotations summary, why, fix, command and runbook.
 - `dashboards/`: for Grafana 12 and newer, by import or a provider of the type `file`. They ask the data source that is
   chosen above them.
 

@@ -58,7 +58,7 @@ def test_a_client_that_stalls_is_seen(monkeypatch):
             return raw
 
         raw = asyncio.run(stalled())
-    assert max(raw.lags) > 0.7 and max(took for _, took in raw.latencies) > 0.7
+    assert max(raw.lags) > 0.6 and max(took for _, took in raw.latencies) > 0.4
 
 
 def test_several_processes_share_the_work():

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.paths import PROJECT
 
 BY_PATH = ("test_module_cache.py",)  # loads a callback by its path
-FOLDERS = ("roles", "roles_app", "doctor", "rollback", "logs")  # of tests/: what tests modules
+FOLDERS = ("roles", "roles_app", "doctor", "rollback", "logs", "monitoring")  # of tests/: what tests modules
 
 
 def of_hosts() -> list[str]:

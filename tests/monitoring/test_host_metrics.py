@@ -1,0 +1,66 @@
+"""What each server's exporter is told: its parts by the groups of the server, and who may read it."""
+
+import pytest
+
+from tests.roles_app.rendering import of, render, value
+
+MONITORS = {"monitoring": {"mon1": {"ansible_host": "192.0.2.20"}, "mon2": {"deepgram_address": "10.0.0.2"}}}
+
+
+def config(*groups, servers=MONITORS, **changes):
+    return value("host_metrics", "_host_metrics_content", **of(*groups, servers=servers), **changes)
+
+
+def test_a_node():
+    told = config("node")
+    assert told["relays"] == {"engine": "http://127.0.0.1:9991/metrics", "node": "http://127.0.0.1:9100/metrics"}
+    assert told["gpus"] is True and told["api"] == "http://127.0.0.1:8080" and told["license_proxy"] == ""
+    assert told["proxy"]["members"] == "" and told["proxy"]["servers"] == {"gpu1": "127.0.0.1:8080"}
+    assert (told["address"], told["allow"]) == ("0.0.0.0", ["10.0.0.2", "192.0.2.20"])
+
+
+def test_a_node_behind_proxies_has_no_nginx():
+    assert config("node", servers={**MONITORS, "proxy": {"lb1": {}}})["proxy"] == {}
+
+
+def test_a_proxy_and_a_license_proxy():
+    told = config("proxy", "license_proxy")
+    assert (told["gpus"], told["api"]) == (False, "") and list(told["relays"]) == ["node"]
+    assert told["proxy"]["members"] and told["license_proxy"] == "http://127.0.0.1:8089"
+
+
+def test_ports_and_addresses_of_other_roles_count():
+    told = config(
+        "node", deepgram_metrics_port=9992, deepgram_api_port=8081, nginx_proxy_port=8443, host_metrics_allow=["a.test"]
+    )
+    assert told["relays"]["engine"].endswith(":9992/metrics") and told["api"].endswith(":8081")
+    assert told["proxy"]["port"] == 8443 and told["allow"][-1] == "a.test"
+
+
+def test_one_server_that_watches_itself_listens_on_loopback():
+    assert config("node", "monitoring", servers={})["address"] == "127.0.0.1"
+    assert config("node", "monitoring", servers={}, host_metrics_allow=["192.0.2.50"])["address"] == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("servers", "changes", "wanted"),
+    [({}, {}, False), (MONITORS, {}, True), ({}, {"host_metrics_allow": ["192.0.2.50"]}, True)],
+)
+def test_there_is_one_where_somebody_may_read_it(servers, changes, wanted):
+    assert value("host_metrics", "_host_metrics_wanted", **of("node", servers=servers), **changes) is wanted
+
+
+def test_the_node_exporter_listens_on_loopback():
+    assert "--web.listen-address=127.0.0.1:9100" in render("host_metrics", "node-exporter.conf.j2", **of("node"))
+
+
+def rules(*groups, servers, **changes):
+    found = value("host_firewall", "host_firewall_rules", **of(*groups, servers=servers), **changes)
+    return {rule["name"]: (rule["port"], rule["sources"]) for rule in found}
+
+
+def test_the_firewall_lets_in_those_who_watch():
+    assert rules("node", servers=MONITORS)["exporter"] == (9809, ["10.0.0.2", "192.0.2.20"])
+    assert rules("proxy", servers=MONITORS, host_metrics_port=9900)["exporter"][0] == 9900
+    assert rules("node", servers={}, host_metrics_allow=["192.0.2.50"])["exporter"] == (9809, ["192.0.2.50"])
+    assert "exporter" not in rules("node", servers={}) and "exporter" not in rules("node", "monitoring", servers={})
