@@ -67,7 +67,7 @@ def look(node, last):
 
 
 def look_at(nodes):
-    """Key of a node -> look, all at the same time. A node that DNS tells longer of than a server may take is none that answers."""
+    """Key of a node -> look, all at the same time. A node of which DNS tells too late is none that answers."""
     last = files.read_json(f"{files.KEPT}/addresses.json", {})
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(AT_ONCE, len(nodes) or 1))
     asked = {files.key(node): pool.submit(look, node, last.get(files.key(node))) for node in nodes}
