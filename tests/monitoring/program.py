@@ -1,6 +1,6 @@
 """The exporter's modules, which import each other by their short names."""
 
-import importlib
+import importlib.util
 import sys
 from types import SimpleNamespace
 
@@ -14,7 +14,10 @@ def program():
     names = [path.stem for path in FOLDER.glob("*.py") if path.stem != "__main__"]
     sys.path.insert(0, str(FOLDER))
     try:
-        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        spec = importlib.util.spec_from_file_location("deepgram_metrics", FOLDER / "__main__.py")
+        server = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(server)
+        return SimpleNamespace(server=server, **{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(FOLDER))
         for name in names:

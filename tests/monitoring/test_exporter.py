@@ -141,6 +141,21 @@ def test_a_configuration_that_is_none_ends_it_with_a_sentence(tmp_path):
     assert done.returncode == 1 and "provision this server again" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_nobody_else_is_told_anything():
+    nothing = {"gpus": False, "api": "", "license_proxy": "", "proxy": {}, "interval_s": 15}
+    relays = {"engine": "http://127.0.0.1:9/metrics"}
+    server = PROGRAM.server.Server({"address": "127.0.0.1", "port": 0, "allow": [], "relays": relays, **nothing})
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    assert asked(f"{url}/metrics")[0] == 200
+    server.allowed = lambda address: False
+    for path in ("/metrics", "/relay/engine", "/other"):
+        status, body, _kind = asked(url + path)
+        assert status == 403 and body == "this address may not read: see host_metrics_allow\n", path
+    server.shutdown()
+    server.server_close()
+
+
 def resolver(name, _port):
     if name != "mon.test":
         raise OSError("no such name")
