@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import yaml
 
@@ -151,7 +151,7 @@ class Server:
         *above, last = said["key"].split(".")
         place = self.merged("deepgram_engine_settings", "settings")
         for word in above:
-            place = place.get(word) or {}
+            place = place.get(word) if isinstance(place.get(word), dict) else {}
         return _number(place[last] if last in place else self.value(said["variable"]))
 
 
@@ -167,10 +167,14 @@ def _number(value):
     return int(value) if str(value or "").strip().isdigit() else 0
 
 
+def _list(value):
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
 def _over(one, other):
     """A mapping with another's values in their places."""
-    found = dict(one)
-    for key, value in other.items():
+    found = dict(one) if isinstance(one, dict) else {}
+    for key, value in (other if isinstance(other, dict) else {}).items():
         both = isinstance(found.get(key), dict) and isinstance(value, dict)
         found[key] = _over(found[key], value) if both else value
     return found
@@ -190,9 +194,9 @@ def nested(dotted):
 
 def file_names(variables):
     """The names of the server's model files, from its links."""
-    links = (variables or {}).get("deepgram_models_links") or []
-    urls = [link.get("url", "") if isinstance(link, dict) else str(link) for link in links]
-    return [unquote(urlsplit(url).path.rpartition("/")[2]) for url in urls]
+    links = _list((variables or {}).get("deepgram_models_links"))
+    urls = [str(link.get("url", "") if isinstance(link, dict) else link) for link in links]
+    return [unquote(url.partition("?")[0].partition("#")[0].rpartition("/")[2]) for url in urls]
 
 
 def models(server, servers, files):
@@ -219,7 +223,7 @@ def entries(variables):
         devices = [
             f"nvidia.com/gpu={number}" for number in range(_number((variables or {}).get("preflight_gpu_count")))
         ]
-    return [{"name": f"gpu{number}", "gpus": [device]} for number, device in enumerate(devices)]
+    return [{"name": f"gpu{number}", "gpus": [device]} for number, device in enumerate(_list(devices))]
 
 
 def servers_of(variables):
@@ -248,7 +252,7 @@ def engines(variables):
                 "profile": server.profile,
                 "group": server.group,
                 "driver": server.driver,
-                "gpus": list(server.value("deepgram_gpu_devices")),
+                "gpus": _list(server.value("deepgram_gpu_devices")),
                 "port": server.port("deepgram_engine_port") + number,
                 "metrics_port": server.port("deepgram_metrics_port") + number,
                 "limit": server.limit(),

@@ -14,7 +14,7 @@ def config(*groups, servers=MONITORS, **changes):
 def test_a_node():
     told = config("node")
     assert told["relays"] == {"engine": "http://127.0.0.1:9991/metrics", "node": "http://127.0.0.1:9100/metrics"}
-    assert told["gpus"] is True and told["api"] == "http://127.0.0.1:8080" and told["license_proxy"] == ""
+    assert told["gpus"] is True and told["apis"] == {"api": "http://127.0.0.1:8080"} and told["license_proxy"] == ""
     assert told["proxy"]["members"] == "" and told["proxy"]["servers"] == {"gpu1": "127.0.0.1:8080"}
     assert (told["address"], told["allow"]) == ("0.0.0.0", ["10.0.0.2", "192.0.2.20"])
 
@@ -25,7 +25,7 @@ def test_a_node_behind_proxies_has_no_nginx():
 
 def test_a_proxy_and_a_license_proxy():
     told = config("proxy", "license_proxy")
-    assert (told["gpus"], told["api"]) == (False, "") and list(told["relays"]) == ["node"]
+    assert (told["gpus"], told["apis"]) == (False, {}) and list(told["relays"]) == ["node"]
     assert told["proxy"]["members"] and told["license_proxy"] == "http://127.0.0.1:8089"
 
 
@@ -33,7 +33,7 @@ def test_ports_and_addresses_of_other_roles_count():
     told = config(
         "node", deepgram_metrics_port=9992, deepgram_api_port=8081, nginx_proxy_port=8443, host_metrics_allow=["a.test"]
     )
-    assert told["relays"]["engine"].endswith(":9992/metrics") and told["api"].endswith(":8081")
+    assert told["relays"]["engine"].endswith(":9992/metrics") and told["apis"]["api"].endswith(":8081")
     assert told["proxy"]["port"] == 8443 and told["allow"][-1] == "a.test"
 
 

@@ -32,7 +32,7 @@ class Kernel:
         monkeypatch.setattr(nvidia_driver_load, "smi_gpus", lambda: ([{"driver_version": self.modules["nvidia"]}], ""))
         package = {"version": f"{installed}-1", "held": True, "status": "installed"}
         monkeypatch.setattr(
-            nvidia_driver_load.package_manager, "installed", lambda: {"nvidia-open": package["version"]}
+            nvidia_driver_load.packages_manager, "installed", lambda: {"nvidia-open": package["version"]}
         )
         monkeypatch.setattr(gpu_clients, "clients", self.clients)
         monkeypatch.setattr(

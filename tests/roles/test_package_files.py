@@ -86,7 +86,7 @@ def test_whose_file_it_is_by_dpkg(debian, said):
 def test_by_dnf(program, monkeypatch, verb):
     for module in (packages_files, packages_manager):
         monkeypatch.setattr(module, "is_rpm", lambda: True)
-    monkeypatch.setattr(packages_files.dnf_command.rpmdb, "at_work", lambda: False)
+    monkeypatch.setattr(packages_files.dnf_command.rpm_database, "at_work", lambda: False)
     program("rpm", "[ $1 = -qf ] && echo nginx-core\n")
     program(
         "dnf",

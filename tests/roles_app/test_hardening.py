@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from .conftest import ROOT
+from .conftest import ROOT, load
 from .rendering import render, value
 
 IMAGES = {
@@ -34,7 +34,9 @@ def services(**changes):
 
 
 def lines(role, template, **changes):
-    return render(role, template, **KNOWN, **changes).splitlines()
+    layout = load("filter", "deepgram_topology").layout({})
+    item = {} if role == "license_proxy" else layout["apis" if "-api." in template else "engines"][0]
+    return render(role, template, item=item, **KNOWN, **changes).splitlines()
 
 
 def test_defaults_take_only_what_the_images_are_known_to_do_without():

@@ -227,5 +227,9 @@ def test_the_model_server_has_it_and_no_server_fetches_it_unasked(tmp_path, monk
     """docs/lab.md says how one asks for it."""
     monkeypatch.setattr(files, "TABLE", files.TABLE[-1:])
     usual, name = files.write_models(tmp_path), files.file_name(*files.FLUX[:3])
-    assert {path.name for path in tmp_path.iterdir()} == {*usual, name} and name not in usual
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *usual,
+        name,
+        *files.speaking_files().values(),
+    } and name not in usual
     assert f"https://models.lab.test/{name}" in (ROOT / "docs" / "lab.md").read_text()

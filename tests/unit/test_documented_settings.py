@@ -12,9 +12,15 @@ from tests.unit.conftest import INVENTORY, write
 from tests.unit.validating import MAIN, add, problems
 
 FLUX = "https://models.example.com/flux-general-en.en.streaming.6e5fc14.dg"
+SPEAKING = ("aura-2.generator.en.2e5096c.dg", "aura-2.voice-pack.en.1.dg", "end-of-turn.en.7c1b9f6.dg")
 # What a setting is shown with, on its page.
 BESIDE = {
     "deepgram_profile": f"deepgram_models_links: [{FLUX}]\n",
+    "deepgram_engines": "preflight_gpu_count: 4\ndeepgram_models_links: [{}]\n".format(
+        ", ".join([FLUX, *(f"https://models.example.com/{name}" for name in ("nova-3.dg", *SPEAKING))])
+    ),
+    "deepgram_release": "deepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
+    "monitoring_mail_to": "monitoring_mail_from: dgctl@example.com\nmonitoring_mail_server: mail.example.com:587\n",
     "deepgram_license_upstream": "deepgram_license_servers: [https://license.example.com]\n",
 }
 # Files that only their owner has.
