@@ -186,6 +186,6 @@ def _fips(context: Context, host: Host, engines: list[Engine]) -> Iterator[Probl
             )
     links = host.vars.get(_LINKS)
     names = [file_name(link) for link in links] if isinstance(links, list) and _LINKS not in host.unrendered else []
-    if wrong := [name for name in names if name.endswith(".dg")]:
+    if wrong := [name for name in names if name.rpartition(".")[2] == "dg"]:
         fix = "ask Deepgram for the .dgv2 files of these models"
         yield context.problem(host, _LINKS, "images for FIPS read .dgv2 model files alone", fix, listed(wrong))

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import socket
+import tempfile
 import threading
 from types import SimpleNamespace
 
@@ -93,13 +94,14 @@ def serving(tmp_path, monkeypatch):
     monkeypatch.setattr(PROGRAM, "CONFIG", str(tmp_path / "callers.json"))
     monkeypatch.setattr(PROGRAM, "OWN", str(tmp_path / "own"))
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "sock"))
-    listener.listen()
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has at most 107 bytes
+        listener.bind(f"{short}/sock")
+        listener.listen()
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(f"{short}/sock")
     write(tmp_path / "callers.json", {"billing": KEY})
     PROGRAM.own_key()
     threading.Thread(target=PROGRAM.serve, args=(listener,), daemon=True).start()
-    stream = socket.socket(socket.AF_UNIX)
-    stream.connect(str(tmp_path / "sock"))
     stream.settimeout(5)
 
     def ask(**headers):
