@@ -37,6 +37,16 @@ def test_ports_and_addresses_of_other_roles_count():
     assert told["proxy"]["port"] == 8443 and told["allow"][-1] == "a.test"
 
 
+def test_of_several_engines_and_apis_each_is_asked():
+    engines = [{"name": "a"}, {"name": "b"}, {"name": "turns", "profile": "flux"}]
+    told = config("node", deepgram_engines=engines)
+    assert {name: url.split(":")[-1] for name, url in told["relays"].items()} == {
+        "engine-a": "9991/metrics", "engine-b": "9992/metrics", "engine-turns": "9993/metrics", "node": "9100/metrics",
+    }  # fmt: skip
+    assert told["apis"] == {"api-stt": "http://127.0.0.1:8080", "api-flux": "http://127.0.0.1:8081"}
+    assert told["proxy"]["servers"] == {"gpu1/stt": "127.0.0.1:8080", "gpu1/flux": "127.0.0.1:8081"}
+
+
 def test_one_server_that_watches_itself_listens_on_loopback():
     assert config("node", "monitoring", servers={})["address"] == "127.0.0.1"
     assert config("node", "monitoring", servers={}, host_metrics_allow=["192.0.2.50"])["address"] == "0.0.0.0"
