@@ -10,6 +10,7 @@ import pytest
 
 from dgctl import content
 from dgctl.content import bundle, imports, roles
+from tests.paths import PROJECT
 
 UTILITIES = {
     "one.py": "ONE = 1\n",
@@ -120,3 +121,10 @@ def test_a_utility_that_is_empty_but_for_its_package_is_no_change(
     (place / "plugins/module_utils/unused.py").write_text("X = 1\n")
     roles._role.cache_clear()
     assert fingerprint(monkeypatch, place) == before
+
+
+def test_what_a_role_reads_of_other_servers_is_a_computed_default() -> None:
+    """Else each changed variable of any server counts as a change of every other (a word in a comment is enough)."""
+    names = {path.parent.parent.name for path in (PROJECT / "roles").glob("*/tasks/main.yml")}
+    readers = {name for name in names if roles.role(name).read & {"hostvars", "groups"}}
+    assert readers <= {"host_metrics", "monitoring", "platform", "preflight"}
