@@ -159,12 +159,11 @@ def _models(context: Context, host: Host, engines: list[Engine]) -> Iterator[Pro
 def _agent(context: Context, host: Host) -> Iterator[Problem]:
     """A voice agent needs Engines of three kinds behind its API: what hears, what speaks, what ends a turn."""
     needed = {"streaming_stt": "stt or flux", "tts": "tts or flux_tts", "eot": "eot"}
-    for api in topology.layout(host)["apis"]:
+    layout = topology.layout(host)
+    for api in layout["apis"]:
         if api["profile"] != "agent":
             continue
-        beside = [
-            engine["driver"] for engine in topology.layout(host)["engines"] if engine["component"] in api["engines"]
-        ]
+        beside = [engine["driver"] for engine in layout["engines"] if engine["component"] in api["engines"]]
         flags = host.vars.get("deepgram_engine_flags")
         has_flags = set(beside) or (set(flags.values()) if isinstance(flags, dict) else set())
         for driver, kinds in needed.items():

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
+# Ansible loads each filter by its file, so that one finds another only there.
+_spec = importlib.util.spec_from_file_location("deepgram_topology", Path(__file__).with_name("deepgram_topology.py"))
+topology = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(topology)
+
 DOCUMENTATION = """
 name: deepgram_configuration
 short_description: Says what the TOML file of each Engine and API of a server holds
@@ -37,15 +45,6 @@ FLAGS = ("streaming_stt", "tts", "eot")
 PORT = 8080  # an Engine's, inside its container
 
 
-def over(one, other):
-    """A mapping with another's values in their places."""
-    found = dict(one)
-    for key, value in other.items():
-        both = isinstance(found.get(key), dict) and isinstance(value, dict)
-        found[key] = over(found[key], value) if both else value
-    return found
-
-
 def asked(api, layout, given):
     """Address -> flag of the Engines that an API asks."""
     beside = [engine for engine in layout["engines"] if engine["component"] in api["engines"]]
@@ -67,6 +66,7 @@ def drivers(addresses, driver):
 
 def configuration(layout, given):
     """Component -> what its TOML file says."""
+    over = topology.over
     found = {engine["component"]: over(given["engine"], engine["toml"]) for engine in layout["engines"]}
     for api in layout["apis"]:
         pool = {"driver_pool": {"standard": drivers(asked(api, layout, given), given["driver"])}}

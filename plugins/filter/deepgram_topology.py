@@ -67,6 +67,7 @@ SHORT = {
     "cpus": "deepgram_engine_cpus",
     "memory": "deepgram_engine_memory",
 }
+WORDS = {full: short for short, full in SHORT.items()}
 
 
 @functools.lru_cache(maxsize=1)
@@ -81,11 +82,10 @@ class Server:
 
     def __init__(self, variables, entry=None):
         self.variables, self.entry = variables or {}, entry or {}
-        self.words = {full: short for short, full in SHORT.items()}
 
     def value(self, name):
         """A variable as the Engine's entry, the server or the role says it; of Aura's UUIDs those of its language."""
-        short = self.words.get(name, name[len("deepgram_") :])
+        short = WORDS.get(name, name[len("deepgram_") :])
         for found in (self.entry.get(short), self.variables.get(name)):
             if found not in (None, ""):
                 return found
@@ -96,7 +96,7 @@ class Server:
 
     def merged(self, name, short):
         """A mapping of the server's with the entry's own over it."""
-        return _over(self.value_of_server(name) or {}, self.entry.get(short) or {})
+        return over(self.value_of_server(name) or {}, self.entry.get(short) or {})
 
     def value_of_server(self, name):
         found = self.variables.get(name)
@@ -111,34 +111,39 @@ class Server:
         return str(self.value("deepgram_profile"))
 
     @property
+    def row(self):
+        """The profile's row of the table."""
+        return tables()[0].get(self.profile, {})
+
+    @property
+    def kind(self):
+        """Of an Engine of a voice agent, what the row says of its kind; {} for others."""
+        return (self.row.get("kinds") or {}).get(str(self.value("deepgram_agent_kind")), {})
+
+    @property
     def product(self):
         """The row of the table that the Engine runs as: of a voice agent that of its kind."""
-        profiles = tables()[0]
-        kind = (profiles.get(self.profile, {}).get("kinds") or {}).get(str(self.value("deepgram_agent_kind")), {})
-        return profiles.get(kind.get("as", self.profile), {})
+        return tables()[0].get(self.kind.get("as", self.profile), {})
 
     @property
     def driver(self):
         """What the API's driver says that this Engine is for; "" for everything."""
-        kinds = tables()[0].get(self.profile, {}).get("kinds") or {}
-        return kinds.get(str(self.value("deepgram_agent_kind")), {}).get("driver", "")
+        return self.kind.get("driver", "")
 
     @property
     def group(self):
         """The name of those that answer for each other."""
-        by = tables()[0].get(self.profile, {}).get("groups_by")
+        by = self.row.get("groups_by")
         return f"{self.profile}-{self.value(by)}" if by else self.profile
 
     @property
     def patterns(self):
         """Names of the model files that the Engine is to have; [] for those that no product claims."""
-        kinds = tables()[0].get(self.profile, {}).get("kinds") or {}
-        kind = kinds.get(str(self.value("deepgram_agent_kind")), {})
-        return list(self.entry.get("models") or kind.get("models") or self.product.get("models") or [])
+        return list(self.entry.get("models") or self.kind.get("models") or self.product.get("models") or [])
 
     def keys(self, file):
         """What the product adds to api.toml, engine.toml or the environment: dotted key -> value."""
-        row = tables()[0].get(self.profile, {}) if file == "api" else self.product
+        row = self.row if file == "api" else self.product
         added = dict(row.get(file) or {})
         if file == "api" and self.product is not row and self.driver:
             added.update({key: value for key, value in (self.product.get("api") or {}).items() if value is True})
@@ -171,12 +176,12 @@ def _list(value):
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _over(one, other):
+def over(one, other):
     """A mapping with another's values in their places."""
     found = dict(one) if isinstance(one, dict) else {}
     for key, value in (other if isinstance(other, dict) else {}).items():
         both = isinstance(found.get(key), dict) and isinstance(value, dict)
-        found[key] = _over(found[key], value) if both else value
+        found[key] = over(found[key], value) if both else value
     return found
 
 
@@ -234,13 +239,20 @@ def servers_of(variables):
     return [Server(variables, entry) for entry in listed or [{}]]
 
 
+def name_of(number, server):
+    """An Engine's name; "" for the only one of a server without a list."""
+    return str(server.entry.get("name", number)) if server.entry else ""
+
+
+def component(kind, name):
+    return f"{kind}-{name}" if name else kind
+
+
 def engines(variables):
     """What is particular to each Engine of a server, in the order of its list."""
-    servers = servers_of(variables)
-    found = []
+    servers, files, found = servers_of(variables), file_names(variables), []
     for number, server in enumerate(servers):
-        entry = server.entry
-        name = str(entry.get("name", number)) if entry else ""
+        name = name_of(number, server)
         settings = server.merged("deepgram_engine_settings", "settings")
         added = nested(server.keys("engine"))
         limit = _number(server.value("deepgram_engine_max_active_requests")) or None
@@ -248,7 +260,7 @@ def engines(variables):
             {
                 "name": name,
                 "kind": "engine",
-                "component": f"engine-{name}" if name else "engine",
+                "component": component("engine", name),
                 "profile": server.profile,
                 "group": server.group,
                 "driver": server.driver,
@@ -256,12 +268,12 @@ def engines(variables):
                 "port": server.port("deepgram_engine_port") + number,
                 "metrics_port": server.port("deepgram_metrics_port") + number,
                 "limit": server.limit(),
-                "toml": _over({"max_active_requests": limit, **added}, settings),
+                "toml": over({"max_active_requests": limit, **added}, settings),
                 "environment": {
                     **{key: str(value) for key, value in server.keys("environment").items()},
                     **server.merged("deepgram_engine_environment", "environment"),
                 },
-                "models": models(server, servers, file_names(variables)),
+                "models": models(server, servers, files),
                 "cpus": server.value("deepgram_engine_cpus"),
                 "memory": server.value("deepgram_engine_memory"),
             }
@@ -275,20 +287,21 @@ def apis(variables):
     groups = list(dict.fromkeys(server.group for server in servers))
     found = []
     for number, group in enumerate(groups):
-        members = [server for server in servers if server.group == group]
+        members = {number: server for number, server in enumerate(servers) if server.group == group}
+        first = next(iter(members.values()))
         name = group.replace("_", "-") if len(groups) > 1 else ""
         toml = {}
-        for server in members:
-            toml = _over(toml, nested(server.keys("api")))
+        for server in members.values():
+            toml = over(toml, nested(server.keys("api")))
         found.append(
             {
                 "name": name,
                 "kind": "api",
-                "component": f"api-{name}" if name else "api",
-                "profile": members[0].profile,
+                "component": component("api", name),
+                "profile": first.profile,
                 "group": group,
-                "port": members[0].port("deepgram_api_port") + number,
-                "engines": [engine["component"] for engine in engines(variables) if engine["group"] == group],
+                "port": first.port("deepgram_api_port") + number,
+                "engines": [component("engine", name_of(*member)) for member in members.items()],
                 "toml": toml,
             }
         )
@@ -311,6 +324,12 @@ def urls(variables, api="127.0.0.1", metrics="127.0.0.1"):
     return {**engines_at, **{one["component"]: f"http://{api}:{one['port']}/v1/status" for one in found["apis"]}}
 
 
+def address_of(name, its):
+    """Where other servers reach one; IPv6 in brackets."""
+    address = str(its.get("deepgram_address") or its.get("ansible_host") or name)
+    return f"[{address}]" if ":" in address else address
+
+
 def peers(own, host, groups, hostvars):
     """{host:port: the driver's flag} of the Engines of other servers that the API of a server without Engines asks.
 
@@ -323,9 +342,8 @@ def peers(own, host, groups, hostvars):
         region = asking.value("deepgram_region")
         if region not in ("", Server(its).value("deepgram_region")):
             continue
-        address = str(its.get("deepgram_address") or its.get("ansible_host") or name)
-        shown = f"[{address}]" if ":" in address else address
-        found.update({f"{shown}:{one['port']}": one["driver"] for one in engines(its) if one["group"] == asking.group})
+        at = address_of(name, its)
+        found.update({f"{at}:{one['port']}": one["driver"] for one in engines(its) if one["group"] == asking.group})
     return found
 
 
@@ -366,15 +384,14 @@ def nodes(host, groups, hostvars):
 
 
 def _nodes(name, its, beside, alone):
-    address = "127.0.0.1" if beside else str(its.get("deepgram_address") or its.get("ansible_host") or name)
-    shown = f"[{address}]" if ":" in address else address
+    at = "127.0.0.1" if beside else address_of(name, its)
     found, server = apis(its), Server(its)
     listed = []
     for api in found:
         profile = "all" if alone and len(found) == 1 else api["profile"]
         node = {
             "name": name,
-            "address": f"{shown}:{api['port']}",
+            "address": f"{at}:{api['port']}",
             "profile": profile,
             "region": server.value("deepgram_region"),
         }

@@ -118,13 +118,15 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.deepgram.containers import CommandFailed
 from ansible.module_utils.host import files as host_files
 from ansible.module_utils.host.outcome import fail
 from ansible.module_utils.host.record import FOLDER, VERIFIED, day
+from ansible.module_utils.host.whole_file import sync
 from ansible.module_utils.snapshot import images as snapshot_images
 from ansible.module_utils.snapshot import state as snapshot_state
-from ansible.module_utils.snapshot.files import sync, write_bytes
+from ansible.module_utils.snapshot.files import write_bytes
 from ansible.module_utils.snapshot.state import PLACE, SLOTS, Unusable, load
 
 
@@ -263,7 +265,7 @@ def health(slot, target):
     """What the restored configurations of the Engines promise: `waits` is what deepgram_health asks about each."""
     urls, waits, texts = target["service"]["urls"], [], []
     for component, url in urls.items():
-        kind = component.split("-")[0]
+        kind = deepgram_components.kind(component)
         path = next((path for path in target["files"] if path.endswith(f"/{component}/engine.toml")), None)
         text = snapshot_state._text(snapshot_state.copy_of(slot, path)) if path else ""
         limit = re.search(r"^max_active_requests = (\d+)", text.partition("\n[")[0], re.MULTILINE)

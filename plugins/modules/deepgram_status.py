@@ -75,6 +75,7 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.deepgram.containers import inspect, last_words, run
 from ansible.module_utils.deepgram.http import days_left, engine_load, get, get_json, metrics, models
 from ansible.module_utils.deepgram.tls import describe
@@ -214,7 +215,7 @@ def addresses(params):
     }
     usual = {"api": params["api_url"], "engine": params["metrics_url"]}
     given = given or {part: usual[part] for part in params["parts"] if part in usual}
-    kinds = {name: name.split("-")[0] for name in given}
+    kinds = {name: deepgram_components.kind(name) for name in given}
     return tuple(
         {name: given[name] for name in given if kinds[name] == kind and kind in params["parts"]}
         for kind in ("api", "engine")

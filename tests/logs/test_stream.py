@@ -11,6 +11,7 @@ from tests import log_forms, utilities
 
 utilities.use()
 
+from ansible.module_utils.deepgram.components import KINDS  # noqa: E402
 from ansible.module_utils.deepgram.log import FORMATS  # noqa: E402
 from ansible.module_utils.logs import logs, sources  # noqa: E402
 from ansible.module_utils.logs.redaction import MASK, Redaction  # noqa: E402
@@ -47,7 +48,7 @@ def stream(tmp_path, monkeypatch):
         readers = {"journal": sources.of_journal, "kernel": sources.of_kernel, "nginx": sources.of_nginx}
         for name, text in texts.items():
             (tmp_path / name).write_text(text)
-            source = f"deepgram-{name}" if name in sources.PARTS else name
+            source = f"deepgram-{name}" if name in KINDS else name
             found[source] = (("cat", str(tmp_path / name)), readers.get(name) or sources.of_docker(source))
         return read(logs.Stream(since, False, explain, redact, found))
 
@@ -203,3 +204,19 @@ def test_the_commands_of_each_source():
     once = sources.commands(0, False, [])
     assert "-f" not in once["journal"][0]
     assert once["/var/log/nginx/error.log"][0] == ("tail", "-n", "5000", "/var/log/nginx/error.log")
+
+
+@pytest.mark.parametrize(
+    ("name", "component"),
+    [
+        ("deepgram-engine", "engine"),
+        ("deepgram-engine-a", "engine-a"),
+        ("deepgram-api-flux-tts", "api-flux-tts"),
+        ("deepgram-license-proxy", "license-proxy"),
+    ],
+)
+def test_each_of_several_containers_speaks_under_its_own_name(name, component):
+    said = json.dumps({**JOURNAL, "SYSLOG_IDENTIFIER": name, "UNIT": None})
+    assert sources.of_journal(said)[1] == component
+    other = json.dumps({**JOURNAL, "SYSLOG_IDENTIFIER": "deepgram-metrics", "UNIT": None})
+    assert sources.of_journal(other)[1] == "deepgram-metrics"

@@ -7,6 +7,7 @@ import re
 import time
 
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
+from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.deepgram.containers import CommandFailed, inspect, last_words, run
 from ansible.module_utils.deepgram.hung import hung
 from ansible.module_utils.host import network as host_network
@@ -62,7 +63,7 @@ def reproached(urls, containers, asks):
 
 
 def is_api(component):
-    return component.split("-")[0] == "api"
+    return deepgram_components.kind(component) == "api"
 
 
 def bereft(due, containers, asks):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
+from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.http import engine_load, get, metrics
 from ansible.module_utils.host import network as host_network
 
@@ -41,9 +42,9 @@ def hung(urls, names, containers, wait_s):
 def in_flight(urls, containers):
     """How many requests are being served, as the API says, or where it says nothing, the Engine; 0 where nobody says."""
     known = [name for name, found in containers.items() if found and urls.get(name)]
-    apis = [name for name in known if name.split("-")[0] == "api"]
+    apis = [name for name in known if kind(name) == "api"]
     counts = [deepgram_api_health.active(host_network.ask(urls[name]).get("body")) for name in apis]
     if counts and None not in counts:
         return sum(counts)
-    texts = [get(urls[name], timeout=ASK_S)[0] for name in known if name not in apis and name.split("-")[0] == "engine"]
+    texts = [get(urls[name], timeout=ASK_S)[0] for name in known if name not in apis and kind(name) == "engine"]
     return sum(sum(engine_load(metrics(text))["active_requests"].values()) for text in texts if text)

@@ -11,6 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.deepgram.download import DownloadError, fetch, file_name, probe, sha256_of, shown
+from ansible.module_utils.host.whole_file import sync
 
 RECORD = ".sha256.json"
 LOCK = ".lock"
@@ -209,15 +210,6 @@ def discard(partial):
     for path in (partial, partial + ".json"):
         if os.path.exists(path):
             os.unlink(path)
-
-
-def sync(directory):
-    """Makes a rename in the directory last over a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def lock(directory, wait=LOCK_WAIT, sleep=time.sleep):

@@ -2,10 +2,11 @@
 
 import re
 
+from ansible.module_utils.deepgram.components import KINDS, component, kind
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
 from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
-from ansible.module_utils.doctor.engine import PARTS, Silent, kind
+from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
@@ -34,8 +35,7 @@ def parts(host):
     found = []
     for role in ("deepgram", "license_proxy"):
         found += (host.recorded(role).get("containers") or {}).get("names", {})
-    names = [name[len("deepgram-") :] for name in found if name.startswith("deepgram-")]
-    return sorted(names, key=lambda name: PARTS.index(kind(name)))
+    return sorted(filter(None, map(component, found)), key=lambda name: KINDS.index(kind(name)))
 
 
 def running(host):

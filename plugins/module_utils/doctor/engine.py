@@ -7,18 +7,13 @@ import socket
 import threading
 
 from ansible.module_utils.containers.state import asks_for_gpu
+from ansible.module_utils.deepgram.components import KINDS
 from ansible.module_utils.host import record as host_record
 from ansible.module_utils.host.http import get
 
 SOCKET = "/run/docker.sock"
 LOG_BYTES = 4 << 20
 TIMEOUT_S = 15  # a busy Docker is not a dead one
-PARTS = ("engine", "api", "license-proxy")
-
-
-def kind(component):
-    """Which of PARTS a component is."""
-    return component if component in PARTS else component.split("-")[0]
 
 
 def recorded():
@@ -30,7 +25,7 @@ def recorded():
                 found += json.load(stream)["things"]["containers"]["names"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found or [f"deepgram-{part}" for part in PARTS]
+    return found or [f"deepgram-{part}" for part in KINDS]
 
 
 class Silent(Exception):

@@ -43,14 +43,30 @@ def settle_rights(path, mode, check_mode):
 def write(path, content, mode):
     """Replaces a file at once; makes its directory."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    replace(path, content.encode("utf-8", "surrogateescape"), mode)
+
+
+def replace(path, data, mode, owner=None):
+    """Replaces a file at once, its content on the disk before it has the name. owner: (uid, gid), else who runs this."""
     handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        with os.fdopen(handle, "wb") as stream:
             os.fchmod(handle, mode)
-            stream.write(content)
+            if owner:
+                os.fchown(handle, *owner)
+            stream.write(data)
             stream.flush()
             os.fsync(handle)
         os.replace(new, path)
     finally:
         if os.path.exists(new):
             os.unlink(new)
+
+
+def sync(directory):
+    """Makes renames in a directory last over a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 
+from ansible.module_utils.deepgram.components import component
 from ansible.module_utils.deepgram.log import Grouping
 from ansible.module_utils.logs.redaction import Redaction
 from ansible.module_utils.logs.signatures import explained
-from ansible.module_utils.logs.sources import MOST, PARTS, commands
+from ansible.module_utils.logs.sources import MOST, commands
 
 MARK = "log: "
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -51,7 +52,7 @@ def containers():
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [name for name in said.split() if name.startswith("deepgram-") and name.partition("-")[2] in PARTS]
+    return [name for name in said.split() if component(name)]
 
 
 class Stream:

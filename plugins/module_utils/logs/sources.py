@@ -8,8 +8,8 @@ import re
 import time
 
 from ansible.module_utils.containers.state import moment
+from ansible.module_utils.deepgram.components import component
 
-PARTS = ("engine", "api", "license-proxy")
 MOST = 5000  # lines of a source; of more the last
 # What systemd starts for us, and what that stands on.
 UNITS = (
@@ -54,8 +54,7 @@ def of_journal(line):
     name = entry.get("SYSLOG_IDENTIFIER") or ""
     unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or name).rpartition(".service")[0] or name
     # A container of Podman speaks under its own name, systemd and Podman about it under theirs.
-    own = name.startswith("deepgram-") and name.partition("-")[2] in PARTS
-    return entry["time"], name.partition("-")[2] if own else unit, entry["text"]
+    return entry["time"], component(name) or unit, entry["text"]
 
 
 def of_kernel(line):

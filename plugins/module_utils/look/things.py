@@ -4,6 +4,7 @@ import time
 
 from ansible.module_utils.containers import state as containers_state
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
+from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.host import files as host_files
 from ansible.module_utils.host import network as host_network
 from ansible.module_utils.host import record as host_record
@@ -73,13 +74,15 @@ class Server:
 
     def apis(self):
         """The containers of APIs that somebody declared."""
+        return self._named("api")
+
+    def _named(self, wanted):
         names = [name for one in self._all("containers") for name in one["containers"]["names"]]
-        return [name for name in names if name.split("-")[1:2] == ["api"]]
+        return [name for name in names if deepgram_components.kind(deepgram_components.component(name)) == wanted]
 
     def engines_started(self):
         """When the last of the Engines here started; None without one, 0 where one does not run."""
-        names = [name for one in self._all("containers") for name in one["containers"]["names"]]
-        moments = [self.started(name) for name in names if name.split("-")[1:2] == ["engine"]]
+        moments = [self.started(name) for name in self._named("engine")]
         return None if not moments else 0 if 0 in moments else max(moments)
 
     def report(self, path):

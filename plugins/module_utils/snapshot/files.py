@@ -5,36 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 
 from ansible.module_utils.host import files as host_files
+from ansible.module_utils.host.whole_file import replace, sync
 
 
 def write_bytes(path, data, mode, owner=None):
     """Replaces a file at once, and has it on the disk before it returns."""
-    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            os.fchmod(handle, mode)
-            if owner:
-                os.fchown(handle, *owner)
-            stream.write(data)
-            stream.flush()
-            os.fsync(handle)
-        os.replace(new, path)
-    finally:
-        if os.path.exists(new):
-            os.unlink(new)
+    replace(path, data, mode, owner)
     sync(os.path.dirname(path))
-
-
-def sync(folder):
-    """Makes renames in a directory last over a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def put(path, was, copy, check_mode):

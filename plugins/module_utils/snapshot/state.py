@@ -15,9 +15,11 @@ import shutil
 import stat
 import time
 
+from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.host import files as host_files
 from ansible.module_utils.host import record as host_record
-from ansible.module_utils.snapshot.files import model_here, put, sync, write_bytes
+from ansible.module_utils.host.whole_file import sync
+from ansible.module_utils.snapshot.files import model_here, put, write_bytes
 
 PLACE = "/var/lib/deepgram/verified"
 MODELS = "models"  # in PLACE: hard links to the model files of both states
@@ -77,7 +79,7 @@ def _service(things):
     components = [name.partition("-")[2] for name in containers["names"]]
     urls = {}
     for kind, end in (("engine", "/metrics"), ("api", "/v1/status")):  # in the order of the containers
-        named = [name for name in components if name.split("-")[0] == kind]
+        named = [name for name in components if deepgram_components.kind(name) == kind]
         urls.update(zip(named, [url for url in answers if url.endswith(end)]))
     return {
         "engine": containers["engine"],

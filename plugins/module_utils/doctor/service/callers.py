@@ -2,9 +2,10 @@
 
 import os
 
+from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
 from ansible.module_utils.doctor.containers import parts
-from ansible.module_utils.doctor.engine import Silent, kind
+from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.host import files as host_files
 from ansible.module_utils.proxy import serving as proxy_serving
 from ansible.module_utils.proxy.nginx_servers import other_default, rival

@@ -1,10 +1,10 @@
 """The doctor on configurations: does each container run with the file that is on the server."""
 
 from ansible.module_utils.containers.state import moment
+from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
 from ansible.module_utils.doctor.containers import made_anew, parts
-from ansible.module_utils.doctor.engine import kind
 from ansible.module_utils.doctor.service.engine import running
 
 FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}

@@ -9,7 +9,6 @@ import re
 import ask
 
 DEVICES = "/sys/bus/pci/devices"
-LOADED = "/sys/module/nvidia/version"
 # nvidia-smi's field: metric, what it is, and the factor to the unit in the name.
 NUMBERS = {
     "temperature.gpu": ("temperature_celsius", "Temperature of the GPU", 1),

@@ -1,0 +1,15 @@
+"""What runs in a container deepgram-COMPONENT: one of three kinds, of Engines and APIs several (engine-NAME, api-GROUP)."""
+
+KINDS = ("engine", "api", "license-proxy")
+PREFIX = "deepgram-"
+
+
+def kind(component):
+    """Which of KINDS a component is; a word that is none of them for another's."""
+    return component if component in KINDS else component.split("-")[0]
+
+
+def component(container):
+    """The component that a container or unit is named after; "" for a name of others."""
+    rest = container[len(PREFIX) :] if container.startswith(PREFIX) else ""
+    return rest if kind(rest) in KINDS else ""
