@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import zlib
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
@@ -55,6 +56,17 @@ def _name(path: Path, folder: Path) -> str:
 def packed(program: str) -> str:
     """A program as one word."""
     return base64.b64encode(zlib.compress(program.encode())).decode()
+
+
+def call(entry: str) -> str:
+    """The end of a program: the module `entry` carries out the request."""
+    return f"import ansible.module_utils.{entry} as _entry\n_entry.main(_request)\n"
+
+
+@functools.cache
+def program(folder: Path, entry: str) -> str:
+    """The module `entry` of `folder` and all that it needs, as one word."""
+    return packed(sources(folder, {entry}) + call(entry))
 
 
 def stdin(word: str, request: str) -> str:

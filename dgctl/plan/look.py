@@ -6,7 +6,6 @@ the source of plugins/module_utils/look/look.py and what that imports, sent alon
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -17,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dgctl import content
@@ -33,9 +31,7 @@ LEFT_OPEN = 64  # connections left open for Ansible: each is a process of 1.4 MB
 PAUSES_S = (0.5, 2)
 _CLOSED = re.compile(rb"kex_exchange_identification|Connection (closed|reset) by")
 _MARK = "applied-state: "
-_BOOT, _START = bundle.BOOT, bundle.START
 ENTRY = "look.look"
-_CALL = f"import ansible.module_utils.{ENTRY} as _look\n_look.main(_request)\n"
 
 
 Request = tuple[Host, dict[str, str]]
@@ -78,18 +74,16 @@ def mark_verified(requests: Iterable[Request]) -> None:
 def _ask(mode: str, requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
     asked = list(requests)
     leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
-    _program(content.utilities())  # kept from now on
+    bundle.program(content.utilities(), ENTRY)  # kept from now on
     # Both here, because neither Ansible's code nor CPython 3.11's ast is made for threads.
     ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host, _ in asked}
     with scratch.folder("look") as folder:
-        askpass = folder / "askpass"
-        askpass.touch(0o700)
-        askpass.write_text(ssh.ASKPASS)
+        askpass = ssh.write_askpass(folder)
 
         def one(what: Request) -> tuple[str, Seen]:
             host, fingerprints = what
             request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
-            return host.name, _one(host, request, str(askpass), *ways[host.name])
+            return host.name, _one(host, request, askpass, *ways[host.name])
 
         with _workers() as pool:
             for name, seen in pool.map(one, asked):
@@ -113,17 +107,17 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
 def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secrets: dict[str, str]) -> Seen:
     if way.problem:
         return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
-    words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", _BOOT])
+    words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", bundle.BOOT])
     password = f"{secrets['become']}\n" if "become" in secrets else ""
-    text = password + _START + _program(content.utilities()) + json.dumps(request)
+    text = password + bundle.stdin(bundle.program(content.utilities(), ENTRY), json.dumps(request))
     try:
         done = _run(words, text.encode(), ssh.environment(secrets, askpass))
     except subprocess.TimeoutExpired:
         fix = f"try it by hand: {way.by_hand}" if way.by_hand else "look what holds it up"
         return Seen(problem=Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=fix))
-    except OSError as error:  # this machine has no ssh, or (ansible_connection=local) no such interpreter
-        fix = f"install {error.filename} on this machine, or name another one in the inventory"
-        return Seen(problem=Problem(f"{error.filename}: {error.strerror}", host.name, fix=fix))
+    except OSError as error:
+        what, fix = unreachable.not_started(error)
+        return Seen(problem=Problem(what, host.name, fix=fix))
     return _read(host, done, way)
 
 
@@ -172,17 +166,3 @@ def _said(host: Host, text: str) -> Seen:
         said.get("reports") or {},
         said.get("seconds") or 0.0,
     )
-
-
-@functools.cache
-def _program(folder: Path) -> str:
-    """The program as one line, from the modules in `folder`; the request follows it."""
-    return _line(_sources(folder) + _CALL)
-
-
-def _line(program: str) -> str:
-    return bundle.packed(program) + "\n"
-
-
-def _sources(folder: Path) -> str:
-    return bundle.sources(folder, {ENTRY})

@@ -6,14 +6,12 @@ What runs on the server is the source of plugins/module_utils/logs/logs.py and w
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import queue
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 from dgctl import content
@@ -25,7 +23,6 @@ from dgctl.deployment.deployment import Host
 ENTRY = "logs.logs"
 MARK = "log: "
 LIMIT_S = 120  # without --follow: the server's own programs have 30 s
-_CALL = f"import ansible.module_utils.{ENTRY} as _logs\n_logs.main(_request)\n"
 
 Said = tuple[str, "dict[str, Any] | Problem"]
 
@@ -36,13 +33,10 @@ def read(hosts: list[Host], request: dict[str, Any]) -> Iterator[Said]:
     Ends when every server has ended. Whoever stops early closes the iterator, and the sessions end.
     """
     config = content.root() / "ansible.cfg"
-    _program(content.utilities())  # kept from now on
+    bundle.program(content.utilities(), ENTRY)  # kept from now on
     ways = {host.name: ssh.route(host.vars, host.address, config) for host in hosts}
     with scratch.folder("logs") as folder:
-        askpass = folder / "askpass"
-        askpass.touch(0o700)
-        askpass.write_text(ssh.ASKPASS)
-        sessions = Sessions(request, str(askpass))
+        sessions = Sessions(request, ssh.write_askpass(folder))
         for host in hosts:
             threading.Thread(target=sessions.ask, args=(host, *ways[host.name]), daemon=True).start()
         try:
@@ -92,9 +86,9 @@ class Sessions:
             process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
             )
-        except OSError as error:  # this machine has no ssh, or (ansible_connection=local) no such interpreter
-            fix = f"install {error.filename} on this machine, or name another one in the inventory"
-            return Problem(f"{error.filename}: {error.strerror}", host.name, fix=fix)
+        except OSError as error:
+            what, fix = unreachable.not_started(error)
+            return Problem(what, host.name, fix=fix)
         self.running.append(process)
         with _limited(process, None if self.request["follow"] else LIMIT_S):
             status = self._talk(host.name, process, secrets)
@@ -105,7 +99,7 @@ class Sessions:
         """Sends the program, hears its lines; its exit status."""
         assert process.stdin and process.stdout
         password = f"{secrets['become']}\n" if "become" in secrets else ""
-        text = password + bundle.stdin(_program(content.utilities()), json.dumps(self.request))
+        text = password + bundle.stdin(bundle.program(content.utilities(), ENTRY), json.dumps(self.request))
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(text.encode())
             process.stdin.close()
@@ -136,8 +130,3 @@ def _problem(host: Host, way: ssh.Route, status: int, said: bytes) -> Problem:
         return Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=f"try it by hand: {way.by_hand}")
     what, fix = unreachable.cause(words, ssh.effective(way))
     return Problem(what, host.name, words, fix)
-
-
-@functools.cache
-def _program(folder: Path) -> str:
-    return bundle.packed(bundle.sources(folder, {ENTRY}) + _CALL)

@@ -6,7 +6,6 @@ import json
 import shlex
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from testinfra.host import Host
@@ -14,9 +13,7 @@ from testinfra.host import Host
 from dgctl import content
 from dgctl.content import bundle, drivers
 
-_BOOT = bundle.BOOT
 TABLES = ("gpus", "generations", "branches", "nvswitch", "cdi")
-_CALL = "import ansible.module_utils.doctor.doctor as _doctor\n_doctor.main(_request)\n"
 
 
 def checks() -> list[str]:
@@ -34,8 +31,8 @@ def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str
     """{check: finding} of the doctor's on a host. Raises ValueError when it says nothing."""
     request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
     python = bundle.interpreter(wanted["ansible_python_interpreter"])
-    text = bundle.stdin(_program(content.utilities()), request)
-    said = host.run(shlex.join([python, "-IS", "-c", _BOOT]), stdin=text)
+    text = bundle.stdin(bundle.program(content.utilities(), "doctor.doctor"), request)
+    said = host.run(shlex.join([python, "-IS", "-c", bundle.BOOT]), stdin=text)
     mark = content.utility("doctor.doctor").MARK
     for line in said.stdout.splitlines():
         if line.startswith(mark):
@@ -64,8 +61,3 @@ def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, An
 def _tables() -> dict[str, Any]:
     found = drivers.tables(content.root()) | content.tables(content.root(), "cdi")
     return {name: found[f"_platform_{name}"] for name in TABLES}
-
-
-@cache
-def _program(folder: Path) -> str:
-    return bundle.packed(bundle.sources(folder, {"doctor.doctor"}) + _CALL)

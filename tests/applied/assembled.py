@@ -2,11 +2,12 @@
 
 import json
 
+from dgctl.content import bundle
 from dgctl.plan import look
 from tests.paths import PROJECT
 
 SOURCES = PROJECT / "plugins" / "module_utils"
-COMMAND = ["-IS", "-c", look._BOOT]
+COMMAND = ["-IS", "-c", bundle.BOOT]
 
 
 def program(request, settings, more=""):
@@ -14,5 +15,5 @@ def program(request, settings, more=""):
     lines = [
         f"sys.modules['ansible.module_utils.{name}'].{key} = {value!r}\n" for (name, key), value in settings.items()
     ]
-    text = look._sources(SOURCES) + "".join(lines) + look._CALL + more
-    return look._START + look._line(text) + json.dumps(request)
+    text = bundle.sources(SOURCES, {look.ENTRY}) + "".join(lines) + bundle.call(look.ENTRY) + more
+    return bundle.stdin(bundle.packed(text), json.dumps(request))

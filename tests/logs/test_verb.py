@@ -141,7 +141,8 @@ def host(name: str, **variables: object) -> Host:
 
 def test_lines_come_while_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     program = "import json,time\nprint('motd')\nprint('log: '+_request, flush=True)\ntime.sleep(60)\n"
-    monkeypatch.setattr(host_logs, "_program", lambda folder: bundle.packed(program))
+    packed = bundle.packed(program)
+    monkeypatch.setattr(bundle, "program", lambda folder, entry: packed)
     began, found = time.monotonic(), host_logs.read([host("x")], {"ago": 1, "follow": True})
     assert next(found) == ("x", {"ago": 1, "follow": True})
     found.close()
@@ -152,8 +153,9 @@ def test_the_real_program_follows_a_log(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """NGINX's error log, where nothing else is to be read; the file is made only while it is watched."""
     log = tmp_path / "error.log"
     swap = f"import ansible.module_utils.logs.sources as _sources\n_sources.NGINX_LOGS = ({str(log)!r},)\n"
-    program = bundle.sources(content.utilities(), {host_logs.ENTRY}) + swap + host_logs._CALL
-    monkeypatch.setattr(host_logs, "_program", lambda folder: bundle.packed(program))
+    program = bundle.sources(content.utilities(), {host_logs.ENTRY}) + swap + bundle.call(host_logs.ENTRY)
+    packed = bundle.packed(program)
+    monkeypatch.setattr(bundle, "program", lambda folder, entry: packed)
     found = host_logs.read([host("x")], {"ago": 3600, "follow": True, "explain": True})
     written = threading.Timer(4, lambda: log.write_text(f"{time.strftime('%Y/%m/%d %H:%M:%S')} [alert] 1#1: {FULL}\n"))
     written.start()
@@ -165,7 +167,7 @@ def test_the_real_program_follows_a_log(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_program_that_breaks_and_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_logs, "_program", lambda folder: bundle.packed("1/0"))
+    monkeypatch.setattr(bundle, "program", lambda folder, entry: bundle.packed("1/0"))
     hosts = [host("x"), host("gone", ansible_connection="ssh", ansible_port=1, ansible_user="root")]
     found = dict(host_logs.read(hosts, {"ago": 1, "follow": False}))
     assert "ZeroDivisionError" in found["x"].value and found["gone"].what == "nothing listens on the SSH port"

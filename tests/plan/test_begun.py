@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dgctl.content import bundle
 from dgctl.plan import look
 from dgctl.plan.plan import BEGIN, HostPlan, Plan, Step
 from dgctl.plan.reasons import Kind, Reason
@@ -98,11 +99,12 @@ def test_a_server_that_cannot_write_its_record_is_not_taken_for_one_that_has(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     heard: dict[str, bool] = {}
-    full = look._sources(look.content.utilities())
+    full = bundle.sources(look.content.utilities(), {look.ENTRY})
     for place, noted in ((tmp_path / "state", True), (tmp_path / "in_the_way" / "state", False)):
         (tmp_path / "in_the_way").touch()
         own = f"sys.modules['ansible.module_utils.host.record'].FOLDER = {str(place)!r}\n"
-        monkeypatch.setattr(look, "_program", lambda folder, own=own: look._line(full + own + look._CALL))
+        packed = bundle.packed(full + own + bundle.call(look.ENTRY))
+        monkeypatch.setattr(bundle, "program", lambda folder, entry, packed=packed: packed)
         look.mark_begun([(host(), {"docker": ""})], heard.__setitem__)
         assert heard == {"here": noted}
     assert (tmp_path / "state" / "docker.json").is_file()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dgctl import content
+from dgctl.content import bundle
 from dgctl.deployment.deployment import Host
 from dgctl.plan import look
 
@@ -34,8 +35,8 @@ def test_a_role_that_never_ran_here() -> None:
 
 
 def test_a_password_that_nobody_asked_for_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["python3", "-IS", "-c", look._BOOT]
-    text = "hush\n" + look._START + look._program(FOLDER) + '{"mode": "look", "host": "h", "roles": {}}'
+    words = ["python3", "-IS", "-c", bundle.BOOT]
+    text = "hush\n" + bundle.stdin(bundle.program(FOLDER, look.ENTRY), '{"mode": "look", "host": "h", "roles": {}}')
     done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.startswith(look._MARK)
     assert done.stderr == ""
@@ -61,16 +62,16 @@ def test_a_connection_that_sshd_closes_at_once_is_tried_again(tmp_path: Path, cl
 
 
 def test_a_look_that_breaks_is_a_doubt_and_no_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(look, "_program", lambda folder: "eJwrKEotSk1UyEksSdVQBwAn6wUV\n")  # not a program
+    monkeypatch.setattr(bundle, "program", lambda folder, entry: "eJwrKEotSk1UyEksSdVQBwAn6wUV")  # not a program
     seen = found_by_a_look(host(), a="1")
     assert seen.doubt.startswith("the look failed: ")
 
 
 def test_only_the_look_s_own_modules_are_sent() -> None:
-    sent = look._sources(FOLDER)
+    sent = bundle.sources(FOLDER, {look.ENTRY})
     assert "look.look" in sent and "host.record" in sent
     assert "model_files" not in sent
-    assert len(look._program(FOLDER)) < 28_000  # it goes over the wire to every server at every look
+    assert len(bundle.program(FOLDER, look.ENTRY)) < 28_000  # it goes over the wire to every server at every look
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_an_interpreter_or_an_ssh_that_is_not_there_is_no_traceback(
 
 
 def test_a_server_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "_BOOT", "import time; time.sleep(60)")
+    monkeypatch.setattr(bundle, "BOOT", "import time; time.sleep(60)")
     monkeypatch.setattr(look, "LIMIT_S", 1)
     problem = found_by_a_look(host(), role="f1").problem
     assert problem is not None and problem.what == "the server did not answer within 1 s" and problem.fix

@@ -74,7 +74,7 @@ def test_the_program_travels_on_stdin(here, monkeypatch):
     longer = bundle.packed(
         f"# {os.urandom(200_000).hex()}\nprint({content.utility('doctor.doctor').MARK!r} + _request)"
     )
-    monkeypatch.setattr(health, "_program", lambda folder: longer)
+    monkeypatch.setattr(health.bundle, "program", lambda folder, entry: longer)
     monkeypatch.setattr(health.json, "loads", lambda text: [{"check": "all", "request": text}])
     assert (
         len(longer) > 128 * 1024 and "gpu_count" in health.ask(here._host, "here", wanted({}), False)["all"]["request"]
@@ -101,7 +101,7 @@ def test_the_python_that_the_inventory_names_runs_it(here, tmp_path):
 
 
 def test_a_host_that_cannot_run_it_is_no_healthy_one(here, monkeypatch):
-    monkeypatch.setattr(health, "_BOOT", "raise SystemExit('no such thing')")
+    monkeypatch.setattr(health.bundle, "BOOT", "raise SystemExit('no such thing')")
     with pytest.raises(ValueError, match="no such thing"):
         health.ask(here._host, "here", wanted({}), False)
 
