@@ -105,6 +105,19 @@ def effective(way: Route) -> dict[str, str]:
     return found | {"entry": shlex.quote(bracketed)}
 
 
+def refusal(way: Route, limit_s: float = 30) -> str:
+    """What ssh says of a way that leads nowhere, tried once without secrets; empty where it leads to the server."""
+    if not way.login:
+        return ""
+    words = with_options(way.login, "-o", "BatchMode=yes", "-o", "ControlPath=none")
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=limit_s
+        )
+        return last_words(done.stderr) if done.returncode == 255 else ""
+    return ""
+
+
 def environment(secrets: dict[str, str], askpass: str) -> dict[str, str]:
     """The environment for ssh, which asks the program `askpass` for passwords: they are in no argument."""
     found = dict(os.environ)
@@ -113,6 +126,14 @@ def environment(secrets: dict[str, str], askpass: str) -> dict[str, str]:
         found["DGCTL_SSH_PASSWORD"] = secrets.get("password", "")
         found["DGCTL_SSH_PASSPHRASE"] = secrets.get("passphrase", "")
     return found
+
+
+def write_askpass(folder: Path) -> str:
+    """Writes the program that ssh asks for secrets, which reads them from its environment; its path."""
+    path = folder / "askpass"
+    path.touch(0o700)
+    path.write_text(ASKPASS)
+    return str(path)
 
 
 # Only what ssh itself asks gets an answer. A server may put any words into a prompt of its own (keyboard-interactive), which ssh

@@ -89,6 +89,10 @@ CAUSES = (
         "install python3 on the server, or set ansible_python_interpreter",
     ),
 )
+# Ansible wrote to an ssh that had ended, and lost what that said (ansible-core, plugins/connection/ssh.py, _send_initial_data).
+UNREAD = re.compile(
+    r"Data could not be sent to remote host \S+ Make sure .* reached over ssh\W*(\[Errno[^|]*)?$", re.IGNORECASE
+)
 UNKNOWN = ("the server cannot be reached", "try it by hand: {login} -v true")
 
 
@@ -105,3 +109,9 @@ def cause(message: str, way: dict[str, str]) -> tuple[str, str]:
 
 def _found(message: str) -> tuple[str, str]:
     return next(((what, fix) for pattern, what, fix in CAUSES if re.search(pattern, message)), UNKNOWN)
+
+
+def not_started(error: OSError) -> tuple[str, str]:
+    """(what, fix) where this machine has no ssh, or (ansible_connection=local) no such interpreter."""
+    fix = f"install {error.filename} on this machine, or name another one in the inventory"
+    return f"{error.filename}: {error.strerror}", fix

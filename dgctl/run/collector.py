@@ -126,9 +126,9 @@ class Collector:
             host.state = "changed" if host.changed else "ok"
             self.job.progress.host(name, host.state, data.get("task", ""))
 
-    def _way(self, name: str) -> dict[str, str]:
+    def _way(self, name: str) -> ssh.Route:
         host = self.job.deployment.hosts[name]
-        return ssh.effective(ssh.route(host.vars, host.address, content.root() / "ansible.cfg")[0])
+        return ssh.route(host.vars, host.address, content.root() / "ansible.cfg")[0]
 
     def _clean(self, problem: Problem) -> Problem:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))

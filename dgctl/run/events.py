@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from dgctl.base import unreachable
+from dgctl.base import ssh, unreachable
 from dgctl.base.errors import Problem, split_fix
 
 FAILED, UNREACHABLE = "runner_on_failed", "runner_on_unreachable"
@@ -69,17 +69,19 @@ def end_of(event: dict[str, Any]) -> str:
     return UNREACHABLE if unreachable.of_sudo(said) else event["event"]
 
 
-def problem(event: dict[str, Any], log: str, way: Callable[[str], dict[str, str]]) -> Problem:
+def problem(event: dict[str, Any], log: str, way: Callable[[str], ssh.Route]) -> Problem:
     """A failed or unreachable event as a Problem; without a fix of its own it names the task and the log.
 
-    `way`: what ssh.effective() says of the way to a host of this name.
+    `way`: the way to a host of this name; ssh itself is asked where Ansible lost its words.
     """
     data = event["event_data"]
     result = data.get("res") or {}
     host = data.get("host", "")
     if end_of(event) == UNREACHABLE:
-        said = message(result)
-        what, fix = unreachable.cause(said, way(host))
+        said, route = message(result), way(host)
+        if unreachable.UNREAD.search(said):
+            said = ssh.refusal(route) or said
+        what, fix = unreachable.cause(said, ssh.effective(route))
         return Problem(what, host, said, fix)
     what, fix = split_fix(message(result))
     fix = str(result.get("fix") or fix)

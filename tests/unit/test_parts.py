@@ -158,13 +158,40 @@ def test_a_sudo_that_wants_a_password_names_its_fix() -> None:
         "event": events.FAILED,
         "event_data": {"host": "a", "task": "Look", "res": {"msg": "Missing sudo password"}},
     }
-    problem = events.problem(event, "log", way)
+    problem = events.problem(event, "log", ssh.Route)
     assert "sudo" in problem.what and "ansible_become_password" in problem.fix
+
+
+# ansible-core 2.20 and 2.19, ssh.py _send_initial_data: it writes to an ssh that has ended, and loses what that said.
+@pytest.mark.parametrize("end", ["over SSH.", "over SSH: [Errno 32] Broken pipe", "over ssh: [Errno 32] Broken pipe"])
+def test_ssh_itself_is_asked_where_ansible_lost_its_words(end: str, tmp_path: Path) -> None:
+    lost = f"Data could not be sent to remote host '127.0.0.1'. Make sure this host can be reached {end}"
+    told = events.problem(_unreachable(lost), "log", lambda name: _way(tmp_path, "Connection refused", 255))
+    assert told.what == "nothing listens on the SSH port" and "Connection refused" in told.value
+    well = events.problem(_unreachable(lost), "log", lambda name: _way(tmp_path, "a banner", 0))
+    assert well.value == lost
+
+
+def test_what_ssh_said_to_ansible_stands() -> None:
+    said = 'Data could not be sent to remote host "g". Make sure this host can be reached over ssh: g: Permission denied (x)'
+    problem = events.problem(_unreachable(said), "log", lambda name: ssh.Route("g", ["/no/ssh", "--", "g"]))
+    assert problem.value == said and "refuses this user" in problem.what
+
+
+def _unreachable(said: str) -> dict:
+    return {"event": events.UNREACHABLE, "event_data": {"host": "a", "res": {"msg": said}}}
+
+
+def _way(folder: Path, says: str, status: int) -> ssh.Route:
+    program = folder / "ssh"
+    program.write_text(f"#!/bin/sh\necho '{says}' >&2\nexit {status}\n")
+    program.chmod(0o755)
+    return ssh.Route("127.0.0.1", [str(program), "--", "127.0.0.1"])
 
 
 def test_a_module_may_give_value_and_fix_apart() -> None:
     result = {"msg": "Too little memory", "value": "8 GB", "fix": "add memory"}
-    problem = events.problem({"event": events.FAILED, "event_data": {"host": "a", "res": result}}, "log", way)
+    problem = events.problem({"event": events.FAILED, "event_data": {"host": "a", "res": result}}, "log", ssh.Route)
     assert (problem.what, problem.where, problem.value, problem.fix) == ("Too little memory", "a", "8 GB", "add memory")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dgctl.base import ssh
 from dgctl.run import events
 from dgctl.verbs import preflight, provision
 from tests.unit.conftest import write
@@ -91,5 +92,5 @@ def test_a_playbook_that_cannot_run_is_a_bug_with_ansibles_words(
 )
 def test_a_python_that_is_too_old_is_told_with_what_to_install(said: str) -> None:
     event = {"event": "runner_on_failed", "event_data": {"host": "a", "task": "Look", "res": {"msg": said}}}
-    problem = events.problem(event, "ansible.log", lambda name: {"login": f"ssh {name}"})
+    problem = events.problem(event, "ansible.log", ssh.Route)
     assert "too old" in problem.what and problem.value == said and "dnf install python39" in problem.fix
