@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dgctl.bench.window import percentile
+
 KEPT_FAILURES = 1000
-
-
-def percentile(ordered: list[float], share: float) -> float | None:
-    """The value below which this share lies; None for no values."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 @dataclass
@@ -51,7 +48,7 @@ class Tally:
 
     def line(self) -> str:
         """One second's line for a person."""
-        last = percentile(sorted(self.latencies[-100:]), 0.5)
+        last = percentile(self.latencies[-100:], 0.5)
         return (
             f"{time.monotonic() - self.began:6.0f}s  files {len(self.latencies)} ok, {self.files_failed} failed"
             f"{f', {last * 1000:.0f} ms' if last is not None else ''}"

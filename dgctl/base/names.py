@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
+from dgctl.base.words import listed
+
 # Names that Ansible reads from variables without any plugin declaring them.
 _UNDECLARED = frozenset({"ansible_group_priority", "ansible_network_os", "ansible_connection_user"})
 _PATTERNS = re.compile(r"ansible_[a-z0-9_]+_interpreter$")
@@ -22,6 +24,13 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known name most like `name`, or nothing when none is alike."""
     found = get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What to do about a name that is not among the known ones."""
+    names = list(known)
+    near = nearest(name, names)
+    return f"did you mean {near}?" if near else f"name one of: {listed(names)}"
 
 
 def alike(name: str, known: Iterable[str], cutoff: float = 0.86) -> str:

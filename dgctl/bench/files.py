@@ -85,9 +85,7 @@ def _client(job: Job) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     verify: Any = True if way.plain else tls.context(way)
     transport = httpx.AsyncHTTPTransport(verify=verify, uds=way.tunnel or None, limits=limits, trust_env=False)
-    host = f"[{way.address}]" if ":" in way.address else way.address
-    base = f"{'http' if way.plain else 'https'}://{host}:{way.port}"
-    return httpx.AsyncClient(base_url=base, transport=transport, timeout=ANSWER_LIMIT_S, trust_env=False)
+    return httpx.AsyncClient(base_url=way.base_url, transport=transport, timeout=ANSWER_LIMIT_S, trust_env=False)
 
 
 def _as(job: Job) -> dict[str, Any]:

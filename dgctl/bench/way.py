@@ -29,14 +29,12 @@ def to_api(host: Host, folder: Path) -> Iterator[Proxy]:
     if not way.login:
         yield Proxy(at.strip("[]"), port, "localhost", plain=True)
         return
-    askpass, socket = folder / "askpass", folder / "api"
-    askpass.write_text(ssh.ASKPASS)
-    askpass.chmod(0o700)
+    socket = folder / "api"
     options = ("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{socket}:{at}:{port}")
     words = ssh.with_options(way.over("none").login, *options)
     tunnel = subprocess.Popen(
         words,
-        env=ssh.environment(secrets, str(askpass)),
+        env=ssh.environment(secrets, ssh.write_askpass(folder)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

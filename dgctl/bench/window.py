@@ -9,10 +9,10 @@ from typing import Any
 PERCENT = 100
 
 
-def percentile(values: list[float], share: float) -> float:
-    """The value below which this share of them lies; 0 for none."""
+def percentile(values: list[float], share: float) -> float | None:
+    """The value below which this share of them lies; None for none."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ def merged(load: int, seconds: float, raws: Iterable[Raw]) -> Window:
         seconds,
         len(times) or len(factors),
         _mean(times),
-        percentile(times, 0.5),
-        percentile(times, 0.95),
-        percentile(times, 0.99),
+        percentile(times, 0.5) or 0.0,
+        percentile(times, 0.95) or 0.0,
+        percentile(times, 0.99) or 0.0,
         _mean(factors),
         _mean(second) / _mean(first) if first and second and _mean(first) > 0 else 1.0,
         heard / said if said else 1.0,
         sum(raw.refused for raw in parts),
         sum(raw.broken for raw in parts),
-        max((percentile(raw.lags, 0.99) for raw in parts), default=0.0),
+        max((percentile(raw.lags, 0.99) or 0.0 for raw in parts), default=0.0),
         sum(raw.cpu_s for raw in parts) / seconds,
         tuple(causes)[:5],
     )

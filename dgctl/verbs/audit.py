@@ -15,9 +15,9 @@ from dgctl.run import outcomes
 from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded
 from dgctl.validation.context import Context
+from dgctl.verify.certificates import TLS_DAYS
 
 PLAYBOOK = "audit.yml"
-SOON_DAYS = 14  # as verify has it
 
 
 def audit(session: Session) -> Outcome:
@@ -78,7 +78,7 @@ def of_servers(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
                     name,
                 )
         for row in status.get("certificates", []):
-            if row["days_left"] is not None and row["days_left"] < SOON_DAYS:
+            if row["days_left"] is not None and row["days_left"] < TLS_DAYS:
                 yield f"{row['path']} has {count(max(0, row['days_left']), 'day')} left", name
         for row in status.get("published", []):
             if row.get("for", "").startswith(asked.EVERYBODY):

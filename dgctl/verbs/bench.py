@@ -9,7 +9,7 @@ from typing import Any
 from dgctl import content
 from dgctl.base import lock, scratch
 from dgctl.base.errors import DgctlError, Exit, Problem
-from dgctl.base.names import nearest
+from dgctl.base.names import suggestion
 from dgctl.base.words import listed
 from dgctl.bench import picture, result, way
 from dgctl.bench.job import FILES, STREAMS, Job, file_query, stream_query
@@ -56,8 +56,7 @@ def chosen(deployment: Deployment, members: dict[str, fleet.Member], named: tupl
     known = deployment.members(*SERVING)
     for name in named:
         if name not in known:
-            near = nearest(name, known)
-            fix = f"did you mean {near}?" if near else f"name one of: {listed(known)}"
+            fix = suggestion(name, known)
             raise DgctlError(Problem("no server with an API has this name", value=name, fix=fix), Exit.USAGE)
     drained = [name for name in known if name in members and members[name].drained]
     if not named and not drained:

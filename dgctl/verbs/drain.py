@@ -8,7 +8,7 @@ from dataclasses import replace
 from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
-from dgctl.base.names import nearest
+from dgctl.base.names import suggestion
 from dgctl.base.words import listed
 from dgctl.deployment import fleet
 from dgctl.deployment.deployment import PROXIES, Deployment
@@ -59,6 +59,5 @@ def require_members(deployment: Deployment, hosts: tuple[str, ...]) -> list[str]
 
 
 def _unknown(deployment: Deployment, name: str, known: list[str]) -> Problem:
-    near = nearest(name, known)
-    fix = f"did you mean {near}?" if near else f"name one of: {listed(known)}"
+    fix = suggestion(name, known)
     return Problem("no proxy of this inventory sends requests to this server", shown(deployment.inventory), name, fix)

@@ -13,8 +13,8 @@ from dgctl.base import moments
 from dgctl.base.display import printable, value
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
-from dgctl.base.names import nearest
-from dgctl.base.words import count, listed
+from dgctl.base.names import suggestion
+from dgctl.base.words import count
 from dgctl.deployment.deployment import Deployment
 from dgctl.output.report import HostState, Outcome
 from dgctl.run import history, host_logs
@@ -47,8 +47,7 @@ def asked(deployment: Deployment, hosts: tuple[str, ...]) -> list[str]:
 
 
 def _unknown(deployment: Deployment, name: str) -> Problem:
-    near = nearest(name, deployment.hosts)
-    fix = f"did you mean {near}?" if near else f"name one of: {listed(list(deployment.hosts))}"
+    fix = suggestion(name, deployment.hosts)
     return Problem("the inventory has no such server", shown(deployment.inventory), value(name), fix)
 
 

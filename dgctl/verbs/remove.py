@@ -9,7 +9,7 @@ from pathlib import Path
 from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
-from dgctl.base.names import nearest
+from dgctl.base.names import suggestion
 from dgctl.base.words import count, listed
 from dgctl.deployment import deployment as deployments
 from dgctl.deployment import inventory_edit
@@ -54,8 +54,7 @@ def _named(deployment: Deployment, names: tuple[str, ...]) -> list[str]:
     problems = []
     for name in names:
         if name not in deployment.targets:
-            near = nearest(name, deployment.targets)
-            fix = f"did you mean {near}?" if near else f"name one of: {listed(deployment.targets)}"
+            fix = suggestion(name, deployment.targets)
             problems.append(Problem("this server is not in the inventory", shown(deployment.inventory), name, fix))
     if problems:
         raise DgctlError(problems, Exit.USAGE)

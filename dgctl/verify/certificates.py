@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from dgctl.verify.ask import Answer
+from dgctl.verify.expect import Expect
+
+TLS_DAYS = 14  # of a TLS certificate: with fewer left it is to be renewed now
+RELEASE_DAYS = 90
 _DATE = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})[ T]+(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?"
     r"\s*(?:(Z|UTC)|([+-])(\d{1,2}):?(\d{2})?(?::\d{2})?)?$"
@@ -24,3 +29,15 @@ def moment(said: str) -> datetime:
 def days_left(said: str, now: datetime | None = None) -> int:
     """Whole days until that moment; negative when it is past."""
     return (moment(said) - (now or datetime.now(UTC))).days
+
+
+def expect_life(said: Answer, expect: Expect) -> None:
+    """The check of what a program says in /v1/certificates: an expired one refuses to start, and is to be replaced before."""
+    end = (said.json() or {}).get("end_of_life") if said.ok else None
+    days = days_left(end) if end else None
+    expect(
+        f"{days} days left ({end})" if end else str(said),
+        f"at least {RELEASE_DAYS} days",
+        "set a newer deepgram_release and provision",
+        ok=days is not None and days >= RELEASE_DAYS,
+    )

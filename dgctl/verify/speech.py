@@ -109,16 +109,10 @@ def posted(
 
 def _client(proxy: tls.Proxy, limit_s: float) -> httpx.Client:
     """Connects to the proxy's address itself, whatever proxy the environment names, and verifies its name."""
-    host = f"[{proxy.address}]" if ":" in proxy.address else proxy.address
     verify = proxy.plain or tls.context(proxy)
     way = httpx.HTTPTransport(verify=verify, uds=proxy.tunnel or None, trust_env=False)
     timeout = httpx.Timeout(limit_s, connect=tls.TIMEOUT_S)
-    return httpx.Client(
-        base_url=f"{'http' if proxy.plain else 'https'}://{host}:{proxy.port}",
-        transport=way,
-        timeout=timeout,
-        trust_env=False,
-    )
+    return httpx.Client(base_url=proxy.base_url, transport=way, timeout=timeout, trust_env=False)
 
 
 def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, Any]:

@@ -44,6 +44,12 @@ class Proxy:
         """The name as it stands in a URL and in the Host header."""
         return self.name if self.port == (80 if self.plain else 443) else f"{self.name}:{self.port}"
 
+    @property
+    def base_url(self) -> str:
+        """Of the address itself, whatever its name resolves to."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'http' if self.plain else 'https'}://{host}:{self.port}"
+
     def connect(self) -> socket.socket:
         """A connection to the address, or into the tunnel (the name need not resolve here). Raises OSError."""
         if self.tunnel:

@@ -3,7 +3,6 @@
 from dgctl.verify import certificates
 
 GROUPS = ("api",)
-MIN_DAYS = 90
 
 
 def test_health(service, runtime, expect):
@@ -20,13 +19,4 @@ def test_engine_connected(service, runtime, expect):
 
 
 def test_end_of_life(service, expect):
-    """An expired program refuses to start: the release must be replaced before."""
-    said = service.answers["certificates"]
-    end = (said.json() or {}).get("end_of_life") if said.ok else None
-    days = certificates.days_left(end) if end else None
-    expect(
-        f"{days} days left ({end})" if end else str(said),
-        f"at least {MIN_DAYS} days",
-        "set a newer deepgram_release and provision",
-        ok=days is not None and days >= MIN_DAYS,
-    )
+    certificates.expect_life(service.answers["certificates"], expect)

@@ -8,7 +8,6 @@ from dgctl.verify.ask import Answer, ask
 from dgctl.verify.facts import ask_at
 
 GROUPS = ("license_proxy",)
-MIN_DAYS = 90
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +25,4 @@ def test_state(license_proxy, runtime, expect):
 
 
 def test_end_of_life(license_proxy, expect):
-    """An expired program refuses to start: the release must be replaced before."""
-    said = license_proxy["certificates"]
-    end = (said.json() or {}).get("end_of_life") if said.ok else None
-    days = certificates.days_left(end) if end else None
-    expect(
-        f"{days} days left ({end})" if end else str(said),
-        f"at least {MIN_DAYS} days",
-        "set a newer deepgram_release and provision",
-        ok=days is not None and days >= MIN_DAYS,
-    )
+    certificates.expect_life(license_proxy["certificates"], expect)

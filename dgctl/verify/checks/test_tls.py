@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from dgctl.verify import speech, tls
+from dgctl.verify.certificates import TLS_DAYS
 from dgctl.verify.expect import NO_CONCERN
 from dgctl.verify.facts import is_guarded, runs
 
 GROUPS = ("tls",)
-MIN_DAYS = 14
 CONFIG = "/etc/nginx/conf.d/deepgram.conf"
 PRIVATE_PATHS = ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/certificates", "/metrics")
 PATHS = {"flux": "/v2/listen"}
@@ -64,9 +64,9 @@ def test_expiry(proxy, expect):
     shaken, problem = attempt(lambda: tls.looked_at(proxy))
     expect(
         f"{shaken.days_left} days left" if shaken else problem,
-        f"more than {MIN_DAYS} days",
+        f"more than {TLS_DAYS} days",
         CERTIFICATE_FIX,
-        ok=shaken is not None and shaken.days_left > MIN_DAYS,
+        ok=shaken is not None and shaken.days_left > TLS_DAYS,
     )
 
 
