@@ -160,9 +160,11 @@ def main() -> None:
 def _run(name: str, place: Path, options: dict[str, Any]) -> int:
     """Runs the verb of this name: the function `name` of dgctl/verbs/NAME.py."""
     from dgctl.run import session as frame
+    from dgctl.run.options import Options
 
-    session = frame.Session(name, place, **options, commands=main.commands)
-    return frame.main(session, getattr(importlib.import_module(f"dgctl.verbs.{name}"), name))
+    module = importlib.import_module(f"dgctl.verbs.{name}")
+    session = frame.Session.of(name, place, getattr(module, "Options", Options), options, main.commands)
+    return frame.main(session, getattr(module, name))
 
 
 def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -202,12 +204,12 @@ def init(directory: str, as_json: bool) -> None:
 @click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
 @click.argument("folder", metavar="DIR")
 @_with(*OPTIONS)
-def export(kind: str, place: str, folder: str, **options: Any) -> None:
+def export(place: str, **options: Any) -> None:
     """Write scrape jobs, rules and dashboards into DIR, for a Prometheus and a Grafana of your own.
 
     The servers' exporters answer the addresses in host_metrics_allow.
     """
-    raise SystemExit(_run("export", Path(place), {**options, "kind": kind, "hosts": (folder,)}))
+    raise SystemExit(_run("export", Path(place), options))
 
 
 @verb()

@@ -46,7 +46,7 @@ def planned(work: Work) -> Plan:
                 runner = threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True)
                 runner.start()  # it takes half a second, which other looks can use
 
-        plan = plans.make(work.deployment, lately, tell, work.session.full)
+        plan = plans.make(work.deployment, lately, tell, work.session.options.full)
         plan.reports = {name: files for name, files in reports.items() if files}
         plan.members = fleet.members((name, files) for name, files in _proxies(work, reports) if files)
     plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}
@@ -71,7 +71,7 @@ def _proxies(work: Work, reports: dict[str, dict[str, Any]]) -> Iterable[tuple[s
 
 def divided(work: Work, plan: Plan) -> Rollout:
     """Which servers are changed when; raises DgctlError (exit 6) before harm where too few would go on serving."""
-    policy = Policy(work.session.batch, work.session.max_fail)
+    policy = Policy.of(work.session.options)
     found = rollout.make(work.deployment, plan, plan.members, policy)
     if found.problems:
         raise DgctlError(found.problems, Exit.HALTED)
@@ -131,7 +131,7 @@ def begun(work: Work, plan: Plan, part: playbook.Part) -> playbook.Part:
     that need one of them; and on those that could not note it, of which Ansible then says why.
     """
     names = [name for name in part.hosts if name not in part.hosts_of_play[plans.KEEP]]
-    if work.session.check or part.has(plans.PREFLIGHT) or not names:
+    if work.session.options.check or part.has(plans.PREFLIGHT) or not names:
         return part
     asked = [(work.deployment.hosts[name], dict.fromkeys(plan.hosts[name].roles, "")) for name in names]
     left, since = set(part.hosts), time.monotonic()
@@ -154,16 +154,16 @@ def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
     from dgctl.rollout.rolling import Rolling
 
     session = work.session
-    if plan.changing and not session.check:
+    if plan.changing and not session.options.check:
         history.forget_rollback(session.inventory)
-    if rollout.simple or session.check:
+    if rollout.simple or session.options.check:
         outcome = carry_out(work, plan)
-        if outcome.exit_code == Exit.OK and not session.check:
+        if outcome.exit_code == Exit.OK and not session.options.check:
             prove(work, plan, outcome)
     else:
-        outcome = Rolling(work, plan, rollout, plan.members, Policy(session.batch, session.max_fail)).run()
+        outcome = Rolling(work, plan, rollout, plan.members, Policy.of(session.options)).run()
     outcome.text += plan_text.notes(rollout)
-    if outcome.exit_code in (Exit.OK, Exit.VERIFY) and not session.check:
+    if outcome.exit_code in (Exit.OK, Exit.VERIFY) and not session.options.check:
         session.record.timings(outcome.timings)
     return outcome
 

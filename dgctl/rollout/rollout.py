@@ -12,6 +12,7 @@ from dgctl.deployment.fleet import Member, behind_proxies
 from dgctl.plan.plan import HostPlan, Plan
 from dgctl.plan.reasons import Kind
 from dgctl.rollout import floor
+from dgctl.run.options import Options
 
 _BATCH = re.compile(r"([1-9]\d*)(%?)")
 
@@ -25,6 +26,10 @@ class Policy:
 
     batch: str = "1"
     max_fail: int = 0
+
+    @classmethod
+    def of(cls, options: Options) -> Policy:
+        return cls(options.batch, options.max_fail)
 
     def size(self, servers: int) -> int:
         """Servers of a batch among `servers`, one at least."""

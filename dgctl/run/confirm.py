@@ -11,7 +11,7 @@ from dgctl.run.session import Session
 
 def require_person(session: Session, fix: str = "add --yes") -> None:
     """Raises DgctlError (exit 2) where nobody can be asked, and --yes was not said."""
-    if not session.yes and not sys.stdin.isatty():
+    if not session.options.yes and not sys.stdin.isatty():
         raise DgctlError(Problem("nobody is here to confirm", "stdin is not a terminal", fix=fix), Exit.USAGE)
 
 
@@ -19,7 +19,7 @@ def confirm(session: Session, lines: list[str], question: str) -> None:
     """Shows `lines`, and asks; raises DgctlError (exit 130) for a no. With --yes neither."""
     import click
 
-    if session.yes:
+    if session.options.yes:
         return
     require_person(session)
     for line in lines:

@@ -47,7 +47,7 @@ def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None =
     session = work.session
     with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
         job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
-        job.check, job.verbosity, job.alone, job.part = session.check, session.verbosity, alone, part
+        job.check, job.verbosity, job.alone, job.part = session.options.check, session.verbosity, alone, part
         return playbook.run(job)
 
 
@@ -92,7 +92,7 @@ def _conclude(outcome: Outcome, work: Work, result: RunResult) -> None:
     states = [host.state for host in outcome.hosts.values()]
     well, changed = states.count("ok"), states.count("changed")
     tasks = sum(host.changed for host in outcome.hosts.values())
-    would = "would change" if work.session.check else "changed"
+    would = "would change" if work.session.options.check else "changed"
     outcome.summary = f"{count(len(states), 'server')}: {well} ok, {changed} {would} ({count(tasks, 'task')})"
     if well + changed < len(states):
         outcome.summary += f", {len(states) - well - changed} not done"

@@ -10,103 +10,98 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkstemp
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import click
 
 from dgctl.base import json_text, streams
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.output.report import Outcome
+from dgctl.run.options import Options
+
+Own = TypeVar("Own", bound=Options)
 
 
 @dataclass
-class Session:
-    """A verb's call: its inventory and options, and the run record once there is one."""
+class Session(Generic[Own]):
+    """A verb's call: its inventory, the options that all verbs have, its own ones, and the run record once there is one."""
 
     command: str
     inventory: Path
+    options: Own
     limit: str | None = None
-    check: bool = False
-    yes: bool = False
-    full: bool = False
-    plan: Path | None = None
-    out: Path | None = None
-    batch: str = "1"
-    max_fail: int = 0
-    hosts: tuple[str, ...] = ()
-    note: str = ""
-    wait: bool = True
-    force: bool = False
-    dead: bool = False
-    wipe: bool = False
-    release: str = ""
-    driver: str = ""
-    watch: float = 0.0
-    deep: bool = False
-    since: str = "1h"
-    explain: bool = False
-    follow: bool = False
-    green: str = ""
-    action: str = ""
-    name: str = ""
-    kind: str = ""
-    streams: bool = False
-    files: bool = False
-    window: int = 30
-    sustain: int = 120
-    most: int = 2000
-    file_seconds: int = 300
-    yes_serving: bool = False
     as_json: bool = False
     verbosity: int = 0
     vault_password_file: tuple[str, ...] = ()
     vault_id: tuple[str, ...] = ()
     ask_vault_pass: bool = False
-    commands: Mapping[str, Any] = field(default_factory=dict, repr=False)  # verb -> its click command
+    commands: Mapping[str, click.Command] = field(default_factory=dict, repr=False)  # verb -> its click command
     began: float = field(default_factory=time.monotonic)
     record: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        inventory: Path,
+        own: type[Own],
+        given: Mapping[str, Any],
+        commands: Mapping[str, click.Command],
+    ) -> Session[Own]:
+        """The call with what click read (`given`: parameter -> value), divided between all verbs' options and its own."""
+        common = {each.name for each in fields(cls)}
+        options = own(**{name: value for name, value in given.items() if name not in common})
+        shared = {name: value for name, value in given.items() if name in common}
+        return cls(command, inventory, options, **shared, commands=commands)
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
-    def again(self, verb: str | None = None, limit: str | None = None, plan: Path | None = None) -> str:
+    def again(self, verb: str | None = None, **instead: Any) -> str:
         """A command to paste: this verb with what it was called with, or another with what it knows of that.
 
-        Never --yes: whoever pastes it is asked.
+        `instead`: options that are to have other values. Never --yes: whoever pastes it is asked.
         """
         verb = verb or self.command
-        call = replace(self, limit=limit or self.limit, plan=plan or self.plan)
-        inventory = str(self.inventory)
-        inventory = f"./{inventory}" if inventory.startswith("-") else inventory  # no option
-        named = (*self.hosts, *filter(None, (self.action, self.name)))
-        own = verb == self.command
-        words = ["dgctl", verb, *filter(None, [self.kind if own else ""]), inventory, *(named if own else ())]
-        return shlex.join([*words, *_options(call, self.commands[verb])])
+        place = str(self.inventory)
+        place = f"./{place}" if place.startswith("-") else place  # no option
+        named = [place]
+        if verb == self.command:
+            arguments = [
+                param.name or "" for param in self.commands[verb].params if param.param_type_name == "argument"
+            ]
+            named = [word for name in arguments for word in ([place] if name in _PLACES else self._words(name))]
+        return shlex.join(["dgctl", verb, *named, *self._options(verb, instead)])
+
+    def _words(self, name: str) -> list[str]:
+        """The words of an argument that stands beside the inventory."""
+        value = getattr(self.options, name)
+        return [str(word) for word in (value if isinstance(value, tuple) else (value,)) if word]
+
+    def _options(self, verb: str, instead: Mapping[str, Any]) -> list[str]:
+        """Those of the verb's options that have another value than by default, as words."""
+        usual = {each.name: each.default for each in (*fields(self), *fields(self.options))}
+        own = {name: getattr(self.options, name) for name in usual if hasattr(self.options, name)}
+        values = vars(self) | own | {name: value for name, value in instead.items() if value}
+        found: list[str] = []
+        for option in self.commands[verb].params:
+            name = option.name or ""
+            if option.param_type_name != "option" or name in _NOT_REPEATED or values.get(name) == usual.get(name):
+                continue
+            word = next(word for word in option.opts if word.startswith("--"))
+            several = values[name] if option.multiple else (values[name],)
+            found += [word] if option.is_flag else [part for one in several for part in (word, str(one))]
+        return found
 
 
 # How a result is shown, and a person's yes: no part of what a command does.
 _NOT_REPEATED = ("as_json", "verbosity", "yes")
-
-
-def _options(session: Session, command: Any) -> list[str]:
-    """Those of a command's options that the session has another value of than by default, as words."""
-    usual = {each.name: each.default for each in fields(Session)}
-    found: list[str] = []
-    for option in command.params:
-        if option.param_type_name != "option" or option.name in _NOT_REPEATED:
-            continue
-        value = getattr(session, option.name)
-        if value == usual[option.name]:
-            continue
-        name = next(word for word in option.opts if word.startswith("--"))
-        values = value if option.multiple else (value,)
-        found += [name] if option.is_flag else [word for one in values for word in (name, str(one))]
-    return found
+_PLACES = ("inventory", "place", "directory")  # what click calls the inventory, or the folder where one is written
 
 
 def main(session: Session, verb: Callable[[Session], Outcome]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from dgctl.deployment.deployment import SERVING, Deployment, Host
 from dgctl.output.report import HostState, Outcome
 from dgctl.rollout import floor, provisioning
 from dgctl.run import history, outcomes, playbook
+from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded
 from dgctl.verify import topology
@@ -31,15 +32,28 @@ HEADINGS = ("load", "mean", "P95", "x real time", "words", "lost", "own lag")
 KINDS = {"stt": (STREAMS, FILES), "flux": (STREAMS,)}  # what a profile can be measured with
 
 
-def bench(session: Session) -> Outcome:
-    if session.streams and session.files:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.OnHosts):
+    """What is measured, how long, and up to what load."""
+
+    streams: bool = False
+    files: bool = False
+    window: int = 30  # s, of each load
+    sustain: int = 120  # s, of the load that is found
+    most: int = 2000
+    file_seconds: int = 300
+    yes_serving: bool = False
+
+
+def bench(session: Session[Options]) -> Outcome:
+    if session.options.streams and session.options.files:
         raise DgctlError(Problem("a bench is of --streams or of --files", fix="give one of them"), Exit.USAGE)
     with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         members = provisioning.seen_by_proxies(work) if fleet.behind_proxies(work.deployment) else {}
-        hosts = chosen(work.deployment, members, session.hosts)
-        kind = FILES if session.files else STREAMS
+        hosts = chosen(work.deployment, members, session.options.hosts)
+        kind = FILES if session.options.files else STREAMS
         asked = {name: question(work.deployment, work.deployment.hosts[name], kind) for name in hosts}
-        if not session.yes_serving:
+        if not session.options.yes_serving:
             require_drained(session, work.deployment, members, hosts)
         about = seen(work, hosts)
         states: dict[str, HostState] = {}
@@ -86,7 +100,7 @@ def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[s
 
 
 def require_drained(
-    session: Session, deployment: Deployment, members: dict[str, fleet.Member], hosts: list[str]
+    session: Session[Options], deployment: Deployment, members: dict[str, fleet.Member], hosts: list[str]
 ) -> None:
     """Raises DgctlError (exit 6) for a server that callers reach: a bench fills it until it fails."""
     if not members:
@@ -115,7 +129,7 @@ def seen(work: Work, hosts: list[str]) -> dict[str, dict[str, Any]]:
         if api.get("system_health") not in ("Ready", "Healthy", "Degraded"):
             fix = work.session.again("doctor", limit=name)
             problems.append(Problem("the API does not serve", name, str(api.get("system_health") or "no answer"), fix))
-        elif active and not work.session.yes_serving:
+        elif active and not work.session.options.yes_serving:
             problems.append(Problem("it has requests still", name, str(active), "wait until they are over"))
         gpus = [str(gpu.get("name")) for gpu in status.get("gpus") or []]
         host = work.deployment.hosts[name]
@@ -134,9 +148,9 @@ def measured(
 ) -> tuple[HostState, list[str]]:
     """Measures one server: its state, and lines for people; raises DgctlError where nothing can be said."""
     session, host = work.session, work.deployment.hosts[name]
-    kind, folder = FILES if session.files else STREAMS, history.folder(session.inventory) / "bench"
+    kind, folder = FILES if session.options.files else STREAMS, history.folder(session.inventory) / "bench"
     with scratch.folder("bench") as place, way.to_api(host, place) as api:
-        job = Job(kind, api, *asked, window_s=float(session.window), file_s=float(session.file_seconds))
+        job = Job(kind, api, *asked, window_s=float(session.options.window), file_s=float(session.options.file_seconds))
         found = search(work, job, load, name)
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     known = specs.options(content.root())
@@ -157,14 +171,16 @@ def search(work: Work, job: Job, load: Workers, name: str) -> Found:
     session, bounds = work.session, Bounds()
 
     def probe(count: int, long: bool) -> Window:
-        window = load.measure(replace(job, load=count, window_s=float(session.sustain if long else session.window)))
+        window = load.measure(
+            replace(job, load=count, window_s=float(session.options.sustain if long else session.options.window))
+        )
         work.tell(
             f"{name}: {count}: {window.mean_s * 1000:.0f} ms mean, {window.p95_s * 1000:.0f} ms P95" + _lost(window)
         )
         return window
 
     try:
-        return Search(probe, bounds, Plan(most=session.most)).run()
+        return Search(probe, bounds, Plan(most=session.options.most)).run()
     except TooSlow as error:
         fix = "run it where nothing else runs, on a machine with more cores, near the server; or give a lower --most"
         raise DgctlError(Problem(f"nothing can be said of {name}", value=str(error), fix=fix), Exit.HALTED) from error

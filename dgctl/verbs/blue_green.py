@@ -25,7 +25,7 @@ NOTE = "built beside those that serve"
 
 def upgrade(session: Session, asked: Asked) -> Outcome:
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
-        green, blue = sides(work.deployment, session.green)
+        green, blue = sides(work.deployment, session.options.green)
         work.record()
         with written(work, asked, green) as changed:
             changed.deployment.targets = [*green, *in_reach(work)]
@@ -39,7 +39,7 @@ def upgrade(session: Session, asked: Asked) -> Outcome:
         if held.exit_code != Exit.OK:
             return held
         members = {**plan.members, **{name: Member(name, {"": fleet.DRAINED}, OPERATOR) for name in green}}
-        policy = Policy(session.batch, session.max_fail)
+        policy = Policy.of(session.options)
         plan.unverify(green)  # nothing is switched to that was not just seen working
         outcome = Rolling(changed, plan, rollout.make(changed.deployment, plan, members, policy), members, policy).run()
         if outcome.exit_code == Exit.OK:

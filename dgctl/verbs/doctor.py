@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dgctl.base.errors import Exit
 from dgctl.base.words import count
 from dgctl.output.report import FAIL, PASS, SKIP, Check, HostState, Outcome, problem_of_check
+from dgctl.run import options as common
 from dgctl.run import outcomes, playbook
 from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded
@@ -18,9 +19,14 @@ ASKED = ("ok", "changed")
 COMMAND = re.compile(r"dgctl (?:(provision|verify|doctor)(?: --limit (\S+?))?|undrain ([\w.-]*\w))(?=[\s,;:.)]|$)")
 
 
-def doctor(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.Options):
+    deep: bool = False
+
+
+def doctor(session: Session[Options]) -> Outcome:
     with recorded(session) as work:
-        outcome = outcomes.of_playbook(work, PLAYBOOK, part=_deep(work) if session.deep else None)
+        outcome = outcomes.of_playbook(work, PLAYBOOK, part=_deep(work) if session.options.deep else None)
         places = {name: place for place, name in enumerate(outcome.hosts or {})}
         found = sorted(outcome.checks or [], key=lambda check: places[check.host])
         outcome.checks = [_curable(work, check) for check in found]

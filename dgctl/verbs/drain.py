@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
@@ -17,16 +17,24 @@ from dgctl.output.report import Outcome
 from dgctl.rollout import floor, provisioning
 from dgctl.rollout.rolling import drain_part, in_reach
 from dgctl.run import history, outcomes
+from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import recorded
 
 
-def drain(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.OnHosts):
+    note: str = ""
+    wait: bool = True
+    force: bool = False
+
+
+def drain(session: Session[Options]) -> Outcome:
     with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
-        hosts = require_members(work.deployment, session.hosts)
-        if not session.force:
+        hosts = require_members(work.deployment, session.options.hosts)
+        if not session.options.force:
             require_serving(work.deployment, provisioning.seen_by_proxies(work), hosts)
-        part = drain_part(in_reach(work), hosts, OPERATOR, session.note, session.wait)
+        part = drain_part(in_reach(work), hosts, OPERATOR, session.options.note, session.options.wait)
         outcome = outcomes.of_playbook(work, "drain.yml", alone=True, part=part)
         for name in hosts:
             state = outcome.hosts.setdefault(name, outcomes.HostState())

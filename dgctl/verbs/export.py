@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from dgctl.base.errors import DgctlError, Exit, Problem
@@ -11,13 +12,20 @@ from dgctl.base.words import count
 from dgctl.deployment.deployment import Deployment
 from dgctl.export import files
 from dgctl.output.report import Outcome
+from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import valid
 
 
-def export(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.Options):
+    kind: str = ""
+    folder: str = ""
+
+
+def export(session: Session[Options]) -> Outcome:
     """Writes into the session's folder; raises DgctlError (exit 2) rather than write among other files."""
-    folder = Path(session.hosts[0])
+    folder = Path(session.options.folder)
     if not files.is_ours(folder):
         fix = "name a new folder, or one that an earlier export wrote"
         raise DgctlError(Problem("other files are there already", shown(folder), fix=fix), Exit.USAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from dgctl.base.errors import DgctlError, Exit, Problem
@@ -9,30 +10,37 @@ from dgctl.base.locate import shown
 from dgctl.base.words import count
 from dgctl.deployment import callers
 from dgctl.output.report import Outcome
+from dgctl.run import options as common
 from dgctl.run.session import Session
 
 
-def keys(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.Options):
+    action: str = ""
+    name: str = ""
+
+
+def keys(session: Session[Options]) -> Outcome:
     if not session.inventory.exists():
         fix = "give the path of the inventory file; dgctl init DIR writes a new one"
         raise DgctlError(Problem("there is no such inventory", shown(session.inventory), fix=fix), Exit.USAGE)
-    return {"add": _add, "list": _list, "revoke": _revoke}[session.action](session)
+    return {"add": _add, "list": _list, "revoke": _revoke}[session.options.action](session)
 
 
-def _name(session: Session) -> str:
-    name = session.name
+def _name(session: Session[Options]) -> str:
+    name = session.options.name
     if not callers.NAME.match(name) or name == callers.OWN:
         what = (
             "a caller's name is one word of letters, digits, dot, -, _ and @"
             if name != callers.OWN
             else "this name is the proxy's own"
         )
-        fix = f"name the caller: dgctl keys {shown(session.inventory)} {session.action} NAME"
+        fix = f"name the caller: dgctl keys {shown(session.inventory)} {session.options.action} NAME"
         raise DgctlError(Problem(what, value=name, fix=fix), Exit.USAGE)
     return name
 
 
-def _add(session: Session) -> Outcome:
+def _add(session: Session[Options]) -> Outcome:
     name = _name(session)
     key = callers.add(session.inventory, name)
     return Outcome(
@@ -43,7 +51,7 @@ def _add(session: Session) -> Outcome:
     )
 
 
-def _revoke(session: Session) -> Outcome:
+def _revoke(session: Session[Options]) -> Outcome:
     name = _name(session)
     callers.revoke(session.inventory, name)
     return Outcome(
@@ -53,9 +61,11 @@ def _revoke(session: Session) -> Outcome:
     )
 
 
-def _list(session: Session) -> Outcome:
-    if session.name:
-        raise DgctlError(Problem("list takes no name", value=session.name, fix="leave the name out"), Exit.USAGE)
+def _list(session: Session[Options]) -> Outcome:
+    if session.options.name:
+        raise DgctlError(
+            Problem("list takes no name", value=session.options.name, fix="leave the name out"), Exit.USAGE
+        )
     file = callers.path(session.inventory)
     found = callers.read(file)[callers.VARIABLE]
     rows = [

@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from dgctl.base import moments
@@ -18,6 +19,7 @@ from dgctl.base.words import count
 from dgctl.deployment.deployment import Deployment
 from dgctl.output.report import HostState, Outcome
 from dgctl.run import history, host_logs
+from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import Work, valid
 from dgctl.validation import secrets
@@ -26,12 +28,19 @@ from dgctl.validation import secrets
 _OWN_TIME = re.compile(r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?\s+")
 
 
-def logs(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.OnHosts):
+    since: str = "1h"
+    explain: bool = False
+    follow: bool = False
+
+
+def logs(session: Session[Options]) -> Outcome:
     with valid(session) as work:
-        names = asked(work.deployment, session.hosts)
+        names = asked(work.deployment, session.options.hosts)
         states = {name: HostState() for name in names}
         found = lines(work, names, states)
-        outcome = followed(session, found) if session.follow else collected(session, found)
+        outcome = followed(session, found) if session.options.follow else collected(session, found)
         outcome.hosts = states
         outcome.errors = [problem for state in states.values() for problem in state.errors]
         outcome.exit_code = Exit.UNREACHABLE if outcome.errors else Exit.OK
@@ -54,18 +63,22 @@ def _unknown(deployment: Deployment, name: str) -> Problem:
 def lines(work: Work, names: list[str], states: dict[str, HostState]) -> Iterator[dict[str, Any]]:
     """Each line as it comes, with its server, without the deployment's secrets; problems go into the states."""
     session, redact = work.session, history.Redactor(secrets.values(work.deployment))
-    request = {**moments.back(session.since), "follow": session.follow, "explain": session.explain}
+    request = {
+        **moments.back(session.options.since),
+        "follow": session.options.follow,
+        "explain": session.options.explain,
+    }
     for name, said in host_logs.read([work.deployment.hosts[name] for name in names], request):
         if isinstance(said, Problem):
             states[name].state = "unreachable"
             states[name].errors.append(said)
-            if session.follow:
+            if session.options.follow:
                 yield {"host": name, "error": said.as_dict()}
         else:
             yield {"host": name, **{key: redact(text) if isinstance(text, str) else text for key, text in said.items()}}
 
 
-def collected(session: Session, found: Iterator[dict[str, Any]]) -> Outcome:
+def collected(session: Session[Options], found: Iterator[dict[str, Any]]) -> Outcome:
     """All lines, by time; at the end which known ones there were."""
     every = list(found)
     said = sorted((line for line in every if "text" in line), key=lambda line: line["time"])
@@ -74,13 +87,13 @@ def collected(session: Session, found: Iterator[dict[str, Any]]) -> Outcome:
     outcome.text += [f"note: {line['host']}: {line['note']}" for line in every if "note" in line]
     known = Counter(line["signature"] for line in said if "signature" in line)
     outcome.summary = count(len(said), "line")
-    if session.explain:
+    if session.options.explain:
         told = ", ".join(f"{name} ({number})" for name, number in known.most_common()) or "none"
         outcome.summary += f"; known: {told}"
     return outcome
 
 
-def followed(session: Session, found: Iterator[dict[str, Any]]) -> Outcome:
+def followed(session: Session[Options], found: Iterator[dict[str, Any]]) -> Outcome:
     """Prints each line as it comes, until Ctrl-C."""
     try:
         for line in found:

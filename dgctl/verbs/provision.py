@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from dgctl import validation
 from dgctl.base import lock
 from dgctl.base.words import count
@@ -9,14 +12,20 @@ from dgctl.output.report import Outcome
 from dgctl.plan import plan_file
 from dgctl.rollout import plan_text, provisioning
 from dgctl.run import confirm, history
+from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import valid
 
 
-def provision(session: Session) -> Outcome:
-    if not session.check:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.Options):
+    plan: Path | None = None
+
+
+def provision(session: Session[Options]) -> Outcome:
+    if not session.options.check:
         confirm.require_person(session, "add --yes, or look with `dgctl plan`")
-    planned = plan_file.read(session.plan) if session.plan else None
+    planned = plan_file.read(session.options.plan) if session.options.plan else None
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
         work.record()
         found = provisioning.planned(work)
@@ -25,7 +34,7 @@ def provision(session: Session) -> Outcome:
         rollout = provisioning.divided(work, found)
         if planned is not None:
             plan_file.require_within(planned, found)
-        if found.changing and not session.check:
+        if found.changing and not session.options.check:
             question = f"Provision {count(len(found.changing), 'server')}{plan_text.reboots(found)}?"
             confirm.confirm(session, [*plan_text.lines(found), *plan_text.order(rollout)], question)
         outcome = provisioning.done(work, found, rollout)

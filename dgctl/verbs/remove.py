@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from dgctl.base import lock
@@ -22,6 +23,7 @@ from dgctl.rollout import floor, provisioning, rollout
 from dgctl.rollout.rolling import Rolling, drain_part, undrain_part
 from dgctl.rollout.rollout import Policy, kind
 from dgctl.run import history, playbook
+from dgctl.run import options as common
 from dgctl.run.confirm import confirm
 from dgctl.run.session import Session
 from dgctl.run.work import Work, valid
@@ -29,9 +31,15 @@ from dgctl.run.work import Work, valid
 DRAIN, UNDRAIN, STOP = "drain.yml", "undrain.yml", "stop.yml"
 
 
-def remove(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.OnHosts):
+    dead: bool = False
+    wipe: bool = False
+
+
+def remove(session: Session[Options]) -> Outcome:
     with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
-        hosts = _named(work.deployment, session.hosts)
+        hosts = _named(work.deployment, session.options.hosts)
         _require_others(work.deployment, hosts)
         inventory_edit.require_lines(work.deployment.inventory, hosts)
         work.record()
@@ -39,7 +47,7 @@ def remove(session: Session) -> Outcome:
             plan = _planned(work, rest, hosts)
             if plan.problems:
                 return provisioning.unreachable(rest, plan)
-            _require_serving(work.deployment, plan, hosts, gone=hosts if session.dead else [])
+            _require_serving(work.deployment, plan, hosts, gone=hosts if session.options.dead else [])
             provisioning.divided(rest, plan)  # what the others must do is refused now, or not at all
             confirm(session, said(hosts, plan), f"Remove {count(len(hosts), 'server')}?")
             outcome = _carry_out(work, rest, plan, hosts)
@@ -130,15 +138,15 @@ def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:
     proxies = [name for name in rest.deployment.members("proxy")]
     behind = [name for name in hosts if name in behind_proxies(work.deployment)]
     if behind and proxies:
-        part = drain_part(proxies, behind, OPERATOR, "it is being removed", wait=not session.dead)
+        part = drain_part(proxies, behind, OPERATOR, "it is being removed", wait=not session.options.dead)
         outcome = _step(work, DRAIN, part, hosts)
         if outcome.exit_code != Exit.OK:
             return outcome
     told = _told(rest, plan)
     if told.exit_code != Exit.OK:
         return told
-    if not session.dead:
-        part = playbook.Part(hosts, {"Stop": hosts}, variables={"wipe": session.wipe})
+    if not session.options.dead:
+        part = playbook.Part(hosts, {"Stop": hosts}, variables={"wipe": session.options.wipe})
         outcome = _step(work, STOP, part, hosts)
         if outcome.exit_code != Exit.OK:
             return outcome
@@ -167,7 +175,7 @@ def _step(work: Work, name: str, part: playbook.Part, hosts: list[str]) -> Outco
     return outcome
 
 
-def _conclude(session: Session, outcome: Outcome, hosts: list[str]) -> None:
+def _conclude(session: Session[Options], outcome: Outcome, hosts: list[str]) -> None:
     left = [path for name in hosts for path in session.inventory.parent.glob(f"host_vars/{name}*")]
     outcome.summary = f"{listed(hosts)} removed; {shown(session.inventory)} no longer names {_it(hosts)}"
     if left:

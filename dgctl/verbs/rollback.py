@@ -37,7 +37,7 @@ def rollback(session: Session) -> Outcome:
         release = begun.release or snapshots.release(todo)
         with edited(work, {RELEASE: release}) as changed:
             wanted = _as_plan(changed.deployment, plan, list(todo))
-            order = rollout.make(changed.deployment, wanted, plan.members, Policy(session.batch, session.max_fail))
+            order = rollout.make(changed.deployment, wanted, plan.members, Policy.of(session.options))
             if order.problems:
                 raise DgctlError(order.problems, Exit.HALTED)
             said = [
@@ -46,7 +46,7 @@ def rollback(session: Session) -> Outcome:
             ]
             confirm(session, said, f"Roll back to {release}?")
         begun.write(release)
-        policy = Policy(session.batch, session.max_fail)
+        policy = Policy.of(session.options)
         outcome = Back(changed, wanted, order, plan.members, policy, progress=begun).run()
         if outcome.exit_code == Exit.OK:
             begun.path.unlink(missing_ok=True)

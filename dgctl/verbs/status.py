@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 
 from dgctl import validation
 from dgctl.base.errors import Exit
 from dgctl.deployment import fleet
 from dgctl.output.report import HostState, Outcome, print_outcome
 from dgctl.rollout import provisioning
+from dgctl.run import options as common
 from dgctl.run import outcomes
 from dgctl.run.session import Session, stdout
 from dgctl.run.work import Work, recorded
@@ -18,9 +20,14 @@ from dgctl.run.work import Work, recorded
 PLAYBOOK = "status.yml"
 
 
-def status(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.Options):
+    watch: float = 0.0  # s between two; 0: once
+
+
+def status(session: Session[Options]) -> Outcome:
     with recorded(session) as work:
-        return watched(work) if session.watch else once(work)
+        return watched(work) if session.options.watch else once(work)
 
 
 def once(work: Work) -> Outcome:
@@ -55,12 +62,12 @@ def watched(work: Work) -> Outcome:
             last = seen
             _show(session, last)
             last.said = True
-            time.sleep(max(0.0, float(session.watch) - (time.monotonic() - began)))
+            time.sleep(max(0.0, float(session.options.watch) - (time.monotonic() - began)))
     except KeyboardInterrupt:
         return last
 
 
-def _show(session: Session, outcome: Outcome) -> None:
+def _show(session: Session[Options], outcome: Outcome) -> None:
     if session.as_json:  # a document a line
         print(
             json.dumps(outcome.document(session.command, session.seconds), ensure_ascii=False, default=str), flush=True

@@ -14,14 +14,22 @@ from dgctl.rollout import driver_upgrade, plan_text, provisioning
 from dgctl.rollout.driver_upgrade import BRANCH, VERSION
 from dgctl.rollout.edited import RELEASE, edited
 from dgctl.run import history
+from dgctl.run import options as common
 from dgctl.run.confirm import confirm
 from dgctl.run.session import Session
 from dgctl.run.work import Work, valid
 
 
-def upgrade(session: Session) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Options(common.Options):
+    release: str = ""
+    driver: str = ""
+    green: str = ""  # the group that is built
+
+
+def upgrade(session: Session[Options]) -> Outcome:
     asked = Asked.of(session)
-    if session.green:
+    if session.options.green:
         from dgctl.verbs import blue_green
 
         return blue_green.upgrade(session, asked)
@@ -52,12 +60,14 @@ class Asked:
     before: str = ""
 
     @staticmethod
-    def of(session: Session) -> Asked:
+    def of(session: Session[Options]) -> Asked:
         """From the options; raises DgctlError (exit 2) for none, or for what is no driver."""
-        if not session.release and not session.driver:
+        if not session.options.release and not session.options.driver:
             fix = "add --release R, --driver BRANCH, or both"
             raise DgctlError(Problem("an upgrade to what?", "dgctl upgrade", fix=fix), Exit.USAGE)
-        return Asked(session.release, *(driver_upgrade.parse(session.driver) if session.driver else ()))
+        return Asked(
+            session.options.release, *(driver_upgrade.parse(session.options.driver) if session.options.driver else ())
+        )
 
     def __str__(self) -> str:
         driver = f"driver {self.version or self.branch}" if self.branch else ""
@@ -68,7 +78,7 @@ class Asked:
         driver = {BRANCH: self.branch, VERSION: self.version} if self.branch else {}
         return {**({RELEASE: self.release} if self.release else {}), **driver}
 
-    def way_back(self, session: Session) -> list[str]:
+    def way_back(self, session: Session[Options]) -> list[str]:
         """What `rollback` does not do."""
         if not self.branch or not self.before or self.before == self.version:
             return []

@@ -71,6 +71,6 @@ def test_another_verb_gets_what_it_knows() -> None:
     given = ["inventory.ini", "gpu2", "--dead", "--wipe", "--limit=gpu2", "--vault-id=a@b", "--yes"]
     assert session("remove", given).again("status") == "dgctl status inventory.ini --limit gpu2 --vault-id a@b"
     plan = session("plan", ["inventory.ini", "--full", "--out=p"])
-    assert plan.again("provision", plan=plan.out) == "dgctl provision inventory.ini --full --plan p"
+    assert plan.again("provision", plan=plan.options.out) == "dgctl provision inventory.ini --full --plan p"
     other = session("provision", ["inventory.ini", "--limit=gpu1"]).again(limit="all:!gpu1")
     assert other == "dgctl provision inventory.ini --limit 'all:!gpu1'"
