@@ -53,6 +53,9 @@ class Values(Mapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def __bool__(self) -> bool:
+        return next(iter(self), None) is not None  # a ChainMap asks it often, and counting takes long
+
     def __contains__(self, name: object) -> bool:
         return name not in ADDED and (name in self._own or name in self._rendering.defaults)
 

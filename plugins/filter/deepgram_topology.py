@@ -73,7 +73,7 @@ WORDS = {full: short for short, full in SHORT.items()}
 @functools.lru_cache(maxsize=1)
 def tables():
     """(profiles, Aura's language groups) of role platform."""
-    said = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    said = yaml.load(TABLE.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return said["_platform_profiles"], said["_platform_aura_languages"]
 
 
