@@ -62,8 +62,8 @@ def sleep() -> str:
 
 
 def _when(true: Callable[[], bool], then: Callable[[], None]) -> None:
-    """Calls `then` as soon as `true`, or after 20 s."""
-    until = time.monotonic() + 20
+    """Calls `then` as soon as `true`, or after two minutes."""
+    until = time.monotonic() + 120
     while not true() and time.monotonic() < until:
         time.sleep(0.1)
     then()
