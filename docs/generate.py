@@ -7,9 +7,6 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "docs")]
@@ -40,44 +37,14 @@ and a null or an empty text where it means nothing; the same as JSON Schema, for
 NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->\n\n"
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        value = " ".join(value)
-    return str(value).replace("|", "\\|").replace("\n", " ").strip()
-
-
-def _default(option: dict[str, Any]) -> str:
-    if option.get("required"):
-        return "required"
-    if "default" not in option:
-        return ""
-    text = yaml.safe_dump(option["default"], default_flow_style=True, width=10_000).removesuffix("...\n").strip()
-    return f"`{text.replace('|', chr(92) + '|')}`"
-
-
-def _values(name: str, kind: str) -> str:
-    """A variable's type and what its values must be; what "", null and 0 mean, where they mean something of their own."""
-    from dgctl.content import schema
-
-    variable = schema.variables(PROJECT)[name]
-    must = "" if variable.must in (schema.words({"type": variable.schema.get("type")}), kind) else f": {variable.must}"
-    special = (("if_empty", "empty"), ("if_null", "null"), ("if_zero", "0"))
-    meant = [f"{word}: {variable.schema[key]}" for key, word in special if key in variable.schema]
-    meant = [text for text in meant if text not in must]
-    return _text(kind + must + "".join(f"; {text}" for text in meant))
-
-
 def variables() -> str:
     """The page of all public variables, a table a role."""
+    from docs import role_pages
+
     page = [NOTE + VARIABLES]
     for role in ROLES:
-        spec = yaml.safe_load((PROJECT / "roles" / role / "meta/argument_specs.yml").read_text())
-        main = spec["argument_specs"]["main"]
-        page.append(f"\n## {role}\n\n{_text(main.get('short_description', ''))}\n\n")
-        page.append("| variable | value | default | what it does |\n|---|---|---|---|\n")
-        for name, option in main["options"].items():
-            kind = _values(name, option.get("type", "str"))
-            page.append(f"| `{name}` | {kind} | {_default(option)} | {_text(option['description'])} |\n")
+        about = role_pages.text(role_pages.specification(role).get("short_description", ""))
+        page.append(f"\n## {role}\n\n{about}\n\n{role_pages.variables(role)}")
     return "".join(page)
 
 
@@ -127,7 +94,17 @@ PAGES = {
 }
 
 
+def readmes() -> dict[str, str]:
+    """The README.md of each role."""
+    from docs import role_pages
+
+    return {"platform": role_pages.platform(), **{role: role_pages.readme(role) for role in ROLES}}
+
+
 if __name__ == "__main__":
     for name, page in PAGES.items():
         (PROJECT / "docs" / name).write_text(page())
         print(f"docs/{name}")
+    for role, page in readmes().items():
+        (PROJECT / "roles" / role / "README.md").write_text(page)
+        print(f"roles/{role}/README.md")

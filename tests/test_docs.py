@@ -19,6 +19,16 @@ def test_page_is_current(name):
     assert (PROJECT / "docs" / name).read_text() == generate.PAGES[name](), "run: python docs/generate.py"
 
 
+READMES = generate.readmes()
+
+
+@pytest.mark.parametrize("role", sorted(path.name for path in PROJECT.glob("roles/*/") if path.is_dir()))
+def test_readme_of_a_role_is_current(role):
+    assert role in READMES, f"name {role} in ROLES of docs/generate.py"
+    path = PROJECT / "roles" / role / "README.md"
+    assert path.is_file() and path.read_text() == READMES[role], "run: python docs/generate.py"
+
+
 def test_every_role_is_on_the_page():
     roles = {path.parents[1].name for path in PROJECT.glob("roles/*/defaults/main.yml")}
     assert roles == set(generate.ROLES)

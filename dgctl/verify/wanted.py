@@ -6,6 +6,8 @@ import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from dgctl import content
+
 # The variables that reach the checks. No key, no password: this is written to a file.
 NAMES = (
     "preflight_gpu_count",
@@ -49,8 +51,9 @@ OF_PROXIES = ("host_firewall_rules", "nginx_proxy_nodes")
 OF_ANSIBLE = ("ansible_python_interpreter",)
 # Models that turn speech into words; others (diarizer, entity-detector ...) only help them.
 _SPEECH = re.compile(r"(nova|enhanced|base|whisper|\d-)")
-# Path of each profile that speaks, and a voice of Deepgram's pages (deploy-tts-services, deploy-flux-tts) for a test request.
-SPEAKING = {"aura": "/v1/speak", "flux_tts": "/v2/speak"}
+# The request that proves a product (`request` in the table of profiles) -> what of a host's values it is made with.
+REQUESTS = {"listen": "speech", "turns": "flux", "speak": "voices", "speak_v2": "voices", "converse": "agent"}
+# By Aura's language group or by profile: a voice of Deepgram's pages (deploy-tts-services, deploy-flux-tts) for a test request.
 VOICES = {"en": "aura-2-thalia-en", "es": "aura-2-celeste-es", "flux_tts": "flux-haley-en"}
 # Models of /v2/listen, which hears live streams only; an Engine has one, and no other model.
 _FLUX = "flux-"
@@ -70,13 +73,22 @@ def wanted(variables: dict[str, Any]) -> dict[str, Any]:
     values["voices"], values["agent"] = _voices(variables, values), _agent(variables, values)
     models = [_model(link) for link in variables.get("deepgram_models_links") or []]
     files = [model["file"] for model in models]
-    if values["deepgram_profile"] in SPEAKING or values["agent"]:
-        asked: dict[str, Any] = {"speech": {}, "flux": None}
-    elif values["deepgram_profile"] == "flux":
-        asked = {"speech": {}, "flux": (own.get("flux") or {}).get("model_name") or _flux_model(files, values)}
-    else:
-        asked = {"speech": _preferred(speech_models(files), values), "flux": None}
+    asked: dict[str, Any] = {"speech": {}, "flux": None}
+    if made_with(values["deepgram_profile"]) == "flux":
+        asked["flux"] = (own.get("flux") or {}).get("model_name") or _flux_model(files, values)
+    elif made_with(values["deepgram_profile"]) == "speech":
+        asked["speech"] = _preferred(speech_models(files), values)
     return values | {"models": models} | asked
+
+
+def made_with(profile: str | None) -> str:
+    """What the request is made with that proves a product: a value of REQUESTS. No profile is that of an API for all."""
+    return REQUESTS[_product(profile)["request"]]
+
+
+def _product(profile: str | None) -> dict[str, Any]:
+    profiles = content.filters("deepgram_topology").tables()[0]
+    return dict(profiles.get(profile) or profiles["stt"])
 
 
 def _voices(variables: dict[str, Any], values: dict[str, Any]) -> list[dict[str, str]]:
@@ -84,12 +96,13 @@ def _voices(variables: dict[str, Any], values: dict[str, Any]) -> list[dict[str,
     profile = values["deepgram_profile"]
     language = str(variables.get("deepgram_aura_language") or "en")
     model = values["deepgram_verify_voice"] or VOICES.get(language if profile == "aura" else profile, "")
-    return [{"path": SPEAKING[profile], "model": model}] if profile in SPEAKING and model else []
+    speaks = made_with(profile) == "voices"
+    return [{"path": _product(profile)["paths"][0], "model": model}] if speaks and model else []
 
 
 def _agent(variables: dict[str, Any], values: dict[str, Any]) -> dict[str, Any] | None:
     """{voice, providers} of a test conversation with a voice agent."""
-    if values["deepgram_profile"] != "agent":
+    if made_with(values["deepgram_profile"]) != "agent":
         return None
     providers = _settled(variables.get("deepgram_agent_llm_providers")) or {}
     return {"voice": values["deepgram_verify_voice"] or VOICES["en"], "providers": providers}

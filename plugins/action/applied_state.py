@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
     def _role(self):
         if not self._task._role:
             raise AnsibleActionFail("applied_state is not in a role. Fix: make it the last task of the role.")
-        return self._task._role.get_name()
+        return self._task._role.get_name(include_role_fqcn=False)  # in a collection the same as in a folder of roles
 
     def _wanted(self, task_vars, host):
         """What dgctl wrote down for this host before the run; None when Ansible is run without dgctl."""

@@ -62,8 +62,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.outcome import fail, last_line, run
 from ansible.module_utils.host.whole_file import write
 from ansible.module_utils.nvidia import driver_leftovers as leftovers
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages.apt.dpkg import environment
-from ansible.module_utils.packages.rpm.query import is_rpm
 
 SILENT = ("--silent",)
 OFF = "# switched off by dgctl: "
@@ -115,15 +115,14 @@ def release_holds(names):
 
 def purge(module, names):
     """Removes packages in one transaction that may remove nothing else."""
-    apt = not is_rpm()
-    rehearsal = ["apt-get", "-s", "purge", *names] if apt else ["rpm", "-e", "--test", *names]
-    rc, out, err = run(rehearsal, timeout=300, env=environment())
+    family = families.here()
+    rc, out, err = run([*family.rehearses_erasure, *names], timeout=300, env=environment())
     others = sorted(set(REMOVED.findall(out)) - set(names))
     if rc != 0 or others:
         what = f"would take {', '.join(others)} along" if others else last_line(err) or last_line(out)
         fix = f"Remove these yourself once you know what needs them: {' '.join(names)}; then run again."
         fail(module, f"The driver packages of another source cannot be removed: {what}", fix, what)
-    command = ["apt-get", "-y", "purge", *names] if apt else ["rpm", "-e", *names]
+    command = [*family.erases, *names]
     rc, out, err = run(command, timeout=1800, env=environment())
     if rc != 0:
         fail(module, f"{' '.join(command)}: {last_line(err) or last_line(out)}", "Run again.", last_line(err))

@@ -38,24 +38,32 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.boot import next_kernel
 from ansible.module_utils.boot.kernel import headers
 from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages.apt import dpkg
-from ansible.module_utils.packages.rpm.query import is_rpm
 from ansible.module_utils.preflight.host import apt_knows
 
 
 def to_be_had(release):
     """Whether the headers of this kernel are there or in the archive."""
-    if next_kernel.has_headers(release):
-        return True
-    if not is_rpm():
-        return apt_knows("linux-headers-" + release)[0]
+    return next_kernel.has_headers(release) or OFFERED[families.here().name](release)
+
+
+def offered_deb(release):
+    return apt_knows("linux-headers-" + release)[0]
+
+
+def offered_rpm(release):
     return run(["dnf", "-q", "list", "--showduplicates", f"kernel-devel-{release}"], timeout=300)[0] == 0
 
 
-def newest(module):
+def newest_rpm(module):
     """The command that brings the newest kernel and its headers."""
-    if is_rpm():
-        return ["dnf", "-y", "install", "--best", "kernel", "kernel-devel", "kernel-headers"]
+    return ["dnf", "-y", "install", "--best", "kernel", "kernel-devel", "kernel-headers"]
+
+
+def newest_deb(module):
+    """The same, with new lists before it."""
+    run(["apt-get", "update", "-q"], timeout=600, env=dpkg.environment())
     metas = [name for name in headers(dpkg.packages()) if not name.endswith(platform.release())]
     metas = [name for name in metas if not any(name.endswith(kernel) for kernel in next_kernel.installed())]
     if not metas:
@@ -71,11 +79,13 @@ def newest(module):
     return ["apt-get", "-y", "--no-remove", "--allow-change-held-packages", "-o", lock, "install", *images, *metas]
 
 
+OFFERED = {"apt": offered_deb, "dnf": offered_rpm}
+NEWEST = {"apt": newest_deb, "dnf": newest_rpm}
+
+
 def update(module):
     """Brings it; fails where the kernel that boots next is still one without headers."""
-    if not is_rpm():
-        run(["apt-get", "update", "-q"], timeout=600, env=dpkg.environment())
-    command = newest(module)
+    command = NEWEST[families.here().name](module)
     rc, out, err = run(command, timeout=3600, env=dpkg.environment())
     coming = next_kernel.booting()
     if rc != 0 or coming == platform.release() or not next_kernel.has_headers(coming):

@@ -47,9 +47,9 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.outcome import fail, run
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages.apt import dpkg
 from ansible.module_utils.packages.apt.advice import errors
-from ansible.module_utils.packages.rpm.query import is_rpm
 from ansible.module_utils.packages.versions import upstream
 
 
@@ -76,7 +76,8 @@ def of_apt(module, package, source):
     return versions
 
 
-def of_dnf(module, package):
+def of_dnf(module, package, source):
+    """Versions that dnf's sources have: all that the host has."""
     rc, out, err = run(
         ["dnf", "-q", "--refresh", "repoquery", "--showduplicates", "--qf", "%{version}-%{release}\n", package],
         timeout=600,
@@ -87,11 +88,17 @@ def of_dnf(module, package):
     return out.split()
 
 
-def installed(package):
-    if is_rpm():
-        rc, out, _err = run(["rpm", "-q", "--qf", "%{VERSION}", package])
-        return out.strip() if rc == 0 else ""
+def installed_deb(package):
     return upstream(dpkg.installed(dpkg.packages()).get(package, "-"))
+
+
+def installed_rpm(package):
+    rc, out, _err = run(["rpm", "-q", "--qf", "%{VERSION}", package])
+    return out.strip() if rc == 0 else ""
+
+
+OFFERED = {"apt": of_apt, "dnf": of_dnf}
+INSTALLED = {"apt": installed_deb, "dnf": installed_rpm}
 
 
 def main():
@@ -100,11 +107,11 @@ def main():
         supports_check_mode=True,
     )
     package, source = module.params["package"], module.params["source"]
-    versions = []
+    versions, family = [], families.here().name
     if not source or os.path.exists(source):
-        versions = of_apt(module, package, source) if not is_rpm() else of_dnf(module, package)
+        versions = OFFERED[family](module, package, source)
     offers = sorted({upstream(version) for version in versions}, key=number)
-    module.exit_json(changed=False, driver_offers=offers, driver_installed=installed(package))
+    module.exit_json(changed=False, driver_offers=offers, driver_installed=INSTALLED[family](package))
 
 
 if __name__ == "__main__":

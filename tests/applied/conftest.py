@@ -47,7 +47,7 @@ class Host:
         self.program("systemctl", SYSTEMCTL.format(root=root).partition("\n")[2])
         self.set("host.record", FOLDER=str(root / "state"), MACHINE_ID=str(root / "machine-id"))
         self.set("packages.installed", STATUS=str(root / "status"), UPDATES=str(root / "updates"))
-        self.set("packages.rpm.query", DNF=f"{root}/dnf", APT=f"{root}/apt-get")
+        self.set("packages.families", PROGRAMS={"apt": f"{root}/apt-get", "dnf": f"{root}/dnf"})
         self.set("containers.state", SOCKET=str(root / "docker.sock"))
         self.set(
             "nvidia.driver",

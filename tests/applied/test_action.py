@@ -11,6 +11,11 @@ from ansible.plugins.action import ActionBase
 from tests.paths import PROJECT
 
 
+def _name(role, full):
+    """As ansible-core's Role.get_name of a role in a collection (2.19, playbook/role/__init__.py)."""
+    return f"dgctl.selfhosted.{role}" if full else role
+
+
 @pytest.fixture
 def act(monkeypatch, tmp_path):
     """act(arguments, variables, role, check) -> (result, arguments that the module got or None)."""
@@ -22,7 +27,7 @@ def act(monkeypatch, tmp_path):
     def go(arguments, variables=None, role="docker", check=False):
         got = []
         action = plugin.ActionModule.__new__(plugin.ActionModule)
-        named = role and SimpleNamespace(get_name=lambda: role)
+        named = role and SimpleNamespace(get_name=lambda include_role_fqcn=True: _name(role, include_role_fqcn))
         action._task = SimpleNamespace(args=arguments, check_mode=check, _role=named)
         action._templar = SimpleNamespace(template=lambda text: text)
 

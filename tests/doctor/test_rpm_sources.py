@@ -118,7 +118,7 @@ def test_a_tool_from_nvidia_s_repository_must_be_of_the_driver_s_version(sourced
 
 
 def test_dnf_is_asked_where_an_engine_runs(monkeypatch):
-    monkeypatch.setattr(doctor.rpm_query, "is_rpm", lambda: True)
+    monkeypatch.setattr(doctor.families, "here", lambda: doctor.families.FAMILIES["dnf"])
     asked = [set(doctor.commands({"gpu": gpu, "engine": "docker"})) for gpu in (True, False)]
     assert ["dnf_offers" in names for names in asked] == [True, False]
 

@@ -2,6 +2,7 @@
 
 import kernel_with_headers
 import pytest
+from ansible.module_utils.packages import families
 
 RUNNING = kernel_with_headers.platform.release()
 
@@ -21,7 +22,7 @@ def host(monkeypatch, program, tmp_path):
     monkeypatch.setattr(kernel_with_headers, "run", run)
     monkeypatch.setattr(kernel_with_headers, "headers", lambda known: metas)
     monkeypatch.setattr(kernel_with_headers, "apt_knows", lambda package: (state["offered"], ""))
-    monkeypatch.setattr(kernel_with_headers, "is_rpm", lambda: False)
+    monkeypatch.setattr(families, "here", lambda: families.FAMILIES["apt"])
     monkeypatch.setattr(kernel_with_headers.next_kernel, "has_headers", lambda kernel: kernel in state["headers"])
     monkeypatch.setattr(kernel_with_headers.next_kernel, "booting", lambda: state["coming"])
     monkeypatch.setattr(kernel_with_headers.next_kernel, "installed", list)
@@ -71,7 +72,7 @@ def el(host, monkeypatch):
         return apt(argv, timeout, env)
 
     monkeypatch.setattr(kernel_with_headers, "run", run)
-    monkeypatch.setattr(kernel_with_headers, "is_rpm", lambda: True)
+    monkeypatch.setattr(families, "here", lambda: families.FAMILIES["dnf"])
     monkeypatch.setattr(kernel_with_headers, "apt_knows", lambda package: pytest.fail("there is no apt"))
     return host
 

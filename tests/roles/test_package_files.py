@@ -1,6 +1,7 @@
 """A file of a package that is gone: as the package has it, without an installation, by apt and by dnf."""
 
 import pytest
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages import files as packages_files
 from ansible.module_utils.packages import manager as packages_manager
 
@@ -20,8 +21,7 @@ def give_up(what, fix):
 def debian(program, monkeypatch, tmp_path):
     """debian(offers): a host with nginx-common 1.22 whose archive has these versions; .log() is what apt was asked to do."""
     log = tmp_path / "log"
-    monkeypatch.setattr(packages_files, "is_rpm", lambda: False)
-    monkeypatch.setattr(packages_manager, "is_rpm", lambda: False)
+    monkeypatch.setattr(families, "here", lambda: families.FAMILIES["apt"])
 
     def set_up(*offers, owner=f"nginx-common: {PATH}"):
         log.write_text("")
@@ -84,8 +84,7 @@ def test_whose_file_it_is_by_dpkg(debian, said):
 
 @pytest.mark.parametrize("verb", ["reinstall", "upgrade"])
 def test_by_dnf(program, monkeypatch, verb):
-    for module in (packages_files, packages_manager):
-        monkeypatch.setattr(module, "is_rpm", lambda: True)
+    monkeypatch.setattr(families, "here", lambda: families.FAMILIES["dnf"])
     monkeypatch.setattr(packages_files.dnf_command.rpm_database, "at_work", lambda: False)
     program("rpm", "[ $1 = -qf ] && echo nginx-core\n")
     program(
@@ -102,6 +101,6 @@ for word; do case $word in --downloaddir=*) cd ${{word#*=}}; touch nginx-1-1.rpm
 
 
 def test_a_file_of_no_package_by_rpm(program, monkeypatch):
-    monkeypatch.setattr(packages_manager, "is_rpm", lambda: True)
+    monkeypatch.setattr(families, "here", lambda: families.FAMILIES["dnf"])
     program("rpm", "echo 'file /x is not owned by any package'; exit 1\n")
     assert packages_manager.owner("/x") == ""

@@ -16,7 +16,8 @@ TABLES = {
 }
 SYSTEMS = TABLES["systems"]["_platform_systems"]
 ROWS = list(SYSTEMS.values())
-DEBS = ["debian12", "debian13", "ubuntu2204", "ubuntu2404"]
+DEBS = [key for key, row in SYSTEMS.items() if row["packages"] == "apt"]
+RPMS = [key for key, row in SYSTEMS.items() if row["packages"] == "dnf"]
 DRIVERS = [
     (key, source, branch)
     for key in DEBS
@@ -189,7 +190,7 @@ def key_for(role, name, fingerprint, system):
 
 
 @pytest.mark.parametrize("role", ["nvidia_driver", "docker", "nvidia_container_toolkit"])
-@pytest.mark.parametrize("key", [*DEBS, "el8", "el9", "el10"])
+@pytest.mark.parametrize("key", SYSTEMS)
 def test_a_key_that_is_shipped_is_not_fetched(role, key):
     """All but those of NVIDIA's that platform/files/keys/README.md names as missing."""
     text = key_for(role, f"{role}_repository_key", FINGERPRINTS[role], key)
@@ -197,7 +198,7 @@ def test_a_key_that_is_shipped_is_not_fetched(role, key):
     assert ("BEGIN PGP PUBLIC KEY BLOCK" in text) != missing
 
 
-@pytest.mark.parametrize("key", ["el8", "el9", "el10"])
+@pytest.mark.parametrize("key", RPMS)
 def test_the_key_of_epel_is_shipped(key):
     text = key_for("nvidia_driver", "nvidia_driver_epel_key", "_platform_system.epel.fingerprint", key)
     assert "BEGIN PGP PUBLIC KEY BLOCK" in text

@@ -7,9 +7,9 @@ import pytest
 from ansible.module_utils.host import os_release
 
 from .rendering import render, value
-from .test_systems import ROWS, SYSTEMS, host
+from .test_systems import ROWS, RPMS, SYSTEMS, host
 
-KEYS = ["el8", "el9", "el10"]
+KEYS = RPMS
 BRANCHES = [(key, branch) for key in KEYS for branch in SYSTEMS[key]["driver"]["nvidia"]["branches"]]
 FLAVOURS = {"open": ("nvidia-open", "open"), "proprietary": ("cuda-drivers", "dkms")}
 KERNELS = [

@@ -31,6 +31,11 @@ ELSEWHERE = (
     Way("el9", "docker", "nvidia", "595"),
     Way("el9", "podman", "nvidia", "580"),
 )
+# Systems of the table whose packages, sources and files are rendered in tests, and that no simulated server has: why.
+RENDERED = {
+    "el8": "its packages are those of el9 but for names that are rendered; the oldest Python is tested in tests/pythons",
+    "el10": "its packages are those of el9 but for names that are rendered",
+}
 # The package that stands for the driver, and Docker's, as they must be there afterwards.
 LEADS = {
     ("debian12", "nvidia", "580"): "nvidia-open",

@@ -19,7 +19,7 @@ from dgctl.verbs.validate import validate
 from tests.unit.called import called
 from tests.unit.conftest import write
 
-VERBS = ("init", "validate", "preflight", "plan", "provision", "verify", "status")
+VERBS = tuple(cli.main.commands)
 Dgctl = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -123,6 +123,16 @@ def test_a_utility_that_is_empty_but_for_its_package_is_no_change(
     assert fingerprint(monkeypatch, place) == before
 
 
+def test_a_readme_is_no_part_of_a_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else a better description of a variable would restart Engines."""
+    place = tree(tmp_path, "values.py", "from ansible.module_utils.values import VALUE")
+    before = fingerprint(monkeypatch, place)
+    for text in ("# some\n", "# other, and deepgram_word\n"):
+        (place / "roles/some/README.md").write_text(text)
+        roles._role.cache_clear()
+        assert fingerprint(monkeypatch, place) == before and "deepgram_word" not in roles.role("some").words
+
+
 def test_what_a_role_reads_of_other_servers_is_a_computed_default() -> None:
     """Else each changed variable of any server counts as a change of every other (a word in a comment is enough)."""
     names = {path.parent.parent.name for path in (PROJECT / "roles").glob("*/tasks/main.yml")}

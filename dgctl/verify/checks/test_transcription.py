@@ -16,7 +16,7 @@ from dgctl.verify import engines, speech, streams, topology, voices
 from dgctl.verify.engines import Engine, Request, Trial
 from dgctl.verify.expect import NO_CONCERN
 from dgctl.verify.facts import api_port
-from dgctl.verify.wanted import SPEAKING
+from dgctl.verify.wanted import made_with
 
 GROUPS = ("api", "proxy")
 LOOK = "tail /var/log/nginx/deepgram.access.log"
@@ -83,7 +83,7 @@ def test_flux(entrance, recording, wanted, look, expect):
 
 def test_speech(entrance, wanted, look, expect):
     """A text comes back as sound, from each kind of voice that is served."""
-    if wanted["deepgram_profile"] in SPEAKING and not wanted["voices"]:
+    if made_with(wanted["deepgram_profile"]) == "voices" and not wanted["voices"]:
         pytest.skip("the name of a voice is not known; name one in deepgram_verify_voice")
     if not wanted["voices"]:
         pytest.skip(NO_CONCERN)

@@ -10,7 +10,7 @@ import stat
 
 from ansible.module_utils.deepgram.containers import run
 from ansible.module_utils.host import record as host_record
-from ansible.module_utils.packages.rpm.query import is_rpm
+from ansible.module_utils.packages import families
 
 # Roles whose files go; of others (driver, engines, toolkit) only the records go.
 ROLES = ("deepgram", "deepgram_models", "license_proxy", "nginx_proxy", "host_firewall")
@@ -63,8 +63,7 @@ def _ours(path):
         kind = os.lstat(path).st_mode
     except OSError:
         return False
-    question = ["rpm", "-qf", path] if is_rpm() else ["dpkg-query", "--search", path]
-    return not stat.S_ISDIR(kind) and run(question, check=False)[0] != 0
+    return not stat.S_ISDIR(kind) and run([*families.here().owner, path], check=False)[0] != 0
 
 
 def images():

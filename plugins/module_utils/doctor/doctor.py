@@ -41,6 +41,7 @@ from ansible.module_utils.doctor.system import units as system_units
 from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.host.parallel import in_parallel
 from ansible.module_utils.nvidia import cdi_refresh
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages.rpm import query as rpm_query
 
 # From the ground up: the first that fails is the likeliest cause of those after it.
@@ -80,7 +81,7 @@ PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
 
 def commands(params):
     """{name: command} of the programs that tell about a host; those on GPUs only where an Engine runs."""
-    packages = (of_rpm if rpm_query.is_rpm() else of_apt)(params["gpu"])
+    packages = OF_PACKAGES[families.here().name](params["gpu"])
     gpu = {
         "smi": doctor_smi.query(),
         "modinfo": ("modinfo", "nvidia"),
@@ -105,6 +106,9 @@ def of_apt(gpu):
 def of_rpm(gpu):
     offers = {"dnf_offers": doctor_rpm_sources.OFFERS} if gpu else {}
     return {"rpm": rpm_query.QUERY, "rpm_check": doctor_rpm.CHECK, **offers}
+
+
+OF_PACKAGES = {"apt": of_apt, "dnf": of_rpm}
 
 
 def seen(params):

@@ -4,10 +4,10 @@ import fnmatch
 import re
 
 from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
-from ansible.module_utils.doctor.dpkg import STATUS, Dpkg
+from ansible.module_utils.doctor.dpkg import Dpkg
 from ansible.module_utils.doctor.machine import holder
 from ansible.module_utils.doctor.rpm import Rpm
-from ansible.module_utils.packages.rpm.query import APT, DNF
+from ansible.module_utils.packages import families
 
 # Packages that are of the driver's own version, by patterns; others go by numbers of their own, as Debian's
 # nvidia-modprobe and nvidia-persistenced do. Fabric Manager has a check of its own.
@@ -32,12 +32,13 @@ NUMBER = re.compile(r"^(?:\d+:)?(\d{3}\.\d+(?:\.\d+)?)(?:[-+~]|$)")
 INSTALLERS = ("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer")
 ROLES = ("nvidia_driver", "nvidia_container_toolkit")
 
+MANAGERS = {"apt": Dpkg, "dnf": Rpm}
+
 
 def manager(host):
     """The package manager of this host, or None where it is not one that is known here."""
-    if host.exists(DNF) and not host.exists(APT):  # Debian may have dnf too, as a tool beside its own
-        return Rpm(host)
-    return Dpkg(host) if host.exists(STATUS) else None
+    family = families.here(host.exists)
+    return None if family.database and not host.exists(family.database) else MANAGERS[family.name](host)
 
 
 def unmanaged():

@@ -8,8 +8,8 @@ import os
 import re
 
 from ansible.module_utils.host.outcome import run
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages import manager as packages_manager
-from ansible.module_utils.packages.rpm.query import is_rpm
 
 # Where the roles name their repositories.
 OURS = (
@@ -106,7 +106,7 @@ def _maker(said):
 
 
 def _remover():
-    return "dnf remove" if is_rpm() else "apt-get purge"
+    return families.here().removes
 
 
 def _lines(path):

@@ -6,12 +6,12 @@ import tempfile
 
 from ansible.module_utils.host.outcome import last_line, run
 from ansible.module_utils.host.whole_file import text_of
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages import manager as packages_manager
 from ansible.module_utils.packages.apt import dpkg
 from ansible.module_utils.packages.apt.advice import advice, errors
 from ansible.module_utils.packages.apt.command import Apt
 from ansible.module_utils.packages.dnf import command as dnf_command
-from ansible.module_utils.packages.rpm.query import is_rpm
 
 LOCK_TIMEOUT_S = 600
 BY_HAND = "Bring the file from a server of the same system and version, then run again."
@@ -28,7 +28,7 @@ def packaged(path, give_up):
         gone("no installed package has it")
     folder = tempfile.mkdtemp(prefix="package-files-")
     try:
-        (unpack_rpm if is_rpm() else unpack_deb)(name, folder, gone)
+        UNPACK[families.here().name](name, folder, gone)
         text = text_of(folder + path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -69,6 +69,9 @@ def unpack_rpm(name, folder, gone):
         gone(f"dnf downloads no {name}: {dnf_command.errors(*said)}", dnf_command.advice("".join(said[1:])))
     must(["rpm2archive", found[0]], gone)
     shutil.unpack_archive(f"{found[0]}.tgz", folder)
+
+
+UNPACK = {"apt": unpack_deb, "dnf": unpack_rpm}
 
 
 def must(command, gone):

@@ -2,16 +2,19 @@
 
 import os
 
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages.rpm import query as rpm_query
 
 STATUS = "/var/lib/dpkg/status"
 UPDATES = "/var/lib/dpkg/updates"
 INTERRUPTED = ""  # no package's name: dnf was killed at its work
 
+STARTS = {"apt": lambda: None, "dnf": lambda: rpm_query.start()}
+
 
 def start():
     """Begins what takes long; for `look_at`."""
-    return rpm_query.start() if rpm_query.is_rpm() else None
+    return STARTS[families.here().name]()
 
 
 def look_at(names, question=None):

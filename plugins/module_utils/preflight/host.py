@@ -12,8 +12,8 @@ from ansible.module_utils.boot.kernel import rpm_headers
 from ansible.module_utils.host import os_release
 from ansible.module_utils.host.outcome import finding, last_line, run
 from ansible.module_utils.nvidia.host import read
+from ansible.module_utils.packages import families
 from ansible.module_utils.packages import manager as packages_manager
-from ansible.module_utils.packages.rpm.query import is_rpm
 from ansible.module_utils.preflight import boot as preflight_boot
 
 MIB = 1024 * 1024
@@ -160,14 +160,23 @@ def candidate(package, options):
     return rc == 0 and "Candidate:" in out and "Candidate: (none)" not in out
 
 
+# Whether a package can be had, and the package with the headers of a kernel.
+KNOWS = {"apt": apt_knows, "dnf": dnf_knows}
+HEADERS = {
+    "apt": lambda release: "linux-headers-" + release,
+    "dnf": lambda release: rpm_headers(release)[0].replace("=", "-"),
+}
+
+
 def kernel_headers(modules_root="/lib/modules"):
     """DKMS builds the driver against the running kernel's headers: are they there, or can they be had?"""
     release = platform.release()
     build = os.path.join(modules_root, release, "build")
     if os.path.isdir(build):
         return [finding("kernel headers", True, build, f"headers of {release}")]
-    package = rpm_headers(release)[0].replace("=", "-") if is_rpm() else "linux-headers-" + release
-    known, error = dnf_knows(package) if is_rpm() else apt_knows(package)
+    family = families.here()
+    package = HEADERS[family.name](release)
+    known, error = KNOWS[family.name](package)
     seen = f"{package} can be installed" if known else f"no {build}, and the repositories have no package {package}"
     if error and not known:
         seen += f" ({error})"
@@ -177,9 +186,9 @@ def kernel_headers(modules_root="/lib/modules"):
             known,
             seen,
             f"headers of the running kernel {release}",
-            "The repositories keep headers of current kernels only: {}, reboot, try again, or set "
+            f"The repositories keep headers of current kernels only: {family.upgrades}, reboot, try again, or set "
             "nvidia_driver_reboot_allowed to true and let dgctl do it; for a kernel of your own install its "
-            "headers.".format("dnf upgrade" if is_rpm() else "apt-get dist-upgrade"),
+            "headers.",
         )
     ]
 
@@ -209,9 +218,7 @@ def clock(controller_time, max_offset_s):
             True if synchronised else None,
             out.strip() or "unknown",
             "yes",
-            "The clock is right now but nothing keeps it so: {}.".format(
-                packages_manager.install("chrony" if is_rpm() else "systemd-timesyncd")
-            ),
+            f"The clock is right now but nothing keeps it so: {packages_manager.install(families.here().timekeeper)}.",
         )
     )
     return found

@@ -9,7 +9,6 @@ import sqlite3
 
 from ansible.module_utils.host.command import Command
 
-APT, DNF = "/usr/bin/apt-get", "/usr/bin/dnf"
 LOCKLIST = "/etc/dnf/plugins/versionlock.list"
 HISTORY = "/var/lib/dnf/history.sqlite"
 FORMAT = "%{NAME}\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\t%{ARCH}\n"
@@ -23,11 +22,6 @@ UNFINISHED = """
     AND (SELECT coalesce(dt_end, 0) FROM trans ORDER BY id DESC LIMIT 1) = 0
 """
 TIMEOUT_S = 20
-
-
-def is_rpm():
-    """Whether the host's packages are rpm's. Debian may have dnf too, as a tool beside its own."""
-    return os.path.exists(DNF) and not os.path.exists(APT)
 
 
 def start():
