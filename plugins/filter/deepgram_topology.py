@@ -52,6 +52,7 @@ USUAL = {
     "deepgram_engine_max_active_requests": None,
     "deepgram_flux_max_streams": None,
     "deepgram_engine_settings": {},
+    "deepgram_engine_extra_settings": {},
     "deepgram_engine_environment": {},
     "deepgram_engine_cpus": None,
     "deepgram_engine_memory": "",
@@ -97,6 +98,11 @@ class Server:
     def merged(self, name, short):
         """A mapping of the server's with the entry's own over it."""
         return over(self.value_of_server(name) or {}, self.entry.get(short) or {})
+
+    def settings(self):
+        """What the inventory sets in engine.toml itself."""
+        known = self.merged("deepgram_engine_settings", "settings")
+        return over(known, self.merged("deepgram_engine_extra_settings", "extra_settings"))
 
     def value_of_server(self, name):
         found = self.variables.get(name)
@@ -154,7 +160,7 @@ class Server:
         """Requests at a time that the Engine takes; 0: nothing limits it. A setting counts before the variable, null too."""
         said = self.product.get("limit") or tables()[0]["stt"]["limit"]
         *above, last = said["key"].split(".")
-        place = self.merged("deepgram_engine_settings", "settings")
+        place = self.settings()
         for word in above:
             place = place.get(word) if isinstance(place.get(word), dict) else {}
         return _number(place[last] if last in place else self.value(said["variable"]))
@@ -253,7 +259,7 @@ def engines(variables):
     servers, files, found = servers_of(variables), file_names(variables), []
     for number, server in enumerate(servers):
         name = name_of(number, server)
-        settings = server.merged("deepgram_engine_settings", "settings")
+        settings = server.settings()
         added = nested(server.keys("engine"))
         limit = _number(server.value("deepgram_engine_max_active_requests")) or None
         found.append(
