@@ -104,6 +104,12 @@ class Server:
         known = self.merged("deepgram_engine_settings", "settings")
         return over(known, self.merged("deepgram_engine_extra_settings", "extra_settings"))
 
+    @property
+    def tls(self):
+        """Whether the server's APIs answer over TLS; images for FIPS do nothing else."""
+        own = self.variables.get("deepgram_api_tls")
+        return is_true(self.variables.get("deepgram_fips") if own in (None, "") else own)
+
     def value_of_server(self, name):
         found = self.variables.get(name)
         return USUAL.get(name) if found in (None, "") else found
@@ -172,6 +178,11 @@ def _typed(value):
         return value
     word = value.strip()
     return int(word) if word.isdigit() else {"true": True, "false": False}.get(word.lower(), value)
+
+
+def is_true(value):
+    """Of an INI file a switch is text."""
+    return str(value).strip().lower() in ("true", "yes", "on", "1")
 
 
 def _number(value):
@@ -327,7 +338,8 @@ def urls(variables, api="127.0.0.1", metrics="127.0.0.1"):
     """Component -> the address at which it says on the server itself how it is. `api`, `metrics`: where they listen."""
     found = layout(variables)
     engines_at = {one["component"]: f"http://{metrics}:{one['metrics_port']}/metrics" for one in found["engines"]}
-    return {**engines_at, **{one["component"]: f"http://{api}:{one['port']}/v1/status" for one in found["apis"]}}
+    scheme = "https" if Server(variables).tls else "http"
+    return {**engines_at, **{one["component"]: f"{scheme}://{api}:{one['port']}/v1/status" for one in found["apis"]}}
 
 
 def address_of(name, its):
@@ -380,7 +392,7 @@ def minimums(variables):
 def nodes(host, groups, hostvars):
     """The APIs that an NGINX sends requests to: those of all servers behind a proxy, or those of its own server.
 
-    {name: the server's, address, profile, region}; of a server with several also `id`, and of Aura `language`.
+    {name: the server's, address, profile, region}; of a server with several also `id`, of Aura `language`, with TLS `tls`.
     """
     groups = groups or {}
     if host in (groups.get("proxy") or []):
@@ -403,6 +415,8 @@ def _nodes(name, its, beside, alone):
         }
         if len(found) > 1:
             node["id"] = f"{name}/{api['name']}"
+        if server.tls:
+            node["tls"] = True
         if profile != "all" and tables()[0].get(profile, {}).get("groups_by"):
             node["language"] = api["group"][len(profile) + 1 :]
         listed.append(node)
