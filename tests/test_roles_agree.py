@@ -60,6 +60,7 @@ WRITTEN = {
     "nvidia_driver_load": ("mark",),
     "nginx_site": ("path", "certificate", "key", "main_path", "client_ca"),
     "self_signed_certificate": ("certificate", "key"),
+    "api_certificate": ("directory",),
 }
 # What these make lies at places of their own, which they return for the declaration: module to the variable's part.
 RETURNED = {
@@ -139,6 +140,8 @@ def written(role):
         module, arguments = module_of(task)
         if module in OF_FILES:
             yield from (path for one in reached(role, arguments) for path in paths_in(one))
+        if arguments and "state" in arguments and module == "api_certificate":
+            continue  # it only says who signs
         for parameter in WRITTEN.get(module, ()):
             yield arguments[parameter]
 

@@ -13,21 +13,24 @@ from dgctl.base import ssh
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.deployment.deployment import Host
 from dgctl.verify.facts import ask_at
-from dgctl.verify.tls import Proxy
+from dgctl.verify.tls import Proxy, of_api
 
 OPEN_LIMIT_S = 30
 
 
 @contextmanager
-def to_api(host: Host, folder: Path) -> Iterator[Proxy]:
-    """Where the load goes, for the time of the block; raises DgctlError (exit 7) where SSH does not get there."""
+def to_api(host: Host, folder: Path, secured: dict[str, str] | None = None) -> Iterator[Proxy]:
+    """Where the load goes, for the time of the block; raises DgctlError (exit 7) where SSH does not get there.
+
+    `secured`: the name and authority of an API with TLS.
+    """
     at = ask_at(host.vars.get("deepgram_api_bind_address"))
     port = int(host.vars.get("deepgram_api_port") or 8080)
     way, secrets = ssh.route(host.vars, host.address, content.root() / "ansible.cfg", leave_open=False)
     if way.problem:
         raise DgctlError(Problem(way.problem, host.name), Exit.UNREACHABLE)
     if not way.login:
-        yield Proxy(at.strip("[]"), port, "localhost", plain=True)
+        yield of_api(at.strip("[]"), port, secured)
         return
     socket = folder / "api"
     options = ("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{socket}:{at}:{port}")
@@ -42,7 +45,7 @@ def to_api(host: Host, folder: Path) -> Iterator[Proxy]:
     )
     try:
         _wait(tunnel, socket, host)
-        yield Proxy(at.strip("[]"), port, "localhost", tunnel=str(socket), plain=True)
+        yield of_api(at.strip("[]"), port, secured, str(socket))
     finally:
         tunnel.kill()
         tunnel.communicate()

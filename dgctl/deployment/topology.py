@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dgctl import content
@@ -77,3 +78,12 @@ def variables(host: Host, stack: Stack) -> Mapping[str, Any]:
     if stack.api:
         own["deepgram_api_port"] = stack.api["port"]
     return ChainMap(own, host.vars)
+
+
+def api_tls(variables: Mapping[str, Any], deployment: Path) -> dict[str, str] | None:
+    """{name, authority} of APIs that answer over TLS: the name that they prove, and the file here with who signs for it."""
+    if not content.filters("deepgram_topology").Server(variables).tls:
+        return None
+    own, folder = variables.get("deepgram_api_tls_ca"), variables.get("deepgram_api_tls_authority_folder")
+    authority = Path(own or Path(folder or deployment / "api-authority") / "authority.crt").expanduser().absolute()
+    return {"name": str(variables.get("deepgram_api_tls_name") or "deepgram-api"), "authority": str(authority)}

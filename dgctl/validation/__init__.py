@@ -13,11 +13,13 @@ from dgctl.deployment.deployment import Deployment
 from dgctl.validation import (
     addresses,
     agreements,
+    api_tls,
     callers,
     certificates,
     drivers,
     duplicates,
     files,
+    fips,
     flux,
     forms,
     groups,
@@ -52,6 +54,7 @@ TOPICS = (
     settings,
     flux,
     products,
+    fips,
     licences,
     secrets,
     keys,
@@ -59,6 +62,7 @@ TOPICS = (
     drivers,
     systems,
     certificates,
+    api_tls,
     callers,
 )
 

@@ -6,13 +6,23 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dgctl.base.errors import Problem
 from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 
+
+class Names(NamedTuple):
+    """The variables of a certificate and its key, and what is the matter with a passphrase."""
+
+    certificate: str
+    key: str
+    locked: str
+
+
 CERTIFICATE, KEY = "nginx_proxy_tls_certificate", "nginx_proxy_tls_key"
+NGINX = Names(CERTIFICATE, KEY, "which NGINX cannot enter")
 
 
 def problems(context: Context) -> Iterator[Problem]:
@@ -29,23 +39,23 @@ def _pair(context: Context, host: Host, paths: dict[str, str]) -> Iterator[Probl
         if not paths[name]:
             yield context.problem(host, other, f"{other} is set, but {name} is not", fix, paths[other])
             return
-        if what := _unreadable(paths[name]):
+        if what := unreadable(paths[name]):
             yield context.problem(host, name, what, fix, paths[name])
             return
-    found = _judge(*(Path(os.path.expanduser(paths[name])) for name in (CERTIFICATE, KEY)))
+    found = judge(NGINX, *(Path(os.path.expanduser(paths[name])) for name in (CERTIFICATE, KEY)))
     if found:
         name, what, value, fix = found
         yield context.problem(host, name, what, fix, value)
 
 
-def _unreadable(path: str) -> str:
+def unreadable(path: str) -> str:
     file = Path(os.path.expanduser(path))
     if not file.is_file():
         return "this file does not exist"
     return "" if os.access(file, os.R_OK) else "this file cannot be read"
 
 
-def _judge(certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] | None:
+def judge(names: Names, certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] | None:
     """(variable, what, value, fix) for a certificate and key that NGINX or a client would refuse."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -54,7 +64,7 @@ def _judge(certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] 
         certificate = x509.load_pem_x509_certificates(certificate_path.read_bytes())[0]
     except (ValueError, IndexError):
         return (
-            CERTIFICATE,
+            names.certificate,
             "this file holds no PEM certificate",
             str(certificate_path),
             "give a file in PEM form",
@@ -63,23 +73,25 @@ def _judge(certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] 
         key = load_pem_private_key(key_path.read_bytes(), password=None)
     except TypeError:
         fix = "take the passphrase off: openssl pkey -in KEY -out KEY.open"
-        return KEY, "the key is locked by a passphrase, which NGINX cannot enter", str(key_path), fix
+        return names.key, f"the key is locked by a passphrase, {names.locked}", str(key_path), fix
     except ValueError:
-        return KEY, "this file holds no PEM private key", str(key_path), "give a file in PEM form"
-    return _match(certificate, key, certificate_path, key_path)
+        return names.key, "this file holds no PEM private key", str(key_path), "give a file in PEM form"
+    return _match(names, certificate, key, certificate_path, key_path)
 
 
-def _match(certificate: Any, key: Any, certificate_path: Path, key_path: Path) -> tuple[str, str, str, str] | None:
+def _match(
+    names: Names, certificate: Any, key: Any, certificate_path: Path, key_path: Path
+) -> tuple[str, str, str, str] | None:
     if certificate.public_key() != key.public_key():
         fix = "give the key that the certificate was made for (the server's own comes first in its file)"
-        return KEY, "the key does not belong to the certificate", str(key_path), fix
+        return names.key, "the key does not belong to the certificate", str(key_path), fix
     if certificate.not_valid_after_utc < datetime.now(UTC):
         until = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        return CERTIFICATE, f"the certificate expired on {until}", str(certificate_path), "give a renewed one"
+        return names.certificate, f"the certificate expired on {until}", str(certificate_path), "give a renewed one"
     if certificate.not_valid_before_utc > datetime.now(UTC):
         since = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         return (
-            CERTIFICATE,
+            names.certificate,
             f"the certificate is valid only from {since}",
             str(certificate_path),
             "check this machine's clock",

@@ -13,14 +13,12 @@ from dgctl.content import releases
 from dgctl.deployment import topology
 from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
-from dgctl.validation.links import file_name
 
 _LIST, _DEVICES, _COUNT = "deepgram_engines", "deepgram_gpu_devices", "preflight_gpu_count"
 _ALL, _ONE_PER_GPU = "nvidia.com/gpu=all", "one_per_gpu"
 _MIG = re.compile(r"nvidia\.com/gpu=(\d+:\d+|MIG-.*)$")
 _LINKS = "deepgram_models_links"
 WATERMARKED_FROM, WATERMARKER = 261001, "deepgram_flux_tts_watermarker_uuid"
-FIPS = "-fips"
 
 Engine = dict[str, Any]
 
@@ -36,7 +34,6 @@ def problems(context: Context) -> Iterator[Problem]:
             yield from _gpus(context, host, engines)
             yield from _required(context, host)
             yield from _models(context, host, engines)
-            yield from _fips(context, host, engines)
         if "api" in host.parts and not {_LIST, "deepgram_engine_flags"} & host.unrendered.keys() and _has_form(host):
             yield from _agent(context, host)
 
@@ -171,20 +168,3 @@ def _agent(context: Context, host: Host) -> Iterator[Problem]:
                 at = _LIST if host.vars.get(_LIST) else "deepgram_profile"
                 fix = f"add an Engine with profile agent and deepgram_agent_kind {kinds}"
                 yield context.problem(host, at, f"the voice agent has no Engine of the kind {kinds}", fix)
-
-
-def _fips(context: Context, host: Host, engines: list[Engine]) -> Iterator[Problem]:
-    """Images for FIPS have no Flux, and read .dgv2 files alone (developers.deepgram.com/docs/fips-compliant-deployment)."""
-    if not str(host.vars.get("deepgram_release") or "").endswith(FIPS):
-        return
-    for engine in engines:
-        if (engine["toml"].get("flux") or {}).get("enabled"):
-            fix = "serve Flux from servers with a release without -fips"
-            yield context.problem(
-                host, "deepgram_release", f"{_name(engine)} runs Flux, which images for FIPS do not have", fix
-            )
-    links = host.vars.get(_LINKS)
-    names = [file_name(link) for link in links] if isinstance(links, list) and _LINKS not in host.unrendered else []
-    if wrong := [name for name in names if name.rpartition(".")[2] == "dg"]:
-        fix = "ask Deepgram for the .dgv2 files of these models"
-        yield context.problem(host, _LINKS, "images for FIPS read .dgv2 model files alone", fix, listed(wrong))

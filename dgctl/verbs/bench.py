@@ -149,7 +149,8 @@ def measured(
     """Measures one server: its state, and lines for people; raises DgctlError where nothing can be said."""
     session, host = work.session, work.deployment.hosts[name]
     kind, folder = FILES if session.options.files else STREAMS, history.folder(session.inventory) / "bench"
-    with scratch.folder("bench") as place, way.to_api(host, place) as api:
+    secured = topology.desired(work.deployment, host)["api_tls"]
+    with scratch.folder("bench") as place, way.to_api(host, place, secured) as api:
         job = Job(kind, api, *asked, window_s=float(session.options.window), file_s=float(session.options.file_seconds))
         found = search(work, job, load, name)
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

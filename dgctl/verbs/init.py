@@ -17,6 +17,8 @@ GITIGNORE = f"""\
 # Run records of dgctl, and the vault's password.
 .dgctl/
 .vault_pass
+# The authority of the APIs' certificates (deepgram_api_tls).
+api-authority/
 # Take this line out once the file is encrypted: then it may be committed.
 {SECRETS}
 """

@@ -112,7 +112,8 @@ def service(host: Host, runtime: Runtime, wanted: dict[str, Any], parts: list[st
 
 
 def api_url(wanted: dict[str, Any]) -> str:
-    return f"http://{ask_at(wanted['deepgram_api_bind_address'])}:{wanted['deepgram_api_port']}/v1"
+    scheme = "https" if wanted.get("api_tls") else "http"
+    return f"{scheme}://{ask_at(wanted['deepgram_api_bind_address'])}:{wanted['deepgram_api_port']}/v1"
 
 
 def metrics_url(wanted: dict[str, Any]) -> str:
@@ -214,7 +215,7 @@ def api_port(planned: dict[str, Any]) -> tls.Proxy:
     wanted = planned["wanted"]
     at, port = ask_at(wanted["deepgram_api_bind_address"]), int(wanted["deepgram_api_port"])
     tunnel = _tunnel(planned, at, port) if planned["route"]["login"] else ""
-    return tls.Proxy(at.strip("[]"), port, "localhost", tunnel=tunnel, plain=True)
+    return tls.of_api(at.strip("[]"), port, wanted.get("api_tls"), tunnel)
 
 
 def _tunnel(planned: dict[str, Any], address: str, port: int) -> str:

@@ -7,6 +7,7 @@ import ssl
 import warnings
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -58,6 +59,14 @@ class Proxy:
             made.connect(self.tunnel)
             return made
         return socket.create_connection((self.address, self.port), TIMEOUT_S)
+
+
+def of_api(address: str, port: int, secured: dict[str, str] | None, tunnel: str = "") -> Proxy:
+    """An API's own port. `secured`: {name, authority} of its TLS, the authority a file here."""
+    if not secured:
+        return Proxy(address, port, "localhost", tunnel=tunnel, plain=True)
+    trust = Path(secured["authority"])
+    return Proxy(address, port, secured["name"], trust.read_text() if trust.is_file() else "", tunnel)
 
 
 @dataclass(frozen=True)

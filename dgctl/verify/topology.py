@@ -77,7 +77,7 @@ def _addresses(host: Host, stack: Stack) -> list[str]:
 
 def desired(deployment: Deployment, host: Host, stack: Stack | None = None) -> dict[str, Any]:
     """What a host should be, with one of its Engines. A proxy is asked what the servers behind it transcribe."""
-    values = _of(host, stack)
+    values = _of(host, stack) | {"api_tls": topology.api_tls(host.vars, deployment.folder)}
     behind = [
         _of(other, one)
         for other in deployment.hosts.values()

@@ -52,6 +52,7 @@ USUAL = {
     "deepgram_engine_max_active_requests": None,
     "deepgram_flux_max_streams": None,
     "deepgram_engine_settings": {},
+    "deepgram_engine_extra_settings": {},
     "deepgram_engine_environment": {},
     "deepgram_engine_cpus": None,
     "deepgram_engine_memory": "",
@@ -97,6 +98,17 @@ class Server:
     def merged(self, name, short):
         """A mapping of the server's with the entry's own over it."""
         return over(self.value_of_server(name) or {}, self.entry.get(short) or {})
+
+    def settings(self):
+        """What the inventory sets in engine.toml itself."""
+        known = self.merged("deepgram_engine_settings", "settings")
+        return over(known, self.merged("deepgram_engine_extra_settings", "extra_settings"))
+
+    @property
+    def tls(self):
+        """Whether the server's APIs answer over TLS; images for FIPS do nothing else."""
+        own = self.variables.get("deepgram_api_tls")
+        return is_true(self.variables.get("deepgram_fips") if own in (None, "") else own)
 
     def value_of_server(self, name):
         found = self.variables.get(name)
@@ -154,7 +166,7 @@ class Server:
         """Requests at a time that the Engine takes; 0: nothing limits it. A setting counts before the variable, null too."""
         said = self.product.get("limit") or tables()[0]["stt"]["limit"]
         *above, last = said["key"].split(".")
-        place = self.merged("deepgram_engine_settings", "settings")
+        place = self.settings()
         for word in above:
             place = place.get(word) if isinstance(place.get(word), dict) else {}
         return _number(place[last] if last in place else self.value(said["variable"]))
@@ -166,6 +178,11 @@ def _typed(value):
         return value
     word = value.strip()
     return int(word) if word.isdigit() else {"true": True, "false": False}.get(word.lower(), value)
+
+
+def is_true(value):
+    """Of an INI file a switch is text."""
+    return str(value).strip().lower() in ("true", "yes", "on", "1")
 
 
 def _number(value):
@@ -253,7 +270,7 @@ def engines(variables):
     servers, files, found = servers_of(variables), file_names(variables), []
     for number, server in enumerate(servers):
         name = name_of(number, server)
-        settings = server.merged("deepgram_engine_settings", "settings")
+        settings = server.settings()
         added = nested(server.keys("engine"))
         limit = _number(server.value("deepgram_engine_max_active_requests")) or None
         found.append(
@@ -321,7 +338,8 @@ def urls(variables, api="127.0.0.1", metrics="127.0.0.1"):
     """Component -> the address at which it says on the server itself how it is. `api`, `metrics`: where they listen."""
     found = layout(variables)
     engines_at = {one["component"]: f"http://{metrics}:{one['metrics_port']}/metrics" for one in found["engines"]}
-    return {**engines_at, **{one["component"]: f"http://{api}:{one['port']}/v1/status" for one in found["apis"]}}
+    scheme = "https" if Server(variables).tls else "http"
+    return {**engines_at, **{one["component"]: f"{scheme}://{api}:{one['port']}/v1/status" for one in found["apis"]}}
 
 
 def address_of(name, its):
@@ -374,7 +392,7 @@ def minimums(variables):
 def nodes(host, groups, hostvars):
     """The APIs that an NGINX sends requests to: those of all servers behind a proxy, or those of its own server.
 
-    {name: the server's, address, profile, region}; of a server with several also `id`, and of Aura `language`.
+    {name: the server's, address, profile, region}; of a server with several also `id`, of Aura `language`, with TLS `tls`.
     """
     groups = groups or {}
     if host in (groups.get("proxy") or []):
@@ -397,6 +415,8 @@ def _nodes(name, its, beside, alone):
         }
         if len(found) > 1:
             node["id"] = f"{name}/{api['name']}"
+        if server.tls:
+            node["tls"] = True
         if profile != "all" and tables()[0].get(profile, {}).get("groups_by"):
             node["language"] = api["group"][len(profile) + 1 :]
         listed.append(node)

@@ -74,7 +74,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
 from ansible.module_utils.deepgram.containers import last_words, run
-from ansible.module_utils.deepgram.http import get_json
+from ansible.module_utils.deepgram.http import get_either, get_json
 from ansible.module_utils.host.outcome import fail
 
 EVERY_S = 1
@@ -94,7 +94,7 @@ def active(apis, engine):
 
 def active_of(container, url, engine):
     """The same of one API."""
-    said, why = get_json(url, timeout=5)
+    said, why = get_json(url, timeout=5, ask=get_either)
     count = deepgram_api_health.active(said)
     if count is not None:
         return count, url

@@ -77,7 +77,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.deepgram.containers import inspect, last_words, run
-from ansible.module_utils.deepgram.http import days_left, engine_load, get, get_json, metrics, models
+from ansible.module_utils.deepgram.http import days_left, engine_load, get, get_either, get_json, metrics, models
 from ansible.module_utils.deepgram.tls import describe
 
 MAY_NOT = "this user may not read it, and is not root"
@@ -232,7 +232,7 @@ def gather(params, now):
         """Component -> the JSON of its page; None where it cannot be read."""
         several = len(bases) > 1
         return {
-            name: problems.note(f"{what} ({name})" if several else what, get_json(base + path))
+            name: problems.note(f"{what} ({name})" if several else what, get_json(base + path, ask=get_either))
             for name, base in bases.items()
         }
 

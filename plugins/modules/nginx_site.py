@@ -44,6 +44,9 @@ options:
   client_ca_content:
     description: Its certificate in PEM; without it a file there is removed once nothing names it.
     type: str
+  api_ca:
+    description: Where the authority of the APIs' certificates is, in whose file somebody else puts it.
+    type: path
   main_path:
     description: File for directives that stand outside of every block.
     type: path
@@ -204,7 +207,8 @@ def reload_needed(params):
     started = started_last()
     if started is None:
         return False
-    paths = [params["path"], params["certificate"], params["key"], params["main_path"], params["client_ca"], MAIN]
+    paths = [params["path"], params["certificate"], params["key"], params["main_path"], params["client_ca"],
+             params.get("api_ca"), MAIN]  # fmt: skip
     times = [os.stat(path).st_mtime for path in paths if path and os.path.exists(path)]
     return any(started < moment <= time.time() for moment in times)
 
@@ -355,6 +359,7 @@ def main():
             "key_content": {"type": "str", "no_log": True},
             "client_ca": {"type": "path"},
             "client_ca_content": {"type": "str"},
+            "api_ca": {"type": "path"},
             "main_path": {"type": "path"},
             "main_content": {"type": "str"},
             "worker_connections": {"type": "int"},

@@ -154,7 +154,7 @@ def test_the_picture_has_every_window_the_bound_and_the_boundary():
 
 def run(monkeypatch, port, *words):
     @contextmanager
-    def direct(host, folder):  # noqa: F811
+    def direct(host, folder, secured=None):  # noqa: F811
         yield Proxy("127.0.0.1", port, "localhost", plain=True)
 
     about = {"release": "release-260812", "profile": "stt", "gpus": "Tesla T4"}

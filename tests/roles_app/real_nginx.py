@@ -57,12 +57,16 @@ class Proxy:
     def __init__(self, folder, certificate, **variables):
         self.folder, self.port, self.children = folder, free_port(), []
         self.api = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        if secured := variables.pop("api_context", None):
+            self.api.socket = secured.wrap_socket(self.api.socket, server_side=True)
+            self.api.handle_error = lambda *_: None  # who refuses its certificate is no error of the API's
         self.api.heard = []
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
         self.sock = str(folder / "callers.sock")
         self._nginx(certificate, variables)
 
     def _nginx(self, certificate, variables):
+        node = {"tls": True} if "_nginx_proxy_api_ca" in variables else {}
         said = subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr
         text = render(
             "nginx_proxy",
@@ -71,7 +75,7 @@ class Proxy:
             nginx_proxy_port=self.port,
             nginx_proxy_listen_ipv6=False,
             nginx_proxy_nodes=[
-                {"name": "gpu1", "address": f"127.0.0.1:{self.api.server_port}", "profile": "all", "region": ""}
+                {"name": "gpu1", "address": f"127.0.0.1:{self.api.server_port}", "profile": "all", "region": "", **node}
             ],
             _nginx_proxy_callers_listen=self.sock,
             _nginx_proxy_certificate=certificate,

@@ -33,6 +33,8 @@ def test_the_settings_of_the_engine_count_before_the_variable():
         "gpu2": {"deepgram_engine_settings": {"max_active_requests": None}, ROOM: 40},  # null removes the key
     }
     assert limits(groups, own) == {"gpu1": 10, "gpu2": 0}
+    own["gpu2"] = {"deepgram_engine_extra_settings": {"max_active_requests": 21}, **own["gpu1"]}
+    assert limits(groups, own) == {"gpu1": 10, "gpu2": 20}
 
 
 def test_flux_has_a_limit_of_its_own():

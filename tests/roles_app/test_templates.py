@@ -81,6 +81,24 @@ def test_every_setting_can_be_added_changed_and_removed():
     assert engine["features"]["streaming_ner"] is False and engine["features"]["language_detection"] is True
 
 
+def test_keys_of_the_future_are_merged_over_all_others_with_their_types():
+    own = {"features": {"streaming_ner": False}, "own": {"number": 5, "text": "5", "part": 0.5, "yes": True}}
+    engine = config("engine", deepgram_engine_settings=own, deepgram_engine_extra_settings={"own": {"number": 6}})
+    assert engine["own"] == {"number": 6, "text": "5", "part": 0.5, "yes": True}
+    assert config("api", deepgram_api_extra_settings={"features": {"own": 1}})["features"]["own"] == 1
+    (driver,) = config("api", deepgram_api_driver_extra={"own": 2})["driver_pool"]["standard"]
+    assert driver["own"] == 2 and driver["retry_sleep"] == "2s"
+    engines = [
+        {"name": "a", "extra_settings": {"own": 1}},
+        {"name": "b", "settings": {"health": {"gpu_required": False}}},
+    ]
+    several = {"deepgram_engines": engines, "deepgram_engine_extra_settings": {"all": 2}}
+    a, b = config("engine-a", **several), config("engine-b", **several)
+    assert (a["own"], a["all"], b["all"]) == (1, 2, 2) and "own" not in b and b["health"]["gpu_required"] is False
+    proxy = render("license_proxy", "license-proxy.toml.j2", license_proxy_extra_settings={"own": 1})
+    assert tomllib.loads(proxy)["own"] == 1
+
+
 EN = "https://h/m/flux-general-en.en.streaming.6e5fc14.dg"
 MULTI = "https://h/m/flux-general-multi.multi.streaming.6e5fc14.dg"
 NOVA = "https://h/m/nova-3-general.en.streaming.a12b345.dg"

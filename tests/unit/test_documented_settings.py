@@ -19,12 +19,14 @@ BESIDE = {
     "deepgram_engines": "preflight_gpu_count: 4\ndeepgram_models_links: [{}]\n".format(
         ", ".join([FLUX, *(f"https://models.example.com/{name}" for name in ("nova-3.dg", *SPEAKING))])
     ),
-    "deepgram_release": "deepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
+    "deepgram_release": "deepgram_fips: true\ndeepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
+    "deepgram_fips": "deepgram_release: release-260728-fips\ndeepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
     "monitoring_mail_to": "monitoring_mail_from: dgctl@example.com\nmonitoring_mail_server: mail.example.com:587\n",
     "deepgram_license_upstream": "deepgram_license_servers: [https://license.example.com]\n",
 }
 # Files that only their owner has.
 FILES = {"nginx_proxy_tls_certificate", "nginx_proxy_tls_key"}
+FILES |= {"deepgram_api_tls_certificate", "deepgram_api_tls_key", "deepgram_api_tls_ca", "deepgram_api_tls_name"}
 FOUND = {f"{page}: {name}": (name, value) for page, name, value in written() if name not in FILES}
 
 

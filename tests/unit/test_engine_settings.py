@@ -159,14 +159,82 @@ def test_the_line_is_that_of_the_key() -> None:
     assert [problem.where for problem in found] == [f"{MAIN}:7"]
 
 
-def test_right_types_and_unknown_keys_pass() -> None:
+def test_known_keys_of_their_types_pass() -> None:
     assert problems("deepgram_engine_settings: {max_active_requests: 9, chunking: {streaming: {step: 1}}}") == []
-    assert problems("deepgram_engine_settings: {own: {key: '5'}, health: null, features: {multichannel: null}}") == []
+    assert problems("deepgram_engine_settings: {health: null, features: {multichannel: null}}") == []
+    assert (
+        problems("deepgram_engine_settings: {half_precision: {state: disabled}, preload_models: {models: [a]}}") == []
+    )
     assert (
         problems("deepgram_api_settings: {server: {fetch_timeout: 2m}, voice_agent: {llm_providers: {x: {y: z}}}}")
         == []
     )
-    assert problems("deepgram_api_driver: {own: '1', retry_sleep: 1m 30s}") == []
+    assert problems("deepgram_api_driver: {retry_sleep: 1m 30s}") == []
+
+
+# Wrong -> (key, fix, the same as it is right).
+SLIPS = [
+    ("deepgram_engine_settings: {flux: {max_stream: 25}}", "flux.max_stream", "did you mean flux.max_streams?"),
+    ("deepgram_engine_settings: {featurs: {multichannel: true}}", "featurs", "did you mean features?"),
+    ("deepgram_engine_settings: {max_active_request: 4}", "max_active_request", "did you mean max_active_requests?"),
+    ("deepgram_engine_settings: {features: {step: 1}}", "features.step", "did you mean chunking.streaming.step?"),
+    ("deepgram_engine_settings: {own: {key: 5}}", "own", "a key newer than this dgctl goes into deepgram_engine_extra_settings"),
+    ("deepgram_api_settings: {server: {fetch_timeot: 2m}}", "server.fetch_timeot", "did you mean server.fetch_timeout?"),
+    ("deepgram_api_settings: {feature: {listen_v2: true}}", "feature", "goes into deepgram_api_extra_settings"),
+    ("deepgram_api_driver: {retry_slep: 5s}", "retry_slep", "did you mean retry_sleep? A key newer"),
+    ("deepgram_api_driver: {own: 5s}", "own", "goes into deepgram_api_driver_extra"),
+    ("license_proxy_settings: {server: {status_prt: 8080}}", "server.status_prt", "did you mean server.status_port?"),
+    ("license_proxy_settings: {own: 1}", "own", "goes into license_proxy_extra_settings"),
+    (
+        "deepgram_api_settings: {driver_pool: {standard: [{url: 'https://e:8080/v2', retry_backof: 2}]}}",
+        "driver_pool.standard[0].retry_backof",
+        "did you mean driver_pool.standard[].retry_backoff?",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("setting", "key", "fix"), SLIPS)
+def test_an_unknown_key_is_refused_with_the_nearest_name(setting: str, key: str, fix: str) -> None:
+    (problem,) = problems(setting)
+    assert problem.what.startswith(f"{setting.split(':')[0]}: {key} is no known key of "), problem
+    assert fix in problem.fix and problem.where == f"{MAIN}:4"
+
+
+ENGINE = "deepgram_engines: [{name: a, gpus: ['nvidia.com/gpu=0'], %s}]"
+
+
+def test_the_settings_of_one_of_several_engines_are_checked_too() -> None:
+    (problem,) = problems(ENGINE % "settings: {featurs: {multichannel: true}}")
+    assert problem.what == "deepgram_engines[0].settings: featurs is no known key of engine.toml"
+    assert "did you mean features? A key newer than this dgctl goes into extra_settings beside it" in problem.fix
+    assert problem.where == f"{MAIN}:4"
+    (problem,) = problems(ENGINE % "settings: {chunking: {streaming: {step: '1'}}}")
+    assert "chunking.streaming.step must be a number" in problem.what and "write 1 without quotes" in problem.fix
+    assert problems(ENGINE % "extra_settings: {featurs: {multichannel: true}}") == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("deepgram_engine_settings: {server: {max_active_requests: 40}}", "max_active_requests"),
+        ("deepgram_engine_extra_settings: {flux: {max_active_requests: 40}}", "max_active_requests"),
+        ("deepgram_engine_extra_settings: {max_streams: 25}", "flux.max_streams"),
+        ("deepgram_api_settings: {server: {active_requests: 40}}", "concurrency_limit.active_requests"),
+        (ENGINE % "extra_settings: {health: {max_active_requests: 40}}", "max_active_requests"),
+    ],
+)
+def test_a_limit_behind_another_table_is_refused(setting: str, place: str) -> None:
+    (problem,) = problems(setting)
+    assert "it would limit nothing" in problem.what and problem.fix == f"write it as {place}"
+    assert problem.where == f"{MAIN}:4"
+
+
+def test_keys_of_the_future_pass_as_extra_settings_and_known_ones_keep_their_types_there() -> None:
+    assert problems("deepgram_engine_extra_settings: {own: {key: '5', max_active_requests: 3}}") == []
+    assert problems("deepgram_api_driver_extra: {own: '1'}") == []
+    assert problems("license_proxy_extra_settings: {own: {key: '5'}}") == []
+    (problem,) = problems("deepgram_engine_extra_settings: {flux: {max_streams: '25'}}")
+    assert "write 25 without quotes" in problem.fix
 
 
 def test_streams_of_flux_without_a_limit_are_said(dgctl: Callable[..., CompletedProcess[str]]) -> None:

@@ -90,7 +90,7 @@ def test_a_slip_costs_one_message() -> None:
     ],
 )
 def test_images_for_fips_take_their_own_files_and_no_flux(links: str, flux: bool, what: str, tmp_path: Path) -> None:
-    add(f'deepgram_release: release-260812-fips\ndeepgram_models_links: ["https://m/{links}"]\n')
+    add(f'deepgram_fips: true\ndeepgram_release: release-260812-fips\ndeepgram_models_links: ["https://m/{links}"]\n')
     add("deepgram_profile: flux\ndeepgram_flux_max_streams: 5\n" if flux else "")
     assert what in [problem.what for problem in problems()] or what in str(problems())
 

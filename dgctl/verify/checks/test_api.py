@@ -1,6 +1,9 @@
-"""The API: connected to an Engine, fit to serve; not near its end of life."""
+"""The API: known by its certificate where it has one; connected to an Engine, fit to serve; not near its end of life."""
 
-from dgctl.verify import certificates
+import pytest
+
+from dgctl.verify import certificates, tls
+from dgctl.verify.facts import api_port
 
 GROUPS = ("api",)
 
@@ -20,3 +23,19 @@ def test_engine_connected(service, runtime, expect):
 
 def test_end_of_life(service, expect):
     certificates.expect_life(service.answers["certificates"], expect)
+
+
+RENEWAL = "dgctl provision, which renews it 30 days before its end; your own: deepgram_api_tls_certificate and its key"
+
+
+def test_certificate(planned, wanted, expect):
+    """An API with TLS proves itself as NGINX asks it to: by the deployment's authority, by its name, for days to come."""
+    if not wanted["api_tls"]:
+        pytest.skip("deepgram_api_tls is false: the API answers without TLS")
+    proxy = api_port(planned)
+    try:
+        shown = tls.handshake(proxy, tls.context(proxy))
+    except (OSError, ValueError) as problem:
+        expect(tls.reason(problem), f"a certificate for {proxy.name} by {wanted['api_tls']['authority']}", RENEWAL)
+        return
+    expect(f"{shown.days_left} days left", "7 days or more", RENEWAL, ok=shown.days_left >= 7)

@@ -10,8 +10,12 @@ import urllib.error
 import urllib.request
 from datetime import datetime, timezone
 
-# Loopback only: an HTTP proxy in the environment is for the outside.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Of this server only: whoever answers there is asked how it is, not who it is, so a certificate is not judged here (`verify` does
+# that, and NGINX). An HTTP proxy in the environment is for the outside.
+_OPENER = urllib.request.build_opener(
+    urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+)
+_SCHEMES = {"http": "https", "https": "http"}
 _LIMIT = 4 << 20  # bytes of an answer that are read
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -33,9 +37,19 @@ def get(url, timeout=5):
         return None, str(error)
 
 
-def get_json(url, timeout=5):
+def get_either(url, timeout=5):
+    """The same, with or without TLS: what runs may still have been started without it, or with it."""
+    said = get(url, timeout)
+    scheme, _, rest = url.partition("://")
+    if said[0] is not None or "timed out" in said[1] or "refused" in said[1]:
+        return said
+    other = get(f"{_SCHEMES.get(scheme, scheme)}://{rest}", timeout)
+    return said if other[0] is None and not other[1].startswith("HTTP ") else other
+
+
+def get_json(url, timeout=5, ask=get):
     """(document, "") of a URL, else (None, why not)."""
-    text, why = get(url, timeout)
+    text, why = ask(url, timeout)
     if text is None:
         return None, why
     try:

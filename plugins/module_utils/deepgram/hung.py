@@ -10,8 +10,7 @@ import time
 
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
 from ansible.module_utils.deepgram.components import kind
-from ansible.module_utils.deepgram.http import engine_load, get, metrics
-from ansible.module_utils.host import network as host_network
+from ansible.module_utils.deepgram.http import engine_load, get, get_either, get_json, metrics
 
 ASK_S = 5
 _LATE = "timed out"
@@ -27,7 +26,7 @@ def hung(urls, names, containers, wait_s):
     left = [name for name in names if containers.get(name) and urls.get(name)]
     until = time.monotonic() + wait_s
     while True:
-        said = {name: get(urls[name], timeout=ASK_S) for name in left}
+        said = {name: get_either(urls[name], timeout=ASK_S) for name in left}
         # An error of HTTP is an answer.
         silent = {name: why for name, (text, why) in said.items() if text is None and not why.startswith("HTTP ")}
         late = [name for name, why in silent.items() if _LATE in why]
@@ -43,7 +42,7 @@ def in_flight(urls, containers):
     """How many requests are being served, as the API says, or where it says nothing, the Engine; 0 where nobody says."""
     known = [name for name, found in containers.items() if found and urls.get(name)]
     apis = [name for name in known if kind(name) == "api"]
-    counts = [deepgram_api_health.active(host_network.ask(urls[name]).get("body")) for name in apis]
+    counts = [deepgram_api_health.active(get_json(urls[name], timeout=ASK_S, ask=get_either)[0]) for name in apis]
     if counts and None not in counts:
         return sum(counts)
     texts = [get(urls[name], timeout=ASK_S)[0] for name in known if name not in apis and kind(name) == "engine"]

@@ -35,6 +35,19 @@ def unknown(why, cure=""):
     return Result(None, why, "", cure, "")
 
 
+def together(results):
+    """One result of those of several containers: (component, result). What is wrong comes first, by name."""
+    if len(results) == 1:
+        return results[0][1]
+    wrong = [(name, one) for name, one in results if one.ok is False]
+    for told in (wrong, [(name, one) for name, one in results if one.ok]):
+        if told:
+            rest = [] if wrong else [(name, one) for name, one in results if one.ok is None]
+            seen = "; ".join(f"{name}: {one.seen}" for name, one in [*told, *rest])
+            return told[0][1]._replace(seen=seen, cure=next((one.cure for _, one in [*told, *rest] if one.cure), ""))
+    return results[0][1]._replace(seen="; ".join(f"{name}: {one.seen}" for name, one in results))
+
+
 def judge(check, host):
     """The finding of one check, with what it stands on if it fails. Whatever breaks in it is no reason to call the host sick."""
     try:

@@ -5,7 +5,7 @@ import re
 from ansible.module_utils.deepgram.components import KINDS, component, kind
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
-from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, listed, one_line, sick, together, unknown, well
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
@@ -36,6 +36,27 @@ def parts(host):
     for role in ("deepgram", "license_proxy"):
         found += (host.recorded(role).get("containers") or {}).get("names", {})
     return sorted(filter(None, map(component, found)), key=lambda name: KINDS.index(kind(name)))
+
+
+def of_kind(host, wanted):
+    """The components of one kind, such as engine-a and engine-b; the kind itself where none is on record."""
+    return [part for part in parts(host) if kind(part) == wanted] or [wanted]
+
+
+def addresses(host, wanted, end):
+    """Component -> the address at which it says how it is, as the role recorded them: both in the order of the containers."""
+    names = (host.recorded("deepgram").get("containers") or {}).get("names", {})
+    named = [part for part in map(component, names) if kind(part) == wanted]
+    return dict(zip(named, [url for url in host.recorded("deepgram").get("answers") or [] if url.endswith(end)]))
+
+
+def each(wanted, look):
+    """A look at every Engine, or every API, of the host: `look(host, component)`, told by name where they are several."""
+
+    def looked(host):
+        return together([(part, look(host, part)) for part in of_kind(host, wanted)])
+
+    return looked
 
 
 def running(host):

@@ -3,7 +3,7 @@
 from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.api_health import FAILED_MANY, SERVING, reproach, state
 from ansible.module_utils.doctor.check import Check, sick, unknown, well
-from ansible.module_utils.doctor.containers import logs, made_anew, parts, remake
+from ansible.module_utils.doctor.containers import addresses, each, logs, made_anew, of_kind, parts, remake
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.service.engine import PATIENCE_S, age, loading, running
 
@@ -11,27 +11,27 @@ PATH = "/v1/status"
 CONNECTS_S = 60  # an API that found no Engine tries again
 
 
-def health(host):
-    url = next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith(PATH)), None)
-    if not url or "api" not in parts(host):
+def health(host, part):
+    url = addresses(host, "api", PATH).get(part)
+    if not url or part not in parts(host):
         return unknown("no API is on record here")
     try:
-        containers = {part: host.engine.container(part) for part in parts(host)}
+        containers = {name: host.engine.container(name) for name in parts(host)}
     except Silent as silent:
         return unknown(str(silent))
-    if not (containers["api"] and containers["api"]["running"]):
-        return unknown("deepgram-api does not run: see containers")
+    if not (containers[part] and containers[part]["running"]):
+        return unknown(f"deepgram-{part} does not run: see containers")
     answer = host.answer(url)
     if not state(answer.get("body")):
         why = answer.get("why") or f"HTTP {answer['status']}"
-        return unknown(f"it does not say: {why}", logs(host, "api"))
-    return judged(host, answer["body"], containers)
+        return unknown(f"it does not say: {why}", logs(host, part))
+    return judged(host, part, answer["body"], containers)
 
 
-def connected(host):
+def connected(host, part):
     """The API without an Engine."""
-    url = next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith(PATH)), None)
-    container, why = running(host, "api")
+    url = addresses(host, "api", PATH).get(part)
+    container, why = running(host, part)
     if why or not url:
         return why or unknown("no API is on record here")
     said = host.answer(f"{url}/engine")
@@ -40,38 +40,43 @@ def connected(host):
     if seen == "Connected":
         return well(seen)
     if not seen:
-        return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, "api"))
-    engine = running(host, "engine")[0]
-    if age(host, container) < (PATIENCE_S if not engine or loading(host, engine) else CONNECTS_S):
-        return unknown(f"{seen}; it started {age(host, container):.0f} s ago", logs(host, "engine"))
-    return sick(
-        seen, cure=f"on the server: {logs(host, 'engine')}; grep url /etc/deepgram/api/api.toml names its Engines"
-    )
+        return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, part))
+    patience = max(_patience(host, engine) for engine in of_kind(host, "engine"))
+    log = logs(host, of_kind(host, "engine")[0])
+    if age(host, container) < patience:
+        return unknown(f"{seen}; it started {age(host, container):.0f} s ago", log)
+    return sick(seen, cure=f"on the server: {log}; grep url /etc/deepgram/{part}/api.toml names its Engines")
 
 
-def judged(host, said, containers):
+def _patience(host, part):
+    """Seconds that an API may be without this Engine, which may still load its models."""
+    engine = running(host, part)[0]
+    return PATIENCE_S if not engine or loading(host, engine, part) else CONNECTS_S
+
+
+def judged(host, part, said, containers):
     seen = state(said)
     if seen in SERVING:
         return well(seen)
     if seen not in FAILED_MANY:
-        return unknown(f"{seen}: it has no Engine yet", logs(host, "engine"))
-    if reproach(said, lambda part: started(containers, part)):
-        return sick(seen, cure=made_anew(host, part="api"))
-    cure = f"on the server: {logs(host, 'engine')}; after a repair: {remake(host, 'api')} forgets them"
+        return unknown(f"{seen}: it has no Engine yet", logs(host, of_kind(host, "engine")[0]))
+    names = {"api": [part], "engine": of_kind(host, "engine")}
+    if reproach(said, lambda one: started(containers, names[one])):
+        return sick(seen, cure=made_anew(host, part=part))
+    cure = f"on the server: {logs(host, names['engine'][0])}; after a repair: {remake(host, part)} forgets them"
     return sick(seen, "too many of its recent requests failed", cure)
 
 
-def started(containers, part):
-    """As `reproach` asks for it."""
-    if part not in containers:
-        return None
-    found = containers[part]
-    return moment(found["started"]) if found and found["started"] else 0
+def started(containers, names):
+    """When the last of these started, as `reproach` asks for it."""
+    found = [containers[name] for name in names if name in containers]
+    moments = [moment(one["started"]) if one and one["started"] else 0 for one in found]
+    return None if not found else 0 if 0 in moments else max(moments)
 
 
 CHECKS = (
     Check(
-        "api engine", connected,
+        "api engine", each("api", connected),
         "whether the API says that it is connected to an Engine (/v1/status/engine)",
         "Connected",
         "no Engine that driver_pool in api.toml names answers it",
@@ -80,7 +85,7 @@ CHECKS = (
         stands_on=("containers", "engine answers", "configuration", "licence", "models loaded", "engine load"),
     ),
     Check(
-        "api health", health,
+        "api health", each("api", health),
         "what the API says of itself: its recent requests, by which proxies send it others or none",
         "Ready or Healthy",
         "its requests failed while it had no Engine, and it forgets that only when it starts anew",

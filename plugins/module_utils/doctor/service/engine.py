@@ -6,11 +6,12 @@ from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.http import engine_load, metrics
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
-from ansible.module_utils.doctor.containers import logs, made_anew, parts
+from ansible.module_utils.doctor.containers import addresses, each, logs, made_anew, parts
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.host import LATE
 
-TOML = "/etc/deepgram/engine/engine.toml"
+TOML = "/etc/deepgram/engine/engine.toml"  # of the only Engine
+FILE = "/etc/deepgram/{}/engine.toml"
 LIMIT = "max_active_requests"
 PATIENCE_S = 900  # an Engine that loads its models listens late: the official chart gives it ten minutes
 LISTENS = "Listening on http"  # dg_log_parser.sh of deepgram/self-hosted-resources
@@ -34,38 +35,38 @@ def age(host, container):
     return host.began - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
 
 
-def loading(host, container):
+def loading(host, container, part="engine"):
     """Whether an Engine may still be loading its models: it started lately, and has not said that it listens."""
-    return age(host, container) < PATIENCE_S and not any(LISTENS in line for line in host.start_log("engine"))
+    return age(host, container) < PATIENCE_S and not any(LISTENS in line for line in host.start_log(part))
 
 
-def metrics_url(host):
-    return next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith("/metrics")), None)
+def metrics_url(host, part):
+    return addresses(host, "engine", "/metrics").get(part)
 
 
-def answers(host):
-    container, why = running(host, "engine")
-    url = metrics_url(host)
+def answers(host, part):
+    container, why = running(host, part)
+    url = metrics_url(host, part)
     if why or not url:
         return why or unknown("the address of its metrics is not on record")
     said = host.page(url)
     if said.get("status") == 200:
         return well("it answers")
     seen = said.get("why") or f"HTTP {said['status']}"
-    if loading(host, container):
+    if loading(host, container, part):
         return unknown(
-            f"{seen}; it started {age(host, container):.0f} s ago, and may load its models", logs(host, "engine")
+            f"{seen}; it started {age(host, container):.0f} s ago, and may load its models", logs(host, part)
         )
     if LATE in seen:
         return sick("it takes connections and says nothing", "it hangs: a stopped process, or a GPU that does not answer",
-                    f"on the server: {host.engine.kill.format(part='engine')}; its requests hang with it")  # fmt: skip
-    return sick(seen, cure=f"on the server: {logs(host, 'engine')}; then {made_anew(host)}")
+                    f"on the server: {host.engine.kill.format(part=part)}; its requests hang with it")  # fmt: skip
+    return sick(seen, cure=f"on the server: {logs(host, part)}; then {made_anew(host, part=part)}")
 
 
-def load(host):
+def load(host, part):
     """What the Engine says of its load: see engine_load; None where it says nothing."""
-    url = metrics_url(host)
-    said = host.page(url) if url and not running(host, "engine")[1] else {}
+    url = metrics_url(host, part)
+    said = host.page(url) if url and not running(host, part)[1] else {}
     return engine_load(metrics(said["text"])) if said.get("status") == 200 else None
 
 
@@ -88,22 +89,23 @@ def misplaced(text):
     return next((table for table in found if table), "") if "" not in found else ""
 
 
-def limit(host):
-    text = host.read(TOML)
-    if "engine" not in parts(host) or not text:
-        return unknown(f"no {TOML} here")
+def limit(host, part):
+    file = FILE.format(part)
+    text = host.read(file)
+    if part not in parts(host) or not text:
+        return unknown(f"no {file} here")
     table = misplaced(text)
     if table:
-        seen = f"{LIMIT} stands under [{table}] in {TOML}, where the Engine does not read it: it has no limit"
+        seen = f"{LIMIT} stands under [{table}] in {file}, where the Engine does not read it: it has no limit"
         return sick(seen, "the file was edited by hand, or deepgram_engine_settings has it there")
     written = dict(places(text, LIMIT)).get("", "").replace("_", "")
-    found = load(host)
+    found = load(host, part)
     now = found and found[LIMIT]
     if not written.isdecimal():
         return (
             well("none is set")
             if not now
-            else sick(f"{now} in the running Engine, none in {TOML}", cure=made_anew(host))
+            else sick(f"{now} in the running Engine, none in {file}", cure=made_anew(host, part=part))
         )
     if now is None:
         return unknown("the Engine does not say which it has")
@@ -111,12 +113,12 @@ def limit(host):
     return (
         well(written)
         if same
-        else sick(f"{now or 'none'} in the running Engine, {written} in {TOML}", cure=made_anew(host))
+        else sick(f"{now or 'none'} in the running Engine, {written} in {file}", cure=made_anew(host, part=part))
     )
 
 
-def full(host):
-    found = load(host)
+def full(host, part):
+    found = load(host, part)
     if not found:
         return unknown("the Engine's metrics cannot be read")
     active, most = sum(found["active_requests"].values()), found[LIMIT]
@@ -146,11 +148,11 @@ def images(host):
     return sick(f"{names}: another image than the recorded one", cure=made_anew(host, part=wrong[0]))
 
 
-def device(host):
-    _, why = running(host, "engine")
+def device(host, part):
+    _, why = running(host, part)
     if why:
         return why
-    said = [line for line in host.start_log("engine") if DEVICES.search(line)]
+    said = [line for line in host.start_log(part) if DEVICES.search(line)]
     if not said:
         return unknown("the log of its start is not there any more, or does not say")
     told = diagnose(said, {"CPU"})
@@ -159,7 +161,7 @@ def device(host):
 
 CHECKS = (
     Check(
-        "engine device", device,
+        "engine device", each("engine", device),
         "what the Engine said at its start of the device that it computes on",
         "a GPU",
         "the Engine computes on the CPU",
@@ -177,7 +179,7 @@ CHECKS = (
         stands_on=("files:/etc/deepgram",),
     ),
     Check(
-        "engine answers", answers,
+        "engine answers", each("engine", answers),
         "the Engine's metrics; one that is late is asked twice",
         "an answer",
         "it does not listen, though it has had time to load its models",
@@ -186,7 +188,7 @@ CHECKS = (
         stands_on=("containers", "gpu in containers", "gpu answers", "engine device", "models loaded", "configuration"),
     ),
     Check(
-        "engine limit", limit,
+        "engine limit", each("engine", limit),
         "max_active_requests in engine.toml, the table that it stands in, and the limit that the running Engine has",
         "the same, outside of every table",
         "the Engine started before the file was written",
@@ -195,7 +197,7 @@ CHECKS = (
         stands_on=("files:/etc/deepgram/engine", "configuration"),
     ),
     Check(
-        "engine load", full,
+        "engine load", each("engine", full),
         "requests that the Engine has now, against its limit; at the limit it is only told",
         "within its limit",
         "it took more than its limit allows: it runs with another one than it says",

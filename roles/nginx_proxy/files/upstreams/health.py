@@ -5,9 +5,11 @@ import contextlib
 import http.client
 import json
 import socket
+import ssl
 import threading
 
 import files
+import secured
 
 SERVING = ("Ready", "Healthy", "Degraded")
 TIMEOUT_S = 2
@@ -31,10 +33,11 @@ def resolve(address, last):
     return last if last in numeric else numeric[0]
 
 
-def ask(address):
-    """(health, active requests or None): the body counts, whatever the status."""
+def ask(address, tls=None):
+    """(health, active requests or None): the body counts, whatever the status. `tls`: whom to expect, see secured.py."""
     host, port = split(address)
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    plain = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    connection = secured.Connection(tls, host, port, timeout=TIMEOUT_S) if tls else plain
     over = threading.Timer(TIMEOUT_S, end, [connection])
     over.daemon = True
     over.start()
@@ -44,6 +47,8 @@ def ask(address):
         body = json.loads(answer.read(1 << 16))
         counts = [value for key, value in body.items() if key.startswith("active_") and isinstance(value, int)]
         return str(body.get("system_health") or f"HTTP {answer.status}")[:40], sum(counts)
+    except ssl.SSLCertVerificationError as error:
+        return f"{secured.REFUSED}: {error.verify_message}"[:120], None
     except (OSError, http.client.HTTPException) as error:
         return f"no answer: {error or type(error).__name__}"[:120], None
     except (ValueError, AttributeError):
@@ -59,18 +64,25 @@ def end(connection):
         connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-def look(node, last):
-    """{asked, address, health, active} of a node now; address is None when its name never led anywhere."""
+def look(node, last, tls=None):
+    """{asked, address, health, active} of a node now, with TLS its scheme; address is None when its name never led anywhere."""
     address = resolve(node["address"], last)
-    health, active = ask(address) if address else ("no answer: its name does not resolve", None)
-    return {"asked": node["address"], "address": address, "health": health, "active": active}
+    found = {"asked": node["address"], "address": address}
+    if not address:
+        return {**found, "health": "no answer: its name does not resolve", "active": None}
+    if not node.get("tls"):
+        health, active = ask(address)
+        return {**found, "health": health, "active": active}
+    scheme, health, active = secured.asked(ask, address, files.key(node), tls)
+    return {**found, "health": health, "active": active, "scheme": scheme}
 
 
 def look_at(nodes):
     """Key of a node -> look, all at the same time. A node of which DNS tells too late is none that answers."""
     last = files.read_json(f"{files.KEPT}/addresses.json", {})
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(AT_ONCE, len(nodes) or 1))
-    asked = {files.key(node): pool.submit(look, node, last.get(files.key(node))) for node in nodes}
+    tls = (files.read_json(files.CONFIG, None) or {}).get("tls")
+    asked = {files.key(node): pool.submit(look, node, last.get(files.key(node)), tls) for node in nodes}
     rounds = -(-len(nodes) // AT_ONCE)
     concurrent.futures.wait(asked.values(), timeout=rounds * (TIMEOUT_S + SPARE_S))
     pool.shutdown(wait=False)

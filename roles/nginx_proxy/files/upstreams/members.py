@@ -6,6 +6,7 @@ import time
 import files
 import health
 import marks
+import secured
 
 IN_A_ROW = 2  # answers that change a server's state
 FLAPPING_S = 600  # each fall within this time doubles the good answers that are asked for, up to MOST
@@ -54,6 +55,7 @@ def learn(config, seen, drained):
         if name in seen and seen[name]["asked"] == node["address"]:
             members[name] = judged(members.get(name), seen[name], node["name"] in drained, now)
     write(members)
+    secured.learn(members)
     addresses = {name: member["address"] for name, member in members.items() if member["address"]}
     if addresses != files.read_json(f"{files.KEPT}/addresses.json", None):
         files.write(f"{files.KEPT}/addresses.json", json.dumps(addresses))

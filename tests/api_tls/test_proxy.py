@@ -1,0 +1,172 @@
+"""NGINX and its list of servers before APIs that answer over TLS: whom they believe, and how a running fleet changes over."""
+
+import contextlib
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+from ansible.module_utils.deepgram import http, hung
+from ansible.module_utils.host import network
+
+from tests.roles_app.conftest import load
+from tests.roles_app.real_nginx import NGINX, Proxy
+from tests.roles_app.rendering import render
+from tests.roles_app.test_upstreams import program
+
+MODULE, ACTION = load("modules", "api_certificate"), load("action", "api_certificate")
+idle = load("modules", "deepgram_idle")
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory):
+    """{authority, other: PEM files; context: of a server that the first signed, with TLS 1.3 alone as images for FIPS}."""
+    folder, bits = tmp_path_factory.mktemp("issued"), ACTION.KEY_BITS
+    ACTION.KEY_BITS, before = 2048, MODULE.KEY
+    MODULE.KEY = ("ec", "ec_paramgen_curve:P-256")
+    try:
+        ours, other = (ACTION.Authority(folder / name, 397) for name in ("ours", "other"))
+        params = {"directory": str(folder / "etc"), "names": ["deepgram-api", "127.0.0.1"]}
+        chain = ours.signed(MODULE.request(params), params["names"], 397)
+    finally:
+        ACTION.KEY_BITS, MODULE.KEY = bits, before
+    (folder / "chain.crt").write_text(chain)
+    assert ours.pem != other.pem
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(folder / "chain.crt", folder / "etc/api.key.new")
+    key = (folder / "etc/api.key.new").read_text()
+    (folder / "both.pem").write_text(chain + key)
+    files = {"authority": folder / "ours/authority.crt", "other": folder / "other/authority.crt"}
+    return SimpleNamespace(context=context, both=folder / "both.pem", **files)
+
+
+@pytest.fixture
+def nginx(tmp_path, issued):
+    running = []
+
+    def started(authority, **variables):
+        running.append(
+            Proxy(
+                tmp_path, str(issued.both), api_context=issued.context, _nginx_proxy_api_ca=str(authority), **variables
+            )
+        )
+        return running[-1]
+
+    yield started
+    for one in running:
+        for child in one.children:
+            child.terminate()
+            child.wait()
+        one.api.shutdown()
+
+
+@pytest.mark.skipif(not NGINX, reason="no nginx on this machine (apt-get install nginx)")
+def test_nginx_asks_over_tls_whom_the_authority_and_the_name_prove(nginx, issued):
+    proxy = nginx(issued.authority)
+    assert proxy.ask()[0] == 200
+    upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    status, _head, _body, stream = proxy.ask(method="GET", headers=upgrade, keep=True)
+    stream.sendall(b"heard")
+    assert status == 101 and stream.recv(10) == b"heard"
+
+
+@pytest.mark.skipif(not NGINX, reason="no nginx on this machine (apt-get install nginx)")
+@pytest.mark.parametrize("wrong", ["authority", "name"])
+def test_nginx_sends_nothing_to_anybody_else(nginx, issued, wrong):
+    proxy = nginx(*([issued.other] if wrong == "authority" else [issued.authority]),
+                  **({"deepgram_api_tls_name": "another"} if wrong == "name" else {}))  # fmt: skip
+    assert proxy.ask()[0] == 503 and proxy.api.heard == []
+
+
+def test_sites_before_apis_without_tls_are_as_they_were():
+    text = render("nginx_proxy", "deepgram.conf.j2", nginx_proxy_nodes=[
+        {"name": "gpu1", "address": "127.0.0.1:8080", "profile": "all", "region": ""}])  # fmt: skip
+    assert "proxy_ssl" not in text and "https:" not in text and "_scheme" not in text.replace("X-Forwarded", "")
+
+
+class Status(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"system_health": "Ready", "active_batch_requests": 0}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def api(context=None):
+    """host:port of an API that says it is Ready, with TLS or without."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Status)
+    server.handle_error = lambda *_: None
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def watch(tmp_path, monkeypatch, issued):
+    """watch(addresses, authority) -> the text of the list, after looks at these servers, which are all to have TLS."""
+    parts = program()
+    for name, value in (("CONFIG", "config.json"), ("KEPT", "kept"), ("RUN", "run")):
+        monkeypatch.setattr(parts.files, name, str(tmp_path / value))
+
+    def listed(addresses, authority=issued.authority):
+        nodes = [{"name": name, "address": at, "profile": "stt", "tls": True} for name, at in addresses.items()]
+        tls = {"authority": str(authority), "name": "deepgram-api"}
+        config = {"nodes": nodes, "profiles": ["stt"], "tls": tls}
+        parts.files.write(parts.files.CONFIG, parts.members.json.dumps(config))
+        members = parts.members.learn(config, parts.health.look_at(nodes), {})
+        return parts.server_list.rendered(config, members, {}), members
+
+    return listed
+
+
+def serving(text):
+    lines = [line for line in text.splitlines() if line.strip().startswith("server ") and " down;" not in line]
+    return {line.rpartition("# ")[2] for line in lines}
+
+
+def test_the_watch_asks_over_tls_and_believes_the_authority_alone(watch, issued):
+    with api(issued.context) as at:
+        text, members = watch({"a": at})
+        assert members["a"]["health"] == "Ready" and "default https;" in text and serving(text) == {"a"}
+        _, members = watch({"b": at}, issued.other)
+        assert members["b"]["health"].startswith("no answer: its certificate is not accepted")
+
+
+def test_while_a_fleet_changes_over_most_of_it_serves_and_nobody_falls_back(watch, issued):
+    with api() as one, api() as two, api() as three, api(issued.context) as done, api(issued.context) as next_:
+        text, _ = watch({"a": one, "b": two, "c": three})
+        assert serving(text) == {"a", "b", "c"} and "default http;" in text
+        text, _ = watch({"a": done, "b": two, "c": three})
+        assert serving(text) == {"b", "c"} and "default http;" in text
+        text, _ = watch({"a": done, "b": next_, "c": three})
+        assert serving(text) == {"a", "b"} and "default https;" in text
+        _, members = watch({"a": one, "b": next_, "c": three})
+        assert members["a"]["health"].startswith("no answer"), "a server that had TLS was asked without it"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("secured", [False, True])
+def test_an_api_that_still_runs_with_or_without_tls_is_drained_and_not_killed(issued, scheme, secured):
+    """The inventory already says how it will be asked once it was restarted."""
+    with api(issued.context if secured else None) as at:
+        url, container = f"{scheme}://{at}/v1/status", {"running": True}
+        assert idle.active({"api": url}, "docker")[0] == 0
+        assert hung.hung({"api": url}, ["api"], {"api": container}, 0) == []
+        asked, why = http.get_json(url)
+        assert (asked is not None) == (secured == (scheme == "https")), why
+
+
+def test_the_look_asks_over_tls(issued):
+    with api(issued.context) as at:
+        assert network.ask(f"https://{at}/v1/status")["body"]["system_health"] == "Ready"
+        assert "why" in network.ask(f"http://{at}/v1/status") or network.ask(f"http://{at}/v1/status")["status"] != 200
