@@ -54,6 +54,9 @@ class Session:
     action: str = ""
     name: str = ""
     kind: str = ""
+    program: str | None = None
+    proxies: int = 1
+    region: str = ""
     streams: bool = False
     files: bool = False
     window: int = 30

@@ -6,7 +6,7 @@ import tempfile
 
 CONFIG = "/etc/nginx/deepgram/upstreams.json"
 KEPT = "/var/lib/deepgram-upstreams"  # upstreams.conf, addresses.json, drained/NAME
-RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), live, lock, closing
+RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), serving, live, lock, closing
 
 
 class Refused(Exception):
