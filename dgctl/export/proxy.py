@@ -57,11 +57,14 @@ def upstreams(deployment: Deployment, proxies: int = 1, region: str = "") -> lis
     own = [f"proxy outside {number}" for number in range(proxies)]
     groups = {**deployment.groups, "proxy": [*deployment.members("proxy"), *own]}
     variables |= {name: {"deepgram_region": region} for name in own}
-    nodes = content.filters("deepgram_topology").nodes(own[-1], groups, variables)
-    found: list[dict[str, Any]] = content.filters("upstream_limits").upstream_limits(
-        nodes, own[-1], {"deepgram_region": region}, groups, variables
-    )
-    return found
+    nodes = content.filters("deepgram_topology").nodes(own[0], groups, variables)
+    limits = content.filters("upstream_limits").upstream_limits
+    each = [limits(nodes, name, {"deepgram_region": region}, groups, variables) for name in own]
+    # One file is for all of them: the smallest of their shares.
+    return [
+        {**shares[0], "max_connections": min(one["max_connections"] for one in shares)}
+        for shares in zip(*each, strict=True)
+    ]
 
 
 def pools(nodes: list[dict[str, Any]], region: str = "") -> list[Pool]:

@@ -132,6 +132,19 @@ def test_a_balancer_is_told_whether_anybody_serves(proxy):
     assert serving.exists()
 
 
+def test_a_stop_that_comes_as_a_file_is_put_in_place_gets_through(tmp_path, monkeypatch):
+    replace = files.os.replace
+
+    def stopped(old, new):
+        replace(old, new)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(files.os, "replace", stopped)
+    with pytest.raises(SystemExit):
+        files.write(str(tmp_path / "state.json"), "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
 def test_nginx_is_left_alone_while_nothing_changes(proxy):
     for _ in range(5):
         proxy.tick()

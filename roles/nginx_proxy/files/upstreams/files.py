@@ -1,5 +1,6 @@
 """Where things lie on the proxy, and how they are read and written."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -41,7 +42,8 @@ def write(path, text):
             os.fsync(handle)
         os.replace(new, path)
     except BaseException:
-        os.unlink(new)
+        with contextlib.suppress(FileNotFoundError):  # in place already: a stop that came in this moment gets through
+            os.unlink(new)
         raise
 
 
