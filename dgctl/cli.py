@@ -102,6 +102,18 @@ def _count(name: str, least: int, default: int, metavar: str, text: str) -> Call
     )
 
 
+FOR = click.option(
+    "--for", "program", type=click.Choice(["haproxy", "apache", "nginx"]), help="The program of your proxy."
+)
+PROXIES_OUTSIDE = click.option(
+    "--proxies",
+    default=1,
+    type=click.IntRange(1, 64),
+    metavar="N",
+    show_default=True,
+    help="How many such proxies there are: they share the servers' limits.",
+)
+REGION = click.option("--region", default="", metavar="R", help="Where the proxy is: servers elsewhere stand by.")
 WINDOWS = (
     _count("--window", 5, 30, "SECONDS", "How long each load is measured."),
     _count("--sustain", 10, 120, "SECONDS", "How long the load that is found has to last."),
@@ -200,16 +212,21 @@ def init(directory: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["monitoring"]), metavar="monitoring")
+@click.argument("kind", type=click.Choice(["monitoring", "proxy"]), metavar="monitoring|proxy")
 @click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
 @click.argument("folder", metavar="DIR")
-@_with(*OPTIONS)
-def export(place: str, **options: Any) -> None:
-    """Write scrape jobs, rules and dashboards into DIR, for a Prometheus and a Grafana of your own.
+@_with(FOR, PROXIES_OUTSIDE, REGION, *OPTIONS)
+def export(kind: str, place: str, **options: Any) -> None:
+    """Write files into DIR for programs of your own: a Prometheus and a Grafana, or the proxy before the servers.
 
-    The servers' exporters answer the addresses in host_metrics_allow.
+    monitoring: scrape jobs, rules and dashboards. The servers' exporters answer the addresses in host_metrics_allow.
+
+    proxy: the configuration of HAProxy, Apache or NGINX, with the same rules as a [proxy] of the inventory. The servers let
+    in the addresses in deepgram_foreign_proxies.
     """
-    raise SystemExit(_run("export", Path(place), options))
+    if (kind == "proxy") != bool(options["program"]):
+        raise click.UsageError("`export proxy` needs --for haproxy, apache or nginx, and no other export has it")
+    raise SystemExit(_run("export", Path(place), {**options, "kind": kind}))
 
 
 @verb()

@@ -67,14 +67,14 @@ def written(folder: Path, files: Mapping[str, str]) -> list[str]:
     return changed
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether an export may be written there: nothing is there, or an older export."""
+def is_ours(folder: Path, mark: str = MARK, head: str = HEAD) -> bool:
+    """Whether an export may be written there: nothing is there, or an older export, whose file `mark` begins with `head`."""
     if not folder.exists():
         return True
     if not folder.is_dir():
         return False
-    mark = folder / MARK
-    return not any(folder.iterdir()) or (mark.is_file() and mark.read_text(encoding="utf-8").startswith(HEAD))
+    path = folder / mark
+    return not any(folder.iterdir()) or (path.is_file() and path.read_text(encoding="utf-8").startswith(head))
 
 
 class _Known(dict[str, Any]):

@@ -32,6 +32,7 @@ def problems(context: Context) -> Iterator[Problem]:
         ):
             engines = topology.layout(host)["engines"]
             yield from _gpus(context, host, engines)
+            yield from _targets(context, host)
             yield from _required(context, host)
             yield from _models(context, host, engines)
         if "api" in host.parts and not {_LIST, "deepgram_engine_flags"} & host.unrendered.keys() and _has_form(host):
@@ -139,6 +140,25 @@ _WHO = {
     name: ": Deepgram's Account Representative knows it"
     for name in ("deepgram_flux_tts_uuid", "deepgram_flux_tts_max_batch_size", WATERMARKER)
 } | {"deepgram_agent_kind": ": stt, flux, tts, flux_tts or eot"}
+
+
+def _targets(context: Context, host: Host) -> Iterator[Problem]:
+    """What proxies send to an Engine at a time is below what it takes, and enough for each proxy to send something."""
+    at = "deepgram_target_inputs"
+    proxies = len(context.deployment.members("proxy")) or 1
+    for server in _servers(host):
+        target, limit = str(server.value(at) or ""), server.limit()
+        if at in host.unrendered or not target.isdigit():
+            continue
+        place = _LIST if "target_inputs" in server.entry else at
+        name = f"the Engine {server.entry['name']}" if server.entry.get("name") else "the Engine"
+        if limit and int(target) >= limit:
+            variable = (server.product.get("limit") or {}).get("variable", "its limit")
+            what = f"{at} is not below what {name} takes ({limit}): it would refuse what the proxies still send"
+            yield context.problem(host, place, what, f"give {limit - 1} or less, or raise {variable}", target)
+        elif int(target) < proxies:
+            what = f"{at} of {name} is below the number of proxies ({proxies}): some could send it nothing"
+            yield context.problem(host, place, what, f"give {proxies} or more", target)
 
 
 def _models(context: Context, host: Host, engines: list[Engine]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""`export`: what watches a deployment, as files for a Prometheus and a Grafana that dgctl does not run."""
+"""`export`: what watches a deployment, or stands before it, as files for programs that dgctl does not run."""
 
 from __future__ import annotations
 
@@ -8,32 +8,77 @@ from pathlib import Path
 
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
+from dgctl.base.names import suggestion
 from dgctl.base.words import count
-from dgctl.deployment.deployment import Deployment
-from dgctl.export import files
+from dgctl.deployment.deployment import SERVING, Deployment
+from dgctl.export import files, proxy
 from dgctl.output.report import Outcome
 from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import valid
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(common.Options):
     kind: str = ""
     folder: str = ""
+    program: str | None = None
+    proxies: int = 1
+    region: str = ""
 
 
 def export(session: Session[Options]) -> Outcome:
     """Writes into the session's folder; raises DgctlError (exit 2) rather than write among other files."""
-    folder = Path(session.options.folder)
-    if not files.is_ours(folder):
+    options, folder = session.options, Path(session.options.folder)
+    is_proxy = options.kind == "proxy"
+    mark, head = (next(iter(proxy.PROGRAMS[options.program])), proxy.HEAD) if is_proxy else (files.MARK, files.HEAD)
+    if not files.is_ours(folder, mark, head):
         fix = "name a new folder, or one that an earlier export wrote"
         raise DgctlError(Problem("other files are there already", shown(folder), fix=fix), Exit.USAGE)
     with valid(session) as work:
-        made = files.made(work.deployment)
+        made = for_proxy(work.deployment, session) if is_proxy else files.made(work.deployment)
+        hints = closed(work.deployment) if is_proxy else readers(work.deployment)
         changed = files.written(folder, made)
         told = f"{count(len(made), 'file')} in {shown(folder)}, {len(changed)} of them written now"
-        return Outcome(text=[told, f"How they are used: {shown(folder)}/README.md"], hints=readers(work.deployment))
+        return Outcome(text=[told, f"How they are used: {shown(folder)}/README.md"], hints=hints)
+
+
+def for_proxy(deployment: Deployment, session: Session) -> dict[str, str]:
+    """The files; raises DgctlError where there is nothing to stand before (exit 3), or no such region (exit 2)."""
+    place = shown(deployment.inventory)
+    serving = deployment.members(*SERVING)
+    if not serving:
+        fix = "add a server to [node] or [api]"
+        raise DgctlError(Problem("no server of this inventory answers callers", place, fix=fix), Exit.INVALID)
+    regions = {str(deployment.hosts[name].vars.get("deepgram_region") or "") for name in serving} - {""}
+    if session.options.region and session.options.region not in regions:
+        fix = (
+            suggestion(session.options.region, sorted(regions))
+            if regions
+            else "leave --region out, or set deepgram_region"
+        )
+        raise DgctlError(Problem("no server is in this region", place, session.options.region, fix), Exit.USAGE)
+    return proxy.made(deployment, session.options.program, session.options.proxies, session.options.region)
+
+
+def closed(deployment: Deployment) -> list[Problem]:
+    """What keeps a proxy outside of the inventory from the APIs, and what of the inventory's own rules it does not have."""
+    inventory = shown(deployment.inventory)
+    again = f"then: dgctl provision {shlex.quote(inventory)}"
+    hosts = [deployment.hosts[name] for name in deployment.members(*SERVING)]
+    found = []
+    if any(str(host.vars.get("deepgram_api_bind_address")).strip() in (LOOPBACK, "::1") for host in hosts):
+        what = "the proxy does not reach every API yet: they listen on loopback alone"
+        fix = f"set deepgram_foreign_proxies: [ADDRESS] in group_vars/all/main.yml, {again}"
+        found.append(Problem(what, inventory, fix=fix))
+    if any(host.vars.get("nginx_proxy_callers") not in (None, "open") for host in hosts):
+        what = "the keys of nginx_proxy_keys are not asked for in these files"
+        found.append(
+            Problem(what, inventory, fix="have your proxy ask for its own, or use a [proxy] of this inventory")
+        )
+    return found
 
 
 def readers(deployment: Deployment) -> list[Problem]:

@@ -51,6 +51,7 @@ USUAL = {
     "deepgram_metrics_port": 9991,
     "deepgram_engine_max_active_requests": None,
     "deepgram_flux_max_streams": None,
+    "deepgram_target_inputs": None,
     "deepgram_engine_settings": {},
     "deepgram_engine_extra_settings": {},
     "deepgram_engine_environment": {},
@@ -161,6 +162,11 @@ class Server:
             added.update({key: value for key, value in (self.product.get("api") or {}).items() if value is True})
         said = {key: _typed(self.value(name)) for key, name in (row.get(f"{file}_of") or {}).items()}
         return {**added, **{key: value for key, value in said.items() if value is False or value not in (None, "", 0)}}
+
+    def room(self):
+        """Requests at a time that the proxies together send to the Engine: deepgram_target_inputs, or one less than its limit."""
+        target, limit = _number(self.value("deepgram_target_inputs")), self.limit()
+        return target or (max(1, limit - 1) if limit else 0)
 
     def limit(self):
         """Requests at a time that the Engine takes; 0: nothing limits it. A setting counts before the variable, null too."""
@@ -285,6 +291,7 @@ def engines(variables):
                 "port": server.port("deepgram_engine_port") + number,
                 "metrics_port": server.port("deepgram_metrics_port") + number,
                 "limit": server.limit(),
+                "room": server.room(),
                 "toml": over({"max_active_requests": limit, **added}, settings),
                 "environment": {
                     **{key: str(value) for key, value in server.keys("environment").items()},
@@ -354,15 +361,20 @@ def peers(own, host, groups, hostvars):
     Those of its profile and group, and of its region where it has one.
     """
     asking, found = Server(own), {}
-    nodes = list((groups or {}).get("node") or [])
-    for name in [name for name in (groups or {}).get("engine") or [] if name not in [*nodes, host]]:
-        its = hostvars[name]
-        region = asking.value("deepgram_region")
-        if region not in ("", Server(its).value("deepgram_region")):
-            continue
-        at = address_of(name, its)
-        found.update({f"{at}:{one['port']}": one["driver"] for one in engines(its) if one["group"] == asking.group})
+    for name, those in asked(asking, host, groups, hostvars).items():
+        at = address_of(name, hostvars[name])
+        found.update({f"{at}:{one['port']}": one["driver"] for one in those})
     return found
+
+
+def asked(asking, host, groups, hostvars):
+    """Host -> its Engines, of those servers that an API without Engines of its own asks."""
+    nodes, region = list((groups or {}).get("node") or []), asking.value("deepgram_region")
+    names = [name for name in (groups or {}).get("engine") or [] if name not in [*nodes, host]]
+    those = {name: [one for one in engines(hostvars[name]) if one["group"] == asking.group] for name in names}
+    those = {name: found for name, found in those.items() if found}
+    near = {name: found for name, found in those.items() if Server(hostvars[name]).value("deepgram_region") == region}
+    return near if region else those
 
 
 def fleet(groups, hostvars):

@@ -14,7 +14,9 @@ DOCUMENTATION = """
 name: upstream_limits
 short_description: Gives each server of a proxy its limit of requests at a time
 description:
-  - A server's limit is what its Engines take, one less each, so that they need not refuse; divided among its proxies.
+  - A server's limit is what its Engines are to get (C(deepgram_target_inputs)), or what they take, one less each, so that they
+    need not refuse; divided among its proxies, which together never have more. Which proxies get one more than the others changes
+    with the server.
   - The Engines of an API on a host of its own are those of its profile and region, as in the role deepgram.
   - 0 is no limit. Without one are all servers of which one Engine has none.
 positional: _input
@@ -77,26 +79,23 @@ class Fleet:
         return self.own if name == self.host or name not in self.hostvars else self.hostvars[name]
 
     def rooms(self, node):
-        """Requests at a time that each Engine takes which the API of a node asks; 0 where nothing limits one."""
+        """Requests at a time that each Engine is sent which the API of a node asks; 0 where nothing limits one."""
         name, its = node["name"], self.variables(node["name"])
         addresses = self.value(name, "deepgram_engine_addresses")
         engines = topology.engines(its)
         if addresses and len(engines) == 1:
-            return [engines[0]["limit"]] * len(addresses)
+            return [engines[0]["room"]] * len(addresses)
         alone = name in self.members("api") and name not in self.members("node")
         if not alone:
             group = self._group(node, its)
-            return [engine["limit"] for engine in engines if engine["group"] == group]
+            return [engine["room"] for engine in engines if engine["group"] == group]
         asking = topology.Server(its)
         beside = engines if name in self.members("engine") else []
-        others = [other for other in self.members("engine") if other != name and other not in self.members("node")]
-        far = [
-            engine
-            for other in others
-            if self._near(other, asking)
-            for engine in topology.engines(self.variables(other))
+        variables = {other: self.variables(other) for other in self.members("engine")}
+        far = topology.asked(asking, name, self.groups, variables).values()
+        return [engine["room"] for engine in beside if engine["group"] == asking.group] + [
+            engine["room"] for engines in far for engine in engines
         ]
-        return [engine["limit"] for engine in [*beside, *far] if engine["group"] == asking.group]
 
     def _group(self, node, its):
         """The group of the API at a node's port; that of the first API where none is there."""
@@ -104,29 +103,30 @@ class Fleet:
         port = str(node.get("address") or "").rpartition(":")[2]
         return next((api["group"] for api in found if str(api["port"]) == port), found[0]["group"])
 
-    def _near(self, engine, asking):
-        return asking.value("deepgram_region") in ("", self.value(engine, "deepgram_region", ""))
-
     def proxies(self, name):
-        """How many proxies send requests to a host, leaving out those that would only if their own region had nobody."""
+        """The proxies that send requests to a host, leaving out those that would only if their own region had nobody."""
         everyone = self.members("proxy")
         region = self.value(name, "deepgram_region", "")
         near = [proxy for proxy in everyone if self.value(proxy, "deepgram_region", "") in ("", region)]
-        return max(1, len(near or everyone)) if self.host in everyone else 1
+        return (near or everyone) if self.host in everyone else [self.host]
 
-    def limit(self, node):
+    def limit(self, node, number):
+        """This proxy's share of a node's room, the `number`-th of its list: together they are the room, each at least 1."""
         rooms = self.rooms(node)
         if not rooms or 0 in rooms:
             return 0
-        return max(1, sum(max(1, room - 1) for room in rooms) // self.proxies(node["name"]))
+        proxies = self.proxies(node["name"])
+        share, left = divmod(sum(rooms), len(proxies))
+        at = proxies.index(self.host) if self.host in proxies else len(proxies) - 1
+        return max(1, share + ((at - number) % len(proxies) < left and self.host in proxies))
 
 
 def upstream_limits(nodes, host, own, groups, hostvars, written="auto"):
     """`nodes`, each with its max_connections."""
     fleet = Fleet(host, own, groups, hostvars)
     found = []
-    for node in nodes:
-        limit = fleet.limit(node) if str(written) == "auto" else int(written or 0)
+    for number, node in enumerate(nodes):
+        limit = fleet.limit(node, number) if str(written) == "auto" else int(written or 0)
         found.append({**node, "max_connections": int(node.get("max_connections", limit) or 0)})
     return found
 

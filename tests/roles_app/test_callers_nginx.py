@@ -376,3 +376,19 @@ def test_what_asking_costs(proxy, record_property):
     record_property("median_ms", median)
     print(f"median {median:.3f} ms")
     assert median < 2
+
+
+def test_a_balancer_may_ask_whether_it_serves_and_is_told_no_while_the_file_is_there(proxy, tmp_path):
+    its = proxy(nginx_proxy_metrics_upstream="", _nginx_proxy_out_of_service=str(tmp_path / "out-of-service"))
+    assert its.ask("/healthz", "GET")[0] == 200 and len(its.api.heard) == 1, "asked of the API"
+    (tmp_path / "out-of-service").touch()
+    status, _, body = its.ask("/healthz", "GET")
+    assert (status, body) == (503, b"out of service\n")
+    assert its.ask("/v1/listen", headers=[token()])[0] == 200, "whoever comes is served nevertheless"
+
+
+def test_a_balancer_is_told_that_the_api_does_not_answer(proxy):
+    its = proxy(nginx_proxy_metrics_upstream="")
+    its.api.shutdown()
+    its.api.server_close()
+    assert its.ask("/healthz", "GET")[0] == 503

@@ -53,6 +53,13 @@ def test_a_server_on_its_own_needs_none():
     assert value("host_firewall", "host_firewall_rules") == []
 
 
+def test_proxies_outside_of_the_inventory_reach_the_apis_and_nothing_else():
+    foreign = {"deepgram_foreign_proxies": ["192.0.2.5"]}
+    assert rules("gpu1", {"node": ["gpu1"]}, **foreign) == {8080: ["192.0.2.5"]}
+    assert value("deepgram", "deepgram_api_bind_address", **foreign).strip() == "0.0.0.0"
+    assert value("deepgram", "deepgram_api_bind_address").strip() == "127.0.0.1"
+
+
 def test_another_server_of_its_own_kind_changes_nothing_for_a_node():
     assert rules("gpu1", {**FLEET, "node": ["gpu1", "gpu2", "gpu3"]}) == rules("gpu1", FLEET)
 

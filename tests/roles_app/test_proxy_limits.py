@@ -68,7 +68,25 @@ def test_the_proxies_share_it_and_together_never_exceed_it(room, proxies):
     names = [f"lb{number}" for number in range(proxies)]
     groups = {"node": ["gpu1"], "proxy": names}
     shares = [limits(groups, {"gpu1": {ROOM: room}}, host=name)["gpu1"] for name in names]
-    assert min(shares) >= 1 and (sum(shares) <= room or set(shares) == {1})
+    assert min(shares) >= 1 and (sum(shares) == room - 1 or set(shares) == {1})
+
+
+@pytest.mark.parametrize("target", [3, 4, 5, 16, 17, 64])
+@pytest.mark.parametrize("proxies", [1, 2, 3])
+def test_a_target_is_divided_exactly_and_evenly(target, proxies):
+    names = [f"lb{number}" for number in range(proxies)]
+    groups = {"node": [f"gpu{number}" for number in range(4)], "proxy": names}
+    own = everywhere(groups["node"], deepgram_target_inputs=target, **{ROOM: 70})
+    shares = [limits(groups, own, host=name) for name in names]
+    assert {sum(share[node] for share in shares) for node in groups["node"]} == {target}
+    totals = [sum(share.values()) for share in shares]
+    assert sum(totals) == 4 * target and max(totals) - min(totals) <= 2, "no proxy is the one that gets all the rests"
+
+
+def test_a_target_counts_for_each_engine_and_without_a_limit():
+    several = [{"name": "a", "target_inputs": 4}, {"name": "b"}]
+    own = {"gpu1": {"deepgram_engines": several, "deepgram_target_inputs": 6}, "gpu2": {ROOM: 20}}
+    assert limits({"node": ["gpu1", "gpu2"], "proxy": ["lb1"]}, own) == {"gpu1": 10, "gpu2": 19}
 
 
 def test_proxies_of_another_region_take_no_share():
@@ -77,7 +95,7 @@ def test_proxies_of_another_region_take_no_share():
     own |= {"lb1": {"deepgram_region": "eu"}, "lb2": {"deepgram_region": "eu"}, "lb3": {"deepgram_region": "us"}}
     assert limits(groups, own) == {"gpu1": 20, "gpu2": 40}
     own["lb3"] = {}
-    assert limits(groups, own) == {"gpu1": 13, "gpu2": 40}, "a proxy without a region sends to all"
+    assert limits(groups, own) == {"gpu1": 14, "gpu2": 40}, "a proxy without a region sends to all"
 
 
 def test_what_is_written_is_what_each_server_gets():
@@ -89,7 +107,7 @@ def test_what_is_written_is_what_each_server_gets():
 
 def test_servers_that_the_inventory_does_not_know_have_this_host_s_limit():
     nodes = [{"name": "x", "address": "192.0.2.1:8080", "profile": "stt", "region": ""}]
-    assert limits({"proxy": ["lb1", "lb2"]}, nginx_proxy_nodes=nodes, **LIMIT) == {"x": 9}
+    assert limits({"proxy": ["lb1", "lb2"]}, nginx_proxy_nodes=nodes, **LIMIT) == {"x": 10}
     nodes[0]["max_connections"] = 5
     assert limits({"proxy": ["lb1", "lb2"]}, nginx_proxy_nodes=nodes, **LIMIT) == {"x": 5}
 

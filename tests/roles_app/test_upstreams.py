@@ -117,6 +117,34 @@ def test_a_server_leaves_after_two_bad_looks_and_is_back_after_two_good_ones(pro
     assert down(proxy) == set() and len(proxy.nginx.reloads) == 3
 
 
+def test_a_balancer_is_told_whether_anybody_serves(proxy):
+    proxy.configure(("a", "192.0.2.1:80", "stt", "", 0), ("b", "192.0.2.2:80", "flux", "", 0))
+    serving = proxy.folder / "run/serving"
+    proxy.tick()
+    assert serving.exists()
+    commands.drain(["a"], "operator", "")
+    assert serving.exists(), "b serves"
+    proxy.says["192.0.2.2:80"] = "Critical"
+    proxy.tick()
+    proxy.tick()
+    assert not serving.exists(), "one is drained, the other is down"
+    commands.undrain(["a"])
+    assert serving.exists()
+
+
+def test_a_stop_that_comes_as_a_file_is_put_in_place_gets_through(tmp_path, monkeypatch):
+    replace = files.os.replace
+
+    def stopped(old, new):
+        replace(old, new)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(files.os, "replace", stopped)
+    with pytest.raises(SystemExit):
+        files.write(str(tmp_path / "state.json"), "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
 def test_nginx_is_left_alone_while_nothing_changes(proxy):
     for _ in range(5):
         proxy.tick()

@@ -1,12 +1,13 @@
 """Where things lie on the proxy, and how they are read and written."""
 
+import contextlib
 import json
 import os
 import tempfile
 
 CONFIG = "/etc/nginx/deepgram/upstreams.json"
 KEPT = "/var/lib/deepgram-upstreams"  # upstreams.conf, addresses.json, drained/NAME
-RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), live, lock, closing
+RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), serving, live, lock, closing
 
 
 class Refused(Exception):
@@ -41,7 +42,8 @@ def write(path, text):
             os.fsync(handle)
         os.replace(new, path)
     except BaseException:
-        os.unlink(new)
+        with contextlib.suppress(FileNotFoundError):  # in place already: a stop that came in this moment gets through
+            os.unlink(new)
         raise
 
 

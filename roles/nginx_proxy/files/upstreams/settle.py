@@ -27,9 +27,22 @@ def alone():
 def settle(config, seen, most_s=math.inf):
     """Takes looks in and brings NGINX up to date; for use under the lock. `most_s`: see nginx.closing()."""
     drained = marks.read()
-    changed = serve(server_list.rendered(config, members.learn(config, seen, drained), drained), most_s)
+    now = members.learn(config, seen, drained)
+    tell_balancers(config, now, drained)
+    changed = serve(server_list.rendered(config, now, drained), most_s)
     files.write(f"{files.RUN}/members.json", json.dumps({"members": members.report()}))
     return changed
+
+
+def tell_balancers(config, now, drained):
+    """The site answers /healthz with 200 while this file is there: while any server that is not drained is up."""
+    path = f"{files.RUN}/serving"
+    up = any(now.get(files.key(node), {}).get("up") for node in config["nodes"] if node["name"] not in drained)
+    if up and not os.path.exists(path):
+        files.write(path, "")
+    elif not up:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def serve(text, most_s):
