@@ -45,6 +45,7 @@ def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part 
 def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> RunResult:
     """One run of a playbook with the session's options, shown as it goes."""
     session = work.session
+    work.require_lease()
     with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
         job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
         job.check, job.verbosity, job.alone, job.part = session.options.check, session.verbosity, alone, part

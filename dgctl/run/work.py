@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dgctl.base.display import printable
+from dgctl.base.errors import DgctlError, Exit
 from dgctl.deployment import deployment as deployments
 from dgctl.deployment import vault
 from dgctl.deployment.deployment import Deployment
@@ -37,6 +38,11 @@ class Work:
     def tell(self, text: str) -> None:
         """A line on stderr, for what is larger than a phase."""
         print(f"{progress.clock(self.session.seconds):>7}  {printable(text)}", file=sys.stderr, flush=True)
+
+    def require_lease(self) -> None:
+        """Raises DgctlError (exit 9) where another run took this one's lease on the servers."""
+        if self.session.lease and self.session.lease.lost:
+            raise DgctlError(self.session.lease.lost, Exit.LOCKED)
 
     def record(self) -> None:
         """Opens the run record; from now on nothing that is logged holds a secret."""
