@@ -11,7 +11,7 @@ from typing import Any
 from dgctl.base.display import printable
 from dgctl.base.errors import DgctlError, Exit
 from dgctl.deployment import deployment as deployments
-from dgctl.deployment import vault
+from dgctl.deployment import images, vault
 from dgctl.deployment.deployment import Deployment
 from dgctl.output import progress
 from dgctl.output.progress import Progress
@@ -62,6 +62,7 @@ def valid(session: Session) -> Iterator[Work]:
     with vault.opened(session.inventory, *options) as passwords:
         deployment = deployments.load(session.inventory, passwords, session.limit)
         require_valid(deployment)
+        images.read(session.inventory)
         yield Work(session, deployment, passwords)
 
 
