@@ -123,6 +123,11 @@ WINDOWS = (
 YES_SERVING = click.option(
     "--yes-serving", is_flag=True, help="Also a server that callers reach: their calls become slow, or are refused."
 )
+BREAK = click.option(
+    "--break-lock",
+    is_flag=True,
+    help="Take the servers from the run that has them, and is known to be dead.",
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -247,7 +252,7 @@ def plan() -> None:
     """
 
 
-@verb(CHECK, YES, FULL, PLAN, BATCH, MAX_FAIL)
+@verb(CHECK, YES, FULL, PLAN, BATCH, MAX_FAIL, BREAK)
 def provision() -> None:
     """Make the servers match the inventory, then verify them.
 
@@ -257,7 +262,7 @@ def provision() -> None:
     """
 
 
-@verb(HOSTS, NOTE, NO_WAIT, FORCE)
+@verb(HOSTS, NOTE, NO_WAIT, FORCE, BREAK)
 def drain() -> None:
     """Send servers no new requests, and wait until those that they have are finished.
 
@@ -266,17 +271,17 @@ def drain() -> None:
     """
 
 
-@verb(HOSTS)
+@verb(HOSTS, BREAK)
 def undrain() -> None:
     """Send requests to drained servers again."""
 
 
-@verb(HOSTS, DEAD, WIPE, YES)
+@verb(HOSTS, DEAD, WIPE, YES, BREAK)
 def remove() -> None:
     """Take servers out: drain them, take them out of every proxy, stop them, and remove their lines."""
 
 
-@verb(RELEASE, DRIVER, GREEN, YES, BATCH, MAX_FAIL)
+@verb(RELEASE, DRIVER, GREEN, YES, BATCH, MAX_FAIL, BREAK)
 def upgrade() -> None:
     """Change to another release, another NVIDIA driver, or both: write it into the inventory, then provision a batch at a time.
 
@@ -288,7 +293,7 @@ def upgrade() -> None:
     """
 
 
-@verb(YES, BATCH, MAX_FAIL)
+@verb(YES, BATCH, MAX_FAIL, BREAK)
 def rollback() -> None:
     """Go back to the state that was verified before the last change, from what the servers kept."""
 
@@ -343,7 +348,7 @@ def status() -> None:
     """
 
 
-@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING)
+@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING, BREAK)
 def bench() -> None:
     """Measure how many streams, or files a minute, a server holds: mean latency at most 400 ms, nothing lost.
 

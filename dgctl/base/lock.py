@@ -1,4 +1,4 @@
-"""One run at a time on a deployment: an flock beside the inventory, gone with its holder."""
+"""One run at a time in a deployment's folder: an flock beside the inventory, gone with its holder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,29 +39,37 @@ def held(folder: Path, command: str) -> Iterator[None]:
             file.truncate()
 
 
-def _sign(file: TextIO, command: str) -> None:
-    holder = {
-        "pid": os.getpid(),
+def holder() -> dict[str, str]:
+    """Who this run is, for others to read."""
+    return {
+        "pid": str(os.getpid()),
         "host": socket.gethostname(),
         "user": getpass.getuser(),
         "since": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        "command": command,
+        "command": this_command(),
     }
+
+
+def said(holder: Mapping[str, object]) -> str:
+    """A holder in words."""
+    return "pid {pid} of {user} on {host}, since {since}: {command}".format_map(
+        {key: holder.get(key, "?") for key in ("pid", "user", "host", "since", "command")}
+    )
+
+
+def _sign(file: TextIO, command: str) -> None:
     file.seek(0)
     file.truncate()
-    json.dump(holder, file)
+    json.dump({**holder(), "command": command}, file)
     file.flush()
 
 
 def _busy(path: Path, text: str) -> Problem:
     try:
-        holder = json.loads(text)
+        found = json.loads(text)
     except ValueError:  # it took the lock, and has not signed yet
-        holder = {}
-    who = "pid {pid} of {user} on {host}, since {since}: {command}".format_map(
-        {key: holder.get(key, "?") for key in ("pid", "user", "host", "since", "command")}
-    )
-    return Problem("another run works on this deployment", shown(path), who, "wait for it to end, or stop it")
+        found = {}
+    return Problem("another run works on this deployment", shown(path), said(found), "wait for it to end, or stop it")
 
 
 def this_command() -> str:

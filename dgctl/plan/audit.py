@@ -12,6 +12,7 @@ from dgctl import content
 from dgctl.base.locate import origin, shown
 from dgctl.base.words import count, listed
 from dgctl.content import specs
+from dgctl.deployment import images
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.validation import secrets
 from dgctl.validation.context import Context
@@ -76,14 +77,15 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def unpinned(host: Host) -> list[str]:
-    """What another day could bring otherwise, without a change of the inventory."""
-    return list(_unpinned(host))
+def unpinned(host: Host, inventory: Path) -> list[str]:
+    """What another day could bring otherwise, without a change of the inventory or of what stands beside it."""
+    return list(_unpinned(host, inventory))
 
 
-def _unpinned(host: Host) -> Iterator[str]:
-    if set(host.parts) & {"api", "engine"} and not host.vars.get("deepgram_image_digests"):
-        yield "images: the digest that the release's tag has when a server first pulls it (deepgram_image_digests)"
+def _unpinned(host: Host, inventory: Path) -> Iterator[str]:
+    parts = set(host.parts) & {"api", "engine"}
+    if parts - {*images.locked(inventory, host)} and not host.vars.get("deepgram_image_digests"):
+        yield "images: the digest that the release's tag has when a server first pulls it (images.lock, deepgram_image_digests)"
     links = host.vars.get("deepgram_models_links") if "engine" in host.parts else None
     bare = [file_name(link) for link in links or [] if not (isinstance(link, dict) and link.get("sha256"))]
     if bare:

@@ -43,6 +43,7 @@ class Seen:
 
     `system`: ID and VERSION_ID of its os-release.
     `answers`: address -> what it said; `reports`: file -> what it holds; both only of roles that recorded them.
+    `lease`: whose run may change it: what look/lease.py keeps there, and the server's `time`.
     `doubt`: it was asked, and its answer says nothing about its roles.
     """
 
@@ -52,6 +53,7 @@ class Seen:
     answers: dict[str, Any] = field(default_factory=dict)
     reports: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    lease: dict[str, Any] = field(default_factory=dict)
     doubt: str = ""
     problem: Problem | None = None
 
@@ -73,21 +75,26 @@ def mark_verified(requests: Iterable[Request]) -> None:
 
 def _ask(mode: str, requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:
     asked = list(requests)
-    leave_open, config = len(asked) <= LEFT_OPEN, content.root() / "ansible.cfg"
-    bundle.program(content.utilities(), ENTRY)  # kept from now on
-    # Both here, because neither Ansible's code nor CPython 3.11's ast is made for threads.
-    ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host, _ in asked}
     with scratch.folder("look") as folder:
-        askpass = ssh.write_askpass(folder)
-
-        def one(what: Request) -> tuple[str, Seen]:
-            host, fingerprints = what
-            request = {"format": FORMAT, "mode": mode, "host": host.name, "roles": fingerprints}
-            return host.name, _one(host, request, askpass, *ways[host.name])
-
+        asker = Asker([host for host, _ in asked], ssh.write_askpass(folder))
         with _workers() as pool:
-            for name, seen in pool.map(one, asked):
+            for name, seen in pool.map(lambda what: asker.ask(what[0], mode, roles=what[1]), asked):
                 tell(name, seen)
+
+
+class Asker:
+    """Asks servers, also from other threads than the one that made it."""
+
+    def __init__(self, hosts: list[Host], askpass: str, entry: str = ENTRY):
+        leave_open, config = len(hosts) <= LEFT_OPEN, content.root() / "ansible.cfg"
+        self._program = bundle.program(content.utilities(), entry)
+        # Both here, because neither Ansible's code nor CPython 3.11's ast is made for threads.
+        self._ways = {host.name: ssh.route(host.vars, host.address, config, leave_open=leave_open) for host in hosts}
+        self._askpass = askpass
+
+    def ask(self, host: Host, mode: str, **more: Any) -> tuple[str, Seen]:
+        request = {"format": FORMAT, "mode": mode, "host": host.name, **more}
+        return host.name, _one(host, self._program, request, self._askpass, *self._ways[host.name])
 
 
 @contextmanager
@@ -104,12 +111,14 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown()
 
 
-def _one(host: Host, request: dict[str, Any], askpass: str, way: ssh.Route, secrets: dict[str, str]) -> Seen:
+def _one(
+    host: Host, program: str, request: dict[str, Any], askpass: str, way: ssh.Route, secrets: dict[str, str]
+) -> Seen:
     if way.problem:
         return Seen(problem=Problem(way.problem, host.name, fix="use ssh and sudo for this server"))
     words = way.command([bundle.interpreter(host.vars.get("ansible_python_interpreter")), "-IS", "-c", bundle.BOOT])
     password = f"{secrets['become']}\n" if "become" in secrets else ""
-    text = password + bundle.stdin(bundle.program(content.utilities(), ENTRY), json.dumps(request))
+    text = password + bundle.stdin(program, json.dumps(request))
     try:
         done = _run(words, text.encode(), ssh.environment(secrets, askpass))
     except subprocess.TimeoutExpired:
@@ -144,7 +153,7 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes], way: ssh.Route) 
 
 def _said(host: Host, text: str) -> Seen:
     """What a server answered; an answer of another shape is this server's fault alone."""
-    shapes = {"roles": dict, "system": dict, "answers": dict, "reports": dict, "seconds": (int, float)}
+    shapes = dict.fromkeys(("roles", "system", "answers", "reports", "lease"), dict) | {"seconds": (int, float)}
     try:
         said = json.loads(text)
         wrong = [
@@ -165,4 +174,5 @@ def _said(host: Host, text: str) -> Seen:
         said.get("answers") or {},
         said.get("reports") or {},
         said.get("seconds") or 0.0,
+        {**(said.get("lease") or {}), **({"time": said["time"]} if "time" in said else {})},
     )

@@ -79,7 +79,7 @@ class Plan:
 
     `desired`: host -> role -> {fingerprint, content, variables} of every target. `timings`: phase -> seconds.
     `members`: the servers as the proxies see them. `reports`: host -> file -> what it holds. `facts`: host -> which
-    system it is, as Ansible's own facts would say.
+    system it is, as Ansible's own facts would say. `leases`: host -> whose run may change it.
     """
 
     hosts: dict[str, HostPlan]
@@ -88,6 +88,7 @@ class Plan:
     members: dict[str, Member] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
+    leases: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def changing(self) -> list[str]:

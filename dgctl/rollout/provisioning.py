@@ -33,12 +33,13 @@ def planned(work: Work) -> Plan:
     started, began = work.session.seconds, time.monotonic()
     runner: threading.Thread | None = None
     reports: dict[str, dict[str, Any]] = {}
+    leases: dict[str, dict[str, Any]] = {}
     with work.progress([LOOK]) as shown:
         shown.phase(LOOK)
 
         def tell(name: str, seen: look.Seen) -> None:
             nonlocal runner
-            reports[name] = seen.reports
+            reports[name], leases[name] = seen.reports, seen.lease
             right = all(said["state"] == "right" for said in seen.roles.values()) and seen.roles
             state = "unreachable" if seen.problem else "ok" if right else "changed"
             shown.host(name, state, seen.problem.what if seen.problem else "right" if right else "not as desired")
@@ -48,24 +49,30 @@ def planned(work: Work) -> Plan:
 
         plan = plans.make(work.deployment, lately, tell, work.session.options.full)
         plan.reports = {name: files for name, files in reports.items() if files}
-        plan.members = fleet.members((name, files) for name, files in _proxies(work, reports) if files)
+        plan.members = fleet.members((name, files) for name, files in _proxies(work, reports, leases) if files)
+        plan.leases = leases
     plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}
     return plan
 
 
 def seen_by_proxies(work: Work) -> dict[str, fleet.Member]:
     """The servers as the proxies see them now."""
-    return fleet.members((name, files) for name, files in _proxies(work, {}) if files)
+    return fleet.members((name, files) for name, files in _proxies(work, {}, {}) if files)
 
 
-def _proxies(work: Work, reports: dict[str, dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """(proxy, its reports); those that --limit left out are asked only for these."""
+def _proxies(
+    work: Work, reports: dict[str, dict[str, Any]], leases: dict[str, dict[str, Any]]
+) -> Iterable[tuple[str, dict[str, Any]]]:
+    """(proxy, its reports); those that --limit left out are asked only for these, and for their leases."""
     proxies = work.deployment.members(PROXIES)
     missing = [work.deployment.hosts[name] for name in proxies if name not in reports]
+
+    def tell(name: str, seen: look.Seen) -> None:
+        reports[name], leases[name] = seen.reports, seen.lease
+
     if missing:
         desired = Desired(work.deployment)
-        asked = [(host, {role.name: "" for role in desired.roles(host)}) for host in missing]
-        look.look(asked, lambda name, seen: reports.update({name: seen.reports}))
+        look.look([(host, {role.name: "" for role in desired.roles(host)}) for host in missing], tell)
     return [(name, reports[name]) for name in proxies]
 
 

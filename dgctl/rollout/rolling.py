@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dgctl.base.errors import Exit, Problem
+from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.words import count, listed
 from dgctl.deployment.deployment import PROXIES
 from dgctl.deployment.fleet import DRAINED, FAILED, ROLLOUT, Member, behind_proxies
@@ -63,6 +63,9 @@ class Rolling:
                     raise Stopped
         except Stopped:
             self.stopped = True
+        except DgctlError as error:
+            self.stopped, self.outcome.exit_code = True, error.exit_code
+            self.outcome.errors += error.problems
         except KeyboardInterrupt:
             self.stopped, self.outcome.exit_code = True, Exit.INTERRUPTED
             self.outcome.errors += interrupted(self.work.session).errors
@@ -213,7 +216,8 @@ class Rolling:
         return result
 
     def _require_unmoved(self) -> None:
-        """Ends the rollout where the inventory or its variables are no longer what was planned with."""
+        """Ends the rollout where the inventory or its variables are no longer what was planned with, or the lease is lost."""
+        self.work.require_lease()
         if self.work.deployment.digest() != self.began_with:
             self.outcome.errors.append(_moved(self.work))
             self.outcome.exit_code = Exit.HALTED

@@ -38,13 +38,17 @@ class HostResult:
 
 @dataclass
 class RunResult:
-    """What a playbook did, by its events. `failed_in`: host -> phase; `broken`: why it never ran."""
+    """What a playbook did, by its events. `failed_in`: host -> phase; `broken`: why it never ran.
+
+    `pins`: host -> REPOSITORY:RELEASE -> the digest of what it runs as that.
+    """
 
     hosts: dict[str, HostResult]
     findings: list[Check] = field(default_factory=list)
     lowered: list[dict[str, Any]] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
     failed_in: dict[str, str] = field(default_factory=dict)
+    pins: dict[str, dict[str, str]] = field(default_factory=dict)
     interrupted: bool = False
     broken: Problem | None = None
 
@@ -134,13 +138,15 @@ class Collector:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))
 
     def _collect(self, host: str, result: dict[str, Any]) -> None:
-        """`findings` and `lowered` are what any task may hand to dgctl; `status` is status.yml's and audit.yml's."""
+        """`findings`, `lowered` and `pins` are what any task may hand to dgctl; `status` is status.yml's and audit.yml's."""
         for found in result.get("findings") or []:
             texts = {key: self._text(found.get(key)) for key in FINDING}
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:
                 self.result.lowered.append({"host": host, **low})
+        if isinstance(result.get("pins"), dict):
+            self.result.pins.setdefault(host, {}).update(result["pins"])
         if self.job.playbook in ("status.yml", "audit.yml") and isinstance(result.get("status"), dict):
             self.result.hosts[host].data = result["status"]
 

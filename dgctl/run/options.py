@@ -18,6 +18,7 @@ class Options:
     full: bool = False
     batch: str = "1"
     max_fail: int = 0
+    break_lock: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ class Session(Generic[Own]):
     commands: Mapping[str, click.Command] = field(default_factory=dict, repr=False)  # verb -> its click command
     began: float = field(default_factory=time.monotonic)
     record: Any = None
+    lease: Any = None  # on the servers, while the run has it
 
     @classmethod
     def of(
@@ -65,7 +66,7 @@ class Session(Generic[Own]):
     def again(self, verb: str | None = None, **instead: Any) -> str:
         """A command to paste: this verb with what it was called with, or another with what it knows of that.
 
-        `instead`: options that are to have other values. Never --yes: whoever pastes it is asked.
+        `instead`: options that are to have other values. Never --yes: whoever pastes it is asked; nor --break-lock.
         """
         verb = verb or self.command
         place = str(self.inventory)
@@ -99,8 +100,8 @@ class Session(Generic[Own]):
         return found
 
 
-# How a result is shown, and a person's yes: no part of what a command does.
-_NOT_REPEATED = ("as_json", "verbosity", "yes")
+# How a result is shown, and what a person has to say each time: no part of what a command does.
+_NOT_REPEATED = ("as_json", "verbosity", "yes", "break_lock")
 _PLACES = ("inventory", "place", "directory")  # what click calls the inventory, or the folder where one is written
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dgctl.base.display import printable
+from dgctl.base.errors import DgctlError, Exit
 from dgctl.deployment import deployment as deployments
-from dgctl.deployment import vault
+from dgctl.deployment import images, vault
 from dgctl.deployment.deployment import Deployment
 from dgctl.output import progress
 from dgctl.output.progress import Progress
@@ -38,6 +39,11 @@ class Work:
         """A line on stderr, for what is larger than a phase."""
         print(f"{progress.clock(self.session.seconds):>7}  {printable(text)}", file=sys.stderr, flush=True)
 
+    def require_lease(self) -> None:
+        """Raises DgctlError (exit 9) where another run took this one's lease on the servers."""
+        if self.session.lease and self.session.lease.lost:
+            raise DgctlError(self.session.lease.lost, Exit.LOCKED)
+
     def record(self) -> None:
         """Opens the run record; from now on nothing that is logged holds a secret."""
         redact = history.Redactor(secrets.values(self.deployment))
@@ -56,6 +62,7 @@ def valid(session: Session) -> Iterator[Work]:
     with vault.opened(session.inventory, *options) as passwords:
         deployment = deployments.load(session.inventory, passwords, session.limit)
         require_valid(deployment)
+        images.read(session.inventory)
         yield Work(session, deployment, passwords)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dgctl import validation
@@ -26,7 +27,7 @@ def audit(session: Session) -> Outcome:
         found = {name: host.status for name, host in (outcome.hosts or {}).items() if host.status}
         context = Context(work.deployment, {})
         for name, status in found.items():
-            add(work.deployment.hosts[name], context, status)
+            add(work.deployment.hosts[name], context, status, session.inventory)
         outcome.audit = of_deployment(work, context, found)
         outcome.text, outcome.told = audit_text.lines(outcome.audit, found), not outcome.errors
         outcome.lowered = []
@@ -37,12 +38,12 @@ def audit(session: Session) -> Outcome:
         return outcome
 
 
-def add(host: Host, context: Context, status: dict[str, Any]) -> None:
+def add(host: Host, context: Context, status: dict[str, Any], inventory: Path) -> None:
     """What the inventory knows, beside what was found on the server."""
     parts = context.parts(host)
     for row in [*status.get("listens", []), *status.get("published", [])]:
         row["for"] = asked.audience(host, parts, row, status.get("firewall"))
-    status["unpinned"] = asked.unpinned(host)
+    status["unpinned"] = asked.unpinned(host, inventory)
 
 
 def of_deployment(work: Work, context: Context, found: dict[str, dict[str, Any]]) -> dict[str, Any]:

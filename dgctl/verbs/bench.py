@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dgctl import content
-from dgctl.base import lock, scratch
+from dgctl.base import scratch
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.names import suggestion
 from dgctl.base.words import listed
@@ -22,7 +22,7 @@ from dgctl.deployment import fleet
 from dgctl.deployment.deployment import SERVING, Deployment, Host
 from dgctl.output.report import HostState, Outcome
 from dgctl.rollout import floor, provisioning
-from dgctl.run import history, outcomes, playbook
+from dgctl.run import history, lease, outcomes, playbook
 from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded
@@ -48,7 +48,7 @@ class Options(common.OnHosts):
 def bench(session: Session[Options]) -> Outcome:
     if session.options.streams and session.options.files:
         raise DgctlError(Problem("a bench is of --streams or of --files", fix="give one of them"), Exit.USAGE)
-    with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with recorded(session) as work, lease.alone(work):
         members = provisioning.seen_by_proxies(work) if fleet.behind_proxies(work.deployment) else {}
         hosts = chosen(work.deployment, members, session.options.hosts)
         kind = FILES if session.options.files else STREAMS

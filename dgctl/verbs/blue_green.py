@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import nearest
@@ -14,7 +13,7 @@ from dgctl.output.report import Outcome
 from dgctl.rollout import floor, plan_text, provisioning, rollout
 from dgctl.rollout.rolling import Rolling, drain_part, in_reach
 from dgctl.rollout.rollout import Policy
-from dgctl.run import history, outcomes, playbook
+from dgctl.run import lease, outcomes, playbook
 from dgctl.run.confirm import confirm
 from dgctl.run.session import Session
 from dgctl.run.work import Work, valid
@@ -24,27 +23,33 @@ NOTE = "built beside those that serve"
 
 
 def upgrade(session: Session, asked: Asked) -> Outcome:
-    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with valid(session) as work:
         green, blue = sides(work.deployment, session.options.green)
         work.record()
-        with written(work, asked, green) as changed:
-            changed.deployment.targets = [*green, *in_reach(work)]
-            plan = provisioning.planned(changed)
-            if plan.problems:
-                raise DgctlError(plan.problems, Exit.UNREACHABLE)
-            require_serving(changed.deployment, plan.members, green, blue)
-            lines = [*plan_text.lines(plan), *order(green, blue)]
-            confirm(session, lines, f"Build {listed(green)} with {asked}, and switch?")
-        held = _held(changed, green)
-        if held.exit_code != Exit.OK:
-            return held
-        members = {**plan.members, **{name: Member(name, {"": fleet.DRAINED}, OPERATOR) for name in green}}
-        policy = Policy.of(session.options)
-        plan.unverify(green)  # nothing is switched to that was not just seen working
-        outcome = Rolling(changed, plan, rollout.make(changed.deployment, plan, members, policy), members, policy).run()
-        if outcome.exit_code == Exit.OK:
-            _switch(changed, outcome, green, blue)
-        return outcome
+        with lease.alone(work):
+            return _switched(work, asked, green, blue)
+
+
+def _switched(work: Work, asked: Asked, green: list[str], blue: list[str]) -> Outcome:
+    session = work.session
+    with written(work, asked, green) as changed:
+        changed.deployment.targets = [*green, *in_reach(work)]
+        plan = provisioning.planned(changed)
+        if plan.problems:
+            raise DgctlError(plan.problems, Exit.UNREACHABLE)
+        require_serving(changed.deployment, plan.members, green, blue)
+        lines = [*plan_text.lines(plan), *order(green, blue)]
+        confirm(session, lines, f"Build {listed(green)} with {asked}, and switch?")
+    held = _held(changed, green)
+    if held.exit_code != Exit.OK:
+        return held
+    members = {**plan.members, **{name: Member(name, {"": fleet.DRAINED}, OPERATOR) for name in green}}
+    policy = Policy.of(session.options)
+    plan.unverify(green)  # nothing is switched to that was not just seen working
+    outcome = Rolling(changed, plan, rollout.make(changed.deployment, plan, members, policy), members, policy).run()
+    if outcome.exit_code == Exit.OK:
+        _switch(changed, outcome, green, blue)
+    return outcome
 
 
 def sides(deployment: Deployment, group: str) -> tuple[list[str], list[str]]:

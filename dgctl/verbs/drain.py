@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
@@ -16,10 +15,10 @@ from dgctl.deployment.fleet import OPERATOR, Member
 from dgctl.output.report import Outcome
 from dgctl.rollout import floor, provisioning
 from dgctl.rollout.rolling import drain_part, in_reach
-from dgctl.run import history, outcomes
+from dgctl.run import lease, outcomes
 from dgctl.run import options as common
 from dgctl.run.session import Session
-from dgctl.run.work import recorded
+from dgctl.run.work import Work, recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +29,25 @@ class Options(common.OnHosts):
 
 
 def drain(session: Session[Options]) -> Outcome:
-    with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with recorded(session) as work:
         hosts = require_members(work.deployment, session.options.hosts)
-        if not session.options.force:
-            require_serving(work.deployment, provisioning.seen_by_proxies(work), hosts)
-        part = drain_part(in_reach(work), hosts, OPERATOR, session.options.note, session.options.wait)
-        outcome = outcomes.of_playbook(work, "drain.yml", alone=True, part=part)
-        for name in hosts:
-            state = outcome.hosts.setdefault(name, outcomes.HostState())
-            state.state = fleet.DRAINED if state.state in ("ok", "changed", "skipped") else state.state
-        if outcome.exit_code == Exit.OK:
-            outcome.summary = f"{listed(hosts)} {'gets' if len(hosts) == 1 else 'get'} no requests"
-            outcome.next_command = session.again("undrain") + "".join(f" {name}" for name in hosts)
-        return outcome
+        with lease.alone(work):
+            return _drained(work, hosts)
+
+
+def _drained(work: Work, hosts: list[str]) -> Outcome:
+    session: Session[Options] = work.session
+    if not session.options.force:
+        require_serving(work.deployment, provisioning.seen_by_proxies(work), hosts)
+    part = drain_part(in_reach(work), hosts, OPERATOR, session.options.note, session.options.wait)
+    outcome = outcomes.of_playbook(work, "drain.yml", alone=True, part=part)
+    for name in hosts:
+        state = outcome.hosts.setdefault(name, outcomes.HostState())
+        state.state = fleet.DRAINED if state.state in ("ok", "changed", "skipped") else state.state
+    if outcome.exit_code == Exit.OK:
+        outcome.summary = f"{listed(hosts)} {'gets' if len(hosts) == 1 else 'get'} no requests"
+        outcome.next_command = session.again("undrain") + "".join(f" {name}" for name in hosts)
+    return outcome
 
 
 def require_serving(deployment: Deployment, members: Mapping[str, Member], hosts: list[str]) -> None:

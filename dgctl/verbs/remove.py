@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
@@ -22,7 +21,7 @@ from dgctl.plan.plan import Plan
 from dgctl.rollout import floor, provisioning, rollout
 from dgctl.rollout.rolling import Rolling, drain_part, undrain_part
 from dgctl.rollout.rollout import Policy, kind
-from dgctl.run import history, playbook
+from dgctl.run import lease, playbook
 from dgctl.run import options as common
 from dgctl.run.confirm import confirm
 from dgctl.run.session import Session
@@ -38,23 +37,29 @@ class Options(common.OnHosts):
 
 
 def remove(session: Session[Options]) -> Outcome:
-    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with valid(session) as work:
         hosts = _named(work.deployment, session.options.hosts)
         _require_others(work.deployment, hosts)
         inventory_edit.require_lines(work.deployment.inventory, hosts)
         work.record()
-        with _rest(work, hosts) as rest:
-            plan = _planned(work, rest, hosts)
-            if plan.problems:
-                return provisioning.unreachable(rest, plan)
-            _require_serving(work.deployment, plan, hosts, gone=hosts if session.options.dead else [])
-            provisioning.divided(rest, plan)  # what the others must do is refused now, or not at all
-            confirm(session, said(hosts, plan), f"Remove {count(len(hosts), 'server')}?")
-            outcome = _carry_out(work, rest, plan, hosts)
-        if outcome.exit_code == Exit.OK:
-            inventory_edit.write(work.deployment.inventory, _text_without(work.deployment.inventory, hosts))
-            _conclude(session, outcome, hosts)
-        return outcome
+        with lease.alone(work):
+            return _removed(work, hosts)
+
+
+def _removed(work: Work, hosts: list[str]) -> Outcome:
+    session: Session[Options] = work.session
+    with _rest(work, hosts) as rest:
+        plan = _planned(work, rest, hosts)
+        if plan.problems:
+            return provisioning.unreachable(rest, plan)
+        _require_serving(work.deployment, plan, hosts, gone=hosts if session.options.dead else [])
+        provisioning.divided(rest, plan)  # what the others must do is refused now, or not at all
+        confirm(session, said(hosts, plan), f"Remove {count(len(hosts), 'server')}?")
+        outcome = _carry_out(work, rest, plan, hosts)
+    if outcome.exit_code == Exit.OK:
+        inventory_edit.write(work.deployment.inventory, _text_without(work.deployment.inventory, hosts))
+        _conclude(session, outcome, hosts)
+    return outcome
 
 
 def _named(deployment: Deployment, names: tuple[str, ...]) -> list[str]:

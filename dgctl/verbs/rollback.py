@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit
 from dgctl.base.locate import shown
 from dgctl.base.words import listed
@@ -19,14 +18,14 @@ from dgctl.rollout import plan_text, provisioning, rollout
 from dgctl.rollout.edited import RELEASE, edited
 from dgctl.rollout.rolling import Rolling
 from dgctl.rollout.rollout import Policy
-from dgctl.run import history, playbook, snapshots
+from dgctl.run import history, lease, playbook, snapshots
 from dgctl.run.confirm import confirm
 from dgctl.run.session import Session
 from dgctl.run.work import valid
 
 
 def rollback(session: Session) -> Outcome:
-    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with valid(session) as work, lease.alone(work):
         work.record()
         begun = Begun(history.rollback(session.inventory))
         plan = provisioning.planned(work)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dgctl.base import lock
 from dgctl.base.errors import Exit
 from dgctl.base.words import count, listed
 from dgctl.output.report import Outcome
 from dgctl.rollout.rolling import in_reach, undrain_part
-from dgctl.run import history, outcomes
+from dgctl.run import lease, outcomes
 from dgctl.run.options import OnHosts as Options
 from dgctl.run.session import Session
 from dgctl.run.work import recorded
@@ -15,9 +14,10 @@ from dgctl.verbs.drain import require_members
 
 
 def undrain(session: Session[Options]) -> Outcome:
-    with recorded(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with recorded(session) as work:
         hosts = require_members(work.deployment, session.options.hosts)
-        outcome = outcomes.of_playbook(work, "undrain.yml", alone=True, part=undrain_part(in_reach(work), hosts))
+        with lease.alone(work):
+            outcome = outcomes.of_playbook(work, "undrain.yml", alone=True, part=undrain_part(in_reach(work), hosts))
         if outcome.exit_code == Exit.OK:
             outcome.summary = f"{count(len(hosts), 'server')} given back: {listed(hosts)}"
             outcome.next_command = session.again("status")

@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dgctl.base import lock
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.words import count
 from dgctl.output.report import Outcome
 from dgctl.rollout import driver_upgrade, plan_text, provisioning
 from dgctl.rollout.driver_upgrade import BRANCH, VERSION
 from dgctl.rollout.edited import RELEASE, edited
-from dgctl.run import history
+from dgctl.run import lease
 from dgctl.run import options as common
 from dgctl.run.confirm import confirm
 from dgctl.run.session import Session
@@ -33,7 +32,7 @@ def upgrade(session: Session[Options]) -> Outcome:
         from dgctl.verbs import blue_green
 
         return blue_green.upgrade(session, asked)
-    with valid(session) as work, lock.held(history.folder(session.inventory), lock.this_command()):
+    with valid(session) as work, lease.alone(work):
         work.record()
         with written(work, asked) as changed:
             plan = provisioning.planned(changed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dgctl.deployment import topology
+from dgctl.deployment import images, topology
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.deployment.topology import Stack
 from dgctl.verify.wanted import wanted
@@ -77,7 +77,10 @@ def _addresses(host: Host, stack: Stack) -> list[str]:
 
 def desired(deployment: Deployment, host: Host, stack: Stack | None = None) -> dict[str, Any]:
     """What a host should be, with one of its Engines. A proxy is asked what the servers behind it transcribe."""
-    values = _of(host, stack) | {"api_tls": topology.api_tls(host.vars, deployment.folder)}
+    values = _of(host, stack) | {
+        "api_tls": topology.api_tls(host.vars, deployment.folder),
+        "images_locked": images.locked(deployment.inventory, host),
+    }
     behind = [
         _of(other, one)
         for other in deployment.hosts.values()

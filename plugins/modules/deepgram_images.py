@@ -32,6 +32,10 @@ options:
     description: Digest (sha256:...) by component that the user wants instead of the release's own.
     type: dict
     default: {}
+  pins:
+    description: Digest by REPOSITORY:RELEASE that other servers got for it. Comes after O(digests), before what O(record) has.
+    type: dict
+    default: {}
   record:
     description: JSON file that remembers the digests.
     type: path
@@ -80,6 +84,10 @@ EXAMPLES = """
 RETURN = """
 images:
   description: By component the repository, digest and reference, which is repository@digest once that is known.
+  returned: success
+  type: dict
+pins:
+  description: Digest by REPOSITORY:RELEASE of what runs here as a release, without those of O(digests); not in check mode.
   returned: success
   type: dict
 driver_version:
@@ -307,6 +315,12 @@ def record_of(params, digests, pins):
     return {"release": release, "containers": containers, "pins": pins}
 
 
+def known_pins(params, record):
+    """Digests by REPOSITORY:RELEASE: what the record has, and before that what other servers got of this release."""
+    own = {f"{repository}:{params['release']}" for repository in repositories(params).values()}
+    return {**(record.get("pins") or {}), **{name: params["pins"][name] for name in own if params["pins"].get(name)}}
+
+
 def prepare(params, check_mode):
     """Directories and credentials; True when they were not so."""
     changed = make_directory(os.path.dirname(params["record"]), 0o755, check_mode)
@@ -319,8 +333,8 @@ def begin(params, check_mode):
     if check_mode:
         return {"changed": False, "pulled": []}
     changed = prepare(params, check_mode)
-    images, pins = Images(params["engine"], params["auth_dir"], params["timeout_s"]), read_record(params["record"])
-    missing = missing_images(images, params, pins.get("pins") or {})
+    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
+    missing = missing_images(images, params, known_pins(params, read_record(params["record"])))
     if missing:
         pull_in_background(images, list(missing.values()))
     return {"changed": changed, "pulled": []}
@@ -329,10 +343,11 @@ def begin(params, check_mode):
 def only_pull(params, check_mode):
     """The module's result where the images are for later; raises PullFailed."""
     changed = prepare(params, check_mode)
-    images, pins = Images(params["engine"], params["auth_dir"], params["timeout_s"]), read_record(params["record"])
+    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
+    pins = known_pins(params, read_record(params["record"]))
     missing = [
         reference
-        for reference in missing_images(images, params, pins.get("pins") or {}).values()
+        for reference in missing_images(images, params, pins).values()
         if "@" in reference or not images.digest(reference.rpartition(":")[0], reference)
     ]
     if not check_mode:
@@ -344,7 +359,7 @@ def work(params, check_mode):
     """The module's result; raises PullFailed."""
     changed = prepare(params, check_mode)
     old = read_record(params["record"])
-    pins = old.get("pins") or {}
+    pins = known_pins(params, old)
     images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
     digests, pulled = settle(images, params, pins, check_mode)
     record = record_of(params, digests, pins)
@@ -358,7 +373,15 @@ def work(params, check_mode):
         reference = f"{repository}@{digest}" if digest else f"{repository}:{params['release']}"
         result[component] = {"repository": repository, "digest": digest, "reference": reference}
     changed |= bool(pulled) or record != old
-    return {"changed": changed, "images": result, "pulled": pulled, "driver_version": loaded_version()}
+    tags = {component: f"{repository}:{params['release']}" for component, repository in repositories(params).items()}
+    told = {tag: digests[one] for one, tag in tags.items() if digests[one] and not params["digests"].get(one)}
+    return {
+        "changed": changed,
+        "images": result,
+        "pulled": pulled,
+        "pins": {} if check_mode else told,
+        "driver_version": loaded_version(),
+    }
 
 
 def main():
@@ -369,6 +392,7 @@ def main():
             "release": {"type": "str", "required": True},
             "images": {"type": "dict", "required": True},
             "digests": {"type": "dict", "default": {}},
+            "pins": {"type": "dict", "default": {}},
             "record": {"type": "path", "required": True},
             "auth_dir": {"type": "path", "required": True},
             "username": {"type": "str", "default": ""},

@@ -43,7 +43,8 @@ def test_each_role_has_its_own_drift(host):
 def test_the_answer_around_the_roles(host):
     host.record()
     said, _ = host.ask()
-    assert set(said) == {"format", "seconds", "time", "boot_id", "roles", "verified", "answers", "reports", "system"}
+    parts = {"format", "seconds", "time", "boot_id", "roles", "verified", "answers", "reports", "system", "lease"}
+    assert set(said) == parts
     assert (said["format"], said["verified"], said["answers"]) == (1, False, {})
     assert set(said["system"]) <= {"ID", "VERSION_ID"} and said["system"]["ID"]
     assert len(said["boot_id"]) == 36 and said["time"] > 1.7e9 and 0 < said["seconds"] < 30

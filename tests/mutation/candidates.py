@@ -25,7 +25,8 @@ ACTS = (
         "host/parallel", "host/whole_file",
     )),
     *(f"dgctl/{name}.py" for name in (
-        "verbs/*", "rollout/*", "deployment/inventory_edit", "base/lock", "plan/look", "run/snapshots", "run/confirm",
+        "verbs/*", "rollout/*", "deployment/inventory_edit", "base/lock", "plan/look", "run/lease", "run/snapshots",
+        "run/confirm",
     )),
 )  # fmt: skip
 ALL = ("dgctl/**/*.py", "plugins/**/*.py", "roles/*/files/**/*.py")

@@ -45,7 +45,9 @@ def work(check: bool = False) -> Any:
         yield shown
 
     return SimpleNamespace(
-        session=SimpleNamespace(check=check), deployment=deployment(node=["a", "b"]), progress=progress
+        session=SimpleNamespace(options=SimpleNamespace(check=check)),
+        deployment=deployment(node=["a", "b"]),
+        progress=progress,
     )
 
 

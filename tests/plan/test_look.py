@@ -42,6 +42,13 @@ def test_a_password_that_nobody_asked_for_is_passed_over(monkeypatch: pytest.Mon
     assert done.stderr == ""
 
 
+def test_the_lease_s_program_runs_as_it_is_sent() -> None:
+    asker = look.Asker([host()], "", "look.lease")
+    name, seen = asker.ask(host(), "renew", run="of no server")
+    assert (name, seen.problem, seen.doubt) == ("here", None, "") and "lost" in seen.lease
+    assert len(bundle.program(FOLDER, "look.lease")) < 3_000
+
+
 def test_a_server_that_is_not_there() -> None:
     gone = host(ansible_connection="ssh", ansible_port=1, ansible_user="root")
     seen = found_by_a_look(gone)

@@ -32,6 +32,7 @@ def run(engine, tmp_path):
             "registry": "registry.test/deepgram",
             "release": "release-1",
             "digests": {},
+            "pins": {},
             "images": {"engine": "self-hosted-engine"},
             "record": str(tmp_path / "etc" / "images.json"),
             "auth_dir": str(tmp_path / "etc" / "auth"),
@@ -60,6 +61,19 @@ def test_moved_tag_does_not_change_a_host(run, engine, tmp_path):
     engine.offer(REPOSITORY, "other", ONE)
     result = run()
     assert result["images"]["engine"]["digest"] == ONE and engine.pulls()[-1] == f"{REPOSITORY}@{ONE}"
+
+
+def test_a_server_gets_what_the_others_got_whatever_it_had_itself(run, engine, tmp_path):
+    tag, other = f"{REPOSITORY}:release-1", f"{REPOSITORY}:release-0"
+    assert run()["pins"] == {tag: ONE}
+    engine.offer(REPOSITORY, "as-others-have-it", TWO)
+    result = run(pins={tag: TWO, other: ONE})
+    assert result["changed"] and result["pins"] == {tag: TWO} and engine.pulls()[-1] == f"{REPOSITORY}@{TWO}"
+    record = json.loads((tmp_path / "etc" / "images.json").read_text())
+    assert record["pins"] == {tag: TWO} and record["containers"]["deepgram-engine"]["digest"] == TWO
+    assert not run(pins={tag: TWO})["changed"]
+    assert run(pins={tag: TWO}, digests={"engine": ONE})["pins"] == {}, "what the inventory pins is no release's"
+    assert run(check_mode=True)["pins"] == {}
 
 
 def test_way_back_to_an_earlier_release_is_its_pin(run, engine, tmp_path):

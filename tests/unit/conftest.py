@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from textwrap import dedent
 
 import pytest
 
+from tests import utilities
 from tests.unit import local_hosts
+from tests.unit.servers_lease import Servers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +88,15 @@ def here(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(root / "roles" / "deepgram" / "tasks" / "main.yml", local_hosts.DEEPGRAM)
     local_hosts.verdict(monkeypatch, "pass")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
+    """Where runs lay their leases: folders of the test."""
+    utilities.use()
+    found = Servers(importlib.import_module("ansible.module_utils.look.lease"), tmp_path / "servers")
+    monkeypatch.setattr("dgctl.run.lease.Asker", found)
+    return found
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_for_whom_the_proxy_is(more: str, said: str) -> None:
     add(more)
     found = loaded()
     seen = status()
-    audit.add(found.hosts["gpu1"], Context(found, {}), seen)
+    audit.add(found.hosts["gpu1"], Context(found, {}), seen, found.inventory)
     assert seen["listens"][0]["for"] == said and seen["published"][0]["for"] == "this server alone"
 
 
@@ -81,10 +81,10 @@ def test_for_whom_an_api_behind_a_proxy_is(firewall: bool | None, said: str) -> 
 
 
 def test_what_is_unpinned() -> None:
-    found = "\n".join(asked.unpinned(loaded().hosts["gpu1"]))
+    found = "\n".join(asked.unpinned(loaded().hosts["gpu1"], Path("inventory.ini")))
     assert "images: " in found and "models without sha256: nova-3.dg" in found and "newest of branch" in found
     add("ansible_ssh_common_args: -o StrictHostKeyChecking=no\nnvidia_driver_version: 580.95.05\n")
-    found = "\n".join(asked.unpinned(loaded().hosts["gpu1"]))
+    found = "\n".join(asked.unpinned(loaded().hosts["gpu1"], Path("inventory.ini")))
     assert "any host key is believed" in found and "newest of branch" not in found
 
 
@@ -138,7 +138,7 @@ def test_a_moved_tag_is_said() -> None:
 def test_the_text_has_all_of_it() -> None:
     found = loaded()
     seen = {"gpu1": status(firewall=False)}
-    audit.add(found.hosts["gpu1"], Context(found, {}), seen["gpu1"])
+    audit.add(found.hosts["gpu1"], Context(found, {}), seen["gpu1"], found.inventory)
     said = {
         "callers": {"gpu1": "x"},
         "keys": [{"name": "billing", "added": None, "age_days": None}],

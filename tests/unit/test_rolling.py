@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dgctl.base.errors import Exit, Problem
+from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.output.report import Check, Outcome
 from dgctl.plan.plan import Plan
 from dgctl.rollout import rollout
@@ -39,6 +39,11 @@ class World:
         monkeypatch.setattr("dgctl.deployment.deployment.Deployment.digest", lambda deployment: self.inventory)
         self.inventory = "as it was"
         self.edited_at = ""
+        self.lost_at = ""
+
+    def require_lease(self) -> None:
+        if self.done and self.done[-1] == self.lost_at:
+            raise DgctlError(Problem("another run took this one's lease", "lb"), Exit.LOCKED)
 
     def _ran(self, work: Any, name: str, alone: bool, part: Any) -> RunResult:
         word = WORD.get(name) or f"{name.removesuffix('.yml')} {part.variables.get('drain_reason', '')}".strip()
@@ -68,6 +73,7 @@ def roll(
         again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
     )
     work: Any = SimpleNamespace(deployment=of, session=session, log="", lowered=list, tell=world.told.append)
+    work.require_lease = world.require_lease
     found: Plan = plan(wanted, of)
     found.desired = {name: {"deepgram": {"fingerprint": "f"}} for name in of.targets}
     return Rolling(work, found, rollout.make(of, found, members, policy), members, policy).run()
@@ -165,6 +171,14 @@ def test_no_server_notes_the_beginning_of_what_is_not_begun(monkeypatch: pytest.
     world.edited_at = "drain rollout: gpu1"
     outcome = roll(world, ALL, seen(*FLEET["node"]))
     assert world.done[-1].startswith("drain") and world.noted == [] and outcome.exit_code == Exit.HALTED
+
+
+def test_a_run_whose_lease_another_took_stops_before_its_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.lost_at = "drain rollout: gpu1"
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert world.done[-1] == world.lost_at and world.noted == [] and outcome.exit_code == Exit.LOCKED
+    assert "lease" in outcome.errors[0].what and outcome.summary.endswith("gpu1 gets no requests (drained)")
 
 
 def test_interrupted_between_two_runs_of_ansible(monkeypatch: pytest.MonkeyPatch) -> None:

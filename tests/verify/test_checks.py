@@ -174,6 +174,7 @@ FAULTS = {
     ),
     "other image": (test_containers.test_pinned_image, engine(digests={OTHER})),
     "image of the tag": (test_containers.test_pinned_image, want(deepgram_image_digests={"engine": OTHER})),
+    "not what the other servers got": (test_containers.test_pinned_image, want(images_locked={"engine": OTHER})),
     "nothing pinned": (test_containers.test_pinned_image, part("on_host", images_api=NOTHING)),
     "other release": (test_containers.test_release, want(deepgram_release="release-261001")),
     "stays down": (test_containers.test_comes_back, engine(policy="no")),

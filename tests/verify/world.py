@@ -81,6 +81,7 @@ def healthy() -> dict[str, Any]:
         fabric=FABRIC,
     )
     wanted = {
+        "images_locked": {},
         "preflight_gpu_count": None,
         "preflight_gpu_names": [],
         "preflight_min_gpu_count": 1,

@@ -34,12 +34,14 @@ def test_not_in_a_loop(containers_seen, runtime, part, expect):
 
 @each
 def test_pinned_image(containers_seen, on_host, wanted, part, expect):
-    """The image's registry digest is the one in the inventory, or else the one that provision wrote down."""
-    inventory = (wanted["deepgram_image_digests"] or {}).get(part)
+    """The image's digest is the one in the inventory, or that all servers got, or else the one that provision wrote down."""
+    locked = wanted["images_locked"].get(part)
+    inventory = (wanted["deepgram_image_digests"] or {}).get(part) or locked
     record = f"{containers.folder(part)}/images.json"
     expected = inventory or containers.pinned(on_host[f"images_{part}"].json(), part)
     digests = containers_seen[part].digests
-    expect(digests, expected or f"a digest in {record}", f"dgctl provision; cat {record}", ok=expected in digests)
+    fix = f"dgctl provision{' --full' if locked else ''}; cat {record}"
+    expect(digests, expected or f"a digest in {record}", fix, ok=expected in digests)
 
 
 @each

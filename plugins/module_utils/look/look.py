@@ -13,6 +13,7 @@ from ansible.module_utils.look import things as look_things
 
 FORMAT = 1
 SYSTEM = ("ID", "VERSION_ID")
+LEASE = "/var/lib/deepgram/lease.json"  # look/lease.py's
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -42,6 +43,7 @@ def look(request):
         "verified": bool(done) and done["fingerprints"] == wanted,
         "answers": {url: server.answer(url).get("body") for url in urls},
         "reports": {path: server.report(path) for path in reports},
+        "lease": server.report(LEASE) or {},
         "seconds": round(time.monotonic() - begin, 4),
     }
 

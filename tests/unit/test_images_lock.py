@@ -1,0 +1,126 @@
+"""images.lock: every server of a release gets the image that the first one got, and no server says what others are to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dgctl.base.errors import DgctlError, Exit
+from dgctl.deployment import images
+from dgctl.deployment.deployment import Host
+from dgctl.plan import audit
+from dgctl.run import outcomes, playbook
+from dgctl.run.collector import Collector, RunResult
+from dgctl.verbs import validate
+from dgctl.verify import topology
+from tests.plan.test_rollout import deployment
+from tests.unit.local_hosts import do
+
+INVENTORY = Path("inventory.ini")
+API, ENGINE = (f"quay.io/deepgram/self-hosted-{part}:release-260812" for part in ("api", "engine"))
+ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def host(name: str = "gpu1", **variables: Any) -> Host:
+    return Host(name, "192.0.2.1", ["node"], {"deepgram_release": "release-260812", **variables})
+
+
+def test_the_first_that_is_pulled_is_everybody_s() -> None:
+    images.learn(INVENTORY, host(), {API: ONE})
+    images.learn(INVENTORY, host("gpu2"), {API: TWO, ENGINE: TWO})
+    assert images.read(INVENTORY) == {API: ONE, ENGINE: TWO}
+    assert images.locked(INVENTORY, host("gpu3")) == {"api": ONE, "engine": TWO}
+    assert images.locked(INVENTORY, host(deepgram_release="release-260826")) == {}
+    assert images.locked(INVENTORY, host(deepgram_registry="mirror.example.com/dg")) == {}
+    file = images.path(INVENTORY)
+    assert file.read_text().startswith("# Written by dgctl") and file.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"quay.io/elsewhere/self-hosted-api:release-260812": ONE},
+        {"quay.io/deepgram/self-hosted-api:release-250101": ONE},
+        {"quay.io/deepgram/other:release-260812": ONE},
+        {API: "sha256:1"},
+        {API: f"{ONE}\nquay.io/x:y {TWO}"},
+        {API: None},
+        {API: [ONE]},
+    ],
+)
+def test_what_is_no_image_of_the_server_s_own_is_not_believed(told: dict[str, Any]) -> None:
+    images.learn(INVENTORY, host(), told)
+    assert not images.path(INVENTORY).exists()
+
+
+def test_a_line_that_pins_nothing_is_refused_with_its_place() -> None:
+    images.path(INVENTORY).write_text(f"# x\n{API} {ONE}\n{ENGINE} latest\n<<<<<<< HEAD\n\n")
+    with pytest.raises(DgctlError) as error:
+        images.read(INVENTORY)
+    assert error.value.exit_code == Exit.INVALID
+    assert [problem.where for problem in error.value.problems] == ["images.lock:3", "images.lock:4"]
+    assert all(problem.fix for problem in error.value.problems)
+
+
+def test_validate_refuses_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("images.lock").write_text("<<<<<<< HEAD\n")
+    document = do(capsys, validate.validate)
+    assert (document["exit_code"], document["errors"][0]["where"]) == (3, "images.lock:1")
+
+
+def test_a_run_gives_them_to_its_servers_and_learns_of_those_it_had_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def run(job: playbook.Run) -> RunResult:
+        given.append(job.part.variables if job.part else None)
+        return RunResult({}, pins={"gpu1": {API: ONE}, "gpu2": {API: TWO}})
+
+    monkeypatch.setattr("dgctl.run.playbook.run", run)
+    monkeypatch.setattr("dgctl.run.outcomes.playbook.phases", lambda name: [])
+    of = deployment(node=["gpu1", "gpu2"])
+    of.inventory = INVENTORY
+    for name in ("gpu1", "gpu2"):
+        of.hosts[name].vars["deepgram_release"] = "release-260812"
+    session = SimpleNamespace(options=SimpleNamespace(check=False), verbosity=0, record=None)
+    work: Any = SimpleNamespace(
+        session=session, deployment=of, vault=None, require_lease=lambda: None, progress=lambda *of: _Nothing()
+    )
+    part = playbook.Part(["gpu1"], {}, variables={"drain": ["gpu1"]})
+    outcomes.ran(work, "provision.yml", part=part)
+    outcomes.ran(work, "provision.yml", part=part)
+    assert given == [{"drain": ["gpu1"], images.VARIABLE: pins} for pins in ({}, {API: ONE})]
+    assert topology.desired(of, of.hosts["gpu2"])["images_locked"] == {"api": ONE}
+
+
+class _Nothing:
+    def __enter__(self) -> _Nothing:
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        pass
+
+
+def test_they_come_from_whichever_task_says_them() -> None:
+    job: Any = SimpleNamespace(part=None, deployment=SimpleNamespace(targets=["gpu1"]), playbook="provision.yml")
+    collector = Collector(job, [])
+    for pins in ({API: ONE}, {ENGINE: TWO}, "nonsense"):
+        collector._collect("gpu1", {"pins": pins})
+    assert collector.result.pins == {"gpu1": {API: ONE, ENGINE: TWO}}
+
+
+def test_what_is_locked_is_not_unpinned() -> None:
+    def said() -> bool:
+        return any(text.startswith("images:") for text in audit.unpinned(host(), INVENTORY))
+
+    images.learn(INVENTORY, host(), {API: ONE})
+    assert said()
+    images.learn(INVENTORY, host(), {ENGINE: ONE})
+    assert not said()
