@@ -26,6 +26,7 @@ ROLES = (
     "nginx_proxy",
     "host_firewall",
     "license_proxy",
+    "node_watch",
     "host_metrics",
     "monitoring",
 )
