@@ -23,6 +23,7 @@ ROLES = (
     "nginx_proxy",
     "host_firewall",
     "license_proxy",
+    "node_watch",
     "host_metrics",
     "monitoring",
 )

@@ -20,6 +20,7 @@ PLAYBOOK = "provision.yml"
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _CONTROLLER_FILE = re.compile(r"lookup\('ansible\.builtin\.file', *(\w+)")
+_PROGRAM = re.compile(r"'([\w.]+)' \| python_program")
 _INTERFACE = ("defaults", "meta")
 # What records the applied state is no part of it: its own format number says when it changes.
 _RECORDER = ("applied_",)
@@ -129,7 +130,7 @@ def _role(folder: Path) -> Role:
     calm = effects.get("calm") or {}
     return Role(
         folder.name,
-        _hash(folder, files, _plugins(words)),
+        _hash(folder, files, _plugins(words, _programs(texts))),
         words,
         read,
         frozenset(found for text in texts for found in _CONTROLLER_FILE.findall(text)),
@@ -156,8 +157,14 @@ def _words(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(word for text in texts for word in _WORD.findall(_COMMENT.sub("", text)))
 
 
-def _plugins(words: frozenset[str]) -> list[Path]:
-    """The modules and filters among these words, with what they import."""
+def _programs(texts: Iterable[str]) -> list[Path]:
+    """The module utilities of which a role makes programs for its hosts."""
+    names = [name for text in texts for name in _PROGRAM.findall(text)]
+    return [path for name in names for path in imports.files_of(tuple(name.split(".")), content.utilities())]
+
+
+def _plugins(words: frozenset[str], programs: list[Path]) -> list[Path]:
+    """The modules and filters among these words, and these programs, with what they import."""
     folder = content.root() / "plugins"
     actions = [path for path in sorted((folder / "action").glob("*.py")) if path.stem in words]
     actions = [path for path in actions if not path.stem.startswith(_RECORDER)]
@@ -165,7 +172,7 @@ def _plugins(words: frozenset[str]) -> list[Path]:
     found = [path for path in sorted((folder / "modules").glob("*.py")) if path.stem in words]
     found += [path for path in sorted((folder / "filter").glob("*.py")) if words & _filters(path)]
     own = [path for path in found if not path.stem.startswith(_RECORDER)]
-    return imports.closure([*actions, *own], content.utilities())
+    return imports.closure([*actions, *own, *programs], content.utilities())
 
 
 def _filters(path: Path) -> set[str]:

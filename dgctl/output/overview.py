@@ -35,7 +35,7 @@ def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
     return (
         name,
         state,
-        _requests(status.get("traffic") or {}),
+        _requests(status.get("traffic") or {}, status.get("watch") or {}),
         text(status.get("release")),
         _each(_apis(status)),
         _each([_container(found) for found in _named(containers, "engine")]),
@@ -48,8 +48,10 @@ def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _requests(traffic: dict[str, Any]) -> str:
-    """`up`, `down`, or `drained: fan broken`; what proxies see differently, each with its name."""
+def _requests(traffic: dict[str, Any], watch: dict[str, Any]) -> str:
+    """`up`, `down`, `out by itself`, or `drained: fan broken`; what proxies see differently, each with its name."""
+    if watch.get("out") and not traffic.get("reason"):
+        return "out by itself"
     states = traffic.get("proxies") or {}
     said = set(states.values())
     found = said.pop() if len(said) == 1 else ", ".join(f"{state} at {name}" for name, state in states.items())

@@ -18,6 +18,7 @@ description:
     Engines of one profile (and of Aura, of one language group) answer for each other, behind one API; where a server has several
     such groups, their APIs are C(api-GROUP).
   - Ports count upwards from C(deepgram_api_port), C(deepgram_engine_port) and C(deepgram_metrics_port), in the order of the list.
+  - C(deepgram_nodes) gives of a server whose watchdog runs also C(watch), where proxies ask it whether it is out.
   - C(deepgram_apis) gives the APIs of a server alone, C(deepgram_urls) where each container says how it is,
     C(deepgram_nodes) the APIs that an NGINX sends requests to, C(deepgram_engine_peers) the Engines of other servers that an API
     asks, C(deepgram_fleet) the Engines of all servers, C(deepgram_minimums) what a server must have.
@@ -41,6 +42,7 @@ _value:
 
 TABLE = Path(__file__).resolve().parents[2] / "roles/platform/vars/main/profiles.yml"
 ONE_PER_GPU = "one_per_gpu"
+WATCH_PORT = 9810  # node_watch_port
 # The defaults of the role deepgram that count here; a test compares them.
 USUAL = {
     "deepgram_profile": "stt",
@@ -193,6 +195,11 @@ def is_true(value):
 
 def _number(value):
     return int(value) if str(value or "").strip().isdigit() else 0
+
+
+def _is_on(value):
+    """A switch that is on by default; of an INI file it is text."""
+    return str(value).strip().lower() not in ("false", "no", "off", "0")
 
 
 def _list(value):
@@ -404,7 +411,8 @@ def minimums(variables):
 def nodes(host, groups, hostvars):
     """The APIs that an NGINX sends requests to: those of all servers behind a proxy, or those of its own server.
 
-    {name: the server's, address, profile, region}; of a server with several also `id`, of Aura `language`, with TLS `tls`.
+    {name: the server's, address, profile, region}; `watch`, where its watchdog answers a proxy; of a server with several also
+    `id`, of Aura `language`, with TLS `tls`.
     """
     groups = groups or {}
     if host in (groups.get("proxy") or []):
@@ -425,6 +433,8 @@ def _nodes(name, its, beside, alone):
             "profile": profile,
             "region": server.value("deepgram_region"),
         }
+        if not alone and _is_on(its.get("node_watch_enabled")):
+            node["watch"] = f"{at}:{_number(its.get('node_watch_port')) or WATCH_PORT}"
         if len(found) > 1:
             node["id"] = f"{name}/{api['name']}"
         if server.tls:

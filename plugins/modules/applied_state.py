@@ -177,6 +177,7 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host import files as host_files
+from ansible.module_utils.host import lease
 from ansible.module_utils.host import record as host_record
 from ansible.module_utils.host import units as host_units
 from ansible.module_utils.host.outcome import fail
@@ -263,6 +264,7 @@ def main():
     try:
         if params["state"] == "begun":
             host_record.begin(params["begin"], params["host"], host_files.found)
+            lease.wait()  # from here on the watchdog changes nothing; what it is at ends first
         else:
             record(module)
     except OSError as error:

@@ -63,6 +63,7 @@ status:
     load with max_active_requests (0 is no limit), active_requests by kind, estimated_stream_capacity;
     gpus, a list of index, name, uuid, memory_total_mb, memory_used_mb, utilization_percent, temperature_c;
     driver with loaded and reported; certificates with proxy, api and engine, each with days_left;
+    watch, what the server's watchdog says (phase, out, since, reason, note, frozen, warnings), null where none runs;
     problems, a list of sentences; of a server with several Engines also apis and loads, by component what api and load say of
     the first.
   returned: success
@@ -79,7 +80,10 @@ from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.deepgram.containers import inspect, last_words, run
 from ansible.module_utils.deepgram.http import days_left, engine_load, get, get_either, get_json, metrics, models
 from ansible.module_utils.deepgram.tls import describe
+from ansible.module_utils.host import record as host_record
+from ansible.module_utils.watch import files as watch_files
 
+WATCH = ("phase", "out", "since", "reason", "note", "frozen", "warnings")
 MAY_NOT = "this user may not read it, and is not root"
 AS_ROOT = "Let it become root (remove ansible_become: false), or log in as root"
 ABSENT = re.compile("no such (container|object)|no container with name", re.IGNORECASE)
@@ -208,6 +212,18 @@ def license_proxy(url, problems):
     return said
 
 
+def watchdog(now, problems):
+    """What the watchdog of this server says; None where none runs. One that took it out is a problem, by whatever cause."""
+    found = watch_files.report(now)
+    if found is None:
+        return None
+    if found.get("out"):
+        problems.append(f"out by itself since {host_record.day(found.get('since') or now)}: {found.get('reason')}")
+    elif found.get("note"):
+        problems.append(f"the watchdog tells: {found['note']}")
+    return {key: found.get(key) for key in WATCH}
+
+
 def addresses(params):
     """({API: its address}, {Engine: that of its metrics}), by component."""
     given = {
@@ -257,6 +273,7 @@ def gather(params, now):
         "driver": driver(found),
         "certificates": certificates,
         "license_proxy": license_proxy(params["license_proxy_url"], problems),
+        "watch": watchdog(now, problems),
         "problems": problems,
         **({"apis": states, "loads": loads} if max(len(apis), len(engines)) > 1 else {}),
     }

@@ -220,3 +220,18 @@ def test_each_of_several_containers_speaks_under_its_own_name(name, component):
     assert sources.of_journal(said)[1] == component
     other = json.dumps({**JOURNAL, "SYSLOG_IDENTIFIER": "deepgram-metrics", "UNIT": None})
     assert sources.of_journal(other)[1] == "deepgram-metrics"
+
+
+def test_units_of_several_engines_are_asked_for():
+    from fnmatch import fnmatchcase
+
+    command = sources.commands(0, False, [])["journal"][0]
+    asked = [command[at + 1] for at, word in enumerate(command) if word == "-u"]
+    for unit in (
+        "deepgram-engine-turns.service",
+        "deepgram-api-flux.service",
+        "deepgram-watch.service",
+        "deepgram-engine.service",
+    ):
+        assert any(fnmatchcase(unit, pattern) for pattern in asked), unit
+    assert asked[0] == "deepgram.service", "beside patterns that match nothing, journalctl wants a unit by name"

@@ -142,6 +142,8 @@ CASES = (
         {host("up"): "1x10", engine("up", job="node"): "0x10"},
         {host("up"): "0x10", engine("up", job="node"): "0x10"},
     ),
+    Case("NodeOutByItself", 15, {host("dgctl_watch_out"): "1x15"}, {host("dgctl_watch_out"): "1x8 0x7"}),
+    Case("WatchdogSilent", 10, {host("dgctl_watch_up"): "0x10"}, {host("dgctl_watch_up"): "0x4 1x6"}),
     Case(
         "FiguresSilent",
         10,

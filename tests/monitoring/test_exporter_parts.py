@@ -1,8 +1,10 @@
 """deepgram-metrics' parts: GPUs, the kernel's log, NGINX's connections and log."""
 
 import datetime
+import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -269,3 +271,30 @@ def test_the_end_of_a_served_certificate(tmp_path):
         server.wait()
     with pytest.raises(ask.Silent):
         ask.certificate_end("127.0.0.1", int(port), "x", 1)
+
+
+def test_the_watchdog_of_this_server(tmp_path):
+    whole, path = PROGRAM.page.Page(), tmp_path / "state.json"
+    PROGRAM.watchdog.figures(whole, str(path))
+    assert "dgctl_watch_up 0\n" in whole.text() and "dgctl_watch_out" not in whole.text()
+    said = {
+        "at": time.time(),
+        "phase": "hand",
+        "out": True,
+        "tries": 3,
+        "healed": 1,
+        "frozen": "",
+        "warnings": ["disk"],
+    }
+    path.write_text(json.dumps(said))
+    whole = PROGRAM.page.Page()
+    PROGRAM.watchdog.figures(whole, str(path))
+    lines = [line for line in whole.text().splitlines() if line[0] != "#" and not line.endswith(" 0")]
+    assert lines == [
+        "dgctl_watch_up 1", 'dgctl_watch_phase{phase="hand"} 1', "dgctl_watch_out 1", "dgctl_watch_tries 3",
+        "dgctl_watch_healed 1", "dgctl_watch_warnings 1",
+    ]  # fmt: skip
+    path.write_text(json.dumps({**said, "at": time.time() - 99}))
+    whole = PROGRAM.page.Page()
+    PROGRAM.watchdog.figures(whole, str(path))
+    assert "dgctl_watch_up 0\n" in whole.text(), "what it wrote before it ended is old"

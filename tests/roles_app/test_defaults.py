@@ -7,7 +7,7 @@ import yaml
 
 from .conftest import ROOT
 
-ROLES = ["deepgram_models", "deepgram", "nginx_proxy", "host_firewall", "host_metrics", "monitoring"]
+ROLES = ["deepgram_models", "deepgram", "nginx_proxy", "host_firewall", "node_watch", "host_metrics", "monitoring"]
 
 
 def read(role, part):

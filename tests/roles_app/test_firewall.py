@@ -36,8 +36,8 @@ def rules(host, groups, **changes):
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("gpu1", {8080: ["192.0.2.9", "lb1.test"]}),
-        ("api1", {8080: ["192.0.2.9", "lb1.test"]}),
+        ("gpu1", {8080: ["192.0.2.9", "lb1.test"], 9810: ["192.0.2.9", "lb1.test"]}),
+        ("api1", {8080: ["192.0.2.9", "lb1.test"], 9810: ["192.0.2.9", "lb1.test"]}),
         ("e1", {8080: ["api1.test"]}),
         ("lp1", {8443: ["api1.test", "e1.test", "gpu1.test", "gpu2.test"]}),
         ("lb1", {}),

@@ -16,10 +16,10 @@ def asked(name, *groups, servers=None, **changes):
     ("groups", "servers", "parts"),
     [
         (["node"], {}, ["engine", "api", "proxy"]),
-        (["node"], OTHERS, ["engine", "api"]),
-        (["node", "proxy"], {}, ["engine", "api", "proxy"]),
+        (["node"], OTHERS, ["engine", "api", "watch"]),
+        (["node", "proxy"], {}, ["engine", "api", "proxy", "watch"]),
         (["engine"], OTHERS, ["engine"]),
-        (["api"], OTHERS, ["api"]),
+        (["api"], OTHERS, ["api", "watch"]),
         (["api"], {}, ["api", "proxy"]),
         (["proxy"], {}, ["proxy"]),
         (["license_proxy"], OTHERS, ["license_proxy"]),

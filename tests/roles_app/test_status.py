@@ -217,3 +217,17 @@ def test_the_module_changes_nothing(server, monkeypatch):
     monkeypatch.setattr(MODULE, "AnsibleModule", Module)
     MODULE.main()
     assert said[0]["changed"] is False and said[0]["status"]["release"] == "release-260812"
+
+
+def test_what_the_watchdog_did_is_told(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(MODULE.watch_files, "RUN", str(tmp_path))
+    assert server.status()["watch"] is None and not server.status()["problems"]
+    said = {"at": NOW - 2, "phase": "hand", "out": True, "since": NOW - 3600, "reason": "Xid 79; waits for a hand"}
+    (tmp_path / "state.json").write_text(json.dumps(said))
+    status = server.status()
+    assert status["problems"] == ["out by itself since 2026-11-29 11:00 UTC: Xid 79; waits for a hand"]
+    assert (status["watch"]["phase"], status["watch"]["out"]) == ("hand", True)
+    (tmp_path / "state.json").write_text(json.dumps({"at": NOW, "phase": "in", "out": False, "note": "it is the last"}))
+    assert server.status()["problems"] == ["the watchdog tells: it is the last"]
+    (tmp_path / "state.json").write_text(json.dumps({**said, "at": NOW - 999}))
+    assert server.status()["watch"] is None, "one that ended long ago"

@@ -603,6 +603,71 @@ def test_a_mark_says_since_when_a_server_is_drained_whatever_the_reason_becomes(
     assert PROGRAM.marks.read()["a"] == {"reason": "failed", "note": "verify", "since": "2026-11-29T00:01:00Z"}
 
 
+def test_a_server_that_takes_itself_out_goes_at_once_and_comes_back_after_two_looks(proxy):
+    proxy.configure(("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", ""))
+    config, said = files.configuration(), {"a": ""}
+    for node in config["nodes"]:
+        node["watch"] = "192.0.2.1:9810"
+
+    def tick():
+        settle.settle(config, health.look_at(config["nodes"], lambda node: said.get(node["name"], "")))
+        return down(proxy)
+
+    assert tick() == set()
+    said["a"] = "the Engine hangs"
+    assert tick() == {"a"}
+    assert members.report()["a"]["health"] == "out by itself: the Engine hangs"
+    said["a"] = ""
+    assert [tick(), tick()] == [{"a"}, set()]
+    said.update(a="x", b="y")
+    assert tick() == set(), "where nobody serves, nobody is believed"
+
+
+def test_a_watchdog_is_told_how_many_others_serve():
+    nodes = [{"name": name, "profile": "stt"} for name in "abc"] + [{"name": "f", "profile": "flux"}]
+    members_ = {"a": {"up": True}, "b": {"up": False}}
+    told = PROGRAM.watchdog.told({"nodes": nodes}, members_, {"c": {}})
+    assert told == {"a": ("up", 0, 2), "b": ("down", 1, 2), "c": ("drained", 1, 2), "f": ("up", 0, 0)}
+
+
+def test_of_several_apis_of_a_server_the_loneliest_counts():
+    nodes = [
+        {"name": "a", "id": "a/stt", "profile": "stt"}, {"name": "a", "id": "a/flux", "profile": "flux"},
+        {"name": "b", "id": "b/stt", "profile": "stt"},
+    ]  # fmt: skip
+    assert PROGRAM.watchdog.told({"nodes": nodes}, {}, {})["a"] == ("up", 0, 0)
+    assert PROGRAM.watchdog.told({"nodes": nodes}, {"a/flux": {"up": False}}, {})["b"] == ("up", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b'{"out": true, "reason": "Xid 79"}', "Xid 79"), (b'{"out": true}', "no reason"), (b'{"out": false}', ""),
+        (b'{"out": "yes"}', ""), (b"[]", ""), (b"torn {", ""), (b"", ""),
+    ],
+)  # fmt: skip
+def test_what_a_watchdog_says(answer, reason):
+    heard = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append((self.path, self.headers["X-Deepgram-State"], self.headers["X-Deepgram-Others"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        node = {"name": "a", "watch": f"127.0.0.1:{server.server_port}"}
+        assert PROGRAM.watchdog.out(node, ("up", 1, 2)) == reason
+    assert heard == [("/watch", "up", "1/2")]
+    assert PROGRAM.watchdog.out(node) == "", "where nobody answers, the API alone is believed"
+    assert PROGRAM.watchdog.out({"name": "a"}) == ""
+
+
 def test_the_role_brings_each_file_of_the_program():
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     brought = [entry["path"].rpartition("/")[2] for entry in variables["_nginx_proxy_program_files"]]

@@ -156,6 +156,19 @@ def shares(nodes: list[Server], seconds: float = 30) -> list[int]:
     return found
 
 
+def at_proxies(fleet: Fleet, node: Server, state: str, within_s: float) -> float:
+    """Seconds until every proxy has the node in this state."""
+    began = time.monotonic()
+    while time.monotonic() - began < within_s:
+        reports = [proxy.sh("cat /run/deepgram-upstreams/members.json") for proxy in fleet.servers("proxy")]
+        if {json.loads(said)["members"][node.name]["state"] for said in reports} == {state}:
+            return time.monotonic() - began
+        time.sleep(0.25)
+    raise AssertionError(
+        f"{node.name} is not {state} after {within_s} s: {node.sh('journalctl -o cat -u deepgram-watch -n 20')}"
+    )
+
+
 def cut_off(node: Server) -> None:
     """A power cut; returns when the callers' own pings have told them that their streams are gone."""
     subprocess.run([LAB, "kill", "--cut", node.name], check=True)

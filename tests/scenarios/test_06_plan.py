@@ -9,7 +9,7 @@ from tests.scenarios.stories import with_all
 from tests.scenarios.walk import RECORDS, planned
 
 ROLES = ["nvidia_driver", "docker", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
-EVERY = [*ROLES, "host_firewall", "host_metrics"]
+EVERY = [*ROLES, "host_firewall", "node_watch", "host_metrics"]
 
 
 def tasks_by_role(deployment) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from tests.scenarios.fleet import (
     BEFORE,
     SETTINGS,
     active_streams,
+    at_proxies,
     cut_off,
     powered_on,
     releases,
@@ -93,6 +94,20 @@ def test_an_upgrade(fleet):
         fleet.carried_out("upgrade", f"--release={AFTER}", "--yes", ctrl_c="Finish requests", kill="Deepgram")
     assert releases(fleet) == {AFTER}
     assert f"deepgram_release={AFTER}\n" in fleet.deployment.inventory.read_text()
+    settled(fleet)
+
+
+def test_a_hung_engine_takes_its_node_out_and_is_back_by_itself(fleet):
+    node = fleet.nodes[0]
+    with fleet.calls() as running:
+        (on_it,) = shares([node])
+        node.fault("engine-hangs")
+        out_s = at_proxies(fleet, node, "down", 30)
+        back_s = out_s + at_proxies(fleet, node, "up", 90)
+        assert all(shares([node], 90)), "it serves no stream again"
+    assert out_s <= 15 and back_s <= 60, (out_s, back_s, node.sh("journalctl -o short-iso -u deepgram-watch -n 20"))
+    assert running.total("files", "failed") == 0, running.lost()
+    assert running.total("streams", "broken") <= on_it, running.lost()
     settled(fleet)
 
 

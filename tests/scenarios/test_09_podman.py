@@ -13,7 +13,7 @@ def test_provision(deployment, server):
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert walk.planned(deployment, server) == {}
-    assert walk.unrecorded(server, [*ROLES, "host_firewall", "host_metrics"]) == []
+    assert walk.unrecorded(server, [*ROLES, "host_firewall", "node_watch", "host_metrics"]) == []
 
 
 def test_every_managed_thing_that_is_changed_is_found(deployment, server):

@@ -80,6 +80,13 @@ def test_a_line_of_the_table() -> None:
         ({"traffic": {"proxies": {"lb1": "up", "lb2": "down"}}}, "REQUESTS", "up at lb1, down at lb2"),
         ({"traffic": {"proxies": {"lb1": "drained"}, "reason": "operator"}}, "REQUESTS", "drained: operator"),
         ({"traffic": {"proxies": {"lb1": "drained"}, "reason": "operator", "note": "fan"}}, "REQUESTS", "drained: fan"),
+        ({"traffic": {"proxies": {"lb1": "down"}}, "watch": {"out": True}}, "REQUESTS", "out by itself"),
+        ({"traffic": {"proxies": {"lb1": "up"}}, "watch": {"out": False}}, "REQUESTS", "up"),
+        (
+            {"traffic": {"proxies": {"lb1": "drained"}, "reason": "operator"}, "watch": {"out": True}},
+            "REQUESTS",
+            "drained: operator",
+        ),
     ],
 )
 def test_what_is_missing_or_otherwise(changes: dict[str, Any], heading: str, text: str) -> None:

@@ -8,6 +8,7 @@ import ask
 import gpus
 import proxy
 import services
+import watchdog
 from page import Page
 
 
@@ -61,6 +62,8 @@ def collectors(config):
         )
     if config.get("gpus"):
         found["gpus"], found["kernel_log"] = gpus.figures, gpus.Xids().figures
+    if config.get("watch"):
+        found["watchdog"] = watchdog.figures
     if config.get("proxy"):
         found.update(_proxy(config["proxy"]))
     return [Collector(name, gather, interval_s) for name, gather in found.items()]

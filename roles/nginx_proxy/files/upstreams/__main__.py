@@ -8,7 +8,8 @@
   deepgram-upstreams reload            has NGINX take its files, as all of these do when they change the list
 
 Exit status 0, or 1 with a sentence on stderr. All but `watch` print {changed, members} as JSON.
-A member is {state, reason, note, since, health, active, address, known}.
+A member is {state, reason, note, since, health, active, address, known}; health is `out by itself: ...`
+where its own watchdog says so.
 """
 
 import argparse

@@ -5,12 +5,13 @@ import health
 import marks
 import members
 import nginx
+import watchdog
 from settle import alone, settle
 
 
 def drain(names, reason, note):
     """Marks servers as drained."""
-    seen = health.look_at(members.strangers(files.configuration()))
+    seen = health.look_at(members.strangers(files.configuration()), watchdog.out)
     with alone():
         changed = [marks.put(name, reason, note) for name in names]
         settle(files.configuration(), seen)
@@ -21,7 +22,7 @@ def undrain(names):
     """Takes marks away. Who answers well now serves at once, whatever was before."""
     config = files.configuration()
     new = members.strangers(config)
-    seen = health.look_at([node for node in config["nodes"] if node["name"] in names or node in new])
+    seen = health.look_at([node for node in config["nodes"] if node["name"] in names or node in new], watchdog.out)
     with alone():
         freed = [name for name in names if marks.remove(name)]
         forgotten = [*freed, *(files.key(node) for node in config["nodes"] if node["name"] in freed)]
@@ -32,7 +33,7 @@ def undrain(names):
 
 def render():
     """Brings the list up to date; servers that nobody has looked at yet are looked at."""
-    seen = health.look_at(members.strangers(files.configuration()))
+    seen = health.look_at(members.strangers(files.configuration()), watchdog.out)
     with alone():
         return settle(files.configuration(), seen)
 
@@ -50,7 +51,7 @@ def reload():
 def refreshed():
     """The report with what the servers say now; the watch alone decides what follows from it."""
     nodes = files.nodes()
-    seen, found = health.look_at(nodes), members.report()
+    seen, found = health.look_at(nodes, watchdog.out), members.report()
     for name in {node["name"] for node in nodes}:
         found[name].update(members.together([seen[files.key(node)] for node in nodes if node["name"] == name]))
     return found

@@ -15,6 +15,7 @@ SERVING = ("Ready", "Healthy", "Degraded")
 TIMEOUT_S = 2
 SPARE_S = 1  # for DNS, beside TIMEOUT_S
 AT_ONCE = 64
+OUT = "out by itself"
 
 
 def split(address):
@@ -77,16 +78,23 @@ def look(node, last, tls=None):
     return {**found, "health": health, "active": active, "scheme": scheme}
 
 
-def look_at(nodes):
-    """Key of a node -> look, all at the same time. A node of which DNS tells too late is none that answers."""
+def look_at(nodes, ask_own=None):
+    """Key of a node -> look, all at the same time. A node of which DNS tells too late is none that answers.
+
+    ask_own(node): why it takes itself out, "" where it does not; None asks nobody.
+    """
     last = files.read_json(f"{files.KEPT}/addresses.json", {})
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(AT_ONCE, len(nodes) or 1))
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(AT_ONCE, 2 * len(nodes) or 1))
     tls = (files.read_json(files.CONFIG, None) or {}).get("tls")
+    own = {files.key(node): pool.submit(ask_own, node) for node in nodes if ask_own and node.get("watch")}
     asked = {files.key(node): pool.submit(look, node, last.get(files.key(node)), tls) for node in nodes}
-    rounds = -(-len(nodes) // AT_ONCE)
-    concurrent.futures.wait(asked.values(), timeout=rounds * (TIMEOUT_S + SPARE_S))
+    rounds = -(-(len(asked) + len(own)) // AT_ONCE)
+    concurrent.futures.wait([*asked.values(), *own.values()], timeout=rounds * (TIMEOUT_S + SPARE_S))
     pool.shutdown(wait=False)
-    return {key: answered(asked[key], node, last.get(key)) for node in nodes for key in [files.key(node)]}
+    found = {key: answered(asked[key], node, last.get(key)) for node in nodes for key in [files.key(node)]}
+    for key in [key for key, one in own.items() if one.done() and one.result()]:
+        found[key].update(health=f"{OUT}: {own[key].result()}", out=True)
+    return found
 
 
 def answered(future, node, last):

@@ -20,7 +20,8 @@ def judged(before, seen, drained, now):
         return {**seen, "up": good, "row": 0, "falls": []}
     falls = [fall for fall in before["falls"] if now - FLAPPING_S < fall <= now]
     row = 0 if good == before["up"] else before["row"] + 1
-    needed = IN_A_ROW if before["up"] else min(IN_A_ROW * 2 ** max(0, len(falls) - 1), MOST)
+    least = 1 if seen.get("out") else IN_A_ROW  # what a server says itself is no mistake of a moment
+    needed = least if before["up"] else min(IN_A_ROW * 2 ** max(0, len(falls) - 1), MOST)
     if row < needed:
         return {**seen, "up": before["up"], "row": row, "falls": falls}
     return {**seen, "up": good, "row": 0, "falls": falls if good or drained else [*falls, now]}

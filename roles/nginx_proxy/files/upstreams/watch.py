@@ -5,7 +5,9 @@ import time
 
 import files
 import health
+import marks
 import members
+import watchdog
 from settle import alone, settle
 
 FALL_CLOSING_S = 1.5  # the most for what the watch has found: a server that fell gets requests until then
@@ -20,7 +22,8 @@ def watch():
         try:
             config = files.configuration()
             interval = float(config.get("interval_s") or interval)
-            seen = health.look_at(config["nodes"])
+            news = watchdog.told(config, members.known(config), marks.read())
+            seen = health.look_at(config["nodes"], lambda node, news=news: watchdog.out(node, news[node["name"]]))
             with alone():
                 before = {name: member.get("up") for name, member in members.state().items()}
                 try:

@@ -1,0 +1,1 @@
+"""The watchdog of a node, part by part."""
