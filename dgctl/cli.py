@@ -120,6 +120,15 @@ WINDOWS = (
     _count("--most", 1, 2000, "N", "The highest load that is tried."),
     _count("--file-seconds", 1, 300, "SECONDS", "How long the files are; short ones do not reach 100 times real time."),
 )
+PROMETHEUS = click.option(
+    "--prometheus",
+    default="",
+    metavar="URL",
+    help="A Prometheus of your own, which reads the servers as `export monitoring` has it.",
+)
+DAYS = click.option(
+    "--days", default=28, type=click.IntRange(1, 366), metavar="N", show_default=True, help="How far back it looks."
+)
 YES_SERVING = click.option(
     "--yes-serving", is_flag=True, help="Also a server that callers reach: their calls become slow, or are refused."
 )
@@ -355,4 +364,13 @@ def bench() -> None:
     Servers must be drained; without a name, those that are drained are measured, one after the other. Load is doubled until
     it does not hold, then the gap is halved; close calls are asked again, and the result has to last. Changes nothing on the
     server. It ends in the limit to set; table, JSON and picture are kept in .dgctl/bench/ beside the inventory.
+    """
+
+
+@verb(PROMETHEUS, DAYS)
+def capacity() -> None:
+    """Show how full the servers are, when they will be, and what one server more or less changes.
+
+    From the benches kept in .dgctl/bench/ and from the Prometheus of [monitoring], or that of --prometheus. What neither
+    knows is a dash. Changes nothing, and asks no server that serves.
     """

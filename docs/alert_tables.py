@@ -23,10 +23,9 @@ SEVERITIES = {"critical": "now", "warning": "today", "info": "this month"}
 
 def page() -> str:
     """A table of all alerts, then a section each."""
-    from dgctl import content
     from dgctl.export import rules
 
-    texts = rules.rendered(PROJECT, content.read(PROJECT / "roles/monitoring/defaults/main.yml"))
+    texts = rules.rendered(PROJECT, rules.usual(PROJECT))
     alerts = rules.alerts(texts)
     rows = "".join(
         f"| [{one['alert']}](#{one['alert'].lower()}) | {_urgency(one)} | {_summary(one)} |\n" for one in alerts

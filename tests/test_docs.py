@@ -94,6 +94,7 @@ def test_the_page_of_json_names_every_key():
         "log": "/x",
         "keys": [{}],
         "audit": {"a": 1},
+        "capacity": {"a": 1},
     }
     document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
     check = Check("gpu1", "x", "fail", cause="y").as_dict()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dgctl.bench import kept
 from dgctl.bench.job import STREAMS
 from dgctl.bench.search import Found
 from dgctl.bench.window import Bounds, Window
@@ -26,6 +27,7 @@ class Result:
     about: dict[str, Any] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
     before: int | None = None  # the same server's last result
+    file_s: float | None = None  # seconds of a file; None for streams
 
     @property
     def unit(self) -> str:
@@ -39,6 +41,7 @@ class Result:
             **{"host": self.host, "kind": self.kind, "moment": self.moment, "unit": self.unit, "about": self.about},
             **verdict,
             **shape,
+            **({"file_s": self.file_s} if self.file_s else {}),
             "bounds": {"mean_s": self.bounds.mean_s, "p95_s": self.bounds.p95_s, "factor": self.bounds.factor},
             "windows": [window.as_dict() for window in found.windows],
         }
@@ -54,14 +57,8 @@ def keep(result: Result, folder: Path) -> Path:
 
 def last(host: str, kind: str, folder: Path) -> int | None:
     """What the last bench of this server found to hold; None where there was none that can be read."""
-    for path in sorted(folder.glob(f"*-{host}-{kind}.json"), reverse=True):
-        try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            if said["host"] == host:
-                return int(said["holds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+    found = kept.newest(kept.read(folder)[0], host, kind)
+    return found.holds if found else None
 
 
 def sentence(result: Result) -> str:

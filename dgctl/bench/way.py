@@ -1,4 +1,4 @@
-"""The way to a server's API: its own port, past every proxy, through one SSH connection that is kept for it alone."""
+"""The way to a port of a server, such as its API's own, past every proxy: one SSH connection that is kept for it alone."""
 
 from __future__ import annotations
 
@@ -25,14 +25,22 @@ def to_api(host: Host, folder: Path, secured: dict[str, str] | None = None) -> I
     `secured`: the name and authority of an API with TLS.
     """
     at = ask_at(host.vars.get("deepgram_api_bind_address"))
-    port = int(host.vars.get("deepgram_api_port") or 8080)
+    with to_port(host, folder, at, int(host.vars.get("deepgram_api_port") or 8080), "the API", secured) as found:
+        yield found
+
+
+@contextmanager
+def to_port(
+    host: Host, folder: Path, at: str, port: int, what: str, secured: dict[str, str] | None = None
+) -> Iterator[Proxy]:
+    """The way to a port of the server, as the server itself reaches it at the address `at`; raises DgctlError (exit 7)."""
     way, secrets = ssh.route(host.vars, host.address, content.root() / "ansible.cfg", leave_open=False)
     if way.problem:
         raise DgctlError(Problem(way.problem, host.name), Exit.UNREACHABLE)
     if not way.login:
         yield of_api(at.strip("[]"), port, secured)
         return
-    socket = folder / "api"
+    socket = folder / f"port-{port}"
     options = ("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{socket}:{at}:{port}")
     words = ssh.with_options(way.over("none").login, *options)
     tunnel = subprocess.Popen(
@@ -44,23 +52,23 @@ def to_api(host: Host, folder: Path, secured: dict[str, str] | None = None) -> I
         start_new_session=True,
     )
     try:
-        _wait(tunnel, socket, host)
+        _wait(tunnel, socket, host, what)
         yield of_api(at.strip("[]"), port, secured, str(socket))
     finally:
         tunnel.kill()
         tunnel.communicate()
 
 
-def _wait(tunnel: subprocess.Popen[bytes], socket: Path, host: Host) -> None:
+def _wait(tunnel: subprocess.Popen[bytes], socket: Path, host: Host, what: str) -> None:
     end = time.monotonic() + OPEN_LIMIT_S
     while not socket.exists():
         if tunnel.poll() is not None:
             said = ssh.last_words(tunnel.stderr.read()) or f"ssh ended with {tunnel.returncode}"  # type: ignore[union-attr]
             fix = "see that SSH gets there, and AllowTcpForwarding in /etc/ssh/sshd_config"
-            raise DgctlError(Problem("no way to the API through SSH", host.name, said, fix), Exit.UNREACHABLE)
+            raise DgctlError(Problem(f"no way to {what} through SSH", host.name, said, fix), Exit.UNREACHABLE)
         if time.monotonic() > end:
-            what = f"no way to the API through SSH within {OPEN_LIMIT_S} s"
-            raise DgctlError(Problem(what, host.name, fix="try it by hand: " + way_by_hand(host)), Exit.UNREACHABLE)
+            said = f"no way to {what} through SSH within {OPEN_LIMIT_S} s"
+            raise DgctlError(Problem(said, host.name, fix="try it by hand: " + way_by_hand(host)), Exit.UNREACHABLE)
         time.sleep(0.05)
 
 

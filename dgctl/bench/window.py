@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PERCENT = 100
+TAIL = 2.5  # times the mean that the 95th percentile may take: as a second is beside 400 ms
 
 
 def percentile(values: list[float], share: float) -> float | None:
@@ -29,6 +30,12 @@ class Bounds:
     words: float = 0.01  # share of the words that may be missing beside what was missing at the lowest load
     drift: float = 1.5  # times that the second half may take as long as the first
     lag_s: float = 0.02
+
+
+def sla(stream_ms: Any, file_factor: Any) -> Bounds:
+    """The bounds of a deployment with these deepgram_sla_*; the usual ones where it says nothing."""
+    mean_s = float(stream_ms or 400) / 1000
+    return Bounds(mean_s=mean_s, p95_s=max(Bounds.p95_s, TAIL * mean_s), factor=float(file_factor or Bounds.factor))
 
 
 @dataclass

@@ -42,7 +42,7 @@ def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
         _gpus(status.get("gpus") or []),
         text((status.get("driver") or {}).get("loaded")),
         text(len(status["models"]) if status.get("models") else None),
-        _each([_load(load or {}) for load in (status.get("loads") or {"": status.get("load")}).values()]),
+        _loads(status),
         _days(((status.get("certificates") or {}).get("proxy") or {}).get("days_left")),
         text((status.get("license_proxy") or {}).get("state")),
     )
@@ -102,7 +102,15 @@ def _gpus(found: list[dict[str, Any]]) -> str:
     return f"{listed}, {max(busy)} %" if busy else text(listed)
 
 
-def _load(load: dict[str, Any]) -> str:
+def _loads(status: dict[str, Any]) -> str:
+    """Of each Engine; a server with one of which no limit is known is measured by its last bench."""
+    several = status.get("loads")
+    holds = 0 if several else (status.get("holds") or {}).get("streams", 0)
+    return _each([_load(load or {}, holds) for load in (several or {"": status.get("load")}).values()])
+
+
+def _load(load: dict[str, Any], holds: int = 0) -> str:
+    """`12/36, 33 %`: requests now, of the Engine's limit, or of what a bench found (`holds`)."""
     active = load.get("active_requests")
     if active is None:
         return "-"
@@ -111,8 +119,10 @@ def _load(load: dict[str, Any]) -> str:
         if isinstance(active, dict)
         else active
     )
-    most = load.get("max_active_requests")
-    return f"{busy:g}/{most:g}" if most else f"{busy:g}"
+    limit = load.get("max_active_requests")
+    most = limit or holds
+    by = "" if limit else " by its bench"
+    return f"{busy:g}/{most:g}{by}, {busy / most:.0%}".replace("%", " %") if most else f"{busy:g}"
 
 
 def _days(days: Any) -> str:

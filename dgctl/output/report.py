@@ -94,6 +94,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
     audit: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
+    capacity: dict[str, Any] = field(default_factory=dict)
     lines: list[dict[str, Any]] | None = None  # of logs
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class Outcome:
             found["lines"] = self.lines
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
-        for name in ("lowered", "timings", "diffs", "keys", "audit"):
+        for name in ("lowered", "timings", "diffs", "keys", "audit", "capacity"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
         if self.log:

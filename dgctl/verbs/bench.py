@@ -15,7 +15,7 @@ from dgctl.bench import picture, result, way
 from dgctl.bench.job import FILES, STREAMS, Job, file_query, stream_query
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search, TooSlow
-from dgctl.bench.window import Bounds, Window
+from dgctl.bench.window import Bounds, Window, sla
 from dgctl.bench.workers import Lost, Workers, workers
 from dgctl.content import specs
 from dgctl.deployment import fleet
@@ -152,11 +152,18 @@ def measured(
     secured = topology.desired(work.deployment, host)["api_tls"]
     with scratch.folder("bench") as place, way.to_api(host, place, secured) as api:
         job = Job(kind, api, *asked, window_s=float(session.options.window), file_s=float(session.options.file_seconds))
-        found = search(work, job, load, name)
+        found = search(work, job, load, name, bounds_of(host))
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     known = specs.options(content.root())
     done = Result(
-        name, kind, moment, found, about | {"model": asked[1]["model"]}, before=result.last(name, kind, folder)
+        name,
+        kind,
+        moment,
+        found,
+        about | {"model": asked[1]["model"]},
+        bounds_of(host),
+        result.last(name, kind, folder),
+        job.file_s if kind == FILES else None,
     )
     kept = result.keep(done, folder)
     drawn = kept.with_suffix(".svg")
@@ -167,9 +174,14 @@ def measured(
     return HostState(status={"bench": done.document() | {"advice": tips, "file": str(kept)}}), lines
 
 
-def search(work: Work, job: Job, load: Workers, name: str) -> Found:
+def bounds_of(host: Host) -> Bounds:
+    """What the deployment promises its callers."""
+    return sla(host.vars.get("deepgram_sla_stream_ms"), host.vars.get("deepgram_sla_file_factor"))
+
+
+def search(work: Work, job: Job, load: Workers, name: str, bounds: Bounds) -> Found:
     """The search on one server, told as it goes. Raises DgctlError (exit 6) where this machine is the limit."""
-    session, bounds = work.session, Bounds()
+    session = work.session
 
     def probe(count: int, long: bool) -> Window:
         window = load.measure(

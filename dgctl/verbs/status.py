@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from dgctl import validation
 from dgctl.base.errors import Exit
+from dgctl.bench import kept
+from dgctl.bench.job import STREAMS
 from dgctl.deployment import fleet
 from dgctl.output.report import HostState, Outcome, print_outcome
 from dgctl.rollout import provisioning
+from dgctl.run import history, outcomes
 from dgctl.run import options as common
-from dgctl.run import outcomes
 from dgctl.run.session import Session, stdout
 from dgctl.run.work import Work, recorded
 
@@ -34,6 +36,7 @@ def once(work: Work) -> Outcome:
     """Asks every target, and the proxies how they see them."""
     outcome = outcomes.of_playbook(work, PLAYBOOK)
     _add_members(work, outcome.hosts or {})
+    _add_benches(work, outcome.hosts or {})
     outcomes.add_status(outcome, work)
     outcome.hints = validation.exposed(work.deployment)
     return outcome
@@ -49,6 +52,15 @@ def _add_members(work: Work, hosts: dict[str, HostState]) -> None:
             hosts[name].status["traffic"] = {key: value for key, value in said.items() if value}
             if member.drained and hosts[name].state == "ok":
                 hosts[name].state = fleet.DRAINED
+
+
+def _add_benches(work: Work, hosts: dict[str, HostState]) -> None:
+    """What the last bench of a server found that it holds."""
+    results, _bad = kept.read(history.folder(work.session.inventory) / "bench")
+    for name, host in hosts.items():
+        found = kept.newest(results, name, STREAMS)
+        if found and host.status:
+            host.status["holds"] = {STREAMS: found.holds, "moment": found.moment}
 
 
 def watched(work: Work) -> Outcome:

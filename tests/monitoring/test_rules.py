@@ -7,12 +7,11 @@ import subprocess
 import pytest
 import yaml
 
-from dgctl import content
 from dgctl.export import rules
 from tests.monitoring.cases import CASES, MORE
 from tests.paths import PROJECT
 
-DEFAULTS = content.read(PROJECT / "roles/monitoring/defaults/main.yml")
+DEFAULTS = rules.usual(PROJECT)
 TEXTS = rules.rendered(PROJECT, DEFAULTS)
 ALERTS = {alert["alert"]: alert for alert in rules.alerts(TEXTS)}
 needs_promtool = pytest.mark.skipif(

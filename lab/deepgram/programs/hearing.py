@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 
@@ -20,6 +21,40 @@ from .transcripts import Listener, Word
 
 SPEED = 300  # times faster than the sound lasts, as a GPU with a warm model would be
 STREAM_INFERENCE_S = 0.025  # for a quarter of a second of sound
+
+
+class Lanes:
+    """The GPU's work on files. How an Engine shares its GPU is not published, so SIMULATED_FILES plays each plausible way:
+    `queue N` (N at a time, the others wait in memory), `shared N` (all at a time, slower once there are more than N); empty: no
+    file waits.
+    """
+
+    STEPS = 12  # in which a file that shares does its work
+
+    def __init__(self, said: str = ""):
+        self._kind, _, count = said.partition(" ")
+        if self._kind not in ("", "queue", "shared") or (self._kind and not count.isdigit()):
+            raise ValueError(f"SIMULATED_FILES is {said!r}: queue N or shared N")
+        self._count, self._here = int(count or 0), 0
+        self._turn = asyncio.Semaphore(self._count) if self._kind == "queue" else None
+
+    async def work(self, seconds: float) -> None:
+        """Returns when so many seconds of the GPU's work are done."""
+        if self._turn:
+            async with self._turn:
+                await asyncio.sleep(seconds)
+        elif self._kind == "shared":
+            await self._share(seconds)
+        else:
+            await asyncio.sleep(seconds)
+
+    async def _share(self, seconds: float) -> None:
+        self._here += 1
+        try:
+            for _ in range(self.STEPS):
+                await asyncio.sleep(seconds / self.STEPS * max(1.0, self._here / self._count))
+        finally:
+            self._here -= 1
 
 
 class Ears:
@@ -58,6 +93,7 @@ class Hearing:
         self._limit = int(settings.number("max_active_requests", 0))
         self.metrics, self.models = Metrics(self._limit), models
         self._known, self._gpus, self._log = known, gpus, log
+        self._lanes = Lanes(os.environ.get("SIMULATED_FILES", ""))
         self._step_s = float(settings.number("chunking.streaming.step", 1.0))
         self._flux = settings.text("flux.model_name", "flux-general-en") if settings.flag("flux.enabled", False) else ""
         self._flux_streams = int(settings.number("flux.max_streams", 0))
@@ -120,7 +156,7 @@ class Hearing:
         except NotAudio as error:
             return web.json_response({"reason": "not audio", "detail": str(error)}, status=400)
         reader = ears.reader
-        await asyncio.sleep(max(0.0, reader.duration / SPEED - (time.monotonic() - begin)))
+        await self._lanes.work(max(0.0, reader.duration / SPEED - (time.monotonic() - begin)))
         self.metrics.observe_file(reader.duration, time.monotonic() - begin)
         about = {"duration": round(reader.duration, 6), "sha256": reader.sha256, "model": model.as_json()}
         return web.json_response({**about, "channels": list(channels.values())})

@@ -1,0 +1,127 @@
+"""`dgctl capacity`: from kept benches and a Prometheus to shares, dates and advice; nothing where nothing is known."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dgctl.cli import main
+from tests.bench.test_kept import DOCUMENT, keep
+from tests.capacity import asked
+from tests.unit.conftest import folder  # noqa: F401 - a deployment of gpu1 and gpu2
+
+HOUR = 3600
+NOW = time.time()
+MODELS = "deepgram_models_links: [https://m.example.com/nova-3-general.en.streaming.a1b2.dg]\n"
+GPUS = [({"instance": name, "gpu": "0", "name": "Tesla T4"}, 1) for name in ("gpu1", "gpu2")]
+UP = [({"instance": name, "profile": "stt"}, 1) for name in ("gpu1", "gpu2")]
+
+
+@pytest.fixture
+def here(folder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
+    Path("group_vars/all/main.yml").write_text(MODELS)
+    Path(".dgctl").mkdir(mode=0o700)
+    return folder
+
+
+def growing(first=20.0, a_day=0.5, count=28):
+    """Hourly figures of so many whole days up to now: the busiest hour grows."""
+    last = NOW // HOUR * HOUR
+    found = []
+    for n in range(count * 24):
+        day = (last - n * HOUR - HOUR / 2) // 86400 - (last - count * 86400) // 86400
+        found.append((last - n * HOUR, first + a_day * day))
+    return found[::-1]
+
+
+def run(*words):
+    return CliRunner().invoke(main, ["capacity", "inventory.ini", *words])
+
+
+def test_how_full_it_is_and_when_it_will_be(here):
+    """gpu1 was benched: 40. gpu2 is equal. Each takes 36, 72 together; the use of 20 grows by half a stream a day."""
+    keep(here / ".dgctl/bench")
+    with asked.prometheus(asked.whole(NOW, {"stt": growing()}, gpus=GPUS, up=UP)) as url:
+        ended = run("--prometheus", url)
+        told = json.loads(run("--prometheus", url, "--json").stdout)
+    assert ended.exit_code == 0, ended.output
+    said = told["capacity"]["profiles"]["stt"]
+    assert [(one["takes"], one["by"], one["bench"]["streams"]["measured"]) for one in said["servers"]] == [
+        (36, "bench", "gpu1"),
+        (36, "bench", "gpu1"),
+    ]
+    requests = said["requests"]
+    assert requests["takes"] == {"all": 72, "without_largest": 36, "one_more": 108}
+    assert requests["peak"]["value"] == pytest.approx(34, abs=0.6)
+    assert requests["share"]["without_largest"] == pytest.approx(requests["peak"]["value"] / 36, abs=0.001)
+    assert requests["trend_a_week"]["likely"] == pytest.approx(3.5)
+    assert requests["full"]["earliest"] == requests["full"]["likely"] == requests["full"]["latest"]
+    assert f"  all                  72   {requests['share']['all']:.0%}" in ended.stdout
+    assert "+3.5 a week (+3.5 to +3.5, 9 of 10" in ended.stdout
+    assert f"advice: Have another server ready by {requests['full']['likely']}" in ended.stdout
+    (row,) = said["gpus"]
+    assert (row["gpus"], row["servers"], row["streams"], row["files_a_minute"]) == (
+        "Tesla T4 (the least)",
+        "2",
+        "40",
+        "-",
+    )
+
+
+def test_without_anything_known_there_is_no_number(here):
+    ended = run()
+    assert ended.exit_code == 0, ended.output
+    assert (
+        "advice: Measure what gpu1 holds: dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
+        in ended.stdout
+    )
+    assert "advice: Nothing says how much is used" in ended.stdout
+    said = json.loads(run("--json").stdout)["capacity"]["profiles"]["stt"]
+    assert "takes" not in said["requests"] and "peak" not in said["requests"]
+    assert [(one["takes"], one["by"]) for one in said["servers"]] == [(None, ""), (None, "")]
+    assert [row["streams"] for row in said["gpus"]] == ["-"]
+
+
+def test_limits_benches_of_other_releases_and_files_that_are_none(here):
+    Path("group_vars/all/main.yml").write_text(MODELS + "deepgram_engine_max_active_requests: 38\n")
+    keep(here / ".dgctl/bench", about=DOCUMENT["about"] | {"release": "release-260305"})
+    (here / ".dgctl/bench/torn.json").write_text("{")
+    ended = run()
+    assert ended.exit_code == 0 and "torn.json" in ended.output and "remove it" in ended.output
+    assert "40, not 41, with release-260305" in ended.stdout
+    assert "advice: Measure gpu1 again, its bench is of release-260305: dgctl bench inventory.ini gpu1" in ended.stdout
+    rows = {line.split()[0]: line.split()[1] for line in ended.stdout.splitlines() if line.startswith("  gpu")}
+    assert rows == {"gpu1": "36", "gpu2": "38"}, "an equal server's bench of another release says nothing"
+
+
+def test_another_promise_judges_the_windows_again(here):
+    keep(here / ".dgctl/bench")
+    Path("group_vars/all/main.yml").write_text(MODELS + "deepgram_sla_stream_ms: 250\n")
+    ended = run("--json")
+    bench = json.loads(ended.stdout)["capacity"]["profiles"]["stt"]["servers"][0]["bench"]["streams"]
+    assert (bench["holds"], bench["fails"]) == (20, 40)
+
+
+def test_a_prometheus_that_tells_nothing_ends_with_7_and_its_cause(here):
+    keep(here / ".dgctl/bench")
+    with asked.prometheus(None, raw=b"<html>") as url:
+        ended = run("--prometheus", url)
+    assert ended.exit_code == 7 and "Prometheus tells nothing" in ended.output and "no JSON" in ended.output
+    assert "gpu1    36     nine tenths of its bench" in ended.stdout, "what is known is told all the same"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--prometheus", "http://me:hunter2@prom"], "netrc"),
+        (["--prometheus", "prom"], "http://HOST:PORT"),
+        (["--limit", "gpu1"], "of all servers"),
+        (["--days", "0"], "--days"),
+    ],
+)
+def test_wrong_usage(here, words, says):
+    ended = run(*words)
+    assert ended.exit_code == 2 and says in ended.output and "hunter2" not in ended.output
