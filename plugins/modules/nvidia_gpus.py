@@ -17,9 +17,8 @@ options:
     description: As the option of M(preflight_probe), and C(packages), the package manager.
     type: dict
     required: true
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

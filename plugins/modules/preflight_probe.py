@@ -140,9 +140,8 @@ options:
     description: Seconds for one network probe.
     type: int
     default: 10
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""
