@@ -14,7 +14,7 @@ options:
     type: dict
     required: true
   driver:
-    description: As the option of M(preflight_probe), and C(packages), the package manager.
+    description: As the option C(gpu.driver) of M(preflight_probe), and C(packages), the package manager.
     type: dict
     required: true
 extends_documentation_fragment:
