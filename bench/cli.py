@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import converge, fleet, labs, machine, one_variable, plan_many, report, right, tree, validate_many
+from bench import labs, machine, report, tree
 from bench.measure import BenchError
+from bench.parts import converge, fleet, one_variable, plan_many, right, validate_many
 from bench.world import PROJECT, World
 from dgctl.plan import look
 

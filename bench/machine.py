@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.pyinfra_peer import HERE
+from bench.peers.pyinfra_peer import HERE
 from bench.world import PROJECT
 
 

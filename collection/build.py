@@ -48,6 +48,7 @@ def _filters() -> set[str]:
 
 ROLES = _any(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
 MODULES = _any(_stems("plugins/modules") | _stems("plugins/action"))
+FRAGMENTS = _any(_stems("plugins/doc_fragments"))
 FILTERS = _any(_filters())
 UTILITIES = _any(path.name for path in (PROJECT / "plugins/module_utils").iterdir() if path.name != "__pycache__")
 # What stands for a name in the checkout, and for the same in the collection.
@@ -58,7 +59,7 @@ _IMPORT = (
 _TASK = (re.compile(rf"^( *(?:- )?){MODULES}:(?=$| \{{)", re.MULTILINE), rf"\g<1>{FULL}.\2:")
 _FILTER = (re.compile(rf"(\|\s*){FILTERS}\b"), rf"\g<1>{FULL}.\2")
 _MODULE = (re.compile(rf'"{MODULES}"'), rf'"{FULL}.\1"')
-_FRAGMENT = (re.compile(r"^(extends_documentation_fragment: )", re.MULTILINE), rf"\g<1>{FULL}.")
+_FRAGMENT = (re.compile(rf"^(  - ){FRAGMENTS}(?=$|\.)", re.MULTILINE), rf"\g<1>{FULL}.\2")
 _ROLE = (re.compile(rf"^( *- (?:role: )?){ROLES}$", re.MULTILINE), rf"\g<1>{FULL}.\2")
 _INCLUDED = (re.compile(r'(\.(?:include|import)_role:\n +name: "?)'), rf"\g<1>{FULL}.")
 _EXAMPLES = re.compile(r'^EXAMPLES = r?""".*?"""', re.MULTILINE | re.DOTALL)

@@ -100,6 +100,7 @@ def left(files: dict[str, str]) -> list[tuple[str, str]]:
     filters, modules, roles = build.FILTERS, build.MODULES, build.ROLES
     short = {
         "plugins/": rf"ansible\.module_utils\.{build.UTILITIES}\b",
+        "plugins/modules/": rf"^  - {build.FRAGMENTS}(\.|$)",
         "tasks/": rf"^ *(- )?{modules}:|\| *{filters}\b",
         "playbooks/": rf"^ *(- )?{modules}:|\| *{filters}\b|^ *- (role: )?{roles}$|_role:\n +name: (?!\"?dgctl\.)",
         "vars/": rf"\| *{filters}\b",

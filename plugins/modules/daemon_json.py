@@ -41,11 +41,8 @@ options:
     description: The daemon's unit.
     type: str
     default: docker.service
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode.diff
 """
 
 EXAMPLES = r"""

@@ -13,11 +13,6 @@ description:
     inference without a GPU, on models that were refused, and on a limit of requests other than the one configured.
   - Changes nothing.
 options:
-  engine:
-    description: Container engine.
-    type: str
-    choices: [docker, podman]
-    required: true
   names:
     description: By part (C(engine), C(api)) the component whose container it is, where a server has several.
     type: dict
@@ -63,6 +58,8 @@ attributes:
     details: In check mode nothing is waited for, because nothing was started.
   diff_mode:
     support: none
+extends_documentation_fragment:
+  - containers
 """
 EXAMPLES = """
 - name: Wait until Deepgram works

@@ -65,11 +65,8 @@ options:
     description: Seconds that one pull may take.
     type: int
     default: 3600
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Pull the images

@@ -18,11 +18,6 @@ description:
   - Containers of the other engine are stopped and removed first, with the files that define them.
   - With Docker a unit of systemd starts the containers at boot; its file is not this module's.
 options:
-  engine:
-    description: Container engine.
-    type: str
-    choices: [docker, podman]
-    required: true
   directory:
     description: Directory of the compose project.
     type: path
@@ -54,15 +49,10 @@ options:
     description: Seconds that a container may take to finish its requests.
     type: int
     required: true
-  hung_stop_s:
-    description: Seconds that a container may leave its own status unanswered before it is killed; 0 never kills it for that.
-    type: int
-    default: 0
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - containers
+  - containers.hung
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Run the containers

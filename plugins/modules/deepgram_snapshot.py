@@ -40,11 +40,8 @@ options:
     description: Seconds that a pull may take, where an image is gone in spite of its tag.
     type: int
     default: 3600
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Keep what was verified

@@ -10,11 +10,6 @@ description:
   - Reads containers, services, models, load, GPUs, driver and certificates in one call. Changes nothing.
   - What cannot be read is null, and C(problems) says why.
 options:
-  engine:
-    description: Container engine.
-    type: str
-    choices: [docker, podman]
-    default: docker
   parts:
     description: What runs here, of C(api) and C(engine). What a part that does not run here would tell is null.
     type: list
@@ -44,11 +39,9 @@ options:
     description: JSON file that names the pinned release and images.
     type: path
     default: /etc/deepgram/images.json
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - containers.usual
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Ask how Deepgram is doing

@@ -29,15 +29,9 @@ options:
     description: By component an address on this server that answers while the component works.
     type: dict
     default: {}
-  hung_stop_s:
-    description: Seconds that a container may leave its own status unanswered before it is killed; 0 never kills it for that.
-    type: int
-    default: 0
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - containers.hung
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Stop Deepgram for good

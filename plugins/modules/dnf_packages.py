@@ -25,22 +25,6 @@ options:
     type: list
     elements: str
     default: []
-  first_replaces:
-    description: Patterns of installed packages that give way to those in O(first).
-    type: list
-    elements: str
-    default: []
-  along:
-    description: Packages that later calls will ask for. Where anything of O(packages) is missing, they come in the
-      same transaction, which is quicker than one of their own; what cannot come along is left to those calls. Those
-      with a version are held where O(hold) is true.
-    type: list
-    elements: str
-    default: []
-  kernel_headers:
-    description: Also install the headers that DKMS needs, for the running kernel and for those to come.
-    type: bool
-    default: false
   kernel_modules:
     description: Taken as C(apt_packages) takes it; no distribution with dnf builds these modules.
     type: str
@@ -53,25 +37,9 @@ options:
     description: A package; it and every installed package of the same upstream version are held instead
       of O(packages). Nothing that has one of its unwanted versions is installed.
     type: str
-  hold_also:
-    description: Patterns of installed packages that are held or released with those.
-    type: list
-    elements: str
-    default: []
   must_not_touch:
     description: Patterns of packages that the transaction may not install, upgrade or remove, as in
       C(kernel-core).
-    type: list
-    elements: str
-    default: []
-  may_remove:
-    description: Patterns of packages that the transaction may remove; it is refused when it would remove
-      any other.
-    type: list
-    elements: str
-    default: []
-  replaces:
-    description: Patterns of installed packages that give way to O(packages) in the same transaction.
     type: list
     elements: str
     default: []
@@ -88,11 +56,9 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
+extends_documentation_fragment:
+  - packages
+  - check_mode.diff
 """
 
 EXAMPLES = r"""

@@ -33,9 +33,8 @@ options:
     type: str
     choices: [before, after]
     default: before
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

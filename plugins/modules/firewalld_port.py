@@ -14,11 +14,8 @@ options:
     description: The port.
     type: int
     required: true
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 
 EXAMPLES = r"""

@@ -9,11 +9,6 @@ short_description: Says what listens on a server, who may read its secrets, and 
 description:
   - Changes nothing, and reads no secret, only who may. What cannot be read is in C(problems).
 options:
-  engine:
-    description: Container engine.
-    type: str
-    choices: [docker, podman]
-    default: docker
   secrets:
     description: Files and directories with secrets; those that are not there are left out.
     type: list
@@ -32,11 +27,9 @@ options:
   firewall:
     description: The program that says whether the firewall's table is in force; not there where there is no firewall.
     type: path
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - containers.usual
+  - check_mode.no_diff
 """
 EXAMPLES = r"""
 - name: See what listens and who may read what

@@ -19,11 +19,6 @@ options:
     description: Whether an Engine is to run here; without one nothing is asked about GPUs.
     type: bool
     default: true
-  engine:
-    description: Container engine.
-    type: str
-    choices: [docker, podman]
-    default: docker
   tables:
     description: The tables of role platform, C(gpus), C(generations), C(branches), C(nvswitch) and C(cdi). What a table does
       not know is not judged.
@@ -62,11 +57,9 @@ options:
       changed.
     type: bool
     default: false
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - containers.usual
+  - check_mode.no_diff
 """
 
 EXAMPLES = r"""

@@ -15,9 +15,8 @@ options:
     description: How long to wait for another program to finish with the package manager, seconds.
     type: int
     default: 600
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

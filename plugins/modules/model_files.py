@@ -46,11 +46,8 @@ options:
     description: Files downloaded at the same time.
     type: int
     default: 4
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Download the models

@@ -27,9 +27,8 @@ options:
     description: What to add to C(nvidia-cdi-refresh.service), as for containers to wait for it at boot.
     type: str
     required: true
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

@@ -42,9 +42,8 @@ options:
     description: The file that says which version is loaded. It is as old as the containers may be.
     type: path
     default: /var/lib/deepgram/nvidia-driver
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

@@ -18,9 +18,8 @@ options:
     description: The file that names the driver's repository; empty where the driver is the distribution's own.
     type: str
     default: ""
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

@@ -29,9 +29,8 @@ options:
     description: Seconds until every GPU must be in the fabric.
     type: int
     default: 300
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

@@ -14,12 +14,11 @@ options:
     type: dict
     required: true
   driver:
-    description: As the option of M(preflight_probe), and C(packages), the package manager.
+    description: As the option C(gpu.driver) of M(preflight_probe), and C(packages), the package manager.
     type: dict
     required: true
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

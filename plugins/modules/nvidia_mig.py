@@ -12,9 +12,8 @@ description:
     specification is made anew and those that were stopped are started again.
   - Where a reset is not possible RV(reboot_needed) says why only a reboot will help.
 options: {}
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

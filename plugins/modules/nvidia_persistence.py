@@ -16,9 +16,8 @@ options:
     description: Persistence mode on; false leaves the daemon as the package has it.
     type: bool
     default: true
-attributes:
-  check_mode:
-    support: full
+extends_documentation_fragment:
+  - check_mode
 """
 
 EXAMPLES = r"""

@@ -30,11 +30,8 @@ options:
     description: Days before its end at which it is made anew.
     type: int
     default: 30
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 EXAMPLES = """
 - name: Make a certificate

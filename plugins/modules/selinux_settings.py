@@ -31,11 +31,8 @@ options:
     suboptions:
       path: {description: The folder., type: path, required: true}
       type: {description: Its type., type: str, required: true}
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 
 EXAMPLES = r"""

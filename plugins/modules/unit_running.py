@@ -32,11 +32,8 @@ options:
     description: How long that may take, seconds.
     type: int
     default: 60
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
+extends_documentation_fragment:
+  - check_mode.no_diff
 """
 EXAMPLES = r"""
 - name: Run Prometheus

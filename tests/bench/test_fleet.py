@@ -5,8 +5,9 @@ import wave
 
 import pytest
 
-from bench import cli, fleet, fleet_growth, fleet_latency
-from bench.fleet_operations import OPERATIONS, Operation, knows
+from bench import cli
+from bench.parts import fleet, fleet_growth, fleet_latency
+from bench.parts.fleet_operations import OPERATIONS, Operation, knows
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ import re
 
 import pytest
 
-from bench import managed, records
+from bench import records
 from bench.deployment import Deployment, Endpoint, endpoints, problems, setting, with_hosts
-from bench.fan import LOOK
 from bench.many import Range, known_hosts, spread
 from bench.measure import BenchError
-from bench.pyinfra_peer import proposed
+from bench.peers import managed
+from bench.peers.fan import LOOK
+from bench.peers.pyinfra_peer import proposed
 from bench.tree import memory_of
 
 INVENTORY = """\

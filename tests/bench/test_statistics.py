@@ -3,8 +3,8 @@
 import pytest
 
 from bench.measure import Cost
-from bench.right import connecting
-from bench.right import verdicts as right_verdicts
+from bench.parts.right import connecting
+from bench.parts.right import verdicts as right_verdicts
 from bench.statistics import Verdict, growth, medians
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import validate_many
+from bench.parts import validate_many
 from dgctl.deployment import deployment, vault
 from dgctl.validation import problems
 

@@ -71,15 +71,24 @@ def test_clock(program):
 def probe(call, tmp_path):
     """probe(**changes): the whole module, for a host without GPU and network needs."""
     base = PROFILES["stt"]
+    machine = {"models_dir": str(tmp_path), "deployed_mark": "/none", "controller_time": time.time()}
     given = {
-        "systems": SYSTEMS, "gpus": {}, "minimums": base, "base": base, "usual": base, "registry": "127.0.0.1:1/dg",
-        "models_dir": str(tmp_path), "nginx_config": "/none", "deployed_mark": "/none", "controller_time": time.time(),
-    }  # fmt: skip
-    return lambda **changes: call("preflight_probe", check=True, **given | changes)
+        "machine": {"minimums": base, "base": base, "usual": base, **machine},
+        "gpu": {"table": {}},
+        "ports": {"nginx_config": "/none"},
+        "registry": {"address": "127.0.0.1:1/dg"},
+        "network": {},
+    }
+
+    def run(**changes):
+        topics = {topic: values | changes.get(topic, {}) for topic, values in given.items()}
+        return call("preflight_probe", check=True, systems=SYSTEMS, **topics)
+
+    return run
 
 
 def test_everything_in_one_call_and_nothing_changed(probe):
-    result = probe(images=["self-hosted-api"])
+    result = probe(registry={"images": ["self-hosted-api"]})
     checks = {item["check"]: item for item in result["findings"]}
     assert not result.get("changed") and result["lowered"] == []
     assert {"operating system", "cpu cores", "memory", "disk", "clock", "registry 127.0.0.1"} <= set(checks)
@@ -112,7 +121,7 @@ def test_later_roles_are_told_which_system_this_is(probe, monkeypatch):
 
 def test_lowered_minimums_are_told(probe):
     low = PROFILES["stt"] | {"cpu_cores": "1", "gpu_count": 0, "gpu_compute_capability": "6.1"}
-    assert probe(minimums=low)["lowered"] == [
+    assert probe(machine={"minimums": low})["lowered"] == [
         {"name": "preflight_min_cpu_cores", "value": 1, "usual": 4},
         {"name": "preflight_min_gpu_compute_capability", "value": "6.1", "usual": "7.0"},
         {"name": "preflight_min_gpu_count", "value": 0, "usual": 1},
@@ -120,7 +129,7 @@ def test_lowered_minimums_are_told(probe):
 
 
 def test_profile_raises_what_nobody_set(probe):
-    result = probe(usual=PROFILES["aura"], minimums=PROFILES["stt"] | {"memory_mb": 1})
+    result = probe(machine={"usual": PROFILES["aura"], "minimums": PROFILES["stt"] | {"memory_mb": 1}})
     expected = {item["check"]: item["expected"] for item in result["findings"]}
     assert expected["cpu cores"] == "at least 8" and expected["memory"] == "at least 1 MiB"
 
@@ -128,7 +137,8 @@ def test_profile_raises_what_nobody_set(probe):
 def test_a_host_without_an_engine_is_asked_less(probe):
     """A value that was lowered for Engines raises nothing there, and one that was raised counts."""
     less = {**PROFILES["stt"], "cpu_cores": 1, "memory_mb": 900, "gpu_count": 0}
-    result = probe(engine=False, usual=less, minimums=PROFILES["stt"] | {"memory_mb": "24000", "cpu_cores": 6})
+    asked = {"usual": less, "minimums": PROFILES["stt"] | {"memory_mb": "24000", "cpu_cores": 6}}
+    result = probe(gpu={"engine": False}, machine=asked)
     expected = {item["check"]: item["expected"] for item in result["findings"]}
     assert expected["memory"] == "at least 900 MiB" and expected["cpu cores"] == "at least 6"
     assert not {"gpu count", "kernel headers", "nouveau", "registry 127.0.0.1"} & set(expected)
@@ -137,7 +147,8 @@ def test_a_host_without_an_engine_is_asked_less(probe):
 def test_secrets_do_not_come_back(probe):
     links = ["https://127.0.0.1:1/a.dg?signature=verysecret", {"url": "https://127.0.0.1:1/b.dg?signature=topsecret"}]
     result = probe(
-        registry_password="hunter2hunter2", release="release-1", images=["self-hosted-api"], model_links=links
+        registry={"password": "hunter2hunter2", "release": "release-1", "images": ["self-hosted-api"]},
+        network={"model_links": links},
     )
     text = str(result)
     assert "hunter2hunter2" not in text and "verysecret" not in text and "topsecret" not in text

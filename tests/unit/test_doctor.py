@@ -9,6 +9,7 @@ import yaml
 
 from dgctl.run.session import main
 from dgctl.verbs import doctor
+from tests import documented
 from tests.unit.called import called
 from tests.unit.conftest import CHECKOUT, write
 from tests.unit.local_hosts import do
@@ -143,9 +144,7 @@ def test_one_that_cannot_be_asked_is_unreachable_and_not_sick(
 def test_the_playbook_gives_the_module_what_it_takes() -> None:
     play = yaml.safe_load((CHECKOUT / "playbooks/doctor.yml").read_text())[0]
     given = next(task["host_doctor"] for task in play["tasks"] if "host_doctor" in task)
-    text = (CHECKOUT / "plugins/modules/host_doctor.py").read_text()
-    options = yaml.safe_load(text.split('DOCUMENTATION = r"""')[1].split('"""')[0])["options"]
-    assert set(given) == set(options)
+    assert set(given) == set(documented.options("host_doctor"))
     assert "doctor_deep" in given["deep"] and play["name"] == doctor.PLAY
     files = {(CHECKOUT / "playbooks" / path).resolve().name for path in play["vars_files"]}
     assert files == {"gpus.yml", "branches.yml", "nvswitch.yml", "cdi.yml"}

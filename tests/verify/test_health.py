@@ -20,19 +20,15 @@ from dgctl.verify.connection import Connection
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.plugin import _runs_here
 from dgctl.verify.wanted import wanted
+from tests import documented
 from tests.paths import PROJECT
 
 FOLDER = content.utilities()
 
 
-def options() -> set[str]:
-    text = (PROJECT / "plugins/modules/host_doctor.py").read_text()
-    return set(yaml.safe_load(text.split('DOCUMENTATION = r"""')[1].split('"""')[0])["options"])
-
-
 def test_the_same_is_asked_as_by_the_playbook():
     asked = health.request_for("gpu1", wanted({}), engine=True)
-    assert set(asked) | {"controller_time"} == options()
+    assert set(asked) | {"controller_time"} == set(documented.options("host_doctor"))
     play = yaml.safe_load((PROJECT / "playbooks/doctor.yml").read_text())[0]
     given = next(task["host_doctor"] for task in play["tasks"] if "host_doctor" in task)
     assert set(asked["tables"]) == set(given["tables"])

@@ -124,3 +124,28 @@ def once(findings):
         if item not in kept:
             kept.append(item)
     return kept
+
+
+def links(raw):
+    """URLs of the model links, which are strings or dicts."""
+    return [link["url"] if isinstance(link, dict) else link for link in raw]
+
+
+def images(registry_of):
+    """Full names of the images to ask for; none where neither release nor digest says which."""
+    names = []
+    for image in registry_of["images"]:
+        digest = registry_of["digests"].get(image.rsplit("-", 1)[-1])
+        reference = "@" + digest if digest else ":" + registry_of["release"] if registry_of["release"] else ""
+        names += ["{}/{}{}".format(registry_of["address"], image, reference)] if reference else []
+    return names
+
+
+def of_host(network, registry_of, repositories, models_dir):
+    """Findings of all probes, and the bytes of models that are still to come; by the parameters of module preflight_probe."""
+    wanted = images(registry_of)
+    servers = [(label, url) for label, urls in {**network["servers"], **repositories}.items() for url in urls]
+    if not wanted and registry_of["images"]:
+        servers.append(("registry", "https://" + registry_of["address"]))
+    account = (registry_of["username"], registry_of["password"])
+    return probes(servers, wanted, account, links(network["model_links"]), models_dir, network["timeout_s"])

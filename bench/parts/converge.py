@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench import by_hand, labs, records, tree
+from bench import labs, records, tree
 from bench.deployment import Deployment, problems
 from bench.measure import BenchError, Cost
+from bench.peers import by_hand
 from bench.statistics import Verdict, medians
 from bench.world import World
 

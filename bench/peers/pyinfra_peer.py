@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import labs, managed
+from bench import labs
 from bench.deployment import Deployment
 from bench.measure import BenchError, Cost, run
+from bench.peers import managed
 from bench.world import CACHE, World
 
 HERE = Path(__file__).parent

@@ -5,10 +5,11 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from bench import labs, pyinfra_peer, records, tree
+from bench import labs, records, tree
 from bench.deployment import Deployment
-from bench.fan import LOOK, Fan
 from bench.measure import BenchError, Cost
+from bench.peers import pyinfra_peer
+from bench.peers.fan import LOOK, Fan
 from bench.statistics import Verdict, medians
 from bench.world import CACHE, PROJECT, World
 

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from bench import records, tree
-from bench.converge import without_verify
 from bench.deployment import Deployment
 from bench.measure import BenchError
-from bench.right import ready, settled
+from bench.parts.converge import without_verify
+from bench.parts.right import ready, settled
 from bench.statistics import Verdict, medians
 from bench.world import CACHE, World
 

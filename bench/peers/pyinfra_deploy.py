@@ -1,4 +1,4 @@
-"""The same questions as bench/look.sh, in pyinfra's words; runs in pyinfra's own environment."""
+"""The same questions as bench/peers/look.sh, in pyinfra's words; runs in pyinfra's own environment."""
 
 import json
 import os

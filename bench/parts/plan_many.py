@@ -7,7 +7,7 @@ from typing import Any
 from bench import labs, many, tree
 from bench.deployment import PLANNED, Deployment
 from bench.measure import BenchError
-from bench.right import settled
+from bench.parts.right import settled
 from bench.statistics import Verdict, growth, medians
 from bench.world import CACHE, World
 

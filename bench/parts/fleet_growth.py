@@ -10,7 +10,7 @@ from bench.statistics import Verdict, medians
 from bench.world import World
 
 if TYPE_CHECKING:
-    from bench.fleet import Fleet
+    from bench.parts.fleet import Fleet
 
 
 TIMES = 3  # a node is added to so many, to one more, and so on

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import fleet_growth, fleet_latency, labs
+from bench import labs
 from bench.deployment import Deployment
-from bench.fleet_operations import OPERATIONS, Operation, knows
 from bench.load import beside
 from bench.measure import BenchError
+from bench.parts import fleet_growth, fleet_latency
+from bench.parts.fleet_operations import OPERATIONS, Operation, knows
 from bench.statistics import Verdict
 from bench.world import CACHE, World
 

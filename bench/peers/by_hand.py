@@ -9,9 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from bench import labs, managed
+from bench import labs
 from bench.deployment import Deployment
 from bench.measure import Cost, run
+from bench.peers import managed
 from bench.world import CACHE
 
 SCRIPT = Path(__file__).with_name("by_hand.sh")

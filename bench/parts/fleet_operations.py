@@ -15,7 +15,7 @@ from bench.measure import BenchError
 from bench.world import PROJECT
 
 if TYPE_CHECKING:
-    from bench.fleet import Fleet
+    from bench.parts.fleet import Fleet
 
 AFTER = "release-260812"
 UNKNOWN_VERB = 2

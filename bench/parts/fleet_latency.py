@@ -12,7 +12,7 @@ from bench.world import World
 from dgctl.bench import recording
 
 if TYPE_CHECKING:
-    from bench.fleet import Fleet
+    from bench.parts.fleet import Fleet
 
 ROUNDS = 300
 SMALL_S = 0.25

@@ -37,4 +37,4 @@ class Fan:
         found = [path.read_text().splitlines() for path in sorted(self.answers.iterdir())]
         good = [lines for lines in found if set(QUESTIONS) <= set(lines) and lines[-1] == "200"]
         if len(good) != hosts:
-            raise BenchError(f"{len(good)} of {hosts} hosts answered all of bench/look.sh")
+            raise BenchError(f"{len(good)} of {hosts} hosts answered all of bench/peers/look.sh")

@@ -1,0 +1,1 @@
+"""What is measured: a file a part, with its measurement and its verdicts."""
