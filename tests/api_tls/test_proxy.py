@@ -10,10 +10,12 @@ import pytest
 from ansible.module_utils.deepgram import http, hung
 from ansible.module_utils.host import network
 
+from dgctl.verify.checks import test_api
 from tests.roles_app.conftest import load
 from tests.roles_app.real_nginx import NGINX, Proxy
 from tests.roles_app.rendering import render
 from tests.roles_app.test_upstreams import program
+from tests.verify.test_checks import verdict
 
 MODULE, ACTION = load("modules", "api_certificate"), load("action", "api_certificate")
 idle = load("modules", "deepgram_idle")
@@ -170,3 +172,13 @@ def test_the_look_asks_over_tls(issued):
     with api(issued.context) as at:
         assert network.ask(f"https://{at}/v1/status")["body"]["system_health"] == "Ready"
         assert "why" in network.ask(f"http://{at}/v1/status") or network.ask(f"http://{at}/v1/status")["status"] != 200
+
+
+@pytest.mark.parametrize(("authority", "name", "said"), [("authority", "deepgram-api", "pass"), ("other", "deepgram-api", "fail"),
+                                                         ("authority", "another", "fail")])  # fmt: skip
+def test_verify_proves_the_certificate_as_nginx_does(issued, authority, name, said):
+    with api(issued.context) as at:
+        port, secured = int(at.rpartition(":")[2]), {"name": name, "authority": str(getattr(issued, authority))}
+        wanted = {"api_tls": secured, "deepgram_api_port": port, "deepgram_api_bind_address": "127.0.0.1"}
+        planned = {"route": {"login": ""}, "wanted": wanted}
+        assert verdict(test_api.test_certificate, {"planned": planned, "wanted": wanted}) == said

@@ -47,7 +47,7 @@ def server(tmp_path, monkeypatch):
         def get(self, url, timeout=5):
             return (self.pages[url], "") if self.pages.get(url) else (None, "Connection refused")
 
-        def get_json(self, url, timeout=5):
+        def get_json(self, url, timeout=5, ask=None):
             text, why = self.get(url)
             return (json.loads(text), "") if text else (None, why)
 

@@ -81,6 +81,42 @@ def test_every_setting_can_be_added_changed_and_removed():
     assert engine["features"]["streaming_ner"] is False and engine["features"]["language_detection"] is True
 
 
+def test_a_buffer_and_further_folders_of_models_are_mounted_where_the_files_say():
+    own = {"deepgram_api_disk_buffer_dir": "/var/buffer", "deepgram_engine_models_dirs": ["/srv/models", "/mnt/more"]}
+    assert config("engine", **own)["model_manager"]["search_paths"] == ["/models", "/models-1", "/models-2"]
+    assert config("api", **own)["features"]["disk_buffer_path"] == "/buffer"
+    _, said = compose(**own)
+    assert said["services"]["engine"]["volumes"][-2:] == ["/srv/models:/models-1:ro", "/mnt/more:/models-2:ro"]
+    assert said["services"]["api"]["volumes"][-1] == "/var/buffer/api:/buffer"
+    _, engine = unit("deepgram-engine.container", **own)
+    assert "/mnt/more:/models-2:ro" in engine["Container"]["Volume"]
+    _, api = unit("deepgram-api.container", **own)
+    assert "/var/buffer/api:/buffer" in api["Container"]["Volume"]
+    assert {"path": "/var/buffer/api", "mode": "0700"} in value("deepgram", "_deepgram_directories", **own)
+    _, plain = compose()
+    assert "disk_buffer_path" not in config("api")["features"] and len(plain["services"]["api"]["volumes"]) == 1
+
+
+def test_the_api_s_certificate_is_mounted_and_asked_for_over_tls():
+    _, said = compose(deepgram_api_tls=True)
+    api = said["services"]["api"]
+    assert (
+        "/etc/deepgram/tls:/tls:ro" in api["volumes"] and "curl -sk https://localhost:" in api["healthcheck"]["test"][1]
+    )
+    assert config("api", deepgram_api_tls=True)["server"]["https"] == {
+        "cert_file": "/tls/api.crt",
+        "key_file": "/tls/api.key",
+    }
+    assert value("deepgram", "_deepgram_urls", deepgram_api_tls=True)["api"] == "https://127.0.0.1:8080/v1/status"
+    assert "https" not in config("api")["server"] and "fips" not in config("api") and "fips" not in config("engine")
+    fips = {"deepgram_fips": "true", "deepgram_release": "release-260812-fips"}  # text, as an INI file has it
+    assert config("api", **fips)["fips"] == config("engine", **fips)["fips"] == {"mode": "enabled"}
+    assert config("api", **fips)["server"]["https"]["cert_file"] == "/tls/api.crt"
+    assert tomllib.loads(render("license_proxy", "license-proxy.toml.j2", deepgram_fips=True))["fips"] == {
+        "mode": "enabled"
+    }
+
+
 def test_keys_of_the_future_are_merged_over_all_others_with_their_types():
     own = {"features": {"streaming_ner": False}, "own": {"number": 5, "text": "5", "part": 0.5, "yes": True}}
     engine = config("engine", deepgram_engine_settings=own, deepgram_engine_extra_settings={"own": {"number": 6}})

@@ -136,6 +136,11 @@ def test_a_server_needs_a_licence_server() -> None:
             "driver_pool.standard[0]",
             "put timings for all Engines into deepgram_api_driver",
         ),
+        (
+            "deepgram_api_settings: {features: {disk_buffer_path: /buffer}}",
+            "features.disk_buffer_path",
+            "give the server's directory in deepgram_api_disk_buffer_dir",
+        ),
     ],
 )
 def test_a_known_key_of_another_type_is_refused(setting: str, key: str, fix: str) -> None:

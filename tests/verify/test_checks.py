@@ -95,7 +95,9 @@ def test_healthy_server_passes(check, case):
         # Nothing listens on port 1, and the address is not the host's own.
         world["wanted"] |= {"deepgram_api_port": 1, "deepgram_metrics_port": 1}
         world["address"] = "127.0.0.2"
-    assert verdict(check, world, **case) == ("skip" if check is test_config.test_fips else "pass")
+    assert verdict(check, world, **case) == (
+        "skip" if check in (test_config.test_fips, test_api.test_certificate) else "pass"
+    )
 
 
 def board(**changes: Any) -> dict[str, Any]:
@@ -114,6 +116,12 @@ def of_fips(*log: str) -> dict[str, Any]:
 
 def refusing(span: str) -> dict[str, Any]:
     return serving([f"WARN {span}: impeller::model_suppliers::autoload: Failed to load model err=Corrupt"])
+
+
+def without_tls() -> dict[str, Any]:
+    """An API that is to have TLS, and nobody is there who has."""
+    secured = want(api_tls={"name": "deepgram-api", "authority": "/nowhere"}, deepgram_api_port=1)
+    return secured | {"planned": {"route": {"login": ""}, "wanted": secured["wanted"]}}
 
 
 LATER = str(int(STARTED.timestamp()) + 60)
@@ -221,6 +229,7 @@ FAULTS = {
     "still starting": (test_api.test_health, serving(status='{"system_health":"Initializing"}')),
     "status is a page": (test_api.test_health, serving(status="<html>")),
     "no Engine connected": (test_api.test_engine_connected, serving(engine='{"engine_connection_status":"X"}')),
+    "no TLS at the API": (test_api.test_certificate, without_tls()),
     "near its end": (test_api.test_end_of_life, serving(certificates=days(80))),
     "life unknown": (test_api.test_end_of_life, serving(certificates="{}")),
     "license proxy on its memory": (

@@ -1,6 +1,7 @@
 """A server with several Engines: each is asked for itself, and proven for itself."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def host(name="gpu1", **variables):
 
 def of(*hosts):
     return Deployment(
-        "inventory.ini",
+        Path("inventory.ini"),
         {one.name: one for one in hosts},
         [one.name for one in hosts],
         {"node": [one.name for one in hosts]},

@@ -120,7 +120,7 @@ def healthy() -> dict[str, Any]:
             "groups": ["api", "engine", "license_proxy", "node", "proxy", "tls"],
         },
         "parts": list(PARTS),
-        "wanted": wanted,
+        "wanted": wanted | {"api_tls": None},
         "runtime": Runtime("docker"),
         "driver": driver,
         "seen": gpus.smi(driver["gpus"].lines),

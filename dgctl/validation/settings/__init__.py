@@ -64,6 +64,7 @@ def problems(context: Context) -> Iterator[Problem]:
             yield from _hidden(context, host, given)
         if isinstance(host.written.get("deepgram_api_settings"), dict):
             yield from _lost(context, host)
+            yield from _homeless(context, host)
 
 
 def _given(host: Host) -> Iterator[_Given]:
@@ -139,6 +140,17 @@ def _lost(context: Context, host: Host) -> Iterator[Problem]:
             what = f"{name}: {dotted(path)} has no url, and the list replaces the whole list of Engines"
             fix = "put timings for all Engines into deepgram_api_driver, such as {retry_sleep: 5s}"
             yield Problem(what, context.place(host, name, path), json.dumps(driver), fix)
+
+
+def _homeless(context: Context, host: Host) -> Iterator[Problem]:
+    """A buffer at a path where the container has no directory of the server's."""
+    name, path = "deepgram_api_settings", ("features", "disk_buffer_path")
+    features = (host.vars.get(name) or {}).get("features") if name not in host.unrendered else None
+    where = features.get("disk_buffer_path") if isinstance(features, dict) else None
+    if isinstance(where, str) and where:
+        what = f"{name}: features.disk_buffer_path is a path in the container, and nothing of the server is there"
+        fix = "take it out, and give the server's directory in deepgram_api_disk_buffer_dir: the role mounts it"
+        yield Problem(what, context.place(host, name, path), context.shown(name, path, json.dumps(where)), fix)
 
 
 def _problem(context: Context, host: Host, given: _Given, path: Path_, value: Any, what: str, fix: str) -> Problem:
