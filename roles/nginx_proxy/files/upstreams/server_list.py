@@ -1,5 +1,6 @@
 """The text of the list that NGINX gets."""
 
+import files
 from files import key
 
 
@@ -13,7 +14,17 @@ def rendered(config, members, drained):
     for language in config.get("languages") or []:
         nodes = [node for node in config["nodes"] if node.get("language") == language]
         blocks.append(block(f"aura_{language}", nodes, config, members, drained))
+    if config.get("overflow"):
+        blocks.append(elsewhere(config["overflow"], files.read_json(files.OVERFLOW, {})))
     return "\n".join(blocks)
+
+
+def elsewhere(overflow, addresses):
+    """The upstream of another deployment, at the address that its name led to last."""
+    address, limit = addresses.get(overflow["address"]), int(overflow["max_connections"])
+    line = f"server {address} max_conns={limit} max_fails=0;" if address else "server 127.0.0.1:9 down;"
+    body = f"    zone deepgram_overflow 64k;\n    {line}  # {overflow['address']}\n"
+    return f"upstream deepgram_overflow {{\n{body}}}\n"
 
 
 def block(name, nodes, config, members, drained):

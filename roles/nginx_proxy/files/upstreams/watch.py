@@ -21,6 +21,7 @@ def watch():
             config = files.configuration()
             interval = float(config.get("interval_s") or interval)
             seen = health.look_at(config["nodes"])
+            health.find_overflow(config)
             with alone():
                 before = {name: member.get("up") for name, member in members.state().items()}
                 try:
