@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from dgctl.base.errors import DgctlError, Exit, Problem
@@ -10,31 +11,50 @@ from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
 from dgctl.base.words import count
 from dgctl.deployment.deployment import SERVING, Deployment
-from dgctl.export import files, proxy
+from dgctl.export import files, proxy, unimrcp
 from dgctl.output.report import Outcome
 from dgctl.run.session import Session
 from dgctl.run.work import valid
 
 LOOPBACK = "127.0.0.1"
+Files = dict[str, str]
 
 
 def export(session: Session) -> Outcome:
     """Writes into the session's folder; raises DgctlError (exit 2) rather than write among other files."""
     folder = Path(session.hosts[0])
-    is_proxy = session.kind == "proxy"
-    mark, head = (next(iter(proxy.PROGRAMS[session.program])), proxy.HEAD) if is_proxy else (files.MARK, files.HEAD)
-    if not files.is_ours(folder, mark, head):
+    if not files.is_ours(folder, *marks(session)):
         fix = "name a new folder, or one that an earlier export wrote"
         raise DgctlError(Problem("other files are there already", shown(folder), fix=fix), Exit.USAGE)
     with valid(session) as work:
-        made = for_proxy(work.deployment, session) if is_proxy else files.made(work.deployment)
-        hints = closed(work.deployment) if is_proxy else readers(work.deployment)
+        made, hints = KINDS[session.kind](work.deployment, session)
         changed = files.written(folder, made)
         told = f"{count(len(made), 'file')} in {shown(folder)}, {len(changed)} of them written now"
         return Outcome(text=[told, f"How they are used: {shown(folder)}/README.md"], hints=hints)
 
 
-def for_proxy(deployment: Deployment, session: Session) -> dict[str, str]:
+def marks(session: Session) -> tuple[str, str]:
+    """The file by which an older export of this kind is known, and how it begins."""
+    if session.kind == "proxy":
+        return next(iter(proxy.PROGRAMS[str(session.program)])), proxy.HEAD
+    return (unimrcp.MARK, unimrcp.HEAD) if session.kind == "unimrcp" else (files.MARK, files.HEAD)
+
+
+def for_monitoring(deployment: Deployment, session: Session) -> tuple[Files, list[Problem]]:
+    return files.made(deployment), readers(deployment)
+
+
+def for_unimrcp(deployment: Deployment, session: Session) -> tuple[Files, list[Problem]]:
+    """The files; raises DgctlError (exit 3) where no server listens for the plugin."""
+    uris = unimrcp.endpoints(deployment)
+    if not uris:
+        fix = f"set {unimrcp.PORT} and {unimrcp.ALLOW} where {unimrcp.PROFILE} is served, then provision"
+        problem = Problem("no server listens for UniMRCP's plugin", shown(deployment.inventory), fix=fix)
+        raise DgctlError(problem, Exit.INVALID)
+    return unimrcp.made(uris), []
+
+
+def for_proxy(deployment: Deployment, session: Session) -> tuple[Files, list[Problem]]:
     """The files; raises DgctlError where there is nothing to stand before (exit 3), or no such region (exit 2)."""
     place = shown(deployment.inventory)
     serving = deployment.members(*SERVING)
@@ -45,7 +65,7 @@ def for_proxy(deployment: Deployment, session: Session) -> dict[str, str]:
     if session.region and session.region not in regions:
         fix = suggestion(session.region, sorted(regions)) if regions else "leave --region out, or set deepgram_region"
         raise DgctlError(Problem("no server is in this region", place, session.region, fix), Exit.USAGE)
-    return proxy.made(deployment, session.program, session.proxies, session.region)
+    return proxy.made(deployment, str(session.program), session.proxies, session.region), closed(deployment)
 
 
 def closed(deployment: Deployment) -> list[Problem]:
@@ -75,3 +95,10 @@ def readers(deployment: Deployment) -> list[Problem]:
     fix = f"set host_metrics_allow: [ADDRESS] in group_vars/all/main.yml, then: dgctl provision {inventory}"
     what = "no server runs an exporter yet: it is not known which address may read it"
     return [Problem(what, inventory, fix=fix)]
+
+
+KINDS: dict[str, Callable[[Deployment, Session], tuple[Files, list[Problem]]]] = {
+    "monitoring": for_monitoring,
+    "proxy": for_proxy,
+    "unimrcp": for_unimrcp,
+}

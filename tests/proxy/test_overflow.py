@@ -12,37 +12,14 @@ from tests.export.api import Api
 from tests.export.running import PROGRAMS, Proxy
 from tests.roles_app.rendering import render, value
 
+from .conftest import CLOUD
+
 pytestmark = pytest.mark.skipif(not PROGRAMS["nginx"], reason="no nginx on this machine (apt-get install nginx)")
 
-CLOUD = "cloud.example.com"
 NODES = [
     {"name": f"gpu{n}", "address": f"192.0.2.1{n}:8080", "profile": p, "region": ""}
     for n, p in ((1, "stt"), (2, "flux"))
 ]
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    at = tmp_path_factory.mktemp("tls")
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        "k",
-        "-out",
-        "c",
-    ]
-    subprocess.run([*words, "-subj", f"/CN={CLOUD}", "-addext", f"subjectAltName=DNS:{CLOUD}", "-days", "2"], cwd=at, check=True,
-                   capture_output=True)  # fmt: skip
-    both = at / "both.pem"
-    both.write_text((at / "c").read_text() + (at / "k").read_text())
-    return str(both)
 
 
 class Cloud(Api):

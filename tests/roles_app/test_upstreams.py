@@ -142,6 +142,7 @@ def test_the_other_deployment_is_listed_at_the_address_that_its_name_led_to_last
         ("a", "192.0.2.1:80", "stt", "", 0), overflow={"address": "cloud.example.com:443", "max_connections": 5}
     )
     found = {"cloud.example.com": [(0, 0, 0, "", ("192.0.2.99", 443))]}
+
     def named(host, port, **_):
         if host == "cloud.example.com" and not found:
             raise OSError("no such name")
