@@ -7,7 +7,7 @@ import pytest
 
 from tests.export.api import Api
 from tests.export.running import PROGRAMS, Proxy, free_port
-from tests.roles_app.rendering import render, value
+from tests.roles_app.rendering import render
 
 pytestmark = pytest.mark.skipif(not PROGRAMS["nginx"], reason="no nginx on this machine (apt-get install nginx)")
 
@@ -90,10 +90,3 @@ def test_without_sources_or_a_port_nothing_listens(more, certificate):
     settings = {"nginx_proxy_plain_port": 8090, "nginx_proxy_plain_allow": ["127.0.0.1"], **more}
     installed = {"__nginx_proxy_packages": {"installed": {"nginx": "1.22.1"}}}
     assert "8090" not in render("nginx_proxy", "deepgram.conf.j2", **installed, **settings)
-
-
-def test_usage_is_redacted_as_it_is_said():
-    said = {None: None, True: True, False: False, "false": False}
-    for given, found in said.items():
-        api = value("deepgram", "_deepgram_config", deepgram_redact_usage=given)["api"]
-        assert api["features"].get("redact_usage") is found
