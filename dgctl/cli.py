@@ -226,7 +226,7 @@ def init(directory: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["monitoring", "proxy"]), metavar="monitoring|proxy")
+@click.argument("kind", type=click.Choice(["monitoring", "proxy", "unimrcp"]), metavar="monitoring|proxy|unimrcp")
 @click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
 @click.argument("folder", metavar="DIR")
 @_with(FOR, PROXIES_OUTSIDE, REGION, *OPTIONS)
@@ -237,6 +237,8 @@ def export(kind: str, place: str, **options: Any) -> None:
 
     proxy: the configuration of HAProxy, Apache or NGINX, with the same rules as a [proxy] of the inventory. The servers let
     in the addresses in deepgram_foreign_proxies.
+
+    unimrcp: what UniMRCP's Deepgram plugin has to be told. The servers listen for it at nginx_proxy_plain_port.
     """
     if (kind == "proxy") != bool(options["program"]):
         raise click.UsageError("`export proxy` needs --for haproxy, apache or nginx, and no other export has it")

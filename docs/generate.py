@@ -92,6 +92,7 @@ PAGES = {
     "refusals.md": _written_by("refusal_tables"),
     "alerts.md": _written_by("alert_tables"),
     "architecture.md": architecture,
+    "coverage.md": _written_by("coverage_tables"),
 }
 
 

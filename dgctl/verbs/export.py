@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
 from dgctl.base.words import count
 from dgctl.deployment.deployment import SERVING, Deployment
-from dgctl.export import files, proxy
+from dgctl.export import files, proxy, unimrcp
 from dgctl.output.report import Outcome
 from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import valid
 
 LOOPBACK = "127.0.0.1"
+Files = dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,21 +33,39 @@ class Options(common.Options):
 
 def export(session: Session[Options]) -> Outcome:
     """Writes into the session's folder; raises DgctlError (exit 2) rather than write among other files."""
-    options, folder = session.options, Path(session.options.folder)
-    is_proxy = options.kind == "proxy"
-    mark, head = (next(iter(proxy.PROGRAMS[options.program])), proxy.HEAD) if is_proxy else (files.MARK, files.HEAD)
-    if not files.is_ours(folder, mark, head):
+    folder = Path(session.options.folder)
+    if not files.is_ours(folder, *marks(session)):
         fix = "name a new folder, or one that an earlier export wrote"
         raise DgctlError(Problem("other files are there already", shown(folder), fix=fix), Exit.USAGE)
     with valid(session) as work:
-        made = for_proxy(work.deployment, session) if is_proxy else files.made(work.deployment)
-        hints = closed(work.deployment) if is_proxy else readers(work.deployment)
+        made, hints = KINDS[session.options.kind](work.deployment, session)
         changed = files.written(folder, made)
         told = f"{count(len(made), 'file')} in {shown(folder)}, {len(changed)} of them written now"
         return Outcome(text=[told, f"How they are used: {shown(folder)}/README.md"], hints=hints)
 
 
-def for_proxy(deployment: Deployment, session: Session) -> dict[str, str]:
+def marks(session: Session[Options]) -> tuple[str, str]:
+    """The file by which an older export of this kind is known, and how it begins."""
+    if session.options.kind == "proxy":
+        return next(iter(proxy.PROGRAMS[str(session.options.program)])), proxy.HEAD
+    return (unimrcp.MARK, unimrcp.HEAD) if session.options.kind == "unimrcp" else (files.MARK, files.HEAD)
+
+
+def for_monitoring(deployment: Deployment, session: Session[Options]) -> tuple[Files, list[Problem]]:
+    return files.made(deployment), readers(deployment)
+
+
+def for_unimrcp(deployment: Deployment, session: Session[Options]) -> tuple[Files, list[Problem]]:
+    """The files; raises DgctlError (exit 3) where no server listens for the plugin."""
+    uris = unimrcp.endpoints(deployment)
+    if not uris:
+        fix = f"set {unimrcp.PORT} and {unimrcp.ALLOW} where {unimrcp.PROFILE} is served, then provision"
+        problem = Problem("no server listens for UniMRCP's plugin", shown(deployment.inventory), fix=fix)
+        raise DgctlError(problem, Exit.INVALID)
+    return unimrcp.made(uris), []
+
+
+def for_proxy(deployment: Deployment, session: Session[Options]) -> tuple[Files, list[Problem]]:
     """The files; raises DgctlError where there is nothing to stand before (exit 3), or no such region (exit 2)."""
     place = shown(deployment.inventory)
     serving = deployment.members(*SERVING)
@@ -53,14 +73,11 @@ def for_proxy(deployment: Deployment, session: Session) -> dict[str, str]:
         fix = "add a server to [node] or [api]"
         raise DgctlError(Problem("no server of this inventory answers callers", place, fix=fix), Exit.INVALID)
     regions = {str(deployment.hosts[name].vars.get("deepgram_region") or "") for name in serving} - {""}
-    if session.options.region and session.options.region not in regions:
-        fix = (
-            suggestion(session.options.region, sorted(regions))
-            if regions
-            else "leave --region out, or set deepgram_region"
-        )
-        raise DgctlError(Problem("no server is in this region", place, session.options.region, fix), Exit.USAGE)
-    return proxy.made(deployment, session.options.program, session.options.proxies, session.options.region)
+    options = session.options
+    if options.region and options.region not in regions:
+        fix = suggestion(options.region, sorted(regions)) if regions else "leave --region out, or set deepgram_region"
+        raise DgctlError(Problem("no server is in this region", place, options.region, fix), Exit.USAGE)
+    return proxy.made(deployment, str(options.program), options.proxies, options.region), closed(deployment)
 
 
 def closed(deployment: Deployment) -> list[Problem]:
@@ -90,3 +107,10 @@ def readers(deployment: Deployment) -> list[Problem]:
     fix = f"set host_metrics_allow: [ADDRESS] in group_vars/all/main.yml, then: dgctl provision {inventory}"
     what = "no server runs an exporter yet: it is not known which address may read it"
     return [Problem(what, inventory, fix=fix)]
+
+
+KINDS: dict[str, Callable[[Deployment, Session], tuple[Files, list[Problem]]]] = {
+    "monitoring": for_monitoring,
+    "proxy": for_proxy,
+    "unimrcp": for_unimrcp,
+}

@@ -61,6 +61,16 @@ options:
     type: list
     elements: path
     default: []
+  read_too:
+    description: Files from elsewhere that a reload is needed for when they change.
+    type: list
+    elements: path
+    default: []
+  absent:
+    description: Files that are removed once nothing names them.
+    type: list
+    elements: path
+    default: []
   reload:
     description: Command that has a running NGINX take its files, instead of C(systemctl reload nginx).
     type: list
@@ -157,9 +167,10 @@ def changes(params, main):
 
 
 def orphaned(params):
-    """The authority of callers' certificates, where none is wanted any more."""
+    """The authority of callers' certificates, where none is wanted any more, and what is to be absent."""
     path = params["client_ca"]
-    return [path] if path and params["client_ca_content"] is None and os.path.exists(path) else []
+    gone = [path] if path and params["client_ca_content"] is None else []
+    return [path for path in [*gone, *params["absent"]] if os.path.exists(path)]
 
 
 def is_so(path, content, mode):
@@ -208,7 +219,7 @@ def reload_needed(params):
     if started is None:
         return False
     paths = [params["path"], params["certificate"], params["key"], params["main_path"], params["client_ca"],
-             params.get("api_ca"), MAIN]  # fmt: skip
+             params.get("api_ca"), MAIN, *params["read_too"]]  # fmt: skip
     times = [os.stat(path).st_mtime for path in paths if path and os.path.exists(path)]
     return any(started < moment <= time.time() for moment in times)
 
@@ -364,6 +375,8 @@ def main():
             "main_content": {"type": "str"},
             "worker_connections": {"type": "int"},
             "includes": {"type": "list", "elements": "path", "default": []},
+            "read_too": {"type": "list", "elements": "path", "default": []},
+            "absent": {"type": "list", "elements": "path", "default": []},
             "reload": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "required": True},
             "server_name": {"type": "str", "required": True},

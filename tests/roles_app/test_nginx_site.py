@@ -53,6 +53,8 @@ def site(tmp_path, monkeypatch):
             "main_content": "shutdown",
             "worker_connections": None,
             "includes": [],
+            "read_too": [],
+            "absent": [],
         }
         module = SimpleNamespace(params={**params, **changes}, check_mode=check_mode, fail_json=fail_json)
         return MODULE.apply(module)
@@ -103,6 +105,21 @@ def test_reload_is_due_while_the_workers_are_older_than_a_file(site, monkeypatch
     for started, due in ((file.stat().st_mtime - 5, True), (file.stat().st_mtime + 5, False)):
         monkeypatch.setattr(MODULE, "started_last", lambda started=started: started)
         assert site() == (False, due)
+
+
+def test_a_file_that_the_site_includes_counts_for_a_reload_and_goes_once_nothing_names_it(site, monkeypatch):
+    key = site.root / "overflow.conf"
+    key.write_text("a key")
+    site(read_too=[str(key)])
+    newest = max(path.stat().st_mtime for path in site.root.rglob("*") if path.is_file())
+    monkeypatch.setattr(MODULE, "started_last", lambda: newest - 10)
+    for path in site.root.rglob("*.conf"):
+        os.utime(path, (newest - 20, newest - 20))
+    assert site() == (False, False)
+    os.utime(key, (newest - 5, newest - 5))
+    assert site() == (False, False) and site(read_too=[str(key)]) == (False, True)
+    assert site(absent=[str(key)], check_mode=True) == (True, True) and key.exists()
+    assert site(absent=[str(key)]) == (True, True) and not key.exists()
 
 
 def test_nginx_gets_as_many_connections_and_keeps_the_rest_of_its_file(site):

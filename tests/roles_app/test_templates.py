@@ -324,3 +324,10 @@ def test_default_settings_have_no_problem():
 )
 def test_model_of_test_requests(links, model):
     assert value("deepgram", "deepgram_verify_model", deepgram_models_links=links) == model
+
+
+def test_usage_is_redacted_as_it_is_said():
+    said = {None: None, True: True, False: False, "false": False}
+    for given, found in said.items():
+        api = value("deepgram", "_deepgram_config", deepgram_redact_usage=given)["api"]
+        assert api["features"].get("redact_usage") is found

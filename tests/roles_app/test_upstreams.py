@@ -68,7 +68,12 @@ class Nginx:
 @pytest.fixture
 def proxy(tmp_path, monkeypatch):
     """A proxy's files; `says` maps an address to the health that its server tells."""
-    for name, value in (("CONFIG", "config.json"), ("KEPT", "kept"), ("RUN", "run")):
+    for name, value in (
+        ("CONFIG", "config.json"),
+        ("KEPT", "kept"),
+        ("RUN", "run"),
+        ("OVERFLOW", "kept/overflow.json"),
+    ):
         monkeypatch.setattr(files, name, str(tmp_path / value))
     stand_in, says = Nginx(tmp_path), {}
     monkeypatch.setattr(nginx, "master", lambda: 1)
@@ -130,6 +135,37 @@ def test_a_balancer_is_told_whether_anybody_serves(proxy):
     assert not serving.exists(), "one is drained, the other is down"
     commands.undrain(["a"])
     assert serving.exists()
+
+
+def test_the_other_deployment_is_listed_at_the_address_that_its_name_led_to_last(proxy, monkeypatch):
+    proxy.configure(
+        ("a", "192.0.2.1:80", "stt", "", 0), overflow={"address": "cloud.example.com:443", "max_connections": 5}
+    )
+    found = {"cloud.example.com": [(0, 0, 0, "", ("192.0.2.99", 443))]}
+
+    def named(host, port, **_):
+        if host == "cloud.example.com" and not found:
+            raise OSError("no such name")
+        return found.get(host, [(0, 0, 0, "", (host, port))])
+
+    monkeypatch.setattr(health.socket, "getaddrinfo", named)
+
+    def line():
+        commands.render()
+        return (
+            proxy.nginx.list.read_text()
+            .partition("upstream deepgram_overflow {")[2]
+            .partition("}")[0]
+            .splitlines()[2]
+            .strip()
+        )
+
+    kept = found.pop("cloud.example.com")
+    assert line() == "server 127.0.0.1:9 down;  # cloud.example.com:443", "NGINX starts without DNS too"
+    found["cloud.example.com"] = kept
+    assert line() == "server 192.0.2.99:443 max_conns=5 max_fails=0;  # cloud.example.com:443"
+    found.clear()
+    assert line() == "server 192.0.2.99:443 max_conns=5 max_fails=0;  # cloud.example.com:443"
 
 
 def test_a_stop_that_comes_as_a_file_is_put_in_place_gets_through(tmp_path, monkeypatch):

@@ -34,6 +34,7 @@ def undrain(names):
 def render():
     """Brings the list up to date; servers that nobody has looked at yet are looked at."""
     seen = health.look_at(members.strangers(files.configuration()), watchdog.out)
+    health.find_overflow(files.configuration())
     with alone():
         return settle(files.configuration(), seen)
 

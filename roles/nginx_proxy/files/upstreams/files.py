@@ -7,6 +7,7 @@ import tempfile
 
 CONFIG = "/etc/nginx/deepgram/upstreams.json"
 KEPT = "/var/lib/deepgram-upstreams"  # upstreams.conf, addresses.json, drained/NAME
+OVERFLOW = f"{KEPT}/overflow.json"  # the address of another deployment, by its name
 RUN = "/run/deepgram-upstreams"  # state.json, members.json (for others to read), serving, live, lock, closing
 
 
@@ -49,7 +50,7 @@ def write(path, text):
 
 def configuration():
     """{nodes: [{name, id, address, profile, region, language, max_connections}], profiles, languages, region, interval_s,
-    closing_s, port}."""
+    closing_s, port, overflow: {address, max_connections}}."""
     config = read_json(CONFIG, None)
     if not isinstance(config, dict) or not isinstance(config.get("nodes"), list):
         raise Refused(f"{CONFIG} is missing or is no configuration; provision this proxy again")

@@ -97,6 +97,20 @@ def look_at(nodes, ask_own=None):
     return found
 
 
+def find_overflow(config):
+    """Notes where the name of the other deployment leads now. While it leads nowhere, the last address stays."""
+    name = (config.get("overflow") or {}).get("address")
+    if not name:
+        return
+    last = files.read_json(files.OVERFLOW, {}).get(name)
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    asked = pool.submit(resolve, name, last)
+    concurrent.futures.wait([asked], timeout=TIMEOUT_S + SPARE_S)
+    pool.shutdown(wait=False)
+    if asked.done() and asked.result() != last:
+        files.write(files.OVERFLOW, json.dumps({name: asked.result()}))
+
+
 def answered(future, node, last):
     """The look that a future came to; of one that is still on its way, that there is no answer."""
     if future.done():

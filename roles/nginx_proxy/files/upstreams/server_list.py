@@ -1,5 +1,6 @@
 """The text of the list that NGINX gets."""
 
+import files
 import secured
 from files import key
 
@@ -20,6 +21,8 @@ def rendered(config, members, drained):
     for language in config.get("languages") or []:
         nodes = [node for node in config["nodes"] if node.get("language") == language]
         blocks.append(block(f"aura_{language}", nodes, config, members, drained, speaking))
+    if config.get("overflow"):
+        blocks.append(elsewhere(config["overflow"], files.read_json(files.OVERFLOW, {})))
     return "\n".join(blocks)
 
 
@@ -27,6 +30,14 @@ def serving(nodes, members, drained):
     """Who may get requests. Where nobody answers, the check is believed no more: all but drained ones serve."""
     awake = [node for node in nodes if node["name"] not in drained]
     return [node for node in awake if members.get(key(node), {}).get("up", True)] or awake
+
+
+def elsewhere(overflow, addresses):
+    """The upstream of another deployment, at the address that its name led to last."""
+    address, limit = addresses.get(overflow["address"]), int(overflow["max_connections"])
+    line = f"server {address} max_conns={limit} max_fails=0;" if address else "server 127.0.0.1:9 down;"
+    body = f"    zone deepgram_overflow 64k;\n    {line}  # {overflow['address']}\n"
+    return f"upstream deepgram_overflow {{\n{body}}}\n"
 
 
 def block(name, nodes, config, members, drained, scheme=""):

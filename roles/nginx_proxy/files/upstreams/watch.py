@@ -24,6 +24,7 @@ def watch():
             interval = float(config.get("interval_s") or interval)
             news = watchdog.told(config, members.known(config), marks.read())
             seen = health.look_at(config["nodes"], lambda node, news=news: watchdog.out(node, news[node["name"]]))
+            health.find_overflow(config)
             with alone():
                 before = {name: member.get("up") for name, member in members.state().items()}
                 try:
