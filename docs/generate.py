@@ -90,6 +90,7 @@ PAGES = {
     "systems.md": _written_by("system_tables"),
     "log-lines.md": _written_by("log_tables"),
     "refusals.md": _written_by("refusal_tables"),
+    "attacks.md": _written_by("attack_tables"),
     "alerts.md": _written_by("alert_tables"),
     "architecture.md": architecture,
     "coverage.md": _written_by("coverage_tables"),

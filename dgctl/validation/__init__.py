@@ -28,6 +28,7 @@ from dgctl.validation import (
     links,
     ports,
     products,
+    reach,
     releases,
     required,
     secrets,
@@ -64,6 +65,7 @@ TOPICS = (
     certificates,
     api_tls,
     callers,
+    reach,
 )
 
 
@@ -77,6 +79,11 @@ def hints(deployment: Deployment) -> list[Problem]:
     """What `deployment` works without and should not; what servers share is said once, `where` names them."""
     context = Context(deployment, {})
     return _shared(pair for topic in (flux, callers) for pair in topic.hints(context))
+
+
+def notes(deployment: Deployment) -> list[Problem]:
+    """What a reader should know, and what is no fault: `validate` alone says it."""
+    return _shared(reach.hints(Context(deployment, {})))
 
 
 def exposed(deployment: Deployment) -> list[Problem]:

@@ -14,5 +14,5 @@ def validate(session: Session) -> Outcome:
         hosts = {name: HostState() for name in work.deployment.targets}
         summary = f"valid: {count(len(hosts), 'server')}"
         next_command = session.again("preflight")
-        hints = validation.hints(work.deployment)
+        hints = [*validation.hints(work.deployment), *validation.notes(work.deployment)]
         return Outcome(hosts=hosts, lowered=work.lowered(), hints=hints, summary=summary, next_command=next_command)

@@ -185,7 +185,7 @@ def test_every_pair_of_ports_on_a_server_is_compared_where_their_addresses_meet(
             write(Path("host_vars/gpu1.yml"), f"{one}: 7000\n{other}: 7000\n")
             assert "are the same port" in only().what and {one, other} <= set(only().what.replace(",", "").split())
     write(Path("host_vars/gpu1.yml"), "deepgram_api_port: 7000\ndeepgram_metrics_port: 7000\n")
-    add("deepgram_metrics_bind_address: 192.0.2.11\n")
+    add("deepgram_metrics_bind_address: 127.0.0.2\n")
     assert problems() == [], "two addresses of one server have a port 7000 each"
 
 
