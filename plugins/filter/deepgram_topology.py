@@ -339,18 +339,18 @@ def apis(variables):
     return found
 
 
-def layout(variables):
+def layout(variables, parts=None):
     """Engines and APIs of a server, by its parts (deepgram_parts; without it both)."""
-    parts = (variables or {}).get("deepgram_parts", ["engine", "api"])
+    parts = (variables or {}).get("deepgram_parts", ["engine", "api"]) if parts is None else parts
     return {
         "engines": engines(variables) if "engine" in parts else [],
         "apis": apis(variables) if "api" in parts else [],
     }
 
 
-def urls(variables, api="127.0.0.1", metrics="127.0.0.1"):
+def urls(variables, api="127.0.0.1", metrics="127.0.0.1", parts=None):
     """Component -> the address at which it says on the server itself how it is. `api`, `metrics`: where they listen."""
-    found = layout(variables)
+    found = layout(variables, parts)
     engines_at = {one["component"]: f"http://{metrics}:{one['metrics_port']}/metrics" for one in found["engines"]}
     scheme = "https" if Server(variables).tls else "http"
     return {**engines_at, **{one["component"]: f"{scheme}://{api}:{one['port']}/v1/status" for one in found["apis"]}}

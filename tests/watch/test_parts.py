@@ -103,6 +103,15 @@ def test_a_container_that_lost_its_gpu_and_an_api_without_engine(node):
     assert names(node, 110) == ["api without engine"], "of one that does not run nothing is asked"
 
 
+def test_an_api_that_blames_itself_for_what_is_over(node):
+    node.said[URLS["api"]] = {"status": 200, "text": '{"system_health": "Critical"}'}
+    assert names(node, 100) == [], "its Engine ran all the time: to restart it would hide the reason"
+    node.containers["engine"] = {**node.containers["engine"], "started": "2026-11-30T09:00:00Z"}
+    assert names(node, 110) == ["api health"]
+    node.said[URLS["api"] + "/engine"] = link("Disconnected")
+    assert names(node, 112) == ["api without engine"]
+
+
 def test_a_container_engine_that_is_silent_makes_nobody_sick(node):
     def silent(component):
         raise seen.Silent("Docker does not answer")

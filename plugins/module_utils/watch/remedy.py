@@ -51,7 +51,7 @@ def kill(component, config):
 
 def restart(component, config):
     """With the patience that requests are given; a container that lost its GPU needs CDI files that are current."""
-    if config["gpu"]:
+    if config["gpu"] and kind(component) == "engine":
         run("systemctl", "restart", cdi_refresh.UNITS[-1], must=False)
     _restart(component, config, config["grace_s"])
     _afterwards(component, config)

@@ -18,7 +18,7 @@ from ansible.module_utils.nvidia import container_gpus
 from ansible.module_utils.watch.decide import Finding
 
 LATE = "timed out"
-HANGS, LOSES, LONELY = 2, 2, 5  # rounds in a row until each is believed
+HANGS, LOSES, LONELY, BITTER = 2, 2, 5, 5  # rounds in a row until each is believed
 CONTAINERS_S = {"docker": 4, "podman": 20}  # Podman is a program to start, and not a socket to ask
 GPU_S, DOUBT_S = 4, 60
 LIMIT_S = 5
@@ -46,7 +46,7 @@ class Watch:
         self._look_at_containers(now)
         answers = self._answers()
         self.active = requests(answers)
-        found = [*self._hung(answers), *self._blind(now), *self._lonely(answers)]
+        found = [*self._hung(answers), *self._blind(now), *self._lonely(answers), *self._bitter(answers)]
         return sorted(found, key=lambda one: one.name.split(" ")[0].split("-")[0] == "api")
 
     def _look_at_containers(self, now):
@@ -111,6 +111,17 @@ class Watch:
             if connected and connected != "Connected":
                 seen = f"{title(component)} has no Engine (engine_connection_status: {connected})"
                 yield Finding(f"{component} without engine", seen, "", LONELY)
+
+    def _bitter(self, answers):
+        """Which API has its Engine, and says of itself that it failed, of what was before that Engine started."""
+        engines = [self._started(one) for one in self.urls if kind(one) == "engine"]
+        for component in self.urls if engines and all(engines) else ():
+            started = {"api": self._started(component), "engine": max(engines)}
+            linked = document(answers.get(f"{component} engine")).get("engine_connection_status") == "Connected"
+            state = api_health.reproach(document(answers[component]), started.get) if linked and started["api"] else ""
+            if state:
+                seen = f"{title(component)} calls itself {state} for what failed before its Engine started"
+                yield Finding(f"{component} health", seen, f"restart {component}", BITTER)
 
 
 def document(answer):
