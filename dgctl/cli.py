@@ -120,6 +120,9 @@ DAYS = click.option(
 YES_SERVING = click.option(
     "--yes-serving", is_flag=True, help="Also a server that callers reach: their calls become slow, or are refused."
 )
+COMPARE = click.option(
+    "--compare", is_flag=True, help="Measure nothing: show what earlier benches found, by GPUs, model and release."
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -335,7 +338,7 @@ def status() -> None:
     """
 
 
-@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING)
+@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING, COMPARE)
 def bench() -> None:
     """Measure how many streams, or files a minute, a server holds: mean latency at most 400 ms, nothing lost.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dgctl.base.words import count, listed
+from dgctl.base.words import columns, count, listed
 from dgctl.capacity import gpus
 from dgctl.capacity.pools import Pool, Profile, Queue, date
 from dgctl.capacity.servers import BENCH, ESTIMATE, LIMIT, Bench, Server
@@ -18,7 +18,7 @@ Again = Callable[..., str]  # a verb and its options -> the command
 def lines(profile: Profile, table: list[tuple[str, ...]], factor: float) -> list[str]:
     """Everything about a profile, but the advice."""
     found = [f"{profile.name}: {count(len(profile.servers), 'server')}", ""]
-    found += columns([("server", "takes", "by", "bench of streams", "bench of files"), *map(_server, profile.servers)])
+    found += indented([("server", "takes", "by", "bench of streams", "bench of files"), *map(_server, profile.servers)])
     for pool in (profile.requests, profile.sound):
         if pool.room or pool.peak:
             found += ["", *_pool(pool)]
@@ -28,14 +28,11 @@ def lines(profile: Profile, table: list[tuple[str, ...]], factor: float) -> list
         server = next(one for one in profile.servers if one.name == name)
         if server.files and not server.files.of:
             found += ["", *_queue(name, queue, factor)]
-    return [*found, "", *columns([gpus.HEADINGS, *table]), ""]
+    return [*found, "", *indented([gpus.HEADINGS, *table]), ""]
 
 
-def columns(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+def indented(rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"  {line}" for line in columns(rows)]
 
 
 def _server(one: Server) -> tuple[str, ...]:
@@ -69,7 +66,7 @@ def _pool(pool: Pool) -> list[str]:
         for name, value in of.items():
             share = pool.share(value)
             rows.append((name, f"{value:.0f}", *(["-" if share is None else f"{share:.0%}"] if pool.peak else [])))
-    found = columns(rows) if pool.room else [f"  {pool.unit}"]
+    found = indented(rows) if pool.room else [f"  {pool.unit}"]
     if pool.room and pool.room.unknown:
         found.append(f"  without {listed(list(pool.room.unknown))}, of which nothing is known")
     if pool.peak:
@@ -112,7 +109,7 @@ def _queue(name: str, queue: Queue, factor: float) -> list[str]:
         for one in queue.times
     ]
     last = f"  the mean stays within {_seconds(bound)} up to {queue.lasting:.0f} a minute, however long it lasts"
-    return [head, *columns(rows), last]
+    return [head, *indented(rows), last]
 
 
 def advice(profile: Profile, again: Again, full: float) -> list[str]:
