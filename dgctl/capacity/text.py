@@ -63,6 +63,8 @@ def _pool(pool: Pool) -> list[str]:
     rows: list[tuple[str, ...]] = [head]
     if pool.room:
         of = {"all": pool.room.all, "without the largest": pool.room.without, "one more": pool.room.more}
+        if pool.room.unknown:
+            of = {"those that are known": pool.room.all}
         for name, value in of.items():
             share = pool.share(value)
             rows.append((name, f"{value:.0f}", *(["-" if share is None else f"{share:.0%}"] if pool.peak else [])))
@@ -114,7 +116,7 @@ def _queue(name: str, queue: Queue, factor: float) -> list[str]:
 
 def advice(profile: Profile, again: Again, full: float) -> list[str]:
     """What to do next, each with its command. `full`: the share of what the servers take from which on another is due."""
-    found = []
+    found = _unmeasured(profile.servers, again)
     for one in profile.servers:
         found += _of_server(one, again)
     pool = profile.requests
@@ -132,10 +134,17 @@ def advice(profile: Profile, again: Again, full: float) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _unmeasured(servers: list[Server], again: Again) -> list[str]:
+    """The first of those of which nothing is known: equal ones need no bench of their own."""
+    names = [one.name for one in servers if one.takes is None or one.by == ESTIMATE]
+    if not names:
+        return []
+    others = f" (not known either: {listed(names[1:])})" if names[1:] else ""
+    return [f"Measure what {names[0]} holds{others}: {again('drain')} {names[0]}, then {again('bench')} {names[0]}"]
+
+
 def _of_server(one: Server, again: Again) -> list[str]:
     measure = f"{again('bench')} {one.name}"
-    if one.takes is None or one.by == ESTIMATE:
-        return [f"Measure what {one.name} holds: {again('drain')} {one.name}, then {measure}"]
     if not one.streams or one.streams.kept.limited or not one.streams.holds:
         return []
     if one.streams.other_release:
