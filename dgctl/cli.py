@@ -137,6 +137,9 @@ BREAK = click.option(
     is_flag=True,
     help="Take the servers from the run that has them, and is known to be dead.",
 )
+COMPARE = click.option(
+    "--compare", is_flag=True, help="Measure nothing: show what earlier benches found, by GPUs, model and release."
+)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before changing servers.")
 
 
@@ -359,7 +362,7 @@ def status() -> None:
     """
 
 
-@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING, BREAK)
+@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING, COMPARE, BREAK)
 def bench() -> None:
     """Measure how many streams, or files a minute, a server holds: mean latency at most 400 ms, nothing lost.
 

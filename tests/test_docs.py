@@ -95,6 +95,7 @@ def test_the_page_of_json_names_every_key():
         "keys": [{}],
         "audit": {"a": 1},
         "capacity": {"a": 1},
+        "benches": [],
     }
     document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
     check = Check("gpu1", "x", "fail", cause="y").as_dict()

@@ -34,17 +34,20 @@ class Pool:
     full: Reached | None = None
 
     def share(self, of: float) -> float | None:
-        """How much of so much the highest hour takes."""
-        return self.peak[1] / of if self.peak and of > 0 else None
+        """How much of so much the highest hour takes; None where it is not known of all servers what they take."""
+        is_whole = self.room is not None and not self.room.unknown
+        return self.peak[1] / of if self.peak and of > 0 and is_whole else None
 
     def document(self) -> dict[str, Any]:
         """What --json says of it."""
         found: dict[str, Any] = {"unit": self.unit, "hours": self.hours, "days": self.days}
         if self.room:
             takes = {"all": self.room.all, "without_largest": self.room.without, "one_more": self.room.more}
+            if self.room.unknown:
+                takes = {"known": self.room.all}
             found["takes"] = {name: round(value, 1) for name, value in takes.items()}
             found["unknown"] = list(self.room.unknown)
-            if self.peak:
+            if self.peak and not self.room.unknown:
                 shares = {name: self.share(value) for name, value in takes.items()}
                 found["share"] = {name: None if value is None else round(value, 4) for name, value in shares.items()}
         if self.peak:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dgctl.base.words import count, listed
+from dgctl.base.words import columns, count, listed
 from dgctl.capacity import gpus
 from dgctl.capacity.pools import Pool, Profile, Queue, date
 from dgctl.capacity.servers import BENCH, ESTIMATE, LIMIT, Bench, Server
@@ -18,7 +18,7 @@ Again = Callable[..., str]  # a verb and its options -> the command
 def lines(profile: Profile, table: list[tuple[str, ...]], factor: float) -> list[str]:
     """Everything about a profile, but the advice."""
     found = [f"{profile.name}: {count(len(profile.servers), 'server')}", ""]
-    found += columns([("server", "takes", "by", "bench of streams", "bench of files"), *map(_server, profile.servers)])
+    found += indented([("server", "takes", "by", "bench of streams", "bench of files"), *map(_server, profile.servers)])
     for pool in (profile.requests, profile.sound):
         if pool.room or pool.peak:
             found += ["", *_pool(pool)]
@@ -28,14 +28,11 @@ def lines(profile: Profile, table: list[tuple[str, ...]], factor: float) -> list
         server = next(one for one in profile.servers if one.name == name)
         if server.files and not server.files.of:
             found += ["", *_queue(name, queue, factor)]
-    return [*found, "", *columns([gpus.HEADINGS, *table]), ""]
+    return [*found, "", *indented([gpus.HEADINGS, *table]), ""]
 
 
-def columns(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+def indented(rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"  {line}" for line in columns(rows)]
 
 
 def _server(one: Server) -> tuple[str, ...]:
@@ -66,10 +63,12 @@ def _pool(pool: Pool) -> list[str]:
     rows: list[tuple[str, ...]] = [head]
     if pool.room:
         of = {"all": pool.room.all, "without the largest": pool.room.without, "one more": pool.room.more}
+        if pool.room.unknown:
+            of = {"those that are known": pool.room.all}
         for name, value in of.items():
             share = pool.share(value)
             rows.append((name, f"{value:.0f}", *(["-" if share is None else f"{share:.0%}"] if pool.peak else [])))
-    found = columns(rows) if pool.room else [f"  {pool.unit}"]
+    found = indented(rows) if pool.room else [f"  {pool.unit}"]
     if pool.room and pool.room.unknown:
         found.append(f"  without {listed(list(pool.room.unknown))}, of which nothing is known")
     if pool.peak:
@@ -112,12 +111,12 @@ def _queue(name: str, queue: Queue, factor: float) -> list[str]:
         for one in queue.times
     ]
     last = f"  the mean stays within {_seconds(bound)} up to {queue.lasting:.0f} a minute, however long it lasts"
-    return [head, *columns(rows), last]
+    return [head, *indented(rows), last]
 
 
 def advice(profile: Profile, again: Again, full: float) -> list[str]:
     """What to do next, each with its command. `full`: the share of what the servers take from which on another is due."""
-    found = []
+    found = _unmeasured(profile.servers, again)
     for one in profile.servers:
         found += _of_server(one, again)
     pool = profile.requests
@@ -135,10 +134,17 @@ def advice(profile: Profile, again: Again, full: float) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _unmeasured(servers: list[Server], again: Again) -> list[str]:
+    """The first of those of which nothing is known: equal ones need no bench of their own."""
+    names = [one.name for one in servers if one.takes is None or one.by == ESTIMATE]
+    if not names:
+        return []
+    others = f" (not known either: {listed(names[1:])})" if names[1:] else ""
+    return [f"Measure what {names[0]} holds{others}: {again('drain')} {names[0]}, then {again('bench')} {names[0]}"]
+
+
 def _of_server(one: Server, again: Again) -> list[str]:
     measure = f"{again('bench')} {one.name}"
-    if one.takes is None or one.by == ESTIMATE:
-        return [f"Measure what {one.name} holds: {again('drain')} {one.name}, then {measure}"]
     if not one.streams or one.streams.kept.limited or not one.streams.holds:
         return []
     if one.streams.other_release:

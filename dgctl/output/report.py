@@ -95,6 +95,7 @@ class Outcome:
     audit: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
     capacity: dict[str, Any] = field(default_factory=dict)
+    benches: list[dict[str, Any]] | None = None  # of bench --compare
     lines: list[dict[str, Any]] | None = None  # of logs
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
@@ -109,6 +110,8 @@ class Outcome:
             found["hosts"] = {name: _host(host) for name, host in self.hosts.items()}
         if self.checks is not None:
             found["checks"] = [check.as_dict() for check in self.checks]
+        if self.benches is not None:
+            found["benches"] = self.benches
         if self.lines is not None:
             found["lines"] = self.lines
         if self.hints:

@@ -9,9 +9,10 @@ from typing import Any
 from dgctl import content
 from dgctl.base import scratch
 from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
-from dgctl.base.words import listed
-from dgctl.bench import picture, result, way
+from dgctl.base.words import columns, count, listed
+from dgctl.bench import compare, kept, picture, result, way
 from dgctl.bench.job import FILES, STREAMS, Job, file_query, stream_query
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search, TooSlow
@@ -25,7 +26,7 @@ from dgctl.rollout import floor, provisioning
 from dgctl.run import history, lease, outcomes, playbook
 from dgctl.run import options as common
 from dgctl.run.session import Session
-from dgctl.run.work import Work, recorded
+from dgctl.run.work import Work, recorded, valid
 from dgctl.verify import topology
 
 HEADINGS = ("load", "mean", "P95", "x real time", "words", "lost", "own lag")
@@ -43,11 +44,14 @@ class Options(common.OnHosts):
     most: int = 2000
     file_seconds: int = 300
     yes_serving: bool = False
+    compare: bool = False
 
 
 def bench(session: Session[Options]) -> Outcome:
     if session.options.streams and session.options.files:
         raise DgctlError(Problem("a bench is of --streams or of --files", fix="give one of them"), Exit.USAGE)
+    if session.options.compare:
+        return compared(session)
     with recorded(session) as work, lease.alone(work):
         members = provisioning.seen_by_proxies(work) if fleet.behind_proxies(work.deployment) else {}
         hosts = chosen(work.deployment, members, session.options.hosts)
@@ -62,6 +66,21 @@ def bench(session: Session[Options]) -> Outcome:
             for name in hosts:
                 states[name], lines = measured(work, name, asked[name], about[name], load)
                 outcome.text += lines
+        return outcome
+
+
+def compared(session: Session[Options]) -> Outcome:
+    """What earlier benches found, side by side; nothing is measured."""
+    with valid(session):
+        folder = history.folder(session.inventory) / "bench"
+        results, bad = kept.read(folder)
+        kinds = [kind for kind in (STREAMS, FILES) if getattr(session.options, kind)] or [STREAMS, FILES]
+        hosts = session.options.hosts
+        found = compare.rows(one for one in results if one.kind in kinds and (not hosts or one.host in hosts))
+        outcome = Outcome(benches=[row.as_dict() for row in found])
+        outcome.hints = [Problem("this is no result of a bench", shown(folder / name), fix="remove it") for name in bad]
+        outcome.text = columns(compare.table(found)) if found else []
+        outcome.summary = f"{count(len(results), 'result')} kept"
         return outcome
 
 
@@ -165,13 +184,13 @@ def measured(
         result.last(name, kind, folder),
         job.file_s if kind == FILES else None,
     )
-    kept = result.keep(done, folder)
-    drawn = kept.with_suffix(".svg")
+    file = result.keep(done, folder)
+    drawn = file.with_suffix(".svg")
     drawn.write_text(picture.svg(done), encoding="utf-8")
     peers = floor.peers(work.deployment, floor.kinds(work.deployment, name)[0])
     tips = result.advice(done, len(peers), known, about["profile"] == "flux")
-    lines = [*table(done), result.sentence(done), *(f"  {tip}" for tip in tips), f"Kept: {kept}, {drawn.name}"]
-    return HostState(status={"bench": done.document() | {"advice": tips, "file": str(kept)}}), lines
+    lines = [*table(done), result.sentence(done), *(f"  {tip}" for tip in tips), f"Kept: {file}, {drawn.name}"]
+    return HostState(status={"bench": done.document() | {"advice": tips, "file": str(file)}}), lines
 
 
 def bounds_of(host: Host) -> Bounds:
@@ -207,6 +226,4 @@ def _lost(window: Window) -> str:
 
 def table(done: Result) -> list[str]:
     """The windows, in columns."""
-    lines = [HEADINGS, *result.rows(done.found.windows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(HEADINGS))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    return columns([HEADINGS, *result.rows(done.found.windows)], right=True)

@@ -74,10 +74,8 @@ def test_how_full_it_is_and_when_it_will_be(here):
 def test_without_anything_known_there_is_no_number(here):
     ended = run()
     assert ended.exit_code == 0, ended.output
-    assert (
-        "advice: Measure what gpu1 holds: dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
-        in ended.stdout
-    )
+    told = "Measure what gpu1 holds (not known either: gpu2): dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
+    assert f"advice: {told}" in ended.stdout
     assert "advice: Nothing says how much is used" in ended.stdout
     said = json.loads(run("--json").stdout)["capacity"]["profiles"]["stt"]
     assert "takes" not in said["requests"] and "peak" not in said["requests"]
@@ -95,6 +93,19 @@ def test_limits_benches_of_other_releases_and_files_that_are_none(here):
     assert "advice: Measure gpu1 again, its bench is of release-260305: dgctl bench inventory.ini gpu1" in ended.stdout
     rows = {line.split()[0]: line.split()[1] for line in ended.stdout.splitlines() if line.startswith("  gpu")}
     assert rows == {"gpu1": "36", "gpu2": "38"}, "an equal server's bench of another release says nothing"
+
+
+def test_with_servers_of_which_nothing_is_known_there_is_no_share(here):
+    """gpu2 has other GPUs: what both carry is no share of what gpu1 takes."""
+    keep(here / ".dgctl/bench")
+    gpus = [GPUS[0], ({"instance": "gpu2", "gpu": "0", "name": "NVIDIA L4"}, 1)]
+    with asked.prometheus(asked.whole(NOW, {"stt": growing()}, gpus=gpus, up=UP)) as url:
+        ended = run("--prometheus", url)
+        said = json.loads(run("--prometheus", url, "--json").stdout)["capacity"]["profiles"]["stt"]["requests"]
+    assert said["takes"] == {"known": 36} and said["unknown"] == ["gpu2"]
+    assert "share" not in said and "full" not in said and said["peak"]["value"] > 30
+    assert "without gpu2, of which nothing is known" in ended.stdout and "without the largest" not in ended.stdout
+    assert "Add a server" not in ended.stdout and "Have another" not in ended.stdout
 
 
 def test_another_promise_judges_the_windows_again(here):

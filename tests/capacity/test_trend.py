@@ -22,6 +22,8 @@ def days(count, slope, noise=0.0, seed=0, weekend=0.4):
 def test_a_line_is_found_and_weekends_are_no_trend():
     found = trend.fit(days(28, 2.0, weekend=1))
     assert found.slope == pytest.approx(2) and found.level == pytest.approx(154)
+    growing = trend.fit(days(28, 2.0))
+    assert growing.slope == pytest.approx(2) and growing.level == pytest.approx(154, abs=1)
     flat = trend.fit(days(26, 0.0))
     assert (flat.slope, flat.low, flat.high) == (0, 0, 0) and flat.level == 100, "the level is of the busiest weekday"
 

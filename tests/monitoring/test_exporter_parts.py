@@ -157,10 +157,11 @@ def test_connections_by_server(monkeypatch, tmp_path):
     assert not any("lost" in line for line in lines), "nobody knows"
 
 
-def logged(status, tried, answered):
+def logged(status, tried, answered, caller=None):
+    by = "" if caller is None else f' caller="{caller}"'
     return (
         f'192.0.2.9 [2026-11-30T08:00:00+00:00] "POST /v1/listen HTTP/1.1" {status} bytes=512 seconds=0.031 '
-        f"upstream={tried}/{answered} id=00112233445566778899aabbccddeeff\n"
+        f"upstream={tried}/{answered} id=00112233445566778899aabbccddeeff{by}\n"
     )
 
 
@@ -201,6 +202,48 @@ def test_the_access_log_through_a_rotation(tmp_path):
         assert line in lines, line
 
 
+def test_the_access_log_of_a_proxy_that_asks_who_calls(tmp_path):
+    """Its lines end in the caller's name (nginx_proxy_callers): everything else is counted as before."""
+    path = tmp_path / "deepgram.access.log"
+    path.touch()
+    log = proxy.AccessLog(str(path))
+    log.read_on()
+    path.write_text(
+        logged(200, "192.0.2.11:8080", "200", "billing")
+        + logged(200, "192.0.2.11:8080, 192.0.2.12:8080", "502, 200", "billing")
+        + logged(503, "192.0.2.12:8080", "503", "ivr")
+        + logged(401, "-", "-", "-")
+        + logged(401, "-", "-", "")
+    )
+    found = page.Page()
+    log.figures(found, {"gpu1": "192.0.2.11:8080"})
+    lines = found.text().splitlines()
+    for line in (
+        'dgctl_proxy_responses_total{status="2xx"} 2',
+        'dgctl_proxy_responses_total{status="4xx"} 2',
+        'dgctl_proxy_member_responses_total{member="gpu1",status="502"} 1',
+        "dgctl_proxy_retries_total 1",
+        'dgctl_proxy_caller_requests_total{caller="billing",status="2xx"} 2',
+        'dgctl_proxy_caller_requests_total{caller="ivr",status="503"} 1',
+        'dgctl_proxy_caller_requests_total{caller="-",status="4xx"} 2',
+        'dgctl_proxy_caller_seconds_total{caller="billing"} 0.062',
+    ):
+        assert line in lines, line
+
+
+def test_callers_without_end_are_one(monkeypatch):
+    monkeypatch.setattr(proxy, "MOST_CALLERS", 2)
+    log = proxy.AccessLog("/nowhere")
+    log.take("".join(logged(200, "192.0.2.11:8080", "200", f"c{n}") for n in range(9)))
+    assert log.requests == {("c0", "2xx"): 1, ("c1", "2xx"): 1, ("others", "2xx"): 7}
+
+
+def test_a_proxy_that_asks_nobody_has_no_figures_of_callers():
+    log = proxy.AccessLog("/nowhere")
+    log.take(LOG)
+    assert log.requests == {} and log.seconds == {} and log.statuses
+
+
 def test_a_log_that_it_may_not_read_gives_no_figures(monkeypatch):
     def closed(path):
         raise PermissionError(13, "Permission denied", path)
@@ -216,6 +259,7 @@ def test_the_form_of_the_log_is_that_of_the_role():
     assert (
         "$status '" in site
         and "'bytes=$body_bytes_sent seconds=$request_time upstream=$upstream_addr/$upstream_status" in site
+        and """' caller="$deepgram_caller"'""" in site
     )
 
 

@@ -16,6 +16,7 @@ from dgctl.verify import speech, tls
 from dgctl.verify.checks import test_tls
 from dgctl.verify.expect import Expect, Unmet
 
+from ..monitoring.program import program
 from .real_nginx import NGINX, Proxy
 
 pytestmark = pytest.mark.skipif(not NGINX, reason="no nginx on this machine (apt-get install nginx)")
@@ -132,6 +133,19 @@ def test_a_caller_with_a_key_is_served_and_the_key_stays_here(proxy, header):
         assert not {"authorization", "sec-websocket-protocol"} & {name.lower() for name in heard}, heard
     log = logged(its, len(PLACES))
     assert log.count('caller="billing"') == len(PLACES) and KEY not in log
+
+
+def test_the_exporter_reads_every_line_with_its_caller(proxy):
+    its = proxy()
+    for headers in ([token()], [token(REVOKED)], []):
+        its.ask("/v1/listen", headers=headers)
+    its.ask("/nothing", headers=[token()])
+    lines = logged(its, 4)
+    log = program().proxy.AccessLog("/nowhere")
+    log.take(lines)
+    assert log.requests.pop(("billing", "2xx")) == 1
+    assert sum(log.requests.values()) == sum(log.statuses.values()) - 1 == 3, lines
+    assert {caller for caller, _ in log.requests} <= {"-", "billing"} and ("-", "4xx") in log.requests, lines
 
 
 def test_a_browser_s_stream_gets_its_subprotocol_back(proxy):

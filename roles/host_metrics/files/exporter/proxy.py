@@ -13,8 +13,13 @@ import ask
 ESTABLISHED = "01"
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 STATES = ("up", "down", "drained")
-# ... "GET /v1/listen HTTP/1.1" 200 bytes=512 seconds=0.031 upstream=192.0.2.1:8080, 192.0.2.2:8080/502, 200 id=...
-LINE = re.compile(r'" (\d{3}) bytes=\d+ seconds=[\d.]+ upstream=([^/]*)/(.*) id=\S*$')
+# ... "GET /v1/listen HTTP/1.1" 200 bytes=512 seconds=0.031 upstream=192.0.2.1:8080, 192.0.2.2:8080/502, 200 id=... caller="me"
+# The caller stands there where the proxy asks callers who they are (nginx_proxy_callers); one that it refused is empty or "-".
+LINE = re.compile(r'" (\d{3}) bytes=\d+ seconds=([\d.]+) upstream=([^/]*)/(.*) id=\S*(?: caller="([^"]*)")?$')
+NOBODY = "-"
+MOST_CALLERS = (
+    1000  # that are told apart; beyond it somebody writes names of his own, and nobody needs figures of these
+)
 SPLIT = re.compile(
     r"\s*[,:]\s+|\s*,\s*"
 )  # nginx: addresses are joined by ", ", and by " : " after an internal redirect
@@ -110,6 +115,7 @@ class AccessLog:
     def __init__(self, path):
         self.path, self.stream, self.rest = path, None, ""
         self.statuses, self.answers, self.retries = {}, {}, 0
+        self.requests, self.seconds = {}, {}  # by caller and status, by caller
 
     def figures(self, page, addresses):
         """addresses: name -> host:port, for the names of servers. None where the log is not for this program to read."""
@@ -124,8 +130,19 @@ class AccessLog:
             page.add(
                 "dgctl_proxy_member_responses_total", about, count, metric_type="counter", member=member, status=status
             )
+        self.tell_callers(page)
         about = "Requests that were tried on one more server"
         page.add("dgctl_proxy_retries_total", about, self.retries, metric_type="counter")
+
+    def tell_callers(self, page):
+        for (caller, status), count in sorted(self.requests.items()):
+            about = "Requests by the name of the caller's key"
+            page.add(
+                "dgctl_proxy_caller_requests_total", about, count, metric_type="counter", caller=caller, status=status
+            )
+        for caller, seconds in sorted(self.seconds.items()):
+            about = "Time that requests took, streams their whole length, by the name of the caller's key"
+            page.add("dgctl_proxy_caller_seconds_total", about, seconds, metric_type="counter", caller=caller)
 
     def read_on(self):
         first = self.stream is None
@@ -153,11 +170,19 @@ class AccessLog:
             match = LINE.search(line)
             if not match:
                 continue
-            status, tried, answered = match.groups()
+            status, seconds, tried, answered, caller = match.groups()
             kind = f"{status[0]}xx" if status not in ("429", "503") else status
             self.statuses[kind] = self.statuses.get(kind, 0) + 1
+            if caller is not None:
+                self.count(caller or NOBODY, kind, float(seconds))
             servers = [one for one in SPLIT.split(tried.strip()) if one not in ("", "-")]
             statuses = [one for one in SPLIT.split(answered.strip()) if one]
             for pair in zip(servers, statuses):
                 self.answers[pair] = self.answers.get(pair, 0) + 1
             self.retries += len(servers) > 1
+
+    def count(self, caller, kind, seconds):
+        if caller not in self.seconds and len(self.seconds) >= MOST_CALLERS:
+            caller = "others"
+        self.requests[caller, kind] = self.requests.get((caller, kind), 0) + 1
+        self.seconds[caller] = round(self.seconds.get(caller, 0.0) + seconds, 3)
