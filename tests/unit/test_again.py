@@ -14,7 +14,7 @@ from dgctl.run.session import Session
 from tests.unit.called import called
 
 VERBS = [name for name, command in main.commands.items() if any(p.name == "inventory" for p in command.params)]
-COUNTS = {"window": "31", "sustain": "121", "most": "99", "file_seconds": "61"}
+COUNTS = {"days": "29", "window": "31", "sustain": "121", "most": "99", "file_seconds": "61"}
 SHOWS_ONLY = {"as_json", "verbosity", "yes", "break_lock"}  # the last two a person says each time
 
 
