@@ -15,6 +15,9 @@ _STATEMENT = re.compile(
     r"^[ \t]*((?:from[ \t]+[\w.]+[ \t]+)?import\b(?:[ \t]*\([^)]*\)|[^\n\\]*(?:\\\n[^\n\\]*)*))", re.MULTILINE
 )
 
+# What `ansible-doc` shows of a module.
+_PAGE = re.compile(r'^(?:DOCUMENTATION|EXAMPLES|RETURN) = r?""".*?"""\n', re.MULTILINE | re.DOTALL)
+
 _PACKAGE = ("ansible", "module_utils")
 # A collection's own: ansible_collections.NAMESPACE.NAME.plugins.module_utils
 _COLLECTION, _IN_COLLECTION = "ansible_collections", ("plugins", "module_utils")
@@ -43,7 +46,7 @@ def closure(paths: Iterable[Path], folder: Path) -> list[Path]:
 
 
 def meaning(path: Path, folder: Path) -> bytes:
-    """What a source says, without where the module utilities lie that it imports: to move a file changes nothing.
+    """What a source does: neither where the module utilities lie that it imports, nor what a module's page says.
 
     Each such statement becomes the names that it gives. A file that is no Python is taken as it is.
     """
@@ -52,7 +55,7 @@ def meaning(path: Path, folder: Path) -> bytes:
     text = path.read_text(encoding="utf-8")
     for (begin, end), given, _ in reversed(_statements(text, path.parent, folder)):
         text = f"{text[:begin]}import {', '.join(sorted(given))}{text[end:]}"
-    return text.encode()
+    return _PAGE.sub("", text).encode()
 
 
 # The place of a statement in its text, the names that it gives, and what it may mean: parts of names below module_utils.

@@ -123,6 +123,25 @@ def test_a_utility_that_is_empty_but_for_its_package_is_no_change(
     assert fingerprint(monkeypatch, place) == before
 
 
+def test_what_a_module_s_page_says_is_no_part_of_a_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else a better description of an option would restart Engines."""
+    place = tree(tmp_path, "values.py", "from ansible.module_utils.values import VALUE")
+    module, found = place / "plugins/modules/some_module.py", set()
+    source = module.read_text()
+    for page in (
+        "",
+        'DOCUMENTATION = r"""\nmodule: some\n"""\n',
+        'DOCUMENTATION = """\na\n"""\nRETURN = r"""\nb\n"""\n',
+    ):
+        module.write_text(page + source)
+        roles._role.cache_clear()
+        found.add(fingerprint(monkeypatch, place))
+    assert len(found) == 1
+    module.write_text(source.replace("VALUE)", "VALUE + 1)"))
+    roles._role.cache_clear()
+    assert fingerprint(monkeypatch, place) not in found
+
+
 def test_a_readme_is_no_part_of_a_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Else a better description of a variable would restart Engines."""
     place = tree(tmp_path, "values.py", "from ansible.module_utils.values import VALUE")
