@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -128,6 +129,7 @@ def watch(tmp_path, monkeypatch, issued):
         members = parts.members.learn(config, parts.health.look_at(nodes), {})
         return parts.server_list.rendered(config, members, {}), members
 
+    listed.forget = parts.secured.forget
     return listed
 
 
@@ -154,6 +156,9 @@ def test_while_a_fleet_changes_over_most_of_it_serves_and_nobody_falls_back(watc
         assert serving(text) == {"a", "b"} and "default https;" in text
         _, members = watch({"a": one, "b": next_, "c": three})
         assert members["a"]["health"].startswith("no answer"), "a server that had TLS was asked without it"
+        watch.forget(["a"])  # as undrain does, after a rollback
+        _, members = watch({"a": one, "b": next_, "c": three})
+        assert members["a"]["health"] == "Ready" and members["a"]["scheme"] == "http"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -182,3 +187,30 @@ def test_verify_proves_the_certificate_as_nginx_does(issued, authority, name, sa
         wanted = {"api_tls": secured, "deepgram_api_port": port, "deepgram_api_bind_address": "127.0.0.1"}
         planned = {"route": {"login": ""}, "wanted": wanted}
         assert verdict(test_api.test_certificate, {"planned": planned, "wanted": wanted}) == said
+
+
+@pytest.mark.skipif(not NGINX, reason="no nginx on this machine (apt-get install nginx)")
+def test_nginx_takes_the_site_and_the_list_of_a_server_with_every_product(tmp_path, issued):
+    """Each product has a scheme of its own, and Aura's languages share one."""
+    own = {"deepgram_engines": [
+        {"name": "a"}, {"name": "turns", "profile": "flux"}, {"name": "en", "profile": "aura"},
+        {"name": "es", "profile": "aura", "aura_language": "es"}, {"name": "f", "profile": "flux_tts"},
+    ], "deepgram_api_tls": True}  # fmt: skip
+    nodes = load("filter", "deepgram_topology").nodes("gpu1", {"node": ["gpu1"]}, {"gpu1": own})
+    assert [node["tls"] for node in nodes] == [True] * 5
+    parts, profiles = program(), ["all", "stt", "flux", "aura", "flux_tts", "agent"]
+    tls = {"authority": str(issued.authority), "name": "deepgram-api"}
+    config = {"nodes": nodes, "profiles": profiles, "languages": ["en", "es"], "tls": tls}
+    (tmp_path / "list.conf").write_text(parts.server_list.rendered(config, {}, {}))
+    site = render("nginx_proxy", "deepgram.conf.j2", nginx_proxy_nodes=nodes, nginx_proxy_listen_ipv6=False,
+                  __nginx_proxy_packages={"installed": {"nginx": "1.22.1"}}, _nginx_proxy_certificate=str(issued.both),
+                  _nginx_proxy_key=str(issued.both), _nginx_proxy_api_ca=str(issued.authority),
+                  _nginx_proxy_list=str(tmp_path / "list.conf")).replace("/var/log/nginx", str(tmp_path))  # fmt: skip
+    assert "proxy_pass $deepgram_aura_scheme://$deepgram_speakers" in site
+    (tmp_path / "site.conf").write_text(site)
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{ include {tmp_path}/site.conf; }}\n"
+    )
+    words = [NGINX, "-t", "-q", "-p", str(tmp_path), "-e", str(tmp_path / "log"), "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

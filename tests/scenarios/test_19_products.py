@@ -59,6 +59,7 @@ def settings(links: list[str]) -> dict[str, Any]:
         "deepgram_models_links": [*links, flux, *speaking],
         "deepgram_agent_llm_providers": PROVIDERS,
         "deepgram_api_environment_secret": {"OPENAI_API_KEY": SECRET},
+        "deepgram_api_tls": True,
     }
 
 
@@ -99,6 +100,18 @@ def test_each_engine_has_its_own_gpus_and_models_alone(lab):
     assert files["turns"] == ["flux-general-en.en.streaming.6e5fc14.dg"]
     assert len(files["voice"]) == 2 and all(name.startswith("aura-2.") for name in files["voice"])
     assert not [name for name in files["a"] if name.startswith(("flux", "aura", "end-of-turn"))]
+
+
+def test_each_api_answers_over_tls_alone(lab):
+    """NGINX asks them by name and authority: the real client's calls below go that way."""
+    _, server = lab
+    for port in range(8080, 8085):
+        assert "system_health" in server.sh(
+            "curl -sS --cacert /etc/deepgram/tls/authority.crt --connect-to "
+            f"deepgram-api:{port}:127.0.0.1:{port} https://deepgram-api:{port}/v1/status"
+        )
+        assert "system_health" not in server.sh(f"curl -s http://127.0.0.1:{port}/v1/status", check=False)
+    assert server.sh("stat -c '%a %U' /etc/deepgram/tls/api.key").strip() == "600 root"
 
 
 def test_the_second_run_changes_nothing_and_no_secret_is_anywhere(lab):

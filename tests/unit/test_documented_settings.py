@@ -19,7 +19,7 @@ BESIDE = {
     "deepgram_engines": "preflight_gpu_count: 4\ndeepgram_models_links: [{}]\n".format(
         ", ".join([FLUX, *(f"https://models.example.com/{name}" for name in ("nova-3.dg", *SPEAKING))])
     ),
-    "deepgram_release": "deepgram_fips: true\ndeepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
+    "deepgram_release": "deepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
     "deepgram_fips": "deepgram_release: release-260728-fips\ndeepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
     "monitoring_mail_to": "monitoring_mail_from: dgctl@example.com\nmonitoring_mail_server: mail.example.com:587\n",
     "deepgram_license_upstream": "deepgram_license_servers: [https://license.example.com]\n",
@@ -43,6 +43,7 @@ def test_a_setting_of_the_docs(shown: str) -> None:
         text = text.replace("gpu2 ansible_host=192.0.2.12", "").replace("192.0.2.11", f"192.0.2.99 {name}={value}")
     else:
         beside = BESIDE.get(name, "")
+        beside += "deepgram_fips: true\n" if name == "deepgram_release" and str(value).endswith("-fips") else ""
         if name == "deepgram_models_links" or name in beside or "deepgram_models_links" in beside:
             write(Path(MAIN), "")
         add(f"{beside}{name}: {json.dumps(value)}\n")

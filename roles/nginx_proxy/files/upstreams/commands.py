@@ -5,6 +5,7 @@ import health
 import marks
 import members
 import nginx
+import secured
 import watchdog
 from settle import alone, settle
 
@@ -21,6 +22,7 @@ def drain(names, reason, note):
 def undrain(names):
     """Takes marks away. Who answers well now serves at once, whatever was before."""
     config = files.configuration()
+    secured.forget([files.key(node) for node in config["nodes"] if node["name"] in names])
     new = members.strangers(config)
     seen = health.look_at([node for node in config["nodes"] if node["name"] in names or node in new], watchdog.out)
     with alone():

@@ -1,7 +1,7 @@
 """APIs that answer over TLS: asked by the name that all their certificates have, and known by the deployment's authority.
 
 While a running fleet changes over, some answer over TLS already and others do not yet. One that has never been seen with TLS is
-asked without it too; one that has is never asked without it again.
+asked without it too; one that has is not, until somebody drains it and gives it back.
 """
 
 import functools
@@ -58,6 +58,13 @@ def learn(members):
     known = {name for name in seen() if name in members}
     if now - known:
         files.write(f"{files.KEPT}/secured.json", json.dumps(sorted(now | known)))
+
+
+def forget(names):
+    """Servers that somebody gives back on purpose may have gone back to a state without TLS."""
+    left = [name for name in seen() if name not in names]
+    if len(left) < len(seen()):
+        files.write(f"{files.KEPT}/secured.json", json.dumps(left))
 
 
 def scheme_of(node, member):

@@ -1,0 +1,5 @@
+"""Lets these tests import the modules' utilities as Ansible does."""
+
+from tests import utilities
+
+utilities.use()
