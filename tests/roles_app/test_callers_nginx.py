@@ -401,6 +401,18 @@ def test_a_balancer_may_ask_whether_it_serves_and_is_told_no_while_the_file_is_t
     assert its.ask("/v1/listen", headers=[token()])[0] == 200, "whoever comes is served nevertheless"
 
 
+def test_strangers_do_not_learn_what_the_api_has_to_do(proxy):
+    its = proxy(nginx_proxy_metrics_upstream="", nginx_proxy_status_allow=["192.0.2.1"])
+    assert its.ask("/healthz", "GET")[0] == 403 and its.api.heard == []
+
+
+def test_balancers_may_ask_how_the_api_is(proxy):
+    its = proxy(
+        nginx_proxy_metrics_upstream="", nginx_proxy_status_allow=["192.0.2.1"], nginx_proxy_balancers=["127.0.0.1"]
+    )
+    assert its.ask("/healthz", "GET")[0] == 200
+
+
 def test_a_balancer_is_told_that_the_api_does_not_answer(proxy):
     its = proxy(nginx_proxy_metrics_upstream="")
     its.api.shutdown()
