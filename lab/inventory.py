@@ -76,6 +76,7 @@ def write(home: Home, lab: str, directory: Path, all_: Said) -> Path:
     said = {"links": _list(all_.links), "licences": _licences(present), "minimums": _minimums()}
     (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **said))
     _write_vault(home, directory / ".vault_pass", group_vars / "vault.yml")
+    (directory / "images.lock").unlink(missing_ok=True)  # the registry may have been filled anew, with other stand-ins
     return inventory
 
 

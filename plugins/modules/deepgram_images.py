@@ -122,7 +122,7 @@ CURES = (
     (r"x509|certificate", "add the registry's certificate authority to the server's trust store", False),
     (
         r"manifest unknown|not found|no such manifest",
-        "check deepgram_release and deepgram_image_digests: the registry lacks it",
+        "check deepgram_release, deepgram_image_digests and images.lock beside the inventory: the registry lacks it",
         False,
     ),
     (

@@ -58,3 +58,13 @@ def test_the_container_engine_and_the_count_of_engines_are_two_options():
     assert (options.engine, options.count_engine, options.count_node) == ("docker", None, 2)
     options = cli.parser().parse_args(["up", "--engine", "podman", "--engines", "3"])
     assert (options.engine, options.count_engine) == ("podman", 3)
+
+
+def test_images_of_an_earlier_registry_are_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(inventory.servers, "listed", lambda home, lab: [])
+    monkeypatch.setattr(inventory.servers, "known_hosts", lambda home: "known_hosts")
+    monkeypatch.setattr(inventory.keys, "client_key", lambda home: "key")
+    monkeypatch.setattr(inventory, "_write_vault", lambda *of: None)
+    (tmp_path / "images.lock").write_text("registry.lab.test:5000/deepgram/self-hosted-api:release-260812 sha256:0\n")
+    written = inventory.write(None, "x", tmp_path, inventory.Said("docker", "", [], None))
+    assert written.exists() and not (tmp_path / "images.lock").exists()

@@ -167,6 +167,14 @@ def test_a_plan_that_another_run_made_old_is_not_carried_out(tmp_path: Path, ser
         pass
 
 
+def test_two_names_of_one_server_are_no_two_runs(tmp_path: Path, servers: Servers) -> None:
+    (servers.folder / "b").mkdir(parents=True)
+    (servers.folder / "a").symlink_to("b")
+    with lease.held(clone(tmp_path / "a", node=["a", "b"]), looked(servers, "a", "b")):
+        refused(clone(tmp_path / "b", node=["a", "b"]))
+    assert servers.kept("b")["until"] == 0
+
+
 def test_of_two_at_the_same_moment_one_gets_all(tmp_path: Path, servers: Servers) -> None:
     """On the first server one is refused, before it has anything."""
 

@@ -30,7 +30,7 @@ def take(request):
     with _locked():
         found = _read()
         free = not _holds(found) or found.get("owner") == request["owner"] or request["force"]
-        moved = request["last"] not in (None, found.get("run", ""))
+        moved = request["last"] is not None and found.get("run", "") not in (request["last"], request["run"])
         if moved or not free:
             return {"taken": False, "moved": moved, "holder": found.get("holder")}
         _write({key: request[key] for key in ("run", "owner", "holder")}, TTL_S)
