@@ -163,7 +163,7 @@ def _programs(texts: Iterable[str]) -> list[Path]:
     return [path for name in names for path in imports.files_of(tuple(name.split(".")), content.utilities())]
 
 
-def _plugins(words: frozenset[str], programs: list[Path]) -> list[Path]:
+def _plugins(words: frozenset[str], programs: Iterable[Path] = ()) -> list[Path]:
     """The modules and filters among these words, and these programs, with what they import."""
     folder = content.root() / "plugins"
     actions = [path for path in sorted((folder / "action").glob("*.py")) if path.stem in words]

@@ -86,6 +86,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram.containers import CommandFailed, inspect, log_tail, secrets_in, without
 from ansible.module_utils.deepgram.engines import ENGINES, installed, is_api
 from ansible.module_utils.deepgram.signatures import diagnose
+from ansible.module_utils.host import lease
 
 # What the container engine says about a start that failed; what the programs say is in deepgram_signatures.
 CURES = (
@@ -182,6 +183,8 @@ def main():
         supports_check_mode=True,
     )
     begin = time.time()
+    if not module.check_mode:
+        lease.wait()  # the watchdog may be at the same containers
     try:
         changed, started = work(module.params, module.check_mode)
     except CommandFailed as error:

@@ -63,6 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import wipe as deepgram_wipe
 from ansible.module_utils.deepgram.containers import CommandFailed, run
 from ansible.module_utils.deepgram.engines import COMPONENT, ENGINES
+from ansible.module_utils.host import lease
 from ansible.module_utils.host.outcome import fail
 
 
@@ -110,6 +111,8 @@ def main():
         },
         supports_check_mode=True,
     )
+    if not module.check_mode:
+        lease.wait()  # the watchdog may be at the same containers
     try:
         result = work(module.params, module.check_mode)
     except CommandFailed as error:
