@@ -308,18 +308,19 @@ def apis(variables):
     return found
 
 
-def layout(variables):
-    """Engines and APIs of a server, by its parts (deepgram_parts; without it both)."""
-    parts = (variables or {}).get("deepgram_parts", ["engine", "api"])
+def layout(variables, parts=None):
+    """Engines and APIs of a server, by its parts (else deepgram_parts; without it both)."""
+    if parts is None:
+        parts = (variables or {}).get("deepgram_parts", ["engine", "api"])
     return {
         "engines": engines(variables) if "engine" in parts else [],
         "apis": apis(variables) if "api" in parts else [],
     }
 
 
-def urls(variables, api="127.0.0.1", metrics="127.0.0.1"):
+def urls(variables, api="127.0.0.1", metrics="127.0.0.1", parts=None):
     """Component -> the address at which it says on the server itself how it is. `api`, `metrics`: where they listen."""
-    found = layout(variables)
+    found = layout(variables, parts)
     engines_at = {one["component"]: f"http://{metrics}:{one['metrics_port']}/metrics" for one in found["engines"]}
     return {**engines_at, **{one["component"]: f"http://{api}:{one['port']}/v1/status" for one in found["apis"]}}
 
