@@ -340,8 +340,9 @@ def apis(variables):
 
 
 def layout(variables, parts=None):
-    """Engines and APIs of a server, by its parts (deepgram_parts; without it both)."""
-    parts = (variables or {}).get("deepgram_parts", ["engine", "api"]) if parts is None else parts
+    """Engines and APIs of a server, by its parts (else deepgram_parts; without it both)."""
+    if parts is None:
+        parts = (variables or {}).get("deepgram_parts", ["engine", "api"])
     return {
         "engines": engines(variables) if "engine" in parts else [],
         "apis": apis(variables) if "api" in parts else [],

@@ -1,7 +1,11 @@
 """What each server's exporter is told: its parts by the groups of the server, and who may read it."""
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible.vars.hostvars import HostVarsVars
 
+from tests.roles_app import rendering
 from tests.roles_app.rendering import of, render, value
 
 MONITORS = {"monitoring": {"mon1": {"ansible_host": "192.0.2.20"}, "mon2": {"deepgram_address": "10.0.0.2"}}}
@@ -17,6 +21,15 @@ def test_a_node():
     assert told["gpus"] is True and told["apis"] == {"api": "http://127.0.0.1:8080"} and told["license_proxy"] == ""
     assert told["proxy"]["members"] == "" and told["proxy"]["servers"] == {"gpu1": "127.0.0.1:8080"}
     assert (told["address"], told["allow"]) == ("0.0.0.0", ["10.0.0.2", "192.0.2.20"])
+
+
+def test_a_node_as_ansible_itself_has_its_variables():
+    """hostvars of a run are no dict: HostVarsVars, which some filters (combine) refuse."""
+    found = rendering.variables("host_metrics", **of("node", servers=MONITORS))
+    seen = {name: HostVarsVars(values, DataLoader(), name) for name, values in found["hostvars"].items()}
+    templar = Templar(loader=DataLoader(), variables=found | {"hostvars": seen})
+    told = templar.template(trust_as_template("{{ _host_metrics_content }}"))
+    assert told == config("node")
 
 
 def test_a_node_behind_proxies_has_no_nginx():
