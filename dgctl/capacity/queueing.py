@@ -2,7 +2,7 @@
 
 How an Engine shares its GPU among files is not published, so both plausible ways are played: so many files at a time while the
 others wait (M/D/c), or all at a time, each slower once there are more than so many (processor sharing). Which of them a server is
-like follows from the windows of its bench: each is simulated many times, with the files before it, and a way is plausible when
+like follows from the windows of its bench: each is played many times, with the files before it, and a way is plausible when
 the means that were measured are ones that it gives. What fits no way gives no figures.
 """
 
@@ -31,7 +31,7 @@ MISSES = 3.0  # of a window, in the mean of their squares: beyond it a way does 
 NEAR = 4.0  # more than the best misfit, up to which a way is plausible too: the likelihood ratio of 95 %
 SLOWER = 1.15  # times the lightest load that some window must have taken, or no queue was seen
 FULLEST = 0.97  # of what a way can do at all, up to which its lasting times are given
-FILES = 20_000  # of a simulation for these
+FILES = 20_000  # of a sample for these
 HALVINGS = 8  # of the loads among which a bound is searched
 
 
@@ -115,7 +115,7 @@ def times(models: list[Model], load: float, bound_s: float) -> Times | None:
     """What files take at a load by the extremes of these models; None where one of them cannot do it."""
     if not models or load <= 0 or any(load > FULLEST * one.most for one in models):
         return None
-    taken = [simulated(one, load) for one in _extremes(models)]
+    taken = [sampled(one, load) for one in _extremes(models)]
     return Times(
         load,
         _range([sum(one) / len(one) for one in taken]),
@@ -137,7 +137,7 @@ def _lasting(model: Model, bound_s: float) -> float:
     low, high = 0.0, FULLEST * model.most
     for _ in range(HALVINGS):
         load = (low + high) / 2
-        if fmean(simulated(model, load, FILES // 4)) <= bound_s:
+        if fmean(sampled(model, load, FILES // 4)) <= bound_s:
             low = load
         else:
             high = load
@@ -150,7 +150,7 @@ def _extremes(models: list[Model]) -> list[Model]:
     return [replace(models[0], kind=kind, lanes=count) for kind in (QUEUE, SHARED) for count in sorted(lanes)]
 
 
-def simulated(model: Model, load: float, files: int = FILES, seed: int = 1) -> list[float]:
+def sampled(model: Model, load: float, files: int = FILES, seed: int = 1) -> list[float]:
     """Seconds that each of so many files takes; the first tenth, before which nothing was busy, is left out."""
     chance = random.Random(seed)
     return _took(model, [chance.expovariate(load / 60) for _ in range(files)])[files // 10 :]

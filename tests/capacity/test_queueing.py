@@ -60,7 +60,7 @@ def test_the_simulation_is_as_the_labs_engine(kind, lanes, used):
     model = Model(kind, lanes, 2.0)
     load, files = used * model.most, 4000 if kind == QUEUE else 900
     there = engine(f"{kind} {lanes}", model.work_s, load, files, seed=5)
-    here = queueing.simulated(model, load, files, seed=5)  # the same moments at which files come
+    here = queueing.sampled(model, load, files, seed=5)  # the same moments at which files come
     assert fmean(here) == pytest.approx(fmean(there), rel=0.05)
     assert percentile(here, 0.95) == pytest.approx(percentile(there, 0.95), rel=0.1)
 
@@ -75,8 +75,8 @@ def test_the_labs_engine_refuses_another_way():
 def test_the_simulation_is_as_theory_has_it(used):
     """M/D/1 by Pollaczek and Khinchine; a shared processor takes work / (1 - used) in the mean (Kleinrock)."""
     load = 60 * used
-    assert fmean(queueing.simulated(Model(QUEUE, 1, 1.0), load)) == pytest.approx(1 + used / (2 * (1 - used)), rel=0.05)
-    assert fmean(queueing.simulated(Model(SHARED, 1, 1.0), load)) == pytest.approx(1 / (1 - used), rel=0.07)
+    assert fmean(queueing.sampled(Model(QUEUE, 1, 1.0), load)) == pytest.approx(1 + used / (2 * (1 - used)), rel=0.05)
+    assert fmean(queueing.sampled(Model(SHARED, 1, 1.0), load)) == pytest.approx(1 / (1 - used), rel=0.07)
 
 
 def bench(model, loads, seed=0, window_s=30.0):
@@ -101,7 +101,7 @@ def test_how_a_server_queues_is_read_from_its_bench(true):
     assert models and all(abs(one.lanes - true.lanes) <= 1 for one in models)
     load = 0.7 * true.most
     said = queueing.times(models, load, 3.0)
-    real = percentile(queueing.simulated(true, load, seed=77), 0.95)
+    real = percentile(queueing.sampled(true, load, seed=77), 0.95)
     assert 0.8 * said.p95_s[0] <= real <= 1.2 * said.p95_s[1]
     assert 0 <= said.late[0] <= said.late[1] <= 1
 
