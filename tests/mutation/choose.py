@@ -29,23 +29,30 @@ THROUGH = (
     ("roles/host_firewall", ["tests/roles_app/test_firewall.py"]),
     ("dgctl/verify/checks/", ["tests/verify/test_checks.py"]),
     ("dgctl/verify/suite", ["tests/verify/test_suite.py"]),
-    ("dgctl/validation/", ["tests/unit/test_validation.py", "tests/unit/test_systems.py"]),
-    ("dgctl/verbs/remove", ["tests/unit/test_removing.py", "tests/unit/test_confirmations.py"]),
-    ("dgctl/verbs/blue_green", ["tests/unit/test_removing.py", "tests/unit/test_fleet_verbs.py"]),
+    ("dgctl/validation/", ["tests/unit/test_validation.py", "tests/unit/validation/test_systems.py"]),
+    ("dgctl/verbs/remove", ["tests/unit/verbs/test_removing.py", "tests/unit/verbs/test_confirmations.py"]),
+    ("dgctl/verbs/blue_green", ["tests/unit/verbs/test_removing.py", "tests/unit/verbs/test_fleet_verbs.py"]),
     (
         "dgctl/verbs/upgrade",
-        ["tests/unit/test_removing.py", "tests/unit/test_rollback_verb.py", "tests/unit/test_driver_up"],
+        ["tests/unit/verbs/test_removing.py", "tests/unit/verbs/test_rollback_verb.py", "tests/unit/test_driver_up"],
     ),
     (
         "dgctl/verbs/",
-        ["tests/unit/test_confirmations.py", "tests/unit/test_provision.py", "tests/unit/test_plan_verb.py"],
+        [
+            "tests/unit/verbs/test_confirmations.py",
+            "tests/unit/test_provision.py",
+            "tests/unit/verbs/test_plan_verb.py",
+        ],
     ),
     ("dgctl/output/report", ["tests/unit/test_findings.py", "tests/unit/test_parts.py"]),
-    ("dgctl/run/session", ["tests/unit/test_cli.py", "tests/unit/test_interrupted.py", "tests/unit/test_findings.py"]),
+    (
+        "dgctl/run/session",
+        ["tests/unit/test_cli.py", "tests/unit/rollout/test_interrupted.py", "tests/unit/test_findings.py"],
+    ),
     ("dgctl/run/history", ["tests/unit/test_run_record.py", "tests/unit/test_parts.py", "tests/unit/test_files.py"]),
     (
         "dgctl/rollout/provisioning",
-        ["tests/unit/test_provision.py", "tests/unit/test_plan_verb.py", "tests/plan/test_begun.py"],
+        ["tests/unit/test_provision.py", "tests/unit/verbs/test_plan_verb.py", "tests/plan/test_begun.py"],
     ),
     (
         "dgctl/run/outcomes",
@@ -55,9 +62,9 @@ THROUGH = (
         "dgctl/run/collector",
         ["tests/unit/test_run_failures.py", "tests/unit/test_findings.py", "tests/unit/test_parts.py"],
     ),
-    ("dgctl/run/playbook", ["tests/unit/test_run_failures.py", "tests/unit/test_interrupted.py"]),
+    ("dgctl/run/playbook", ["tests/unit/test_run_failures.py", "tests/unit/rollout/test_interrupted.py"]),
     ("dgctl/content", ["tests/unit/test_content.py", "tests/plan/test_look.py"]),
-    ("dgctl/deployment/", ["tests/unit/test_validation.py", "tests/unit/test_fleet_verbs.py"]),
+    ("dgctl/deployment/", ["tests/unit/test_validation.py", "tests/unit/verbs/test_fleet_verbs.py"]),
 )
 
 

@@ -16,7 +16,7 @@ from dgctl.plan import look
 from dgctl.run import confirm
 from dgctl.run.work import Work
 from tests.unit.called import called
-from tests.unit.test_confirmations import Terminal
+from tests.unit.verbs.test_confirmations import Terminal
 
 OSC52 = "\x1b]52;c;cm0gLXJmIC8=\x07"
 EVIL = [OSC52, "\x1b[2J", "\x9d52;c;eA==\x9c", "a\rb", "\u202eevil"]

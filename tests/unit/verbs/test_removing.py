@@ -19,8 +19,8 @@ from tests.plan.conftest import set_variable, small  # noqa: F401 - fixtures
 from tests.plan.test_rollout import change, seen
 from tests.unit.called import called
 from tests.unit.conftest import folder, root, write  # noqa: F401 - fixtures
-from tests.unit.test_fleet_verbs import INVENTORY
-from tests.unit.test_rolling import World
+from tests.unit.rollout.test_rolling import World
+from tests.unit.verbs.test_fleet_verbs import INVENTORY
 
 PLAYBOOK = """\
 - name: Deepgram

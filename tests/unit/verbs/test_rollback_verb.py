@@ -14,8 +14,8 @@ from dgctl.run.collector import HostResult, RunResult
 from dgctl.verbs import rollback
 from tests.plan.conftest import small  # noqa: F401 - a fixture
 from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
-from tests.unit.test_fleet_verbs import INVENTORY, kept
-from tests.unit.test_removing import BOTH, FILE, fleet, released  # noqa: F401 - a fixture
+from tests.unit.verbs.test_fleet_verbs import INVENTORY, kept
+from tests.unit.verbs.test_removing import BOTH, FILE, fleet, released  # noqa: F401 - a fixture
 
 NOW, BEFORE = "release-260714", "release-260226"
 

@@ -1,0 +1,1 @@
+"""What is refused before a server is touched."""

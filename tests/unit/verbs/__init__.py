@@ -1,0 +1,1 @@
+"""What each verb does, with Ansible or in its place."""
