@@ -97,6 +97,7 @@ def test_an_upgrade(fleet):
     settled(fleet)
 
 
+@with_all
 def test_a_hung_engine_takes_its_node_out_and_is_back_by_itself(fleet):
     node = fleet.nodes[0]
     with fleet.calls() as running:
