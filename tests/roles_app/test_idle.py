@@ -24,7 +24,7 @@ def idle(monkeypatch):
     def call(answers, inspect=(0, "true\n", ""), **parameters):
         pages = list(answers)
 
-        def get_json(url, timeout):
+        def get_json(url, timeout, ask=None):
             asked.append(url)
             said = pages.pop(0) if len(pages) > 1 else pages[0]
             return (None, "timed out") if said is None else (said, "")

@@ -32,16 +32,26 @@ def test_a_server_on_its_own_has_itself_for_all_paths():
         (node,) = value("nginx_proxy", "nginx_proxy_nodes", deepgram_api_port=8081, **groups)
         assert node == {"name": "gpu1", "address": "127.0.0.1:8081", "profile": "all", "region": ""}
     text = nginx()
-    assert set(re.findall(r"proxy_pass http://(\S+);", text)) == {"deepgram_all", "127.0.0.1:9991"}
+    assert set(re.findall(r"proxy_pass http://(\S+);", text)) == {
+        "deepgram_all",
+        "deepgram_all/v1/status",
+        "127.0.0.1:9991",
+    }
     assert "proxy_request_buffering off;" in text and "client_body_buffer_size" not in text
     assert "proxy_next_upstream         error timeout;" in text and 'err_code":"NOT_FOUND' not in text
 
 
 def test_a_proxy_has_every_server_of_the_fleet():
     assert value("nginx_proxy", "nginx_proxy_nodes", **FLEET) == [
-        {"name": "gpu1", "address": "192.0.2.11:8080", "profile": "stt", "region": "eu"},
-        {"name": "gpu2", "address": "[2001:db8::2]:8090", "profile": "flux", "region": ""},
-        {"name": "api1", "address": "api1:8080", "profile": "stt", "region": ""},
+        {"name": "gpu1", "address": "192.0.2.11:8080", "profile": "stt", "region": "eu", "watch": "192.0.2.11:9810"},
+        {
+            "name": "gpu2",
+            "address": "[2001:db8::2]:8090",
+            "profile": "flux",
+            "region": "",
+            "watch": "[2001:db8::2]:9810",
+        },
+        {"name": "api1", "address": "api1:8080", "profile": "stt", "region": "", "watch": "api1:9810"},
     ]
     assert value("nginx_proxy", "nginx_proxy_metrics_upstream", **FLEET) == ""
     also = {**FLEET, "inventory_hostname": "gpu1", "groups": {**GROUPS, "proxy": ["gpu1"]}}
@@ -147,6 +157,7 @@ def test_only_known_paths_reach_the_api_and_only_operators_the_status():
         "/v2/speak",
         "/v1/agent/converse",
         "/metrics",
+        "/healthz",
     ]
     closed = re.search(r"location ~ (\S+) \{\n(.*?)\n    \}", text, re.DOTALL)
     assert closed[2].split("\n")[:2] == ["        allow 192.0.2.0/24;", "        deny all;"]
