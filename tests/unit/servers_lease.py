@@ -12,6 +12,8 @@ from dgctl.base.errors import Problem
 from dgctl.deployment.deployment import Host
 from dgctl.plan.look import Seen
 
+LOCAL = "local"  # the folder of hosts that are this machine
+
 
 class Servers:
     """In place of look.Asker: `silent` ones do not answer; `asked` has (server, mode) in their order."""
@@ -32,10 +34,15 @@ class Servers:
             return host.name, Seen(problem=Problem("no way there", host.name))
         request = json.loads(json.dumps(more))
         with self._one_at_a_time:
-            self.program.FOLDER = str(self.folder / host.name)
+            self.program.FOLDER = str(
+                self.folder / (LOCAL if host.vars.get("ansible_connection") == "local" else host.name)
+            )
             return host.name, Seen(lease=getattr(self.program, mode)(request))
 
     def kept(self, name: str) -> dict[str, Any]:
         """What a server has in its file; empty where there is none."""
-        path = self.folder / name / "lease.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        path = next(
+            (path for path in (self.folder / each / "lease.json" for each in (name, LOCAL)) if path.exists()),
+            self.folder,
+        )
+        return json.loads(path.read_text()) if path.is_file() else {}
