@@ -117,7 +117,9 @@ class ByName:
     def _importers(self, file: str) -> list[str]:
         stem = Path(file).stem
         imports = re.compile(rf"^\s*(from|import) .*\b{stem}\b", re.M)
-        return sorted(other for other, text in self.sources.items() if other != file and imports.search(text))
+        return sorted(
+            other for other, text in self.sources.items() if other != file and stem in text and imports.search(text)
+        )
 
     def _about(self, file: str) -> dict[str, int]:
         """File of tests -> how far it is from this file: 0 for its own."""
@@ -127,6 +129,6 @@ class ByName:
         for path, text in self.texts.items():
             if Path(path).stem == f"test_{stem}" or any(path.startswith(place) for place in through):
                 found[path] = 0
-            elif imported.search(text):
+            elif stem in text and imported.search(text):
                 found[path] = 1 if text.count(stem) > 3 else 2
         return found

@@ -22,6 +22,8 @@ BESIDE = {
     "deepgram_release": "deepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
     "deepgram_fips": "deepgram_release: release-260728-fips\ndeepgram_models_links: [https://models.example.com/nova-3.dgv2]\n",
     "monitoring_mail_to": "monitoring_mail_from: dgctl@example.com\nmonitoring_mail_server: mail.example.com:587\n",
+    "nginx_proxy_overflow_api_key": "nginx_proxy_overflow_url: https://deepgram.example.com\n",
+    "deepgram_registry_username": "deepgram_registry_password: not-a-password\n",
     "deepgram_license_upstream": "deepgram_license_servers: [https://license.example.com]\n",
 }
 # Files that only their owner has.
@@ -47,5 +49,6 @@ def test_a_setting_of_the_docs(shown: str) -> None:
         if name == "deepgram_models_links" or name in beside or "deepgram_models_links" in beside:
             write(Path(MAIN), "")
         add(f"{beside}{name}: {json.dumps(value)}\n")
+    Path(MAIN).chmod(0o600)  # some settings are secrets
     write(Path("inventory.ini"), text)
     assert problems() == []
