@@ -25,6 +25,7 @@ OTHERS = (
         "/etc/cdi/nvidia.json.replaced-by-nvidia-cdi-refresh",
     ),
     *("/etc/containers/networks/", RECORDS, "/var/lib/deepgram/models/.lock", "/var/lib/deepgram/verified/"),
+    "/var/lib/deepgram/lease.json",  # whose run may change the server
 )
 
 
