@@ -79,60 +79,30 @@ reason:
   type: str
 """
 
-import ipaddress
 import os
 import re
-import ssl
 import stat
-import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host.openssl import (
+    OpensslFailed,
+    alternative,
+    alternatives_of,
+    due,
+    ends_within,
+    openssl,
+    subject,
+)
 from ansible.module_utils.host.outcome import fail
+from ansible.module_utils.host.whole_file import replace, text_of
 
 FILES = {"certificate": "api.crt", "key": "api.key", "authority": "authority.crt"}
-SUBJECT_LIMIT = 64  # characters that a common name may have
 # What every library reads: which kinds of key Deepgram's API takes is not published.
 KEY = ("rsa", "rsa_keygen_bits:3072")
 
 
-class OpensslFailed(Exception):
-    """openssl ended with an error."""
-
-
-def openssl(*arguments, check=True):
-    """(rc, stdout) of openssl."""
-    try:
-        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise OpensslFailed("openssl is not installed") from None
-    if check and done.returncode:
-        raise OpensslFailed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "openssl failed")
-    return done.returncode, done.stdout
-
-
 def paths(params):
     return {name: os.path.join(params["directory"], file) for name, file in FILES.items()}
-
-
-def read(path):
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def alternative(name):
-    """A name as openssl wants it in subjectAltName."""
-    try:
-        return f"IP:{ipaddress.ip_address(name)}"
-    except ValueError:
-        return f"DNS:{name}"
-
-
-def alternatives_of(certificate):
-    text = openssl("x509", "-in", certificate, "-noout", "-ext", "subjectAltName")[1]
-    return sorted(alternative(name) for _, name in re.findall(r"(DNS|IP Address):([^,\s]+)", text))
 
 
 def unfit(params):
@@ -145,11 +115,9 @@ def unfit(params):
         return "certificate and key do not belong together"
     if alternatives_of(at["certificate"]) != sorted({alternative(name) for name in params["names"]}):
         return "its names differ"
-    if openssl("x509", "-in", at["certificate"], "-noout", "-checkend", str(params["renew_days"] * 86400), check=False)[
-        0
-    ]:
+    if ends_within(at["certificate"], params["renew_days"]):
         return f"it ends in less than {params['renew_days']} days"
-    signed = any(one in (read(at["certificate"]) or "") for one in blocks(params["authority"]))
+    signed = any(one in (text_of(at["certificate"]) or "") for one in blocks(params["authority"]))
     return "" if signed else "another authority signed it"
 
 
@@ -168,23 +136,16 @@ def request(params):
     finally:
         os.umask(before)
     names = ",".join(sorted({alternative(name) for name in params["names"]}))
-    subject = f"/CN={params['names'][0][:SUBJECT_LIMIT]}"
-    return openssl("req", "-new", "-key", new, "-subj", subject, "-addext", f"subjectAltName={names}")[1]
+    asked = ["-subj", subject(params["names"][0]), "-addext", f"subjectAltName={names}"]
+    return openssl("req", "-new", "-key", new, *asked)[1]
 
 
 def put(path, text, mode, owner=0):
     """Has a file with this text, whole or not at all; True when it was not so."""
     before = os.stat(path) if os.path.exists(path) else None
-    if before and read(path) == text and (stat.S_IMODE(before.st_mode), before.st_uid) == (mode, owner):
+    if before and text_of(path) == text and (stat.S_IMODE(before.st_mode), before.st_uid) == (mode, owner):
         return False
-    handle = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(text)
-        if os.geteuid() == 0:
-            os.fchown(handle, owner, -1)
-        os.fchmod(handle, mode)
-        os.fsync(handle)
-    os.replace(f"{path}.part", path)
+    replace(path, text.encode("utf-8", "surrogateescape"), mode, (owner, -1) if os.geteuid() == 0 else None)
     return True
 
 
@@ -194,14 +155,14 @@ def install(params, check_mode):
     All are for their owner alone: of such files a snapshot keeps no copy, and a rollback does not part a pair.
     """
     at, owner = paths(params), params["owner"]
-    key = params["key_content"] or read(at["key"] + ".new") or read(at["key"])
+    key = params["key_content"] or text_of(at["key"] + ".new") or text_of(at["key"])
     desired = [
         ("key", key, 0o600, owner),
         ("certificate", params["certificate_content"], 0o600, owner),
         ("authority", params["authority"], 0o600, 0),
     ]
     if check_mode:
-        return any(read(at[name]) != text for name, text, _, _ in desired)
+        return any(text_of(at[name]) != text for name, text, _, _ in desired)
     os.makedirs(params["directory"], mode=0o755, exist_ok=True)
     changed = [put(at[name], text, mode, uid) for name, text, mode, uid in desired if text]
     if os.path.exists(at["key"] + ".new"):
@@ -212,7 +173,7 @@ def install(params, check_mode):
 def settled(params, check_mode):
     """Modes, owner and the authority of a certificate that stays; True when they were not so."""
     at = paths(params)
-    kept = {**params, "certificate_content": read(at["certificate"]), "key_content": read(at["key"])}
+    kept = {**params, "certificate_content": text_of(at["certificate"]), "key_content": text_of(at["key"])}
     return install(kept, check_mode)
 
 
@@ -220,8 +181,7 @@ def renew_at(params):
     """When the certificate is due to be made anew; never for a user's own."""
     if params["key_content"] or not os.path.exists(paths(params)["certificate"]):
         return 0
-    ends = openssl("x509", "-in", paths(params)["certificate"], "-noout", "-enddate")[1].strip().partition("=")[2]
-    return int(ssl.cert_time_to_seconds(ends)) - params["renew_days"] * 86400
+    return due(paths(params)["certificate"], params["renew_days"])
 
 
 def outcome(params, check_mode):

@@ -51,49 +51,22 @@ reason:
   type: str
 """
 
-import ipaddress
 import os
-import re
 import shutil
-import ssl
 import stat
-import subprocess
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host.openssl import (
+    OpensslFailed,
+    alternative,
+    alternatives_of,
+    due,
+    ends_within,
+    openssl,
+    subject,
+)
 from ansible.module_utils.host.whole_file import settle_rights
-
-SUBJECT_LIMIT = 64  # characters that a common name may have
-
-
-class OpensslFailed(Exception):
-    """openssl ended with an error."""
-
-
-def openssl(*arguments, check=True):
-    """(rc, stdout) of openssl."""
-    try:
-        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise OpensslFailed("openssl is not installed") from None
-    if check and done.returncode:
-        raise OpensslFailed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "openssl failed")
-    return done.returncode, done.stdout
-
-
-def alternative(name):
-    """A name as openssl wants it in subjectAltName."""
-    try:
-        return f"IP:{ipaddress.ip_address(name)}"
-    except ValueError:
-        return f"DNS:{name}"
-
-
-def alternatives_of(certificate):
-    """The names in a certificate, in the same form."""
-    text = openssl("x509", "-in", certificate, "-noout", "-ext", "subjectAltName")[1]
-    found = re.findall(r"(DNS|IP Address):([^,\s]+)", text)
-    return sorted(alternative(name) for _, name in found)
 
 
 def other(path, kind):
@@ -114,14 +87,14 @@ def unfit(params):
         return "its file, or its key's, holds something else too"
     if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
         return "certificate and key do not belong together"
-    subject, issuer = (
+    own, issuer = (
         openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2] for part in ("subject", "issuer")
     )
-    if subject != issuer:
+    if own != issuer:
         return "it is not self-signed"
     if alternatives_of(certificate) != sorted(alternative(name) for name in params["names"]):
         return "its names differ"
-    if openssl("x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400), check=False)[0]:
+    if ends_within(certificate, params["renew_days"]):
         return f"it ends in less than {params['renew_days']} days"
     return ""
 
@@ -130,8 +103,7 @@ def renew_at(params):
     """When the certificate is due to be made anew."""
     if not os.path.exists(params["certificate"]):
         return 0
-    ends = openssl("x509", "-in", params["certificate"], "-noout", "-enddate")[1].strip().partition("=")[2]
-    return int(ssl.cert_time_to_seconds(ends)) - params["renew_days"] * 86400
+    return due(params["certificate"], params["renew_days"])
 
 
 def make(params):
@@ -154,7 +126,7 @@ def make(params):
             "-days",
             str(params["days"]),
             "-subj",
-            f"/CN={params['names'][0][:SUBJECT_LIMIT]}",
+            subject(params["names"][0]),
             "-addext",
             "subjectAltName=" + ",".join(alternative(name) for name in params["names"]),
             "-addext",
@@ -193,13 +165,13 @@ def main():
             make(module.params)
         loose = [path for path, mode in ((module.params["certificate"], 0o644), (module.params["key"], 0o600))
                  if os.path.exists(path) and settle_rights(path, mode, module.check_mode)]  # fmt: skip
-        due = renew_at(module.params)
+        renewed = renew_at(module.params)
     except OpensslFailed as error:
         if module.check_mode:
             module.exit_json(changed=True, reason="there is none", renew_at=0)
         fix = "check nginx_proxy_server_name and nginx_proxy_tls_self_signed_days"
         module.fail_json(msg=f"no certificate could be made: {error}. Fix: {fix}.", fix=fix)
-    module.exit_json(changed=bool(reason or loose), reason=reason, renew_at=due)
+    module.exit_json(changed=bool(reason or loose), reason=reason, renew_at=renewed)
 
 
 if __name__ == "__main__":
