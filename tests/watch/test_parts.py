@@ -1,8 +1,10 @@
 """The watchdog's parts: what it sees, what proxies tell it, its proof, its marks and locks, and what is torn."""
 
 import fcntl
+import http.server
 import itertools
 import json
+import ssl
 import threading
 import time
 import types
@@ -15,6 +17,7 @@ utilities.use()
 
 from ansible.module_utils.host import lease  # noqa: E402
 from ansible.module_utils.host import record as host_record  # noqa: E402
+from ansible.module_utils.host.openssl import openssl  # noqa: E402
 from ansible.module_utils.watch import answer, decide, files, proof, remedy, rounds, seen, seldom  # noqa: E402
 
 STARTED = "2026-11-30T08:00:00Z"
@@ -163,6 +166,43 @@ def test_the_proof_compares_words(status, said, why):
     )
     assert proof.judged(status, json.dumps(body).encode(), ["life", "moves"]).startswith(why)
     assert bool(proof.judged(status, json.dumps(body).encode(), ["life", "moves"])) is bool(why)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_proof_reaches_an_api_with_tls_and_one_without(tmp_path, scheme):
+    class Api(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            sound = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"heard " + sound)
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
+        if scheme == "https":
+            pair = str(tmp_path / "key"), str(tmp_path / "crt")
+            kind = (
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-keyout",
+                pair[0],
+                "-out",
+                pair[1],
+            )
+            openssl("req", "-x509", *kind, "-subj", "/CN=deepgram-api", "-days", "2")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pair[1], pair[0])
+            api.socket = context.wrap_socket(api.socket, server_side=True)
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        try:
+            assert proof.post(f"{scheme}://127.0.0.1:{api.server_port}", "/v1/listen", b"life") == (200, b"heard life")
+        finally:
+            api.shutdown()
 
 
 def test_the_model_that_is_asked_is_an_english_one(monkeypatch):

@@ -65,7 +65,8 @@ def query(base):
 
 def post(base, target, body):
     place = urllib.parse.urlsplit(base)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=LIMIT_S)
+    connection = http.client.HTTPConnection(place.hostname, place.port)
+    connection.sock = host_network.over(base, host_network.connect(place.hostname, place.port, LIMIT_S))
     try:
         connection.request("POST", target, body, {"Content-Type": "audio/wav"})
         answer = connection.getresponse()
