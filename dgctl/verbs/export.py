@@ -10,7 +10,8 @@ from pathlib import Path
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
-from dgctl.base.words import count
+from dgctl.base.words import count, listed
+from dgctl.deployment import topology
 from dgctl.deployment.deployment import SERVING, Deployment
 from dgctl.export import files, proxy, unimrcp
 from dgctl.output.report import Outcome
@@ -72,6 +73,10 @@ def for_proxy(deployment: Deployment, session: Session[Options]) -> tuple[Files,
     if not serving:
         fix = "add a server to [node] or [api]"
         raise DgctlError(Problem("no server of this inventory answers callers", place, fix=fix), Exit.INVALID)
+    if secured := [name for name in serving if topology.api_tls(deployment.hosts[name].vars, deployment.folder)]:
+        what = f"the APIs of {listed(secured)} answer over TLS, and these files ask them without"
+        fix = "set deepgram_api_tls: false for them and provision, or use a [proxy] of this inventory"
+        raise DgctlError(Problem(what, place, fix=fix), Exit.INVALID)
     regions = {str(deployment.hosts[name].vars.get("deepgram_region") or "") for name in serving} - {""}
     options = session.options
     if options.region and options.region not in regions:

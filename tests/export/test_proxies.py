@@ -276,6 +276,13 @@ def test_who_cannot_reach_the_apis_yet_is_told(deployment):
     assert done.exit_code == 0 and "hint" not in done.output and "0 of them written now" in done.output
 
 
+def test_apis_with_tls_are_not_asked_without(deployment):
+    with Path("inventory.ini").open("a") as file:
+        file.write("deepgram_api_tls=true\n")
+    done = export("haproxy")
+    assert done.exit_code == 3 and "answer over TLS" in done.output and not Path("out/haproxy.cfg").exists()
+
+
 def test_a_size_is_in_bytes():
     assert [proxy.size(text) for text in ("10", "1k", "512m", "2G")] == [10, 1024, 512 << 20, 2 << 30]
 
