@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import select
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,4 +89,6 @@ class Api(ThreadingHTTPServer):
     def stop(self):
         """Takes no new connection; what it has goes on, as Deepgram's containers do after their stop signal."""
         self.shutdown()
+        while select.select([self.socket], [], [], 0)[0]:  # closed with these unaccepted, the kernel would reset them
+            self._handle_request_noblock()
         self.socket.close()
