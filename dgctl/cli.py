@@ -96,22 +96,17 @@ STREAMS = click.option("--streams", is_flag=True, help="How many live streams it
 FILES = click.option("--files", is_flag=True, help="How many files a minute it transcribes at 100 times real time.")
 
 
-def _count(name: str, least: int, default: int, metavar: str, text: str) -> Callable[[Any], Any]:
+def _count(name: str, least: int, default: int, metavar: str, text: str, most: int = 100_000) -> Callable[[Any], Any]:
     return click.option(
-        name, default=default, type=click.IntRange(least, 100_000), metavar=metavar, show_default=True, help=text
+        name, default=default, type=click.IntRange(least, most), metavar=metavar, show_default=True, help=text
     )
 
 
 FOR = click.option(
     "--for", "program", type=click.Choice(["haproxy", "apache", "nginx"]), help="The program of your proxy."
 )
-PROXIES_OUTSIDE = click.option(
-    "--proxies",
-    default=1,
-    type=click.IntRange(1, 64),
-    metavar="N",
-    show_default=True,
-    help="How many such proxies there are: they share the servers' limits.",
+PROXIES_OUTSIDE = _count(
+    "--proxies", 1, 1, "N", "How many such proxies there are: they share the servers' limits.", most=64
 )
 REGION = click.option("--region", default="", metavar="R", help="Where the proxy is: servers elsewhere stand by.")
 WINDOWS = (
@@ -126,9 +121,7 @@ PROMETHEUS = click.option(
     metavar="URL",
     help="A Prometheus of your own, which reads the servers as `export monitoring` has it.",
 )
-DAYS = click.option(
-    "--days", default=28, type=click.IntRange(1, 366), metavar="N", show_default=True, help="How far back it looks."
-)
+DAYS = _count("--days", 1, 28, "N", "How far back it looks.", most=366)
 YES_SERVING = click.option(
     "--yes-serving", is_flag=True, help="Also a server that callers reach: their calls become slow, or are refused."
 )
