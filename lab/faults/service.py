@@ -7,7 +7,7 @@ from lab.faults.target import Target
 
 TOML, KEYS = "/etc/deepgram/engine/engine.toml", "/etc/deepgram/deepgram.env"
 SITE, CERTIFICATE = "/etc/nginx/conf.d/deepgram.conf", "/etc/nginx/tls/deepgram"
-MODEL = "$(ls /var/lib/deepgram/models/*.dg /var/lib/deepgram/models/*.dgv2 2>/dev/null | head -n 1)"
+MODEL = "$(find /var/lib/deepgram/models -name '*.dg' -o -name '*.dgv2' | sort | sed -n 1p)"
 PROCESS = "$(docker inspect -f '{{.State.Pid}}' deepgram-engine)"
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 PROGRAMS = {
     "haproxy": shutil.which("haproxy", path=PATH),
@@ -24,12 +26,6 @@ APACHE = (
     *("proxy_hcheck", "proxy_http", "proxy_wstunnel", "rewrite", "slotmem_shm", "socache_shmcb", "ssl", "unique_id"),
     *("watchdog", "log_config", "unixd"),
 )
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class Proxy:
@@ -117,7 +113,8 @@ class Proxy:
                 break
             time.sleep(0.02)
         else:
-            raise AssertionError((self.folder / "out.log").read_text())
+            said = "".join(f"{log.name}:\n{log.read_text()}" for log in self.folder.glob("*.log"))
+            raise AssertionError(f"nothing listens on {self.port}; exit status {self.children[-1].poll()}\n{said}")
         if self.program == "nginx":
             self.children.append(
                 subprocess.Popen([sys.executable, "-B", f"{self.folder}/upstreams", "watch"], stdout=out)

@@ -1,10 +1,8 @@
 """deepgram-metrics, as a program: what it serves, to whom, and what it does not say."""
 
-import contextlib
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +13,7 @@ import urllib.request
 import pytest
 
 from tests.monitoring.program import FOLDER, program
+from tests.ports import free_port
 
 PROGRAM = program()
 # Bodies as the pages have them: self-hosted-status-endpoint, license-proxy, certificates-endpoint.
@@ -62,12 +61,6 @@ def service():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
-
-
-def free_port():
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from tests.export.api import Api
-from tests.export.running import PROGRAMS, Proxy, free_port
+from tests.export.running import PROGRAMS, Proxy
+from tests.ports import free_port
 from tests.roles_app.rendering import render
 
 pytestmark = pytest.mark.skipif(not PROGRAMS["nginx"], reason="no nginx on this machine (apt-get install nginx)")

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import tomli_w
 from lab.deepgram import certificates
 from lab.deepgram.models import write_model
 from lab.deepgram.programs.model_file import Model
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {"stem": "api", "impeller": "engine", "hermes": "license_proxy"}
@@ -45,12 +45,6 @@ MODELS = {
         size=5000,
     ),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lab.deepgram.programs.license_proxy import Relay
+from tests.ports import free_port
 
-from .bench import free_port, get
+from .bench import get
 
 
 def test_states_of_the_relay():

@@ -13,7 +13,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from .bench import free_port, get
+from tests.ports import free_port
+
+from .bench import get
 from .calls import MODEL, TEXT, WAV, send_file, stream, transcript, until
 
 

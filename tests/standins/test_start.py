@@ -12,8 +12,9 @@ import pytest
 
 from dgctl import content
 from lab.deepgram.programs.logs import FORMS, NAMELESS
+from tests.ports import free_port
 
-from .bench import free_port, get
+from .bench import get
 
 deepgram_log = content.module(content.root(), "deepgram.log")
 LOADER = "error while loading shared libraries: libcuda.so.1: cannot open shared object file: No such file"
