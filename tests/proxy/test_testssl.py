@@ -1,4 +1,4 @@
-"""What testssl.sh (Debian's package, or TESTSSL=/path/to/testssl.sh) finds at a real NGINX with the role's own site: nothing above "low".
+"""What testssl.sh (Debian's package, or TESTSSL=PATH) finds at a real NGINX with the role's site: nothing above "low".
 
 Three minutes: it runs with DGCTL_TEST_ALL, as `bin/test --all` sets it, or where TESTSSL names the program.
 """
