@@ -1,7 +1,13 @@
 """The page of what a whole run applied."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 
+import pytest
+
+from tests.paths import PROJECT
 from tests.scenarios import results
 
 FILE = "tests/scenarios/test_10_drills.py::test_drill"
@@ -42,3 +48,13 @@ def test_a_story_told_again_takes_the_place_of_what_was_kept(tmp_path) -> None:
     again = results.Told("podman", "def5678", "2026-11-30", {"x": "failed"}, 7)
     found = {one.story: one for one in results.kept(tmp_path, [again])}
     assert set(found) == {"fleet", "podman"} and found["podman"] == again and found["fleet"].commit == "abc1234"
+
+
+@pytest.mark.parametrize("everything", ["", "1"])
+def test_every_test_of_the_stories_belongs_to_one(everything) -> None:
+    """Collected as `bin/test` and as `bin/test --all` do, each in a process of its own."""
+    words = [sys.executable, "-m", "pytest", "tests/scenarios", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "DGCTL_TEST_ALL": everything, "DGCTL_TEST_ONLY": "workshop boards podman"}
+    done = subprocess.run(words, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert "test_10_drills.py" in done.stdout and "test_11_systems.py" not in done.stdout

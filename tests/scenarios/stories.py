@@ -53,7 +53,8 @@ def _by_place(number: str, said: str) -> str:
     if ground and ground[0] != "docker-debian13-":
         return f"drills-{ground[0].rstrip('-')}"
     name = said.removeprefix("docker-debian13-")
-    return "workshop" if not name or FAULTS[name]["gpu"] in WORKSHOP_HAS else "boards"
+    # Without parameters, and without any that apply (pytest calls that NOTSET), it is about the table of drills itself.
+    return "workshop" if name not in FAULTS or FAULTS[name]["gpu"] in WORKSHOP_HAS else "boards"
 
 
 def rank(story: str) -> int:

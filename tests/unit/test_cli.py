@@ -25,12 +25,13 @@ Dgctl = Callable[..., subprocess.CompletedProcess[str]]
 
 HELP = """
 import sys
+before = set(sys.modules)  # a distribution's Python has a sitecustomize
 from dgctl import cli
 sys.argv = ["dgctl", "--help"]
 try:
     cli.main()
 finally:
-    theirs = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+    theirs = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
     print("MODULES", len(sys.modules), *sorted(name for name in theirs if not name.startswith("_")))
 """
 
