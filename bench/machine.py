@@ -22,7 +22,6 @@ def facts() -> dict[str, Any]:
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
         "ansible_core": version("ansible-core"),
-        "ansible": version("ansible"),
         "pyinfra": _pinned("pyinfra"),
         "openssh": _said("ssh", "-V"),
         "docker": _said("docker", "--version"),

@@ -75,7 +75,9 @@ class Deployment:
 
     def members(self, *groups: str) -> list[str]:
         """The hosts of these groups, in the inventory's order."""
-        named = {name for group in groups for name in self.groups.get(group, ())}
+        named = {name for group in groups for name in self.groups.get(group, ())} & self.hosts.keys()
+        if len(named) < 2:
+            return list(named)
         return [name for name in self.hosts if name in named]
 
     def files(self) -> list[Path]:

@@ -145,11 +145,11 @@ _WHO = {
 def _targets(context: Context, host: Host) -> Iterator[Problem]:
     """What proxies send to an Engine at a time is below what it takes, and enough for each proxy to send something."""
     at = "deepgram_target_inputs"
-    proxies = len(context.deployment.members("proxy")) or 1
     for server in _servers(host):
         target, limit = str(server.value(at) or ""), server.limit()
         if at in host.unrendered or not target.isdigit():
             continue
+        proxies = len(context.deployment.groups.get("proxy", ())) or 1
         place = _LIST if "target_inputs" in server.entry else at
         name = f"the Engine {server.entry['name']}" if server.entry.get("name") else "the Engine"
         if limit and int(target) >= limit:

@@ -81,6 +81,27 @@ def test_own_container_that_is_just_starting_is_no_running_one(proc, program, ru
     assert verdict(WANT, proc("docker-proxy", "127.0.0.1", 8080))[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("inspected", "expected"),
+    [
+        ("/deepgram-engine 8080 9991", "pass"),
+        ("/deepgram-engine 18080 80", "fail"),
+        ("/deepgram-engine", "fail"),
+        ("/somebody-api 8080", "fail"),
+    ],
+)
+def test_own_container_that_is_restarted_again_and_again_is_known_by_what_it_is_to_publish(
+    proc, program, inspected, expected
+):
+    """Docker lists no ports of a container in state `restarting`; its docker-proxy of a moment ago held one."""
+    program(
+        "docker",
+        'case "$*" in *publish=*) ;; "ps --all --quiet") echo 0123456789ab ;; '
+        f"inspect*0123456789ab) echo '{inspected}' ;; *) exit 1 ;; esac\n",
+    )
+    assert verdict(WANT, proc("docker-proxy", "127.0.0.1", 8080))[0] == expected
+
+
 @pytest.mark.parametrize(("container", "expected"), [("deepgram-api", "pass"), ("somebody-api", "fail")])
 def test_own_podman_container_is_known_by_its_monitor(proc, tmp_path, container, expected):
     root = proc("conmon", "127.0.0.1", 8080)

@@ -63,7 +63,19 @@ def published_by_docker(port):
         rc, out, _err = run(words, timeout=20)
         if rc == 0 and out.split():
             return out.split()
-    return []
+    return to_be_published(port)
+
+
+def to_be_published(port):
+    """Names of the containers that publish this port when they run: one that is restarted again and again has it for moments."""
+    rc, out, _err = run(["docker", "ps", "--all", "--quiet"], timeout=20)
+    ports = "{{range .HostConfig.PortBindings}}{{range .}} {{.HostPort}}{{end}}{{end}}"
+    if rc or not out.split():
+        return []
+    # Of those that were removed meanwhile nothing is said, and the others are.
+    _rc, out, _err = run(["docker", "inspect", "--format", "{{.Name}}" + ports, *out.split()], timeout=20)
+    rows = [line.split() for line in out.splitlines() if line.strip()]
+    return [name.lstrip("/") for name, *published in rows if str(port) in published]
 
 
 def watched_by_conmon(pid, proc="/proc"):
