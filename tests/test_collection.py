@@ -165,3 +165,16 @@ def test_its_playbooks_run_by_name(ansible, tmp_path):
     told = ansible("ansible-playbook", "-i", tmp_path / "inventory.ini", "--list-tasks", f"{build.FULL}.provision")
     assert f"{build.FULL}.monitoring : Run Prometheus" in told
     assert f"{build.FULL}.preflight : Look at everything at once" in told
+
+
+def test_a_program_for_servers_is_the_same_from_the_collection_as_from_the_checkout(archive, tmp_path):
+    """A server has neither: what the program carries is imported by names that do not depend on where it was made."""
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path, filter="data")
+    texts = []
+    for folder in (PROJECT, tmp_path):
+        found = importlib.util.spec_from_file_location("made", folder / "plugins/filter/python_program.py")
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        texts.append(module.python_program("watch.main"))
+    assert texts[0] == texts[1] and "ansible_collections" not in texts[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 DOCUMENTATION = """
@@ -32,6 +33,8 @@ _value:
 
 FOLDER = Path(__file__).resolve().parents[1] / "module_utils"
 PACKAGE = "ansible.module_utils"
+# The same in a collection, whose files import each other by its name; a server has neither, and gets the same program from both.
+IN_COLLECTION = re.compile(r"\bansible_collections\.\w+\.\w+\.plugins\.module_utils\b")
 HEAD = """\
 #!/usr/bin/python3 -B
 # Written by Ansible: changes made here are lost.
@@ -83,7 +86,7 @@ def carried(entry):
         path = file_of(name)
         if path is None or f"{PACKAGE}.{name}" in found:
             continue
-        text = path.read_text(encoding="utf-8")
+        text = IN_COLLECTION.sub(PACKAGE, path.read_text(encoding="utf-8"))
         found[f"{PACKAGE}.{name}"] = text
         waiting += [*imported(text), *([name.rpartition(".")[0]] if "." in name else [])]
     return found
