@@ -10,12 +10,13 @@ import uuid
 import aiohttp
 from aiohttp import web
 
-from . import api_agent, api_flux, api_speak, api_stream, pool, shapes
-from .api_file import Files, Refused, query_string
+from . import pool
 from .health import Health
 from .licence import Licence
 from .logs import Log
 from .release import Release, check_certificates
+from .routes import api_agent, api_flux, api_speak, api_stream, shapes
+from .routes.api_file import Files, Refused, query_string
 from .serving import Listener, run, stop_on_signals, unless_stopped, until_stopped
 from .settings import Settings
 

@@ -11,9 +11,10 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 from aiohttp import web
 
-from . import pool, shapes
-from .licence import why
-from .settings import Settings
+from .. import pool
+from ..licence import why
+from ..settings import Settings
+from . import shapes
 
 IN_MEMORY = 8 << 20  # bytes of a request that are kept in memory; the rest goes to disk
 _BLOCK = 1 << 18

@@ -10,8 +10,9 @@ import json
 
 from aiohttp import WSMsgType, web
 
-from . import api_speak, pool
-from .pool import WORK
+from .. import pool
+from ..pool import WORK
+from . import api_speak
 
 NEEDED = WORK
 TURN_BYTES = 96_000  # three seconds at 16 kHz: so much sound is a turn here

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 
 from aiohttp import WSMsgType, web
 
+from ..autoload import Models
+from ..logs import Fatal, Log
+from ..model_file import Model
+from ..settings import Settings
 from . import gpu
 from .audio import AudioReader, NotAudio
-from .autoload import Models
-from .logs import Fatal, Log
 from .metrics import Metrics
-from .model_file import Model
-from .settings import Settings
 from .transcripts import Listener, Word
 
 SPEED = 300  # times faster than the sound lasts, as a GPU with a warm model would be

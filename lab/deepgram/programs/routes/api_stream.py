@@ -8,7 +8,8 @@ import json
 import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from . import pool, shapes
+from .. import pool
+from . import shapes
 from .stream_results import Channel
 
 IDLE_S = 10.0

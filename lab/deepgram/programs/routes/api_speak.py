@@ -9,8 +9,9 @@ import uuid
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from . import pool, shapes
-from .speaking import RATE
+from .. import pool
+from ..inference.speaking import RATE
+from . import shapes
 
 # A frame of MPEG-1 Layer III, 128 kbit/s, 44.1 kHz, of silence: the container that /v1/speak has by default.
 SILENT_FRAME = bytes.fromhex("fffb9064") + bytes(413)

@@ -8,13 +8,13 @@ import struct
 
 from aiohttp import web
 
+from ..autoload import Models
+from ..logs import Fatal, Log
+from ..model_file import Model
+from ..release import Release
+from ..settings import Settings
 from . import gpu
-from .autoload import Models
-from .logs import Fatal, Log
 from .metrics import Metrics
-from .model_file import Model
-from .release import Release
-from .settings import Settings
 
 RATE = 24_000  # samples a second, as Aura's linear16 by default
 CHARACTER_S = 0.06  # a spoken character lasts about so long
