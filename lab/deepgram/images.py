@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lab.containers.tarball import tar_of
 from lab.machine import SUITE, debian_sources
 from lab.packages import require
 from lab.shell import LabError, say
-from lab.tarball import tar_of
 
 from . import oci
 from .certificates import internal_ca

@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from lab import keys, network
-from lab.containers import create, put, wait_until_running
+from lab import keys
+from lab.containers import create, network, put, wait_until_running
+from lab.containers.engine import containers, docker, execute
+from lab.containers.image import SYSTEM, Image
 from lab.deepgram import images
-from lab.engine import containers, docker, execute
 from lab.home import Home
-from lab.image import SYSTEM, Image
 from lab.machine import debian_sources
 from lab.shell import say, succeeds
 

@@ -12,8 +12,8 @@ import tarfile
 
 import pytest
 
+from lab.containers.tarball import tar_of
 from lab.deepgram import images, oci
-from lab.tarball import tar_of
 
 
 @pytest.fixture

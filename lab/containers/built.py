@@ -5,11 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
-from lab.engine import docker
+from lab.containers.engine import docker
+from lab.containers.image import Image
 from lab.home import CHECKOUT, Home
-from lab.image import Image
 
-HERE = Path(__file__).parent
+LAB = CHECKOUT / "lab"
 
 
 def tools(home: Home, name: str, packages: list[str], overlay: Path, carried: list[str]) -> Image:
@@ -23,7 +23,7 @@ def digest(places: list[Path], *words: str) -> str:
     total = hashlib.sha256(" ".join(words).encode())
     for path in sorted(path for place in places for path in ([place] if place.is_file() else place.rglob("*"))):
         if path.is_file() and "__pycache__" not in path.parts:
-            total.update(str(path.relative_to(HERE)).encode() + b"\0" + path.read_bytes())
+            total.update(str(path.relative_to(LAB)).encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:12]
 
 
@@ -33,7 +33,7 @@ def build(home: Home, tag: str, wanted: Path, command: str, *options: str) -> No
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     gnupg = home.directory("keys", "gnupg", mode=0o700)
-    mounts = [f"--volume={CHECKOUT / 'lab'}:/src/lab:ro", f"--volume={unfinished}:/out", f"--volume={gnupg}:/gnupg"]
+    mounts = [f"--volume={LAB}:/src/lab:ro", f"--volume={unfinished}:/out", f"--volume={gnupg}:/gnupg"]
     settings = ["--env=GNUPGHOME=/gnupg", "--network=none", "--workdir=/src"]
     docker("run", "--rm", "-i", *mounts, *settings, *options, tag, "sh", "-eu", stdin=f"python3 -B -m {command}")
     unfinished.chmod(0o755)

@@ -4,7 +4,7 @@ import ipaddress
 import json
 from pathlib import Path
 
-from lab.engine import containers, docker
+from lab.containers.engine import containers, docker
 from lab.home import Home
 from lab.shell import LabError, succeeds
 

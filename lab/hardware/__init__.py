@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from lab import gpus, pci
+from lab.hardware import gpus, pci
 from lab.home import Home
 
 SEEN_AT = "/usr/lib/simulated-kernel/hardware"  # what simulated-init shows in further places of /sys

@@ -1,10 +1,10 @@
 """How a systemd container is started here, also where `--privileged` does not work."""
 
-from lab.engine import docker, execute
+from lab.containers.engine import docker, execute
+from lab.containers.tarball import tar_of
 from lab.home import Home
 from lab.machine import unified_cgroups
 from lab.shell import LabError, wait_for
-from lab.tarball import tar_of
 
 # All capabilities but those that this machine's bounding set may lack (CAP_SYS_RESOURCE and newer ones).
 CAPABILITIES = [

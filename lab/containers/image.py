@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.engine import docker, image_exists
+from lab.containers.engine import docker, image_exists
+from lab.containers.tarball import tar_of
 from lab.home import Home
 from lab.machine import SUITE, debian_sources
 from lab.shell import LabError, say
-from lab.tarball import tar_of
 
 # What any systemd server of the lab has.
 SYSTEM = [
