@@ -321,9 +321,9 @@ def verify() -> None:
 
 @verb(DEEP)
 def doctor() -> None:
-    """Look for what makes servers sick: each finding with its cause and its cure. Changes nothing.
+    """Find out why servers are unhealthy: each finding with its cause and its fix. Changes nothing.
 
-    Exit code 8 when a server is sick.
+    Exit code 8 when a server is unhealthy.
 
     --deep needs DCGM on the server (nvidia_driver_dcgm). Its quickest tests put no load on the GPUs, and take seconds, at
     most two minutes; calls that are being served may disturb them. Drain the server first for a verdict to count on.

@@ -89,7 +89,7 @@ from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.host import lease
 
 # What the container engine says about a start that failed; what the programs say is in deepgram_signatures.
-CURES = (
+FIXES = (
     (
         r"unresolvable CDI|CDI device|could not select device driver",
         "run `systemctl restart nvidia-cdi-refresh.service` on the server; then `nvidia-ctk cdi list` must name every "
@@ -163,7 +163,7 @@ def explain(params, error, since):
     lines = [line for log in logs for line in log.splitlines()]
     said = " | ".join([without(str(error), secrets), *lines])
     known = diagnose(lines)
-    fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), known and known.remediation)
+    fix = next((fix for pattern, fix in FIXES if re.search(pattern, said, re.IGNORECASE)), known and known.remediation)
     return f"the Deepgram containers did not start: {said}", fix or "look at their logs on the server, then run again"
 
 

@@ -17,7 +17,7 @@ MOST_FILES = 3
 THROUGH = (
     (
         "plugins/module_utils/doctor/",
-        ["tests/doctor/test_sick.py", "tests/doctor/test_rpm.py", "tests/doctor/test_parts.py"],
+        ["tests/doctor/test_faults.py", "tests/doctor/test_rpm.py", "tests/doctor/test_parts.py"],
     ),
     ("plugins/module_utils/look/", ["tests/applied/"]),
     ("plugins/module_utils/snapshot/", ["tests/rollback/test_snapshot.py"]),

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Look(NamedTuple):
-    """`sick`: a pattern that the command's output matches while the fault is there, and does not match without it."""
+    """`faulty`: a pattern that the command's output matches while the fault is there, and does not match without it."""
 
     command: str
-    sick: str
+    faulty: str
 
 
 FIRST_ENGINE = "docker ps -a --format '{{.Names}}' | grep engine"

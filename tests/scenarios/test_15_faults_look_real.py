@@ -25,7 +25,7 @@ def test_each_fault_has_a_look():
 def look(server, name: str) -> bool:
     """Whether the server looks as it does with the fault."""
     script = f"{{ {LOOKS[name].command}; }} 2>&1 || true"
-    return re.search(LOOKS[name].sick, server.sh(script, check=False), re.MULTILINE) is not None
+    return re.search(LOOKS[name].faulty, server.sh(script, check=False), re.MULTILINE) is not None
 
 
 CASES = [(gpus, name) for gpus, needs in SERVERS.items() for name in FAULTS if FAULTS[name]["gpu"] in needs]

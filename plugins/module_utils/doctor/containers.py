@@ -5,7 +5,7 @@ import re
 from ansible.module_utils.deepgram.components import KINDS, component, kind
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
-from ansible.module_utils.doctor.check import Check, listed, one_line, sick, together, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, one_line, together, unhealthy, unknown
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
@@ -66,24 +66,24 @@ def running(host):
     try:
         seen = {part: host.engine.container(part) for part in wanted}
     except Silent as silent:
-        return sick(
+        return unhealthy(
             str(silent), "the container engine does not answer", f"on the server: journalctl -u {host.engine.cli} -n 50"
         )
     down = {part: one for part, one in seen.items() if not (one and one["running"])}
     if not down:
-        return well(f"{listed(seen)}: running")
+        return healthy(f"{listed(seen)}: running")
     part, first = next(iter(down.items()))
     words = listed(
         f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
     )
     if (first or {}).get("status") == "paused":
-        return sick(words, "somebody paused it: it takes connections and answers nobody",
-                    f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
+        return unhealthy(words, "somebody paused it: it takes connections and answers nobody",
+                         f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
     told = told_by_log(host, part)
     cause = (first or {}).get("error", "") or (told.meaning if told else "")
     first_of_all = f"{told.remediation}; " if told else ""
-    cure = f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision"
-    return sick(words, cause, cure, stands_on=EXPLAINED.get(told.name, ()) if told else None)
+    fix = f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision"
+    return unhealthy(words, cause, fix, stands_on=EXPLAINED.get(told.name, ()) if told else None)
 
 
 def told_by_log(host, part):
@@ -142,10 +142,10 @@ def on_gpu(host):
             return unknown(f"{asleep(container)}; it was made with a GPU")
         if host.engine.cli == "podman":
             seen = f"{QUADLET} asks for no GPU device, and deepgram-engine is {container['status']}"
-            return sick(seen, cure="dgctl provision")
-        return sick(f"made without a GPU device, and {container['status']}", cure=made_anew(host))
+            return unhealthy(seen, fix="dgctl provision")
+        return unhealthy(f"made without a GPU device, and {container['status']}", fix=made_anew(host))
     found = [path.rpartition("/")[2] for path in devices(host, container)]
-    return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
+    return healthy(listed(found)) if found else unhealthy("no GPU device in the container", fix=made_anew(host))
 
 
 def made_anew(host, first="", part="engine"):
@@ -167,7 +167,7 @@ def inside(host):
         return unknown("there is no nvidia-smi in the container")
     found = GPU.findall(said.text)
     if said.status == 0 and found:
-        return well(f"{len(found)} of {len(cards(host)[0])} on the host")
+        return healthy(f"{len(found)} of {len(cards(host)[0])} on the host")
     words = said.why if said.status is None else said.text
     cause = (
         "the container lost the right to the device (a daemon-reload takes it from containers that got it without CDI)"
@@ -175,7 +175,7 @@ def inside(host):
     if "version mismatch" in words:
         cause = "the container holds files of an older driver"
     seen = f"nvidia-smi in deepgram-engine: {one_line(words) or 'says nothing'}; on the host it works"
-    return sick(seen, cause, made_anew(host))
+    return unhealthy(seen, cause, made_anew(host))
 
 
 def libcuda(host):
@@ -185,8 +185,8 @@ def libcuda(host):
     if not alive(container):
         texts = specifications(host).values()
         if container["gpu"] and texts and not any(map(cdi_spec.has_cuda, texts)):
-            return sick(
-                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", cure=refreshed(host)
+            return unhealthy(
+                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", fix=refreshed(host)
             )
         return unknown(asleep(container))
     if not devices(host, container):
@@ -195,8 +195,8 @@ def libcuda(host):
     mapped = "/libcuda.so" in host.read(f"/proc/{container['pid']}/maps")
     found = host.glob(*(f"{root}{folder}/libcuda.so.1" for folder in LIBRARIES))
     if mapped or found:
-        return well(found[0][len(root) :] if found else "in use")
-    return sick("no libcuda.so.1 in deepgram-engine", cure=refreshed(host))
+        return healthy(found[0][len(root) :] if found else "in use")
+    return unhealthy("no libcuda.so.1 in deepgram-engine", fix=refreshed(host))
 
 
 def refreshed(host):

@@ -32,7 +32,7 @@ OTHER_UNITS = ("nginx.service", "deepgram-upstreams.service", "ufw.service", "fi
 STARTS_S, RECENT_S = 600, 600
 
 Answer = collections.namedtuple("Answer", "text status why")
-Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is not well."
+Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is no success."
 
 
 class Programs:

@@ -158,7 +158,7 @@ def test_no_ordinary_line_at_any_time_has_a_remediation(words, moment, number, f
     time = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06}Z"
     text = said(form, words.format(n=number, t=time), now=time)
     assert not signatures.diagnose(log.events(text))
-    engine = load("modules", "deepgram_service").CURES
+    engine = load("modules", "deepgram_service").FIXES
     assert not [pattern for pattern, _ in engine if re.search(pattern, text, re.IGNORECASE)]
 
 

@@ -147,8 +147,10 @@ def test_one_that_does_not_answer_is_exit_7(asked: Any) -> None:
 
 
 def test_what_the_proxies_send_nothing_is_drained(asked: Any) -> None:
-    sick = HEALTHY | {"problems": ["x"]}
-    outcome = asked(seen("gpu1", "elsewhere", gpu2="operator", gpu3="failed"), gpu1=HEALTHY, gpu2=HEALTHY, gpu3=sick)
+    unhealthy = HEALTHY | {"problems": ["x"]}
+    outcome = asked(
+        seen("gpu1", "elsewhere", gpu2="operator", gpu3="failed"), gpu1=HEALTHY, gpu2=HEALTHY, gpu3=unhealthy
+    )
     assert {name: host.state for name, host in outcome.hosts.items()} == {
         "gpu1": "ok",
         "gpu2": "drained",

@@ -2,7 +2,7 @@
 
 from ansible.module_utils.deepgram.api_health import SERVING, state
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, unhealthy, unknown
 from ansible.module_utils.doctor.containers import logs, parts
 from ansible.module_utils.doctor.service.engine import running
 
@@ -21,10 +21,10 @@ def licence(host):
     for part in asked:
         told = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
         if told and (told.name in REFUSED or not serves(host)):
-            return sick(f"deepgram-{part}: {told.name}", told.meaning, told.remediation)
+            return unhealthy(f"deepgram-{part}: {told.name}", told.meaning, told.remediation)
         if told:
             return unknown(f"deepgram-{part} said in the last minutes: {told.name}; it serves", told.remediation)
-    return well("nothing said against it") if asked else unknown("no container of ours runs")
+    return healthy("nothing said against it") if asked else unknown("no container of ours runs")
 
 
 def serves(host):
@@ -40,13 +40,13 @@ def proxy(host):
     said = host.answer(url).get("body")
     seen = said.get("state") if isinstance(said, dict) else None
     if seen in ("Connected", "Ready"):
-        return well(seen)
+        return healthy(seen)
     if not seen:
         return unknown("it does not say", logs(host, "license-proxy"))
     end = said.get("trust_expiration")
     until = f", until {end}" if end and seen == "TrustBased" else ""
     cause = "Deepgram's licence servers do not answer it: it lives on what it remembers" if until else ""
-    return sick(
+    return unhealthy(
         seen + until,
         cause,
         f"on the server: {logs(host, 'license-proxy')}; let it reach license_proxy_servers, port 443",

@@ -7,8 +7,8 @@ import time
 
 from tests import log_forms
 from tests.doctor import service_patient
+from tests.doctor.faults.table import fault
 from tests.doctor.service_patient import API_TOML, ENGINE, ENGINE_TOML, METRICS, MODELS, PAGE, STATUS
-from tests.doctor.sicknesses.table import sick
 
 LATE = {"why": "does not answer: timed out"}
 # developers.deepgram.com/docs/license-proxy: the body of its status.
@@ -20,12 +20,12 @@ TRUST = {
 REFUSED = "Aegis request to https://license.deepgram.com failed: status=401 Unauthorized"
 
 
-@sick({"engine answers": "docker restart -t 5 deepgram-engine"})
+@fault({"engine answers": "docker restart -t 5 deepgram-engine"})
 def engine_hangs(patient):
     patient.pages[METRICS] = LATE
 
 
-@sick({"engine answers": "docker restart -t 5 deepgram-engine", "api engine": "docker logs"})
+@fault({"engine answers": "docker restart -t 5 deepgram-engine", "api engine": "docker logs"})
 def engine_hangs_soon_after_its_start(patient):
     """It said that it listens: it loads no more."""
     for part, pid in (("engine", 4711), ("api", 4712)):
@@ -37,36 +37,36 @@ def engine_hangs_soon_after_its_start(patient):
     patient.answers[f"{STATUS}/engine"] = {"status": 200, "body": {"engine_connection_status": "Disconnected"}}
 
 
-@sick({"containers": "docker unpause deepgram-engine"})
+@fault({"containers": "docker unpause deepgram-engine"})
 def engine_paused(patient):
     patient.container("engine", 4711, "running", Paused=True, Status="paused")
     patient.pages[METRICS] = LATE
     patient.say("inside", "Error response from daemon: Container x is paused, unpause the container before exec\n", 1)
 
 
-@sick({"engine answers": "podman kill --signal=KILL deepgram-engine"})
+@fault({"engine answers": "podman kill --signal=KILL deepgram-engine"})
 def engine_hangs_podman(patient):
     patient.podman()
     patient.pages[METRICS] = LATE
 
 
-@sick({"engine answers": "docker logs --tail 50 deepgram-engine"})
+@fault({"engine answers": "docker logs --tail 50 deepgram-engine"})
 def engine_does_not_listen(patient):
     patient.pages[METRICS] = {"why": "does not answer: [Errno 111] Connection refused"}
 
 
-@sick({"engine device": "force-recreate engine"})
+@fault({"engine device": "force-recreate engine"})
 def engine_on_the_cpu(patient):
     """roles/deepgram sets gpu_required, which an operator may switch off."""
     patient.say("start_engine", log_forms.said("json", "Using devices: CPU", "INFO", "impeller::config"))
 
 
-@sick({"images": "--force-recreate engine"})
+@fault({"images": "--force-recreate engine"})
 def engine_from_an_old_image(patient):
     patient.engine.api["/containers/deepgram-engine/json"]["Image"] = "sha256:" + 64 * "2"
 
 
-@sick({"images": "systemctl restart deepgram-api.service"})
+@fault({"images": "systemctl restart deepgram-api.service"})
 def api_from_an_old_image_podman(patient):
     patient.records["deepgram"]["containers"]["names"]["deepgram-api"]["image_id"] = "sha256:" + 64 * "2"
     patient.podman()
@@ -76,12 +76,12 @@ def page(patient, **values):
     patient.pages[METRICS] = {"status": 200, "text": PAGE.format(**{"limit": 40, "batch": 1, "stream": 3, **values})}
 
 
-@sick({"engine load": "docker restart deepgram-engine"})
+@fault({"engine load": "docker restart deepgram-engine"})
 def engine_over_its_limit(patient):
     page(patient, stream=41)
 
 
-@sick({"files": "dgctl provision", "engine limit": "dgctl provision"})
+@fault({"files": "dgctl provision", "engine limit": "dgctl provision"})
 def limit_under_another_table(patient):
     """TOML takes a key that follows a table's head as that table's."""
     moved = ENGINE.replace("max_active_requests = 40\n\n", "").replace(
@@ -92,44 +92,44 @@ def limit_under_another_table(patient):
     page(patient, limit=0)
 
 
-@sick({"engine limit": "--force-recreate engine"})
+@fault({"engine limit": "--force-recreate engine"})
 def limit_not_read_yet(patient):
     page(patient, limit=20)
 
 
-@sick({"configuration": "--force-recreate api"})
+@fault({"configuration": "--force-recreate api"})
 def api_on_the_default_configuration(patient):
     """dg_log_parser.sh of deepgram/self-hosted-resources."""
     words = "Configuration file not found at /config/api.toml. Falling back to default/bundled configuration"
     patient.say("start_api", log_forms.said("full", words, "WARN", "stem::config"))
 
 
-@sick({"configuration": "--force-recreate api"})
+@fault({"configuration": "--force-recreate api"})
 def api_with_a_stale_mount(patient):
     patient.write("/proc/4712/root/config/api.toml", "[server]\n")
 
 
-@sick({"configuration": "--force-recreate engine"})
+@fault({"configuration": "--force-recreate engine"})
 def engine_older_than_its_file(patient):
     os.utime(patient.root / ENGINE_TOML[1:])
 
 
-@sick({"files": "dgctl provision", "configuration": "--force-recreate api"})
+@fault({"files": "dgctl provision", "configuration": "--force-recreate api"})
 def configuration_edited_and_not_read(patient):
     patient.write(API_TOML, "[server]\n")
 
 
-@sick({"api engine": "docker logs --tail 50 deepgram-engine"})
+@fault({"api engine": "docker logs --tail 50 deepgram-engine"})
 def api_without_an_engine(patient):
     patient.answers[f"{STATUS}/engine"] = {"status": 200, "body": {"engine_connection_status": "Disconnected"}}
 
 
-@sick({"licence": "deepgram_api_key"})
+@fault({"licence": "deepgram_api_key"})
 def licence_refused(patient):
     patient.say("recent_engine", log_forms.said("compact", REFUSED, "ERROR", "hermes::license"))
 
 
-@sick({"licence": "port 443", "api health": "deepgram-engine"})
+@fault({"licence": "port 443", "api health": "deepgram-engine"})
 def licence_server_unreachable(patient):
     words = "Aegis request to https://license.deepgram.com failed: TimedOut"
     patient.say("recent_engine", log_forms.said("pretty", words, "ERROR", "hermes::license"))
@@ -144,27 +144,27 @@ def license_proxy(patient, said):
     patient.answers[url] = {"status": 200, "body": said}
 
 
-@sick({"license proxy": "docker logs --tail 50 deepgram-license-proxy"})
+@fault({"license proxy": "docker logs --tail 50 deepgram-license-proxy"})
 def license_proxy_lives_on_trust(patient):
     license_proxy(patient, TRUST)
 
 
-@sick({"license proxy": "port 443"})
+@fault({"license proxy": "port 443"})
 def license_proxy_past_its_trust(patient):
     license_proxy(patient, {"state": "Failed"})
 
 
-@sick({"models": "dgctl provision"})
+@fault({"models": "dgctl provision"})
 def model_truncated(patient):
     patient.write(f"{MODELS}/nova-3.en.batch.dg", "nova")
 
 
-@sick({"models": "dgctl provision"})
+@fault({"models": "dgctl provision"})
 def model_missing(patient):
     patient.remove(f"{MODELS}/nova-3.en.batch.dg")
 
 
-@sick({"models loaded": "corrupt"})
+@fault({"models loaded": "corrupt"})
 def model_refused(patient):
     """The form of Deepgram's Flux page: the path stands in the span before the message."""
     line = (

@@ -1,27 +1,27 @@
 """How a GPU and its server are set and worn: modes, flavour, link, memory, heat, clock."""
 
+from tests.doctor.faults.table import fault
 from tests.doctor.patient import PROPRIETARY, VERSION, A, B, smi_row
-from tests.doctor.sicknesses.table import sick
 
 
-@sick({"clock": "timedatectl set-ntp true"})
+@fault({"clock": "timedatectl set-ntp true"})
 def clock_off(patient):
     patient.parameters["controller_time"] -= 86400
 
 
-@sick({"mig": "nvidia-smi -i 0 -mig 0"})
+@fault({"mig": "nvidia-smi -i 0 -mig 0"})
 def mig(patient):
     patient.smi(smi_row(mig_mode_current="Enabled"))
 
 
-@sick({"module flavour": "nvidia_driver_kernel_module: proprietary"})
+@fault({"module flavour": "nvidia_driver_kernel_module: proprietary"})
 def open_on_volta(patient):
     patient.gpu(A, "1db4")
     patient.say("smi", "No devices were found\n", 6)
     patient.log("NVRM: GPU 0000:3b:00.0: RmInitAdapter failed! (0x22:0x56:884)")
 
 
-@sick({"module flavour": "no driver drives all of these GPUs"})
+@fault({"module flavour": "no driver drives all of these GPUs"})
 def open_on_volta_and_blackwell(patient):
     open_on_volta(patient)
     patient.gpu(B, "2901")
@@ -29,7 +29,7 @@ def open_on_volta_and_blackwell(patient):
     patient.smi(smi_row(1, B))
 
 
-@sick({"module flavour": "nvidia_driver_kernel_module: open"})
+@fault({"module flavour": "nvidia_driver_kernel_module: open"})
 def proprietary_on_blackwell(patient):
     patient.gpu(A, "2901")
     patient.loaded(VERSION, PROPRIETARY)
@@ -38,67 +38,67 @@ def proprietary_on_blackwell(patient):
     patient.log("NVRM: GPU 0000:3b:00.0: RmInitAdapter failed! (0x62:0x1a:2631)")
 
 
-@sick({"pcie link": "reseat"})
+@fault({"pcie link": "reseat"})
 def half_width(patient):
     patient.smi(smi_row(pcie_link_width_current="8"))
 
 
-@sick({"pcie link": "reseat"})
+@fault({"pcie link": "reseat"})
 def half_width_by_the_kernel(patient):
     patient.gpu(A, "1eb8", current_link_width="8", max_link_width="16")
 
 
-@sick({"gpu memory": "nvidia-smi --gpu-reset -i 0"})
+@fault({"gpu memory": "nvidia-smi --gpu-reset -i 0"})
 def retirement_pending(patient):
     patient.smi(smi_row(retired_pages_pending="Yes"))
 
 
-@sick({"gpu memory": "nvidia-smi --gpu-reset -i 0"})
+@fault({"gpu memory": "nvidia-smi --gpu-reset -i 0"})
 def remapping_pending(patient):
     patient.smi(smi_row(retired_pages_pending="[N/A]", remapped_rows_pending="Yes", remapped_rows_failure="No"))
 
 
-@sick({"gpu memory": "replace the GPU"})
+@fault({"gpu memory": "replace the GPU"})
 def remapping_failed(patient):
     patient.smi(smi_row(retired_pages_pending="[N/A]", remapped_rows_pending="No", remapped_rows_failure="Yes"))
 
 
-@sick({"ecc errors": "nvidia-smi --gpu-reset -i 0"})
+@fault({"ecc errors": "nvidia-smi --gpu-reset -i 0"})
 def ecc(patient):
     patient.smi(smi_row(ecc_errors_uncorrected_volatile_total="3"))
 
 
-@sick({"gpu recovery": "reboot"})
+@fault({"gpu recovery": "reboot"})
 def recovery(patient):
     patient.smi(smi_row(gpu_recovery_action="Node Reboot Required"))
 
 
-@sick({"gpu slowdown": "fans"})
+@fault({"gpu slowdown": "fans"})
 def hot(patient):
     patient.smi(smi_row(clocks_event_reasons_hw_slowdown="Active", clocks_event_reasons_hw_thermal_slowdown="Active"))
 
 
-@sick({"gpu slowdown": "power supplies"})
+@fault({"gpu slowdown": "power supplies"})
 def power(patient):
     patient.smi(smi_row(clocks_event_reasons_hw_slowdown="Active"))
 
 
-@sick({"persistence": "systemctl restart nvidia-persistenced"})
+@fault({"persistence": "systemctl restart nvidia-persistenced"})
 def not_persistent(patient):
     patient.smi(smi_row(persistence_mode="Disabled"))
 
 
-@sick({"xid": "reboot"})
+@fault({"xid": "reboot"})
 def xid_79(patient):
     patient.log("NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.")
 
 
-@sick({"xid": "reboot"})
+@fault({"xid": "reboot"})
 def xid_of_old_spelling(patient):
     patient.log("NVRM: Xid (0000:3b:00): 48, Double Bit ECC Error")
 
 
-@sick({"repositories": "/etc/apt/keyrings/none.gpg"})
+@fault({"repositories": "/etc/apt/keyrings/none.gpg"})
 def foreign_key(patient):
     line = "deb [signed-by=/etc/apt/keyrings/none.gpg] https://x.example/debian trixie main\n"
     patient.write("/etc/apt/sources.list.d/x.list", line)

@@ -1,21 +1,21 @@
 """Packages: versions, holds, and who else brings a driver."""
 
+from tests.doctor.faults.table import fault
 from tests.doctor.patient import APT, DRIVER_PACKAGES, NEWER, NVIDIA_REPOSITORY, VERSION, policy
-from tests.doctor.sicknesses.table import sick
 
 
-@sick({"package versions": f"libcuda1={VERSION}-1"})
+@fault({"package versions": f"libcuda1={VERSION}-1"})
 def package_upgraded(patient):
     patient.package("libcuda1", f"{NEWER}-1", "hold")
 
 
-@sick({"package versions": "dgctl provision --full"})
+@fault({"package versions": "dgctl provision --full"})
 def packages_apart_without_a_record(patient):
     package_upgraded(patient)
     patient.records.clear()
 
 
-@sick({"package versions": "dgctl provision --full"})
+@fault({"package versions": "dgctl provision --full"})
 def tool_of_another_branch(patient):
     """The record has it so by now: only the driver beside it tells."""
     patient.package("nvidia-modprobe", "595.91.07-1")
@@ -23,22 +23,22 @@ def tool_of_another_branch(patient):
     patient.say("apt_policy", text)
 
 
-@sick({"package versions": f"nvidia-persistenced={VERSION}-1"})
+@fault({"package versions": f"nvidia-persistenced={VERSION}-1"})
 def package_removed(patient):
     patient.package("nvidia-persistenced", f"{VERSION}-1", "deinstall", "config-files")
 
 
-@sick({"package state": "dpkg --configure -a"})
+@fault({"package state": "dpkg --configure -a"})
 def half_configured(patient):
     patient.package("libfoo", "1", status="half-configured")
 
 
-@sick({"package state": "dpkg --configure -a"})
+@fault({"package state": "dpkg --configure -a"})
 def dpkg_killed(patient):
     patient.write("/var/lib/dpkg/updates/0001", "Package: x\n")
 
 
-@sick({"package state": "apt-get --fix-broken install"})
+@fault({"package state": "apt-get --fix-broken install"})
 def unmet(patient):
     text = "Reading package lists...\nThe following packages have unmet dependencies:\n"
     text += (
@@ -47,32 +47,32 @@ def unmet(patient):
     patient.say("apt_check", text, 100)
 
 
-@sick({"holds": "apt-mark hold nvidia-open"})
+@fault({"holds": "apt-mark hold nvidia-open"})
 def hold_lifted(patient):
     patient.package("nvidia-open", f"{VERSION}-1")
 
 
-@sick({"holds": "apt-mark hold libcuda1", "unattended upgrades": "dgctl provision --full"})
+@fault({"holds": "apt-mark hold libcuda1", "unattended upgrades": "dgctl provision --full"})
 def nightly_upgrades(patient):
     patient.package("unattended-upgrades", "2.12")
     patient.package("libcuda1", f"{VERSION}-1")
     patient.say("apt_config", APT + 'APT::Periodic::Unattended-Upgrade "1";\n')
 
 
-@sick({"driver sources": "apt-get purge nvidia-alternative"})
+@fault({"driver sources": "apt-get purge nvidia-alternative"})
 def distributions_packages(patient):
     patient.package("nvidia-alternative", "550.163.01-2")
     other = policy("nvidia-alternative", "550.163.01-2", "http://deb.debian.org/debian")
     patient.say("apt_policy", other + "".join(policy(name, f"{VERSION}-1") for name in DRIVER_PACKAGES[:3]))
 
 
-@sick({"driver sources": "apt-get purge"})
+@fault({"driver sources": "apt-get purge"})
 def two_kernel_modules(patient):
     patient.package("nvidia-open-kernel-dkms", "550.163.01-2")
     patient.records.clear()
 
 
-@sick({"driver sources": "apt-get purge", "holds": ""})
+@fault({"driver sources": "apt-get purge", "holds": ""})
 def other_source_would_be_taken(patient):
     patient.package("libcuda1", f"{VERSION}-1")
     patient.say(
@@ -80,7 +80,7 @@ def other_source_would_be_taken(patient):
     )
 
 
-@sick(
+@fault(
     {
         "driver sources": "rm /etc/apt/sources.list.d/cuda-debian13-x86_64.list",
         "repositories": "publishes",
@@ -93,6 +93,6 @@ def one_repository_two_keys(patient):
     patient.write("/etc/apt/sources.list.d/cuda-debian13-x86_64.list", theirs)
 
 
-@sick({"driver leftovers": "/usr/bin/nvidia-uninstall --silent"})
+@fault({"driver leftovers": "/usr/bin/nvidia-uninstall --silent"})
 def run_file(patient):
     patient.write("/usr/bin/nvidia-uninstall")

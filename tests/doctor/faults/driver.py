@@ -1,7 +1,7 @@
 """The driver: its module, its library, and what keeps them from the GPUs."""
 
+from tests.doctor.faults.table import fault
 from tests.doctor.patient import CDI, OLDER, VERSION, A
-from tests.doctor.sicknesses.table import sick
 
 MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.173"
 NOT_LOADED = (
@@ -11,7 +11,7 @@ NOT_LOADED = (
 REJECTED = "nvidia: module verification failed: signature and/or required key missing"
 
 
-@sick({"driver versions": "dgctl provision"})
+@fault({"driver versions": "dgctl provision"})
 def library_mismatch(patient):
     patient.loaded(OLDER)
     patient.say("smi", MISMATCH, 18)
@@ -21,26 +21,26 @@ def library_mismatch(patient):
     patient.write(f"/usr/lib/x86_64-linux-gnu/libcuda.so.{OLDER}")
 
 
-@sick({"driver versions": "dgctl provision"})
+@fault({"driver versions": "dgctl provision"})
 def module_gone(patient):
     patient.loaded("")
     patient.say("smi", NOT_LOADED, 9)
 
 
-@sick({"driver versions": "dgctl provision"})
+@fault({"driver versions": "dgctl provision"})
 def driver_gone(patient):
     module_gone(patient)
     patient.module("")
     patient.remove("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
 
 
-@sick({"module for next kernel": "dkms autoinstall -k 99.1.0-10-amd64"})
+@fault({"module for next kernel": "dkms autoinstall -k 99.1.0-10-amd64"})
 def next_kernel_without_module(patient):
     patient.kernel("99.1.0-9-amd64", module=True)
     patient.kernel("99.1.0-10-amd64", module=False)
 
 
-@sick({"module for next kernel": "dkms autoinstall -k 99.1.0-9-amd64"})
+@fault({"module for next kernel": "dkms autoinstall -k 99.1.0-9-amd64"})
 def first_boot_entry_without_module(patient):
     patient.kernel("99.1.0-9-amd64", module=False)
     patient.kernel("99.1.0-10-amd64", module=True)
@@ -49,20 +49,20 @@ def first_boot_entry_without_module(patient):
     )
 
 
-@sick({"driver versions": "", "nouveau": "dgctl provision"})
+@fault({"driver versions": "", "nouveau": "dgctl provision"})
 def nouveau(patient):
     module_gone(patient)
     patient.write("/sys/module/nouveau/initstate", "live\n")
     patient.gpu(A, "1eb8", "nouveau")
 
 
-@sick({"driver versions": "", "nouveau": "modprobe -r nouveau nova_core"})
+@fault({"driver versions": "", "nouveau": "modprobe -r nouveau nova_core"})
 def nova(patient):
     module_gone(patient)
     patient.write("/sys/module/nova_core/initstate", "live\n")
 
 
-@sick({"driver versions": "", "secure boot": "mokutil --import /var/lib/dkms/mok.pub"})
+@fault({"driver versions": "", "secure boot": "mokutil --import /var/lib/dkms/mok.pub"})
 def key_rejected(patient):
     module_gone(patient)
     patient.say("secure_boot", "SecureBoot enabled\n")
@@ -70,7 +70,7 @@ def key_rejected(patient):
     patient.log(REJECTED)
 
 
-@sick({"driver versions": "", "secure boot": "mokutil --import"})
+@fault({"driver versions": "", "secure boot": "mokutil --import"})
 def key_rejected_without_mokutil(patient):
     module_gone(patient)
     patient.write("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\x06\x00\x00\x00\x01")

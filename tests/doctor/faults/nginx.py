@@ -4,8 +4,8 @@ import json
 import time
 
 from tests.doctor import service_patient
+from tests.doctor.faults.table import fault
 from tests.doctor.service_patient import MAIN, SITE, UPSTREAM
-from tests.doctor.sicknesses.table import sick
 
 MEMBERS, NODES = "/run/deepgram-upstreams/members.json", "/etc/nginx/deepgram/upstreams.json"
 # src/core/ngx_connection.c and src/event/ngx_event_accept.c, as NGINX's log has them.
@@ -21,33 +21,33 @@ def down(patient, **state):
     patient.callers = []
 
 
-@sick({"nginx": "systemctl enable --now nginx", "callers": "dgctl provision"})
+@fault({"nginx": "systemctl enable --now nginx", "callers": "dgctl provision"})
 def nginx_stopped(patient):
     down(patient)
 
 
-@sick({"nginx": "systemctl unmask nginx", "callers": "dgctl provision"})
+@fault({"nginx": "systemctl unmask nginx", "callers": "dgctl provision"})
 def nginx_masked(patient):
     down(patient, LoadState="masked", UnitFileState="masked")
 
 
-@sick({"units": "systemctl enable nginx.service"})
+@fault({"units": "systemctl enable nginx.service"})
 def nginx_not_started_at_boot(patient):
     patient.states["nginx.service"] = {"UnitFileState": "disabled"}
 
 
-@sick({"nginx reloaded": "nginx -t && systemctl reload nginx"})
+@fault({"nginx reloaded": "nginx -t && systemctl reload nginx"})
 def nginx_not_reloaded(patient):
     patient.reloaded = time.time() - 40 * 86400
 
 
-@sick({"nginx room": "nginx_proxy_worker_connections higher (now 512)"})
+@fault({"nginx room": "nginx_proxy_worker_connections higher (now 512)"})
 def nginx_without_connections(patient):
     for number in range(500):
         (patient.root / f"proc/902/fd/{number}").touch()
 
 
-@sick({"nginx room": "nginx_proxy_worker_connections"})
+@fault({"nginx room": "nginx_proxy_worker_connections"})
 def nginx_without_files(patient):
     patient.write("/proc/901/limits", service_patient.LIMITS.format(12, 12))
 
@@ -57,12 +57,12 @@ def said(patient, words, ago):
     patient.write(ERRORS, f"2026/11/01 00:00:00 [notice] 1#1: x\n{moment} {words}\n")
 
 
-@sick({"nginx room": "nginx_proxy_worker_connections"})
+@fault({"nginx room": "nginx_proxy_worker_connections"})
 def nginx_says_that_connections_are_out(patient):
     said(patient, NO_CONNECTIONS, 60)
 
 
-@sick({"nginx room": "nginx_proxy_worker_connections"})
+@fault({"nginx room": "nginx_proxy_worker_connections"})
 def nginx_says_that_files_are_out(patient):
     said(patient, NO_FILES, 60)
 
@@ -71,7 +71,7 @@ def upstream(patient, text):
     patient.say("nginx", MAIN + f"# configuration file {SITE}:\n{text}")
 
 
-@sick({"proxy cap": "dgctl provision", "files": "dgctl provision"})
+@fault({"proxy cap": "dgctl provision", "files": "dgctl provision"})
 def cap_removed(patient):
     patient.records["nginx_proxy"]["files"] = service_patient.recorded(patient, SITE)
     patient.write(SITE, UPSTREAM.replace(" max_conns=39", ""))
@@ -95,29 +95,29 @@ def member(state="up", ago=0, **more):
     return {"state": state, "health": "Healthy", "known": True, "since": since if state == "drained" else None, **more}
 
 
-@sick({"proxy cap": "dgctl provision"})
+@fault({"proxy cap": "dgctl provision"})
 def cap_of_a_server_lost(patient):
     fleet(patient, {"gpu1": member(), "gpu2": member()})
     servers = "    server 192.0.2.1:8080 max_conns=39;  # gpu1\n    server 192.0.2.2:8080;  # gpu2\n"
     upstream(patient, f"upstream deepgram_stt {{\n{servers}}}\n")
 
 
-@sick({"upstreams watched": "systemctl restart deepgram-upstreams.service"})
+@fault({"upstreams watched": "systemctl restart deepgram-upstreams.service"})
 def nobody_watches_the_upstreams(patient):
     fleet(patient, {"gpu1": member()})
     patient.states["deepgram-upstreams.service"] = {"LoadState": "loaded", "ActiveState": "failed"}
 
 
-@sick({"upstreams": "dgctl doctor --limit gpu2"})
+@fault({"upstreams": "dgctl doctor --limit gpu2"})
 def upstream_gone(patient):
     fleet(patient, {"gpu1": member(), "gpu2": member("down", health="no answer: timed out")})
 
 
-@sick({"upstreams": "dgctl undrain gpu2"})
+@fault({"upstreams": "dgctl undrain gpu2"})
 def upstream_drained_and_forgotten(patient):
     fleet(patient, {"gpu1": member(), "gpu2": member("drained", 8 * 86400, reason="operator", note="fan broken")})
 
 
-@sick({"upstreams": "dgctl undrain gpu2"})
+@fault({"upstreams": "dgctl undrain gpu2"})
 def upstream_that_a_run_left_drained(patient):
     fleet(patient, {"gpu1": member(), "gpu2": member("drained", 7 * 3600, reason="update")})

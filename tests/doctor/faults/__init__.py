@@ -1,6 +1,6 @@
-"""What can be wrong with a server, as functions that make a patient so, with what the doctor then says."""
+"""What can be wrong with a server, as functions that break a patient so, with what the doctor then reports."""
 
-from tests.doctor.sicknesses import (
+from tests.doctor.faults import (
     api,
     certificate,
     driver,

@@ -1,29 +1,29 @@
-"""Each sickness is called by its name, with a cause and the command that cures it, and nothing else is blamed for it."""
+"""Each fault is called by its name, with a cause and the command that fixes it, and nothing else is blamed for it."""
 
 import pytest
 from ansible.module_utils.doctor import doctor
 from ansible.module_utils.doctor import smi as doctor_smi
 
+from tests.doctor.faults import driver, engines, gpus, packages, states, toolkit
+from tests.doctor.faults.table import FAULTS
 from tests.doctor.patient import APT, BLACKLIST, CDI, DAEMON, OLDER, OPEN, VERSION, A, smi_row
-from tests.doctor.sicknesses import driver, engines, gpus, packages, states, toolkit
-from tests.doctor.sicknesses.table import SICK
 
 
-@pytest.mark.parametrize("change", SICK, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", FAULTS, ids=lambda change: change.__name__)
 def test_is_called_by_its_name(patient, change):
     change(patient)
     found = patient.findings()
     failed = {name for name, one in found.items() if one["verdict"] == "fail"}
-    assert failed == set(SICK[change]), patient.sick()
-    for name, cure in SICK[change].items():
+    assert failed == set(FAULTS[change]), patient.failing()
+    for name, fix in FAULTS[change].items():
         one = found[name]
-        assert cure in one["fix"] and one["fix"], one
+        assert fix in one["fix"] and one["fix"], one
         assert one["cause"] and one["seen"] and one["expected"], one
         assert all("\n" not in text for text in one.values())
 
 
-def test_every_check_has_a_sickness_here():
-    named = {name for failing in SICK.values() for name in failing}
+def test_every_check_has_a_fault_here():
+    named = {name for failing in FAULTS.values() for name in failing}
     elsewhere = {"disk", "package lock"}  # test_machine.py
     never = {"reboot", "driver support"}
     assert {check.name for check in doctor.CHECKS} - elsewhere - never == named
@@ -61,7 +61,7 @@ def test_what_is_switched_off_is_not_asked(patient):
     patient.parameters |= {"hold": False, "persistence": False}
     packages.hold_lifted(patient)
     states.not_persistent(patient)
-    assert patient.sick() == {}
+    assert patient.failing() == {}
 
 
 def test_one_that_does_not_know_a_field_is_asked_for_the_others(patient):
@@ -70,20 +70,20 @@ def test_one_that_does_not_know_a_field_is_asked_for_the_others(patient):
     patient.say("smi", 'Field "gpu_recovery_action" is not a valid field to query.\n', 2)
     patient.say("smi_fields", "".join(f'"{field}"\n' for field in fields))
     patient.say("smi_again", ", ".join(row[field] for field in fields) + "\n")
-    assert set(patient.sick()) == {"persistence"}
+    assert set(patient.failing()) == {"persistence"}
 
 
 def test_blacklisted_packages_need_no_hold(patient):
     packages.nightly_upgrades(patient)
     patient.say("apt_config", APT + BLACKLIST + 'APT::Periodic::Unattended-Upgrade "1";\n')
-    assert set(patient.sick()) == {"holds"}
+    assert set(patient.failing()) == {"holds"}
 
 
 def test_open_is_the_flavour_by_the_loaded_module(patient):
     patient.gpu(A, "2901")
     patient.module(VERSION, "NVIDIA")
     patient.loaded(VERSION, OPEN)
-    assert "module flavour" not in patient.sick()
+    assert "module flavour" not in patient.failing()
     patient.daemon(DAEMON)
 
 
@@ -107,14 +107,14 @@ def test_a_branch_past_its_end_is_told(patient):
 )
 def test_each_fault_of_a_cdi_file_is_called_by_its_name(patient, change, words):
     change(patient)
-    assert words in patient.sick()["cdi specifications"]
+    assert words in patient.failing()["cdi specifications"]
 
 
 def test_a_cdi_file_with_everything_but_libcuda_hands_out_no_cuda(patient):
     """The container starts, and the Engine computes on the CPU."""
     lines = CDI.format(cdi="0.7.0", version=VERSION).splitlines(keepends=True)
     patient.write("/run/cdi/nvidia.yaml", "".join(line for line in lines if "libcuda" not in line))
-    assert patient.sick() == {"cdi specifications": "/run/cdi/nvidia.yaml hands out no libcuda"}
+    assert patient.failing() == {"cdi specifications": "/run/cdi/nvidia.yaml hands out no libcuda"}
 
 
 def test_of_a_module_that_is_not_loaded_the_one_on_the_disk_counts(patient):

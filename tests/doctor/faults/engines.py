@@ -3,29 +3,29 @@
 from pathlib import Path
 
 from tests import log_forms
-from tests.doctor.sicknesses.table import sick
-from tests.doctor.sicknesses.toolkit import cdi_without_libcuda
+from tests.doctor.faults.table import fault
+from tests.doctor.faults.toolkit import cdi_without_libcuda
 
 SAMPLES = Path(__file__).parents[2] / "samples/deepgram"
 
 
-@sick({"docker runtime": "dgctl provision"})
+@fault({"docker runtime": "dgctl provision"})
 def runtime_lost(patient):
     patient.daemon({"log-driver": "json-file"})
     patient.engine.api["/info"] = {"Runtimes": {"runc": {}}, "CDISpecDirs": []}
 
 
-@sick({"docker runtime": "dgctl provision"})
+@fault({"docker runtime": "dgctl provision"})
 def runtime_lost_until_the_next_start(patient):
     patient.daemon({"log-driver": "json-file"})
 
 
-@sick({"docker runtime": "systemctl restart docker"})
+@fault({"docker runtime": "systemctl restart docker"})
 def docker_not_restarted(patient):
     patient.engine.api["/info"] = {"Runtimes": {"runc": {}}, "CDISpecDirs": None}
 
 
-@sick({"docker runtime": "journalctl -u docker"})
+@fault({"docker runtime": "journalctl -u docker"})
 def docker_down(patient):
     from ansible.module_utils.doctor.engine import Silent
 
@@ -35,41 +35,41 @@ def docker_down(patient):
     )
 
 
-@sick({"daemon.json": "systemctl restart docker"})
+@fault({"daemon.json": "systemctl restart docker"})
 def daemon_json_malformed(patient):
     docker_down(patient)
     patient.daemon('{\n    "features": {"cdi": true},\n    "live-restore": true,,\n}\n')
 
 
-@sick({"gpu in containers": "docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine"})
+@fault({"gpu in containers": "docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine"})
 def unknown_error(patient):
     patient.say("inside", "Failed to initialize NVML: Unknown Error\n", 255)
 
 
-@sick({"gpu in containers": "systemctl restart deepgram-engine.service"})
+@fault({"gpu in containers": "systemctl restart deepgram-engine.service"})
 def unknown_error_podman(patient):
     patient.podman()
     unknown_error(patient)
 
 
-@sick({"gpu in containers": "force-recreate engine"})
+@fault({"gpu in containers": "force-recreate engine"})
 def exec_hangs(patient):
     patient.say("inside", "", None, "docker: no answer in 30 s")
 
 
-@sick({"engine on gpu": "force-recreate engine"})
+@fault({"engine on gpu": "force-recreate engine"})
 def engine_on_cpu(patient):
     patient.remove("/proc/4711/root/dev/nvidia0")
     patient.say("inside", 'exec: "nvidia-smi": executable file not found in $PATH\n', 127)
 
 
-@sick({"containers": "docker logs", "engine on gpu": "force-recreate engine"})
+@fault({"containers": "docker logs", "engine on gpu": "force-recreate engine"})
 def engine_without_a_gpu_that_ends(patient):
     patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
     patient.engine.api["/containers/deepgram-engine/json"]["HostConfig"] = {"DeviceRequests": None, "Runtime": "runc"}
 
 
-@sick(
+@fault(
     {
         "containers": "docker logs",
         "cdi specifications": "systemctl restart nvidia-cdi-refresh",
@@ -81,12 +81,12 @@ def libcuda_missing_and_engine_ends(patient):
     patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
 
 
-@sick({"containers": "journalctl -u deepgram-engine", "engine on gpu": "dgctl provision"})
+@fault({"containers": "journalctl -u deepgram-engine", "engine on gpu": "dgctl provision"})
 def engine_without_a_gpu_that_ends_podman(patient):
     patient.podman("[Container]\nEnvironment=NVIDIA_VISIBLE_DEVICES=all\n")
 
 
-@sick(
+@fault(
     {
         "containers": "journalctl -u deepgram-engine",
         "cdi specifications": "systemctl restart nvidia-cdi-refresh",
@@ -98,28 +98,28 @@ def libcuda_missing_and_engine_ends_podman(patient):
     patient.podman("[Container]\nAddDevice=nvidia.com/gpu=all\n")
 
 
-@sick({"daemon.json": "systemctl restart docker"})
+@fault({"daemon.json": "systemctl restart docker"})
 def daemon_json_malformed_and_not_read_yet(patient):
     patient.daemon('{\n    "debug": true,,\n}\n')
 
 
-@sick({"libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose"})
+@fault({"libcuda in containers": "systemctl restart nvidia-cdi-refresh.service; docker compose"})
 def libcuda_missing(patient):
     patient.remove("/proc/4711/root/usr/lib/x86_64-linux-gnu/libcuda.so.1")
 
 
-@sick({"containers": "set deepgram_api_key in group_vars/all/vault.yml"})
+@fault({"containers": "set deepgram_api_key in group_vars/all/vault.yml"})
 def engine_without_a_key(patient):
     patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
     patient.say("log_engine", log_forms.said("json", "Missing license configuration", "ERROR", "impeller::config"))
 
 
-@sick({"containers": "set deepgram_release to release-251015 or newer; on the server: journalctl -u deepgram-engine"})
+@fault({"containers": "set deepgram_release to release-251015 or newer; on the server: journalctl -u deepgram-engine"})
 def engine_too_old_for_flux_podman(patient):
     patient.podman("[Container]\nAddDevice=nvidia.com/gpu=all\n")
     patient.say("log_engine", (SAMPLES / "flux_page_old_image.txt").read_text())
 
 
-@sick({"containers": "docker logs --tail 50 deepgram-engine"})
+@fault({"containers": "docker logs --tail 50 deepgram-engine"})
 def engine_ended(patient):
     patient.container("engine", 0, "exited", ExitCode=137, Error="OOM")
