@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.scenarios import results
+from tests.scenarios.support import results
 
 FILE = "tests/scenarios/test_10_drills.py::test_drill"
 OUTCOMES = {

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from dgctl import content
-from tests.scenarios.servers import Deployment, Server
-from tests.scenarios.stories import EVERYTHING, FAULTS, WORKSHOP_HAS, with_all
+from tests.scenarios.support.servers import Deployment, Server
+from tests.scenarios.support.stories import EVERYTHING, FAULTS, WORKSHOP_HAS, with_all
 
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 # Those that a container's engine has a part in, and those that the lab makes without apt.

@@ -10,7 +10,7 @@ from ansible.module_utils.nvidia.drivers import Drivers
 from ansible.module_utils.preflight import driver as preflight_driver
 
 from tests.paths import PROJECT
-from tests.scenarios.boards import APPLIED
+from tests.scenarios.support.boards import APPLIED
 
 TABLES = {
     name.removeprefix("_platform_"): row

@@ -9,8 +9,8 @@ from dgctl.deployment import deployment as deployments
 from dgctl.deployment import vault
 from dgctl.plan import look
 from dgctl.plan.desired import Desired
-from tests.scenarios.drift import Change, at_once, changes, rounds
-from tests.scenarios.servers import Deployment, Server
+from tests.scenarios.support.drift import Change, at_once, changes, rounds
+from tests.scenarios.support.servers import Deployment, Server
 
 RECORDS = "/var/lib/deepgram/applied-state"
 # What packages and Podman write by themselves, our own records, and copies of what was there.

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from websockets.sync.client import connect
 
-from tests.scenarios.servers import PROJECT, Server
+from tests.scenarios.support.servers import PROJECT, Server
 
 RECORDING = PROJECT / "dgctl/verify/audio/life-moves-pretty-fast.wav"
 PCM = RECORDING.read_bytes()[44:]

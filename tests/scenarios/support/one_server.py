@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 
 def one_server(name: str, folder: str, *options: str, scope: Any = "module") -> tuple[Any, Any, Any]:

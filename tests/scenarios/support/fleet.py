@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from bench.load import beside
-from tests.scenarios.servers import DGCTL, LAB, Deployment, Run, Server, lab_servers, lab_up
+from tests.scenarios.support.servers import DGCTL, LAB, Deployment, Run, Server, lab_servers, lab_up
 
 BEFORE, AFTER = "release-260714", "release-260812"
 DEAD_S = 45

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.paths import PROJECT
+
 DGCTL = PROJECT / "bin/dgctl"
 LAB = PROJECT / "bin/lab"
 

@@ -5,7 +5,7 @@ A parametrised fixture would not do: pytest ends it between two tests, also wher
 
 from __future__ import annotations
 
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 
 class Rack:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.scenarios.servers import PROJECT, Server
+from tests.scenarios.support.servers import PROJECT, Server
 
 PATH = "/v1/listen?model=nova-3-general&keyterm=dead%20line"
 AUDIO = (PROJECT / "dgctl/verify/audio/life-moves-pretty-fast.wav").read_bytes()

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from docs.tables import table
-from tests.scenarios.systems import ELSEWHERE
+from tests.scenarios.support.systems import ELSEWHERE
 
 Outcomes = dict[str, str]  # a test's id -> passed, failed or skipped
 
