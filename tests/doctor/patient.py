@@ -377,7 +377,7 @@ class Patient:
 
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
-        host.began += self.ahead_s
+        host.started += self.ahead_s
         host.manager = doctor_packages.manager(host)
         host.answer = self.answers.__getitem__  # type: ignore[method-assign]
         host.serving = lambda tls: self.callers  # type: ignore[method-assign]

@@ -369,6 +369,6 @@ def test_no_check_breaks_on_an_empty_host(patient, tmp_path):
         one = type(patient)(tmp_path / change.__name__)
         change(one)
         broken = {
-            name: found["seen"] for name, found in one.findings().items() if "cannot be looked at" in found["seen"]
+            name: found["seen"] for name, found in one.findings().items() if "cannot be inspected" in found["seen"]
         }
         assert broken == {}, change.__name__

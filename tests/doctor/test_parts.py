@@ -110,7 +110,7 @@ def test_no_words_break_a_check(reused, name, text, status):
     before = reused.programs.answers.get(name)
     try:
         reused.say(name, text, status)
-        broken = [one for one in reused.findings().values() if "cannot be looked at" in one["seen"]]
+        broken = [one for one in reused.findings().values() if "cannot be inspected" in one["seen"]]
     finally:
         reused.programs.answers.pop(name)
         reused.programs.answers |= {name: before} if before else {}
@@ -132,7 +132,7 @@ def test_no_file_breaks_a_check(reused, data):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         try:
-            broken = [one for one in reused.findings().values() if "cannot be looked at" in one["seen"]]
+            broken = [one for one in reused.findings().values() if "cannot be inspected" in one["seen"]]
         finally:
             place.unlink() if before is None else place.write_bytes(before)
         assert broken == [], path

@@ -9,7 +9,7 @@ def test_healthy(rpm):
     found = rpm.findings()
     assert found["holds"]["seen"] == "2 packages held" and found["package state"]["verdict"] == "pass"
     assert found["package versions"]["seen"].startswith(VERSION)
-    broken = [one for one in found.values() if "cannot be looked at" in one["seen"]]
+    broken = [one for one in found.values() if "cannot be inspected" in one["seen"]]
     assert broken == []
 
 

@@ -212,7 +212,7 @@ def test_is_called_healthy(patient, change):
     change(patient)
     assert patient.failing() == {}
     broken = {
-        name: found["seen"] for name, found in patient.findings().items() if "cannot be looked at" in found["seen"]
+        name: found["seen"] for name, found in patient.findings().items() if "cannot be inspected" in found["seen"]
     }
     assert broken == {}
 

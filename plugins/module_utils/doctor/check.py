@@ -40,11 +40,11 @@ def together(results):
     if len(results) == 1:
         return results[0][1]
     wrong = [(name, one) for name, one in results if one.ok is False]
-    for told in (wrong, [(name, one) for name, one in results if one.ok]):
-        if told:
+    for chosen in (wrong, [(name, one) for name, one in results if one.ok]):
+        if chosen:
             rest = [] if wrong else [(name, one) for name, one in results if one.ok is None]
-            seen = "; ".join(f"{name}: {one.seen}" for name, one in [*told, *rest])
-            return told[0][1]._replace(seen=seen, fix=next((one.fix for _, one in [*told, *rest] if one.fix), ""))
+            seen = "; ".join(f"{name}: {one.seen}" for name, one in [*chosen, *rest])
+            return chosen[0][1]._replace(seen=seen, fix=next((one.fix for _, one in [*chosen, *rest] if one.fix), ""))
     return results[0][1]._replace(seen="; ".join(f"{name}: {one.seen}" for name, one in results))
 
 

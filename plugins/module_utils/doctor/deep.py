@@ -1,4 +1,4 @@
-"""The doctor's deep look: what NVIDIA's own diagnosis (DCGM) says of the GPUs. It is made only where it is asked for."""
+"""The doctor's deep probe: what NVIDIA's own diagnosis (DCGM) says of the GPUs. It is made only where it is asked for."""
 
 from ansible.module_utils.doctor.check import Check, healthy, judge, listed, one_line, unhealthy, unknown
 from ansible.module_utils.doctor.gpu_health import RESET
@@ -85,7 +85,7 @@ CHECK = Check(
     "dcgm diagnosis", diagnosis,
     "NVIDIA's own diagnosis at its quickest level (dcgmi diag -r 1), a finding for each test that fails",
     "no test of DCGM's fails",
-    "DCGM found something that no other check looks at",
+    "DCGM found something that no other check inspects",
     f"drain the server; {AGAIN}; a GPU that fails again is for its vendor",
     stands_on=("gpu answers", "driver versions"),
 )  # fmt: skip

@@ -61,7 +61,7 @@ def versions(host):
     if not (loaded or on_disk or beside):
         if not host.recorded("nvidia_driver"):
             return unknown("no NVIDIA driver is installed", "dgctl provision")
-        return unhealthy(seen, "the driver that was installed here is gone")
+        return unhealthy(seen, "the driver that was installed here is missing")
     if not loaded:
         return unhealthy(seen, why_not_loaded(host))
     if len({loaded, on_disk, beside} - {""}) > 1 or not beside:
@@ -190,7 +190,7 @@ def version_of(host):
 
 
 def support(host):
-    """Only told: a branch past its end still works, and where a distribution ships it, that keeps it."""
+    """Only reported: a branch past its end still works, and where a distribution ships it, that keeps it."""
     branch = version_of(host).partition(".")[0]
     if not branch:
         return unknown("no NVIDIA driver is installed")

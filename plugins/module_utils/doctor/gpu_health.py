@@ -34,7 +34,7 @@ def memory(host):
     pending = [(card, "rows" if values[1] == "Yes" else "pages") for card, values in found if "Yes" in values[1:]]
     if not pending:
         return healthy("nothing pending")
-    seen = listed(f"{names(card)}: {what} wait to be taken out of use" for card, what in pending)
+    seen = listed(f"{names(card)}: {what} wait to be retired" for card, what in pending)
     return unhealthy(seen, fix=RESET.format(",".join(card["index"] for card, _ in pending)))
 
 
@@ -62,7 +62,7 @@ def slowdown(host):
     return unhealthy(
         listed(f"{names(card)}, {card.get('temperature.gpu', '?')} °C" for card, _ in slow),
         "the GPU is too hot" if hot else "the power supply told the GPU to slow down, or it is too hot",
-        "look at fans, air flow and filters" if hot else "look at the server's power supplies (BMC), fans and air flow",
+        "check fans, air flow and filters" if hot else "check the server's power supplies (BMC), fans and air flow",
     )
 
 
@@ -77,9 +77,9 @@ CHECKS = (
     ),
     Check(
         "gpu memory", memory,
-        "rows or pages that wait to be taken out of use (retired_pages, remapped_rows), and remapping that failed",
+        "rows or pages that wait to be retired (retired_pages, remapped_rows), and remapping that failed",
         "nothing pending",
-        "a memory error was found; the row or page is taken out of use at the next reset",
+        "a memory error was found; the row or page is retired at the next reset",
         RESET.format("N") + "; where remapping failed: replace the GPU",
         stands_on=("gpu answers", "ecc errors", "xid"),
     ),
@@ -96,7 +96,7 @@ CHECKS = (
         "whether the hardware slows the GPU down, and its temperature",
         "not active",
         "the GPU is too hot, or the power supply told it to slow down",
-        "look at fans, air flow and filters, and at the power supplies (BMC)",
+        "check fans, air flow and filters, and the power supplies (BMC)",
         stands_on=("gpu answers",),
     ),
 )  # fmt: skip

@@ -42,13 +42,13 @@ def disk(host):
         elif smallest is None or free < smallest[0]:
             smallest = (free, place)
     if short:
-        look = f"on the server: du -xh -d2 {short[0].split()[0]} | sort -h | tail"
-        return unhealthy(listed(short), fix=look + "; docker image prune and apt-get clean free what can be fetched again; "
+        inspect = f"on the server: du -xh -d2 {short[0].split()[0]} | sort -h | tail"
+        return unhealthy(listed(short), fix=inspect + "; docker image prune and apt-get clean free what can be fetched again; "
                          "or put a larger disk there")  # fmt: skip
     return (
         healthy(f"{smallest[0] // MB} MB free at {smallest[1]}")
         if smallest
-        else unknown("no filesystem can be looked at")
+        else unknown("no filesystem can be inspected")
     )
 
 
@@ -56,7 +56,7 @@ def clock(host):
     expected = host.params.get("controller_time")
     if not expected:
         return unknown("the controller's time was not given")
-    offset = host.began - expected
+    offset = host.started - expected
     seen = f"{offset:+.0f} s from the controller"
     return healthy(seen) if abs(offset) <= CLOCK_S else unhealthy(seen)
 
@@ -74,8 +74,8 @@ def holder(host):
         except OSError:
             continue
         if kind != fcntl.F_UNLCK:
-            began = started(str(pid))
-            return pid, host.read(f"/proc/{pid}/comm") or "?", max(0, round(time.time() - began)) if began else 0
+            since = started(str(pid))
+            return pid, host.read(f"/proc/{pid}/comm") or "?", max(0, round(time.time() - since)) if since else 0
     return None
 
 
@@ -102,7 +102,7 @@ def reboot(host):
         return healthy("no")
     names = [name for path in REBOOT for name in host.read(path + ".pkgs").split()]
     seen = "asked for" + (f" by {listed(sorted(set(names)))}" if names else "")
-    return unknown(seen, "reboot it when it suits: drain the server first, and look at `module for next kernel` before")
+    return unknown(seen, "reboot it when it suits: drain the server first, and check `module for next kernel` first")
 
 
 CHECKS = (

@@ -90,10 +90,10 @@ def versions(host):
         seen = listed(
             f"{name} {is_now or 'not installed'} instead of {was}" for name, (was, is_now) in sorted(other.items())
         )
-        gone = all(not is_now for _, is_now in other.values())
+        removed = all(not is_now for _, is_now in other.values())
         cause = (
             "they were removed"
-            if gone
+            if removed
             else "something upgraded them past their hold, most likely an unattended upgrade"
         )
         back = " ".join(host.packages().exactly.format(name, was) for name, (was, _) in sorted(other.items()))

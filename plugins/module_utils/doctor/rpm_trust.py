@@ -27,11 +27,11 @@ def repositories(host):
 
 
 def trust(host, name, repository, key):
-    """As distrust. What others' repositories lack proves nothing: rpm may have their key already, and its file be gone."""
+    """As distrust. What others' repositories lack proves nothing: rpm may have their key already, and its file be missing."""
     signed = repository.get("repo_gpgcheck", "0").lower() in ON and len(keys(repository)) == 1
-    kept = [host.read(path) for path in host.glob(f"{CACHE}/{name}-*/{INDEX}")] if signed else []
+    cached = [host.read(path) for path in host.glob(f"{CACHE}/{name}-*/{INDEX}")] if signed else []
     now = host.once("served " + name, lambda: served(repository)) if signed else ""
-    sure, why = distrust(host, key, now, "\n".join(kept))
+    sure, why = distrust(host, key, now, "\n".join(cached))
     return sure and ours(repository), why
 
 

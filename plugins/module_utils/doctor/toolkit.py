@@ -36,9 +36,9 @@ def faults(host, path, text):
     uuids = cdi_spec.uuids(nvidia_host.gpu_information(host.path("/proc/driver/nvidia/gpus")))
     if not found and cdi_spec.wrong_uuids(text, uuids):
         found.append(f"{path} {cdi_spec.wrong_uuids(text, uuids)}")
-    gone = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
-    if gone and not found:
-        found.append(f"{path} names {listed(gone, 2)}, which is not there")
+    missing = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
+    if missing and not found:
+        found.append(f"{path} names {listed(missing, 2)}, which is not there")
     return found
 
 
@@ -61,7 +61,7 @@ def cdi(host):
         if stale:
             return unhealthy(seen, "a file that nothing refreshes went stale when the driver changed", aside(stale))
         return unhealthy(
-            seen, "the file was not written anew after the driver changed, or was written while something lacked"
+            seen, "the file was not rewritten after the driver changed, or was written while something lacked"
         )
     if len(found) > 1:
         cause = "two files hand out the same GPUs: the one that nothing refreshes goes stale with the next driver"
@@ -90,7 +90,7 @@ def readable(host):
     for path, version in sorted(versions.items()):
         if version > cdi_spec.NEWEST:
             return unhealthy(
-                f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path)
+                f"{path} is of CDI version {dotted(version)}", "no engine reads that version", rewrite(path)
             )
     try:
         engine = host.engine.version()
@@ -107,7 +107,7 @@ def readable(host):
     return healthy(f"{', '.join(sorted(map(dotted, set(versions.values()))))}, {named}")
 
 
-def remade(path):
+def rewrite(path):
     return REFRESH if path == REFRESHED else aside([path])
 
 
@@ -122,7 +122,7 @@ def refresh(host):
                          "or nvidia-ctk failed: journalctl -u nvidia-cdi-refresh.service says why")  # fmt: skip
     if path.get("ActiveState") != "active" or path.get("UnitFileState") != "enabled":
         seen = f"nvidia-cdi-refresh.path is {path.get('ActiveState')}, {path.get('UnitFileState')}"
-        return unhealthy(seen, "nobody writes the CDI file anew when the driver changes", "dgctl provision; or on the server: "
+        return unhealthy(seen, "nobody rewrites the CDI file when the driver changes", "dgctl provision; or on the server: "
                          "systemctl enable --now nvidia-cdi-refresh.path")  # fmt: skip
     return healthy("watches")
 
@@ -199,7 +199,7 @@ CHECKS = (
         "cdi specifications", cdi,
         "every CDI file for nvidia.com/gpu in /etc/cdi and /run/cdi: its driver's version, the files that it names, a second one",
         "one, for the loaded driver, with files that are there",
-        "the file was not written anew after the driver changed, or one that nothing refreshes lies beside it",
+        "the file was not rewritten after the driver changed, or one that nothing refreshes lies beside it",
         REFRESH,
         True, ("cdi.driver_version", "cdi.only_one"),
         stands_on=("cdi refresh", "driver versions", "gpu answers"),
@@ -235,7 +235,7 @@ CHECKS = (
         "docker runtime", runtime,
         "the nvidia runtime and CDI, in the running Docker and in its file",
         "the nvidia runtime and CDI",
-        "something wrote the file anew without what the roles had put there",
+        "something rewrote the file without what the roles had put there",
         "dgctl provision (it adds what lacks, keeps the rest, and restarts Docker)",
         True,
         stands_on=("daemon.json", "units", "files:/etc/docker/"),

@@ -67,7 +67,7 @@ def callers(host):
         cause = f"the server block at {other.path}:{other.line} takes {tls['server_name']}:{tls['port']}"
         return unhealthy(seen, cause, taken(other, "give its server another server_name or port"))
     if proxy_serving.FOREIGN in kinds:
-        cause = "another program has the port, or NGINX runs with files that are gone"
+        cause = "another program has the port, or NGINX runs with files that are missing"
         return unhealthy(
             seen, cause, f"on the server: ss -ltnp 'sport = :{tls['port']}' says who; {RELOAD}; then dgctl provision"
         )

@@ -44,14 +44,14 @@ def renewal(host):
     return "put a good one into the file that nginx_proxy_tls_certificate names, with its intermediates, then dgctl provision"
 
 
-def needed(look):
-    """A look that is made where a certificate is on record and can be read."""
+def needed(probe):
+    """A probe that is made where a certificate is on record and can be read."""
 
     def guarded(host):
         path = tls(host).get("certificate")
         if not path:
             return unknown("no proxy is on record here")
-        return look(host) if fields(host) else unknown(f"{path} cannot be read: see certificate")
+        return probe(host) if fields(host) else unknown(f"{path} cannot be read: see certificate")
 
     return guarded
 
@@ -69,7 +69,7 @@ def on_disk(host):
         return unhealthy(f"{path} is no certificate: {one_line(said.text.splitlines()[-1] if said.text else said.why, 120)}",
                          "the file was overwritten or cut off", "dgctl provision")  # fmt: skip
     end = calendar.timegm(time.strptime(fields(host)["notAfter"], "%b %d %H:%M:%S %Y GMT"))
-    days = int((end - host.began) // 86400)
+    days = int((end - host.started) // 86400)
     if days < DAYS:
         return unhealthy(f"it ended {-days} days ago" if days < 0 else f"{days} days left", fix=renewal(host))
     return healthy(f"{days} days left")

@@ -6,7 +6,7 @@ from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.http import engine_load, metrics
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
-from ansible.module_utils.doctor.containers import addresses, each, logs, made_anew, parts
+from ansible.module_utils.doctor.containers import addresses, each, logs, parts, recreate_fix
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.host import LATE
 
@@ -32,7 +32,7 @@ def running(host, part):
 
 def age(host, container):
     """Seconds since a container started; a long time where that is not known."""
-    return host.began - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
+    return host.started - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
 
 
 def loading(host, container, part="engine"):
@@ -60,7 +60,7 @@ def answers(host, part):
     if LATE in seen:
         return unhealthy("it takes connections and says nothing", "it hangs: a stopped process, or a GPU that does not answer",
                          f"on the server: {host.engine.kill.format(part=part)}; its requests hang with it")  # fmt: skip
-    return unhealthy(seen, fix=f"on the server: {logs(host, part)}; then {made_anew(host, part=part)}")
+    return unhealthy(seen, fix=f"on the server: {logs(host, part)}; then {recreate_fix(host, part=part)}")
 
 
 def load(host, part):
@@ -105,7 +105,7 @@ def limit(host, part):
         return (
             healthy("none is set")
             if not now
-            else unhealthy(f"{now} in the running Engine, none in {file}", fix=made_anew(host, part=part))
+            else unhealthy(f"{now} in the running Engine, none in {file}", fix=recreate_fix(host, part=part))
         )
     if now is None:
         return unknown("the Engine does not say which it has")
@@ -113,7 +113,7 @@ def limit(host, part):
     return (
         healthy(written)
         if same
-        else unhealthy(f"{now or 'none'} in the running Engine, {written} in {file}", fix=made_anew(host, part=part))
+        else unhealthy(f"{now or 'none'} in the running Engine, {written} in {file}", fix=recreate_fix(host, part=part))
     )
 
 
@@ -145,7 +145,7 @@ def images(host):
     if not wrong:
         return healthy(f"{listed(seen)}: as recorded") if seen else unknown("no image is on record, or none runs")
     names = listed(f"deepgram-{part}" for part in wrong)
-    return unhealthy(f"{names}: another image than the recorded one", fix=made_anew(host, part=wrong[0]))
+    return unhealthy(f"{names}: another image than the recorded one", fix=recreate_fix(host, part=wrong[0]))
 
 
 def device(host, part):
@@ -155,8 +155,8 @@ def device(host, part):
     said = [line for line in host.start_log(part) if DEVICES.search(line)]
     if not said:
         return unknown("the log of its start is not there any more, or does not say")
-    told = diagnose(said, {"CPU"})
-    return unhealthy(told.line, told.meaning) if told else healthy(said[-1].rpartition(": ")[2])
+    signature = diagnose(said, {"CPU"})
+    return unhealthy(signature.line, signature.meaning) if signature else healthy(said[-1].rpartition(": ")[2])
 
 
 CHECKS = (
@@ -198,7 +198,7 @@ CHECKS = (
     ),
     Check(
         "engine load", each("engine", full),
-        "requests that the Engine has now, against its limit; at the limit it is only told",
+        "requests that the Engine has now, against its limit; at the limit it is only reported",
         "within its limit",
         "it took more than its limit allows: it runs with another one than it says",
         "dgctl provision; or on the server: docker restart deepgram-engine, once drained",

@@ -19,11 +19,13 @@ def unreached(host):
 def licence(host):
     asked = [part for part in parts(host) if not running(host, part)[1]]
     for part in asked:
-        told = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
-        if told and (told.name in REFUSED or not serves(host)):
-            return unhealthy(f"deepgram-{part}: {told.name}", told.meaning, told.remediation)
-        if told:
-            return unknown(f"deepgram-{part} said in the last minutes: {told.name}; it serves", told.remediation)
+        signature = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
+        if signature and (signature.name in REFUSED or not serves(host)):
+            return unhealthy(f"deepgram-{part}: {signature.name}", signature.meaning, signature.remediation)
+        if signature:
+            return unknown(
+                f"deepgram-{part} said in the last minutes: {signature.name}; it serves", signature.remediation
+            )
     return healthy("nothing said against it") if asked else unknown("no container of ours runs")
 
 
@@ -56,7 +58,7 @@ def proxy(host):
 CHECKS = (
     Check(
         "licence", licence,
-        "what the containers said of their licence in the last ten minutes; told alone where the API serves all the same",
+        "what the containers said of their licence in the last ten minutes; only reported where the API serves all the same",
         "no complaint",
         "the licence server refuses the key, or does not answer",
         "let this server reach its licence server, port 443; or correct deepgram_api_key",

@@ -75,9 +75,9 @@ def loaded(host):
     there = {os.path.basename(path) for path in recorded(host)}
     still = {file: line for file, line in refused.items() if not file or not there or file in there}
     if still:
-        told = diagnose(still.values(), {"model of another project", "Flux not enabled", "model refused"})
+        signature = diagnose(still.values(), {"model of another project", "Flux not enabled", "model refused"})
         seen = f"refused: {listed(file or 'a file that the log does not name' for file in still)}"
-        return unhealthy(seen, told.meaning if told else "", told.remediation if told else "")
+        return unhealthy(seen, signature.meaning if signature else "", signature.remediation if signature else "")
     return healthy(f"{len(taken)} loaded, none refused") if taken else unknown("the log of its start does not say")
 
 

@@ -88,7 +88,7 @@ def exhausted(host):
     for path in LOGS:
         for line in reversed(tail(host.path(path))):
             when = MOMENT.match(line)
-            if when and host.began - time.mktime(time.strptime(when[0], "%Y/%m/%d %H:%M:%S")) > RECENT_S:
+            if when and host.started - time.mktime(time.strptime(when[0], "%Y/%m/%d %H:%M:%S")) > RECENT_S:
                 break
             if when and EXHAUSTED.search(line):
                 return line
@@ -113,7 +113,7 @@ def cap(host):
     members = [(name or address, words) for block in UPSTREAM.findall(said.text) for address, words, name in MEMBER.findall(block)
                if not re.search(r"\bdown\b", words)]  # fmt: skip
     loose = [name for name, words in members if not re.search(r"\bmax_conns=[1-9]", words)]
-    bound = wanted(host)
+    bound = expected_caps(host)
     wrong = sorted({name for name in loose if bound.get(name, bound.get("", 0))})
     if not wrong:
         return healthy("as the Engines' limits have it") if members else unknown("no upstream of ours is in it")
@@ -122,7 +122,7 @@ def cap(host):
     return unknown(f"no max_conns for {listed(wrong)}, as the role wrote it", "set nginx_proxy_max_connections: auto")
 
 
-def wanted(host):
+def expected_caps(host):
     """{server: its cap}; under "" the limit of this server's own Engine, where NGINX serves that alone."""
     nodes = (host.json(NODES) or {}).get("nodes")
     if isinstance(nodes, list):

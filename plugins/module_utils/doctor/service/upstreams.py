@@ -1,4 +1,4 @@
-"""The doctor on what a proxy knows of the servers behind it: who is gone, and who was drained and forgotten."""
+"""The doctor on what a proxy knows of the servers behind it: who is down, and who was drained and forgotten."""
 
 import calendar
 import time
@@ -52,7 +52,7 @@ def forgotten(host, one):
         since = calendar.timegm(time.strptime(one.get("since") or "", "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
         return False
-    return host.began - since > FORGOTTEN_S.get(one.get("reason"), FORGOTTEN_S[""])
+    return host.started - since > FORGOTTEN_S.get(one.get("reason"), FORGOTTEN_S[""])
 
 
 CHECKS = (
@@ -67,7 +67,7 @@ CHECKS = (
     ),
     Check(
         "upstreams", members,
-        "what the proxy knows of the servers behind it; a server that was drained lately is told alone",
+        "what the proxy knows of the servers behind it; a server that was drained lately is only reported",
         "up, each that is not drained",
         "the server does not answer, or says itself that it cannot serve",
         "dgctl doctor --limit NAME; or dgctl undrain NAME, where it may serve again",

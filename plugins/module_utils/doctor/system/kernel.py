@@ -41,10 +41,10 @@ def devices(host):
     # Where the driver may not touch them, udev's rules decide.
     mode = 0 if "ModifyDeviceFiles: 0" in parameters else int(said[1]) if said else WORLD
     gpus = host.glob("/dev/nvidia[0-9]*")
-    wanted = len(host.glob("/proc/driver/nvidia/gpus/*"))
+    expected = len(host.glob("/proc/driver/nvidia/gpus/*"))
     missing = [path for path in NODES if not host.exists(path)]
-    if len(gpus) < wanted:
-        missing.append(f"{wanted - len(gpus)} of {wanted} /dev/nvidiaN")
+    if len(gpus) < expected:
+        missing.append(f"{expected - len(gpus)} of {expected} /dev/nvidiaN")
     if missing:
         return unhealthy(
             f"not there: {listed(missing)}", "udev or a script removed them, or nobody made them since the boot"

@@ -131,7 +131,7 @@ CHECKS = (
     ),
     Check(
         "mtu", mtu,
-        "packet sizes of the containers' bridges against the interface of the default route; told alone while licence "
+        "packet sizes of the containers' bridges against the interface of the default route; only reported while licence "
         "servers answer",
         "no larger than the way out",
         "the containers send packets that do not pass: connections open, then hang when they say more",

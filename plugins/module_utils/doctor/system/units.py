@@ -3,7 +3,7 @@
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.host.units import STATES
 
-# Others look at these, and say more.
+# Other checks inspect these, and report more.
 ELSEWHERE = ("nginx.service", "deepgram-upstreams.service")
 
 
