@@ -124,10 +124,10 @@ def test_what_is_there_costs_nothing(dnf, call):
     assert not result["changed"] and dnf.log() == [] and result["installed"] == {"podman": "4:5.4.0-1.el9"}
 
 
-@pytest.mark.parametrize("wish", ["a=3:580.1-1.el9", "a=580.1-1.el9", "a=580.*", "a=580.1-*"])
-def test_a_version_may_be_given_with_and_without_epoch_and_release(dnf, call, wish):
+@pytest.mark.parametrize("requested", ["a=3:580.1-1.el9", "a=580.1-1.el9", "a=580.*", "a=580.1-*"])
+def test_a_version_may_be_given_with_and_without_epoch_and_release(dnf, call, requested):
     dnf({"a": "3:580.1-1.el9"})
-    assert not call("dnf_packages", packages=[wish])["changed"]
+    assert not call("dnf_packages", packages=[requested])["changed"]
 
 
 def test_missing_package_is_installed_and_its_family_locked_at_what_is_there(dnf, call):
@@ -150,8 +150,8 @@ def test_nothing_of_the_family_comes_at_another_version_than_the_lead(dnf, call)
     versions = ["580.95.05", "580.173.02", "595.91.07"]
     offers = [(name, version) for name in ("nvidia-open", "libnvidia-ml") for version in versions]
     dnf({}, {"nvidia-open": "3:580.173.02-1.el9"}, offers=[*offers, ("nginx", "1.20.1")])
-    wish = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "enable_repositories": ["crb"]}
-    assert call("dnf_packages", **wish)["changed"]
+    requested = {"packages": ["nvidia-open=580.*"], "same_version_as": "nvidia-open", "enable_repositories": ["crb"]}
+    assert call("dnf_packages", **requested)["changed"]
     assert dnf.seen() == {"excluded": ["libnvidia-ml-595.91.07", "nvidia-open-595.91.07"], "enabled": 1, "erased": []}
 
 
@@ -159,12 +159,12 @@ def test_family_moves_with_its_lead_past_its_own_locks_but_not_past_others(dnf, 
     old, new = "3:580.173.02-1.el9", "3:580.95.05-1.el9"
     dnf({"nvidia-open": old, "libnvidia-ml": old}, {"nvidia-open": new, "libnvidia-ml": new}, remove=["nvidia-open"])
     (dnf.path / "versionlock.list").write_text(f"nvidia-open-{old}.*\nlibnvidia-ml-{old}.*\nkernel-0:5-1.*\n")
-    wish = {"packages": ["nvidia-open=580.95.05-*"], "same_version_as": "nvidia-open"}
-    assert call("dnf_packages", **wish)["changed"]
+    requested = {"packages": ["nvidia-open=580.95.05-*"], "same_version_as": "nvidia-open"}
+    assert call("dnf_packages", **requested)["changed"]
     expected = "--disableplugin=versionlock install nvidia-open-580.95.05-* libnvidia-ml-580.95.05-*"
     assert dnf.log() == [expected]
     dnf({"nvidia-open": old}, {"nvidia-open": new}, install=["nvidia-open", "kernel"])
-    refused = call("dnf_packages", **wish)
+    refused = call("dnf_packages", **requested)
     assert "kernel, which must stay" in refused["msg"] and "versionlock" in refused["fix"]
 
 
@@ -188,9 +188,9 @@ def test_dnf_without_the_guard_is_an_error(dnf, call, monkeypatch):
 
 def test_a_kernel_stays_as_it_is(dnf, call):
     dnf({}, {"nvidia-open": "3:580.1-1.el9"}, install=["kernel-core", "nvidia-open"])
-    wish = {"packages": ["nvidia-open"], "must_not_touch": ["kernel", "kernel-core", "kernel-modules*"]}
+    requested = {"packages": ["nvidia-open"], "must_not_touch": ["kernel", "kernel-core", "kernel-modules*"]}
     for check in (True, False):
-        refused = call("dnf_packages", check=check, **wish)
+        refused = call("dnf_packages", check=check, **requested)
         assert refused["failed"] and "kernel-core, which must stay as it is" in refused["msg"]
     assert (dnf.path / "state").read_text() == ""
 
@@ -240,13 +240,13 @@ def test_what_came_along_at_a_version_is_locked_with_the_rest(dnf, call):
 
 def test_streams_are_enabled_in_the_place_of_others(dnf, call):
     dnf({"a": "1-1"})
-    wish = {"packages": ["a"], "first": ["@nvidia-driver:580-open"], "along": ["@nginx:1.24"]}
-    assert call("dnf_packages", **wish)["transaction"] == ["Enable nvidia-driver:580-open", "Enable nginx:1.24"]
+    requested = {"packages": ["a"], "first": ["@nvidia-driver:580-open"], "along": ["@nginx:1.24"]}
+    assert call("dnf_packages", **requested)["transaction"] == ["Enable nvidia-driver:580-open", "Enable nginx:1.24"]
     assert dnf.log() == ["module enable nvidia-driver:580-open", "module enable nginx:1.24"]
     (dnf.path / "nginx.module").write_text("[nginx]\nname=nginx\nstream=1.24\nstate=enabled\n")
     (dnf.path / "nvidia-driver.module").write_text("[nvidia-driver]\nstream=595-open\nstate=enabled\n")
     dnf({"a": "1-1"})
-    result = call("dnf_packages", **wish)
+    result = call("dnf_packages", **requested)
     assert dnf.log() == ["module reset nvidia-driver", "module enable nvidia-driver:580-open"]
     assert result["along"] == {"@nginx:1.24": "nginx:1.24"}
 

@@ -5,7 +5,7 @@ from ansible.module_utils.packages import versions as packages_versions
 
 
 @pytest.mark.parametrize(
-    ("wish", "have", "expected"),
+    ("requested", "have", "expected"),
     [
         ("a", "1", True),
         ("a=1.2-1", "1.2-1", True),
@@ -17,8 +17,8 @@ from ansible.module_utils.packages import versions as packages_versions
         ("a", None, False),
     ],
 )
-def test_satisfied(wish, have, expected):
-    assert packages_versions.satisfied(wish, {"a": have} if have else {}) is expected
+def test_satisfied(requested, have, expected):
+    assert packages_versions.satisfied(requested, {"a": have} if have else {}) is expected
 
 
 def test_upstream():

@@ -64,27 +64,27 @@ def expected_lead(key, source, branch, flavour):
 def test_driver_packages(key, source, branch, flavour):
     given = {"_nvidia_driver_flavour": flavour}
     lead = expected_lead(key, source, branch, flavour)
-    wishes = driver("_nvidia_driver_wishes", key, source, branch, **given)
+    requested = driver("_nvidia_driver_requested", key, source, branch, **given)
     first = driver("_nvidia_driver_first", key, source, branch, **given)
     modules = driver("_nvidia_driver_modules", key, source, branch, **given)
     assert driver("_nvidia_driver_package", key, source, branch, **given) == lead
     if source == "nvidia":
-        assert (wishes, first, modules) == (
+        assert (requested, first, modules) == (
             [f"{lead}={branch}.*"],
             [f"nvidia-driver-pinning-{branch}"] if int(branch) >= 580 else [],
             "",
         )
     else:
-        assert wishes == [f"{lead}={branch}.*", f"nvidia-utils-{branch}-server={branch}.*"] and first == []
+        assert requested == [f"{lead}={branch}.*", f"nvidia-utils-{branch}-server={branch}.*"] and first == []
         assert modules == lead.replace("nvidia-headless-no-dkms", "linux-modules-nvidia")
-    assert "BRANCH" not in f"{wishes}{first}{modules}" and "PIN" not in f"{wishes}{first}{modules}"
+    assert "BRANCH" not in f"{requested}{first}{modules}" and "PIN" not in f"{requested}{first}{modules}"
 
 
 @pytest.mark.parametrize(("key", "source", "branch"), DRIVERS)
 def test_an_exact_version_is_asked_of_every_package(key, source, branch):
     version = f"{branch}.42.01"
-    wishes = driver("_nvidia_driver_wishes", key, source, branch, nvidia_driver_version=version)
-    assert {wish.partition("=")[2] for wish in wishes} == {f"{version}-*"}
+    requested = driver("_nvidia_driver_requested", key, source, branch, nvidia_driver_version=version)
+    assert {request.partition("=")[2] for request in requested} == {f"{version}-*"}
     first = driver("_nvidia_driver_first", key, source, branch, nvidia_driver_version=version)
     assert first == ([f"nvidia-driver-pinning-{version}"] if source == "nvidia" and int(branch) >= 580 else [])
 
@@ -142,12 +142,12 @@ def docker(name, key, **changes):
 @pytest.mark.parametrize(("key", "default"), [(key, "distribution" if key == "debian13" else "docker") for key in DEBS])
 def test_docker_packages_by_source(key, default):
     offers = SYSTEMS[key]["docker"]
-    assert docker("_docker_source", key) == default and docker("_docker_wishes", key) == offers[default]
+    assert docker("_docker_source", key) == default and docker("_docker_requested", key) == offers[default]
     for source, packages in offers.items():
-        assert docker("_docker_wishes", key, docker_source=source) == packages
+        assert docker("_docker_requested", key, docker_source=source) == packages
         assert docker("_docker_has_repository", key, docker_source=source) == (source == "docker")
         assert not set(packages) & set(docker("_docker_others", key)[source])
-    assert docker("_docker_wishes", key, docker_packages=["moby"]) == ["moby"]
+    assert docker("_docker_requested", key, docker_packages=["moby"]) == ["moby"]
     assert not docker("_docker_has_repository", key, docker_packages=["moby"])
 
 

@@ -52,12 +52,12 @@ def test_every_distribution_and_point_release_finds_its_line(key, distribution):
 def test_driver_packages_and_stream(key, branch, flavour):
     lead, stream = FLAVOURS[flavour]
     given = {"_nvidia_driver_flavour": flavour}
-    assert driver("_nvidia_driver_wishes", key, branch, **given) == [f"{lead}={branch}.*"]
+    assert driver("_nvidia_driver_requested", key, branch, **given) == [f"{lead}={branch}.*"]
     first = driver("_nvidia_driver_first", key, branch, **given)
     assert first == ([] if key == "el10" else [f"@nvidia-driver:{branch}-{stream}"])
     assert driver("_nvidia_driver_modules", key, branch, **given) == ""
     version = {**given, "nvidia_driver_version": f"{branch}.42.01"}
-    assert driver("_nvidia_driver_wishes", key, branch, **version) == [f"{lead}={branch}.42.01-*"]
+    assert driver("_nvidia_driver_requested", key, branch, **version) == [f"{lead}={branch}.42.01-*"]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -114,8 +114,8 @@ def test_files_of_the_driver(key):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_docker_comes_from_its_own_repository(key):
-    wishes = value("docker", "_docker_wishes", **host(key))
-    assert wishes[:3] == ["docker-ce", "docker-ce-cli", "containerd.io"] and "docker-compose-plugin" in wishes
+    requested = value("docker", "_docker_requested", **host(key))
+    assert requested[:3] == ["docker-ce", "docker-ce-cli", "containerd.io"] and "docker-compose-plugin" in requested
     assert value("docker", "_docker_source", **host(key)) == "docker"
     seen = repository("docker", "docker.repo.j2", key)
     assert seen["baseurl"] == f"https://download.docker.com/linux/rhel/{key[2:]}/x86_64/stable"
@@ -133,7 +133,7 @@ def test_the_toolkit_s_index_is_signed_and_its_packages_are_not(key):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_podman_and_nginx(key):
-    assert value("podman", "_podman_wishes", **host(key)) == [
+    assert value("podman", "_podman_requested", **host(key)) == [
         "podman",
         "crun",
         "conmon",
@@ -141,8 +141,8 @@ def test_podman_and_nginx(key):
         "aardvark-dns",
         "nftables",
     ]
-    wishes = value("nginx_proxy", "_nginx_proxy_wishes", **host(key))
-    assert wishes == (["@nginx:1.24"] if key == "el8" else []) + ["nginx", "openssl", "policycoreutils-python-utils"]
+    requested = value("nginx_proxy", "_nginx_proxy_requested", **host(key))
+    assert requested == (["@nginx:1.24"] if key == "el8" else []) + ["nginx", "openssl", "policycoreutils-python-utils"]
     assert "@nginx:1.24" not in value("nginx_proxy", "_nginx_proxy_packages", **host(key))
     assert value("nginx_proxy", "_nginx_proxy_main", **host(key)) == "/etc/nginx/deepgram-main.conf"
     assert value("platform", "_platform_family", **host(key))["confined"]
