@@ -88,7 +88,7 @@ pins:
   returned: success
   type: dict
 driver_version:
-  description: Version of the NVIDIA driver that is loaded, for containers to be made anew with another one.
+  description: Version of the NVIDIA driver that is loaded, for containers to be recreated with another one.
   returned: success
   type: str
 pulled:

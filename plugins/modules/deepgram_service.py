@@ -8,7 +8,7 @@ module: deepgram_service
 short_description: Makes the Deepgram containers run what their files say
 description:
   - With Docker the containers belong to a compose project, with Podman to Quadlet units.
-  - A container is made anew when its definition changed, or when a file that it reads at its start is newer than
+  - A container is recreated when its definition changed, or when a file that it reads at its start is newer than
     that start. So a run that was killed after it wrote a file is completed by the next one.
   - When all Engines of an API have to go, it is stopped first, and all finish the requests that they have. One Engine of several
     goes alone; its neighbours and their API serve on.
@@ -67,7 +67,7 @@ EXAMPLES = """
 """
 RETURN = """
 started:
-  description: Containers that were started anew, or in check mode would be.
+  description: Containers that were restarted, or in check mode would be.
   returned: success
   type: list
   elements: str

@@ -163,7 +163,7 @@ class Api:
         return await self._spoken(request, request_id, api_agent.Conversation(request, self.pool, request_id))
 
     async def _spoken(self, request: web.Request, request_id: str, talk) -> web.StreamResponse:
-        """A WebSocket that is no stream of one Engine: each of its texts is offered anew."""
+        """A WebSocket that is no stream of one Engine: each of its texts is offered again."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             message = "Method Not Allowed: a WebSocket upgrade is expected"
             return shapes.error(405, "Method Not Allowed", message, request_id)

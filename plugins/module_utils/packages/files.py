@@ -1,4 +1,4 @@
-"""A file of a package that is gone, taken out of the package: to install that anew restarts what runs (nginx-common does)."""
+"""A missing file of a package, taken from the package: to install that again restarts what runs (nginx-common does)."""
 
 import glob
 import shutil

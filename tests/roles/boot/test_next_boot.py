@@ -223,7 +223,7 @@ def test_a_module_is_built_for_the_kernel_that_will_boot(monkeypatch):
     assert host.log == [f"dkms autoinstall -k {COMING}"]
 
 
-def test_an_older_module_for_the_next_kernel_is_built_anew(monkeypatch):
+def test_an_older_module_for_the_next_kernel_is_rebuilt(monkeypatch):
     host = Host(monkeypatch, {RUNNING: V, COMING: "580.95.05"}, headers=[COMING])
     assert ready() and host.modules[COMING] == V
 
@@ -268,7 +268,7 @@ def test_secure_boot_refuses_what_nobody_enrolled(monkeypatch):
     assert ready() == []
 
 
-def test_the_initramfs_of_each_kernel_is_made_anew(monkeypatch):
+def test_the_initramfs_of_each_kernel_is_rebuilt(monkeypatch):
     host = Host(monkeypatch, {RUNNING: V, COMING: V})
     host.stale = {COMING: "it would load nouveau"}
     assert ready(check=True) == [f"initramfs of {COMING}: it would load nouveau"] and host.log == []

@@ -253,13 +253,13 @@ def test_compose_escapes_what_it_would_replace():
     assert service["environment"]["A"] == "x$$y" and service["environment"]["N"] == "5"
 
 
-def test_api_is_not_made_anew_for_the_engine():
+def test_api_is_not_recreated_for_the_engine():
     before, after = compose()[1], compose(deepgram_engine_max_active_requests=9)[1]
     assert before["services"]["api"] == after["services"]["api"]
     assert before["services"]["engine"]["labels"] != after["services"]["engine"]["labels"]
 
 
-def test_new_driver_makes_the_engine_anew():
+def test_new_driver_recreates_the_engine():
     text = render("deepgram", "compose.yaml.j2", __deepgram_images=IMAGES | {"driver_version": "580.95.05"})
     assert yaml.safe_load(text)["services"]["engine"]["labels"] != compose()[1]["services"]["engine"]["labels"]
 

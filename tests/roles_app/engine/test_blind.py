@@ -1,4 +1,4 @@
-"""A container that lost its GPUs is made anew by the role, and one that has them, or never had any, is left alone."""
+"""A container that lost its GPUs is recreated by the role, and one that has them, or never had any, is left alone."""
 
 import pytest
 from ansible.module_utils.deepgram import engines
@@ -43,7 +43,7 @@ def test_due(docker, script, changes, due):
     assert engines.Docker(PARAMETERS, False).due(container(**changes)) == due
 
 
-def test_it_is_made_anew_and_not_only_started(docker):
+def test_it_is_recreated_and_not_only_started(docker):
     log = docker(LOST)
     engines.Docker(PARAMETERS, False).restart({"engine"}, container())
     assert any("--force-recreate engine" in line for line in log.read_text().splitlines())

@@ -107,7 +107,7 @@ def test_compose_starts_what_is_due(host, due, state, containers, asked):
         ("", {"reproached": ["api"]}, {"api"}),
     ],
 )
-def test_compose_says_what_it_would_make_anew(host, said, state, due):
+def test_compose_says_what_it_would_recreate(host, said, state, due):
     vars(host).update(state)
     host.answers["compose"] = (0, "", said)
     assert host.engine("docker").due(BOTH) == due

@@ -1,4 +1,4 @@
-"""deepgram_health and deepgram_service: what is seen, what counts as proof, what makes a container anew."""
+"""deepgram_health and deepgram_service: what is seen, what counts as proof, what recreates a container."""
 
 import os
 import time
@@ -209,12 +209,12 @@ def test_what_deepgram_publishes_of_a_refused_model(params, tmp_path):
     assert found["verdict"] == "fail" and "flux-general-en.caf79279.dg: set deepgram_profile: flux" in found["fix"]
 
 
-@pytest.mark.parametrize("age, anew", [(-60, {"engine"}), (60, set())])
-def test_file_newer_than_its_container_makes_it_anew(tmp_path, age, anew):
+@pytest.mark.parametrize("age, recreated", [(-60, {"engine"}), (60, set())])
+def test_file_newer_than_its_container_recreates_it(tmp_path, age, recreated):
     file = tmp_path / "engine.toml"
     file.write_text("")
     view = {"running": True, "started": time.time() + age}
-    assert set(engines.stale({"engine": [str(file)]}, {"engine": view, "api": view})) == anew
+    assert set(engines.stale({"engine": [str(file)]}, {"engine": view, "api": view})) == recreated
 
 
 def test_file_from_the_future_does_not(tmp_path):

@@ -224,7 +224,7 @@ def test_a_digest_of_another_repository_is_not_ours(run, engine):
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
-def test_a_torn_record_is_written_anew(run, engine, tmp_path, text):
+def test_a_torn_record_is_rewritten(run, engine, tmp_path, text):
     run()
     (tmp_path / "etc/images.json").write_text(text)
     assert run()["changed"] and not run()["changed"]

@@ -1,4 +1,4 @@
-"""An API that blames itself for what failed while its Engine was down starts anew; no other does."""
+"""An API that blames itself for what failed while its Engine was down restarts; no other does."""
 
 import pytest
 from ansible.module_utils.deepgram import engines

@@ -78,11 +78,11 @@ def test_is_good_for_its_names_and_kept(made):
         ({"key": "/nowhere"}, "there is none"),
     ],
 )
-def test_is_made_anew_when_it_no_longer_fits(made, change, why):
+def test_is_renewed_when_it_no_longer_fits(made, change, why):
     assert MODULE.unfit({**made, **change}) == why
 
 
-def test_is_made_anew_for_another_key_or_an_open_one(made, tmp_path):
+def test_is_renewed_for_another_key_or_an_open_one(made, tmp_path):
     other = {**made, "certificate": str(tmp_path / "o.crt"), "key": str(tmp_path / "o.key")}
     MODULE.make(other)
     assert MODULE.unfit({**made, "key": other["key"]}) == "certificate and key do not belong together"
@@ -142,7 +142,7 @@ def test_is_made_once_and_again_when_it_is_due(module, params):
 
 
 def test_a_certificate_of_somebody_else_is_not_kept_for_ours(made, tmp_path):
-    """Signed by an authority: it would end without being made anew by whom it belongs to."""
+    """Signed by an authority: it would end without being renewed by whom it belongs to."""
     request, signed = str(tmp_path / "r.csr"), str(tmp_path / "s.crt")
     subprocess.run(["openssl", "req", "-new", "-key", made["key"], "-subj", "/CN=x", "-out", request], check=True)
     words = ["openssl", "x509", "-req", "-in", request, "-CA", made["certificate"], "-CAkey", made["key"], "-days", "9"]

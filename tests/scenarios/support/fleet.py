@@ -44,7 +44,7 @@ class Calls:
 
 @dataclass
 class Fleet:
-    """Nodes behind proxies, in the lab of this name. Servers are asked anew, since they come and go."""
+    """Nodes behind proxies, in the lab of this name. Servers are asked again, since they come and go."""
 
     lab: str
     deployment: Deployment
