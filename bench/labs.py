@@ -1,4 +1,4 @@
-"""The benchmark's own lab servers: made, made anew, asked, taken away. Other labs are left alone."""
+"""The benchmark's own lab servers: made, recreated, asked, taken away. Other labs are left alone."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def export(kind: str, place: str, **options: Any) -> None:
     proxy: the configuration of HAProxy, Apache or NGINX, with the same rules as a [proxy] of the inventory. The servers let
     in the addresses in deepgram_foreign_proxies.
 
-    unimrcp: what UniMRCP's Deepgram plugin has to be told. The servers listen for it at nginx_proxy_plain_port.
+    unimrcp: the settings of UniMRCP's Deepgram plugin. The servers listen for it at nginx_proxy_plain_port.
     """
     if (kind == "proxy") != bool(options["program"]):
         raise click.UsageError("`export proxy` needs --for haproxy, apache or nginx, and no other export has it")
@@ -253,7 +253,7 @@ def preflight() -> None:
 
 @verb(OUT, FULL)
 def plan() -> None:
-    """Look at every server, and say what `provision` would do there and why. Changes nothing.
+    """Inspect every server, and show what `provision` would do there and why. Changes nothing.
 
     Exit code 10 when something would change. -v shows what files would become.
     """
@@ -263,9 +263,9 @@ def plan() -> None:
 def provision() -> None:
     """Make the servers match the inventory, then verify them.
 
-    Looks first, shows the plan and asks. Servers that are right take no part; on others only the roles run that
-    are not right, and those that follow them. New servers are built and verified before a proxy sends them a
-    request; serving ones are drained, changed, verified and given back, a batch at a time.
+    Inspects first, shows the plan and asks. Servers in sync are left out; on others only the roles run that have
+    changed or drifted, and those that follow them. New servers are built and verified before a proxy sends them a
+    request; serving ones are drained, changed, verified and undrained, a batch at a time.
     """
 
 
@@ -285,7 +285,7 @@ def undrain() -> None:
 
 @verb(HOSTS, DEAD, WIPE, YES, BREAK)
 def remove() -> None:
-    """Take servers out: drain them, take them out of every proxy, stop them, and remove their lines."""
+    """Remove servers: drain them, remove them from every proxy, stop them, and delete their lines."""
 
 
 @verb(RELEASE, DRIVER, GREEN, YES, BATCH, MAX_FAIL, BREAK)
@@ -302,7 +302,7 @@ def upgrade() -> None:
 
 @verb(YES, BATCH, MAX_FAIL, BREAK)
 def rollback() -> None:
-    """Go back to the state that was verified before the last change, from what the servers kept."""
+    """Go back to the state that was verified before the last change, from the servers' own snapshots."""
 
 
 @verb(ACTION, NAME)
@@ -321,9 +321,9 @@ def verify() -> None:
 
 @verb(DEEP)
 def doctor() -> None:
-    """Look for what makes servers sick: each finding with its cause and its cure. Changes nothing.
+    """Find out why servers are unhealthy: each finding with its cause and its fix. Changes nothing.
 
-    Exit code 8 when a server is sick.
+    Exit code 8 when a server is unhealthy.
 
     --deep needs DCGM on the server (nvidia_driver_dcgm). Its quickest tests put no load on the GPUs, and take seconds, at
     most two minutes; calls that are being served may disturb them. Drain the server first for a verdict to count on.
@@ -334,15 +334,15 @@ def doctor() -> None:
 def audit() -> None:
     """For a reviewer: what listens where and for whom, who may read which secret, how old keys and certificates are.
 
-    And what is unpinned. From the inventory and one look at each server, which changes nothing and reads no secret.
+    And what is unpinned. From the inventory and one probe of each server, which changes nothing and reads no secret.
     """
 
 
 @verb(SOME_HOSTS, SINCE, EXPLAIN, FOLLOW)
 def logs() -> None:
-    """Show what servers said, in one stream by time: containers, NGINX, the kernel on GPUs, and our own units.
+    """Show what servers logged, in one stream by time: containers, NGINX, the kernel on GPUs, and our own units.
 
-    Of every server, or of those that are named. Keys are masked. With --explain known lines are told with their remedy; with
+    Of every server, or of those that are named. Keys are masked. With --explain known lines come with their remediation; with
     --follow the stream goes on until Ctrl-C, with --json as one document a line.
     """
 
@@ -361,7 +361,7 @@ def bench() -> None:
 
     Servers must be drained; without a name, those that are drained are measured, one after the other. Load is doubled until
     it does not hold, then the gap is halved; close calls are asked again, and the result has to last. Changes nothing on the
-    server. It ends in the limit to set; table, JSON and picture are kept in .dgctl/bench/ beside the inventory.
+    server. It ends in the limit to set; table, JSON and picture are stored in .dgctl/bench/ beside the inventory.
     """
 
 
@@ -369,6 +369,6 @@ def bench() -> None:
 def capacity() -> None:
     """Show how full the servers are, when they will be, and what one server more or less changes.
 
-    From the benches kept in .dgctl/bench/ and from the Prometheus of [monitoring], or that of --prometheus. What neither
+    From the benches stored in .dgctl/bench/ and from the Prometheus of [monitoring], or that of --prometheus. What neither
     knows is a dash. Changes nothing, and asks no server that serves.
     """

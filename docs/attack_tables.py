@@ -1,16 +1,16 @@
-"""The page of attacks, from the table that tests run against a real NGINX (tests/roles_app/attacks.py)."""
+"""The page of attacks, from the table that tests run against a real NGINX (tests/roles_app/proxy/attacks.py)."""
 
 from __future__ import annotations
 
-from tests.roles_app.attacks import GROUPS, SLOW, WITH_KEY, Attack
+from tests.roles_app.proxy.attacks import GROUPS, SLOW, WITH_KEY, Attack
 
 HEAD = """\
 # Attacks
 
 What a stranger may try at a proxy that asks for keys, and what comes of it: the table that
-`tests/roles_app/test_attacks.py` sends to a real NGINX with the role's own site, {count} rows. **None of them reaches
+`tests/roles_app/proxy/test_attacks.py` sends to a real NGINX with the role's own site, {count} rows. **None of them reaches
 the API.** Unless a row says "with a key", the caller has none. "-" is a connection that is closed without an answer.
-Requests that ride in behind another's key, rotation, limits and logs: `tests/roles_app/test_callers_nginx.py`. How
+Requests that ride in behind another's key, rotation, limits and logs: `tests/roles_app/proxy/test_callers_nginx.py`. How
 callers show who they are: [callers.md](callers.md).
 """
 

@@ -96,7 +96,7 @@ def _profiles(pci_id: str, row: dict[str, Any], rules: Any) -> str:
 
 
 def _matrix(gpus: dict[str, dict[str, Any]], rules: Any) -> str:
-    from tests.scenarios.boards import APPLIED
+    from tests.scenarios.support.boards import APPLIED
 
     def cell(pci_id: str, branch: str) -> str:
         chosen = rules.chosen(branch, "auto", [gpus[pci_id]]) or "no"

@@ -33,7 +33,7 @@ REASONS = "\n## Why something is refused\n\n"
 def page() -> str:
     """The whole page."""
     from dgctl.content import systems
-    from tests.scenarios.systems import ELSEWHERE, WAYS
+    from tests.scenarios.support.systems import ELSEWHERE, WAYS
 
     known, supported = systems.table(), systems.supported()
     rows = [_row(known, key, engine, [*WAYS, *ELSEWHERE]) for key in known for engine in supported.ENGINES]

@@ -7,7 +7,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import engine, faulty, gpus, home, inventory, limits, machine, network, servers, services, systems, topology
+from lab import faulty, home, inventory, limits, machine, servers, services, systems, topology
+from lab.containers import engine, network
+from lab.hardware import gpus
 from lab.packages import require
 from lab.prepare import prepare
 from lab.shell import LabError, say

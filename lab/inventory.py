@@ -11,7 +11,7 @@ from lab.home import CHECKOUT, Home
 
 INVENTORY = """\
 # Written by `bin/lab up`: the simulated servers of the lab `{lab}`.
-# Settings of your own go to group_vars/all/ in a file of your own; the lab's files are written anew by each `up`.
+# Settings of your own go to group_vars/all/ in a file of your own; the lab's files are rewritten by each `up`.
 
 {groups}[all:vars]
 ansible_user=ops
@@ -76,7 +76,7 @@ def write(home: Home, lab: str, directory: Path, all_: Said) -> Path:
     said = {"links": _list(all_.links), "licences": _licences(present), "minimums": _minimums()}
     (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **said))
     _write_vault(home, directory / ".vault_pass", group_vars / "vault.yml")
-    (directory / "images.lock").unlink(missing_ok=True)  # the registry may have been filled anew, with other stand-ins
+    (directory / "images.lock").unlink(missing_ok=True)  # the registry may have been filled again, with other stand-ins
     return inventory
 
 
@@ -140,6 +140,6 @@ def _write_vault(home: Home, password_file: Path, path: Path) -> None:
         if path.exists() and vault.decrypt(path.read_bytes()) == plain:
             return
     except AnsibleError:
-        pass  # encrypted with a password that is gone: written anew
+        pass  # encrypted with a password that is lost: rewritten
     path.touch(mode=0o600)
     path.write_bytes(vault.encrypt(plain))

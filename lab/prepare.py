@@ -2,7 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import image, servers, services
+from lab import servers, services
+from lab.containers import image
 from lab.deepgram import images, models
 from lab.home import Home
 from lab.nvidia import repositories

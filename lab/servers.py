@@ -5,11 +5,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import gpus, hardware, kernels, keys, network, topology
-from lab.containers import create, put, wait_until_running
-from lab.engine import containers, docker
+from lab import hardware, kernels, keys, topology
+from lab.containers import create, network, put, wait_until_running
+from lab.containers.engine import containers, docker
+from lab.containers.image import SYSTEM, Image, build
+from lab.hardware import gpus
 from lab.home import Home
-from lab.image import SYSTEM, Image, build
 from lab.machine import KERNEL, OLD_PYTHON, OLD_PYTHON_SUITE, debian_sources
 from lab.shell import LabError, say
 from lab.systems import SYSTEMS, USUAL, System

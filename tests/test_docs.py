@@ -52,7 +52,7 @@ def test_every_check_of_the_doctor_says_what_it_looks_at_why_and_what_to_do():
 
     checks = (*content.utility("doctor.doctor").CHECKS, *content.utility("doctor.doctor").DEEP)
     assert len({check.name for check in checks}) == len(checks)
-    assert [check.name for check in checks if not (check.about and check.expected and check.cause and check.cure)] == []
+    assert [check.name for check in checks if not (check.about and check.expected and check.cause and check.fix)] == []
 
 
 def documented():

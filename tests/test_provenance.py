@@ -14,7 +14,7 @@ BEHAVIOURS = TABLE["behaviour"]
 
 def programs() -> list[str]:
     """Every stand-in: Deepgram's programs, what NVIDIA's packages bring and is run, and the services' configurations."""
-    deepgram = [path for path in (ROOT / "lab/deepgram/programs").glob("*.py") if path.name != "__init__.py"]
+    deepgram = [path for path in (ROOT / "lab/deepgram/programs").rglob("*.py") if path.name != "__init__.py"]
     packaged = [path for path in (ROOT / "lab/nvidia/files").rglob("*") if path.is_file() and is_program(path)]
     folders = [path for path in (ROOT / "lab/nvidia/programs").iterdir() if (path / "__init__.py").is_file()]
     services = ["etc/docker/registry/config.yml", "etc/nginx/conf.d/lab.conf"]

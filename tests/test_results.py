@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.paths import PROJECT
-from tests.scenarios import results
+from tests.scenarios.support import results
 
 FILE = "tests/scenarios/test_10_drills.py::test_drill"
 OUTCOMES = {

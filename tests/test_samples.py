@@ -60,7 +60,7 @@ def machine(tmp_path):
     return there
 
 
-def test_a_driver_from_outside_is_no_sickness(machine):
+def test_a_driver_from_outside_is_no_fault(machine):
     found = machine.findings()
     assert found["driver versions"]["verdict"] == "pass", found
     assert found["driver versions"]["seen"] == f"loaded {DRIVER}, module file none, library {DRIVER}"
@@ -73,7 +73,7 @@ def test_a_library_of_another_version_elsewhere_is_one(machine):
     assert machine.findings()["driver versions"]["verdict"] == "fail"
 
 
-def test_the_mistakes_of_programs_make_no_host_sick(machine):
+def test_the_mistakes_of_programs_are_no_fault_of_the_host(machine):
     lines = (H200 / "kernel_log.txt").read_text().splitlines()
     said = doctor_log.xids(lines)
     assert {bus for bus, _, _ in said} == {"0000:00:06"}

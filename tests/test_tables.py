@@ -8,7 +8,7 @@ from dgctl import cli, content
 from dgctl.content import specs
 from dgctl.verify import wanted
 from tests.paths import PROJECT
-from tests.scenarios.systems import ELSEWHERE, LEADS, RENDERED, WAYS
+from tests.scenarios.support.systems import ELSEWHERE, LEADS, RENDERED, WAYS
 
 PLATFORM = "roles/platform/vars/main"
 SYSTEMS = content.tables(PROJECT, "systems")["_platform_systems"]
@@ -16,8 +16,8 @@ APPLIED = {way.system for way in (*WAYS, *ELSEWHERE)}
 
 
 def test_every_system_is_applied_or_said_to_be_rendered_alone():
-    """tests/scenarios/systems.py names it; docs/systems.md follows from that."""
-    assert sorted(set(SYSTEMS) - APPLIED - set(RENDERED)) == [], "name them in tests/scenarios/systems.py"
+    """tests/scenarios/support/systems.py names it; docs/systems.md follows from that."""
+    assert sorted(set(SYSTEMS) - APPLIED - set(RENDERED)) == [], "name them in tests/scenarios/support/systems.py"
     assert sorted((APPLIED | set(RENDERED)) - set(SYSTEMS)) == [], f"they have no row in {PLATFORM}/systems.yml"
     assert sorted(APPLIED & set(RENDERED)) == [], "they are applied"
 
@@ -25,7 +25,7 @@ def test_every_system_is_applied_or_said_to_be_rendered_alone():
 def test_every_system_of_the_lab_is_applied():
     from lab.systems import SYSTEMS as LAB
 
-    assert set(LAB) == APPLIED, "lab/systems.py against tests/scenarios/systems.py"
+    assert set(LAB) == APPLIED, "lab/systems.py against tests/scenarios/support/systems.py"
 
 
 @pytest.mark.parametrize("way", (*WAYS, *ELSEWHERE), ids="-".join)

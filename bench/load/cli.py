@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--files", type=float, default=20, metavar="N", help="a second (default: 20)")
     top.add_argument("--timeout", type=float, default=60, metavar="S", help="for a file (default: 60)")
     top.add_argument("--seconds", type=float, metavar="S", help="how long (default: until SIGINT or SIGTERM)")
-    top.add_argument("--out", type=Path, metavar="FILE", help="the JSON, also while it runs: each second anew")
+    top.add_argument("--out", type=Path, metavar="FILE", help="the JSON, also while it runs: rewritten each second")
     return top
 
 

@@ -33,9 +33,9 @@ MEANING = {
     Exit.PREFLIGHT: "a server failed the preflight; nothing was changed on any",
     Exit.SOME_FAILED: "some servers failed, within the failure budget; the others are done",
     Exit.HALTED: "a server failed beyond the failure budget (by default none may fail), and the run halted; or it did not "
-    "begin, because too few servers would have gone on serving",
+    "start, because too few servers would have gone on serving",
     Exit.UNREACHABLE: "servers could not be reached; nothing else is wrong",
-    Exit.VERIFY: "a check of `verify` failed; or `doctor` found a server sick",
+    Exit.VERIFY: "a check of `verify` failed; or `doctor` found an unhealthy server",
     Exit.LOCKED: "another run holds this deployment's lock, in this folder or, from another one, on the servers",
     Exit.CHANGES: "`plan`: changes are pending; `provision --plan`: more is to be done than the plan says, nothing was changed",
     Exit.INTERRUPTED: "interrupted, or not confirmed",

@@ -78,7 +78,7 @@ class Role:
     calm_unless: tuple[str, ...] = ()
 
     def restarted(self, causes: list[str]) -> list[str]:
-        """The containers that a run of this role for these causes makes anew."""
+        """The containers that a run of this role for these causes recreates."""
         return [name for name, patterns in self.restarts.items() if matches(causes, patterns)]
 
     def is_calm(self, causes: list[str], variables: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The table of `dgctl status`: one line a server, and below it what is not well."""
+"""The table of `dgctl status`: one line a server, and below it what is not healthy."""
 
 from __future__ import annotations
 

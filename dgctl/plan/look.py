@@ -25,7 +25,7 @@ from dgctl.content import bundle
 from dgctl.deployment.deployment import Host
 
 FORMAT = 1
-LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long is not well
+LIMIT_S = 60  # a look takes a tenth of a second; a server that needs this long is not healthy
 PARALLEL = 32  # sessions at a time
 LEFT_OPEN = 64  # connections left open for Ansible: each is a process of 1.4 MB
 PAUSES_S = (0.5, 2)

@@ -42,7 +42,7 @@ class HostPlan:
     """One server: the steps that it needs, none when it is right.
 
     `preflight`: whether anything that the preflight looks at may be another than when it last passed. `restarts`:
-    containers that are made anew. `busy`: requests that they have at this moment, None for unknown.
+    containers that are recreated. `busy`: requests that they have at this moment, None for unknown.
     `reboot`: it may reboot. `keepers`: programs that keep the driver from being exchanged, so that without a reboot somebody
     must end them. `fetches`: it needs images or models that it may not have. `verified`: its last
     verification held, and nothing has changed since. `seconds`: how long its steps took on this deployment's servers

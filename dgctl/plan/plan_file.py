@@ -14,7 +14,7 @@ from dgctl.plan.plan import HostPlan, Plan
 from dgctl.plan.reasons import Kind
 
 FORMAT = 1
-_AGAIN = "look again and decide anew: dgctl plan INVENTORY --out FILE"
+_AGAIN = "plan again, then decide: dgctl plan INVENTORY --out FILE"
 
 
 def require_free(path: Path) -> None:

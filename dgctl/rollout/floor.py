@@ -84,7 +84,7 @@ def room(
 
 
 def joined(members: Mapping[str, Member], out: Collection[str], back: Collection[str]) -> dict[str, Member]:
-    """The members as they are after these were drained, and those were proven and given back."""
+    """The members as they are after these were drained, and those were verified and undrained."""
     now = {**members, **{name: Member(name, {"": UP}) for name in back}}
     return now | {name: Member(name, {"": DRAINED}) for name in out}
 

@@ -52,7 +52,7 @@ def _order(rollout: Rollout) -> list[str]:
         return []
     found = [f"at once: {listed(rollout.build)}"] if rollout.build else []
     found += [f"proxies: {listed(rollout.proxies)}"] if rollout.proxies else []
-    found += [f"given back when verified: {listed(rollout.waiting)}"] if rollout.waiting else []
+    found += [f"undrained when verified: {listed(rollout.waiting)}"] if rollout.waiting else []
     for batch in rollout.batches:
         found.append(f"{batch.name}{', drained' if batch.drained else ''}")
     return ["order:", *(f"  {number}. {text}" for number, text in enumerate(found, 1))]
@@ -61,7 +61,7 @@ def _order(rollout: Rollout) -> list[str]:
 def _host(host: HostPlan, all_reasons: bool) -> list[str]:
     facts = [f"{count(len(host.steps), 'role')} to run"]
     if host.restarts:
-        facts.append(f"starts {' and '.join(host.restarts)} anew{_calls(host.busy)}")
+        facts.append(f"restarts {' and '.join(host.restarts)}{_calls(host.busy)}")
     facts.append(_reboot(host))
     facts.append(f"about {clock(host.seconds)}" if host.seconds is not None else "time not known yet")
     width = max(len(name) for name in host.roles)

@@ -106,13 +106,13 @@ def _summary(plan: Plan) -> str:
 
 
 def unreachable(work: Work, plan: Plan) -> Outcome:
-    """Nothing was touched, because not every server could be looked at."""
+    """Nothing was touched, because not every server could be inspected."""
     outcome = outcome_of(work, plan)
     for host in outcome.hosts.values():
         host.state, host.changed, host.plan = (host.state if host.errors else "skipped"), 0, None
     gone = [name for name, host in plan.hosts.items() if host.problem]
     outcome.text = []
-    outcome.summary = f"nothing was changed: {listed(gone)} could not be looked at"
+    outcome.summary = f"nothing was changed: {listed(gone)} could not be inspected"
     if len(gone) < len(plan.hosts):
         outcome.next_command = work.session.again(limit=":".join(["all", *(f"!{name}" for name in gone)]))
     else:
@@ -176,7 +176,7 @@ def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
 
 
 def carry_out(work: Work, plan: Plan) -> Outcome:
-    """Runs what the plan says; servers that are right take no part."""
+    """Runs what the plan says; servers in sync are left out."""
     if plan.changing:
         ran = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=begun(work, plan, part_of(plan, work)))
     else:

@@ -255,10 +255,10 @@ class Rolling:
 
 
 def _moved(work: Work) -> Problem:
-    """Ansible reads the files anew for each step, and would do what nobody has looked at."""
+    """Ansible reads the files again for each step, and would do what nobody has reviewed."""
     what = "the inventory or its variables were changed during the run, so it stopped"
     return Problem(
-        what, str(work.deployment.inventory), fix=f"look at the change, then run again: {work.session.again()}"
+        what, str(work.deployment.inventory), fix=f"review the change, then run again: {work.session.again()}"
     )
 
 

@@ -66,7 +66,7 @@ def rollback(inventory: Path) -> Path:
 
 
 def forget_rollback(inventory: Path) -> None:
-    """What is changed now is no more what a rollback left; the next one begins anew."""
+    """What is changed now is no more what a rollback left; the next one starts again."""
     rollback(inventory).unlink(missing_ok=True)
 
 

@@ -156,7 +156,7 @@ class Lease:
 
     def _refused(self, name: str, answer: Mapping[str, Any]) -> Problem:
         if answer.get("moved"):
-            what = "another run has worked on these servers since this one looked at them; nothing was changed"
+            what = "another run has worked on these servers since this one inspected them; nothing was changed"
             return Problem(what, name, fix=f"run it again: {self.session.again()}")
         return _busy(self.session, name, answer.get("holder"))
 

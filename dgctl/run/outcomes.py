@@ -98,12 +98,12 @@ def _conclude(outcome: Outcome, work: Work, result: RunResult) -> None:
     outcome.errors += [result.broken] if result.broken else []
     outcome.errors += _of_hosts(outcome)
     states = [host.state for host in outcome.hosts.values()]
-    well, changed = states.count("ok"), states.count("changed")
+    unchanged, changed = states.count("ok"), states.count("changed")
     tasks = sum(host.changed for host in outcome.hosts.values())
     would = "would change" if work.session.options.check else "changed"
-    outcome.summary = f"{count(len(states), 'server')}: {well} ok, {changed} {would} ({count(tasks, 'task')})"
-    if well + changed < len(states):
-        outcome.summary += f", {len(states) - well - changed} not done"
+    outcome.summary = f"{count(len(states), 'server')}: {unchanged} ok, {changed} {would} ({count(tasks, 'task')})"
+    if unchanged + changed < len(states):
+        outcome.summary += f", {len(states) - unchanged - changed} not done"
     if outcome.exit_code != Exit.OK:
         outcome.next_command = work.session.again()
 
@@ -191,5 +191,5 @@ def add_status(outcome: Outcome, work: Work) -> None:
     if outcome.exit_code == Exit.OK:
         outcome.exit_code = Exit.VERIFY if outcome.errors else Exit.OK
         outcome.next_command = work.session.again("verify")
-    well = sum(host.state == "ok" for host in outcome.hosts.values())
-    outcome.summary = f"{well} of {count(len(outcome.hosts), 'server')} well"
+    healthy = sum(host.state == "ok" for host in outcome.hosts.values())
+    outcome.summary = f"{healthy} of {count(len(outcome.hosts), 'server')} healthy"

@@ -49,13 +49,13 @@ def _at(said: dict[str, Any], release: str) -> bool:
 
 
 def release(kept: dict[str, dict[str, Any]]) -> str:
-    """The one release that the kept states are of; raises DgctlError (exit 6) for none, or several."""
+    """The one release that the snapshots are of; raises DgctlError (exit 6) for none, or several."""
     if not kept:
-        fix = "a state is kept when a verified server is changed for the first time; set the variables back by hand"
-        raise DgctlError(Problem("no server kept a verified state to go back to", fix=fix), Exit.HALTED)
+        fix = "a snapshot is taken when a verified server is changed for the first time; set the variables back by hand"
+        raise DgctlError(Problem("no server has a snapshot of a verified state to go back to", fix=fix), Exit.HALTED)
     targets = {name: _target(said) for name, said in kept.items()}
     if len(set(targets.values())) > 1:
         value = listed([f"{name}: {target}" for name, target in targets.items()])
         fix = "take those of one release back at a time: --limit"
-        raise DgctlError(Problem("the servers kept states of different releases", value=value, fix=fix), Exit.HALTED)
+        raise DgctlError(Problem("the servers have snapshots of different releases", value=value, fix=fix), Exit.HALTED)
     return next(iter(targets.values()))

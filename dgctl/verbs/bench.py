@@ -80,7 +80,7 @@ def compared(session: Session[Options]) -> Outcome:
         outcome = Outcome(benches=[row.as_dict() for row in found])
         outcome.hints = [Problem("this is no result of a bench", shown(folder / name), fix="remove it") for name in bad]
         outcome.text = columns(compare.table(found)) if found else []
-        outcome.summary = f"{count(len(results), 'result')} kept"
+        outcome.summary = f"{count(len(results), 'result')} stored"
         return outcome
 
 

@@ -110,5 +110,5 @@ def _switch(work: Work, outcome: Outcome, green: list[str], blue: list[str]) -> 
         state = (outcome.hosts or {}).get(name)
         if state and state.state == fleet.DRAINED:
             state.state = "changed" if state.changed else "ok"
-    outcome.summary = f"requests go to {listed(green)}; {listed(blue) or 'no other'} drained, and kept as it was"
+    outcome.summary = f"requests go to {listed(green)}; {listed(blue) or 'no other'} drained, and unchanged"
     outcome.next_command = work.session.again("status")

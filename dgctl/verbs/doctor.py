@@ -1,4 +1,4 @@
-"""`doctor`: what ails servers, why, and the command that cures it; the sick ones first."""
+"""`doctor`: what is wrong with servers, why, and the command that fixes it; the unhealthy ones first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dgctl.run.work import Work, recorded
 
 PLAYBOOK, PLAY = "doctor.yml", "Doctor"
 ASKED = ("ok", "changed")
-# Commands of dgctl in a cure, without what a deployment adds: `dgctl provision`, `dgctl doctor --limit gpu2`.
+# Commands of dgctl in a fix, without what a deployment adds: `dgctl provision`, `dgctl doctor --limit gpu2`.
 COMMAND = re.compile(r"dgctl (?:(provision|verify|doctor)(?: --limit (\S+?))?|undrain ([\w.-]*\w))(?=[\s,;:.)]|$)")
 
 
@@ -29,8 +29,8 @@ def doctor(session: Session[Options]) -> Outcome:
         outcome = outcomes.of_playbook(work, PLAYBOOK, part=_deep(work) if session.options.deep else None)
         places = {name: place for place, name in enumerate(outcome.hosts or {})}
         found = sorted(outcome.checks or [], key=lambda check: places[check.host])
-        outcome.checks = [_curable(work, check) for check in found]
-        outcome.lowered = []  # what a server may lack is no sickness
+        outcome.checks = [_with_commands(work, check) for check in found]
+        outcome.lowered = []  # what a server may lack is no fault
         judge(outcome, work)
         return outcome
 
@@ -42,28 +42,28 @@ def _deep(work: Work) -> playbook.Part:
 
 
 def judge(outcome: Outcome, work: Work) -> None:
-    """A server with a finding that fails is sick: its state is failed, and the exit code 8. The causes are its errors."""
+    """A server with a finding that fails is unhealthy: its state is failed, and the exit code 8. The causes are its errors."""
     hosts = outcome.hosts or {}
     for check in outcome.checks or []:
         if check.verdict == FAIL and not check.follows:
             problem = problem_of_check(check)
             hosts[check.host].errors.append(problem)
             outcome.errors.append(problem)
-    sick = [name for name, host in hosts.items() if host.state in ASKED and host.errors]
-    for name in sick:
+    unhealthy = [name for name, host in hosts.items() if host.state in ASKED and host.errors]
+    for name in unhealthy:
         hosts[name].state = "failed"
-    well = [name for name, host in hosts.items() if host.state in ASKED]
-    outcome.summary = f"{count(len(hosts), 'server')}: {len(well)} healthy, {len(sick)} sick"
-    if unasked := len(hosts) - len(well) - len(sick):
+    healthy = [name for name, host in hosts.items() if host.state in ASKED]
+    outcome.summary = f"{count(len(hosts), 'server')}: {len(healthy)} healthy, {len(unhealthy)} unhealthy"
+    if unasked := len(hosts) - len(healthy) - len(unhealthy):
         outcome.summary += f", {unasked} not asked"
     if outcome.exit_code in (Exit.OK, Exit.UNREACHABLE):
         outcome.text, outcome.told = lines(hosts, outcome.checks or []), True
-        outcome.exit_code = Exit.VERIFY if sick else outcome.exit_code
-        outcome.next_command = work.session.again("doctor" if sick else "verify")
+        outcome.exit_code = Exit.VERIFY if unhealthy else outcome.exit_code
+        outcome.next_command = work.session.again("doctor" if unhealthy else "verify")
 
 
 def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
-    """What people read: a paragraph a sick server, then one line each for those out of reach and the healthy ones."""
+    """What people read: a paragraph an unhealthy server, then one line each for those out of reach and the healthy ones."""
     of_host = {name: [check for check in checks if check.host == name] for name in hosts}
     order = {"failed": 0, "unreachable": 1}
     found = []
@@ -73,7 +73,7 @@ def lines(hosts: dict[str, HostState], checks: list[Check]) -> list[str]:
         if failed:
             causes = [check for check in failed if not check.follows]
             folded = f", of {count(len(causes), 'cause')}" if len(causes) < len(failed) else ""
-            head = f"{name}  sick: {len(failed)} of {count(len(own), 'check')} fail{folded}"
+            head = f"{name}  unhealthy: {len(failed)} of {count(len(own), 'check')} fail{folded}"
             found += [head, *_findings(causes, failed), ""]
         elif state in ASKED:
             found.append(
@@ -93,7 +93,7 @@ def _findings(causes: list[Check], failed: list[Check]) -> list[str]:
     for check in causes:
         expected = f" (expected {check.expected})" if check.expected else ""
         found.append(f"  {check.check:<{width}}  {check.seen}{expected}")
-        for label, text in (("cause", check.cause), ("cure", check.fix)):
+        for label, text in (("cause", check.cause), ("fix", check.fix)):
             found += [f"  {'':<{width}}  {label + ':':<6} {text}"] if text else []
         followers = [other.check for other in failed if other.follows == check.check]
         found += [f"  {'':<{width}}  follows from it: {', '.join(followers)}"] if followers else []
@@ -101,13 +101,13 @@ def _findings(causes: list[Check], failed: list[Check]) -> list[str]:
 
 
 def _notes(checks: list[Check]) -> str:
-    """What nobody is sick of, and is worth knowing."""
+    """What is no failure, and is worth knowing."""
     told = [f"{check.check}: {check.seen}" for check in checks if check.verdict == SKIP and check.fix]
     return "; " + "; ".join(told) if told else ""
 
 
-def _curable(work: Work, check: Check) -> Check:
-    """A cure by dgctl names this deployment and its server."""
+def _with_commands(work: Work, check: Check) -> Check:
+    """A fix by dgctl names this deployment and its server."""
 
     def whole(found: re.Match[str]) -> str:
         verb, limit, server = found.groups()

@@ -45,7 +45,7 @@ def _add(session: Session[Options]) -> Outcome:
     key = callers.add(session.inventory, name)
     return Outcome(
         keys=[{"name": name, "added": datetime.now(UTC).date().isoformat(), "key": key}],
-        text=[key, f"The key of {name}. It is shown this once and kept nowhere: hand it over now."],
+        text=[key, f"The key of {name}. It is shown this once and stored nowhere: hand it over now."],
         summary=f"added to {shown(callers.path(session.inventory))}; it counts once the proxies have it",
         next_command=session.again("provision"),
     )

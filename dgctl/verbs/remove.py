@@ -133,8 +133,8 @@ def _changed(before: Desired, after: Desired, work: Work, rest: Work, name: str)
 
 
 def said(hosts: list[str], plan: Plan) -> list[str]:
-    told = [f"{listed(plan.changing)}: told that they are gone"] if plan.changing else []
-    return [f"{listed(hosts)}: drained, stopped, and taken out of the inventory", *told]
+    told = [f"{listed(plan.changing)}: informed of the removal"] if plan.changing else []
+    return [f"{listed(hosts)}: drained, stopped, and removed from the inventory", *told]
 
 
 def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:
@@ -175,7 +175,7 @@ def _step(work: Work, name: str, part: playbook.Part, hosts: list[str]) -> Outco
     outcome = outcomes.of_playbook(work, name, alone=True, part=part)
     gone = [host for host in hosts if (outcome.hosts or {}).get(host, HostState()).state == "unreachable"]
     if gone:
-        fix = "if it is gone for good: add --dead"
+        fix = "if it is lost for good: add --dead"
         outcome.errors += [Problem("a server that is to be removed does not answer", listed(gone), fix=fix)]
     return outcome
 

@@ -19,6 +19,6 @@ def undrain(session: Session[Options]) -> Outcome:
         with lease.alone(work):
             outcome = outcomes.of_playbook(work, "undrain.yml", alone=True, part=undrain_part(in_reach(work), hosts))
         if outcome.exit_code == Exit.OK:
-            outcome.summary = f"{count(len(hosts), 'server')} given back: {listed(hosts)}"
+            outcome.summary = f"{count(len(hosts), 'server')} undrained: {listed(hosts)}"
             outcome.next_command = session.again("status")
         return outcome

@@ -49,7 +49,7 @@ class Container:
     complaint: str = ""
 
     def __str__(self) -> str:
-        """How it is; when it is not well, why: the engine's own error, or the last word of the log."""
+        """How it is; when it is not healthy, why: the engine's own error, or the last word of the log."""
         said = [self.status]
         if self.started:
             said.append(f"restarted {self.restarts} times, up {self.minutes_up:.0f} min")

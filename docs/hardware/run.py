@@ -171,7 +171,7 @@ def cell(value):
 
 
 def under_load(load, inventory):
-    """What the doctor finds while a command keeps the GPUs busy: a healthy one is not sick of its work."""
+    """What the doctor finds while a command keeps the GPUs busy: a healthy one stays healthy at work."""
     yield from ("", "## dgctl doctor under load", "", f"While this ran: `{load}`", "")
     with subprocess.Popen(["bash", "-c", load], stdout=subprocess.DEVNULL, start_new_session=True) as busy:
         try:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lab.containers.tarball import tar_of
 from lab.machine import SUITE, debian_sources
 from lab.packages import require
 from lab.shell import LabError, say
-from lab.tarball import tar_of
 
 from . import oci
 from .certificates import internal_ca
@@ -100,10 +100,8 @@ def build(name: str, release: Release, base: oci.Blob, ca_file: Path, state: Pat
 
 
 def _files(program: str, module: str, release: Release, ca_file: Path, state: Path) -> dict[str, tuple[bytes, int]]:
-    sources = [*sorted((HERE / "programs").glob("*.py")), HERE / "programs" / "recordings.json"]
-    files = {f"usr/lib/deepgram/programs/{path.name}": (path.read_bytes(), 0o644) for path in sources}
-    for path in sorted((HERE / "programs" / "bundled").glob("*.toml")):
-        files[f"usr/lib/deepgram/programs/bundled/{path.name}"] = (path.read_bytes(), 0o644)
+    sources = (path for path in sorted((HERE / "programs").rglob("*")) if path.suffix in (".json", ".py", ".toml"))
+    files = {f"usr/lib/deepgram/{path.relative_to(HERE)}": (path.read_bytes(), 0o644) for path in sources}
     internal = state / "internal"
     about = {
         "release": release.tag,

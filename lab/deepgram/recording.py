@@ -15,7 +15,7 @@ import re
 import wave
 from pathlib import Path
 
-from .programs.transcripts import CHUNK_S, chunk_key
+from .programs.inference.transcripts import CHUNK_S, chunk_key
 
 TEXT = "life moves pretty fast if you do not stop and look around once in a while you could miss it"
 SPOKEN = "Life moves pretty fast. If you do not stop and look around once in a while, you could miss it."

@@ -121,7 +121,7 @@ def listing(tree: Path) -> str:
 
 
 def scripts(package: dict, version: str) -> str:
-    """The row's scripts; with libraries the loader's cache and links are made anew, as EL's libc sees to."""
+    """The row's scripts; with libraries the loader's cache and links are remade, as EL's libc sees to."""
     text = ""
     for kind in ("pre", "post", "preun", "postun"):
         body = fill((HERE / "files" / package[kind]).read_text(), version) if kind in package else ""

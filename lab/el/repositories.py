@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from lab import built, image
+from lab.containers import built, image
 from lab.home import Home
 from lab.shell import say
 

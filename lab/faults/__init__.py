@@ -24,5 +24,5 @@ def inject(home: Home, server: Server, name: str) -> str:
 
 
 def heal(home: Home, server: Server, name: str) -> str:
-    """Takes the fault away again, as the person would who cures it; returns what was done."""
+    """Takes the fault away again, as the person would who fixes it; returns what was done."""
     return _find(name).heal(Target(home, server, name))

@@ -17,7 +17,7 @@ directory=$(label project.working_dir) project=$(label project)
 
 
 def recreate_engine(target: Target, file: str = '"$directory/compose.yaml"') -> None:
-    """Makes the Engine's container anew; it may well not run then."""
+    """Recreates the Engine's container; it may not run then."""
     if target.engine() == "podman":
         target.sh("systemctl daemon-reload; systemctl restart deepgram-engine.service || true")
         return
@@ -37,12 +37,12 @@ def engine_works(target: Target) -> bool:
 
 
 def mend_engine(target: Target) -> str:
-    """Makes the Engine's container anew unless it works already."""
+    """Recreates the Engine's container unless it works already."""
     if engine_works(target):
         return "The Engine's container has its GPUs."
     recreate_engine(target)
     target.await_engine()
-    return "The Engine's container was made anew, with its GPUs."
+    return "The Engine's container was recreated, with its GPUs."
 
 
 @inject("engine-on-cpu")
@@ -59,7 +59,7 @@ def on_cpu(target: Target) -> str:
         "$directory/compose.yaml" > {ON_CPU}
     """)
     recreate_engine(target, ON_CPU)
-    return target.sh(f'{OF_COMPOSE}\nrm {ON_CPU}; echo "$name was made anew without a device."')
+    return target.sh(f'{OF_COMPOSE}\nrm {ON_CPU}; echo "$name was recreated without a device."')
 
 
 @heal("engine-on-cpu")

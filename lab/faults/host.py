@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from lab.containers import put
-from lab.engine import docker
+from lab.containers.engine import docker
 from lab.faults.registry import heal, inject
 from lab.faults.target import Target
 

@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import gpus
 from lab.containers import put
+from lab.hardware import gpus
 from lab.home import Home
 from lab.servers import Server
 from lab.shell import LabError

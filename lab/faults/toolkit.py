@@ -81,7 +81,7 @@ def readable(target: Target) -> str:
 def no_libcuda(target: Target) -> str:
     target.sh(f"/usr/bin/python3 - <<'END'\n{WITHOUT_LIBCUDA}\nEND")
     recreate_engine(target)
-    return f"{SPEC} mounts no libcuda.so.1; the Engine's container was made anew with it."
+    return f"{SPEC} mounts no libcuda.so.1; the Engine's container was recreated with it."
 
 
 @heal("libcuda-missing")

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from lab import built
-from lab.engine import docker
+from lab.containers import built
+from lab.containers.engine import docker
 from lab.home import Home
 from lab.kernels import following
 from lab.machine import KERNEL

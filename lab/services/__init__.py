@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from lab import keys, network
-from lab.containers import create, put, wait_until_running
+from lab import keys
+from lab.containers import create, network, put, wait_until_running
+from lab.containers.engine import containers, docker, execute
+from lab.containers.image import SYSTEM, Image
 from lab.deepgram import images
-from lab.engine import containers, docker, execute
 from lab.home import Home
-from lab.image import SYSTEM, Image
 from lab.machine import debian_sources
 from lab.shell import say, succeeds
 
@@ -40,7 +40,7 @@ def ensure(home: Home, tag: str) -> str:
     made_of = hashlib.sha256(repr((tag, sorted(files.items()))).encode()).hexdigest()[:12]
     found = [item for item in containers(f"dgctl.home={home.path}") if item["Name"] == f"/{home.services}"]
     if found and found[0]["Config"]["Labels"].get("dgctl.services") != made_of:
-        say("The lab's services have changed: starting them anew.")
+        say("The lab's services have changed: restarting them.")
         docker("rm", "--force", "--volumes", home.services)
         found = []
     if found and found[0]["State"]["Running"]:

@@ -8,15 +8,15 @@ import time
 import tomllib
 from pathlib import Path
 
-from lab import gpus, pci
+from lab.containers.image import SYSTEM
+from lab.containers.tarball import tar_of
+from lab.hardware import gpus, pci
 from lab.home import Home
-from lab.image import SYSTEM
 from lab.keys import client_key
 from lab.machine import SUITE, debian_sources
 from lab.nvidia.tree import Tree, fill
 from lab.packages import require
 from lab.shell import LabError, run, say
-from lab.tarball import tar_of
 
 HERE = Path(__file__).parent
 VERSIONS = ("580.173.02",)

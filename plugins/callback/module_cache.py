@@ -1,6 +1,6 @@
 """Callback `module_cache`: keeps modules, packed as they go to servers, from one run to the next.
 
-Ansible packs each module anew in each run, which costs a fifth of a second of CPU for each of them.
+Ansible packs each module again in each run, which costs a fifth of a second of CPU for each of them.
 """
 
 from __future__ import annotations

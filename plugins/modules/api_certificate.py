@@ -32,7 +32,7 @@ options:
     type: int
     default: 397
   renew_days:
-    description: Days before its end at which it is made anew.
+    description: Days before its end at which it is renewed.
     type: int
     default: 30
   owner:
@@ -70,7 +70,7 @@ authority:
   returned: success
   type: str
 renew_at:
-  description: From when on the certificate, or of V(authority) the authority, is made anew, in seconds since 1970; 0 for never.
+  description: From when on the certificate, or of V(authority) the authority, is renewed, in seconds since 1970; 0 for never.
   returned: success
   type: int
 reason:
@@ -106,7 +106,7 @@ def paths(params):
 
 
 def unfit(params):
-    """Why the certificate has to be made anew, or an empty string."""
+    """Why the certificate has to be renewed, or an empty string."""
     at = paths(params)
     if not os.path.exists(at["certificate"]) or not os.path.exists(at["key"]):
         return "there is none"
@@ -178,7 +178,7 @@ def settled(params, check_mode):
 
 
 def renew_at(params):
-    """When the certificate is due to be made anew; never for a user's own."""
+    """When the certificate is due to be renewed; never for a user's own."""
     if params["key_content"] or not os.path.exists(paths(params)["certificate"]):
         return 0
     return due(paths(params)["certificate"], params["renew_days"])

@@ -11,7 +11,7 @@ description:
     finishes a dpkg run that was interrupted, waits for the lock, fetches lists only when something must be
     installed that they do not offer, installs, and holds. A transaction that would touch or remove what it
     must not ends before dpkg begins; the rehearsal that follows says why, or allows what may go.
-  - An installed package that satisfies the wish is left at its version.
+  - An installed package that satisfies the request is left at its version.
   - In check mode a package that no configured repository offers yet counts as one that would be
     installed.
 options:
@@ -75,7 +75,7 @@ installed:
   type: dict
   returned: success
 along:
-  description: Versions of those O(along) that are installed after the call, by the wish as it was given.
+  description: Versions of those O(along) that are installed after the call, by the request as it was given.
   type: dict
   returned: success
 along_held:

@@ -81,7 +81,7 @@ seconds:
   returned: success
   type: int
 value:
-  description: The last lines of the sick container's log.
+  description: The last lines of the unhealthy container's log.
   returned: failure
   type: str
 fix:
@@ -212,9 +212,9 @@ def wait(params):
             return look(params), int(time.monotonic() - begin)
         except NotReady as reason:
             waited = time.monotonic() - begin
-            sick = crashed(params, count)
-            if sick:
-                raise NotReady(f"the container {container(params, sick)} dies again and again", sick) from None
+            crashing = crashed(params, count)
+            if crashing:
+                raise NotReady(f"the container {container(params, crashing)} dies again and again", crashing) from None
             if waited >= params["timeout_s"]:
                 raise NotReady(f"{reason} after {int(waited)} s", reason.component) from None
         time.sleep(0.25 if waited < 10 else 1 if waited < 30 else 3)
@@ -230,8 +230,8 @@ def start_logs(params):
 
 
 def finding(check, ok, seen, expected, fix):
-    verdict, cure = ("pass", "") if ok else ("fail", fix)
-    return {"check": check, "verdict": verdict, "seen": seen, "expected": expected, "fix": cure}
+    verdict = "pass" if ok else "fail"
+    return {"check": check, "verdict": verdict, "seen": seen, "expected": expected, "fix": "" if ok else fix}
 
 
 def refused_models(log, directory):

@@ -88,7 +88,7 @@ pins:
   returned: success
   type: dict
 driver_version:
-  description: Version of the NVIDIA driver that is loaded, for containers to be made anew with another one.
+  description: Version of the NVIDIA driver that is loaded, for containers to be recreated with another one.
   returned: success
   type: str
 pulled:
@@ -118,7 +118,7 @@ from ansible.module_utils.nvidia.host import loaded_version
 ATTEMPTS = 3
 AHEAD = "deepgram-images-ahead.service"
 # What the registry or the engine says, and what to do about it; the first that is found counts. True: try again.
-CURES = (
+FIXES = (
     (r"x509|certificate", "add the registry's certificate authority to the server's trust store", False),
     (
         r"manifest unknown|not found|no such manifest",
@@ -147,7 +147,7 @@ class PullFailed(Exception):
     def __init__(self, reference, said):
         super().__init__(f"the image {reference} could not be pulled: {last_words(said, 2)}")
         self.fix, self.passing = "run again; if it stays, pull it by hand on the server to see more", True
-        for pattern, fix, passing in CURES:
+        for pattern, fix, passing in FIXES:
             if re.search(pattern, said, re.IGNORECASE):
                 self.fix, self.passing = fix, passing
                 break

@@ -8,7 +8,7 @@ module: deepgram_service
 short_description: Makes the Deepgram containers run what their files say
 description:
   - With Docker the containers belong to a compose project, with Podman to Quadlet units.
-  - A container is made anew when its definition changed, or when a file that it reads at its start is newer than
+  - A container is recreated when its definition changed, or when a file that it reads at its start is newer than
     that start. So a run that was killed after it wrote a file is completed by the next one.
   - When all Engines of an API have to go, it is stopped first, and all finish the requests that they have. One Engine of several
     goes alone; its neighbours and their API serve on.
@@ -67,7 +67,7 @@ EXAMPLES = """
 """
 RETURN = """
 started:
-  description: Containers that were started anew, or in check mode would be.
+  description: Containers that were restarted, or in check mode would be.
   returned: success
   type: list
   elements: str
@@ -89,7 +89,7 @@ from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.host import lease
 
 # What the container engine says about a start that failed; what the programs say is in deepgram_signatures.
-CURES = (
+FIXES = (
     (
         r"unresolvable CDI|CDI device|could not select device driver",
         "run `systemctl restart nvidia-cdi-refresh.service` on the server; then `nvidia-ctk cdi list` must name every "
@@ -163,7 +163,7 @@ def explain(params, error, since):
     lines = [line for log in logs for line in log.splitlines()]
     said = " | ".join([without(str(error), secrets), *lines])
     known = diagnose(lines)
-    fix = next((fix for pattern, fix in CURES if re.search(pattern, said, re.IGNORECASE)), known and known.remediation)
+    fix = next((fix for pattern, fix in FIXES if re.search(pattern, said, re.IGNORECASE)), known and known.remediation)
     return f"the Deepgram containers did not start: {said}", fix or "look at their logs on the server, then run again"
 
 

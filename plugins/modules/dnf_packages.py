@@ -10,7 +10,7 @@ description:
   - Does in one call what a serving host needs and C(ansible.builtin.dnf) does in five or not at all. It
     finishes a dnf run that was interrupted, waits for the lock, enables module streams, installs, and holds by
     versionlock. A transaction that would touch or remove what it must not ends before rpm begins.
-  - An installed package that satisfies the wish is left at its version.
+  - An installed package that satisfies the request is left at its version.
   - In check mode a package that no configured repository offers yet counts as one that would be
     installed.
 options:
@@ -78,7 +78,7 @@ installed:
   type: dict
   returned: success
 along:
-  description: Versions of those O(along) that are installed after the call, by the wish as it was given.
+  description: Versions of those O(along) that are installed after the call, by the request as it was given.
   type: dict
   returned: success
 along_held:

@@ -1,13 +1,13 @@
 #!/usr/bin/python
-"""Ansible module: explains a sick host, in one round trip."""
+"""Ansible module: explains an unhealthy host, in one round trip."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_doctor
-short_description: Looks at everything that is known to make a host of Deepgram's sick, and says its cause and cure
+short_description: Inspects everything that is known to make a host of Deepgram's unhealthy, and says its cause and fix
 description:
-  - Looks at driver, GPUs, packages and their sources, toolkit and CDI, containers, disk, clock and the kernel's log, all at
+  - Inspects driver, GPUs, packages and their sources, toolkit and CDI, containers, disk, clock and the kernel's log, all at
     once and each with a time limit. Changes nothing, and does not fail over what it finds.
   - What the roles recorded on the host tells what was there before.
 options:
@@ -63,7 +63,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Look at everything that is known to make a host sick
+- name: Inspect everything that is known to make a host unhealthy
   host_doctor:
     host: "{{ inventory_hostname }}"
     tables: {gpus: "{{ _platform_gpus }}", generations: "{{ _platform_generations }}"}

@@ -25,7 +25,7 @@ options:
     type: path
     required: true
   reread:
-    description: For V(present), whether systemd reads its units anew, because a file beside O(unit) was written.
+    description: For V(present), whether systemd reloads its units, because a file beside O(unit) was written.
     type: bool
     default: false
   files:

@@ -9,7 +9,7 @@ short_description: Loads the NVIDIA kernel module, or replaces the loaded one, a
 description:
   - First it makes sure of the next boot, for the running kernel and for the one that boots next; DKMS builds a module
     that is missing; under Secure Boot its signer must be one that the kernel accepts; an initramfs that would load
-    nouveau or an older module is made anew. Where that fails nothing that runs was touched.
+    nouveau or an older module is rebuilt. Where that fails nothing that runs was touched.
   - When the wanted version is loaded, nothing happens. When none is loaded, nouveau is unloaded and the
     module loaded.
   - When another version is loaded, those that use the GPUs are stopped (containers, units, the driver's
@@ -18,7 +18,7 @@ description:
   - Where that cannot be done, what was stopped is started again and RV(reboot_needed) says why only a
     reboot will help.
   - Last it writes O(mark) when another version is loaded than the mark says, so that containers which were made with the
-    libraries of the earlier one are made anew.
+    libraries of the earlier one are recreated.
   - Ends with the proof that installed package, loaded module, user-space library and nvidia-smi name the same
     version, and that nvidia-smi shows each GPU of the PCI bus.
 options:
@@ -163,7 +163,7 @@ def require(module, version):
         fail(
             module,
             "The kernel has driver {} although {} is installed".format(loaded_version() or "none", version),
-            ("The module file is of version %s: dkms autoinstall --force builds it anew; dkms status tells more.")
+            ("The module file is of version %s: dkms autoinstall --force rebuilds it; dkms status tells more.")
             % (on_disk or "unknown"),
             loaded_version(),
         )

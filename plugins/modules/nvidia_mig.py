@@ -9,7 +9,7 @@ short_description: Switches MIG off
 description:
   - Deepgram's Engine does not run on MIG slices. Where a GPU has MIG on, those that use the GPUs are stopped, the
     slices destroyed, the mode switched off and, where the GPU asks for it, the GPU reset; then the CDI
-    specification is made anew and those that were stopped are started again.
+    specification is regenerated and those that were stopped are started again.
   - Where a reset is not possible RV(reboot_needed) says why only a reboot will help.
 options: {}
 extends_documentation_fragment:

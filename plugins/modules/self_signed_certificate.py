@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Makes a self-signed TLS certificate, and makes it anew when it no longer fits."""
+"""Makes a self-signed TLS certificate, and renews it when it no longer fits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ options:
     type: int
     default: 825
   renew_days:
-    description: Days before its end at which it is made anew.
+    description: Days before its end at which it is renewed.
     type: int
     default: 30
 extends_documentation_fragment:
@@ -42,7 +42,7 @@ EXAMPLES = """
 """
 RETURN = """
 renew_at:
-  description: From when on it is made anew, in seconds since 1970; 0 where there is no certificate.
+  description: From when on it is renewed, in seconds since 1970; 0 where there is no certificate.
   returned: success
   type: int
 reason:
@@ -76,7 +76,7 @@ def other(path, kind):
 
 
 def unfit(params):
-    """Why the certificate has to be made anew, or an empty string."""
+    """Why the certificate has to be renewed, or an empty string."""
     certificate, key = params["certificate"], params["key"]
     if not os.path.exists(certificate) or not os.path.exists(key):
         return "there is none"
@@ -100,7 +100,7 @@ def unfit(params):
 
 
 def renew_at(params):
-    """When the certificate is due to be made anew."""
+    """When the certificate is due to be renewed."""
     if not os.path.exists(params["certificate"]):
         return 0
     return due(params["certificate"], params["renew_days"])

@@ -101,7 +101,7 @@ def test_clients_know_it_by_the_authority_and_each_of_its_names(server):
         (lambda server: [path.unlink() for path in server.folder.glob("authority.*")], "another authority signed it"),
     ],
 )
-def test_what_does_not_fit_any_more_is_made_anew(server, break_it, reason):
+def test_what_does_not_fit_any_more_is_renewed(server, break_it, reason):
     server()
     break_it(server)
     assert reason in server()["reason"] and server()["changed"] is False

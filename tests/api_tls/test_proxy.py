@@ -13,9 +13,9 @@ from ansible.module_utils.host import network
 
 from dgctl.verify.checks import test_api
 from tests.roles_app.conftest import load
-from tests.roles_app.real_nginx import NGINX, Proxy
+from tests.roles_app.proxy.real_nginx import NGINX, Proxy
+from tests.roles_app.proxy.test_upstreams import program
 from tests.roles_app.rendering import render
-from tests.roles_app.test_upstreams import program
 from tests.verify.test_checks import verdict
 
 MODULE, ACTION = load("modules", "api_certificate"), load("action", "api_certificate")

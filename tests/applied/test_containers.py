@@ -62,15 +62,15 @@ def test_a_container_that_is_gone(host, api, docker):
 
 def test_a_docker_that_fails(host, api, docker):
     docker["/containers/deepgram-api/json"] = (500, "{}")
-    assert host.drift() == ["container deepgram-api: cannot be looked at: Docker answers 500"]
+    assert host.drift() == ["container deepgram-api: cannot be inspected: Docker answers 500"]
     docker["/containers/deepgram-api/json"] = (200, "no JSON")
-    assert host.drift()[0].startswith("container deepgram-api: cannot be looked at: Docker does not answer (")
+    assert host.drift()[0].startswith("container deepgram-api: cannot be inspected: Docker does not answer (")
 
 
 def test_no_docker(host):
     host.record(containers={"engine": "docker", "names": {"deepgram-api": []}})
     (said,) = host.drift()
-    assert said.startswith("container deepgram-api: cannot be looked at: Docker does not answer ([Errno 2]")
+    assert said.startswith("container deepgram-api: cannot be inspected: Docker does not answer ([Errno 2]")
 
 
 def test_one_that_was_not_there_when_the_role_ended(host, docker):
@@ -129,7 +129,7 @@ def test_podman(host, podman):
     podman()
     assert host.drift() == ["container deepgram-api: is not there"]
     host.program("podman", "exit 125\n")
-    assert host.drift() == ["container deepgram-api: cannot be looked at: podman ended with status 125"]
+    assert host.drift() == ["container deepgram-api: cannot be inspected: podman ended with status 125"]
 
 
 def test_one_of_podman_that_was_started_in_another_way(host, podman):

@@ -9,7 +9,7 @@ import pytest
 from dgctl.bench.window import Window, percentile
 from dgctl.capacity import queueing
 from dgctl.capacity.queueing import QUEUE, SHARED, Model
-from lab.deepgram.programs.hearing import Lanes
+from lab.deepgram.programs.inference.hearing import Lanes
 
 
 class VirtualTime(asyncio.SelectorEventLoop):

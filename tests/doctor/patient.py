@@ -1,4 +1,4 @@
-"""A host made of a temporary folder and of what its programs would say: healthy, until a test makes it sick."""
+"""A host made of a temporary folder and of what its programs would say: healthy, until a test breaks something."""
 
 from __future__ import annotations
 
@@ -377,7 +377,7 @@ class Patient:
 
     def host(self) -> Host:
         host = Host(self.parameters, self.programs, self.engine, str(self.root))
-        host.began += self.ahead_s
+        host.started += self.ahead_s
         host.manager = doctor_packages.manager(host)
         host.answer = self.answers.__getitem__  # type: ignore[method-assign]
         host.serving = lambda tls: self.callers  # type: ignore[method-assign]
@@ -395,7 +395,7 @@ class Patient:
         checks = [check for check in doctor.CHECKS if doctor.concerns(check, self.parameters["gpu"])]
         return {check.name: judge(check, host) for check in checks}
 
-    def sick(self) -> dict[str, str]:
+    def failing(self) -> dict[str, str]:
         """{check: what is seen} of those that fail."""
         return {name: found["seen"] for name, found in self.findings().items() if found["verdict"] == "fail"}
 

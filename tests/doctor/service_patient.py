@@ -107,7 +107,7 @@ def of_nginx(patient: Patient) -> dict[str, Any]:
 
 
 def _nginx(patient: Patient) -> None:
-    patient.reloaded = patient.host().began - 3600
+    patient.reloaded = patient.host().started - 3600
     certificate(patient, *certificates.made())
     patient.write(SITE, UPSTREAM)
     patient.write("/proc/900/task/900/children", "901 902 ")

@@ -6,8 +6,8 @@ import pytest
 from ansible.module_utils.doctor import doctor
 from ansible.module_utils.doctor.causes import divided, fold
 
-from tests.doctor.sicknesses import certificate, driver, engines, gpus, nginx, service, system, toolkit
-from tests.doctor.sicknesses.table import SICK
+from tests.doctor.faults import certificate, driver, engines, gpus, nginx, service, system, toolkit
+from tests.doctor.faults.table import FAULTS
 
 NAMES = {check.name for check in (*doctor.CHECKS, *doctor.DEEP)}
 PLAIN = {name: {divided(ground)[0] for ground in grounds} for name, grounds in doctor.GRAPH.items()}
@@ -98,8 +98,8 @@ def test_a_finding_that_no_check_declares_is_a_cause():
     assert fold([finding("dcgm: Memory")], GRAPH) == [finding("dcgm: Memory")]
 
 
-@pytest.mark.parametrize("change", SICK, ids=lambda change: change.__name__)
-def test_each_sickness_has_a_cause_among_what_fails(patient, change):
+@pytest.mark.parametrize("change", FAULTS, ids=lambda change: change.__name__)
+def test_each_fault_has_a_cause_among_what_fails(patient, change):
     change(patient)
     found = follows(patient)
     causes = {name for name, cause in found.items() if not cause}

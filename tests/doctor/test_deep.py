@@ -1,4 +1,4 @@
-"""The doctor's deep look: DCGM's own diagnosis becomes findings with cause and cure."""
+"""The doctor's deep probe: DCGM's own diagnosis becomes findings with cause and fix."""
 
 import argparse
 import types
@@ -49,13 +49,13 @@ def test_each_test_that_fails_is_a_finding(asked):
 
 
 @pytest.mark.parametrize(
-    ("severity", "cure"),
+    ("severity", "fix"),
     [(2, "take GPU 1 out of deepgram_gpu_devices"), (5, "do what DCGM says"), (6, "--gpu-reset -i 1"), (4, "-r 2 -v"),
      (None, "-r 2 -v")],
 )  # fmt: skip
-def test_the_cure_goes_by_dcgm_s_severity(asked, severity, cure):
+def test_the_fix_follows_dcgm_s_severity(asked, severity, fix):
     (found,) = asked(PENDING._replace(severity=severity, category=None)).values()
-    assert cure in found["fix"] and found["cause"]
+    assert fix in found["fix"] and found["cause"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_cure_goes_by_dcgm_s_severity(asked, severity, cure):
         ("Return: (-34) : the affected resource is in use", 222, "in use", "ask again"),
     ],
 )
-def test_what_keeps_the_diagnosis_from_being_made_is_no_sickness(asked, said, status, seen, fix):
+def test_what_keeps_the_diagnosis_from_being_made_is_no_fault(asked, said, status, seen, fix):
     (found,) = asked(said=said, status=status).values()
     assert found["verdict"] == "skip" and seen in found["seen"] and fix in found["fix"]
 

@@ -1,4 +1,4 @@
-"""No healthy host is called sick, however unlike the usual one it is."""
+"""No healthy host is called unhealthy, however unlike the usual one it is."""
 
 import json
 
@@ -343,14 +343,14 @@ HEALTHY.append(api_that_answers_something_else)
 @pytest.mark.parametrize(
     "name", ["modinfo", "log", "apt_check", "apt_config", "apt_policy", "units", "secure_boot", "enrolled"]
 )
-def test_a_program_that_is_slow_makes_nobody_sick(patient, name):
+def test_a_program_that_is_slow_is_no_fault(patient, name):
     patient.say(name, "", None, f"{name}: no answer in 8 s")
-    assert patient.sick() == {}
+    assert patient.failing() == {}
 
 
 def test_the_usual_host(patient):
     found = patient.findings()
-    assert patient.sick() == {}
+    assert patient.failing() == {}
     # What this machine cannot tell of a made-up host, and what is of a proxy or License Proxy of its own.
     skipped = {name for name, one in found.items() if one["verdict"] == "skip"}
     assert skipped == {"repositories", "license proxy", "upstreams", "upstreams watched"}
@@ -358,9 +358,9 @@ def test_the_usual_host(patient):
 
 
 @pytest.mark.parametrize("change", HEALTHY, ids=lambda change: change.__name__)
-def test_is_not_called_sick(patient, change):
+def test_is_called_healthy(patient, change):
     change(patient)
-    assert patient.sick() == {}
+    assert patient.failing() == {}
 
 
 def test_no_check_breaks_on_an_empty_host(patient, tmp_path):
@@ -369,6 +369,6 @@ def test_no_check_breaks_on_an_empty_host(patient, tmp_path):
         one = type(patient)(tmp_path / change.__name__)
         change(one)
         broken = {
-            name: found["seen"] for name, found in one.findings().items() if "cannot be looked at" in found["seen"]
+            name: found["seen"] for name, found in one.findings().items() if "cannot be inspected" in found["seen"]
         }
         assert broken == {}, change.__name__

@@ -36,7 +36,7 @@ def test_a_lock_that_is_free_is_free_and_stays_so(patient):
     assert doctor_machine.holder(patient.host()) is None
 
 
-def test_a_lock_that_is_held_for_a_moment_is_no_sickness(patient, holder):
+def test_a_lock_that_is_held_for_a_moment_is_no_fault(patient, holder):
     found = patient.findings()["package lock"]
     assert found["verdict"] == "pass" and f"(process {holder.pid})" in found["seen"]
 
@@ -47,7 +47,7 @@ def test_a_lock_that_is_held_for_longer_than_provision_waits(patient, holder, mo
     assert found["verdict"] == "fail" and f"ps -fp {holder.pid}" in found["fix"] and "for 11 min" in found["seen"]
 
 
-def test_half_done_packages_are_no_sickness_while_somebody_is_at_work(patient, holder):
+def test_half_done_packages_are_no_fault_while_somebody_is_at_work(patient, holder):
     patient.package("bash", "5", status="unpacked")
     assert patient.findings()["package state"]["verdict"] == "skip"
 
@@ -112,7 +112,7 @@ def test_the_clock_of_a_controller_that_says_nothing(patient):
     assert patient.findings()["clock"]["verdict"] == "skip"
 
 
-def test_a_due_reboot_is_told_and_no_sickness(patient):
+def test_a_due_reboot_is_told_and_no_fault(patient):
     patient.write("/run/reboot-required")
     patient.write("/run/reboot-required.pkgs", "linux-image-6.12.50\n")
     found = patient.findings()["reboot"]

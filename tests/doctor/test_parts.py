@@ -51,7 +51,7 @@ def test_a_program_that_is_asked_later(programs):
     assert run.also("again", "first").text == run.also("again", "no-such-program").text == "1\n"
 
 
-def test_a_check_that_breaks_calls_nobody_sick():
+def test_a_check_that_breaks_is_no_fault_of_the_host():
     check = doctor_check.Check("x", lambda host: 1 / 0, "", "", "", "")
     found = doctor_check.judge(check, None)
     assert found["verdict"] == "skip" and "ZeroDivisionError" in found["seen"]
@@ -110,7 +110,7 @@ def test_no_words_break_a_check(reused, name, text, status):
     before = reused.programs.answers.get(name)
     try:
         reused.say(name, text, status)
-        broken = [one for one in reused.findings().values() if "cannot be looked at" in one["seen"]]
+        broken = [one for one in reused.findings().values() if "cannot be inspected" in one["seen"]]
     finally:
         reused.programs.answers.pop(name)
         reused.programs.answers |= {name: before} if before else {}
@@ -132,7 +132,7 @@ def test_no_file_breaks_a_check(reused, data):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         try:
-            broken = [one for one in reused.findings().values() if "cannot be looked at" in one["seen"]]
+            broken = [one for one in reused.findings().values() if "cannot be inspected" in one["seen"]]
         finally:
             place.unlink() if before is None else place.write_bytes(before)
         assert broken == [], path
@@ -149,7 +149,7 @@ def test_xids():
 
 def test_the_worst_xid_is_told_first(patient):
     patient.log("NVRM: Xid (PCI:0000:3b:00): 119, GSP timeout", "NVRM: Xid (PCI:0000:3b:00): 79, off")
-    assert patient.sick()["xid"].startswith("Xid 79 at 0000:3b:00 (also 119)")
+    assert patient.failing()["xid"].startswith("Xid 79 at 0000:3b:00 (also 119)")
 
 
 @pytest.mark.parametrize("version", ["580.173.02", "580.142", "99.1"])

@@ -33,7 +33,7 @@ def sources(patient):
 
 def test_one_source(sourced):
     found = sources(sourced)
-    assert (found["verdict"], found["seen"]) == ("pass", CUDA) and sourced.sick() == {}
+    assert (found["verdict"], found["seen"]) == ("pass", CUDA) and sourced.failing() == {}
 
 
 def test_what_dnf_does_not_know_is_not_judged(rpm):
@@ -114,7 +114,7 @@ def test_a_tool_from_nvidia_s_repository_must_be_of_the_driver_s_version(sourced
     have = dict.fromkeys([*KMODS, "libnvidia-ml"], VERSION) | {"nvidia-modprobe": NEWER}
     packages(sourced, have)
     history(sourced, *[(name, version, OURS) for name, version in have.items()])
-    assert "nvidia-modprobe " + NEWER in sourced.sick()["package versions"]
+    assert "nvidia-modprobe " + NEWER in sourced.failing()["package versions"]
 
 
 def test_dnf_is_asked_where_an_engine_runs(monkeypatch):

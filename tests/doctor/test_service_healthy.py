@@ -1,4 +1,4 @@
-"""The nearest healthy twin of each sickness of the service and the system: nobody calls it sick."""
+"""The nearest healthy twin of each fault of the service and the system: no check fails."""
 
 import os
 import time
@@ -7,8 +7,8 @@ import pytest
 
 from tests import log_forms
 from tests.doctor import certificates, service_patient
+from tests.doctor.faults import certificate, nginx, service, system
 from tests.doctor.service_patient import ENGINE, ENGINE_TOML, METRICS, MODELS, SITE, STATUS, UPSTREAM
-from tests.doctor.sicknesses import certificate, nginx, service, system
 
 JUST_NOW = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 30))
 
@@ -208,11 +208,11 @@ TWINS = [
 
 
 @pytest.mark.parametrize("change", TWINS, ids=lambda change: change.__name__)
-def test_is_not_called_sick(patient, change):
+def test_is_called_healthy(patient, change):
     change(patient)
-    assert patient.sick() == {}
+    assert patient.failing() == {}
     broken = {
-        name: found["seen"] for name, found in patient.findings().items() if "cannot be looked at" in found["seen"]
+        name: found["seen"] for name, found in patient.findings().items() if "cannot be inspected" in found["seen"]
     }
     assert broken == {}
 

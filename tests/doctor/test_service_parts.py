@@ -12,7 +12,7 @@ from ansible.module_utils.doctor.service import models as service_models
 from ansible.module_utils.host import dns, network
 from ansible.module_utils.nvidia import dcgm
 
-from tests.doctor.sicknesses import nginx, service
+from tests.doctor.faults import nginx, service
 
 
 def checksums(patient):
@@ -25,7 +25,7 @@ def test_a_flipped_bit_is_found_by_its_checksum(patient, monkeypatch):
     patient.parameters["deep"] = True
     assert checksums(patient)["seen"] == "2 files"
     service.flip_one_bit(patient)
-    assert patient.sick() == {}, "size and time say nothing"
+    assert patient.failing() == {}, "size and time say nothing"
     found = checksums(patient)
     assert found["verdict"] == "fail" and "nova-3.en.batch.dg" in found["seen"] and "dgctl provision" in found["fix"]
     patient.parameters["deep"] = False
@@ -40,7 +40,7 @@ def test_a_model_without_a_checksum_is_not_judged(patient):
 def test_a_hand_edit_is_named_with_what_it_means(patient):
     service.limit_under_another_table(patient)
     text = "max_active_requests stands under [features], so the Engine has no limit"
-    assert patient.sick()["files"] == f"/etc/deepgram/engine/engine.toml was edited by hand: {text}"
+    assert patient.failing()["files"] == f"/etc/deepgram/engine/engine.toml was edited by hand: {text}"
 
 
 @pytest.mark.parametrize(

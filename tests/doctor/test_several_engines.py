@@ -1,11 +1,11 @@
-"""The doctor on a server with several Engines and APIs: each by its name, and a cure for the one that needs it."""
+"""The doctor on a server with several Engines and APIs: each by its name, and a fix for the one that needs it."""
 
 import pytest
 from ansible.module_utils.doctor import doctor
 
 from tests import log_forms
 from tests.doctor import service_patient
-from tests.doctor.sicknesses.service import LATE
+from tests.doctor.faults.service import LATE
 
 CHECKS = ("engine answers", "engine limit", "engine load", "engine device", "api engine", "api health")
 METRICS = {"engine-a": "http://127.0.0.1:9991/metrics", "engine-b": "http://127.0.0.1:9992/metrics"}
@@ -73,7 +73,7 @@ def blames_itself(rack):
     }
 
 
-SICK = [
+BROKEN = [
     (hangs, "engine answers", "engine-b: it takes connections", "deepgram-engine-b"),
     (is_over_its_limit, "engine load", "engine-b: 41 requests, and its limit is 40", "deepgram-engine"),
     (has_another_limit, "engine limit", "engine-b: 40 in the running Engine, 30 in", "--force-recreate engine-b"),
@@ -83,8 +83,8 @@ SICK = [
 ]
 
 
-@pytest.mark.parametrize(("break_it", "check", "seen", "fix"), SICK)
-def test_the_one_that_is_sick_is_named_with_its_cure(rack, break_it, check, seen, fix):
+@pytest.mark.parametrize(("break_it", "check", "seen", "fix"), BROKEN)
+def test_the_unhealthy_one_is_named_with_its_fix(rack, break_it, check, seen, fix):
     break_it(rack)
     said = found(rack)[check]
     assert said["verdict"] == "fail" and said["seen"].startswith(seen) and fix in said["fix"], said

@@ -2,12 +2,12 @@
 
 import pytest
 
-from lab import built
+from lab.containers import built
 from lab.home import Home
 
 
 def test_another_file_or_word_has_them_built_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(built, "HERE", tmp_path)
+    monkeypatch.setattr(built, "LAB", tmp_path)
     folder, file = tmp_path / "debs", tmp_path / "build.py"
     (folder / "__pycache__").mkdir(parents=True)
     file.write_text("x")

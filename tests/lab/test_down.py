@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab import cli, engine, home, servers, services
+from lab import cli, home, servers, services
+from lab.containers import engine
 
 
 @pytest.fixture

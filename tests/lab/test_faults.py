@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from lab import gpus, hardware
+from lab import hardware
 from lab.faults import FAULTS, inject
 from lab.faults.registry import TABLE
 from lab.faults.target import Target
+from lab.hardware import gpus
 from lab.home import Home
 from lab.servers import Server
 from lab.shell import LabError

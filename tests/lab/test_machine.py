@@ -1,6 +1,7 @@
 """What the lab reads off the machine it runs on."""
 
-from lab import image, inventory, machine, servers, systems
+from lab import inventory, machine, servers, systems
+from lab.containers import image
 from lab.home import Home
 
 DEB822 = """\

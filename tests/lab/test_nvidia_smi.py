@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lab import gpus
+from lab.hardware import gpus
 from lab.nvidia.programs.nvidia_smi import driver, fields, main
 from lab.nvidia.programs.nvidia_smi.driver import SmiError
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from lab import gpus, hardware, pci
+from lab import hardware
+from lab.hardware import gpus, pci
 from tests.lab import kernel
 
 OPEN, PROPRIETARY = True, False

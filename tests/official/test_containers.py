@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests.official.test_toml import FACTS, PROXIES
+from tests.roles_app.deepgram.test_templates import IMAGES, component
 from tests.roles_app.rendering import of, render
-from tests.roles_app.test_templates import IMAGES, component
 
 PARTS = ("api", "engine", "license-proxy")
 FILES = {

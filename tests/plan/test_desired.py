@@ -17,7 +17,7 @@ from tests.unit.conftest import write
 
 
 def fingerprints(name: str = "gpu1") -> dict[str, str]:
-    """Role -> fingerprint, read anew."""
+    """Role -> fingerprint, read again."""
     roles._role.cache_clear()
     deployment = read()
     return {role: said["fingerprint"] for role, said in Desired(deployment).of(deployment.hosts[name]).items()}

@@ -68,14 +68,12 @@ def test_drift_names_the_thing_and_what_it_restarts(small: Path, monkeypatch: py
     assert (host.roles, host.restarts, host.busy, host.seconds) == (["deepgram"], ["deepgram-api"], 3, 12.0)
     lines = plan_text.lines(plan)
     assert lines[0] == (
-        "gpu1: 1 role to run; starts deepgram-api anew, once 3 requests of now are done; no reboot; about 12s"
+        "gpu1: 1 role to run; restarts deepgram-api, once 3 requests of now are done; no reboot; about 12s"
     )
     assert lines[1] == "  deepgram  file /etc/deepgram/api/api.toml: content differs"
 
 
-def test_only_containers_that_the_server_has_are_said_to_start_anew(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_containers_that_the_server_has_are_said_to_restart(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_variable("deepgram_parts: [engine]")
     drift = [{"thing": "file /etc/deepgram/api/api.toml", "how": "content differs"}]
     host = make(monkeypatch, found(deepgram={"state": "drifted", "drift": drift})).hosts["gpu1"]

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.roles_app.real_nginx import NGINX, Proxy
+from tests.roles_app.proxy.real_nginx import NGINX, Proxy
 
 TESTSSL = os.environ.get("TESTSSL") or (os.environ.get("DGCTL_TEST_ALL") and shutil.which("testssl"))
 ABOVE_LOW = {"MEDIUM", "HIGH", "CRITICAL", "FATAL"}

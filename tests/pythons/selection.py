@@ -12,7 +12,7 @@ FOLDERS = ("roles", "roles_app", "doctor", "rollback", "logs", "monitoring")  # 
 
 def of_hosts() -> list[str]:
     """Test files, relative to the checkout."""
-    tests = sorted(path for folder in FOLDERS for path in (PROJECT / "tests" / folder).glob("test_*.py"))
+    tests = sorted(path for folder in FOLDERS for path in (PROJECT / "tests" / folder).rglob("test_*.py"))
     return [str(path.relative_to(PROJECT)) for path in tests if path.name not in BY_PATH and not _controllers(path)]
 
 

@@ -95,8 +95,8 @@ def test_looks_are_answered(oldest, version):
 def test_tests_of_modules_are_found():
     """What is no host's is left out by what it imports, and nothing else is."""
     chosen = of_hosts()
-    assert {"tests/roles_app/test_model_files.py", "tests/doctor/test_sick.py"} <= set(chosen)
-    assert not {"tests/roles_app/test_templates.py", "tests/roles_app/test_firewall.py"} & set(chosen)
+    assert {"tests/roles_app/deepgram/test_model_files.py", "tests/doctor/test_faults.py"} <= set(chosen)
+    assert not {"tests/roles_app/deepgram/test_templates.py", "tests/roles_app/firewall/test_firewall.py"} & set(chosen)
     assert len(chosen) > 45
 
 

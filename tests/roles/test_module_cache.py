@@ -39,7 +39,7 @@ def test_next_run_finds_what_the_last_one_packed(run):
     assert {path.name for path in first.iterdir()} == {"one-ZIP_DEFLATED", "being-written"}
 
 
-def test_changed_module_is_packed_anew_and_old_folders_go(run):
+def test_changed_module_is_packed_again_and_old_folders_go(run):
     first = run(1).resolve()
     run.module.write_text("2")
     second = run(2).resolve()

@@ -57,7 +57,7 @@ def test_only_what_was_verified_is_kept_and_only_untouched(server):
     assert server.call("kept", if_verified=True) == {"changed": True, "release": OLD}
 
 
-def test_a_record_written_anew_is_no_other_state(server):
+def test_a_rewritten_record_is_no_other_state(server):
     upgraded(server)
     server.become(NEW, ["a.dg", "c.dg"], extra=["etc/more"])
     os.utime(server.path("state/deepgram.json"))

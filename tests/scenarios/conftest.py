@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.paths import PROJECT
-from tests.scenarios import results, stories
-from tests.scenarios.fleet import BEFORE, SETTINGS, Fleet, set_release
-from tests.scenarios.one_server import one_server
-from tests.scenarios.rack import Rack
-from tests.scenarios.servers import Deployment, Server, lab_down, lab_up
+from tests.scenarios.support import results, stories
+from tests.scenarios.support.fleet import BEFORE, SETTINGS, Fleet, set_release
+from tests.scenarios.support.one_server import one_server
+from tests.scenarios.support.rack import Rack
+from tests.scenarios.support.servers import Deployment, Server, lab_down, lab_up
 
 lab, deployment, server = one_server("story", "one-server", scope="session")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.scenarios.servers import DGCTL
+from tests.scenarios.support.servers import DGCTL
 
 SECRETS = ("deepgram_api_key", "deepgram_registry_password")
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from deepgram import DeepgramClient, DeepgramClientEnvironment
 
-from tests.scenarios.servers import PROJECT
+from tests.scenarios.support.servers import PROJECT
 
 RECORDING = next((PROJECT / "dgctl/verify/audio").glob("*.wav"))
 WORDS = RECORDING.with_suffix(".txt").read_text().lower().split()

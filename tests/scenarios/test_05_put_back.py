@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.scenarios.calls import LiveStream
+from tests.scenarios.support.calls import LiveStream
 
 EDITED = ("/etc/deepgram/engine/engine.toml", "/etc/deepgram/compose.yaml", "/etc/nginx/conf.d/deepgram.conf")
 

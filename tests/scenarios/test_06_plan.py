@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.scenarios import walk
-from tests.scenarios.stories import with_all
-from tests.scenarios.walk import RECORDS, planned
+from tests.scenarios.support import walk
+from tests.scenarios.support.stories import with_all
+from tests.scenarios.support.walk import RECORDS, planned
 
 ROLES = ["nvidia_driver", "docker", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 EVERY = [*ROLES, "host_firewall", "node_watch", "host_metrics"]

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.scenarios.servers import PROJECT
-from tests.scenarios.stories import with_all
+from tests.scenarios.support.servers import PROJECT
+from tests.scenarios.support.stories import with_all
 
 
 def _run(program, *words, **environment):

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from tests.scenarios.servers import PROJECT
-from tests.scenarios.stories import with_all
+from tests.scenarios.support.servers import PROJECT
+from tests.scenarios.support.stories import with_all
 
 
 @pytest.mark.parametrize("scenario", ["default", *(pytest.param(name, marks=with_all) for name in ("podman", "fleet"))])

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.scenarios.fleet import (
+from tests.scenarios.support.fleet import (
     AFTER,
     BEFORE,
     SETTINGS,
@@ -17,9 +17,9 @@ from tests.scenarios.fleet import (
     settled,
     shares,
 )
-from tests.scenarios.kept import callers
-from tests.scenarios.servers import LAB
-from tests.scenarios.stories import EVERYTHING, with_all
+from tests.scenarios.support.keepalive import callers
+from tests.scenarios.support.servers import LAB
+from tests.scenarios.support.stories import EVERYTHING, with_all
 
 
 def test_provision(fleet):

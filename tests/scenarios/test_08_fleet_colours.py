@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.scenarios.fleet import AFTER, BEFORE, active_streams, releases, settled
-from tests.scenarios.stories import with_all
+from tests.scenarios.support.fleet import AFTER, BEFORE, active_streams, releases, settled
+from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
 

@@ -2,8 +2,8 @@
 
 import time
 
-from tests.scenarios.fleet import cut_off, settled
-from tests.scenarios.stories import with_all
+from tests.scenarios.support.fleet import cut_off, settled
+from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
 

@@ -1,7 +1,7 @@
 """A server with Podman: what a hand changed is seen, thing by thing, and one `provision` puts all of it back."""
 
-from tests.scenarios import walk
-from tests.scenarios.one_server import one_server
+from tests.scenarios.support import walk
+from tests.scenarios.support.one_server import one_server
 
 ROLES = ["nvidia_driver", "podman", "nvidia_container_toolkit", "deepgram_models", "deepgram", "nginx_proxy"]
 

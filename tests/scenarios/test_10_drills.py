@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from dgctl import content
-from tests.scenarios.servers import Deployment, Server
-from tests.scenarios.stories import EVERYTHING, FAULTS, WORKSHOP_HAS, with_all
+from tests.scenarios.support.servers import Deployment, Server
+from tests.scenarios.support.stories import EVERYTHING, FAULTS, WORKSHOP_HAS, with_all
 
 QUICK = ("pcie-width", "gpu-off-bus", "cdi-stale", "package-upgraded", "engine-on-cpu", "clock-off")
 # Those that a container's engine has a part in, and those that the lab makes without apt.
@@ -27,8 +27,8 @@ WITHOUT_APT = (
 )
 # What a fault needs of the server: the GPUs that it is made with. The workshop's server has those of `any` and `mig`.
 GPUS = {"any": "t4", "none": "t4", "mig": "a100-40", "switch": "hgx-b200", "blackwell": "b200", "old": "v100"}
-# A word of the cure that must be given, by the fault.
-CURES = {
+# A word of the fix that must be given, by the fault.
+FIXES = {
     "library-mismatch": "dgctl provision",
     "module-missing-next-kernel": "dkms autoinstall",
     "nouveau-loaded": "modprobe -r nouveau",
@@ -68,7 +68,7 @@ CURES = {
     "key-file-open": "chmod 600 /etc/deepgram/deepgram.env",
     "boot-unit-disabled": "systemctl enable deepgram.service",
 }
-PODMAN_CURES = {
+PODMAN_FIXES = {
     "nvml-unknown-error": "systemctl restart deepgram-engine.service",
     "engine-on-cpu": "dgctl provision",
 }
@@ -96,8 +96,8 @@ class Drill:
         return FAULTS[self.name]["check"]
 
     @property
-    def cure(self) -> str:
-        return (PODMAN_CURES if "podman" in self.ground else {}).get(self.name, CURES[self.name])
+    def fix(self) -> str:
+        return (PODMAN_FIXES if "podman" in self.ground else {}).get(self.name, FIXES[self.name])
 
     def detected(self) -> dict[str, str]:
         """Makes the fault; what doctor finds by its check, with the remediation that it must give."""
@@ -105,7 +105,7 @@ class Drill:
         run = self.deployment.dgctl("doctor")
         (found,) = [check for check in run.document["checks"] if check["check"] == self.check]
         assert run.exit_code == 8 and found["verdict"] == "fail", (found, run.problems())
-        assert self.cure in found["fix"] and found["cause"], found
+        assert self.fix in found["fix"] and found["cause"], found
         return found
 
     def names_in_verify(self) -> set[str]:
@@ -198,7 +198,7 @@ def test_drill(drill: Drill, tmp_path) -> None:
 
 
 def test_every_fault_has_a_drill() -> None:
-    assert set(CURES) == set(FAULTS)
+    assert set(FIXES) == set(FAULTS)
     assert {row["check"] for row in FAULTS.values()} <= {
         check.name for check in content.utility("doctor.doctor").CHECKS
     }

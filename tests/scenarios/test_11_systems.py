@@ -5,9 +5,9 @@ import pytest
 from lab.machine import OLD_PYTHON
 from lab.servers import has_old_python
 from lab.systems import SYSTEMS
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
-from tests.scenarios.stories import EVERYTHING, with_all
-from tests.scenarios.systems import LEADS, WAYS, Way
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.stories import EVERYTHING, with_all
+from tests.scenarios.support.systems import LEADS, WAYS, Way
 
 pytestmark = with_all
 CHOSEN = WAYS if EVERYTHING else WAYS[:1]

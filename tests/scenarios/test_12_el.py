@@ -5,9 +5,9 @@ import pytest
 from lab.machine import OLD_PYTHON
 from lab.servers import has_old_python
 from lab.systems import SYSTEMS
-from tests.scenarios.one_server import one_server
-from tests.scenarios.servers import PROJECT, lab_down, lab_up
-from tests.scenarios.stories import with_all
+from tests.scenarios.support.one_server import one_server
+from tests.scenarios.support.servers import PROJECT, lab_down, lab_up
+from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
 NAME = "storyel"

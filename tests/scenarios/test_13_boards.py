@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scenarios.boards import APPLIED
-from tests.scenarios.rack import Rack
-from tests.scenarios.servers import Deployment, Run, Server
-from tests.scenarios.stories import with_all
+from tests.scenarios.support.boards import APPLIED
+from tests.scenarios.support.rack import Rack
+from tests.scenarios.support.servers import Deployment, Run, Server
+from tests.scenarios.support.stories import with_all
 
 UNIT = "nvidia-fabricmanager.service"
 OLDER, NEWER = "580.95.05", "580.173.02"

@@ -5,9 +5,9 @@ The first tests have one server, the workshop's; the fleet is for `bin/test --al
 
 import pytest
 
-from tests.scenarios import fleet as fleets
-from tests.scenarios.servers import PROJECT, lab_down, lab_up
-from tests.scenarios.stories import with_all
+from tests.scenarios.support import fleet as fleets
+from tests.scenarios.support.servers import PROJECT, lab_down, lab_up
+from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
 OLDER, NEWER = "580.95.05", "580.173.02"

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from tests.scenarios.looks import LOOKS
-from tests.scenarios.stories import EVERYTHING, FAULTS
+from tests.scenarios.support.stories import EVERYTHING, FAULTS
+from tests.scenarios.support.symptoms import SYMPTOMS
 
 # The servers' GPUs, and which needs of faults they meet.
 SERVERS = {"a100-40,t4": ("any", "none", "mig"), "hgx-b200": ("switch", "blackwell"), "v100": ("old",)}
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.skipif(not EVERYTHING, reason="bin/test --all runs it")
 
 
 def test_each_fault_has_a_look():
-    assert set(LOOKS) == set(FAULTS)
+    assert set(SYMPTOMS) == set(FAULTS)
 
 
 def look(server, name: str) -> bool:
     """Whether the server looks as it does with the fault."""
-    script = f"{{ {LOOKS[name].command}; }} 2>&1 || true"
-    return re.search(LOOKS[name].sick, server.sh(script, check=False), re.MULTILINE) is not None
+    script = f"{{ {SYMPTOMS[name].command}; }} 2>&1 || true"
+    return re.search(SYMPTOMS[name].faulty, server.sh(script, check=False), re.MULTILINE) is not None
 
 
 CASES = [(gpus, name) for gpus, needs in SERVERS.items() for name in FAULTS if FAULTS[name]["gpu"] in needs]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 NAME = "profiles"
 FLUX = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.scenarios.calls import transcribe
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.calls import transcribe
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 NAME = "apart"
 STATUS = "curl -s http://127.0.0.1:8080/v1/status"

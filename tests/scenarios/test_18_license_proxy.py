@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.calls import transcribe
-from tests.scenarios.fleet import AFTER, BEFORE, set_release
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.calls import transcribe
+from tests.scenarios.support.fleet import AFTER, BEFORE, set_release
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 NAME = "license"
 STATE = "curl -sf --max-time 3 http://127.0.0.1:8089/v1/status"

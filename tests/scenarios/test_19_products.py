@@ -14,7 +14,7 @@ from deepgram import DeepgramClient, DeepgramClientEnvironment
 from deepgram.agent.v1.types import AgentV1Settings
 
 from lab.deepgram.models import speaking_files
-from tests.scenarios.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 from tests.scenarios.test_03_real_client import RECORDING, WORDS, resolve_for_this_process
 
 NAME = "products"

@@ -6,12 +6,14 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import tarfile
 
 import pytest
 
+from lab.containers.tarball import tar_of
 from lab.deepgram import images, oci
-from lab.tarball import tar_of
 
 
 @pytest.fixture
@@ -56,3 +58,16 @@ def test_program_layer(state, name, program):
     assert members["usr/share/deepgram/internal.pem"].mode == 0o600
     assert {"usr/lib/deepgram/programs/recordings.json", "usr/share/deepgram/lab-ca.pem"} <= members.keys()
     assert about["release"] == "release-260812" and about["license_server"] == images.LICENSE_SERVER
+
+
+@pytest.mark.parametrize("module", [about[1] for about in images.IMAGES.values()])
+def test_a_program_finds_its_modules_where_the_image_has_them(state, module):
+    layer = build(state).blobs[1]
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(layer.path.read_bytes()))) as tar:
+        tar.extractall(state / "image", filter="data")
+    code = (
+        f"import sys; sys.path.insert(0, {str(state / 'image/usr/lib/deepgram')!r}); from programs import {module}, release;"
+        "print(release.HERE, callable(" + module + ".main), (release.HERE / 'bundled/engine.toml').exists())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=state, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{state / 'image/usr/lib/deepgram/programs'} True True\n", done.stderr

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.deepgram.programs import transcripts
-from lab.deepgram.programs.audio import AudioReader, NotAudio
+from lab.deepgram.programs.inference import transcripts
+from lab.deepgram.programs.inference.audio import AudioReader, NotAudio
 
 ROOT = Path(__file__).resolve().parents[2]
 WAV = ROOT / "dgctl" / "verify" / "audio" / "life-moves-pretty-fast.wav"

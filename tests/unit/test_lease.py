@@ -159,7 +159,7 @@ def test_a_plan_that_another_run_made_old_is_not_carried_out(tmp_path: Path, ser
         with lease.held(clone(tmp_path / "a")):
             pass
         problem = refused(clone(tmp_path / "b"), seen)
-        assert "since this one looked" in problem.what and problem.fix.startswith("run it again: dgctl provision")
+        assert "since this one inspected" in problem.what and problem.fix.startswith("run it again: dgctl provision")
         assert refused(clone(tmp_path / "b", break_lock=True), seen) == problem
     with lease.held(clone(tmp_path / "b"), looked(servers, "lb")):
         pass

@@ -83,7 +83,7 @@ def test_one_round_trip_tells_of_every_check(here, engine):
     assert here.commands == 1
     assert set(found) == {check.name for check in content.utility("doctor.doctor").CHECKS if engine or not check.gpu}
     assert found["clock"]["verdict"] == "pass"
-    assert not [one for one in found.values() if "cannot be looked at" in one["seen"]]
+    assert not [one for one in found.values() if "cannot be inspected" in one["seen"]]
 
 
 def test_the_python_that_the_inventory_names_runs_it(here, tmp_path):

@@ -103,7 +103,7 @@ n1 ansible_host=192.0.2.8
 
 
 def test_who_asks_whom_is_what_the_role_renders(tmp_path, monkeypatch):
-    """As tests/roles_app/test_parts.py has it of api.toml."""
+    """As tests/roles_app/deepgram/test_parts.py has it of api.toml."""
     (tmp_path / "inventory.ini").write_text(INVENTORY)
     elsewhere = '{"driver_pool": {"standard": [{"url": "https://192.0.2.1:8080/v2"}, {"url": "https://lb.test/v2"}]}}'
     own = tmp_path / "host_vars/own/main.yml"

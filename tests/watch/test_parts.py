@@ -115,7 +115,7 @@ def test_an_api_that_blames_itself_for_what_is_over(node):
     assert names(node, 112) == ["api without engine"]
 
 
-def test_a_container_engine_that_is_silent_makes_nobody_sick(node):
+def test_a_container_engine_that_is_silent_is_no_fault(node):
     def silent(component):
         raise seen.Silent("Docker does not answer")
 

@@ -49,6 +49,6 @@ def test_only_one(cdi, expect):
 
 
 def test_refreshed(cdi, expect):
-    """systemd makes the file anew when the driver changes."""
+    """systemd rewrites the file when the driver changes."""
     state = cdi["refresh"].out.strip() or str(cdi["refresh"])
     expect(state, "enabled", "systemctl enable --now nvidia-cdi-refresh.path")

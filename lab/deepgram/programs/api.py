@@ -10,12 +10,13 @@ import uuid
 import aiohttp
 from aiohttp import web
 
-from . import api_agent, api_flux, api_speak, api_stream, pool, shapes
-from .api_file import Files, Refused, query_string
+from . import pool
 from .health import Health
 from .licence import Licence
 from .logs import Log
 from .release import Release, check_certificates
+from .routes import api_agent, api_flux, api_speak, api_stream, shapes
+from .routes.api_file import Files, Refused, query_string
 from .serving import Listener, run, stop_on_signals, unless_stopped, until_stopped
 from .settings import Settings
 
@@ -162,7 +163,7 @@ class Api:
         return await self._spoken(request, request_id, api_agent.Conversation(request, self.pool, request_id))
 
     async def _spoken(self, request: web.Request, request_id: str, talk) -> web.StreamResponse:
-        """A WebSocket that is no stream of one Engine: each of its texts is offered anew."""
+        """A WebSocket that is no stream of one Engine: each of its texts is offered again."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             message = "Method Not Allowed: a WebSocket upgrade is expected"
             return shapes.error(405, "Method Not Allowed", message, request_id)

@@ -17,7 +17,7 @@ KEYS = {"aura-t2c": "TtsKey", "aura-c2a": "Codes2AudioKey", "flux-tts": "TtsKey"
 
 
 class Models:
-    """The models in memory, by file; a changed file is loaded anew, a bad one is reported once."""
+    """The models in memory, by file; a changed file is loaded again, a bad one is reported once."""
 
     def __init__(self, search_paths: list[str], log: Log):
         self._paths, self._log = [Path(path) for path in search_paths], log

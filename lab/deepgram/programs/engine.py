@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import gpu
 from .autoload import Models
-from .hearing import Hearing
+from .inference import gpu
+from .inference.hearing import Hearing
+from .inference.metrics import CONTENT_TYPE
+from .inference.speaking import Speaking
+from .inference.transcripts import load_recordings
 from .licence import Licence
 from .logs import Fatal, Log
-from .metrics import CONTENT_TYPE
 from .release import HERE, Release, check_certificates, serving_tls
 from .serving import Listener, run, stop_on_signals, unless_stopped, until_stopped
 from .settings import Settings
-from .speaking import Speaking
-from .transcripts import load_recordings
 
 
 def _applications(hearing: Hearing, speaking: Speaking, release: Release) -> tuple[web.Application, web.Application]:

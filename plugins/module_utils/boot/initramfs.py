@@ -1,11 +1,11 @@
-"""The initramfs of a kernel: which modules it would load at boot before any file on disk is read, and making it anew."""
+"""The initramfs of a kernel: which modules it would load at boot before any file on disk is read, and rebuilding it."""
 
 import os
 import re
 
 from ansible.module_utils.host.outcome import last_line, run
 
-# By the image that a system makes: what lists it, what makes it anew. {kernel} and {image} are filled in.
+# By the image that a system makes: what lists it, what rebuilds it. {kernel} and {image} are filled in.
 KINDS = (
     ("initrd.img-{kernel}", ["lsinitramfs", "{image}"], ["update-initramfs", "-u", "-k", "{kernel}"]),
     ("initramfs-{kernel}.img", ["lsinitrd", "{image}"], ["dracut", "--force", "--kver", "{kernel}"]),
@@ -16,7 +16,7 @@ MODULE = re.compile(r"/(nvidia|nvidia-current|nouveau|nova_core|nova-core)\.ko")
 
 
 def stale(kernel, blacklist, module_file="", boot="/boot"):
-    """Why this kernel's image must be made anew; "" where it need not, or there is none.
+    """Why this kernel's image must be rebuilt; "" where it need not, or there is none.
 
     blacklist: the file that keeps nouveau from loading. module_file: the NVIDIA module on disk, "" for none.
     """
@@ -37,7 +37,7 @@ def stale(kernel, blacklist, module_file="", boot="/boot"):
 
 
 def rebuild(kernel, boot="/boot"):
-    """Makes the image anew; where grubby keeps the kernels' arguments, nouveau goes there too. "" or why that failed."""
+    """Rebuilds the image; where grubby keeps the kernels' arguments, nouveau goes there too. "" or why that failed."""
     _, _, maker = _kind(kernel, boot)
     makers = [maker, ["grubby", "--update-kernel=ALL", KEEP_OFF]] if maker[0] == "dracut" else [maker]
     for argv in makers:

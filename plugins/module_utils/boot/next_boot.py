@@ -118,7 +118,7 @@ def _renew(kernel, why):
     error = initramfs.rebuild(kernel)
     if error:
         raise Stranded(
-            f"the initramfs of kernel {kernel} cannot be made anew, although {why}: {error}",
+            f"the initramfs of kernel {kernel} cannot be rebuilt, although {why}: {error}",
             "Make it by hand on the host until that ends well (update-initramfs -u, dracut --force); a full /boot is "
             "the usual cause.",
             error,

@@ -56,9 +56,9 @@ def _docker(name):
             status, body = get(connection, "docker", f"/containers/{name}/json", TIMEOUT_S)
         if status == 404:
             return "is not there"
-        return _view(json.loads(body)) if status == 200 else f"cannot be looked at: Docker answers {status}"
+        return _view(json.loads(body)) if status == 200 else f"cannot be inspected: Docker answers {status}"
     except (OSError, ValueError) as error:
-        return f"cannot be looked at: Docker does not answer ({error})"
+        return f"cannot be inspected: Docker does not answer ({error})"
 
 
 def _podman(names):
@@ -66,7 +66,7 @@ def _podman(names):
     try:
         found = {entry["Name"]: _view(entry) for entry in json.loads(text)}
     except ValueError:
-        return {name: f"cannot be looked at: {why or 'podman says nothing'}" for name in names}
+        return {name: f"cannot be inspected: {why or 'podman says nothing'}" for name in names}
     return {name: found.get(name, "is not there") for name in names}
 
 

@@ -1,6 +1,6 @@
 """What an API says of itself at /v1/status: its health, which it has of its recent requests, and those that it has now.
 
-It forgets when it starts anew. Where no requests come, as behind a proxy that took it out, it stays as it is for ever.
+It forgets when it restarts. Where no requests come, as behind a proxy that took it out, it stays as it is for ever.
 """
 
 SERVING = ("Ready", "Healthy")

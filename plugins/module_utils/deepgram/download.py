@@ -25,7 +25,7 @@ Fetched = namedtuple("Fetched", "sha256 size downloaded resumed")
 
 
 class DownloadError(Exception):
-    """A download that trying again does not cure. `str()` is what happened, `fix` what to do."""
+    """A download that a retry does not fix. `str()` is what happened, `fix` what to do."""
 
     def __init__(self, what, fix):
         super().__init__(what)

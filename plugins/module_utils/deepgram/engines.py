@@ -135,7 +135,7 @@ class Docker:
         self.timeout = 2 * self.stop_timeout + START_S
 
     def due(self, containers):
-        """Components that compose would make or start anew, and those on old files, which compose does not see."""
+        """Components that compose would recreate or restart, and those on old files, which compose does not see."""
         if not any(containers.values()):
             return set(containers)  # also in check mode on a host without Docker
         # Not by `config --hash`: Compose 2.26 labels containers with another hash than it prints there.

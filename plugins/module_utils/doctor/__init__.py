@@ -1,1 +1,1 @@
-"""What ails a host, why, and what cures it. Runs there as source, so the standard library only."""
+"""What is wrong with a host, why, and how to fix it. Runs there as source, so the standard library only."""

@@ -1,38 +1,38 @@
 """What a check of the doctor is, and what one comes to.
 
-A look is a function of a doctor.host.Host that returns `well`, `sick` or `unknown`, and changes nothing.
+A probe is a function of a doctor.host.Host that returns `healthy`, `unhealthy` or `unknown`, and changes nothing.
 """
 
 import collections
 
 from ansible.module_utils.host.outcome import finding
 
-# name: of the finding; about, cause, cure: in general, for docs/doctor.md and where the look says nothing nearer;
+# name: of the finding; about, cause, fix: in general, for docs/doctor.md and where the probe says nothing nearer;
 # verify: checks of `dgctl verify` that see the same; gpu: only for a host with an Engine; repair: provision puts it right;
 # stands_on: checks whose failure explains this one's (see causes.py); None is declared by nobody.
-Check = collections.namedtuple("Check", "name look about expected cause cure repair verify gpu stands_on")
+Check = collections.namedtuple("Check", "name probe about expected cause fix repair verify gpu stands_on")
 Check.__new__.__defaults__ = (False, (), True, None)
 
-Result = collections.namedtuple("Result", "ok seen cause cure expected stands_on paths")
+Result = collections.namedtuple("Result", "ok seen cause fix expected stands_on paths")
 Result.__new__.__defaults__ = (None, ())
 
 
-def well(seen, expected=""):
+def healthy(seen, expected=""):
     return Result(True, seen, "", "", expected)
 
 
-def sick(seen, cause="", cure="", expected="", stands_on=None, paths=()):
+def unhealthy(seen, cause="", fix="", expected="", stands_on=None, paths=()):
     """Something is wrong. What is not said is taken from the check's line in its table.
 
-    stands_on: what alone could explain it, where the look knows more than the table; () is a cause of its own. paths: the
+    stands_on: what alone could explain it, where the probe knows more than the table; () is a cause of its own. paths: the
     files that it is about, where others stand on some of them.
     """
-    return Result(False, seen, cause, cure, expected, stands_on, tuple(paths))
+    return Result(False, seen, cause, fix, expected, stands_on, tuple(paths))
 
 
-def unknown(why, cure=""):
-    """The check could not or need not be made. With a cure it is worth telling, though nobody is sick of it."""
-    return Result(None, why, "", cure, "")
+def unknown(why, fix=""):
+    """The check could not or need not be made. With a fix it is reported, though the host is healthy."""
+    return Result(None, why, "", fix, "")
 
 
 def together(results):
@@ -40,23 +40,23 @@ def together(results):
     if len(results) == 1:
         return results[0][1]
     wrong = [(name, one) for name, one in results if one.ok is False]
-    for told in (wrong, [(name, one) for name, one in results if one.ok]):
-        if told:
+    for chosen in (wrong, [(name, one) for name, one in results if one.ok]):
+        if chosen:
             rest = [] if wrong else [(name, one) for name, one in results if one.ok is None]
-            seen = "; ".join(f"{name}: {one.seen}" for name, one in [*told, *rest])
-            return told[0][1]._replace(seen=seen, cure=next((one.cure for _, one in [*told, *rest] if one.cure), ""))
+            seen = "; ".join(f"{name}: {one.seen}" for name, one in [*chosen, *rest])
+            return chosen[0][1]._replace(seen=seen, fix=next((one.fix for _, one in [*chosen, *rest] if one.fix), ""))
     return results[0][1]._replace(seen="; ".join(f"{name}: {one.seen}" for name, one in results))
 
 
 def judge(check, host):
-    """The finding of one check, with what it stands on if it fails. Whatever breaks in it is no reason to call the host sick."""
+    """The finding of one check, with what it stands on if it fails. A probe that raises says nothing of the host."""
     try:
-        result = check.look(host)
+        result = check.probe(host)
     except Exception as error:
-        result = unknown(f"cannot be looked at: {type(error).__name__}: {error}")
-    found = finding(check.name, result.ok, one_line(result.seen), result.expected or check.expected, result.cure)
+        result = unknown(f"cannot be inspected: {type(error).__name__}: {error}")
+    found = finding(check.name, result.ok, one_line(result.seen), result.expected or check.expected, result.fix)
     if result.ok is False:
-        found["fix"] = result.cure or check.cure
+        found["fix"] = result.fix or check.fix
         found["cause"] = result.cause or check.cause
         found["paths"] = list(result.paths)
         found["stands_on"] = check.stands_on if result.stands_on is None else result.stands_on

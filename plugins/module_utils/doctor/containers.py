@@ -5,7 +5,7 @@ import re
 from ansible.module_utils.deepgram.components import KINDS, component, kind
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
-from ansible.module_utils.doctor.check import Check, listed, one_line, sick, together, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, one_line, together, unhealthy, unknown
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
@@ -13,7 +13,7 @@ from ansible.module_utils.nvidia import cdi_spec
 
 QUADLET = "/etc/containers/systemd/deepgram-engine.container"
 FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
-# Words of a log that are about what another check looks at. All others are causes of their own.
+# Words of a log that are about what another check inspects. All others are causes of their own.
 EXPLAINED = {
     "no libcuda": ("libcuda in containers", "engine on gpu"),
     "no GPU": ("engine on gpu", "gpu in containers", "gpu answers"),
@@ -25,9 +25,9 @@ LIBRARIES = (
 )
 
 
-def remake(host, part="engine"):
-    """The command that makes a container anew, on the server."""
-    return host.engine.remake.format(part=part, folder=FOLDERS.get(part, "/etc/deepgram"))
+def recreate(host, part="engine"):
+    """The command that recreates a container, on the server."""
+    return host.engine.recreate.format(part=part, folder=FOLDERS.get(part, "/etc/deepgram"))
 
 
 def parts(host):
@@ -38,55 +38,55 @@ def parts(host):
     return sorted(filter(None, map(component, found)), key=lambda name: KINDS.index(kind(name)))
 
 
-def of_kind(host, wanted):
+def of_kind(host, name):
     """The components of one kind, such as engine-a and engine-b; the kind itself where none is on record."""
-    return [part for part in parts(host) if kind(part) == wanted] or [wanted]
+    return [part for part in parts(host) if kind(part) == name] or [name]
 
 
-def addresses(host, wanted, end):
+def addresses(host, name, end):
     """Component -> the address at which it says how it is, as the role recorded them: both in the order of the containers."""
     names = (host.recorded("deepgram").get("containers") or {}).get("names", {})
-    named = [part for part in map(component, names) if kind(part) == wanted]
+    named = [part for part in map(component, names) if kind(part) == name]
     return dict(zip(named, [url for url in host.recorded("deepgram").get("answers") or [] if url.endswith(end)]))
 
 
-def each(wanted, look):
-    """A look at every Engine, or every API, of the host: `look(host, component)`, told by name where they are several."""
+def each(name, probe):
+    """A probe of every Engine, or every API, of the host: `probe(host, component)`, reported by name where they are several."""
 
-    def looked(host):
-        return together([(part, look(host, part)) for part in of_kind(host, wanted)])
+    def probed(host):
+        return together([(part, probe(host, part)) for part in of_kind(host, name)])
 
-    return looked
+    return probed
 
 
 def running(host):
-    wanted = parts(host)
-    if not wanted:
+    recorded = parts(host)
+    if not recorded:
         return unknown("no container is on record here")
     try:
-        seen = {part: host.engine.container(part) for part in wanted}
+        seen = {part: host.engine.container(part) for part in recorded}
     except Silent as silent:
-        return sick(
+        return unhealthy(
             str(silent), "the container engine does not answer", f"on the server: journalctl -u {host.engine.cli} -n 50"
         )
     down = {part: one for part, one in seen.items() if not (one and one["running"])}
     if not down:
-        return well(f"{listed(seen)}: running")
+        return healthy(f"{listed(seen)}: running")
     part, first = next(iter(down.items()))
     words = listed(
         f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
     )
     if (first or {}).get("status") == "paused":
-        return sick(words, "somebody paused it: it takes connections and answers nobody",
-                    f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
-    told = told_by_log(host, part)
-    cause = (first or {}).get("error", "") or (told.meaning if told else "")
-    first_of_all = f"{told.remediation}; " if told else ""
-    cure = f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision"
-    return sick(words, cause, cure, stands_on=EXPLAINED.get(told.name, ()) if told else None)
+        return unhealthy(words, "somebody paused it: it takes connections and answers nobody",
+                         f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
+    signature = diagnose_log(host, part)
+    cause = (first or {}).get("error", "") or (signature.meaning if signature else "")
+    first_of_all = f"{signature.remediation}; " if signature else ""
+    fix = f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision"
+    return unhealthy(words, cause, fix, stands_on=EXPLAINED.get(signature.name, ()) if signature else None)
 
 
-def told_by_log(host, part):
+def diagnose_log(host, part):
     """What the end of a container's log is known to mean, or None. Its lines themselves are not shown."""
     answer = host.programs.also(f"log_{part}", *host.engine.log(part))
     names = {signature.name for signature in TABLE} - HARMLESS
@@ -115,7 +115,7 @@ def of_engine(host):
 
 
 def defined(host):
-    """Podman's container is gone whenever it does not run: then what systemd would make it of; None without that."""
+    """Podman's container is missing whenever it does not run: then what systemd would make it of; None without that."""
     text = host.read(QUADLET) if host.engine.cli == "podman" else ""
     asks = re.search(r"^(AddDevice|PodmanArgs)=.*nvidia", text, re.MULTILINE)
     return {"running": False, "pid": 0, "status": "not there", "gpu": bool(asks)} if text else None
@@ -142,14 +142,14 @@ def on_gpu(host):
             return unknown(f"{asleep(container)}; it was made with a GPU")
         if host.engine.cli == "podman":
             seen = f"{QUADLET} asks for no GPU device, and deepgram-engine is {container['status']}"
-            return sick(seen, cure="dgctl provision")
-        return sick(f"made without a GPU device, and {container['status']}", cure=made_anew(host))
+            return unhealthy(seen, fix="dgctl provision")
+        return unhealthy(f"made without a GPU device, and {container['status']}", fix=recreate_fix(host))
     found = [path.rpartition("/")[2] for path in devices(host, container)]
-    return well(listed(found)) if found else sick("no GPU device in the container", cure=made_anew(host))
+    return healthy(listed(found)) if found else unhealthy("no GPU device in the container", fix=recreate_fix(host))
 
 
-def made_anew(host, first="", part="engine"):
-    return f"dgctl provision; or on the server: {first}{remake(host, part)}"
+def recreate_fix(host, first="", part="engine"):
+    return f"dgctl provision; or on the server: {first}{recreate(host, part)}"
 
 
 def inside(host):
@@ -167,7 +167,7 @@ def inside(host):
         return unknown("there is no nvidia-smi in the container")
     found = GPU.findall(said.text)
     if said.status == 0 and found:
-        return well(f"{len(found)} of {len(cards(host)[0])} on the host")
+        return healthy(f"{len(found)} of {len(cards(host)[0])} on the host")
     words = said.why if said.status is None else said.text
     cause = (
         "the container lost the right to the device (a daemon-reload takes it from containers that got it without CDI)"
@@ -175,7 +175,7 @@ def inside(host):
     if "version mismatch" in words:
         cause = "the container holds files of an older driver"
     seen = f"nvidia-smi in deepgram-engine: {one_line(words) or 'says nothing'}; on the host it works"
-    return sick(seen, cause, made_anew(host))
+    return unhealthy(seen, cause, recreate_fix(host))
 
 
 def libcuda(host):
@@ -185,8 +185,8 @@ def libcuda(host):
     if not alive(container):
         texts = specifications(host).values()
         if container["gpu"] and texts and not any(map(cdi_spec.has_cuda, texts)):
-            return sick(
-                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", cure=refreshed(host)
+            return unhealthy(
+                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", fix=refreshed(host)
             )
         return unknown(asleep(container))
     if not devices(host, container):
@@ -195,12 +195,12 @@ def libcuda(host):
     mapped = "/libcuda.so" in host.read(f"/proc/{container['pid']}/maps")
     found = host.glob(*(f"{root}{folder}/libcuda.so.1" for folder in LIBRARIES))
     if mapped or found:
-        return well(found[0][len(root) :] if found else "in use")
-    return sick("no libcuda.so.1 in deepgram-engine", cure=refreshed(host))
+        return healthy(found[0][len(root) :] if found else "in use")
+    return unhealthy("no libcuda.so.1 in deepgram-engine", fix=refreshed(host))
 
 
 def refreshed(host):
-    return made_anew(host, "systemctl restart nvidia-cdi-refresh.service; ")
+    return recreate_fix(host, "systemctl restart nvidia-cdi-refresh.service; ")
 
 
 CHECKS = (
@@ -239,7 +239,7 @@ CHECKS = (
         "libcuda.so.1 in the Engine's container",
         "there",
         "the CDI file lacked the library when the container was made",
-        "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service, then make the container anew",
+        "dgctl provision; or on the server: systemctl restart nvidia-cdi-refresh.service, then recreate the container",
         True,
         stands_on=("cdi specifications", "docker runtime"),
     ),

@@ -1,6 +1,6 @@
-"""The doctor's deep look: what NVIDIA's own diagnosis (DCGM) says of the GPUs. It is made only where it is asked for."""
+"""The doctor's deep probe: what NVIDIA's own diagnosis (DCGM) says of the GPUs. It is made only where it is asked for."""
 
-from ansible.module_utils.doctor.check import Check, judge, listed, one_line, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, judge, listed, one_line, unhealthy, unknown
 from ansible.module_utils.doctor.gpu_health import RESET
 from ansible.module_utils.nvidia import dcgm
 
@@ -42,14 +42,14 @@ def of_test(name, faults):
     """The check of one test that has failed."""
     seen = listed(where(fault) + one_line(fault.text, 200) for fault in faults)
     cause = next((CAUSES[fault.category] for fault in faults if fault.category in CAUSES), "")
-    return CHECK._replace(name=f"dcgm: {name}", look=lambda host: sick(seen, cause, cure(faults)))
+    return CHECK._replace(name=f"dcgm: {name}", probe=lambda host: unhealthy(seen, cause, fix(faults)))
 
 
 def where(fault):
     return "" if fault.gpu is None else f"GPU {fault.gpu}: "
 
 
-def cure(faults):
+def fix(faults):
     """What DCGM's severities ask for, the gravest first."""
     severities = {fault.severity for fault in faults}
     gpus = ",".join(sorted({str(fault.gpu) for fault in faults if fault.gpu is not None})) or "N"
@@ -74,18 +74,18 @@ def diagnosis(host):
     if any(word in said.said for word in BUSY):
         return unknown(f"DCGM or a GPU is in use: {said.said}", "ask again when that has ended")
     if said.said:
-        return sick(f"no diagnosis: {said.said}", "DCGM's host engine does not answer, or waits for a GPU",
-                    "dgctl provision; or on the server: systemctl restart nvidia-dcgm")  # fmt: skip
+        return unhealthy(f"no diagnosis: {said.said}", "DCGM's host engine does not answer, or waits for a GPU",
+                         "dgctl provision; or on the server: systemctl restart nvidia-dcgm")  # fmt: skip
     if any(fault.code == GRAPHICS for fault in said.faults):
         return unknown("a program draws on a GPU, and DCGM's tests may fail of that", "end it, then ask again")
-    return well(f"{said.results} results, none failed")
+    return healthy(f"{said.results} results, none failed")
 
 
 CHECK = Check(
     "dcgm diagnosis", diagnosis,
     "NVIDIA's own diagnosis at its quickest level (dcgmi diag -r 1), a finding for each test that fails",
     "no test of DCGM's fails",
-    "DCGM found something that no other check looks at",
+    "DCGM found something that no other check inspects",
     f"drain the server; {AGAIN}; a GPU that fails again is for its vendor",
     stands_on=("gpu answers", "driver versions"),
 )  # fmt: skip

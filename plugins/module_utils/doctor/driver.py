@@ -5,7 +5,7 @@ import platform
 import re
 
 from ansible.module_utils.boot import next_kernel, secure_boot
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.nvidia import drivers as nvidia_drivers
 from ansible.module_utils.nvidia import host as nvidia_host
 
@@ -61,14 +61,14 @@ def versions(host):
     if not (loaded or on_disk or beside):
         if not host.recorded("nvidia_driver"):
             return unknown("no NVIDIA driver is installed", "dgctl provision")
-        return sick(seen, "the driver that was installed here is gone")
+        return unhealthy(seen, "the driver that was installed here is missing")
     if not loaded:
-        return sick(seen, why_not_loaded(host))
+        return unhealthy(seen, why_not_loaded(host))
     if len({loaded, on_disk, beside} - {""}) > 1 or not beside:
-        return sick(f"{seen}{evidence(host)}")
+        return unhealthy(f"{seen}{evidence(host)}")
     if said and MISMATCH in said.text:
-        return sick(f"{seen}; nvidia-smi: {said.text.strip().splitlines()[0]}{evidence(host)}")
-    return well(seen)
+        return unhealthy(f"{seen}; nvidia-smi: {said.text.strip().splitlines()[0]}{evidence(host)}")
+    return healthy(seen)
 
 
 def evidence(host):
@@ -109,7 +109,7 @@ def for_next_kernel(host):
     kernel = next_kernel.booting(host.path("/boot"))
     seen = f"{kernel}, " + ("the running one" if kernel == platform.release() else f"running is {platform.release()}")
     if has_module(host, kernel):
-        return well(seen)
+        return healthy(seen)
     headers = host.exists(f"/lib/modules/{kernel}/build")
     why = (
         "its headers are there, but DKMS built nothing"
@@ -118,9 +118,9 @@ def for_next_kernel(host):
     )
     build = f"dkms autoinstall -k {kernel}"
     install = host.packages().headers.format(kernel) + "; " if host.packages() else ""
-    cure = f"dgctl provision; or on the server: {'' if headers else install}{build}; do not reboot before that"
-    return sick(
-        f"{seen}: no nvidia module in /lib/modules/{kernel}", f"{why}: after the next boot there is no GPU", cure
+    fix = f"dgctl provision; or on the server: {'' if headers else install}{build}; do not reboot before that"
+    return unhealthy(
+        f"{seen}: no nvidia module in /lib/modules/{kernel}", f"{why}: after the next boot there is no GPU", fix
     )
 
 
@@ -129,33 +129,33 @@ def nouveau(host):
     bound = {gpu["address"]: host.link(f"/sys/bus/pci/devices/{gpu['address']}/driver") for gpu in host.gpus()}
     taken = [address for address, driver in bound.items() if driver in ("nouveau", "nova_core", "nova-core")]
     if taken:
-        return sick(f"{' and '.join(loaded) or 'nouveau'} has {listed(taken)}")
+        return unhealthy(f"{' and '.join(loaded) or 'nouveau'} has {listed(taken)}")
     if loaded and not host.loaded():
-        return sick(f"{' and '.join(loaded)} is loaded, nvidia is not")
-    return well(f"{' and '.join(loaded)} loaded, without a GPU" if loaded else "not loaded")
+        return unhealthy(f"{' and '.join(loaded)} is loaded, nvidia is not")
+    return healthy(f"{' and '.join(loaded)} loaded, without a GPU" if loaded else "not loaded")
 
 
 def signature(host):
     """Would the kernel take the module, where it takes signed ones alone?"""
     said = host.said("secure_boot")
     if not secure_boot.on(said.status if said else None, said.text if said else "", host.path(secure_boot.VARIABLE)):
-        return well("off")
+        return healthy("off")
     on_disk = module(host)
     refused = host.logged(*REFUSED)
     if not on_disk:
-        return well("on, no NVIDIA module installed")
+        return healthy("on, no NVIDIA module installed")
     signer = on_disk.get("signer", "")
     if host.loaded() and host.loaded() == on_disk.get("version"):
-        return well(f"on, and the kernel took the module (signer: {signer or 'none'})")
+        return healthy(f"on, and the kernel took the module (signer: {signer or 'none'})")
     enrolled = host.said("enrolled")
     listed, keyrings = enrolled.text if enrolled else "", host.read(secure_boot.KEYRINGS)
     known = secure_boot.believed(signer, listed, keyrings, on_disk.get("sig_key", ""))
     if known and not refused:
-        return well(f"on, the module's signer is enrolled: {signer}")
+        return healthy(f"on, the module's signer is enrolled: {signer}")
     if not signer or refused or (enrolled and enrolled.status == 0):
         seen = f"on; signer of the module: {signer or 'none'}, {'' if known else 'not '}enrolled"
         seen += f"; the kernel: {refused}" if refused else ""
-        return sick(seen, cure=f"{secure_boot.ways_out(secure_boot.dkms_key(host.exists))}; then dgctl provision")
+        return unhealthy(seen, fix=f"{secure_boot.ways_out(secure_boot.dkms_key(host.exists))}; then dgctl provision")
     return unknown(f"on; whether {signer} is enrolled cannot be seen (mokutil)")
 
 
@@ -165,13 +165,13 @@ def flavour(host):
     has = "open" if is_open(host) else "proprietary"
     wrong = unfit(host)
     if not wrong:
-        return well(has)
+        return healthy(has)
     seen = f"{has} module, {listed(sorted({gpu['model']['name'] for gpu in wrong}))}"
     line = host.logged("RmInitAdapter failed", "rm_init_adapter failed")
     seen += f"; the kernel: {line}" if line else ""
     models = [gpu["model"] for gpu in host.gpus() if gpu["model"]]
     cause = "; ".join(host.drivers().needs([gpu["model"] for gpu in wrong]))
-    return sick(seen, cause, fitting(host, version_of(host).partition(".")[0], models))
+    return unhealthy(seen, cause, fitting(host, version_of(host).partition(".")[0], models))
 
 
 def fitting(host, branch, models):
@@ -190,13 +190,13 @@ def version_of(host):
 
 
 def support(host):
-    """Only told: a branch past its end still works, and where a distribution ships it, that keeps it."""
+    """Only reported: a branch past its end still works, and where a distribution ships it, that keeps it."""
     branch = version_of(host).partition(".")[0]
     if not branch:
         return unknown("no NVIDIA driver is installed")
     said = host.drivers().described(branch)
     if not host.drivers().ended(branch) or host.params.get("driver_source", "nvidia") != "nvidia":
-        return well(f"branch {said}")
+        return healthy(f"branch {said}")
     lasting = {
         one: row["ends"]
         for one, row in host.table("branches").items()
@@ -257,7 +257,7 @@ CHECKS = (
     ),
     Check(
         "driver support", support,
-        "the driver's branch in the table of NVIDIA's ends of support; only told, nobody is sick of it",
+        "the driver's branch in the table of NVIDIA's ends of support; only reported, never a failure",
         "a branch that still gets corrections",
         "NVIDIA corrects the branch no more, not even its security faults",
         "set nvidia_driver_branch to a supported one, then dgctl provision",

@@ -36,7 +36,7 @@ class Engine:
     """What both have in common; `programs` are those that `commands` named, when they were started."""
 
     def __init__(self, programs):
-        self.programs, self.kept, self.lock = programs, {}, threading.Lock()
+        self.programs, self.cache, self.lock = programs, {}, threading.Lock()
 
     def container(self, part):
         """What `view` makes of deepgram-PART; None for none. Raises Silent."""
@@ -61,7 +61,7 @@ class Engine:
 class Docker(Engine):
     cli = "docker"
     kill = "docker restart -t 5 deepgram-{part}"
-    remake = "docker compose -f {folder}/compose.yaml up -d --force-recreate {part}"
+    recreate = "docker compose -f {folder}/compose.yaml up -d --force-recreate {part}"
 
     @staticmethod
     def commands(engine):
@@ -70,9 +70,9 @@ class Docker(Engine):
     def ask(self, path):
         """The JSON at a path of Docker's API, asked once; None for 404. Raises Silent."""
         with self.lock:
-            if path not in self.kept:
-                self.kept[path] = self._ask(path)
-        found = self.kept[path]
+            if path not in self.cache:
+                self.cache[path] = self._ask(path)
+        found = self.cache[path]
         if isinstance(found, Silent):
             raise found
         return found
@@ -111,7 +111,7 @@ class Docker(Engine):
 class Podman(Engine):
     cli = "podman"
     kill = "podman kill --signal=KILL deepgram-{part}"  # systemd starts it again
-    remake = "systemctl restart deepgram-{part}.service"
+    recreate = "systemctl restart deepgram-{part}.service"
 
     @staticmethod
     def commands(engine):

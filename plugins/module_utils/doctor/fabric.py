@@ -3,7 +3,7 @@
 import re
 import time
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.smi import of_cards
 from ansible.module_utils.nvidia import nvswitch
 from ansible.module_utils.packages.versions import upstream
@@ -26,7 +26,7 @@ def uptime(host):
 def fabric(host):
     states, row = of_cards(host, "fabric.state", "fabric.status") or [], board(host)
     if not row:
-        return well("no NVSwitches on this host")
+        return healthy("no NVSwitches on this host")
     if not host.units():
         return unknown("systemd does not say how Fabric Manager is")
     unit = host.units().get("nvidia-fabricmanager.service", {})
@@ -35,20 +35,20 @@ def fabric(host):
     fabrics = listed(sorted({" ".join(filter(None, values)) for _, values in states}))
     seen += f", fabric {fabrics}" if fabrics else ""
     if not package and host.packages() and runs != "active":
-        return sick(seen, "this board has NVSwitches: without Fabric Manager CUDA refuses with error 802")
+        return unhealthy(seen, "this board has NVSwitches: without Fabric Manager CUDA refuses with error 802")
     if package and driver and upstream(package) != driver:
         cause = f"Fabric Manager must be of the driver's own version {driver}"
-        return sick(seen, cause, expected=f"Fabric Manager {driver}")
+        return unhealthy(seen, cause, expected=f"Fabric Manager {driver}")
     if runs != "active":
-        return sick(seen, "Fabric Manager does not run", "dgctl provision; or on the server: systemctl enable --now "
-                    "nvidia-fabricmanager; journalctl -u nvidia-fabricmanager says why it does not")  # fmt: skip
+        return unhealthy(seen, "Fabric Manager does not run", "dgctl provision; or on the server: systemctl enable --now "
+                         "nvidia-fabricmanager; journalctl -u nvidia-fabricmanager says why it does not")  # fmt: skip
     bad = [
         values for _, values in states if values[0] and (values[0] != "Completed" or values[1] not in ("Success", ""))
     ]
     if bad and uptime(host) < TRAINING_S:
         return unknown(f"{seen}: the links are still being trained")
-    return sick(seen, "Fabric Manager runs, but the links are not trained", "systemctl restart nvidia-fabricmanager; journalctl "
-                "-u nvidia-fabricmanager names the switch or link") if bad else well(seen)  # fmt: skip
+    return unhealthy(seen, "Fabric Manager runs, but the links are not trained", "systemctl restart nvidia-fabricmanager; "
+                     "journalctl -u nvidia-fabricmanager names the switch or link") if bad else healthy(seen)  # fmt: skip
 
 
 def fabric_package(host):

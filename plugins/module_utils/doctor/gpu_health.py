@@ -1,6 +1,6 @@
 """The doctor on the health of a GPU's hardware: its memory, what the driver asks for, and what slows it down."""
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.smi import names, of_cards, silent
 
 RESET = "drain the server, then nvidia-smi --gpu-reset -i {}, or reboot it"
@@ -12,11 +12,11 @@ def recovery(host):
         return silent(host)
     due = [(card, values[0]) for card, values in found if values[0] != "None"]
     if not due:
-        return well("none")
+        return healthy("none")
     seen = listed(f"{names(card)}: {action}" for card, action in due)
     reboot = any("Reboot" in action for _, action in due)
     indexes = ",".join(card["index"] for card, _ in due)
-    return sick(seen, cure="drain the server, then reboot it" if reboot else RESET.format(indexes))
+    return unhealthy(seen, fix="drain the server, then reboot it" if reboot else RESET.format(indexes))
 
 
 def memory(host):
@@ -26,16 +26,16 @@ def memory(host):
         return silent(host)
     failed = [card for card, values in found if values[0] == "Yes"]
     if failed:
-        return sick(
+        return unhealthy(
             f"{listed(map(names, failed))}: remapping of rows failed",
             "the GPU's memory has more broken rows than it has spare ones",
             "replace the GPU; until then take its number out of deepgram_gpu_devices",
         )
     pending = [(card, "rows" if values[1] == "Yes" else "pages") for card, values in found if "Yes" in values[1:]]
     if not pending:
-        return well("nothing pending")
-    seen = listed(f"{names(card)}: {what} wait to be taken out of use" for card, what in pending)
-    return sick(seen, cure=RESET.format(",".join(card["index"] for card, _ in pending)))
+        return healthy("nothing pending")
+    seen = listed(f"{names(card)}: {what} wait to be retired" for card, what in pending)
+    return unhealthy(seen, fix=RESET.format(",".join(card["index"] for card, _ in pending)))
 
 
 def ecc(host):
@@ -44,10 +44,10 @@ def ecc(host):
         return unknown("these GPUs count no errors of their memory")
     bad = [(card, values[0]) for card, values in found if values[0].isdigit() and int(values[0])]
     if not bad:
-        return well("none")
-    return sick(
+        return healthy("none")
+    return unhealthy(
         listed(f"{names(card)}: {number}" for card, number in bad),
-        cure=RESET.format(",".join(card["index"] for card, _ in bad)) + "; if they come back: replace the GPU",
+        fix=RESET.format(",".join(card["index"] for card, _ in bad)) + "; if they come back: replace the GPU",
     )
 
 
@@ -57,12 +57,12 @@ def slowdown(host):
         return silent(host)
     slow = [(card, values) for card, values in found if "Active" in values]
     if not slow:
-        return well("not active")
+        return healthy("not active")
     hot = any(values[1] == "Active" for _, values in slow)
-    return sick(
+    return unhealthy(
         listed(f"{names(card)}, {card.get('temperature.gpu', '?')} °C" for card, _ in slow),
         "the GPU is too hot" if hot else "the power supply told the GPU to slow down, or it is too hot",
-        "look at fans, air flow and filters" if hot else "look at the server's power supplies (BMC), fans and air flow",
+        "check fans, air flow and filters" if hot else "check the server's power supplies (BMC), fans and air flow",
     )
 
 
@@ -77,9 +77,9 @@ CHECKS = (
     ),
     Check(
         "gpu memory", memory,
-        "rows or pages that wait to be taken out of use (retired_pages, remapped_rows), and remapping that failed",
+        "rows or pages that wait to be retired (retired_pages, remapped_rows), and remapping that failed",
         "nothing pending",
-        "a memory error was found; the row or page is taken out of use at the next reset",
+        "a memory error was found; the row or page is retired at the next reset",
         RESET.format("N") + "; where remapping failed: replace the GPU",
         stands_on=("gpu answers", "ecc errors", "xid"),
     ),
@@ -96,7 +96,7 @@ CHECKS = (
         "whether the hardware slows the GPU down, and its temperature",
         "not active",
         "the GPU is too hot, or the power supply told it to slow down",
-        "look at fans, air flow and filters, and at the power supplies (BMC)",
+        "check fans, air flow and filters, and the power supplies (BMC)",
         stands_on=("gpu answers",),
     ),
 )  # fmt: skip

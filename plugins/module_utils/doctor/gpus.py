@@ -3,7 +3,7 @@
 import os
 
 from ansible.module_utils.doctor import driver as doctor_driver
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.smi import cards, known, names, of_cards, silent
 
 LOST = ("GPU is lost", "requires reset", "Unknown Error", "ERR!", "Unable to determine the device handle")
@@ -19,32 +19,32 @@ def answers(host):
     if doctor_driver.MISMATCH in said:
         return unknown("the driver's versions differ: see driver versions")
     wrong = {gpu["address"] for gpu in doctor_driver.unfit(host)}
-    gone = [address for address in on_bus if address not in found and address not in wrong]
+    missing = [address for address in on_bus if address not in found and address not in wrong]
     lost = [address for address, card in found.items() if any(sign in cell for cell in card.values() for sign in LOST)]
-    if not (gone or lost) and host.said("smi").status is None:
-        gone = on_bus
-    if not (gone or lost):
-        return well(f"{len(found)} of {len(on_bus)}")
+    if not (missing or lost) and host.said("smi").status is None:
+        missing = on_bus
+    if not (missing or lost):
+        return healthy(f"{len(found)} of {len(on_bus)}")
     if host.said("smi").status is None:
         cause = "nvidia-smi hangs: the driver waits for a GPU"
     else:
         cause = "it fell off the bus" if host.logged("fallen off the bus", "GPU is lost") or "lost" in said else ""
     words = said or host.logged("NVRM:")
-    return sick(f"{listed(gone or lost)} does not answer" + (f": {words}" if words else ""), cause)
+    return unhealthy(f"{listed(missing or lost)} does not answer" + (f": {words}" if words else ""), cause)
 
 
 def count(host):
     now = [gpu["address"] for gpu in host.gpus()]
     before = (host.recorded("nvidia_driver").get("driver") or {}).get("gpus") or []
-    wanted = host.params.get("gpu_count")
+    requested = host.params.get("gpu_count")
     if before and len(now) < len(before):
         lost = [address for address in before if address not in now]
-        return sick(f"{len(now)}, missing: {listed(lost)}", expected=f"{len(before)}, as recorded")
-    if wanted is not None and len(now) != wanted:
-        return sick(len(now), expected=f"{wanted} (preflight_gpu_count)")
+        return unhealthy(f"{len(now)}, missing: {listed(lost)}", expected=f"{len(before)}, as recorded")
+    if requested is not None and len(now) != requested:
+        return unhealthy(len(now), expected=f"{requested} (preflight_gpu_count)")
     if not now:
-        return sick(0, "no NVIDIA GPU is on the PCI bus", expected="at least 1")
-    return well(len(now), f"{len(before)}, as recorded" if before else "")
+        return unhealthy(0, "no NVIDIA GPU is on the PCI bus", expected="at least 1")
+    return healthy(len(now), f"{len(before)}, as recorded" if before else "")
 
 
 def width(text):
@@ -71,23 +71,23 @@ def link(host):
         f"{address}: x{now} of x{most}" for address, pairs in found.items() for now, most in pairs[:] if now < most
     ]
     return (
-        sick(listed(dict.fromkeys(narrow)))
+        unhealthy(listed(dict.fromkeys(narrow)))
         if narrow
-        else well(listed(f"x{pairs[0][0]}" for pairs in found.values() if pairs))
+        else healthy(listed(f"x{pairs[0][0]}" for pairs in found.values() if pairs))
     )
 
 
 def mig(host):
     found = of_cards(host, "mig.mode.current")
     if not found:
-        return silent(host) if not cards(host)[0] else well("these GPUs have none")
+        return silent(host) if not cards(host)[0] else healthy("these GPUs have none")
     on = [card for card, values in found if values[0] == "Enabled"]
     if not on:
-        return well("off")
+        return healthy("off")
     indexes = ",".join(card["index"] for card in on)
-    return sick(
+    return unhealthy(
         f"on: {listed(map(names, on))}",
-        cure=f"set nvidia_driver_mig_disable_allowed: true, then dgctl provision; or on the server, drained: "
+        fix=f"set nvidia_driver_mig_disable_allowed: true, then dgctl provision; or on the server, drained: "
         f"nvidia-smi -i {indexes} -mig 0, then nvidia-smi --gpu-reset -i {indexes} or reboot",
     )
 
@@ -99,7 +99,7 @@ def persistence(host):
     if not found:
         return silent(host)
     off = [card for card, values in found if values[0] == "Disabled"]
-    return sick(f"off: {listed(map(names, off))}") if off else well("on")
+    return unhealthy(f"off: {listed(map(names, off))}") if off else healthy("on")
 
 
 CHECKS = (
@@ -108,7 +108,7 @@ CHECKS = (
         "GPUs on the PCI bus, against those that the driver had when the role recorded them",
         "at least 1",
         "a GPU is not on the PCI bus: it lost its power or its seat, or the firmware left it out",
-        "look with lspci -d 10de: and at the BMC; start the server cold; reseat the card. If it was taken out on purpose: "
+        "check lspci -d 10de: and the BMC; start the server cold; reseat the card. If it was taken out on purpose: "
         "dgctl provision --full records the new number",
         stands_on=("xid",),
     ),
@@ -126,7 +126,7 @@ CHECKS = (
         "lanes in use of each GPU's link, against what card and slot could have",
         "the width that card and slot have",
         "a bad contact, a riser or a damaged slot: models load and answers come slower",
-        "reseat the card and its riser, start the server cold; look at the BIOS's setting for the slot (bifurcation)",
+        "reseat the card and its riser, start the server cold; check the BIOS's setting for the slot (bifurcation)",
         stands_on=("gpu count",),
     ),
     Check(

@@ -32,7 +32,7 @@ OTHER_UNITS = ("nginx.service", "deepgram-upstreams.service", "ufw.service", "fi
 STARTS_S, RECENT_S = 600, 600
 
 Answer = collections.namedtuple("Answer", "text status why")
-Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is not well."
+Answer.__doc__ = "What a program said, how it ended (None: it did not, or there is none), and why that is no success."
 
 
 class Programs:
@@ -40,7 +40,7 @@ class Programs:
 
     def __init__(self, commands):
         os.environ["PATH"] = PATH + ":" + os.environ.get("PATH", "")
-        self.began, self.answers, self.lock = time.monotonic(), {}, threading.Lock()
+        self.started, self.answers, self.lock = time.monotonic(), {}, threading.Lock()
         self.running = {name: Command(*argv, errors=True) for name, argv in commands.items()}
         self.turns = {name: threading.Lock() for name in commands}
 
@@ -50,7 +50,7 @@ class Programs:
             return None
         with self.turns[name]:
             if name not in self.answers:
-                left = SLOW.get(name, LIMIT_S) - (time.monotonic() - self.began)
+                left = SLOW.get(name, LIMIT_S) - (time.monotonic() - self.started)
                 self.answers[name] = answer(self.running[name], max(0.5, left))
         return self.answers[name]
 
@@ -71,25 +71,25 @@ def answer(command, limit):
 
 
 class Host:
-    """What checks look at. Paths are those of the host; `root` stands before them."""
+    """What checks inspect. Paths are those of the host; `root` stands before them."""
 
     def __init__(self, params, programs, engine, root=""):
         self.params, self.programs, self.engine, self.root = params, programs, engine, root
-        self.kept, self.lock, self.manager, self.began = {}, threading.RLock(), None, time.time()
+        self.cache, self.lock, self.manager, self.started = {}, threading.RLock(), None, time.time()
 
     def once(self, key, function):
         """What a function returns, asked once for all checks."""
         with self.lock:
-            if key not in self.kept:
-                self.kept[key] = function()
-            return self.kept[key]
+            if key not in self.cache:
+                self.cache[key] = function()
+            return self.cache[key]
 
     def said(self, name):
         """The answer of a program; None for one that was not asked."""
         return self.programs.said(name)
 
     def today(self):
-        return datetime.date.fromtimestamp(self.began)
+        return datetime.date.fromtimestamp(self.started)
 
     def packages(self):
         """Its package manager; None where it is none that is known here."""
@@ -156,7 +156,7 @@ class Host:
             moment = os.stat(self.path(path)).st_mtime
         except OSError:
             return None
-        return moment if moment <= self.began else None
+        return moment if moment <= self.started else None
 
     def json(self, path):
         """What a file in JSON holds; None for one that cannot be read."""
@@ -211,9 +211,9 @@ class Host:
 
     def recent_log(self, part):
         """The events that a container logged in the last minutes; [] where that is not known."""
-        since = self.began - RECENT_S
+        since = self.started - RECENT_S
         return self.once("recent " + part, lambda: events(
-            self.programs.also(f"recent_{part}", *self.engine.log_between(part, since, self.began)).text))  # fmt: skip
+            self.programs.also(f"recent_{part}", *self.engine.log_between(part, since, self.started)).text))  # fmt: skip
 
     def answer(self, url):
         """What an address on this host answers: see host_network."""

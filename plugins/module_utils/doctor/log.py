@@ -1,6 +1,6 @@
 """The doctor on the kernel's log: Xids, the numbers under which NVIDIA's driver reports what went wrong."""
 
-from ansible.module_utils.doctor.check import Check, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, unhealthy, unknown
 from ansible.module_utils.nvidia.xids import REBOOT, XID, XIDS
 
 
@@ -19,14 +19,14 @@ def xid(host):
     grave = [(number, address, line) for address, number, line in found if number in XIDS]
     if not grave:
         harmless = ", ".join(map(str, sorted({number for _, number, _ in found})))
-        return well("none that matters" + (f" (there were {harmless})" if harmless else ""))
+        return healthy("none that matters" + (f" (there were {harmless})" if harmless else ""))
     first = next(number for number in XIDS if any(number == other for other, _, _ in grave))
     places = sorted({address for number, address, _ in grave if number == first})
     last = [line for number, _, line in grave if number == first][-1]
     others = sorted({number for number, _, _ in grave} - {first})
     also = f" (also {', '.join(map(str, others))})" if others else ""
-    cause, cure = XIDS[first]
-    return sick(f"Xid {first} at {', '.join(places)}{also}: {last}", cause, cure)
+    cause, fix = XIDS[first]
+    return unhealthy(f"Xid {first} at {', '.join(places)}{also}: {last}", cause, fix)
 
 
 CHECKS = (

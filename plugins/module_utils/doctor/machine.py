@@ -5,7 +5,7 @@ import os
 import struct
 import time
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.host.units import started
 
 MB = 1000 * 1000
@@ -42,11 +42,13 @@ def disk(host):
         elif smallest is None or free < smallest[0]:
             smallest = (free, place)
     if short:
-        look = f"on the server: du -xh -d2 {short[0].split()[0]} | sort -h | tail"
-        return sick(listed(short), cure=look + "; docker image prune and apt-get clean free what can be fetched again; or put a "
-                    "larger disk there")  # fmt: skip
+        inspect = f"on the server: du -xh -d2 {short[0].split()[0]} | sort -h | tail"
+        return unhealthy(listed(short), fix=inspect + "; docker image prune and apt-get clean free what can be fetched again; "
+                         "or put a larger disk there")  # fmt: skip
     return (
-        well(f"{smallest[0] // MB} MB free at {smallest[1]}") if smallest else unknown("no filesystem can be looked at")
+        healthy(f"{smallest[0] // MB} MB free at {smallest[1]}")
+        if smallest
+        else unknown("no filesystem can be inspected")
     )
 
 
@@ -54,9 +56,9 @@ def clock(host):
     expected = host.params.get("controller_time")
     if not expected:
         return unknown("the controller's time was not given")
-    offset = host.began - expected
+    offset = host.started - expected
     seen = f"{offset:+.0f} s from the controller"
-    return well(seen) if abs(offset) <= CLOCK_S else sick(seen)
+    return healthy(seen) if abs(offset) <= CLOCK_S else unhealthy(seen)
 
 
 def holder(host):
@@ -72,8 +74,8 @@ def holder(host):
         except OSError:
             continue
         if kind != fcntl.F_UNLCK:
-            began = started(str(pid))
-            return pid, host.read(f"/proc/{pid}/comm") or "?", max(0, round(time.time() - began)) if began else 0
+            since = started(str(pid))
+            return pid, host.read(f"/proc/{pid}/comm") or "?", max(0, round(time.time() - since)) if since else 0
     return None
 
 
@@ -82,7 +84,7 @@ def lock(host):
         return unknown("no package manager that is known here")
     found, patience = host.once("holder", lambda: holder(host)), host.params.get("lock_patience_s") or 600
     if not found:
-        return well("free")
+        return healthy("free")
     pid, program, seconds = found
     seen = (
         f"held by {program} (process {pid}) for {seconds // 60} min"
@@ -90,17 +92,17 @@ def lock(host):
         else f"held by {program} (process {pid})"
     )
     if seconds < patience:
-        return well(seen)
-    return sick(seen, cure=f"on the server: ps -fp {pid}; wait for it, or end it by its own means (it may wait for an answer at "
-                "a terminal); kill it only when it does nothing more; then dpkg --configure -a")  # fmt: skip
+        return healthy(seen)
+    return unhealthy(seen, fix=f"on the server: ps -fp {pid}; wait for it, or end it by its own means (it may wait for an answer "
+                     "at a terminal); kill it only when it does nothing more; then dpkg --configure -a")  # fmt: skip
 
 
 def reboot(host):
     if not any(host.exists(path) for path in REBOOT):
-        return well("no")
+        return healthy("no")
     names = [name for path in REBOOT for name in host.read(path + ".pkgs").split()]
     seen = "asked for" + (f" by {listed(sorted(set(names)))}" if names else "")
-    return unknown(seen, "reboot it when it suits: drain the server first, and look at `module for next kernel` before")
+    return unknown(seen, "reboot it when it suits: drain the server first, and check `module for next kernel` first")
 
 
 CHECKS = (
@@ -134,7 +136,7 @@ CHECKS = (
     ),
     Check(
         "reboot", reboot,
-        "the flag that packages set when they want a reboot; only told, nobody is sick of it",
+        "the flag that packages set when they want a reboot; only reported, never a failure",
         "not asked for",
         "a kernel or a library was replaced",
         "reboot it when it suits: drain the server first",

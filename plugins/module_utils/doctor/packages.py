@@ -3,7 +3,7 @@
 import fnmatch
 import re
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.dpkg import Dpkg
 from ansible.module_utils.doctor.machine import holder
 from ansible.module_utils.doctor.rpm import Rpm
@@ -90,14 +90,14 @@ def versions(host):
         seen = listed(
             f"{name} {is_now or 'not installed'} instead of {was}" for name, (was, is_now) in sorted(other.items())
         )
-        gone = all(not is_now for _, is_now in other.values())
+        removed = all(not is_now for _, is_now in other.values())
         cause = (
             "they were removed"
-            if gone
+            if removed
             else "something upgraded them past their hold, most likely an unattended upgrade"
         )
         back = " ".join(host.packages().exactly.format(name, was) for name, (was, _) in sorted(other.items()))
-        return sick(seen, cause, f"dgctl provision; or on the server: {host.packages().install.format(back)}")
+        return unhealthy(seen, cause, f"dgctl provision; or on the server: {host.packages().install.format(back)}")
     numbers, beside = {}, of_nvidias_driver(host.packages())
     for name, version in sorted(now.items()):
         if (of_driver(name) or name in beside) and number(version):
@@ -105,10 +105,12 @@ def versions(host):
     if len(numbers) > 1:
         most = max(numbers, key=lambda one: len(numbers[one]))
         odd = [f"{name} {one}" for one, names in numbers.items() if one != most for name in names]
-        return sick(f"{listed(odd)}; the others {most}", "some of the driver's packages were upgraded and others not")
+        return unhealthy(
+            f"{listed(odd)}; the others {most}", "some of the driver's packages were upgraded and others not"
+        )
     if not numbers:
         return unknown("no package of the driver is installed")
-    return well(f"{', '.join(numbers)} ({sum(map(len, numbers.values()))} packages)")
+    return healthy(f"{', '.join(numbers)} ({sum(map(len, numbers.values()))} packages)")
 
 
 def state(host):
@@ -121,11 +123,11 @@ def state(host):
         return unknown(f"{busy[1]} (process {busy[0]}) is at work: see package lock")
     if half or packages.journal():
         seen = listed(f"{name} {status}" for name, status in sorted(half.items())) or "dpkg's journal is not empty"
-        return sick(seen, "an installation was interrupted, or a package's script failed", finish(packages))
+        return unhealthy(seen, "an installation was interrupted, or a package's script failed", finish(packages))
     if lacking:
         cause = "a package was changed, held or removed without what depends on it"
-        return sick(listed(lacking), cause, finish(packages))
-    return well("all whole") if lacking is not None else unknown(f"{packages.name} does not say")
+        return unhealthy(listed(lacking), cause, finish(packages))
+    return healthy("all whole") if lacking is not None else unknown(f"{packages.name} does not say")
 
 
 def finish(packages):
@@ -143,11 +145,11 @@ def holds(host):
         return unknown("no hold is on record here")
     loose = [name for name in meant if packages.version(name) and not packages.known()[name]["held"]]
     if loose:
-        return sick(
+        return unhealthy(
             f"not held: {listed(loose)}",
-            cure=f"dgctl provision; or on the server: {packages.hold.format(' '.join(loose))}",
+            fix=f"dgctl provision; or on the server: {packages.hold.format(' '.join(loose))}",
         )
-    return well(f"{len(meant)} packages held")
+    return healthy(f"{len(meant)} packages held")
 
 
 def unattended(host):
@@ -156,7 +158,7 @@ def unattended(host):
         return unmanaged()
     on, barred = packages.nightly()
     if not on:
-        return well("off")
+        return healthy("off")
     driver = [name for name in packages.installed() if of_driver(name)]
     free = [
         name for name in driver if not packages.known()[name]["held"] and not any(re.match(one, name) for one in barred)
@@ -164,8 +166,8 @@ def unattended(host):
     if not driver:
         return unknown("no package of the driver is installed")
     if free and host.params.get("hold", True):
-        return sick(f"on, and may upgrade {listed(sorted(free))}")
-    return well("on, and must not touch the driver" if not free else "on; nvidia_driver_hold is off")
+        return unhealthy(f"on, and may upgrade {listed(sorted(free))}")
+    return healthy("on, and must not touch the driver" if not free else "on; nvidia_driver_hold is off")
 
 
 def toolkit(host):
@@ -176,8 +178,8 @@ def toolkit(host):
     if not found:
         return unknown("the toolkit is not installed")
     if len(set(found.values())) > 1:
-        return sick(listed(f"{name} {version}" for name, version in found.items()))
-    return well(f"{next(iter(found.values()))}, {len(found)} packages")
+        return unhealthy(listed(f"{name} {version}" for name, version in found.items()))
+    return healthy(f"{next(iter(found.values()))}, {len(found)} packages")
 
 
 def leftovers(host):
@@ -185,8 +187,8 @@ def leftovers(host):
     packages = host.packages()
     left = [path for path in left if not (packages and packages.owner(path))]
     if left:
-        return sick(listed(left), cure=f"drain the server, {left[0]} --silent, dgctl provision --full, reboot")
-    return well("none")
+        return unhealthy(listed(left), fix=f"drain the server, {left[0]} --silent, dgctl provision --full, reboot")
+    return healthy("none")
 
 
 CHECKS = (

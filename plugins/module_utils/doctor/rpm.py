@@ -37,7 +37,7 @@ class Rpm:
 
     def _read(self):
         said = self.host.said("rpm")
-        if not said or said.status != 0:  # of no answer nobody is sick
+        if not said or said.status != 0:  # no answer is no failure
             raise RuntimeError(said.why if said else "rpm was not asked")
         return rpm_query.parsed(said.text, rpm_query.locks(self.host.path(rpm_query.LOCKLIST)))
 

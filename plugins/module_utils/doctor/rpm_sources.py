@@ -2,7 +2,7 @@
 
 import re
 
-from ansible.module_utils.doctor.check import listed, sick, unknown, well
+from ansible.module_utils.doctor.check import healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.rpm_repos import place, repositories_of
 from ansible.module_utils.nvidia.driver_leftovers import DRIVER
 from ansible.module_utils.packages.versions import upstream
@@ -32,7 +32,7 @@ def two_sources(host):
     if len(makes) > 1:
         odd = sorted(name for make, names in makes.items() if not make.startswith(NVIDIAS) for name in names)
         seen = listed(f"{make} ({', '.join(names)})" for make, names in sorted(makes.items()))
-        return sick(f"kernel modules of two drivers: {seen}", cure=remove(odd) if odd else "")
+        return unhealthy(f"kernel modules of two drivers: {seen}", fix=remove(odd) if odd else "")
     origins = {name: one for name, one in packages.repositories().items() if name in installed}
     places = [place(repositories, one) for one in origins.values()]
     if not places:
@@ -51,7 +51,7 @@ def by_make(names):
 
 
 def mixed(repositories, installed, origins, usual):
-    """Sick of packages that are from another repository than most, and of another version; else None."""
+    """Unhealthy for packages that are from another repository than most, and of another version; else None."""
     versions = [upstream(installed[name]) for name, one in origins.items() if place(repositories, one) == usual]
     version = max(versions, key=versions.count)
     odd = {name: one for name, one in origins.items() if place(repositories, one) != usual}
@@ -59,14 +59,14 @@ def mixed(repositories, installed, origins, usual):
     if not odd:
         return None
     seen = f"{listed(f'{name} from {one}' for name, one in sorted(odd.items()))}; the others from {usual}"
-    return sick(seen, cure=remove(sorted(odd), keep_from(repositories, sorted(set(odd.values())))))
+    return unhealthy(seen, fix=remove(sorted(odd), keep_from(repositories, sorted(set(odd.values())))))
 
 
 def would_come(host, repositories, origins, usual):
     """The result on what dnf would take, or could be told to."""
     said = host.said("dnf_offers")
     if not said or said.status != 0 or usual not in [place(repositories, one) for one in repositories]:
-        return well(usual)
+        return healthy(usual)
     rows = [line.split() for line in said.text.splitlines() if line.count(" ") == 2]
     offers = [(name, version, one) for name, version, one in rows if place(repositories, one) != usual]
     known = host.packages().known()
@@ -74,12 +74,14 @@ def would_come(host, repositories, origins, usual):
     if other:
         seen = listed(f"dnf would take {name} {version} from {one}" for name, version, one in sorted(other))
         cause = "another repository offers the driver, and neither a lock nor an exclude keeps dnf from it"
-        return sick(seen, cause, f"on the server: {keep_from(repositories, sorted({row[2] for row in other}))}; {THEN}")
+        return unhealthy(
+            seen, cause, f"on the server: {keep_from(repositories, sorted({row[2] for row in other}))}; {THEN}"
+        )
     module = [(name, one) for name, _, one in offers if name not in origins and by_make([name])]
     if module:
         seen = f"{usual}; {listed(f'{one} offers {name} too' for name, one in sorted(module))}"
         return unknown(seen, f"on the server: {keep_from(repositories, sorted({one for _, one in module}))}")
-    return well(usual)
+    return healthy(usual)
 
 
 def newer(offered, package):

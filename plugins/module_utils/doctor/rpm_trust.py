@@ -1,6 +1,6 @@
 """The doctor on whom dnf believes: is each repository's key there, and is it the one that signed the index?"""
 
-from ansible.module_utils.doctor.check import listed, sick, unknown, well
+from ansible.module_utils.doctor.check import healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.rpm_repos import ON, keys, ours, repositories_of
 from ansible.module_utils.doctor.signatures import distrust
 from ansible.module_utils.host import https
@@ -15,21 +15,23 @@ def repositories(host):
     judged = [(name, *trust(host, name, one, key)) for name, one, key in keyed]
     bad = [f"{name}: {why}" for name, sure, why in judged if why and sure]
     if bad:
-        return sick(listed(bad))
+        return unhealthy(listed(bad))
     doubtful = [f"{name}: {why}" for name, _, why in judged if why]
     if doubtful:
         return unknown(listed(doubtful), "dnf makecache on the server says whether that still holds")
     return (
-        well(f"{len(judged)} keys of repositories, each there") if judged else unknown("no repository has a key here")
+        healthy(f"{len(judged)} keys of repositories, each there")
+        if judged
+        else unknown("no repository has a key here")
     )
 
 
 def trust(host, name, repository, key):
-    """As distrust. What others' repositories lack proves nothing: rpm may have their key already, and its file be gone."""
+    """As distrust. What others' repositories lack proves nothing: rpm may have their key already, and its file be missing."""
     signed = repository.get("repo_gpgcheck", "0").lower() in ON and len(keys(repository)) == 1
-    kept = [host.read(path) for path in host.glob(f"{CACHE}/{name}-*/{INDEX}")] if signed else []
+    cached = [host.read(path) for path in host.glob(f"{CACHE}/{name}-*/{INDEX}")] if signed else []
     now = host.once("served " + name, lambda: served(repository)) if signed else ""
-    sure, why = distrust(host, key, now, "\n".join(kept))
+    sure, why = distrust(host, key, now, "\n".join(cached))
     return sure and ours(repository), why
 
 

@@ -72,7 +72,7 @@ def of_cards(host, *fields):
 
 
 def silent(host):
-    """Why no check of the GPUs can be made: told by the check of that name."""
+    """Why no check of the GPUs can be made: reported by the check of that name."""
     if not host.gpus():
         return unknown("no NVIDIA GPU on the bus")
     return unknown("nvidia-smi does not tell" if cards(host)[0] else "no GPU answers")

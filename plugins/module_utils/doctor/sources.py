@@ -5,7 +5,7 @@ import re
 
 from ansible.module_utils.doctor import rpm_sources as doctor_rpm_sources
 from ansible.module_utils.doctor import rpm_trust as doctor_rpm_trust
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.signatures import distrust
 from ansible.module_utils.host import https
 
@@ -89,12 +89,12 @@ def two_sources(host):
         if len(by_key) > 1:
             files = list(by_key.values())
             seen = f"{uri} stands in {listed(files)} with different keys"
-            return sick(seen, "apt refuses every package while two entries name one repository and different keys",
-                        f"remove the one that is not the role's: rm {foreign(files)}")  # fmt: skip
+            return unhealthy(seen, "apt refuses every package while two entries name one repository and different keys",
+                             f"remove the one that is not the role's: rm {foreign(files)}")  # fmt: skip
     modules = [name for name in packages.installed() if MODULES.match(name)]
     kinds = {re.sub(r"-\d.*", "", name) for name in modules}
     if len(kinds) > 1:
-        return sick(f"kernel modules of {listed(sorted(modules))}")
+        return unhealthy(f"kernel modules of {listed(sorted(modules))}")
     origins = {name: found for name, found in packages.origins().items() if found}
     places = [place for found in origins.values() for place in sorted(found)]
     usual = max(places, key=places.count) if places else ""
@@ -104,14 +104,14 @@ def two_sources(host):
     odd = {name: place for name, place in odd.items() if name not in BESIDE and release(packages, name) != version}
     if odd:
         seen = f"{listed(f'{name} from {place}' for name, place in sorted(odd.items()))}; the others from {usual}"
-        return sick(seen, cure=keep_one(host, odd))
+        return unhealthy(seen, fix=keep_one(host, odd))
     other = {name: offer for name, offer in packages.candidates().items() if strange(packages, name, offer, origins)}
     if other:
         seen = listed(
             f"apt would take {name} {version} from {sorted(found)[0]}" for name, (version, found) in other.items()
         )
-        return sick(seen, "another source offers the driver, and no pin keeps apt from it")
-    return well(usual) if usual else unknown("no package of the driver is installed from a source")
+        return unhealthy(seen, "another source offers the driver, and no pin keeps apt from it")
+    return healthy(usual) if usual else unknown("no package of the driver is installed from a source")
 
 
 def release(packages, name):
@@ -149,15 +149,15 @@ def repositories(host):
     if bad:
         ours = all(entry["file"].rpartition("/")[2] in OURS for entry, _ in bad)
         by_hand = "compare the key with the one that the repository's owner publishes; then put it in "
-        cure = "dgctl provision" if ours else by_hand + listed(entry["key"] for entry, _ in bad)
-        return sick(listed(f"{entry['uri']}: {why}" for entry, why in bad), cure=cure)
+        fix = "dgctl provision" if ours else by_hand + listed(entry["key"] for entry, _ in bad)
+        return unhealthy(listed(f"{entry['uri']}: {why}" for entry, why in bad), fix=fix)
     doubtful = [f"{entry['uri']}: {why}" for entry, _, why in judged if why]
     if doubtful:
         return unknown(
             f"apt's list of {listed(doubtful)}", "apt-get update on the server says whether that still holds"
         )
     known = sum(why is not None for _, _, why in judged)
-    return well(f"{known} with a key of their own, each signed by it") if known else unknown("no lists are there")
+    return healthy(f"{known} with a key of their own, each signed by it") if known else unknown("no lists are there")
 
 
 def trust(host, entry):

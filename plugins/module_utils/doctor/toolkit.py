@@ -3,7 +3,7 @@
 import json
 import re
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.driver import library
 from ansible.module_utils.doctor.engine import Silent, numbers
 from ansible.module_utils.nvidia import cdi_spec
@@ -36,9 +36,9 @@ def faults(host, path, text):
     uuids = cdi_spec.uuids(nvidia_host.gpu_information(host.path("/proc/driver/nvidia/gpus")))
     if not found and cdi_spec.wrong_uuids(text, uuids):
         found.append(f"{path} {cdi_spec.wrong_uuids(text, uuids)}")
-    gone = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
-    if gone and not found:
-        found.append(f"{path} names {listed(gone, 2)}, which is not there")
+    missing = [path for path in cdi_spec.host_paths(text) if not host.exists(path)]
+    if missing and not found:
+        found.append(f"{path} names {listed(missing, 2)}, which is not there")
     return found
 
 
@@ -52,21 +52,23 @@ def cdi(host):
         if not host.recorded("nvidia_container_toolkit") and not host.exists("/usr/bin/nvidia-ctk"):
             return unknown("the toolkit is not installed")
         cause = "it lies on a tmpfs, and nothing wrote it since the boot"
-        return sick("no specification in " + " or ".join(FOLDERS), cause, REFRESH)
+        return unhealthy("no specification in " + " or ".join(FOLDERS), cause, REFRESH)
     wrong = {path: faults(host, path, text) for path, text in found.items()}
     second = [path for path in found if path != REFRESHED]
     if any(wrong.values()):
         seen = "; ".join(fault for each in wrong.values() for fault in each)
         stale = [path for path in second if wrong[path]]
         if stale:
-            return sick(seen, "a file that nothing refreshes went stale when the driver changed", aside(stale))
-        return sick(
-            seen, "the file was not written anew after the driver changed, or was written while something lacked"
+            return unhealthy(seen, "a file that nothing refreshes went stale when the driver changed", aside(stale))
+        return unhealthy(
+            seen, "the file was not rewritten after the driver changed, or was written while something lacked"
         )
     if len(found) > 1:
         cause = "two files hand out the same GPUs: the one that nothing refreshes goes stale with the next driver"
-        return sick(f"{listed(found)} are there", cause, aside([path for path in found if path != REFRESHED] or second))
-    return well(f"{next(iter(found))} for driver {host.loaded()}")
+        return unhealthy(
+            f"{listed(found)} are there", cause, aside([path for path in found if path != REFRESHED] or second)
+        )
+    return healthy(f"{next(iter(found))} for driver {host.loaded()}")
 
 
 def aside(paths):
@@ -87,7 +89,9 @@ def readable(host):
         return unknown("no specification is there")
     for path, version in sorted(versions.items()):
         if version > cdi_spec.NEWEST:
-            return sick(f"{path} is of CDI version {dotted(version)}", "no engine reads that version", remade(path))
+            return unhealthy(
+                f"{path} is of CDI version {dotted(version)}", "no engine reads that version", rewrite(path)
+            )
     try:
         engine = host.engine.version()
     except Silent as silent:
@@ -96,14 +100,14 @@ def readable(host):
     for path, version in sorted(versions.items()):
         if engine and engine < since(host, "cdi_from"):
             cause = f"{host.engine.cli} knows CDI from {dotted(since(host, 'cdi_from'))} on"
-            return sick(f"{path} for {named}", cause, f"upgrade {host.engine.cli}")
+            return unhealthy(f"{path} for {named}", cause, f"upgrade {host.engine.cli}")
         if version >= FULL and engine and engine < since(host, "full_cdi_from"):
             cause = f"{host.engine.cli} reads that version from {dotted(since(host, 'full_cdi_from'))} on"
-            return sick(f"{path} is of CDI version {dotted(version)}, {named}", cause)
-    return well(f"{', '.join(sorted(map(dotted, set(versions.values()))))}, {named}")
+            return unhealthy(f"{path} is of CDI version {dotted(version)}, {named}", cause)
+    return healthy(f"{', '.join(sorted(map(dotted, set(versions.values()))))}, {named}")
 
 
-def remade(path):
+def rewrite(path):
     return REFRESH if path == REFRESHED else aside([path])
 
 
@@ -114,13 +118,13 @@ def refresh(host):
         return unknown("this toolkit has no nvidia-cdi-refresh")
     service, path = state[UNITS[1]], state[UNITS[0]]
     if service.get("ActiveState") == "failed":
-        return sick(f"nvidia-cdi-refresh.service failed ({service.get('Result', '')})", "it ran before the driver answered, or "
-                    "nvidia-ctk failed: journalctl -u nvidia-cdi-refresh.service says why")  # fmt: skip
+        return unhealthy(f"nvidia-cdi-refresh.service failed ({service.get('Result', '')})", "it ran before the driver answered, "
+                         "or nvidia-ctk failed: journalctl -u nvidia-cdi-refresh.service says why")  # fmt: skip
     if path.get("ActiveState") != "active" or path.get("UnitFileState") != "enabled":
         seen = f"nvidia-cdi-refresh.path is {path.get('ActiveState')}, {path.get('UnitFileState')}"
-        return sick(seen, "nobody writes the CDI file anew when the driver changes", "dgctl provision; or on the server: "
-                    "systemctl enable --now nvidia-cdi-refresh.path")  # fmt: skip
-    return well("watches")
+        return unhealthy(seen, "nobody rewrites the CDI file when the driver changes", "dgctl provision; or on the server: "
+                         "systemctl enable --now nvidia-cdi-refresh.path")  # fmt: skip
+    return healthy("watches")
 
 
 def daemon_settings(host):
@@ -135,26 +139,26 @@ def daemon_settings(host):
 
 def daemon_json(host):
     if host.engine.cli != "docker":
-        return well("not needed: Podman")
+        return healthy("not needed: Podman")
     _, why = daemon_settings(host)
     if not host.exists(DAEMON_JSON):
-        return well("no file")
+        return healthy("no file")
     if not why:
-        return well("readable")
+        return healthy("readable")
     line = re.search(r"line (\d+) column (\d+)", why)
     text = host.read(DAEMON_JSON).splitlines()
     place = int(line.group(1)) - 1 if line else -1
     cause = f"the fault is at or before: {text[place].strip()[:80]}" if 0 <= place < len(text) else ""
     backups = host.glob(DAEMON_JSON + ".*~", DAEMON_JSON + ".bak*")
     last = f"; the file as it was before a change of the roles': {backups[-1]}" if backups else ""
-    return sick(f"{DAEMON_JSON}: {why}", cause or "somebody edited it: Docker does not start with it",
-                f"on the server: correct {DAEMON_JSON} (python3 -m json.tool {DAEMON_JSON} shows the place){last}; then "
-                "systemctl restart docker, and dgctl provision")  # fmt: skip
+    return unhealthy(f"{DAEMON_JSON}: {why}", cause or "somebody edited it: Docker does not start with it",
+                     f"on the server: correct {DAEMON_JSON} (python3 -m json.tool {DAEMON_JSON} shows the place){last}; then "
+                     "systemctl restart docker, and dgctl provision")  # fmt: skip
 
 
 def runtime(host):
     if host.engine.cli != "docker":
-        return well("not needed: Podman")
+        return healthy("not needed: Podman")
     settings, why = daemon_settings(host)
     try:
         live, version = host.engine.settings(), host.engine.version()
@@ -164,8 +168,8 @@ def runtime(host):
         if not (host.recorded("docker") or host.exists("/usr/bin/dockerd")):
             return unknown("Docker is not installed")
         state = host.units().get("docker.service", {}).get("ActiveState", "")
-        return sick(f"{silent}; docker.service is {state or 'not there'}", "the daemon does not run",
-                    "on the server: journalctl -u docker -n 50; systemctl restart docker; or dgctl provision")  # fmt: skip
+        return unhealthy(f"{silent}; docker.service is {state or 'not there'}", "the daemon does not run",
+                         "on the server: journalctl -u docker -n 50; systemctl restart docker; or dgctl provision")  # fmt: skip
     written = set(settings.get("runtimes") or {})
     cdi_written = (settings.get("features") or {}).get(
         "cdi", bool(since(host, "unasked_from")) and version >= since(host, "unasked_from")
@@ -178,12 +182,12 @@ def runtime(host):
             return unknown("the toolkit is not installed")
         lacks, lost = [name for name in lacks if name == "CDI"], [name for name in lost if name == "CDI"]
     if lacks and not lost:
-        return sick(f"Docker runs without {' and '.join(lacks)}", f"{DAEMON_JSON} has it, and Docker was not restarted since",
-                    "systemctl restart docker on the server; or dgctl provision")  # fmt: skip
+        return unhealthy(f"Docker runs without {' and '.join(lacks)}", f"{DAEMON_JSON} has it; Docker was not restarted since",
+                         "systemctl restart docker on the server; or dgctl provision")  # fmt: skip
     if lacks or lost:
-        return sick(f"{DAEMON_JSON} lacks {' and '.join(lost or lacks)}" + (", and so does Docker" if lacks else
-                    "; Docker still has it, until its next start"))  # fmt: skip
-    return well(f"nvidia runtime, CDI from {', '.join(live['cdi'])}" if "nvidia" in live["runtimes"] else "CDI")
+        return unhealthy(f"{DAEMON_JSON} lacks {' and '.join(lost or lacks)}" + (", and so does Docker" if lacks else
+                         "; Docker still has it, until its next start"))  # fmt: skip
+    return healthy(f"nvidia runtime, CDI from {', '.join(live['cdi'])}" if "nvidia" in live["runtimes"] else "CDI")
 
 
 def lacking(has_runtime, has_cdi):
@@ -195,7 +199,7 @@ CHECKS = (
         "cdi specifications", cdi,
         "every CDI file for nvidia.com/gpu in /etc/cdi and /run/cdi: its driver's version, the files that it names, a second one",
         "one, for the loaded driver, with files that are there",
-        "the file was not written anew after the driver changed, or one that nothing refreshes lies beside it",
+        "the file was not rewritten after the driver changed, or one that nothing refreshes lies beside it",
         REFRESH,
         True, ("cdi.driver_version", "cdi.only_one"),
         stands_on=("cdi refresh", "driver versions", "gpu answers"),
@@ -212,7 +216,7 @@ CHECKS = (
     Check(
         "cdi refresh", refresh,
         "the units nvidia-cdi-refresh.path and .service",
-        "enabled, and the last refresh went well",
+        "enabled, and the last refresh succeeded",
         "the unit is off, or it ran before the driver answered",
         REFRESH,
         True, ("cdi.refreshed",),
@@ -231,7 +235,7 @@ CHECKS = (
         "docker runtime", runtime,
         "the nvidia runtime and CDI, in the running Docker and in its file",
         "the nvidia runtime and CDI",
-        "something wrote the file anew without what the roles had put there",
+        "something rewrote the file without what the roles had put there",
         "dgctl provision (it adds what lacks, keeps the rest, and restarts Docker)",
         True,
         stands_on=("daemon.json", "units", "files:/etc/docker/"),

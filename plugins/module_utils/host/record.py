@@ -62,7 +62,7 @@ def begin(roles, host, found):
         os.unlink(_path(VERIFIED))
         _sync_folder()
     for role in roles:
-        # A record not to be believed is not signed anew, but gives way to an empty one.
+        # A record not to be believed is not signed again, but gives way to an empty one.
         known = read(role, host)[0] or {}
         kept = {key: known.get(key, {}) for key in ("desired", "things")}
         write(role, host, role=role, finished=False, found=found(kept["things"]), **kept)

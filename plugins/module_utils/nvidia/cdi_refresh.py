@@ -1,4 +1,4 @@
-"""The units that write the CDI specification anew when the driver changes."""
+"""The units that rewrite the CDI specification when the driver changes."""
 
 from ansible.module_utils.host.outcome import run
 

@@ -6,7 +6,7 @@ XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)\): (\d+)")
 REBOOT = "drain the server, then reboot it, cold if that does not help"
 REPLACE = REBOOT + "; if it comes back: replace the GPU"
 # Xids after which a GPU is not to be trusted: what it means, what to do. The worst first. Those that a program causes
-# (13, 31, 43, 45) and those that only inform (63: a row was remapped) are left out: the host is not sick of them.
+# (13, 31, 43, 45) and those that only inform (63: a row was remapped) are left out: the host is healthy with them.
 # Source: docs.nvidia.com/deploy/xid-errors and gpu-debug-guidelines, read 2026-11.
 XIDS = {
     79: ("the GPU fell off the bus: power, heat, seat or the card itself", REPLACE),

@@ -1,4 +1,4 @@
-"""A file of a package that is gone, taken out of the package: to install that anew restarts what runs (nginx-common does)."""
+"""A missing file of a package, taken from the package: to install that again restarts what runs (nginx-common does)."""
 
 import glob
 import shutil
@@ -51,10 +51,10 @@ def unpack_deb(name, folder, gone):
     must(["dpkg-deb", "-x", *glob.glob(f"{folder}/*.deb"), folder], gone)
 
 
-def download(wish, folder):
+def download(request, folder):
     """apt-get's answer: it downloads to where it is called."""
     command = 'cd "$1" && exec apt-get -q download "$2"'
-    return run(["sh", "-c", command, "sh", folder, wish], timeout=600, env=dpkg.environment())
+    return run(["sh", "-c", command, "sh", folder, request], timeout=600, env=dpkg.environment())
 
 
 def unpack_rpm(name, folder, gone):

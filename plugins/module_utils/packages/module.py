@@ -32,7 +32,7 @@ def carry_out(transaction):
 def run(transaction_class, installed, for_kernel, **more_arguments):
     """The module's main.
 
-    transaction_class(params, check_mode, fail): install(), hold(), finish_interrupted(), along(), wanted_versions(), known.
+    transaction_class(params, check_mode, fail): install(), hold(), finish_interrupted(), along(), requested_versions(), known.
     installed(known): {package: version}. for_kernel(params, known): packages that belong to the host's kernels.
     """
     module = AnsibleModule(argument_spec={**ARGUMENTS, **more_arguments}, supports_check_mode=True)
@@ -56,6 +56,6 @@ def run(transaction_class, installed, for_kernel, **more_arguments):
         held=held,
         along=along,
         along_held=pinned(along, params["hold"]),
-        installed=transaction.wanted_versions(),
+        installed=transaction.requested_versions(),
         diff={"before": "", "after": diff} if diff else {},
     )

@@ -5,7 +5,7 @@ import fnmatch
 
 def pinned(along, hold):
     """Names of what came along at a version that was asked for: it is meant to stay, and held where `hold` is true."""
-    return [wish.partition("=")[0] for wish in along if "=" in wish] if hold else []
+    return [request.partition("=")[0] for request in along if "=" in request] if hold else []
 
 
 def upstream(version):
@@ -13,9 +13,9 @@ def upstream(version):
     return version.split(":", 1)[-1].rsplit("-", 1)[0]
 
 
-def satisfied(wish, versions):
+def satisfied(request, versions):
     """Is "name", "name=version" or "name=prefix*" installed?"""
-    name, _, version = wish.partition("=")
+    name, _, version = request.partition("=")
     have = versions.get(name)
     if have is None or not version:
         return have is not None

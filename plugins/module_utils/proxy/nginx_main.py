@@ -20,7 +20,7 @@ def settled(text, connections, main_path):
 
 
 def raised(text, connections):
-    """At least so many connections a worker; as it is for no wish."""
+    """At least so many connections a worker; as it is where none is requested."""
     if not connections:
         return text
     return CONNECTIONS.sub(lambda found: f"{found[1]}{max(int(found[2]), connections)}{found[3]}", text)

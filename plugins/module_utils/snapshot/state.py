@@ -48,7 +48,7 @@ def real(roles):
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unusable(
             f"a record in {host_record.FOLDER} cannot be read ({type(error).__name__})",
-            "provision this server; that writes its records anew",
+            "provision this server; that rewrites its records",
         ) from error
     state["records"] = {role: records[role] for role in found}
     state["digest"] = digest(state)

@@ -50,7 +50,7 @@ def remembered():
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        print(f"host-firewall: {KEPT} cannot be read ({error}): names are resolved anew", file=sys.stderr)
+        print(f"host-firewall: {KEPT} cannot be read ({error}): names are resolved again", file=sys.stderr)
         return {}
 
 

@@ -30,10 +30,10 @@ PLAYBOOK = """\
       say:
         findings: "{{ found }}"
 """
-WELL = {"check": "disk", "verdict": "pass", "seen": "90 GB free", "expected": "room", "fix": ""}
+HEALTHY = {"check": "disk", "verdict": "pass", "seen": "90 GB free", "expected": "room", "fix": ""}
 REBOOT = {"check": "reboot", "verdict": "skip", "seen": "asked for", "expected": "no", "fix": "reboot it when it suits"}
 SILENT = {"check": "xid", "verdict": "skip", "seen": "not asked", "expected": "none", "fix": ""}
-SICK = {
+UNHEALTHY = {
     "check": "driver versions",
     "verdict": "fail",
     "seen": "loaded 1, library 2",
@@ -64,29 +64,29 @@ def read(capsys: pytest.CaptureFixture[str], **options: object) -> tuple[int, st
 
 
 def test_healthy_servers_are_a_line_each(capsys: pytest.CaptureFixture[str], finds) -> None:
-    finds(a=[WELL, WELL | {"check": "clock"}, SILENT], b=[WELL, REBOOT])
+    finds(a=[HEALTHY, HEALTHY | {"check": "clock"}, SILENT], b=[HEALTHY, REBOOT])
     code, out, err = read(capsys)
     assert code == 0
     assert out.splitlines()[:2] == ["a  healthy (2 checks)", "b  healthy (1 check); reboot: asked for"]
-    assert "2 servers: 2 healthy, 0 sick" in out and "error" not in err
+    assert "2 servers: 2 healthy, 0 unhealthy" in out and "error" not in err
 
 
-def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[str], finds) -> None:
-    finds(a=[WELL], b=[WELL, SICK])
+def test_the_unhealthy_come_first_with_cause_and_fix(capsys: pytest.CaptureFixture[str], finds) -> None:
+    finds(a=[HEALTHY], b=[HEALTHY, UNHEALTHY])
     code, out, err = read(capsys)
     lines = out.splitlines()
     assert code == 8
-    assert lines[0] == "b  sick: 1 of 2 checks fail"
+    assert lines[0] == "b  unhealthy: 1 of 2 checks fail"
     assert lines[1] == "  driver versions  loaded 1, library 2 (expected one version)"
     assert lines[2].split() == ["cause:", "packages", "were", "changed"]
-    assert lines[3].split(None, 1) == ["cure:", "dgctl provision inventory.ini --limit b; or reboot"]
+    assert lines[3].split(None, 1) == ["fix:", "dgctl provision inventory.ini --limit b; or reboot"]
     assert lines[5] == "a  healthy (1 check)"
-    assert "2 servers: 1 healthy, 1 sick" in out and "next: dgctl doctor inventory.ini" in out
+    assert "2 servers: 1 healthy, 1 unhealthy" in out and "next: dgctl doctor inventory.ini" in out
     assert "error:" not in err  # it is said once
 
 
 @pytest.mark.parametrize(
-    ("cure", "whole"),
+    ("fix", "whole"),
     [
         ("dgctl provision --full", "dgctl provision inventory.ini --limit a --full"),
         ("dgctl doctor --limit gpu2", "dgctl doctor inventory.ini --limit gpu2"),
@@ -96,20 +96,20 @@ def test_the_sick_come_first_with_cause_and_cure(capsys: pytest.CaptureFixture[s
         ("systemctl enable dgctl-provision", "systemctl enable dgctl-provision"),
     ],
 )  # fmt: skip
-def test_a_cure_by_dgctl_can_be_typed_as_it_stands(capsys, finds, cure: str, whole: str) -> None:
-    finds(a=[{**SICK, "fix": cure}], b=[WELL])
+def test_a_fix_by_dgctl_can_be_typed_as_it_stands(capsys, finds, fix: str, whole: str) -> None:
+    finds(a=[{**UNHEALTHY, "fix": fix}], b=[HEALTHY])
     (found,) = [check for check in do(capsys, doctor.doctor)["checks"] if check["host"] == "a"]
     assert found["fix"] == whole
 
 
 def test_what_follows_is_folded_under_its_cause(capsys: pytest.CaptureFixture[str], finds) -> None:
-    follower = {**SICK, "check": "gpu answers", "follows": "driver versions"}
-    finds(a=[SICK, follower, {**follower, "check": "containers"}], b=[WELL])
+    follower = {**UNHEALTHY, "check": "gpu answers", "follows": "driver versions"}
+    finds(a=[UNHEALTHY, follower, {**follower, "check": "containers"}], b=[HEALTHY])
     _, out, _ = read(capsys)
     lines = out.splitlines()
-    assert lines[0] == "a  sick: 3 of 3 checks fail, of 1 cause"
+    assert lines[0] == "a  unhealthy: 3 of 3 checks fail, of 1 cause"
     assert lines[4].strip() == "follows from it: gpu answers, containers"
-    assert out.count("cure:") == 1
+    assert out.count("fix:") == 1
     document = do(capsys, doctor.doctor)
     assert [check.get("follows", "") for check in document["checks"] if check["host"] == "a"] == [
         "", "driver versions", "driver versions"]  # fmt: skip
@@ -117,27 +117,27 @@ def test_what_follows_is_folded_under_its_cause(capsys: pytest.CaptureFixture[st
 
 
 def test_the_document(capsys: pytest.CaptureFixture[str], finds) -> None:
-    finds(a=[WELL], b=[SICK])
+    finds(a=[HEALTHY], b=[UNHEALTHY])
     document = do(capsys, doctor.doctor)
     assert document["command"] == "doctor" and document["exit_code"] == 8
     assert [host["state"] for host in document["hosts"].values()] == ["ok", "failed"]
-    cure = SICK["fix"].replace("dgctl provision", "dgctl provision inventory.ini --limit b")
-    assert document["checks"] == [{"host": "a", **WELL}, {"host": "b", **SICK, "fix": cure}]
-    problem = {"what": "driver versions (expected one version)", "where": "b", "value": SICK["seen"], "fix": cure}
+    fix = UNHEALTHY["fix"].replace("dgctl provision", "dgctl provision inventory.ini --limit b")
+    assert document["checks"] == [{"host": "a", **HEALTHY}, {"host": "b", **UNHEALTHY, "fix": fix}]
+    problem = {"what": "driver versions (expected one version)", "where": "b", "value": UNHEALTHY["seen"], "fix": fix}
     assert document["errors"] == document["hosts"]["b"]["errors"] == [problem]
 
 
-def test_one_that_cannot_be_asked_is_unreachable_and_not_sick(
+def test_one_that_cannot_be_asked_is_unreachable_and_not_unhealthy(
     capsys: pytest.CaptureFixture[str], finds, here: Path
 ) -> None:
-    finds(a=[WELL])
+    finds(a=[HEALTHY])
     variables = {"found": [], "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
     write(here / "host_vars" / "b.yml", yaml.safe_dump(variables))
     code, out, _ = read(capsys)
     assert code == 7
     assert out.splitlines()[0].startswith("b  unreachable: nothing listens on the SSH port")
-    assert "2 servers: 1 healthy, 0 sick, 1 not asked" in out
-    finds(a=[SICK])
+    assert "2 servers: 1 healthy, 0 unhealthy, 1 not asked" in out
+    finds(a=[UNHEALTHY])
     assert read(capsys)[0] == 8
 
 
@@ -153,9 +153,9 @@ def test_the_playbook_gives_the_module_what_it_takes() -> None:
 @pytest.mark.parametrize("deep", [True, False])
 def test_deep_reaches_the_playbook(capsys: pytest.CaptureFixture[str], finds, root: Path, deep: bool) -> None:
     found = "{{ [found[1] if doctor_deep | default(false) else found[0]] }}"
-    finds(a=[WELL, SICK], b=[WELL, WELL])
+    finds(a=[HEALTHY, UNHEALTHY], b=[HEALTHY, HEALTHY])
     write(root / "playbooks" / "doctor.yml", PLAYBOOK.replace("{{ found }}", found))
     _, out, _ = read(capsys, deep=deep)
-    assert ("a  sick: 1 of 1 check fail" in out) == deep
+    assert ("a  unhealthy: 1 of 1 check fail" in out) == deep
     assert ("next: dgctl doctor inventory.ini --deep" in out) == deep
-    assert "--limit a --deep" not in out  # no option of the cure's
+    assert "--limit a --deep" not in out  # no option of the fix's

@@ -162,7 +162,7 @@ def test_green_is_built_without_requests_and_then_the_proxies_switch(fleet: Any)
     assert world.done[:2] == ["drain operator: gpu2"] * 2 and world.done[-1] == "switch operator: gpu1"
     assert "change: gpu2" in world.done and "verify: gpu2" in world.done and "change: gpu1" not in world.done
     assert outcome.exit_code == Exit.OK and outcome.hosts["gpu2"].state == "changed"
-    assert outcome.summary == "requests go to gpu2; gpu1 drained, and kept as it was"
+    assert outcome.summary == "requests go to gpu2; gpu1 drained, and unchanged"
     assert released() == ["release-260714", "release-260812"]
 
 

@@ -1,4 +1,4 @@
-"""`status`: what counts as not well, which servers the proxies send requests to, and the table."""
+"""`status`: what counts as unhealthy, which servers the proxies send requests to, and the table."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_server_with_problems_is_failed_and_the_exit_code_8(asked: Any) -> None:
     outcome = asked(gpu1=HEALTHY, gpu2=HEALTHY | {"problems": ["/v1/status: Connection refused"]})
-    assert outcome.exit_code == Exit.VERIFY and outcome.summary == "1 of 2 servers well"
+    assert outcome.exit_code == Exit.VERIFY and outcome.summary == "1 of 2 servers healthy"
     assert {name: host.state for name, host in outcome.hosts.items()} == {"gpu1": "ok", "gpu2": "failed"}
     (problem,) = outcome.errors
     assert (problem.what, problem.where) == ("/v1/status: Connection refused", "gpu2")
@@ -138,7 +138,7 @@ def test_a_server_with_problems_is_failed_and_the_exit_code_8(asked: Any) -> Non
 
 def test_all_well(asked: Any) -> None:
     outcome = asked(gpu1=HEALTHY, gpu2=HEALTHY)
-    assert outcome.exit_code == Exit.OK and outcome.errors == [] and outcome.summary == "2 of 2 servers well"
+    assert outcome.exit_code == Exit.OK and outcome.errors == [] and outcome.summary == "2 of 2 servers healthy"
     assert outcome.next_command == "dgctl verify inventory.ini"
 
 
@@ -147,8 +147,10 @@ def test_one_that_does_not_answer_is_exit_7(asked: Any) -> None:
 
 
 def test_what_the_proxies_send_nothing_is_drained(asked: Any) -> None:
-    sick = HEALTHY | {"problems": ["x"]}
-    outcome = asked(seen("gpu1", "elsewhere", gpu2="operator", gpu3="failed"), gpu1=HEALTHY, gpu2=HEALTHY, gpu3=sick)
+    unhealthy = HEALTHY | {"problems": ["x"]}
+    outcome = asked(
+        seen("gpu1", "elsewhere", gpu2="operator", gpu3="failed"), gpu1=HEALTHY, gpu2=HEALTHY, gpu3=unhealthy
+    )
     assert {name: host.state for name, host in outcome.hosts.items()} == {
         "gpu1": "ok",
         "gpu2": "drained",

@@ -2,8 +2,8 @@
 
 from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.api_health import FAILED_MANY, SERVING, reproach, state
-from ansible.module_utils.doctor.check import Check, sick, unknown, well
-from ansible.module_utils.doctor.containers import addresses, each, logs, made_anew, of_kind, parts, remake
+from ansible.module_utils.doctor.check import Check, healthy, unhealthy, unknown
+from ansible.module_utils.doctor.containers import addresses, each, logs, of_kind, parts, recreate, recreate_fix
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.service.engine import PATIENCE_S, age, loading, running
 
@@ -38,14 +38,14 @@ def connected(host, part):
     body = said.get("body")
     seen = body.get("engine_connection_status") if isinstance(body, dict) else None
     if seen == "Connected":
-        return well(seen)
+        return healthy(seen)
     if not seen:
         return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, part))
     patience = max(_patience(host, engine) for engine in of_kind(host, "engine"))
     log = logs(host, of_kind(host, "engine")[0])
     if age(host, container) < patience:
         return unknown(f"{seen}; it started {age(host, container):.0f} s ago", log)
-    return sick(seen, cure=f"on the server: {log}; grep url /etc/deepgram/{part}/api.toml names its Engines")
+    return unhealthy(seen, fix=f"on the server: {log}; grep url /etc/deepgram/{part}/api.toml names its Engines")
 
 
 def _patience(host, part):
@@ -57,14 +57,14 @@ def _patience(host, part):
 def judged(host, part, said, containers):
     seen = state(said)
     if seen in SERVING:
-        return well(seen)
+        return healthy(seen)
     if seen not in FAILED_MANY:
         return unknown(f"{seen}: it has no Engine yet", logs(host, of_kind(host, "engine")[0]))
     names = {"api": [part], "engine": of_kind(host, "engine")}
     if reproach(said, lambda one: started(containers, names[one])):
-        return sick(seen, cure=made_anew(host, part=part))
-    cure = f"on the server: {logs(host, names['engine'][0])}; after a repair: {remake(host, part)} forgets them"
-    return sick(seen, "too many of its recent requests failed", cure)
+        return unhealthy(seen, fix=recreate_fix(host, part=part))
+    fix = f"on the server: {logs(host, names['engine'][0])}; after a repair: {recreate(host, part)} forgets them"
+    return unhealthy(seen, "too many of its recent requests failed", fix)
 
 
 def started(containers, names):
@@ -88,7 +88,7 @@ CHECKS = (
         "api health", each("api", health),
         "what the API says of itself: its recent requests, by which proxies send it others or none",
         "Ready or Healthy",
-        "its requests failed while it had no Engine, and it forgets that only when it starts anew",
+        "its requests failed while it had no Engine, and it forgets that only when it restarts",
         "dgctl provision; or on the server: docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate api",
         True, ("api.health",), False,
         stands_on=("api engine", "containers", "engine answers", "licence", "gpu in containers"),

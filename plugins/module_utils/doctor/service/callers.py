@@ -3,7 +3,7 @@
 import os
 
 from ansible.module_utils.deepgram.components import kind
-from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, one_line, unhealthy, unknown
 from ansible.module_utils.doctor.containers import parts
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.host import files as host_files
@@ -53,27 +53,27 @@ def callers(host):
         return refused(host, tls, said.text)
     asked = host.serving(tls)
     if len(asked) < len(tls["paths"]):
-        return sick(f"port {tls['port']} does not show the certificate in {tls['certificate']}")
+        return unhealthy(f"port {tls['port']} does not show the certificate in {tls['certificate']}")
     try:
         wrong = list(faults(host, tls, asked))
     except Silent as silent:
         return unknown(str(silent))
     if not wrong:
-        return well(listed(tls["paths"]))
+        return healthy(listed(tls["paths"]))
     seen = listed(f"{path}: {what}" for path, _, what in wrong)
     kinds = {kind for _, kind, _ in wrong}
     other = rival(said.text, CONFIG, tls["port"], tls["server_name"]) if said else None
     if proxy_serving.FOREIGN in kinds and other:
         cause = f"the server block at {other.path}:{other.line} takes {tls['server_name']}:{tls['port']}"
-        return sick(seen, cause, taken(other, "give its server another server_name or port"))
+        return unhealthy(seen, cause, taken(other, "give its server another server_name or port"))
     if proxy_serving.FOREIGN in kinds:
-        cause = "another program has the port, or NGINX runs with files that are gone"
-        return sick(
+        cause = "another program has the port, or NGINX runs with files that are missing"
+        return unhealthy(
             seen, cause, f"on the server: ss -ltnp 'sport = :{tls['port']}' says who; {RELOAD}; then dgctl provision"
         )
     if tls.get("members"):
-        return sick(seen, cure="dgctl undrain the servers that are drained; dgctl doctor for those that are down")
-    return sick(seen)
+        return unhealthy(seen, fix="dgctl undrain the servers that are drained; dgctl doctor for those that are down")
+    return unhealthy(seen)
 
 
 def faults(host, tls, asked):
@@ -90,10 +90,10 @@ def refused(host, tls, text):
     lines = [line for line in text.splitlines() if "[emerg]" in line] or text.splitlines() or ["no words"]
     other = other_default(host.path("/etc/nginx"), host.path(CONFIG), tls["port"])
     if "duplicate default server" in text and other:
-        return sick(one_line(lines[0]), f"{other.path}:{other.line} says to be the port's default server too",
-                    taken(other, "remove its default_server"))  # fmt: skip
-    return sick(one_line(lines[0]), "NGINX refuses its configuration: it would not start again",
-                f"on the server: correct what it names; {RELOAD}; then dgctl provision")  # fmt: skip
+        return unhealthy(one_line(lines[0]), f"{other.path}:{other.line} says to be the port's default server too",
+                         taken(other, "remove its default_server"))  # fmt: skip
+    return unhealthy(one_line(lines[0]), "NGINX refuses its configuration: it would not start again",
+                     f"on the server: correct what it names; {RELOAD}; then dgctl provision")  # fmt: skip
 
 
 def taken(other, way):

@@ -8,7 +8,7 @@ import ipaddress
 import re
 import time
 
-from ansible.module_utils.doctor.check import Check, one_line, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, one_line, unhealthy, unknown
 
 DAYS = 14  # as verify has it
 BLOCK = "-----BEGIN CERTIFICATE-----"
@@ -44,14 +44,14 @@ def renewal(host):
     return "put a good one into the file that nginx_proxy_tls_certificate names, with its intermediates, then dgctl provision"
 
 
-def needed(look):
-    """A look that is made where a certificate is on record and can be read."""
+def needed(probe):
+    """A probe that is made where a certificate is on record and can be read."""
 
     def guarded(host):
         path = tls(host).get("certificate")
         if not path:
             return unknown("no proxy is on record here")
-        return look(host) if fields(host) else unknown(f"{path} cannot be read: see certificate")
+        return probe(host) if fields(host) else unknown(f"{path} cannot be read: see certificate")
 
     return guarded
 
@@ -62,17 +62,17 @@ def on_disk(host):
         return unknown("no proxy is on record here")
     said = openssl(host, "x509", "x509", "-in", host.path(path), "-noout", "-enddate", "-subject", "-issuer")
     if said is None:
-        return sick(f"{path} is not there", "somebody removed it", "dgctl provision")
+        return unhealthy(f"{path} is not there", "somebody removed it", "dgctl provision")
     if said.status is None:
         return unknown(said.why)
     if said.status:
-        return sick(f"{path} is no certificate: {one_line(said.text.splitlines()[-1] if said.text else said.why, 120)}",
-                    "the file was overwritten or cut off", "dgctl provision")  # fmt: skip
+        return unhealthy(f"{path} is no certificate: {one_line(said.text.splitlines()[-1] if said.text else said.why, 120)}",
+                         "the file was overwritten or cut off", "dgctl provision")  # fmt: skip
     end = calendar.timegm(time.strptime(fields(host)["notAfter"], "%b %d %H:%M:%S %Y GMT"))
-    days = int((end - host.began) // 86400)
+    days = int((end - host.started) // 86400)
     if days < DAYS:
-        return sick(f"it ended {-days} days ago" if days < 0 else f"{days} days left", cure=renewal(host))
-    return well(f"{days} days left")
+        return unhealthy(f"it ended {-days} days ago" if days < 0 else f"{days} days left", fix=renewal(host))
+    return healthy(f"{days} days left")
 
 
 def name(host):
@@ -84,45 +84,49 @@ def name(host):
         option = "-checkhost"
     said = openssl(host, "name", "x509", "-in", path, "-noout", option, asked)
     if "NOT match" in said.text:
-        return sick(f"not for {asked}, but {fields(host)['subject'].strip() or 'other names'}",
-                    cure=renewal(host) + "; or set nginx_proxy_server_name to a name in the certificate")  # fmt: skip
-    return well(asked) if "does match" in said.text else unknown(one_line(said.text or said.why))
+        return unhealthy(f"not for {asked}, but {fields(host)['subject'].strip() or 'other names'}",
+                         fix=renewal(host) + "; or set nginx_proxy_server_name to a name in the certificate")  # fmt: skip
+    return healthy(asked) if "does match" in said.text else unknown(one_line(said.text or said.why))
 
 
 def chain(host):
     path = host.path(tls(host)["certificate"])
     found, count = fields(host), host.read(tls(host)["certificate"]).count(BLOCK)
     if found["subject"] == found["issuer"]:
-        return well("signed by itself")
+        return healthy("signed by itself")
     said = openssl(host, "verify", "verify", "-untrusted", path, path)
     if not NO_ISSUER.search(said.text):
-        return well(f"{count} certificates")
+        return healthy(f"{count} certificates")
     seen = f"its issuer is not in the file:{found['issuer']}"
     text = openssl(host, "authority", "x509", "-in", path, "-noout", "-ext", "authorityInfoAccess").text
     if "CA Issuers" in text or count > 1:
-        return sick(seen, cure=renewal(host))
+        return unhealthy(seen, fix=renewal(host))
     return unknown(seen + "; where that is a root that callers trust, it is right")
 
 
 def key(host):
     path = host.path(tls(host)["certificate"])
     if not host.exists(KEY):
-        return sick(f"{KEY} is not there", "somebody removed it")
+        return unhealthy(f"{KEY} is not there", "somebody removed it")
     own = openssl(host, "key", "pkey", "-in", host.path(KEY), "-pubout")
     its = openssl(host, "public", "x509", "-in", path, "-noout", "-pubkey")
     if None in (own.status, its.status):
         return unknown(own.why or its.why)
     if own.status:
-        return sick(f"{KEY} is no private key", "the file was overwritten or cut off")
-    return well("the certificate's own") if own.text == its.text else sick(f"{KEY} is the key of another certificate")
+        return unhealthy(f"{KEY} is no private key", "the file was overwritten or cut off")
+    return (
+        healthy("the certificate's own")
+        if own.text == its.text
+        else unhealthy(f"{KEY} is the key of another certificate")
+    )
 
 
 def served(host):
     found = host.certificate_served(tls(host))
     if not found:
-        return well("the one on the disk")
+        return healthy("the one on the disk")
     how = found[0][1]
-    return sick(how) if "another" in how else unknown(f"{how}: see nginx")
+    return unhealthy(how) if "another" in how else unknown(f"{how}: see nginx")
 
 
 CHECKS = (

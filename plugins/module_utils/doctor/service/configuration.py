@@ -3,8 +3,8 @@
 from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
-from ansible.module_utils.doctor.containers import made_anew, parts
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
+from ansible.module_utils.doctor.containers import parts, recreate_fix
 from ansible.module_utils.doctor.service.engine import running
 
 FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
@@ -18,9 +18,9 @@ def configuration(host):
             continue
         wrong, cause = fault(host, part, container)
         if wrong:
-            return sick(f"deepgram-{part} {wrong}", cause, made_anew(host, part=part))
+            return unhealthy(f"deepgram-{part} {wrong}", cause, recreate_fix(host, part=part))
         seen.append(part)
-    return well(f"{listed(seen)}: the file on the server") if seen else unknown("no container of ours runs")
+    return healthy(f"{listed(seen)}: the file on the server") if seen else unknown("no container of ours runs")
 
 
 def fault(host, part, container):

@@ -5,8 +5,8 @@ import re
 from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.http import engine_load, metrics
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
-from ansible.module_utils.doctor.containers import addresses, each, logs, made_anew, parts
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
+from ansible.module_utils.doctor.containers import addresses, each, logs, parts, recreate_fix
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.host import LATE
 
@@ -32,7 +32,7 @@ def running(host, part):
 
 def age(host, container):
     """Seconds since a container started; a long time where that is not known."""
-    return host.began - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
+    return host.started - moment(container["started"]) if container["started"] else 10 * PATIENCE_S
 
 
 def loading(host, container, part="engine"):
@@ -51,16 +51,16 @@ def answers(host, part):
         return why or unknown("the address of its metrics is not on record")
     said = host.page(url)
     if said.get("status") == 200:
-        return well("it answers")
+        return healthy("it answers")
     seen = said.get("why") or f"HTTP {said['status']}"
     if loading(host, container, part):
         return unknown(
             f"{seen}; it started {age(host, container):.0f} s ago, and may load its models", logs(host, part)
         )
     if LATE in seen:
-        return sick("it takes connections and says nothing", "it hangs: a stopped process, or a GPU that does not answer",
-                    f"on the server: {host.engine.kill.format(part=part)}; its requests hang with it")  # fmt: skip
-    return sick(seen, cure=f"on the server: {logs(host, part)}; then {made_anew(host, part=part)}")
+        return unhealthy("it takes connections and says nothing", "it hangs: a stopped process, or a GPU that does not answer",
+                         f"on the server: {host.engine.kill.format(part=part)}; its requests hang with it")  # fmt: skip
+    return unhealthy(seen, fix=f"on the server: {logs(host, part)}; then {recreate_fix(host, part=part)}")
 
 
 def load(host, part):
@@ -97,23 +97,23 @@ def limit(host, part):
     table = misplaced(text)
     if table:
         seen = f"{LIMIT} stands under [{table}] in {file}, where the Engine does not read it: it has no limit"
-        return sick(seen, "the file was edited by hand, or deepgram_engine_settings has it there")
+        return unhealthy(seen, "the file was edited by hand, or deepgram_engine_settings has it there")
     written = dict(places(text, LIMIT)).get("", "").replace("_", "")
     found = load(host, part)
     now = found and found[LIMIT]
     if not written.isdecimal():
         return (
-            well("none is set")
+            healthy("none is set")
             if not now
-            else sick(f"{now} in the running Engine, none in {file}", cure=made_anew(host, part=part))
+            else unhealthy(f"{now} in the running Engine, none in {file}", fix=recreate_fix(host, part=part))
         )
     if now is None:
         return unknown("the Engine does not say which it has")
     same = now == int(written)
     return (
-        well(written)
+        healthy(written)
         if same
-        else sick(f"{now or 'none'} in the running Engine, {written} in {file}", cure=made_anew(host, part=part))
+        else unhealthy(f"{now or 'none'} in the running Engine, {written} in {file}", fix=recreate_fix(host, part=part))
     )
 
 
@@ -123,14 +123,14 @@ def full(host, part):
         return unknown("the Engine's metrics cannot be read")
     active, most = sum(found["active_requests"].values()), found[LIMIT]
     if not most:
-        return well(f"{active} requests, without a limit")
+        return healthy(f"{active} requests, without a limit")
     if active > most:
-        return sick(f"{active} requests, and its limit is {most}")
+        return unhealthy(f"{active} requests, and its limit is {most}")
     if active == most:
         return unknown(
             f"{active} of {most} requests: it refuses more", "add a server, or raise the limit where the GPU bears it"
         )
-    return well(f"{active} of {most} requests")
+    return healthy(f"{active} of {most} requests")
 
 
 def images(host):
@@ -143,9 +143,9 @@ def images(host):
         if container and container["image_id"] and was:
             (seen if container["image_id"] == was else wrong).append(part)
     if not wrong:
-        return well(f"{listed(seen)}: as recorded") if seen else unknown("no image is on record, or none runs")
+        return healthy(f"{listed(seen)}: as recorded") if seen else unknown("no image is on record, or none runs")
     names = listed(f"deepgram-{part}" for part in wrong)
-    return sick(f"{names}: another image than the recorded one", cure=made_anew(host, part=wrong[0]))
+    return unhealthy(f"{names}: another image than the recorded one", fix=recreate_fix(host, part=wrong[0]))
 
 
 def device(host, part):
@@ -155,8 +155,8 @@ def device(host, part):
     said = [line for line in host.start_log(part) if DEVICES.search(line)]
     if not said:
         return unknown("the log of its start is not there any more, or does not say")
-    told = diagnose(said, {"CPU"})
-    return sick(told.line, told.meaning) if told else well(said[-1].rpartition(": ")[2])
+    signature = diagnose(said, {"CPU"})
+    return unhealthy(signature.line, signature.meaning) if signature else healthy(said[-1].rpartition(": ")[2])
 
 
 CHECKS = (
@@ -198,7 +198,7 @@ CHECKS = (
     ),
     Check(
         "engine load", each("engine", full),
-        "requests that the Engine has now, against its limit; at the limit it is only told",
+        "requests that the Engine has now, against its limit; at the limit it is only reported",
         "within its limit",
         "it took more than its limit allows: it runs with another one than it says",
         "dgctl provision; or on the server: docker restart deepgram-engine, once drained",

@@ -2,7 +2,7 @@
 
 from ansible.module_utils.deepgram.api_health import SERVING, state
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, unhealthy, unknown
 from ansible.module_utils.doctor.containers import logs, parts
 from ansible.module_utils.doctor.service.engine import running
 
@@ -19,12 +19,14 @@ def unreached(host):
 def licence(host):
     asked = [part for part in parts(host) if not running(host, part)[1]]
     for part in asked:
-        told = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
-        if told and (told.name in REFUSED or not serves(host)):
-            return sick(f"deepgram-{part}: {told.name}", told.meaning, told.remediation)
-        if told:
-            return unknown(f"deepgram-{part} said in the last minutes: {told.name}; it serves", told.remediation)
-    return well("nothing said against it") if asked else unknown("no container of ours runs")
+        signature = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
+        if signature and (signature.name in REFUSED or not serves(host)):
+            return unhealthy(f"deepgram-{part}: {signature.name}", signature.meaning, signature.remediation)
+        if signature:
+            return unknown(
+                f"deepgram-{part} said in the last minutes: {signature.name}; it serves", signature.remediation
+            )
+    return healthy("nothing said against it") if asked else unknown("no container of ours runs")
 
 
 def serves(host):
@@ -40,13 +42,13 @@ def proxy(host):
     said = host.answer(url).get("body")
     seen = said.get("state") if isinstance(said, dict) else None
     if seen in ("Connected", "Ready"):
-        return well(seen)
+        return healthy(seen)
     if not seen:
         return unknown("it does not say", logs(host, "license-proxy"))
     end = said.get("trust_expiration")
     until = f", until {end}" if end and seen == "TrustBased" else ""
     cause = "Deepgram's licence servers do not answer it: it lives on what it remembers" if until else ""
-    return sick(
+    return unhealthy(
         seen + until,
         cause,
         f"on the server: {logs(host, 'license-proxy')}; let it reach license_proxy_servers, port 443",
@@ -56,7 +58,7 @@ def proxy(host):
 CHECKS = (
     Check(
         "licence", licence,
-        "what the containers said of their licence in the last ten minutes; told alone where the API serves all the same",
+        "what the containers said of their licence in the last ten minutes; only reported where the API serves all the same",
         "no complaint",
         "the licence server refuses the key, or does not answer",
         "let this server reach its licence server, port 443; or correct deepgram_api_key",

@@ -5,7 +5,7 @@ import os
 
 from ansible.module_utils.deepgram.log import models as models_logged
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.service.engine import running
 from ansible.module_utils.host import files as host_files
 
@@ -31,10 +31,10 @@ def files(host):
         elif now["mtime_ns"] != was["mtime_ns"]:
             touched.append(name)
     if bad:
-        return sick(listed(bad))
+        return unhealthy(listed(bad))
     if touched:
         return unknown(f"written again: {listed(touched)}", "dgctl doctor --deep compares their checksums")
-    return well(f"{len(known)} files, {size / 1e6:.0f} MB")
+    return healthy(f"{len(known)} files, {size / 1e6:.0f} MB")
 
 
 def checksums(host):
@@ -49,8 +49,8 @@ def checksums(host):
             seen += 1
             bad += [os.path.basename(path)] if sha256(host.path(path)) != expected else []
     if bad:
-        return sick(f"another content than recorded: {listed(bad)}")
-    return well(f"{seen} files") if seen else unknown("no checksum is on record here")
+        return unhealthy(f"another content than recorded: {listed(bad)}")
+    return healthy(f"{seen} files") if seen else unknown("no checksum is on record here")
 
 
 def of_folder(host, folder):
@@ -75,10 +75,10 @@ def loaded(host):
     there = {os.path.basename(path) for path in recorded(host)}
     still = {file: line for file, line in refused.items() if not file or not there or file in there}
     if still:
-        told = diagnose(still.values(), {"model of another project", "Flux not enabled", "model refused"})
+        signature = diagnose(still.values(), {"model of another project", "Flux not enabled", "model refused"})
         seen = f"refused: {listed(file or 'a file that the log does not name' for file in still)}"
-        return sick(seen, told.meaning if told else "", told.remediation if told else "")
-    return well(f"{len(taken)} loaded, none refused") if taken else unknown("the log of its start does not say")
+        return unhealthy(seen, signature.meaning if signature else "", signature.remediation if signature else "")
+    return healthy(f"{len(taken)} loaded, none refused") if taken else unknown("the log of its start does not say")
 
 
 CHECKS = (

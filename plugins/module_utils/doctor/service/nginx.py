@@ -3,7 +3,7 @@
 import re
 import time
 
-from ansible.module_utils.doctor.check import Check, listed, one_line, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, one_line, unhealthy, unknown
 from ansible.module_utils.doctor.service.engine import LIMIT, TOML, places
 
 UNIT = "nginx.service"
@@ -32,14 +32,14 @@ def runs(host):
     if not unit:
         return unknown("systemd does not say")
     if "masked" in (unit.get("LoadState"), unit.get("UnitFileState")):
-        return sick("nginx is masked", "somebody masked the unit: it starts neither by hand nor at boot",
-                    "on the server: systemctl unmask nginx && systemctl enable --now nginx")  # fmt: skip
+        return unhealthy("nginx is masked", "somebody masked the unit: it starts neither by hand nor at boot",
+                         "on the server: systemctl unmask nginx && systemctl enable --now nginx")  # fmt: skip
     state = unit.get("ActiveState", "")
     if state in ("active", "reloading"):
-        return well(state)
+        return healthy(state)
     said = host.said("nginx")
     refused = [line for line in said.text.splitlines() if "[emerg]" in line] if said and said.status else []
-    return sick(f"nginx is {state or 'not there'}", one_line(refused[0]) if refused else "")
+    return unhealthy(f"nginx is {state or 'not there'}", one_line(refused[0]) if refused else "")
 
 
 def main_pid(host):
@@ -54,8 +54,8 @@ def fresh(host):
         return unknown("nginx does not run: see nginx")
     newer = [path for path in reads.get(UNIT, ()) if (host.modified(path) or 0) > since + 1]
     if not newer:
-        return well("its workers are newer than its files")
-    return sick(f"its workers are older than {listed(newer)}")
+        return healthy("its workers are newer than its files")
+    return unhealthy(f"its workers are older than {listed(newer)}")
 
 
 def room(host):
@@ -70,9 +70,9 @@ def room(host):
     recent = exhausted(host)
     if share >= FULL or recent:
         now = f" (now {written[1]})" if written else ""
-        cure = f"set nginx_proxy_worker_connections higher{now}, then dgctl provision"
-        return sick(one_line(recent) if recent else text, cure=cure)
-    return well(text)
+        fix = f"set nginx_proxy_worker_connections higher{now}, then dgctl provision"
+        return unhealthy(one_line(recent) if recent else text, fix=fix)
+    return healthy(text)
 
 
 def use(host, worker, written):
@@ -88,7 +88,7 @@ def exhausted(host):
     for path in LOGS:
         for line in reversed(tail(host.path(path))):
             when = MOMENT.match(line)
-            if when and host.began - time.mktime(time.strptime(when[0], "%Y/%m/%d %H:%M:%S")) > RECENT_S:
+            if when and host.started - time.mktime(time.strptime(when[0], "%Y/%m/%d %H:%M:%S")) > RECENT_S:
                 break
             if when and EXHAUSTED.search(line):
                 return line
@@ -113,16 +113,16 @@ def cap(host):
     members = [(name or address, words) for block in UPSTREAM.findall(said.text) for address, words, name in MEMBER.findall(block)
                if not re.search(r"\bdown\b", words)]  # fmt: skip
     loose = [name for name, words in members if not re.search(r"\bmax_conns=[1-9]", words)]
-    bound = wanted(host)
+    bound = expected_caps(host)
     wrong = sorted({name for name in loose if bound.get(name, bound.get("", 0))})
     if not wrong:
-        return well("as the Engines' limits have it") if members else unknown("no upstream of ours is in it")
+        return healthy("as the Engines' limits have it") if members else unknown("no upstream of ours is in it")
     if edited(host) or "" not in bound:
-        return sick(f"no max_conns for {listed(wrong)}")
+        return unhealthy(f"no max_conns for {listed(wrong)}")
     return unknown(f"no max_conns for {listed(wrong)}, as the role wrote it", "set nginx_proxy_max_connections: auto")
 
 
-def wanted(host):
+def expected_caps(host):
     """{server: its cap}; under "" the limit of this server's own Engine, where NGINX serves that alone."""
     nodes = (host.json(NODES) or {}).get("nodes")
     if isinstance(nodes, list):

@@ -1,9 +1,9 @@
-"""The doctor on what a proxy knows of the servers behind it: who is gone, and who was drained and forgotten."""
+"""The doctor on what a proxy knows of the servers behind it: who is down, and who was drained and forgotten."""
 
 import calendar
 import time
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 
 UNIT = "deepgram-upstreams.service"
 OPERATOR = "operator"
@@ -22,7 +22,7 @@ def watched(host):
     state = host.unit(UNIT).get("ActiveState", "")
     if not state:
         return unknown("systemd does not say")
-    return well(state) if state in ("active", "reloading") else sick(f"{UNIT} is {state}")
+    return healthy(state) if state in ("active", "reloading") else unhealthy(f"{UNIT} is {state}")
 
 
 def members(host):
@@ -35,16 +35,16 @@ def members(host):
     down = [f"{name} ({one.get('health') or 'no answer'})" for name, one in known.items() if one.get("state") == "down"]
     if down:
         name = down[0].partition(" ")[0]
-        return sick(f"down: {listed(down)}", cure=f"dgctl doctor --limit {name}")
+        return unhealthy(f"down: {listed(down)}", fix=f"dgctl doctor --limit {name}")
     drained = {name: one for name, one in known.items() if one.get("state") == "drained"}
     late = [name for name, one in drained.items() if forgotten(host, one)]
     if late:
         why = drained[late[0]].get("note") or drained[late[0]].get("reason") or "nobody said why"
-        return sick(f"drained since {drained[late[0]]['since']}: {listed(late)} ({why})", "it was drained, and never given back",
-                    f"dgctl undrain {late[0]}")  # fmt: skip
+        return unhealthy(f"drained since {drained[late[0]]['since']}: {listed(late)} ({why})",
+                         "it was drained, and never undrained", f"dgctl undrain {late[0]}")  # fmt: skip
     if drained:
         return unknown(f"drained: {listed(drained)}", f"dgctl undrain {next(iter(drained))}, when it may serve again")
-    return well(f"{len(known)} up")
+    return healthy(f"{len(known)} up")
 
 
 def forgotten(host, one):
@@ -52,7 +52,7 @@ def forgotten(host, one):
         since = calendar.timegm(time.strptime(one.get("since") or "", "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
         return False
-    return host.began - since > FORGOTTEN_S.get(one.get("reason"), FORGOTTEN_S[""])
+    return host.started - since > FORGOTTEN_S.get(one.get("reason"), FORGOTTEN_S[""])
 
 
 CHECKS = (
@@ -67,7 +67,7 @@ CHECKS = (
     ),
     Check(
         "upstreams", members,
-        "what the proxy knows of the servers behind it; a server that was drained lately is told alone",
+        "what the proxy knows of the servers behind it; a server that was drained lately is only reported",
         "up, each that is not drained",
         "the server does not answer, or says itself that it cannot serve",
         "dgctl doctor --limit NAME; or dgctl undrain NAME, where it may serve again",

@@ -3,7 +3,7 @@
 import os
 
 from ansible.module_utils.doctor import toolkit as doctor_toolkit
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.service import engine as doctor_engine
 from ansible.module_utils.host import files as host_files
 
@@ -34,9 +34,9 @@ def files(host):
         return unknown("no role has left a record here")
     found = host.once("edited", lambda: edited(host))
     if not found:
-        return well("as the roles wrote them")
+        return healthy("as the roles wrote them")
     words = [meaning(host, path) if how.startswith("content") else f"{path}: {how}" for path, how in found]
-    return sick(listed(words), paths=[path for path, _ in found])
+    return unhealthy(listed(words), paths=[path for path, _ in found])
 
 
 def meaning(host, path):
@@ -53,10 +53,12 @@ def secrets(host):
     loose = [path for path, mode in modes.items() if int(mode, 8) & OPEN]
     if loose:
         seen = listed(f"{path} has mode {modes[path]}" for path in loose)
-        return sick(
-            seen, cure=f"on the server: chmod 600 {' '.join(loose)}; if others have accounts there, replace the key too"
+        return unhealthy(
+            seen, fix=f"on the server: chmod 600 {' '.join(loose)}; if others have accounts there, replace the key too"
         )
-    return well(listed(os.path.basename(path) for path in modes)) if modes else unknown("no secret is on record here")
+    return (
+        healthy(listed(os.path.basename(path) for path in modes)) if modes else unknown("no secret is on record here")
+    )
 
 
 def closed(was):

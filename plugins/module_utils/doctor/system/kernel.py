@@ -2,7 +2,7 @@
 
 import re
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 
 FULL = 0.95
 HANDLES = "/proc/sys/fs/file-nr"  # in use, free, most: Documentation/admin-guide/sysctl/fs.rst
@@ -19,7 +19,7 @@ def handles(host):
         return unknown("the kernel does not say")
     used, most = int(words[0]), int(words[2])
     seen = f"{used} of {most}"
-    return well(seen) if used < FULL * most else sick(seen)
+    return healthy(seen) if used < FULL * most else unhealthy(seen)
 
 
 def tracked(host):
@@ -28,9 +28,9 @@ def tracked(host):
         return unknown("connections are not tracked here")
     seen = f"{used} of {most}"
     if int(used) < FULL * int(most):
-        return well(seen)
-    return sick(seen, cure=f"on the server: sysctl -w net.netfilter.nf_conntrack_max={4 * int(most)}, and the same line in "
-                "/etc/sysctl.d/60-conntrack.conf; conntrack -S shows who fills it")  # fmt: skip
+        return healthy(seen)
+    return unhealthy(seen, fix=f"on the server: sysctl -w net.netfilter.nf_conntrack_max={4 * int(most)}, and the same line in "
+                     "/etc/sysctl.d/60-conntrack.conf; conntrack -S shows who fills it")  # fmt: skip
 
 
 def devices(host):
@@ -41,21 +41,21 @@ def devices(host):
     # Where the driver may not touch them, udev's rules decide.
     mode = 0 if "ModifyDeviceFiles: 0" in parameters else int(said[1]) if said else WORLD
     gpus = host.glob("/dev/nvidia[0-9]*")
-    wanted = len(host.glob("/proc/driver/nvidia/gpus/*"))
+    expected = len(host.glob("/proc/driver/nvidia/gpus/*"))
     missing = [path for path in NODES if not host.exists(path)]
-    if len(gpus) < wanted:
-        missing.append(f"{wanted - len(gpus)} of {wanted} /dev/nvidiaN")
+    if len(gpus) < expected:
+        missing.append(f"{expected - len(gpus)} of {expected} /dev/nvidiaN")
     if missing:
-        return sick(
+        return unhealthy(
             f"not there: {listed(missing)}", "udev or a script removed them, or nobody made them since the boot"
         )
     modes = {path: int(host.look_at(path).get("mode", "0666"), 8) for path in [*gpus, *NODES]}
     loose = [path for path, now in modes.items() if now & mode != mode]
     if loose:
-        return sick(f"{loose[0]} has mode {modes[loose[0]]:04o} instead of {mode:04o}",
-                    cure=f"on the server: chmod {mode:04o} {' '.join(loose)}; a udev rule that sets another mode is in "
-                    "/etc/udev/rules.d")  # fmt: skip
-    return well(f"{len(gpus)} GPUs")
+        return unhealthy(f"{loose[0]} has mode {modes[loose[0]]:04o} instead of {mode:04o}",
+                         fix=f"on the server: chmod {mode:04o} {' '.join(loose)}; a udev rule that sets another mode is in "
+                         "/etc/udev/rules.d")  # fmt: skip
+    return healthy(f"{len(gpus)} GPUs")
 
 
 CHECKS = (

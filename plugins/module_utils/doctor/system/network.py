@@ -2,7 +2,7 @@
 
 import re
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.service import licence as service_licence
 
 RESOLV = "/etc/resolv.conf"
@@ -12,7 +12,7 @@ SERVER = re.compile(r"https?://\[?([A-Za-z][\w.-]*)")
 TOMLS = ("/etc/deepgram/engine/engine.toml", "/etc/deepgram/api/api.toml",
          "/etc/deepgram-license-proxy/license-proxy/license-proxy.toml")  # fmt: skip
 BRIDGES = ("/sys/class/net/docker*/mtu", "/sys/class/net/br-*/mtu", "/sys/class/net/podman*/mtu")
-MTU_CURE = (
+MTU_FIX = (
     "set docker_daemon_options: {{mtu: {}}}, then dgctl provision; a network that is there already keeps its size until it is "
     "made again"
 )
@@ -34,24 +34,24 @@ def resolver(host):
             f"no answer from {listed(dead)}; no licence server is looked up", f"take it out of {RESOLV}, or repair it"
         )
     if len(dead) == len(servers):
-        return sick(
+        return unhealthy(
             f"no answer from {listed(dead)}", "the name servers are down or out of reach: nothing is found by its name"
         )
     if servers[0] in dead:
         seen = f"no answer from {servers[0]}, the first of {listed(servers)}"
-        return sick(
+        return unhealthy(
             seen,
             "every look-up waits for it before the next is asked",
         )
     slow = [server for server, seconds in took.items() if seconds is not None and seconds > SLOW_S]
     if slow and slow[0] == servers[0]:
-        return sick(
+        return unhealthy(
             f"{slow[0]} takes {took[slow[0]]:.1f} s",
             "the name server is overloaded, or those that it asks are out of reach",
         )
     if dead:
         return unknown(f"no answer from {listed(dead)}; {servers[0]} answers", f"take it out of {RESOLV}, or repair it")
-    return well(f"{servers[0]} in {took[servers[0]]:.2f} s")
+    return healthy(f"{servers[0]} in {took[servers[0]]:.2f} s")
 
 
 def needed(host, names):
@@ -71,8 +71,8 @@ def mtu(host):
         seen = f"{listed(large)} bytes, {outside} {size}"
         # Most networks tell whoever sends too much; it hurts where one drops that word, and licences are late then.
         hurts = service_licence.unreached(host)
-        return sick(seen, cure=MTU_CURE.format(size)) if hurts else unknown(seen, MTU_CURE.format(size))
-    return well(f"{outside} {size}")
+        return unhealthy(seen, fix=MTU_FIX.format(size)) if hurts else unknown(seen, MTU_FIX.format(size))
+    return healthy(f"{outside} {size}")
 
 
 def uplink(host):
@@ -87,16 +87,16 @@ def firewalls(host):
     ufw = "yes" in re.findall(r"^\s*ENABLED=(\w+)", host.read(UFW), re.MULTILINE)
     firewalld = host.unit("firewalld.service").get("ActiveState") == "active"
     if ufw and firewalld:
-        return sick("ufw and firewalld", "both write rules, and what one allows the other refuses",
-                    "keep one: on the server, ufw disable, or systemctl disable --now firewalld")  # fmt: skip
+        return unhealthy("ufw and firewalld", "both write rules, and what one allows the other refuses",
+                         "keep one: on the server, ufw disable, or systemctl disable --now firewalld")  # fmt: skip
     if ufw and port and closed_by_ufw(host, int(port)):
-        return sick(f"ufw lets nobody in to port {port}", "ufw was switched on after dgctl provision",
-                    f"on the server: ufw allow {port}/tcp")  # fmt: skip
+        return unhealthy(f"ufw lets nobody in to port {port}", "ufw was switched on after dgctl provision",
+                         f"on the server: ufw allow {port}/tcp")  # fmt: skip
     if firewalld and port and closed_by_firewalld(host, port):
-        return sick(
+        return unhealthy(
             f"firewalld lets nobody in to port {port}", "somebody closed the port, or reloaded firewalld without it"
         )
-    return well("ufw" if ufw else "firewalld" if firewalld else "none beside ours")
+    return healthy("ufw" if ufw else "firewalld" if firewalld else "none beside ours")
 
 
 def closed_by_ufw(host, port):
@@ -131,11 +131,11 @@ CHECKS = (
     ),
     Check(
         "mtu", mtu,
-        "packet sizes of the containers' bridges against the interface of the default route; told alone while licence "
+        "packet sizes of the containers' bridges against the interface of the default route; only reported while licence "
         "servers answer",
         "no larger than the way out",
         "the containers send packets that do not pass: connections open, then hang when they say more",
-        MTU_CURE.format("N"),
+        MTU_FIX.format("N"),
         False, (), False,
         stands_on=(),
     ),

@@ -1,9 +1,9 @@
 """The doctor on systemd's units that the roles recorded: do they run, and would they after a reboot."""
 
-from ansible.module_utils.doctor.check import Check, listed, sick, unknown, well
+from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.host.units import STATES
 
-# Others look at these, and say more.
+# Other checks inspect these, and report more.
 ELSEWHERE = ("nginx.service", "deepgram-upstreams.service")
 
 
@@ -23,8 +23,8 @@ def units(host):
             wrong.append(f"{name} is {value or 'not there'} instead of {state}")
             commands.append(remedy(name, state, value))
     if not wrong:
-        return well(f"{len(declared)} units")
-    return sick(listed(wrong), cure="on the server: " + " && ".join(dict.fromkeys(commands)))
+        return healthy(f"{len(declared)} units")
+    return unhealthy(listed(wrong), fix="on the server: " + " && ".join(dict.fromkeys(commands)))
 
 
 def remedy(name, state, value):

@@ -17,7 +17,7 @@ class Holds:
         """Releases holds that somebody else put on packages which may have to go or to move; they are put back at the end."""
         versions = dpkg.installed(self.known)
         family = self.family(versions)
-        along = [wish.partition("=")[0] for wish in self.params["along"]]
+        along = [request.partition("=")[0] for request in self.params["along"]]
         self.released = [
             name
             for name in sorted(versions)

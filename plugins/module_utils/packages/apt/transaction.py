@@ -19,7 +19,7 @@ class Transaction(Rehearsal, Holds, Family):
 
     def __init__(self, params, check_mode, give_up):
         self.params, self.check_mode, self.give_up = params, check_mode, give_up
-        self.names = [wish.partition("=")[0] for wish in params["packages"]]
+        self.names = [request.partition("=")[0] for request in params["packages"]]
         self.apt, self.known = Apt(params["lock_timeout_s"]), dpkg.packages()
 
     def finish_interrupted(self):
@@ -48,9 +48,9 @@ class Transaction(Rehearsal, Holds, Family):
             )
 
     def missing(self, kind="packages"):
-        """The wishes that are not satisfied."""
+        """The requested packages that are not satisfied."""
         versions = dpkg.installed(self.known)
-        return [wish for wish in self.params[kind] if not satisfied(wish, versions)]
+        return [request for request in self.params[kind] if not satisfied(request, versions)]
 
     def giving_way(self):
         """Installed packages to be replaced, as apt-get wants them: name-."""
@@ -62,18 +62,18 @@ class Transaction(Rehearsal, Holds, Family):
 
     def install(self):
         """Installs what is missing; returns the steps, as "Inst name" or "Remv name"."""
-        wishes = [*self.missing(), *self.strayed()]
-        if not wishes:
+        requested = [*self.missing(), *self.strayed()]
+        if not requested:
             return []
-        arguments = ["install", *wishes, *self.family_moves(wishes), *self.giving_way()]
+        arguments = ["install", *requested, *self.family_moves(requested), *self.giving_way()]
         self.refresh_lists()
         if self.check_mode:
-            return self.checked_steps(arguments, wishes)
+            return self.checked_steps(arguments, requested)
         self.wait()
         self.release_others()
         before = dpkg.installed(self.known)
         if not self.install_with_others(arguments) and not self.install_unrehearsed(arguments):
-            self.install_rehearsed(arguments, wishes)
+            self.install_rehearsed(arguments, requested)
         self.known = dpkg.packages()
         missing = [*self.missing(), *self.strayed()]
         if missing:
@@ -105,13 +105,13 @@ class Transaction(Rehearsal, Holds, Family):
         """apt's answer to a transaction that may remove nothing, and touch nothing that is out of bounds."""
         return self.apt.do(["--no-remove", *guard(self.params["must_not_touch"]), *arguments])
 
-    def install_rehearsed(self, arguments, wishes):
+    def install_rehearsed(self, arguments, requested):
         """The long way: what apt would do is looked at before it does it."""
-        self.checked_steps(arguments, wishes)
+        self.checked_steps(arguments, requested)
         rc, out, err = self.apt.do(arguments)
         if rc != 0 and STALE.search(err):
             self.update()
-            self.checked_steps(arguments, wishes)
+            self.checked_steps(arguments, requested)
             rc, out, err = self.apt.do(arguments)
         if rc != 0:
             self.failed(arguments, rc, out, err)
@@ -120,20 +120,20 @@ class Transaction(Rehearsal, Holds, Family):
         self.give_up("apt-get {}: {}".format(" ".join(arguments), errors(rc, out, err)), advice(out + err))
 
     def strayed(self):
-        """Wishes for packages that were moved without the rest of their family, by hand or past a hold."""
+        """Requests for packages that were moved without the rest of their family, by hand or past a hold."""
         lead, versions = self.params["same_version_as"], dpkg.installed(self.known)
-        wish = next((wish for wish in self.params["packages"] if wish.partition("=")[0] == lead), None)
-        if wish is None or not satisfied(wish, versions):
+        request = next((request for request in self.params["packages"] if request.partition("=")[0] == lead), None)
+        if request is None or not satisfied(request, versions):
             return []  # the family moves anyway
         return packages_family.moves(
-            lead, versions, lambda version: satisfied(wish, {lead: version}), packages_family.offers
+            lead, versions, lambda version: satisfied(request, {lead: version}), packages_family.offers
         )
 
-    def family_moves(self, wishes):
+    def family_moves(self, requested):
         """The leading package's family moves with it: apt takes no dependency back to an older version."""
         lead, versions = self.params["same_version_as"], dpkg.installed(self.known)
-        version = dict(wish.partition("=")[::2] for wish in wishes).get(lead)
-        asked = [wish.partition("=")[0] for wish in wishes]
+        version = dict(request.partition("=")[::2] for request in requested).get(lead)
+        asked = [request.partition("=")[0] for request in requested]
         relatives = [*self.family(versions), *packages_family.strays(lead, versions)] if version else []
         return [f"{name}={version}" for name in relatives if name not in [*self.names, *asked]]
 
@@ -147,7 +147,7 @@ class Transaction(Rehearsal, Holds, Family):
             self.update(*alone, fatal=False)  # one that fails and is needed shows when apt looks for the packages
 
     def update(self, *options, fatal=True):
-        """Fetches the lists; a repository that fails is fatal only if it has what is wanted."""
+        """Fetches the lists; a repository that fails is fatal only if it has what is requested."""
         if self.check_mode:
             return
         rc, out, err = self.apt.update(*options)
@@ -155,11 +155,11 @@ class Transaction(Rehearsal, Holds, Family):
             self.give_up(f"apt-get update: {errors(rc, out, err)}", advice(err))
 
     def along(self):
-        """{wish: version} of what later calls will want and find installed."""
+        """{request: version} of what later calls will want and find installed."""
         versions = dpkg.installed(self.known)
-        wishes = (wish for wish in self.params["along"] if satisfied(wish, versions))
-        return {wish: versions[wish.partition("=")[0]] for wish in wishes}
+        requested = (request for request in self.params["along"] if satisfied(request, versions))
+        return {request: versions[request.partition("=")[0]] for request in requested}
 
-    def wanted_versions(self):
+    def requested_versions(self):
         versions = dpkg.installed(self.known)
         return {name: versions.get(name, "") for name in self.names}

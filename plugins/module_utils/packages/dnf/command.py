@@ -19,7 +19,7 @@ LOCKED = 200  # dnf's exit status when another dnf is at work
 PLUGINS = "/usr/lib/python3*/*-packages/dnf-plugins"
 MODULES = "/etc/dnf/modules.d"
 OPTIONS = ["-y", "--setopt=install_weak_deps=False", "--setopt=plugins=1", "--setopt=exit_on_lock=1"]
-NO_WISHES = {"enable": [], "erase": [], "lead": None, "version": "*", "must_not_touch": [], "may_remove": ["*"]}
+NO_REQUEST = {"enable": [], "erase": [], "lead": None, "version": "*", "must_not_touch": [], "may_remove": ["*"]}
 NOISE = re.compile(r"No matches found for the following|^Error: this transaction is not allowed")
 # What dnf says, and what to do about it; the first that matches counts.
 ADVICE = (
@@ -107,7 +107,7 @@ class Dnf:
         """(exit status, stdout, stderr) of dnf as it is, once no other one is at work."""
         return self._patient(["dnf", *self.options, *arguments], environment(), timeout)
 
-    def guarded(self, arguments, wishes, rehearse=False):
+    def guarded(self, arguments, request, rehearse=False):
         """(exit status, stdout, stderr, report) of a transaction that does what is allowed, or with rehearse nothing.
 
         The report is the guard's: steps, and what of them is not allowed; None when dnf did not get that far.
@@ -117,10 +117,10 @@ class Dnf:
             source = dnf_guard.__loader__.get_source(dnf_guard.__name__)
             _write(os.path.join(scratch, "deployment_guard.py"), source)
             report = os.path.join(scratch, "report")
-            _write(os.path.join(scratch, "wishes"), json.dumps({**NO_WISHES, **wishes, "report": report}))
+            _write(os.path.join(scratch, "request"), json.dumps({**NO_REQUEST, **request, "report": report}))
             paths = ",".join([*sorted(glob.glob(PLUGINS)), scratch])
             command = ["dnf", *self.options, f"--setopt=pluginpath={paths}", *(["--assumeno"] if rehearse else [])]
-            settings = environment(**{dnf_guard.WISHES: os.path.join(scratch, "wishes")})
+            settings = environment(**{dnf_guard.REQUEST: os.path.join(scratch, "request")})
             answer = self._patient([*command, *arguments], settings, 3600)
             return (*answer, _read(report))
         finally:

@@ -1,0 +1,58 @@
+"""NGINX's certificate: its time, its names, its chain and its key, on disk and as served."""
+
+from tests.doctor import certificates, service_patient
+from tests.doctor.faults.table import fault
+from tests.doctor.service_patient import CERTIFICATE, TLS_KEY
+
+
+def own(patient, *pair):
+    """The user's own files: the role renews none of them."""
+    patient.records["nginx_proxy"]["until"] = 0
+    service_patient.certificate(patient, *pair)
+
+
+@fault({"certificate": "nginx_proxy_tls_certificate"})
+def certificate_of_five_days(patient):
+    own(patient, *certificates.made(days=5))
+
+
+@fault({"certificate": "dgctl provision (it makes a new one)"})
+def certificate_of_ours_ended(patient):
+    service_patient.certificate(patient, *certificates.made(days=1))
+    patient.ahead_s = 4 * 86400
+    patient.parameters["controller_time"] += patient.ahead_s
+
+
+@fault({"certificate": "dgctl provision"})
+def certificate_cut_off(patient):
+    service_patient.certificate(patient, certificates.made()[0][:200], certificates.made()[1])
+
+
+@fault({"certificate": "dgctl provision"})
+def certificate_gone(patient):
+    patient.remove(CERTIFICATE)
+
+
+@fault({"certificate name": "nginx_proxy_server_name"})
+def certificate_of_another_name(patient):
+    own(patient, *certificates.made("speech.example"))
+
+
+@fault({"certificate chain": "with its intermediates"})
+def certificate_without_its_intermediate(patient):
+    own(patient, *certificates.made(issuer="Intermediate", public=True))
+
+
+@fault({"certificate key": "nginx_proxy_tls_key"})
+def key_of_another_certificate(patient):
+    patient.write(TLS_KEY, certificates.made("other")[1])
+
+
+@fault({"certificate key": "nginx_proxy_tls_key"})
+def key_gone(patient):
+    patient.remove(TLS_KEY)
+
+
+@fault({"certificate served": "systemctl reload nginx"})
+def certificate_not_served_yet(patient):
+    patient.served = [("certificate on port 443", "is another than the one in /etc/nginx/tls/deepgram.crt")]

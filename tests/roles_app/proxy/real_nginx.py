@@ -1,0 +1,149 @@
+"""A real NGINX with the role's site, on ports and in files of a test's own, before an API that notes what it was sent."""
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.ports import free_port
+from tests.roles_app.conftest import ROOT
+from tests.roles_app.rendering import render
+
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers each request; a WebSocket's with 101, and with what then comes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.heard.append(dict(self.headers.items()))
+        if self.headers.get("Upgrade") == "websocket":
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            while part := self.connection.recv(100):
+                self.connection.sendall(part)
+            self.close_connection = True
+            return
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+class Proxy:
+    """NGINX, the program of callers, and the API. `ask(...)` sends one request and gives (status, head, body)."""
+
+    def __init__(self, folder, certificate, **variables):
+        self.folder, self.port, self.children = folder, free_port(), []
+        self.api = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        if secured := variables.pop("api_context", None):
+            self.api.socket = secured.wrap_socket(self.api.socket, server_side=True)
+            self.api.handle_error = lambda *_: None  # who refuses its certificate is no error of the API's
+        self.api.heard = []
+        threading.Thread(target=self.api.serve_forever, daemon=True).start()
+        self.sock = str(folder / "callers.sock")
+        self._nginx(certificate, variables)
+
+    def _nginx(self, certificate, variables):
+        node = {"tls": True} if "_nginx_proxy_api_ca" in variables else {}
+        said = subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr
+        text = render(
+            "nginx_proxy",
+            "deepgram.conf.j2",
+            __nginx_proxy_packages={"installed": {"nginx": re.search(r"/([\d.]+)", said)[1]}},
+            nginx_proxy_port=self.port,
+            nginx_proxy_listen_ipv6=False,
+            nginx_proxy_nodes=[
+                {"name": "gpu1", "address": f"127.0.0.1:{self.api.server_port}", "profile": "all", "region": "", **node}
+            ],
+            _nginx_proxy_callers_listen=self.sock,
+            _nginx_proxy_certificate=certificate,
+            _nginx_proxy_key=certificate,
+            **variables,
+        ).replace("/var/log/nginx", str(self.folder))
+        (self.folder / "site.conf").write_text(text)
+        temporary = "".join(
+            f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (self.folder / "nginx.conf").write_text(
+            f"{'user root;' if os.getuid() == 0 else ''}\nworker_processes 1;\npid {self.folder}/pid;\n"
+            f"error_log {self.folder}/error.log;\nevents {{ worker_connections 512; }}\n"
+            f"http {{\n{temporary}include {self.folder}/site.conf;\n}}\n"
+        )
+        words = [NGINX, "-p", str(self.folder), "-e", f"{self.folder}/early.log", "-c", f"{self.folder}/nginx.conf"]
+        self.children.append(subprocess.Popen([*words, "-g", "daemon off;"]))
+        self._wait()
+
+    def _wait(self):
+        for _ in range(100):
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError((self.folder / "early.log").read_text())
+
+    def start_callers(self, config, own):
+        """The program, with the socket as systemd hands it over (LISTEN_FDS, file descriptor 3)."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.sock)
+        listener.listen()
+        code = (
+            "import os, runpy, sys\n"
+            f"os.dup2({listener.fileno()}, 3)\nos.environ['LISTEN_FDS'] = '1'\n"
+            f"sys.argv = ['x', 'serve']\nspace = runpy.run_path({str(ROOT / 'roles/nginx_proxy/files/callers.py')!r})\n"
+            f"space['serve'].__globals__.update(CONFIG={str(config)!r}, OWN={str(own)!r})\n"
+            "space['own_key']()\nspace['serve'](space['handed_over']())\n"
+        )
+        child = subprocess.Popen([sys.executable, "-c", code], pass_fds=[listener.fileno()])
+        listener.close()
+        self.children.append(child)
+        return child
+
+    def open(self, cert=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if cert:
+            context.load_cert_chain(cert)
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 10))
+
+    def ask(self, path="/v1/listen", method="POST", headers=(), cert=None, keep=False):
+        stream = self.open(cert)
+        lines = [f"{method} {path} HTTP/1.1", "Host: gpu1", *(f"{name}: {text}" for name, text in headers)]
+        lines += ["Content-Length: 0"] if method == "POST" else []
+        lines += [] if keep else ["Connection: close"]
+        stream.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        said = b""
+        while b"\r\n\r\n" not in said or not keep:
+            part = stream.recv(65536)
+            if not part:
+                break
+            said += part
+        head, _, body = said.partition(b"\r\n\r\n")
+        answer = int(head.split()[1]), head.decode().lower(), body
+        return (*answer, stream) if keep else answer
+
+    def log(self, name="deepgram.access.log"):
+        return (self.folder / name).read_text() if (self.folder / name).exists() else ""
+
+    def close(self):
+        for child in self.children:
+            child.terminate()
+            child.wait()
+        self.api.shutdown()
+        self.api.server_close()
