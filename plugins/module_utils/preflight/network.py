@@ -9,7 +9,7 @@ import ssl
 import time
 import urllib.parse
 
-from ansible.module_utils.containers import registry
+from ansible.module_utils.containers import archive, registry
 from ansible.module_utils.host.https import advice, ask, reason
 from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.host.parallel import in_parallel
@@ -131,10 +131,22 @@ def links(raw):
     return [link["url"] if isinstance(link, dict) else link for link in raw]
 
 
-def images(registry_of):
+def in_archive(registry_of):
+    """Names of the images that `dgctl images load` brought; of those the registry is not asked."""
+    held = archive.there(registry_of.get("archive") or archive.PLACE)
+    found = []
+    for image in registry_of["images"] if held else []:
+        there = held.images.get("{}/{}:{}".format(registry_of["address"], image, registry_of["release"]))
+        found += [image] if there and there == registry_of["digests"].get(image.rsplit("-", 1)[-1], there) else []
+    return found
+
+
+def images(registry_of, but=()):
     """Full names of the images to ask for; none where neither release nor digest says which."""
     names = []
     for image in registry_of["images"]:
+        if image in but:
+            continue
         digest = registry_of["digests"].get(image.rsplit("-", 1)[-1])
         reference = "@" + digest if digest else ":" + registry_of["release"] if registry_of["release"] else ""
         names += ["{}/{}{}".format(registry_of["address"], image, reference)] if reference else []
@@ -143,9 +155,16 @@ def images(registry_of):
 
 def of_host(network, registry_of, repositories, models_dir):
     """Findings of all probes, and the bytes of models that are still to come; by the parameters of module preflight_probe."""
-    wanted = images(registry_of)
+    brought = in_archive(registry_of)
+    wanted = images(registry_of, brought)
     servers = [(label, url) for label, urls in {**network["servers"], **repositories}.items() for url in urls]
-    if not wanted and registry_of["images"]:
+    if not wanted and registry_of["images"] and not brought:
         servers.append(("registry", "https://" + registry_of["address"]))
     account = (registry_of["username"], registry_of["password"])
-    return probes(servers, wanted, account, links(network["model_links"]), models_dir, network["timeout_s"])
+    found, size = probes(servers, wanted, account, links(network["model_links"]), models_dir, network["timeout_s"])
+    release = registry_of["release"]
+    here = [
+        finding(f"image {image}", True, f"{release}: in the archive", f"{release} in the archive or the registry")
+        for image in brought
+    ]
+    return here + found, size
