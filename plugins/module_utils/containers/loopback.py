@@ -15,6 +15,7 @@ import threading
 from ansible.module_utils.containers.archive import DIGEST, blob
 
 ADDRESS, PORT = "127.0.0.1", 9812
+TLS = b"\x16"  # begins a handshake (RFC 8446, section 5.1)
 HERE = f"{ADDRESS}:{PORT}"  # part of the images' names from then on: as fixed as a registry's name
 
 
@@ -32,6 +33,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *words):
         pass
+
+    def handle_one_request(self):
+        """Docker tries TLS first; it goes on without where the answer is plain HTTP (containerd, docker.HTTPFallback)."""
+        if self.rfile.peek(1)[:1] == TLS:
+            self.rfile.read1(1 << 16)
+            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.close_connection = True
+        else:
+            super().handle_one_request()
 
     def do_HEAD(self):
         self._answer(body=False)
@@ -70,7 +80,7 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """Docker tries TLS first, and hangs up: nothing to tell anybody."""
+        """Who hangs up has said why where it asked."""
 
 
 @contextlib.contextmanager
