@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,11 @@ def save(session: Session[Options]) -> Outcome:
     text = [f"{name}@{digest}" for name, digest in sorted(found.items())]
     size = f"{file.stat().st_size / 1e6:,.1f} MB"
     summary = f"{count(len(found), 'image')} for {options.arch} in {shown(file)}, {size}"
-    return Outcome(text=text, summary=summary, next_command=_next(session, "load"))
+    return Outcome(images=_rows(found), text=text, summary=summary, next_command=_next(session, "load"))
+
+
+def _rows(found: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "digest": digest} for name, digest in sorted(found.items())]
 
 
 def _wanted(work: Work) -> list[Image]:
@@ -145,6 +149,7 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         lock.add(work.deployment.inventory, {name: held.images[name] for name, digest in needed.items() if not digest})
     plays = {play: names for play in playbook.phases(PLAYBOOK)}
     outcome = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=playbook.Part(names, plays, variables=variables))
+    outcome.images = _rows(held.images)
     if outcome.exit_code == Exit.OK:
         outcome.summary += f"; {file.name} ({file.stat().st_size / 1e6:,.1f} MB) is on all of them"
         outcome.next_command = work.session.again("provision")
