@@ -174,8 +174,6 @@ class Images:
         else:
             authfile = ["--authfile", os.path.join(auth_dir, "config.json")] if has_auth else []
             self.pull_command = ["podman", "pull", "--quiet", *authfile]
-        without_tls = ["--tls-verify=false"] if self.engine == "podman" else []
-        self.take_command = [self.engine, "pull", "--quiet", *without_tls]
 
     def offered(self, name):
         """The digest that the archive has for REPOSITORY:RELEASE, or None."""
@@ -194,9 +192,9 @@ class Images:
 
     def pull(self, reference):
         """Pulls, and tries again what may pass by itself."""
-        command = self.take_command if loopback.is_local(reference) else self.pull_command
+        own = loopback.pull(self.engine, reference) if loopback.is_local(reference) else None
         for attempt in range(1, ATTEMPTS + 1):
-            rc, out, err = run([*command, reference], timeout=self.timeout, check=False)
+            rc, out, err = run(own or [*self.pull_command, reference], timeout=self.timeout, check=False)
             if rc == 0:
                 return
             failure = PullFailed(reference, err or out)

@@ -24,6 +24,7 @@ from .conftest import RELEASE, Registry
 utilities.use()
 MODULE: Any = load("modules", "deepgram_images")
 NETWORK: Any = content.utility("preflight.network")
+SNAPSHOT: Any = content.utility("snapshot.images")
 IMAGE = "self-hosted-engine"
 OTHER = f"sha256:{'9' * 64}"
 
@@ -150,6 +151,19 @@ def test_a_port_that_is_taken_is_named(params: Any, monkeypatch: pytest.MonkeyPa
     with pytest.raises(MODULE.PullFailed, match="port 9812 cannot be used") as error:
         MODULE.work(params, False)
     assert "ss -ltnp" in error.value.fix
+
+
+def test_a_way_back_takes_an_image_that_a_prune_took_from_the_archive(
+    params: Any, engine: FakeEngine, saved: Path, local: str, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SNAPSHOT.archive, "PLACE", str(saved))
+    monkeypatch.setattr(SNAPSHOT, "loopback", MODULE.loopback)
+    image = {"repository": local, "release": RELEASE, "digest": digest}
+    assert SNAPSHOT.missing("podman", {"deepgram-engine": image}) == [f"{local}@{digest}"]
+    SNAPSHOT.fetch("podman", f"{local}@{digest}", 20)
+    assert SNAPSHOT.missing("podman", {"deepgram-engine": image}) == [] and engine.pulls() == [f"{local}@{digest}"]
+    with pytest.raises(SNAPSHOT.CommandFailed, match="dgctl images load"):
+        SNAPSHOT.fetch("podman", f"{local}@{OTHER}", 20)
 
 
 @pytest.mark.parametrize("digests", ["none", "same", "other"])
