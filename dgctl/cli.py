@@ -122,6 +122,14 @@ IMAGES = (
         "--release", default="", metavar="R", help="Another release than the inventory's, before an upgrade to it."
     ),
     click.option("--each", is_flag=True, help="load: upload to each server from here, none from another."),
+    click.option(
+        "--port",
+        default=9813,
+        type=click.IntRange(1, 65535),
+        metavar="N",
+        show_default=True,
+        help="load: where one server hands it to the others.",
+    ),
 )
 WINDOWS = (
     _count("--window", 5, 30, "SECONDS", "How long each load is measured."),
@@ -267,7 +275,7 @@ def images(action: str, place: str, file: str, **options: Any) -> None:
     the registry's, and go into images.lock.
 
     load: check FILE, then bring it to the servers. It is uploaded once, to one of them; the others fetch it from that one (TLS,
-    port 9813 between them). Images are loaded where Docker or Podman runs, elsewhere by `provision`, which then asks no registry.
+    --port between them). Images are loaded where Docker or Podman runs, elsewhere by `provision`, which then asks no registry.
     """
     if (action == "save") != bool(options["to"]) or (action == "load") != bool(file):
         raise click.UsageError("say `images save INVENTORY --to FILE`, or `images load INVENTORY FILE`")

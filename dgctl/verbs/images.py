@@ -31,6 +31,7 @@ class Options(common.Options):
     release: str = ""
     arch: str = "amd64"
     each: bool = False
+    port: int = 9813
 
 
 def images(session: Session[Options]) -> Outcome:
@@ -141,6 +142,7 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         "images_size": file.stat().st_size,
         "images_architecture": held.architecture,
         "images_each": work.session.options.each,
+        "images_port": work.session.options.port,
     }
     if release := work.session.options.release:
         variables["deepgram_release"] = release

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from dgctl.cli import main
 from dgctl.deployment import images as lock
 from dgctl.run import playbook
+from tests.ports import free_port
 from tests.unit.conftest import folder, root, servers, write  # noqa: F401 - fixtures
 from tests.unit.servers_lease import Servers
 
@@ -57,6 +58,7 @@ def inventory(places: Path, registry: Registry, release: str = RELEASE) -> None:
 
 
 def call(*words: str) -> tuple[int, Any]:
+    words = (*words, "--port", str(free_port()))  # other tests load at the same time
     done = CliRunner().invoke(main, ["images", words[0], "inventory.ini", *words[1:], "--json"])
     return done.exit_code, json.loads(done.stdout)
 

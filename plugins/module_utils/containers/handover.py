@@ -83,6 +83,7 @@ def serve(file, folder, token, limit_s, port=PORT):
     """Serves the file while the certificate in `folder` is the same, at most for so long; raises OSError for a taken port."""
     certificate, until = os.path.join(folder, "crt"), time.monotonic() + limit_s
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, os.path.join(folder, "key"))
     own = _identity(certificate)
     with _listening(port) as server:
@@ -121,6 +122,7 @@ def _identity(path):
 def _asked(method, address, port, certificate, token):
     """The answer of the server that has this certificate; raises OSError or HTTPException."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False  # it is known by itself
     context.load_verify_locations(cadata=certificate)
     connection = http.client.HTTPSConnection(address, port, timeout=TIMEOUT_S, context=context)
