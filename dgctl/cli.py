@@ -264,12 +264,14 @@ def export(kind: str, place: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("action", type=click.Choice(["save", "load"]), metavar="save|load")
+@click.argument("action", type=click.Choice(["pull", "save", "load"]), metavar="pull|save|load")
 @click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
 @click.argument("file", metavar="[FILE]", default="")
 @_with(*IMAGES, BREAK, *OPTIONS)
 def images(action: str, place: str, file: str, **options: Any) -> None:
-    """Bring images to servers that reach no registry: `save INVENTORY --to FILE`, then `load INVENTORY FILE`.
+    """Bring images to servers ahead, or to servers that reach no registry: `save INVENTORY --to FILE`, then `load INVENTORY FILE`.
+
+    pull: have the servers pull their release, or --release, while they serve. No container is touched.
 
     save: take the images of these servers from the registry into FILE, on this machine, without Docker or Podman. Digests stay
     the registry's, and go into images.lock.
@@ -278,7 +280,9 @@ def images(action: str, place: str, file: str, **options: Any) -> None:
     --port between them). Images are loaded where Docker or Podman runs, elsewhere by `provision`, which then asks no registry.
     """
     if (action == "save") != bool(options["to"]) or (action == "load") != bool(file):
-        raise click.UsageError("say `images save INVENTORY --to FILE`, or `images load INVENTORY FILE`")
+        raise click.UsageError(
+            "say `images save INVENTORY --to FILE`, `images load INVENTORY FILE`, or `images pull INVENTORY`"
+        )
     raise SystemExit(_run("images", Path(place), {**options, "action": action, "file": file}))
 
 

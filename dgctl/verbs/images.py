@@ -1,4 +1,4 @@
-"""`images`: for servers that reach no registry, their images as one file, taken from the registry here, brought over SSH."""
+"""`images`: pulled ahead; or, for servers that reach no registry, as one file, taken from the registry here, brought over SSH."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded, valid
 
-PLAYBOOK = "images_load.yml"
+PLAYBOOK, LOAD = "images_load.yml", "Load"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,23 @@ class Options(common.Options):
 
 
 def images(session: Session[Options]) -> Outcome:
-    return {"save": save, "load": load}[session.options.action](session)
+    return {"pull": pull, "save": save, "load": load}[session.options.action](session)
+
+
+def pull(session: Session[Options]) -> Outcome:
+    """Has the servers pull, while they serve, what they are to run: no container is touched, nothing recorded."""
+    with recorded(session) as work:
+        names = [host.name for host in _hosts(work)]
+        plays = {play: names if play == LOAD else [] for play in playbook.phases(PLAYBOOK)}
+        with lease.alone(work):
+            part = playbook.Part(names, plays, variables=_release(session))
+            outcome = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=part)
+    return outcome
+
+
+def _release(session: Session[Options]) -> dict[str, str]:
+    """The variable with another release than the inventory's, where one was named."""
+    return {"deepgram_release": session.options.release} if session.options.release else {}
 
 
 def save(session: Session[Options]) -> Outcome:
@@ -143,9 +159,8 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         "images_architecture": held.architecture,
         "images_each": work.session.options.each,
         "images_port": work.session.options.port,
+        **_release(work.session),
     }
-    if release := work.session.options.release:
-        variables["deepgram_release"] = release
     for host in hosts:
         needed = lock.needed(work.deployment.inventory, host, work.session.options.release)
         lock.add(work.deployment.inventory, {name: held.images[name] for name, digest in needed.items() if not digest})

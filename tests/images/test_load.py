@@ -14,12 +14,21 @@ from click.testing import CliRunner
 from dgctl.cli import main
 from dgctl.deployment import images as lock
 from dgctl.run import playbook
+from dgctl.verbs.images import PLAYBOOK
+from tests.paths import PROJECT
 from tests.ports import free_port
 from tests.unit.conftest import folder, root, servers, write  # noqa: F401 - fixtures
 from tests.unit.servers_lease import Servers
 
 from .conftest import PASSWORD, RELEASE, USER, Registry
 
+NOTED = """\
+- name: Note it
+  ansible.builtin.copy:
+    content: "{{{{ {{'release': deepgram_release, 'pins': deepgram_image_pins}} | to_json }}}}"
+    dest: "{places}/{{{{ inventory_hostname }}}}-{role}.noted"
+    mode: "0644"
+"""
 HOSTS = ("gpu1", "gpu2", "gpu3", "gpu4")
 INVENTORY = """\
 [node]
@@ -196,7 +205,51 @@ def test_there_is_no_such_file(untouched: Callable[..., tuple[str, str]]) -> Non
     assert "none.tar" in str(untouched("none.tar"))
 
 
-@pytest.mark.parametrize("words", [("save",), ("load",), ("save", "x.tar"), ("load", "x.tar", "--to", "y.tar")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("save",),
+        ("load",),
+        ("pull", "x.tar"),
+        ("pull", "--to", "y"),
+        ("save", "x.tar"),
+        ("load", "x.tar", "--to", "y.tar"),
+    ],
+)
 def test_the_two_ways_are_told_apart(places: Path, words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, ["images", words[0], "inventory.ini", *words[1:]])
     assert done.exit_code == 2 and "images save INVENTORY --to FILE" in done.output
+
+
+@pytest.fixture
+def loading(root: Path, places: Path, tmp_path: Path) -> Path:  # noqa: F811
+    """Servers on which Docker answers, with roles that note what they are to load."""
+    write(root / "playbooks" / PLAYBOOK, (PROJECT / "playbooks" / PLAYBOOK).read_text())
+    for role, tasks in (("deepgram", "images_only"), ("license_proxy", "image_only")):
+        write(root / "roles" / role / "tasks" / f"{tasks}.yml", NOTED.format(role=role, places=places))
+    write(tmp_path / "bin" / "docker", "#!/bin/sh\nexit 0\n", 0o755)
+    return places
+
+
+def noted(places: Path) -> dict[str, dict[str, Any]]:
+    return {path.name: json.loads(path.read_text()) for path in sorted(places.glob("*.noted"))}
+
+
+def test_where_the_engine_runs_the_images_are_loaded(loading: Path, registry: Registry) -> None:
+    with Path("inventory.ini").open("a") as file:
+        file.write("\n[license_proxy]\ngpu4\n")
+    registry.push("self-hosted-license-proxy")
+    save()
+    assert call("load", "images.tar")[0] == 0
+    found = noted(loading)
+    assert [*found] == [*(f"{name}-deepgram.noted" for name in HOSTS), "gpu4-license_proxy.noted"]
+    assert all(each == {"release": RELEASE, "pins": lock.read(Path("inventory.ini"))} for each in found.values())
+
+
+def test_pulling_ahead_is_loading_without_an_archive(loading: Path) -> None:
+    code, document = call("pull", "--release", "release-260826", "--limit", "gpu2,gpu3")
+    assert code == 0, document["errors"]
+    assert noted(loading) == {
+        f"{name}-deepgram.noted": {"release": "release-260826", "pins": {}} for name in ("gpu2", "gpu3")
+    }
+    assert archives(loading) == [] and tasks("Ask what the server has, and whether it can use the archive") == []

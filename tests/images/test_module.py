@@ -181,3 +181,17 @@ def test_preflight_asks_no_registry_for_what_is_in_the_archive(
     else:
         assert [(each["check"], each["verdict"]) for each in found] == [(f"image {IMAGE}", "pass")]
         assert registry.asked == [] and "archive" in found[0]["seen"]
+
+
+@pytest.mark.parametrize("release", [RELEASE, "release-260826"])
+def test_preflight_asks_no_registry_for_what_runs_from_an_archive_that_is_gone(
+    params: Any, registry: Registry, name: str, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    """The archive of the next release took its place, and this one is still to be provisioned."""
+    MODULE.work(params, False)
+    monkeypatch.setattr(NETWORK, "RECORDS", ("/none", params["record"]))
+    registry.asked.clear()
+    asked = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": release, "digests": {}}
+    network = {"servers": {}, "model_links": [], "timeout_s": 5}
+    NETWORK.of_host(network, {**asked, "archive": "/none", "username": "", "password": ""}, {}, "/")
+    assert bool(registry.asked) == (release != RELEASE)
