@@ -269,7 +269,7 @@ def export(kind: str, place: str, **options: Any) -> None:
 @click.argument("file", metavar="[FILE]", default="")
 @_with(*IMAGES, BREAK, *OPTIONS)
 def images(action: str, place: str, file: str, **options: Any) -> None:
-    """Bring images to servers ahead, or to servers that reach no registry: `save INVENTORY --to FILE`, then `load INVENTORY FILE`.
+    """Bring images to servers ahead; or to servers that reach no registry, as a file: `save`, then `load`.
 
     pull: have the servers pull their release, or --release, while they serve. No container is touched.
 

@@ -205,18 +205,18 @@ def test_there_is_no_such_file(untouched: Callable[..., tuple[str, str]]) -> Non
     assert "none.tar" in str(untouched("none.tar"))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("save",),
-        ("load",),
-        ("pull", "x.tar"),
-        ("pull", "--to", "y"),
-        ("save", "x.tar"),
-        ("load", "x.tar", "--to", "y.tar"),
-    ],
+MIXED = (
+    ("save",),
+    ("load",),
+    ("pull", "x.tar"),
+    ("pull", "--to", "y"),
+    ("save", "x.tar"),
+    ("load", "x.tar", "--to", "y"),
 )
-def test_the_two_ways_are_told_apart(places: Path, words: tuple[str, ...]) -> None:
+
+
+@pytest.mark.parametrize("words", MIXED)
+def test_the_ways_are_told_apart(places: Path, words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, ["images", words[0], "inventory.ini", *words[1:]])
     assert done.exit_code == 2 and "images save INVENTORY --to FILE" in done.output
 
@@ -224,6 +224,7 @@ def test_the_two_ways_are_told_apart(places: Path, words: tuple[str, ...]) -> No
 @pytest.fixture
 def loading(root: Path, places: Path, tmp_path: Path) -> Path:  # noqa: F811
     """Servers on which Docker answers, with roles that note what they are to load."""
+    places.mkdir()
     write(root / "playbooks" / PLAYBOOK, (PROJECT / "playbooks" / PLAYBOOK).read_text())
     for role, tasks in (("deepgram", "images_only"), ("license_proxy", "image_only")):
         write(root / "roles" / role / "tasks" / f"{tasks}.yml", NOTED.format(role=role, places=places))
