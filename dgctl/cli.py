@@ -109,6 +109,28 @@ PROXIES_OUTSIDE = _count(
     "--proxies", 1, 1, "N", "How many such proxies there are: they share the servers' limits.", most=64
 )
 REGION = click.option("--region", default="", metavar="R", help="Where the proxy is: servers elsewhere stand by.")
+IMAGES = (
+    click.option("--to", default="", metavar="FILE", help="save: the file to write."),
+    click.option(
+        "--arch",
+        default="amd64",
+        type=click.Choice(["amd64", "arm64"]),
+        show_default=True,
+        help="save: of the servers.",
+    ),
+    click.option(
+        "--release", default="", metavar="R", help="Another release than the inventory's, before an upgrade to it."
+    ),
+    click.option("--each", is_flag=True, help="load: upload to each server from here, none from another."),
+    click.option(
+        "--port",
+        default=9813,
+        type=click.IntRange(1, 65535),
+        metavar="N",
+        show_default=True,
+        help="load: where one server hands it to the others.",
+    ),
+)
 WINDOWS = (
     _count("--window", 5, 30, "SECONDS", "How long each load is measured."),
     _count("--sustain", 10, 120, "SECONDS", "How long the load that is found has to last."),
@@ -239,6 +261,29 @@ def export(kind: str, place: str, **options: Any) -> None:
     if (kind == "proxy") != bool(options["program"]):
         raise click.UsageError("`export proxy` needs --for haproxy, apache or nginx, and no other export has it")
     raise SystemExit(_run("export", Path(place), {**options, "kind": kind}))
+
+
+@main.command()
+@click.argument("action", type=click.Choice(["pull", "save", "load"]), metavar="pull|save|load")
+@click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
+@click.argument("file", metavar="[FILE]", default="")
+@_with(*IMAGES, BREAK, *OPTIONS)
+def images(action: str, place: str, file: str, **options: Any) -> None:
+    """Bring images to servers ahead; or to servers that reach no registry, as a file: `save`, then `load`.
+
+    pull: have the servers pull their release, or --release, while they serve. No container is touched.
+
+    save: take the images of these servers from the registry into FILE, on this machine, without Docker or Podman. Digests stay
+    the registry's, and go into images.lock.
+
+    load: check FILE, then bring it to the servers. It is uploaded once, to one of them; the others fetch it from that one (TLS,
+    --port between them). Images are loaded where Docker or Podman runs, elsewhere by `provision`, which then asks no registry.
+    """
+    if (action == "save") != bool(options["to"]) or (action == "load") != bool(file):
+        raise click.UsageError(
+            "say `images save INVENTORY --to FILE`, `images load INVENTORY FILE`, or `images pull INVENTORY`"
+        )
+    raise SystemExit(_run("images", Path(place), {**options, "action": action, "file": file}))
 
 
 @verb()

@@ -44,10 +44,23 @@ def read(inventory: Path) -> dict[str, str]:
     return found
 
 
-def names(host: Host) -> dict[str, str]:
-    """Part -> REPOSITORY:RELEASE of the images that a server runs by its tag."""
+def names(host: Host, release: str = "") -> dict[str, str]:
+    """Part -> REPOSITORY:RELEASE of the images that a server runs by its tag, or would run of another release."""
     registry = host.vars.get("deepgram_registry") or "quay.io/deepgram"
-    return {part: f"{registry}/{name}:{host.vars.get('deepgram_release')}" for part, name in PARTS.items()}
+    return {part: f"{registry}/{name}:{release or host.vars.get('deepgram_release')}" for part, name in PARTS.items()}
+
+
+def needed(inventory: Path, host: Host, release: str = "") -> dict[str, str]:
+    """REPOSITORY:RELEASE of what a server's own parts need -> the digest that it has to have; "" where nothing says."""
+    known, own = read(inventory), names(host, release)
+    return {own[part]: given(host, part) or known.get(own[part], "") for part in host.parts if part in own}
+
+
+def given(host: Host, part: str) -> str:
+    """The digest that a server's variables name for a part; "" without."""
+    if part == "license-proxy":
+        return str(host.vars.get("license_proxy_image_digest") or "")
+    return str((host.vars.get("deepgram_image_digests") or {}).get(part) or "")
 
 
 def locked(inventory: Path, host: Host) -> dict[str, str]:
@@ -59,12 +72,20 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
 def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
     """Adds what a server pulled, where the file says nothing of it yet; what is no image of that server is not believed."""
     known, own = read(inventory), set(names(host).values())
-    new = {
-        name: digest
-        for name, digest in pulled.items()
-        if name in own and name not in known and _LINE.fullmatch(f"{name} {digest}")
-    }
-    if new:
+    add(
+        inventory,
+        {
+            name: digest
+            for name, digest in pulled.items()
+            if name in own and name not in known and _LINE.fullmatch(f"{name} {digest}")
+        },
+    )
+
+
+def add(inventory: Path, new: Mapping[str, object]) -> None:
+    """Adds what the file says nothing of yet."""
+    known = read(inventory)
+    if new := {name: digest for name, digest in new.items() if name not in known}:
         lines = [f"{name} {digest}\n" for name, digest in sorted({**known, **new}.items())]
         file = path(inventory)
         file.touch(mode=0o644)

@@ -94,6 +94,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
     audit: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
+    images: list[dict[str, str]] = field(default_factory=list)  # of images save and load: {name, digest}
     capacity: dict[str, Any] = field(default_factory=dict)
     benches: list[dict[str, Any]] | None = None  # of bench --compare
     lines: list[dict[str, Any]] | None = None  # of logs
@@ -116,7 +117,7 @@ class Outcome:
             found["lines"] = self.lines
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
-        for name in ("lowered", "timings", "diffs", "keys", "audit", "capacity"):
+        for name in ("lowered", "timings", "diffs", "keys", "images", "audit", "capacity"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
         if self.log:

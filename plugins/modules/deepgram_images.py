@@ -9,6 +9,7 @@ short_description: Pulls the images of a Deepgram release and pins them by diges
 description:
   - The first pull of a release records its digests; from then on the server runs those, even if the tag moves.
   - An image that is there is not asked for again, so a second run needs no registry.
+  - An image in O(archive) is taken from there, by its digest, and no registry is asked for it.
   - Keeps the registry's credentials in a file for pulls, readable by root alone, and removes it when there are none.
 options:
   engine:
@@ -52,6 +53,10 @@ options:
     description: The user's password.
     type: str
     default: ""
+  archive:
+    description: Archive of images that C(dgctl images load) brought to this server, or none.
+    type: path
+    default: /var/lib/deepgram/images/archive.tar
   ahead:
     description: Only begin, in the background, to pull what is missing, as soon as the engine answers. A later call without
       this waits for it, and pins.
@@ -108,8 +113,11 @@ import os
 import re
 import shlex
 import time
+from collections import namedtuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.containers import archive as archives
+from ansible.module_utils.containers import loopback
 from ansible.module_utils.deepgram.containers import last_words, run
 from ansible.module_utils.host.parallel import in_parallel
 from ansible.module_utils.host.whole_file import is_so, settle_rights, write
@@ -133,10 +141,11 @@ FIXES = (
     (r"no space left", "free space on the disk that holds the container images", False),
     (
         r"no such host|lookup|dial tcp|timeout|refused|reset|EOF",
-        "check that this server reaches the registry",
+        "check that this server reaches the registry, or bring the images: dgctl images save, dgctl images load",
         True,
     ),
     (r"Cannot connect to the Docker daemon", "start it: systemctl start docker", False),
+    (rf"port {loopback.PORT} cannot", f"end what listens there: ss -ltnp sport = :{loopback.PORT}", False),
     (r"is not installed", "run the playbook from its start: the container engine is missing", False),
 )
 
@@ -154,16 +163,21 @@ class PullFailed(Exception):
 
 
 class Images:
-    """The images in one container engine."""
+    """The images in one container engine, and those in the archive that it may take them from."""
 
-    def __init__(self, engine, auth_dir, timeout):
-        self.engine, self.timeout = engine, timeout
+    def __init__(self, params):
+        self.engine, self.timeout, auth_dir = params["engine"], params["timeout_s"], params["auth_dir"]
+        self.archive = archives.there(params["archive"])
         has_auth = os.path.exists(os.path.join(auth_dir, "config.json"))
-        if engine == "docker":
+        if self.engine == "docker":
             self.pull_command = ["docker"] + (["--config", auth_dir] if has_auth else []) + ["pull", "--quiet"]
         else:
             authfile = ["--authfile", os.path.join(auth_dir, "config.json")] if has_auth else []
             self.pull_command = ["podman", "pull", "--quiet", *authfile]
+
+    def offered(self, name):
+        """The digest that the archive has for REPOSITORY:RELEASE, or None."""
+        return self.archive.images.get(name) if self.archive else None
 
     def digest(self, repository, reference):
         """Digest of a local image within a repository, or None when the image is not here."""
@@ -178,8 +192,9 @@ class Images:
 
     def pull(self, reference):
         """Pulls, and tries again what may pass by itself."""
+        own = loopback.pull(self.engine, reference) if loopback.is_local(reference) else None
         for attempt in range(1, ATTEMPTS + 1):
-            rc, out, err = run([*self.pull_command, reference], timeout=self.timeout, check=False)
+            rc, out, err = run(own or [*self.pull_command, reference], timeout=self.timeout, check=False)
             if rc == 0:
                 return
             failure = PullFailed(reference, err or out)
@@ -229,15 +244,45 @@ def make_directory(path, mode, check_mode):
     return True
 
 
-def due(images, repository, release, wanted):
-    """The reference to pull, or None: `wanted` (a digest) is here, or there is none and the release's tag counts."""
-    if wanted and images.digest(repository, f"{repository}@{wanted}"):
-        return None
+# Where an image is or comes from: its repository, its digest (None until a tag was pulled), and the reference to pull, or None.
+Choice = namedtuple("Choice", "repository digest due")
+
+
+def choose(images, repository, release, wanted):
+    """The Choice for an image; `wanted` is a digest, or None where what the release's tag leads to counts."""
+    offered = images.offered(f"{repository}:{release}")
+    wanted = wanted or offered
+    for place in (repository, loopback.local(repository)) if wanted else ():
+        if images.digest(place, f"{place}@{wanted}"):
+            return Choice(place, wanted, None)
+    if wanted and wanted == offered:
+        place = loopback.local(repository)
+        return Choice(place, wanted, f"{place}@{wanted}")
     # A tag is always asked for: what lies here under it may be older than the release.
-    return f"{repository}@{wanted}" if wanted else f"{repository}:{release}"
+    return Choice(repository, wanted, f"{repository}@{wanted}" if wanted else f"{repository}:{release}")
+
+
+def choices(images, params, pins):
+    """The Choice of each component."""
+    found = {}
+    for component, repository in repositories(params).items():
+        wanted = params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
+        found[component] = choose(images, repository, params["release"], wanted)
+    return found
 
 
 def pull_all(images, references):
+    """Pulls at the same time, from the registry or the archive. Raises the first failure once all have ended."""
+    if not any(map(loopback.is_local, references)):
+        return pull_each(images, references)
+    try:
+        with loopback.served(images.archive):
+            return pull_each(images, references)
+    except OSError as error:
+        raise PullFailed(references[0], f"port {loopback.PORT} cannot be used: {error}") from error
+
+
+def pull_each(images, references):
     """Pulls at the same time. Raises the first failure once all have ended."""
 
     def attempt(reference):
@@ -276,37 +321,24 @@ def repositories(params):
     return {component: f"{params['registry']}/{name}" for component, name in params["images"].items()}
 
 
-def missing_images(images, params, pins):
-    """The reference to pull by component, for those that are not here."""
-    found = {}
-    for component, repository in repositories(params).items():
-        wanted = params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
-        reference = due(images, repository, params["release"], wanted)
-        if reference:
-            found[component] = reference
-    return found
-
-
 def settle(images, params, pins, check_mode):
-    """(digest to run by component, None only in check mode; references that were pulled, or would be)."""
-    pulls = missing_images(images, params, pins)
-    digests = {
-        component: params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
-        for component, repository in repositories(params).items()
-    }
+    """(Choice by component, with a digest but in check mode; references that were pulled, or would be)."""
+    found = choices(images, params, pins)
+    pulls = [each.due for each in found.values() if each.due]
     if not check_mode:
-        pull_all(images, list(pulls.values()))
-        for component, reference in pulls.items():
-            digests[component] = digest_of(images, repositories(params)[component], reference)
-    return digests, list(pulls.values())
+        pull_all(images, pulls)
+        for component, each in found.items():
+            if each.due:
+                found[component] = each._replace(digest=digest_of(images, each.repository, each.due))
+    return found, pulls
 
 
-def record_of(params, digests, pins):
+def record_of(params, found, pins):
     """What this server runs, and the digest that each release was first pulled with."""
     release, containers, pins = params["release"], {}, dict(pins)
     for component, repository in repositories(params).items():
-        digest = digests[component]
-        containers[f"deepgram-{component}"] = {"repository": repository, "release": release, "digest": digest}
+        place, digest, _ = found[component]
+        containers[f"deepgram-{component}"] = {"repository": place, "release": release, "digest": digest}
         if digest and not params["digests"].get(component):
             pins[f"{repository}:{release}"] = digest
     return {"release": release, "containers": containers, "pins": pins}
@@ -330,22 +362,24 @@ def begin(params, check_mode):
     if check_mode:
         return {"changed": False, "pulled": []}
     changed = prepare(params, check_mode)
-    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
-    missing = missing_images(images, params, known_pins(params, read_record(params["record"])))
+    images = Images(params)
+    found = choices(images, params, known_pins(params, read_record(params["record"])))
+    # What the archive has waits for nothing from afar.
+    missing = [each.due for each in found.values() if each.due and not loopback.is_local(each.due)]
     if missing:
-        pull_in_background(images, list(missing.values()))
+        pull_in_background(images, missing)
     return {"changed": changed, "pulled": []}
 
 
 def only_pull(params, check_mode):
     """The module's result where the images are for later; raises PullFailed."""
     changed = prepare(params, check_mode)
-    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
+    images = Images(params)
     pins = known_pins(params, read_record(params["record"]))
     missing = [
-        reference
-        for reference in missing_images(images, params, pins).values()
-        if "@" in reference or not images.digest(reference.rpartition(":")[0], reference)
+        each.due
+        for each in choices(images, params, pins).values()
+        if each.due and ("@" in each.due or not images.digest(each.repository, each.due))
     ]
     if not check_mode:
         pull_all(images, missing)
@@ -357,21 +391,20 @@ def work(params, check_mode):
     changed = prepare(params, check_mode)
     old = read_record(params["record"])
     pins = known_pins(params, old)
-    images = Images(params["engine"], params["auth_dir"], params["timeout_s"])
-    digests, pulled = settle(images, params, pins, check_mode)
-    record = record_of(params, digests, pins)
+    images = Images(params)
+    found, pulled = settle(images, params, pins, check_mode)
+    record = record_of(params, found, pins)
     if not check_mode and record != old:
         write(params["record"], json.dumps(record, indent=2, sort_keys=True) + "\n", 0o644)
     if os.path.exists(params["record"]):
         changed |= settle_rights(params["record"], 0o644, check_mode)
     result = {}
-    for component, repository in repositories(params).items():
-        digest = digests[component]
+    for component, (repository, digest, _) in found.items():
         reference = f"{repository}@{digest}" if digest else f"{repository}:{params['release']}"
         result[component] = {"repository": repository, "digest": digest, "reference": reference}
     changed |= bool(pulled) or record != old
     tags = {component: f"{repository}:{params['release']}" for component, repository in repositories(params).items()}
-    told = {tag: digests[one] for one, tag in tags.items() if digests[one] and not params["digests"].get(one)}
+    told = {tag: found[one].digest for one, tag in tags.items() if found[one].digest and not params["digests"].get(one)}
     return {
         "changed": changed,
         "images": result,
@@ -394,6 +427,7 @@ def main():
             "auth_dir": {"type": "path", "required": True},
             "username": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
+            "archive": {"type": "path", "default": archives.PLACE},
             "ahead": {"type": "bool", "default": False},
             "only_pull": {"type": "bool", "default": False},
             "timeout_s": {"type": "int", "default": 3600},

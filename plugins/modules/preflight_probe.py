@@ -122,6 +122,10 @@ options:
           C(engine)).
         type: dict
         default: {}
+      archive:
+        description: Archive of images that C(dgctl images load) brought; the registry is not asked for what it has.
+        type: path
+        default: /var/lib/deepgram/images/archive.tar
       username: {description: Account at the registry., type: str, default: ""}
       password: {description: Its password., type: str, default: ""}
   network:
@@ -179,6 +183,7 @@ ansible_facts:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.containers import archive
 from ansible.module_utils.host import os_release
 from ansible.module_utils.preflight import boot as preflight_boot
 from ansible.module_utils.preflight import engine as preflight_engine
@@ -263,6 +268,7 @@ REGISTRY = {
     "images": {"type": "list", "elements": "str", "default": []},
     "release": {"type": "str", "default": ""},
     "digests": {"type": "dict", "default": {}},
+    "archive": {"type": "path", "default": archive.PLACE},
     "username": {"type": "str", "default": ""},
     "password": {"type": "str", "default": "", "no_log": True},
 }

@@ -3,13 +3,14 @@
 Model links may be signed: they are shown as file and host, never with their query string.
 """
 
+import json
 import os
 import socket
 import ssl
 import time
 import urllib.parse
 
-from ansible.module_utils.containers import registry
+from ansible.module_utils.containers import archive, loopback, registry
 from ansible.module_utils.host.https import advice, ask, reason
 from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.host.parallel import in_parallel
@@ -131,10 +132,47 @@ def links(raw):
     return [link["url"] if isinstance(link, dict) else link for link in raw]
 
 
-def images(registry_of):
+# What servers run: a release that came from an archive is there, also when the archive of another one took its place.
+RECORDS = ("/etc/deepgram/images.json", "/etc/deepgram-license-proxy/images.json")
+
+
+def brought(registry_of):
+    """{image: digest} of those that came, or are to come, from what `dgctl images load` brought."""
+    held = archive.there(registry_of.get("archive") or archive.PLACE)
+    runs, found = [one for path in RECORDS for one in _containers(path)], {}
+    for image in registry_of["images"]:
+        repository, release = "{}/{}".format(registry_of["address"], image), registry_of["release"]
+        for one in runs:
+            if (one.get("repository"), one.get("release")) == (loopback.local(repository), release):
+                found[image] = one.get("digest")
+        if held and f"{repository}:{release}" in held.images:
+            found[image] = held.images[f"{repository}:{release}"]
+    return found
+
+
+def _containers(path):
+    """What a record says of each container; nothing where there is none."""
+    try:
+        with open(path) as stream:
+            return list(json.load(stream)["containers"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def from_archive(registry_of):
+    """Names of the images that the registry is not asked for."""
+    given = registry_of["digests"]
+    return [
+        image for image, digest in brought(registry_of).items() if given.get(image.rsplit("-", 1)[-1], digest) == digest
+    ]
+
+
+def images(registry_of, but=()):
     """Full names of the images to ask for; none where neither release nor digest says which."""
     names = []
     for image in registry_of["images"]:
+        if image in but:
+            continue
         digest = registry_of["digests"].get(image.rsplit("-", 1)[-1])
         reference = "@" + digest if digest else ":" + registry_of["release"] if registry_of["release"] else ""
         names += ["{}/{}{}".format(registry_of["address"], image, reference)] if reference else []
@@ -143,9 +181,16 @@ def images(registry_of):
 
 def of_host(network, registry_of, repositories, models_dir):
     """Findings of all probes, and the bytes of models that are still to come; by the parameters of module preflight_probe."""
-    wanted = images(registry_of)
+    known = from_archive(registry_of)
+    wanted = images(registry_of, known)
     servers = [(label, url) for label, urls in {**network["servers"], **repositories}.items() for url in urls]
-    if not wanted and registry_of["images"]:
+    if not wanted and registry_of["images"] and not known:
         servers.append(("registry", "https://" + registry_of["address"]))
     account = (registry_of["username"], registry_of["password"])
-    return probes(servers, wanted, account, links(network["model_links"]), models_dir, network["timeout_s"])
+    found, size = probes(servers, wanted, account, links(network["model_links"]), models_dir, network["timeout_s"])
+    release = registry_of["release"]
+    here = [
+        finding(f"image {image}", True, f"{release}: from an archive", f"{release} in an archive or the registry")
+        for image in known
+    ]
+    return here + found, size

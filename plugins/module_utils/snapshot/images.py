@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ansible.module_utils.containers import archive, loopback
 from ansible.module_utils.deepgram.containers import CommandFailed, run
 
 AUTH = "/etc/deepgram/registry"
@@ -45,11 +46,24 @@ def release(engine, states):
 
 
 def fetch(engine, name, timeout):
-    """Pulls an image that a prune took after all; raises CommandFailed."""
+    """Pulls an image that a prune took after all, or takes it from the archive that it came from; raises CommandFailed."""
+    if loopback.is_local(name):
+        return _take(engine, name, timeout)
     config = os.path.join(AUTH, "config.json")
     options = {"docker": ["--config", AUTH], "podman": []}[engine] if os.path.exists(config) else []
     after = ["--authfile", config] if engine == "podman" and os.path.exists(config) else []
-    run([engine, *options, "pull", "--quiet", *after, name], timeout=timeout)
+    return run([engine, *options, "pull", "--quiet", *after, name], timeout=timeout)
+
+
+def _take(engine, name, timeout):
+    held = archive.there(archive.PLACE)
+    if not held or name.partition("@")[2] not in held.manifests:
+        raise CommandFailed(f"{archive.PLACE} does not have it; bring it with dgctl images load")
+    try:
+        with loopback.served(held):
+            return run(loopback.pull(engine, name), timeout=timeout)
+    except OSError as error:
+        raise CommandFailed(f"port {loopback.PORT} cannot be used: {error}") from error
 
 
 __all__ = ["CommandFailed", "fetch", "here", "hold", "missing", "reference", "release"]

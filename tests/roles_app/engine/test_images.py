@@ -39,6 +39,7 @@ def run(engine, tmp_path):
             "username": "",
             "password": "",
             "timeout_s": 20,
+            "archive": str(tmp_path / "archive.tar"),
         }
         return MODULE.work({**params, **changes}, check_mode)
 

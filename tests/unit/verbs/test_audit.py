@@ -133,6 +133,9 @@ def test_a_moved_tag_is_said() -> None:
     other = {**same, "gpu3": status(images={"deepgram-engine": IMAGE + "b" * 64})}
     ((what, _),) = audit.differing(other)
     assert "deepgram-engine runs from different images" in what and "gpu3 sha256:bbbb" in what
+    (reference,) = status()["images"].values()
+    brought = status(images={"deepgram-engine": f"127.0.0.1:9812/{reference}"})
+    assert list(audit.differing({**same, "gpu3": brought})) == [], "the same image, from an archive"
 
 
 def test_the_text_has_all_of_it() -> None:

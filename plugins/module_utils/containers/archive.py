@@ -1,0 +1,100 @@
+"""An archive of images as `dgctl images save` writes it: an OCI image layout in a tar, and in its last file what it holds.
+
+The blobs are the registry's own, byte for byte. So an image keeps the digest that it has in the registry, which `docker save` and
+`podman save` lose, because they pack the layers again (moby/moby#22011, docker/cli#6996, podman#18809).
+"""
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+
+PLACE = "/var/lib/deepgram/images/archive.tar"
+ABOUT = "dgctl-images.json"  # written last: an archive without it is torn
+FORMAT = 1
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+BLOCK = 1 << 20
+AGAIN = "write it again: dgctl images save INVENTORY --to FILE"
+# As `uname -m` says it, and as images do.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Unusable(Exception):
+    """An archive that no image can be taken from; `fix` says what to do."""
+
+    def __init__(self, what, fix=AGAIN):
+        super().__init__(what)
+        self.fix = fix
+
+
+def blob(digest):
+    """The name of a blob in the archive (OCI image specification: image-layout.md)."""
+    return "blobs/sha256/" + digest.partition(":")[2]
+
+
+class Archive:
+    """What is in an archive; raises Unusable for one that is torn or something else, OSError for none.
+
+    images: {REPOSITORY:RELEASE: digest}; manifests: {digest: media type}; members: {name: (where it begins, bytes)}.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            with tarfile.open(path, "r:") as tar:
+                self.members = {each.name: (each.offset_data, each.size) for each in tar if each.isreg()}
+        except tarfile.ReadError as error:
+            raise Unusable(f"it is torn, or no archive of images ({error})") from error
+        if ABOUT not in self.members:
+            raise Unusable(f"it is torn, or no archive of dgctl's: {ABOUT} is missing at its end")
+        try:
+            about = json.loads(b"".join(self.pieces(ABOUT)))
+            if about["format"] != FORMAT:
+                raise Unusable(f"it has format {about['format']}, and this dgctl reads {FORMAT}", "use the same dgctl")
+            self.images, self.manifests = dict(about["images"]), dict(about["manifests"])
+            self.architecture = str(about["architecture"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unusable(f"{ABOUT} in it cannot be read ({type(error).__name__})") from error
+        if lost := sorted(set(self.images.values()) - {d for d in self.manifests if blob(d) in self.members}):
+            raise Unusable(f"it is torn: {lost[0]} is missing")
+
+    def pieces(self, name):
+        """The content of a member, in pieces."""
+        begin, left = self.members[name]
+        with open(self.path, "rb") as stream:
+            stream.seek(begin)
+            while left:
+                piece = stream.read(min(BLOCK, left))
+                if not piece:
+                    raise Unusable(f"it is torn: {name} ends early")
+                left -= len(piece)
+                yield piece
+
+    def check(self):
+        """Reads all of it; raises Unusable for a blob that is not what its name says."""
+        for name in sorted(self.members):
+            if name.startswith("blobs/sha256/") and sha256_of(self.pieces(name)) != name.rpartition("/")[2]:
+                raise Unusable(f"it is damaged: {name} is not what its name says")
+
+
+def sha256_of(pieces):
+    """The digest of what comes in pieces, as hex digits."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
+
+
+def sha256_of_file(path):
+    """The digest of a file, as hex digits."""
+    with open(path, "rb") as stream:
+        return sha256_of(iter(lambda: stream.read(BLOCK), b""))
+
+
+def there(path):
+    """The archive at this place; None without one, or with one that cannot be used."""
+    try:
+        return Archive(path) if os.path.isfile(path) else None
+    except (OSError, Unusable):
+        return None
