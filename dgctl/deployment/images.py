@@ -17,7 +17,12 @@ HEADER = """\
 # Written by dgctl: the image that each release's tag led to when a server of this deployment first pulled it. Every other server
 # gets the same, whatever the tag leads to by then. Commit this file. To take what a tag leads to now, delete its line.
 """
-PARTS = {"api": "self-hosted-api", "engine": "self-hosted-engine", "license-proxy": "self-hosted-license-proxy"}
+PARTS = {
+    "api": "self-hosted-api",
+    "engine": "self-hosted-engine",
+    "license-proxy": "self-hosted-license-proxy",
+    "billing": "self-hosted-billing",
+}
 _LINE = re.compile(
     r"(\S+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}) (sha256:[0-9a-f]{64})"
 )  # OCI distribution specification: tags

@@ -155,6 +155,13 @@ def test_a_licence_file_is_one_line(licence, tmp_path, text, words):
     assert [words in one and "Fix:" in one for one in found] == [True] * bool(words)
 
 
+@pytest.mark.parametrize("path", ["/var/lib/deepgram", "/var/lib/deepgram/journal", "/etc/deepgram/journal"])
+def test_the_journal_lies_where_nothing_is_wiped(licence, path):
+    (problem,) = value("billing", "_billing_problems", **licence, billing_journal_dir=path)
+    assert path in problem and "--wipe" in problem
+    assert value("billing", "_billing_problems", **licence, billing_journal_dir="/var/lib/deepgram-billing") == []
+
+
 def test_billing_without_a_licence_file_is_refused():
     (problem,) = value("billing", "_billing_problems", **of("billing"))
     assert "billing_license_file is empty" in problem and "Fix:" in problem

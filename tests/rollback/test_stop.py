@@ -132,3 +132,17 @@ def test_wiping_that_was_cut_off_goes_on(server, monkeypatch):
         assert "lib/deepgram/applied-state/deepgram.json" in left
     server.work(wipe=True)
     assert server.paths() == {"etc/nginx/nginx.conf", "disk/models/notes.txt", "etc/driver.conf"}
+
+
+def test_of_billing_everything_goes_but_its_journal(server):
+    """Deepgram is paid by it, and losing it may suspend the service (samples/airgapped.md of the official chart)."""
+    licence, journal = server.file("etc/deepgram-billing/license/license.dg"), server.file("lib/deepgram-billing/journal/journal")
+    folders = [os.path.dirname(licence), os.path.dirname(journal)]
+    things = {"files": {path: {} for path in (licence, *folders)}}
+    server.file("lib/deepgram/applied-state/billing.json", json.dumps({"things": things}))
+    server.running = ["deepgram-billing"]
+    done = server.work(wipe=True)
+    assert "deepgram-billing" in done["stopped"] and licence in done["removed"]
+    assert not os.path.exists(os.path.dirname(licence)) and os.path.exists(journal)
+    assert not any("journal" in path for path in done["removed"])
+    assert os.path.exists(journal) and server.work(wipe=True) and os.path.exists(journal)

@@ -10,7 +10,7 @@ from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES, folder
 from dgctl.verify.expect import NO_CONCERN
 
-GROUPS = ("api", "engine", "license_proxy")
+GROUPS = ("api", "engine", "license_proxy", "billing")
 each = pytest.mark.parametrize("part", SERVICES)
 # Files that hold secrets. Absent ones are fine: a registry without a password needs no login file.
 SECRET_FILES = "{0}/deepgram.env {0}/registry/config.json /etc/nginx/tls/deepgram.key"
