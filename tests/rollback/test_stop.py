@@ -35,12 +35,14 @@ class Server:
         server = self
 
         class Engine:
+            compose = server.root / params["directory"].lstrip("/").replace(str(server.root).lstrip("/"), ".") / "compose.yaml"
+
             def there(self):
-                return (server.root / "etc/deepgram/compose.yaml").exists()
+                return self.compose.exists()
 
             def leave(self):
                 server.running = ["other"]
-                (server.root / "etc/deepgram/compose.yaml").unlink()
+                self.compose.unlink()
 
         return Engine()
 
@@ -146,3 +148,11 @@ def test_of_billing_everything_goes_but_its_journal(server):
     assert not os.path.exists(os.path.dirname(licence)) and os.path.exists(journal)
     assert not any("journal" in path for path in done["removed"])
     assert os.path.exists(journal) and server.work(wipe=True) and os.path.exists(journal)
+
+
+@pytest.mark.parametrize("part", ["license-proxy", "billing"])
+def test_what_is_a_project_of_its_own_does_not_come_back_at_boot(server, part):
+    os.unlink(server.root / "etc/deepgram/compose.yaml")
+    own = server.file(f"etc/deepgram-{part}/compose.yaml")
+    server.running = [f"deepgram-{part}", "other"]
+    assert server.work()["stopped"] == [f"deepgram-{part}"] and not os.path.exists(own)
