@@ -14,7 +14,7 @@ import subprocess
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,7 +106,7 @@ def _received(
 
 
 @contextlib.contextmanager
-def _limited(end: Callable[[], None]):  # type: ignore[no-untyped-def]
+def _limited(end: Callable[[], None]) -> Iterator[None]:
     timer = threading.Timer(LIMIT_S, end)
     timer.daemon = True
     timer.start()
