@@ -342,8 +342,8 @@ def audit() -> None:
 def journal() -> None:
     """Fetch the usage journals of every server with Billing into journals/ beside the inventory, for Deepgram.
 
-    Each is an archive (tar.gz) named after its server and the time (UTC); none replaces another. Changes nothing on a server, and needs no
-    room there.
+    Each is an archive (tar.gz) named after its server and the time (UTC); none replaces another. Changes nothing on a
+    server, and needs no room there.
     """
 
 

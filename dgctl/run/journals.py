@@ -1,7 +1,7 @@
 """Fetches the usage journal of a server with Billing: its whole directory as one archive, over SSH.
 
-Nothing is written on the server, so that a full disk there is no obstacle. Here an archive gets its name when it is whole and on the
-disk, and takes no other's. A journal grows while it is read: what was added since is in the next archive.
+Nothing is written on the server, so that a full disk there is no obstacle. Here an archive gets its name when it is
+whole and on the disk, and takes no other's. A journal grows while it is read: what was added since is in the next archive.
 """
 
 from __future__ import annotations
@@ -158,4 +158,6 @@ def _problem(host: Host, way: ssh.Route, status: int, said: bytes, began: bool) 
     if not began:
         fix = f"dgctl provision makes {directory}; or correct {DIRECTORY}"
         return Problem("its journal cannot be read", host.name, words, fix)
-    return Problem("its journal cannot be read whole", host.name, words, f"see {directory} on the server, then run again")
+    return Problem(
+        "its journal cannot be read whole", host.name, words, f"see {directory} on the server, then run again"
+    )

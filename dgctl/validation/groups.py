@@ -14,7 +14,11 @@ from dgctl.deployment.inventory_file import YAML_NAMES
 from dgctl.validation.context import Context
 
 EXCLUSIVE = {
-    ("node", "api", "engine"): "leave it in one of them; a server that runs both API and Engine belongs into [node] alone",
+    (
+        "node",
+        "api",
+        "engine",
+    ): "leave it in one of them; a server that runs both API and Engine belongs into [node] alone",
     # A License Proxy remembers licences for the time when Billing does not answer: on one server they would go together.
     ("license_proxy", "billing"): "put them on two servers, or do without [license_proxy]",
 }
@@ -58,7 +62,11 @@ def _both(context: Context) -> Iterator[Problem]:
 def _halves(context: Context) -> Iterator[Problem]:
     """APIs without an Engine, Engines without an API, proxies and monitoring of nothing: none of them serves."""
     inventory = context.deployment.inventory
-    for group, needed in (("api", ("engine",)), ("engine", ("api",)), ("proxy", SERVING), ("monitoring", SERVING), ("billing", SERVING)):
+    for group, needed in (
+        ("api", ("engine",)),
+        ("engine", ("api",)),
+        *((group, SERVING) for group in ("proxy", "monitoring", "billing")),
+    ):
         if context.deployment.groups.get(group) and not context.deployment.members(*needed):
             others = " or ".join(f"[{name}]" for name in needed)
             fix = f"name servers under {others}, or use [node] for servers that run both"

@@ -45,6 +45,8 @@ def outcome_of(session: Session, found: dict[str, Journal | Problem]) -> Outcome
         outcome.text.append(f"{name}  {path}  {count(one.files, 'file')}, {count(one.bytes, 'byte')}")
     fetched = len(found) - len(outcome.errors)
     outcome.exit_code = Exit.SOME_FAILED if outcome.errors else Exit.OK
-    outcome.summary = f"{fetched} of {count(len(found), 'journal')} fetched: hand them to Deepgram, and keep them until then"
+    outcome.summary = (
+        f"{fetched} of {count(len(found), 'journal')} fetched: hand them to Deepgram, and keep them until then"
+    )
     outcome.next_command = session.again("journal") if outcome.errors else ""
     return outcome

@@ -1,4 +1,4 @@
-"""Filters `license_servers` and `license_proxy_upstream`: whom a deployment's servers, and its License Proxies, ask for a licence."""
+"""Filters `license_servers` and `license_proxy_upstream`: whom servers, and their License Proxies, ask for a licence."""
 
 from __future__ import annotations
 

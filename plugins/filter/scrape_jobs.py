@@ -46,7 +46,11 @@ SERVING, ENGINES = ("node", "api", "engine"), ("node", "engine")
 JOBS = {
     "deepgram_engine": ("/relay/engine", ENGINES, ""),
     "deepgram_host": ("/metrics", (*SERVING, "proxy", "license_proxy", "billing"), ""),
-    "node": ("/relay/node", (*SERVING, "proxy", "license_proxy", "billing", "monitoring"), "host_metrics_node_exporter"),
+    "node": (
+        "/relay/node",
+        (*SERVING, "proxy", "license_proxy", "billing", "monitoring"),
+        "host_metrics_node_exporter",
+    ),
 }
 PORT = 9809  # host_metrics_port
 

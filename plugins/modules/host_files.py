@@ -82,7 +82,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.outcome import fail
 from ansible.module_utils.host.whole_file import is_ours, is_so, text_of, write
 
-
 HIDDEN = "not shown: it held a secret\n"
 
 
@@ -143,7 +142,10 @@ def before_of(path, content, fill):
         return HIDDEN
     for line in keyed:
         head, _, rest = line.partition("${")
-        lines = [line if seen.startswith(head) and seen.endswith(rest.partition("}")[2]) else seen for seen in before.splitlines()]
+        lines = [
+            line if seen.startswith(head) and seen.endswith(rest.partition("}")[2]) else seen
+            for seen in before.splitlines()
+        ]
         before = "".join(f"{seen}\n" for seen in lines)
     return before
 
@@ -183,7 +185,12 @@ def work(params, check_mode):
 def main():
     def entries(mode, **content):
         path = {"type": "path", "required": True}
-        options = {"path": path, "mode": {"type": "str", "default": mode}, "owner": {"type": "int", "default": 0}, **content}
+        options = {
+            "path": path,
+            "mode": {"type": "str", "default": mode},
+            "owner": {"type": "int", "default": 0},
+            **content,
+        }
         return {"type": "list", "elements": "dict", "default": [], "options": options}
 
     text = {"type": "str", "required": True}

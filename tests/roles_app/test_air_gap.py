@@ -1,7 +1,7 @@
 """Behind an air gap: whom each part asks for a licence, with which key, and what Billing's role writes.
 
-Sources: github: deepgram/self-hosted-resources @ d78df52, charts/deepgram-self-hosted/templates (api, engine, license-proxy and billing)
-and samples/airgapped.md.
+Sources: github: deepgram/self-hosted-resources @ d78df52, charts/deepgram-self-hosted/templates (api, engine,
+license-proxy and billing) and samples/airgapped.md.
 """
 
 import configparser
@@ -14,7 +14,9 @@ import yaml
 from .rendering import of, render, value
 
 BILLING = {"billing": {"bl1": {"ansible_host": "192.0.2.20"}}}
-TWO = {"billing": {"bl1": {"ansible_host": "192.0.2.20"}, "bl2": {"deepgram_address": "2001:db8::2", "billing_port": 9443}}}
+TWO = {
+    "billing": {"bl1": {"ansible_host": "192.0.2.20"}, "bl2": {"deepgram_address": "2001:db8::2", "billing_port": 9443}}
+}
 PROXY = {**BILLING, "license_proxy": {"lp1": {"ansible_host": "192.0.2.9"}}}
 KEY = {"deepgram_license_key": "licence-key-1"}
 MARK = "${DEEPGRAM_LICENSE_KEY}"

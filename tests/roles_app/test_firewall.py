@@ -54,9 +54,9 @@ def test_billing_lets_in_its_proxies_alone_and_without_them_all_who_need_a_licen
     assert rules("bl1", {**gap, "license_proxy": []}, billing_port=9443) == {
         9443: ["api1.test", "e1.test", "gpu1.test", "gpu2.test"]
     }
-    assert value("host_firewall", "host_firewall_container_reach", inventory_hostname="lp1", groups=gap, hostvars=HOSTVARS) == [
-        "bl1.test", "e1.test"
-    ]
+    assert value(
+        "host_firewall", "host_firewall_container_reach", inventory_hostname="lp1", groups=gap, hostvars=HOSTVARS
+    ) == ["bl1.test", "e1.test"]
 
 
 def test_a_server_on_its_own_needs_none():

@@ -290,7 +290,9 @@ def test_a_license_proxy(pages, params, state, words):
     assert reason.value.component == "license-proxy"
 
 
-@pytest.mark.parametrize(("page", "words"), [('{"end_of_life":"x"}', ""), (None, "does not answer"), ("<html>", "not JSON")])
+@pytest.mark.parametrize(
+    ("page", "words"), [('{"end_of_life":"x"}', ""), (None, "does not answer"), ("<html>", "not JSON")]
+)
 def test_billing_tells_its_certificates(pages, params, page, words):
     pages["/v1/certificates"] = page
     alone = params | {"metrics_url": "", "api_url": "", "billing_url": pages["url"], "billing_address": ""}

@@ -35,7 +35,11 @@ class Server:
         server = self
 
         class Engine:
-            compose = server.root / params["directory"].lstrip("/").replace(str(server.root).lstrip("/"), ".") / "compose.yaml"
+            compose = (
+                server.root
+                / params["directory"].lstrip("/").replace(str(server.root).lstrip("/"), ".")
+                / "compose.yaml"
+            )
 
             def there(self):
                 return self.compose.exists()
@@ -138,7 +142,10 @@ def test_wiping_that_was_cut_off_goes_on(server, monkeypatch):
 
 def test_of_billing_everything_goes_but_its_journal(server):
     """Deepgram is paid by it, and losing it may suspend the service (samples/airgapped.md of the official chart)."""
-    licence, journal = server.file("etc/deepgram-billing/license/license.dg"), server.file("lib/deepgram-billing/journal/journal")
+    licence, journal = (
+        server.file("etc/deepgram-billing/license/license.dg"),
+        server.file("lib/deepgram-billing/journal/journal"),
+    )
     folders = [os.path.dirname(licence), os.path.dirname(journal)]
     things = {"files": {path: {} for path in (licence, *folders)}}
     server.file("lib/deepgram/applied-state/billing.json", json.dumps({"things": things}))

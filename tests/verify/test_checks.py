@@ -12,6 +12,7 @@ from dgctl.verify import fabric, gpus
 from dgctl.verify.ask import Answer
 from dgctl.verify.checks import (
     test_api,
+    test_billing,
     test_cdi,
     test_config,
     test_containers,
@@ -19,7 +20,6 @@ from dgctl.verify.checks import (
     test_engine,
     test_fabric,
     test_gpu,
-    test_billing,
     test_license_proxy,
     test_models,
     test_ports,
@@ -55,7 +55,17 @@ from tests.verify.world import (
 
 MODULES = (
     *(test_api, test_cdi, test_config, test_containers, test_driver, test_engine),
-    *(test_fabric, test_gpu, test_billing, test_license_proxy, test_models, test_ports, test_reachable, test_toolkit, test_upstreams),
+    *(
+        test_fabric,
+        test_gpu,
+        test_billing,
+        test_license_proxy,
+        test_models,
+        test_ports,
+        test_reachable,
+        test_toolkit,
+        test_upstreams,
+    ),
 )
 
 

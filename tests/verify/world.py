@@ -150,9 +150,7 @@ def healthy() -> dict[str, Any]:
         "license_proxy": said(
             status='{"state":"Connected"}', certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'
         ),
-        "billing": said(
-            journal="journal 120", certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'
-        ),
+        "billing": said(journal="journal 120", certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'),
         "upstreams": said(unit="active", state='{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained"}}}'),
         "disk": said(records=f"{{{record}}}"),
         "sizes": dict.fromkeys((BATCH, STREAM, HELPER), 5),

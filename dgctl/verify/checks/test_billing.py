@@ -29,4 +29,6 @@ def test_journal(billing, runtime, wanted, expect):
     """What Deepgram is paid by: without it the service may be suspended."""
     said = billing["journal"]
     fix = f"{runtime.logs('billing')}; is there room, and may billing_owner write to {wanted['billing_journal_dir']}?"
-    expect(said.lines or str(said), f"a journal in {wanted['billing_journal_dir']}", fix, ok=said.ok and bool(said.lines))
+    expect(
+        said.lines or str(said), f"a journal in {wanted['billing_journal_dir']}", fix, ok=said.ok and bool(said.lines)
+    )

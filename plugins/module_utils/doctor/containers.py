@@ -210,7 +210,8 @@ CHECKS = (
         "running",
         "it ended, or cannot start",
         "dgctl provision",
-        True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy", "containers.running.billing"), False,
+        True,
+        tuple(f"containers.running.{part}" for part in ("engine", "api", "license-proxy", "billing")), False,
         stands_on=(
             *("engine on gpu", "libcuda in containers", "docker runtime", "cdi version", "fabric manager", "disk"),
             *("models loaded", "models", "units", "files:/etc/deepgram", "files:/etc/containers/"),

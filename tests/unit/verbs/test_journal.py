@@ -36,7 +36,7 @@ deepgram_release=release-260812
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A server that is this machine: server(name, **files) -> its journal's directory. `server.before`: what a login says first."""
+    """This machine as a server: server(name, **files) -> its journal's directory. `server.before`: what a login says first."""
 
     class Server:
         before = ""
@@ -69,9 +69,7 @@ def fetched(folder: Path, at: Path, name: str = "bl1"):
 def texts(path: Path) -> dict[str, bytes]:
     with tarfile.open(path) as archive:
         return {
-            member.name.removeprefix("./"): archive.extractfile(member).read()
-            for member in archive
-            if member.isfile()
+            member.name.removeprefix("./"): archive.extractfile(member).read() for member in archive if member.isfile()
         }
 
 
