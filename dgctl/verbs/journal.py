@@ -41,7 +41,8 @@ def outcome_of(session: Session, found: dict[str, Journal | Problem]) -> Outcome
             outcome.errors.append(one)
             continue
         path = shown(one.path)
-        outcome.hosts[name] = HostState(status={"journal": {"path": path, "files": one.files, "bytes": one.bytes}})
+        outcome.hosts[name] = HostState()
+        outcome.journals.append({"host": name, "path": path, "files": one.files, "bytes": one.bytes})
         outcome.text.append(f"{name}  {path}  {count(one.files, 'file')}, {count(one.bytes, 'byte')}")
     fetched = len(found) - len(outcome.errors)
     outcome.exit_code = Exit.SOME_FAILED if outcome.errors else Exit.OK

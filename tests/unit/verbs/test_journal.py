@@ -191,9 +191,9 @@ def test_every_server_with_billing_is_asked_and_told(capsys, server, folders) ->
     (folders[0] / "journal").write_text("began\n")
     code, said = run(capsys)
     assert code == 5 and list(said["hosts"]) == ["bl1", "bl2"]
-    status = said["hosts"]["bl1"]["status"]["journal"]
-    assert Path(status["path"]).parent.name == "journals" and (status["files"], status["bytes"]) == (1, 6)
-    assert os.path.exists(status["path"]) and said["hosts"]["bl2"]["state"] == "failed"
+    (one,) = said["journals"]
+    assert Path(one["path"]).parent.name == "journals" and (one["host"], one["files"], one["bytes"]) == ("bl1", 1, 6)
+    assert os.path.exists(one["path"]) and said["hosts"]["bl2"]["state"] == "failed"
     (folders[1] / "journal").write_text("began\n")
     code, said = run(capsys)
     assert code == 0 and [host["state"] for host in said["hosts"].values()] == ["ok", "ok"]
