@@ -23,6 +23,7 @@ NAMES = (
     "preflight_gpus_extra",
     "nvidia_container_toolkit_version",
     "deepgram_release",
+    "deepgram_air_gap",
     "deepgram_profile",
     "deepgram_flux_model",
     "deepgram_container_engine",

@@ -253,6 +253,10 @@ FAULTS = {
     "Billing near its end": (test_billing.test_end_of_life, part("billing", certificates=days(80))),
     "no journal": (test_billing.test_journal, part("billing", journal="")),
     "no folder of the journal": (test_billing.test_journal, part("billing", journal=NOTHING)),
+    "licence key that others read": (
+        test_config.test_secrets_private,
+        part("files", modes="600 root /etc/deepgram/deepgram.env\n644 root /etc/deepgram/api/api.toml"),
+    ),
     "licence that others read": (
         test_config.test_secrets_private,
         part("files", modes="644 root /etc/deepgram-billing/license/license.dg"),

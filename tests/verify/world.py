@@ -92,6 +92,7 @@ def healthy() -> dict[str, Any]:
         "nvidia_driver_persistence": True,
         "nvidia_container_toolkit_version": "1.20.1-1",
         "deepgram_release": "release-260812",
+        "deepgram_air_gap": False,
         "deepgram_image_digests": {},
         "deepgram_engine_max_active_requests": 20,
         "half_precision": None,
