@@ -20,7 +20,7 @@ TWO = {
 PROXY = {**BILLING, "license_proxy": {"lp1": {"ansible_host": "192.0.2.9"}}}
 KEY = {"deepgram_license_key": "licence-key-1"}
 MARK = "${DEEPGRAM_LICENSE_KEY}"
-IMAGE = {"images": {"billing": {"reference": f"quay.io/deepgram/self-hosted-billing@sha256:{'0' * 64}"}}}
+IMAGE = {"images": {"billing": {"reference": "q/billing@sha256:1"}}}
 
 
 def config(name, servers, **changes):
