@@ -23,7 +23,7 @@ _NOT_READ = {True: "deepgram_api_key", False: "deepgram_license_key"}
 REQUIRED = {
     "deepgram_release": "the release to run, for example release-260812",
     "deepgram_api_key": "your Deepgram self-hosted API key, in group_vars/all/vault.yml",
-    "deepgram_license_key": "the licence key that Deepgram gave you, in group_vars/all/vault.yml",
+    "deepgram_license_key": "the licence key that Deepgram gave you",
     "deepgram_models_links": "the list of model links that Deepgram gave you",
 }
 
