@@ -383,6 +383,15 @@ def audit() -> None:
     """
 
 
+@verb()
+def journal() -> None:
+    """Fetch the usage journals of every server with Billing into journals/ beside the inventory, for Deepgram.
+
+    Each is an archive (tar.gz) named after its server and the time (UTC); none replaces another. Changes nothing on a
+    server, and needs no room there.
+    """
+
+
 @verb(SOME_HOSTS, SINCE, EXPLAIN, FOLLOW)
 def logs() -> None:
     """Show what servers logged, in one stream by time: containers, NGINX, the kernel on GPUs, and our own units.

@@ -22,6 +22,7 @@ ROLES = (
     "deepgram",
     "nginx_proxy",
     "host_firewall",
+    "billing",
     "license_proxy",
     "node_watch",
     "host_metrics",

@@ -190,7 +190,7 @@ def test_effects_name_what_there_is(role):
     assert set(effects) - {"fetches", "calm"} == {"follows", "restarts", "reboots"}
     assert set(effects["follows"]) <= set(RECORDING) - {role}
     assert set(effects.get("calm", {}).get("unless", ())) <= known
-    assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine", "deepgram-license-proxy"}
+    assert set(effects["restarts"]) <= {"deepgram-api", "deepgram-engine", "deepgram-license-proxy", "deepgram-billing"}
     kinds = "\n".join(map(str, reached(role, declaration(role))))
     for pattern in [
         *effects["reboots"],

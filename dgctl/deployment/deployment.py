@@ -22,7 +22,7 @@ from dgctl.deployment.vault import VaultOptions
 if TYPE_CHECKING:
     from dgctl.deployment.rendering import Rendering
 
-GROUPS = ("node", "api", "engine", "proxy", "license_proxy", "monitoring")
+GROUPS = ("node", "api", "engine", "proxy", "license_proxy", "billing", "monitoring")
 SERVING = ("node", "api")  # their hosts answer callers
 PROXIES = "proxy"
 LARGEST_MB = 4  # of one file
@@ -51,12 +51,13 @@ class Host:
 
     @property
     def parts(self) -> list[str]:
-        """The containers that run on it: of engine, api and license-proxy."""
+        """The containers that run on it: of engine, api, license-proxy and billing."""
         runs = self.vars.get("deepgram_parts")
         if not isinstance(runs, list):
             runs = ["engine", "api"]
         serves = {"node", "api", "engine"} & set(self.groups)
-        return (list(runs) if serves else []) + (["license-proxy"] if "license_proxy" in self.groups else [])
+        alone = [part for part in ("license-proxy", "billing") if part.replace("-", "_") in self.groups]
+        return (list(runs) if serves else []) + alone
 
 
 @dataclass

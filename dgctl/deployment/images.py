@@ -17,7 +17,12 @@ HEADER = """\
 # Written by dgctl: the image that each release's tag led to when a server of this deployment first pulled it. Every other server
 # gets the same, whatever the tag leads to by then. Commit this file. To take what a tag leads to now, delete its line.
 """
-PARTS = {"api": "self-hosted-api", "engine": "self-hosted-engine", "license-proxy": "self-hosted-license-proxy"}
+PARTS = {
+    "api": "self-hosted-api",
+    "engine": "self-hosted-engine",
+    "license-proxy": "self-hosted-license-proxy",
+    "billing": "self-hosted-billing",
+}
 _LINE = re.compile(
     r"(\S+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}) (sha256:[0-9a-f]{64})"
 )  # OCI distribution specification: tags
@@ -58,8 +63,8 @@ def needed(inventory: Path, host: Host, release: str = "") -> dict[str, str]:
 
 def given(host: Host, part: str) -> str:
     """The digest that a server's variables name for a part; "" without."""
-    if part == "license-proxy":
-        return str(host.vars.get("license_proxy_image_digest") or "")
+    if part in ("license-proxy", "billing"):
+        return str(host.vars.get(f"{part.replace('-', '_')}_image_digest") or "")
     return str((host.vars.get("deepgram_image_digests") or {}).get(part) or "")
 
 

@@ -98,6 +98,7 @@ class Outcome:
     capacity: dict[str, Any] = field(default_factory=dict)
     benches: list[dict[str, Any]] | None = None  # of bench --compare
     lines: list[dict[str, Any]] | None = None  # of logs
+    journals: list[dict[str, Any]] = field(default_factory=list)  # that were fetched
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
         """The document that `--json` prints (docs/json.md), made text by json_text."""
@@ -117,7 +118,7 @@ class Outcome:
             found["lines"] = self.lines
         if self.hints:
             found["hints"] = [hint.as_dict() for hint in self.hints]
-        for name in ("lowered", "timings", "diffs", "keys", "images", "audit", "capacity"):
+        for name in ("lowered", "timings", "diffs", "keys", "images", "audit", "capacity", "journals"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
         if self.log:

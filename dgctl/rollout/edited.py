@@ -15,7 +15,7 @@ from dgctl.run.work import Work
 from dgctl.validation import require_valid
 
 RELEASE = "deepgram_release"
-RUNNERS = ("node", "api", "engine", "license_proxy")
+RUNNERS = ("node", "api", "engine", "license_proxy", "billing")
 
 
 @contextlib.contextmanager

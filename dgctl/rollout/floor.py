@@ -10,8 +10,8 @@ from dgctl.base.words import listed
 from dgctl.deployment.deployment import PROXIES, SERVING, Deployment, Host
 from dgctl.deployment.fleet import DRAINED, UP, Member, behind_proxies
 
-# Engines before the APIs that use them; licence proxies before both.
-ORDER = ("license_proxy", "engine", "node", "api")
+# Engines before the APIs that use them; licence proxies before both, and before them what they ask.
+ORDER = ("billing", "license_proxy", "engine", "node", "api")
 USUAL = 1  # deepgram_min_serving where a deployment says nothing: the role's default
 FORCE = "deepgram_min_serving: 0"
 Kind = tuple[str, str]  # (group, profile): servers that can stand in for each other
@@ -52,6 +52,8 @@ def is_guarded(deployment: Deployment, kind: Kind) -> bool:
     """
     if kind[0] in SERVING:
         return bool(behind_proxies(deployment))
+    if kind[0] == "billing":  # a License Proxy remembers licences while Billing is away
+        return not deployment.members("license_proxy")
     return kind[0] == "engine" or (kind[0] == "license_proxy" and not _has_way_round(deployment))
 
 

@@ -14,6 +14,8 @@ from dgctl.plan.reasons import Kind
 from dgctl.rollout import floor
 from dgctl.run.options import Options
 
+RUNNING = ("deepgram", "license_proxy", "billing")  # the roles whose containers others depend on
+ONE_BY_ONE = ("license_proxy", "billing")
 _BATCH = re.compile(r"([1-9]\d*)(%?)")
 
 
@@ -128,7 +130,7 @@ def _in_use(deployment: Deployment, name: str, host: HostPlan, members: dict[str
     """Whether calls may depend on it: a proxy sends it requests, or where none does, it runs Deepgram."""
     if name in behind_proxies(deployment):
         return name in members and members[name].serves
-    return not _blank(host, "deepgram") and not _blank(host, "license_proxy")
+    return not any(_blank(host, role) for role in RUNNING)
 
 
 def kind(deployment: Deployment, name: str) -> tuple[str, str]:
@@ -142,7 +144,7 @@ def down(plan: Plan) -> list[str]:
 
 
 def _silent(host: HostPlan) -> bool:
-    reasons = [reason for step in host.steps if step.role in ("deepgram", "license_proxy") for reason in step.reasons]
+    reasons = [reason for step in host.steps if step.role in RUNNING for reason in step.reasons]
     return any(reason.kind == Kind.DRIFTED and reason.subject.startswith("address ") for reason in reasons)
 
 
@@ -159,7 +161,7 @@ def _batches(
     Those that do not serve come first: when they are repaired, the others may stop in their turn.
     """
     pool, spread = kind(deployment, names[0]), set(behind_proxies(deployment))
-    size = 1 if pool[0] == "license_proxy" else policy.size(len(floor.peers(deployment, pool)))
+    size = 1 if pool[0] in ONE_BY_ONE else policy.size(len(floor.peers(deployment, pool)))
     serving: set[str] = set()
     for one in dict.fromkeys(one for name in names for one in floor.kinds(deployment, name)):
         able = floor.serving(deployment, one, members, asleep)

@@ -80,7 +80,7 @@ def _holds(found: Mapping[str, Any]) -> bool:
 
 def servers(deployment: Deployment) -> list[str]:
     """Where the lease lies, in an order that is the same for every run."""
-    stand_ins = deployment.members("engine", "license_proxy")
+    stand_ins = deployment.members("engine", "license_proxy", "billing")
     return sorted(deployment.members(PROXIES) or {*stand_ins, *deployment.targets})
 
 

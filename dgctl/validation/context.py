@@ -51,7 +51,7 @@ class Context:
         return {name: each.schema["listens"] for name, each in self.variables.items() if "listens" in each.schema}
 
     def parts(self, host: Host) -> set[str]:
-        """What runs on the server: of engine, api, license_proxy and proxy."""
+        """What runs on the server: of engine, api, license_proxy, billing and proxy."""
         found = host.vars.get("preflight_parts")
         return {str(part) for part in found} if isinstance(found, list) else set()
 

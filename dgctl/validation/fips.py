@@ -20,6 +20,7 @@ SETTINGS = {
     "engine": "deepgram_engine_settings",
     "api": "deepgram_api_settings",
     "license-proxy": "license_proxy_settings",
+    "billing": "billing_settings",
 }
 
 

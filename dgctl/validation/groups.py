@@ -13,7 +13,15 @@ from dgctl.deployment.deployment import GROUPS, SERVING
 from dgctl.deployment.inventory_file import YAML_NAMES
 from dgctl.validation.context import Context
 
-EXCLUSIVE = ("node", "api", "engine")  # what a server runs of Deepgram: a node is both of the others
+EXCLUSIVE = {
+    (
+        "node",
+        "api",
+        "engine",
+    ): "leave it in one of them; a server that runs both API and Engine belongs into [node] alone",
+    # A License Proxy remembers licences for the time when Billing does not answer: on one server they would go together.
+    ("license_proxy", "billing"): "put them on two servers, or do without [license_proxy]",
+}
 
 
 def problems(context: Context) -> Iterator[Problem]:
@@ -43,18 +51,22 @@ def _names(context: Context) -> Iterator[Problem]:
 def _both(context: Context) -> Iterator[Problem]:
     """Servers in two groups of which each says that it is something else."""
     for host in context.served:
-        found = [name for name in EXCLUSIVE if name in host.groups]
-        if len(found) > 1:
-            listed = " and ".join(f"[{name}]" for name in found)
-            place = _place(context.deployment.inventory, found[-1])
-            fix = "leave it in one of them; a server that runs both API and Engine belongs into [node] alone"
-            yield Problem(f"{host.name} is in {listed}, which exclude each other", place, host.name, fix)
+        for exclusive, fix in EXCLUSIVE.items():
+            found = [name for name in exclusive if name in host.groups]
+            if len(found) > 1:
+                listed = " and ".join(f"[{name}]" for name in found)
+                place = _place(context.deployment.inventory, found[-1])
+                yield Problem(f"{host.name} is in {listed}, which exclude each other", place, host.name, fix)
 
 
 def _halves(context: Context) -> Iterator[Problem]:
     """APIs without an Engine, Engines without an API, proxies and monitoring of nothing: none of them serves."""
     inventory = context.deployment.inventory
-    for group, needed in (("api", ("engine",)), ("engine", ("api",)), ("proxy", SERVING), ("monitoring", SERVING)):
+    for group, needed in (
+        ("api", ("engine",)),
+        ("engine", ("api",)),
+        *((group, SERVING) for group in ("proxy", "monitoring", "billing")),
+    ):
         if context.deployment.groups.get(group) and not context.deployment.members(*needed):
             others = " or ".join(f"[{name}]" for name in needed)
             fix = f"name servers under {others}, or use [node] for servers that run both"

@@ -10,7 +10,7 @@ from dgctl.content import releases
 from dgctl.validation.context import Context
 
 WITH_GPU = ("node", "engine")
-WITH_RELEASE = ("node", "engine", "api", "license_proxy")
+WITH_RELEASE = ("node", "engine", "api", "license_proxy", "billing")
 
 
 def problems(context: Context) -> Iterator[Problem]:

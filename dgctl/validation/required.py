@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from dgctl.base.errors import Problem
 from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
+from dgctl.validation.licences import has_air_gap
 
 # What no deployment works without, and how it is given.
-_RUNNERS = {"node", "api", "engine", "license_proxy"}
+_LICENSED = {"node", "api", "engine", "license_proxy"}
+_RUNNERS = {*_LICENSED, "billing"}
 NEEDED_BY = {
     "deepgram_release": _RUNNERS,
-    "deepgram_api_key": _RUNNERS,
+    "deepgram_api_key": _LICENSED,
+    "deepgram_license_key": _LICENSED,
     "deepgram_models_links": {"node", "engine"},
 }
+# Behind an air gap the licence's key counts, and elsewhere the API's.
+_NOT_READ = {True: "deepgram_api_key", False: "deepgram_license_key"}
 REQUIRED = {
     "deepgram_release": "the release to run, for example release-260812",
     "deepgram_api_key": "your Deepgram self-hosted API key, in group_vars/all/vault.yml",
+    "deepgram_license_key": "the licence key that Deepgram gave you",
     "deepgram_models_links": "the list of model links that Deepgram gave you",
 }
 
@@ -39,7 +45,7 @@ def _required(context: Context, host: Host) -> Iterator[Problem]:
     wanted = dict(REQUIRED)
     wanted |= {name: "a value" for name, option in context.options.items() if option.required and name not in wanted}
     for name, meaning in wanted.items():
-        if not NEEDED_BY.get(name, _RUNNERS) & set(host.groups):
+        if not NEEDED_BY.get(name, _RUNNERS) & set(host.groups) or name == _NOT_READ[has_air_gap(host)]:
             continue
         if host.vars.get(name) in (None, "", [], {}) and name not in host.unrendered:
             place = context.deployment.where(host, name) or host.name

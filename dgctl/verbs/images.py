@@ -97,7 +97,7 @@ def _hosts(work: Work) -> list[Host]:
     """The targets that run containers of Deepgram's; raises DgctlError (exit 3) without any."""
     every = [work.deployment.hosts[name] for name in work.deployment.targets]
     if not (found := [host for host in every if host.parts]):
-        fix = "add a server to [node], [api], [engine] or [license_proxy]"
+        fix = "add a server to [node], [api], [engine], [license_proxy] or [billing]"
         problem = Problem("no server here runs Deepgram's images", shown(work.deployment.inventory), fix=fix)
         raise DgctlError(problem, Exit.INVALID)
     return found

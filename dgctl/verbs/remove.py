@@ -59,6 +59,7 @@ def _removed(work: Work, hosts: list[str]) -> Outcome:
     if outcome.exit_code == Exit.OK:
         inventory_edit.write(work.deployment.inventory, _text_without(work.deployment.inventory, hosts))
         _conclude(session, outcome, hosts)
+        _tell_of_journals(work.deployment, outcome, hosts)
     return outcome
 
 
@@ -186,6 +187,14 @@ def _conclude(session: Session[Options], outcome: Outcome, hosts: list[str]) -> 
     if left:
         outcome.summary += f"; still there: {listed([shown(Path(path)) for path in left])}"
     outcome.next_command = session.again("status")
+
+
+def _tell_of_journals(deployment: Deployment, outcome: Outcome, hosts: list[str]) -> None:
+    """Of Billing everything goes but what Deepgram is paid by: docs/air-gap.md."""
+    left = [name for name in hosts if "billing" in deployment.hosts[name].groups]
+    if left:
+        places = [f"{name}:{deployment.hosts[name].vars.get('billing_journal_dir')}" for name in left]
+        outcome.summary += f"; its journal is still there: {listed(places)}, to be handed to Deepgram"
 
 
 def _it(hosts: list[str]) -> str:

@@ -45,6 +45,8 @@ STANDS_ON: dict[str, tuple[str, ...]] = {
     "config.secrets_private": (),
     "config.key_not_in_arguments": (),
     "config": ("containers.running", "health.files:/etc/deepgram"),
+    "billing.journal": ("health.disk",),
+    "billing": ("containers.running.billing", "health.disk", "health.clock"),
     "license_proxy": ("containers.running.license-proxy", "health.resolver", "health.clock", "health.mtu"),
     "engine.on_the_gpu": ("containers.running.engine", "containers.sees_the_gpus"),
     "engine": (

@@ -10,8 +10,9 @@ from typing import Any
 
 from dgctl.verify.ask import Answer
 
-SERVICES = ("api", "engine", "license-proxy")
-_FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
+SERVICES = ("api", "engine", "license-proxy", "billing")
+# Each is a project of its own.
+_FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy", "billing": "/etc/deepgram-billing"}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 _PLAIN = r"""sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" """
 # Without repeat counts in braces, which Debian's awk does not know.
@@ -111,7 +112,7 @@ class Runtime:
         """The systemd units that start these containers when the host boots."""
         if self.cli == "podman":
             return [f"deepgram-{self.of(name)}.service" for name in parts]
-        return sorted({"deepgram-license-proxy.service" if name in _FOLDERS else "deepgram.service" for name in parts})
+        return sorted({f"deepgram-{name}.service" if name in _FOLDERS else "deepgram.service" for name in parts})
 
     def inspect(self, name: str, template: str) -> str:
         return f"{self.cli} inspect --type container --format '{template}' deepgram-{self.of(name)}"
@@ -193,7 +194,7 @@ def when(said: str) -> datetime | None:
 
 
 def pinned(images: Any, service: str) -> str | None:
-    """The digest that a folder's images.json has for a service (api, engine, license-proxy); None when it has none."""
+    """The digest that a folder's images.json has for a service (api, engine, license-proxy, billing); None when it has none."""
     try:
         return str(images["containers"][f"deepgram-{service}"]["digest"])
     except (KeyError, TypeError):

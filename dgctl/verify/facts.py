@@ -61,7 +61,7 @@ def engine_gpus(driver: dict[str, Answer], wanted: dict[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def parts(planned: dict[str, Any]) -> list[str]:
-    """The containers that run on the host: of engine, api and license-proxy."""
+    """The containers that run on the host: of engine, api, license-proxy and billing."""
     return planned["parts"]
 
 

@@ -28,7 +28,7 @@ MAX_WORKERS = 16
 # From the ground up: the first failure in this order is the likeliest cause of those after it.
 SUBJECTS = (
     *("reachable", "driver", "gpu", "fabric", "toolkit", "cdi", "health", "containers", "config"),
-    *("license_proxy", "engine", "models", "api", "ports", "tls", "upstreams", "transcription"),
+    *("billing", "license_proxy", "engine", "models", "api", "ports", "tls", "upstreams", "transcription"),
 )
 # No single check takes this long (s), nor does pytest's end: beyond it hangs.
 STALL_S, EXIT_S = 600, 60
@@ -112,7 +112,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     for number, key in enumerate(dict.fromkeys([*own, *others])):
         host = known[key]
         stack = topology.keys(host)[key]
-        licence = [part for part in host.parts if part == "license-proxy" and key == host.name]
+        licence = [part for part in host.parts if part in ("license-proxy", "billing") and key == host.name]
         # A number, because the path of a socket may not be long.
         way, secrets[key] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
         planned = {

@@ -1,4 +1,4 @@
-"""Builds the stand-in images (API, Engine, License Proxy; two releases) and puts them into the lab's registry.
+"""Builds the stand-in images (API, Engine, License Proxy, Billing; two releases) and puts them into the lab's registry.
 
 One Debian root file system is the first layer of all of them; a second layer of some kilobytes holds the program.
 """
@@ -40,12 +40,12 @@ class Release:
 RELEASES = (
     Release(
         "release-260714",
-        {"stem": "1.192.5-1", "impeller": "3.119.1-3", "hermes": "1.10.2"},
+        {"stem": "1.192.5-1", "impeller": "3.119.1-3", "hermes": "1.10.2", "billing": "1.13.1"},
         driver_floor="570.172.08",
     ),
     Release(
         "release-260812",
-        {"stem": "260812", "impeller": "260812", "hermes": "260812"},
+        {"stem": "260812", "impeller": "260812", "hermes": "260812", "billing": "260812"},
         driver_floor="570.172.08",  # dgctl/releases.yml has the source
     ),
 )
@@ -54,6 +54,7 @@ IMAGES = {
     "self-hosted-api": ("stem", "api", (8080,)),
     "self-hosted-engine": ("impeller", "engine", (8080, 9991)),
     "self-hosted-license-proxy": ("hermes", "license_proxy", (8080, 8443)),
+    "self-hosted-billing": ("billing", "billing", (8080, 8443)),  # what its program is called is not published
 }
 _START = """#!/usr/bin/python3
 import sys

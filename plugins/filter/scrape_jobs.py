@@ -45,8 +45,12 @@ SERVING, ENGINES = ("node", "api", "engine"), ("node", "engine")
 # Job: the exporter's path, the groups whose servers have it, and the variable that can switch it off.
 JOBS = {
     "deepgram_engine": ("/relay/engine", ENGINES, ""),
-    "deepgram_host": ("/metrics", (*SERVING, "proxy", "license_proxy"), ""),
-    "node": ("/relay/node", (*SERVING, "proxy", "license_proxy", "monitoring"), "host_metrics_node_exporter"),
+    "deepgram_host": ("/metrics", (*SERVING, "proxy", "license_proxy", "billing"), ""),
+    "node": (
+        "/relay/node",
+        (*SERVING, "proxy", "license_proxy", "billing", "monitoring"),
+        "host_metrics_node_exporter",
+    ),
 }
 PORT = 9809  # host_metrics_port
 

@@ -33,6 +33,14 @@ options:
     description: Address of a License Proxy's state on this server, if one is asked about.
     type: str
     default: ""
+  billing_url:
+    description: Address at which a Billing on this server tells its certificates, if one is asked about.
+    type: str
+    default: ""
+  billing_address:
+    description: host:port at which it gives licences, over TLS.
+    type: str
+    default: ""
   max_active_requests:
     description: The limit that the Engine must report; empty or null for none.
     type: str
@@ -102,7 +110,7 @@ from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose, 
 
 RELAYING = ("Connected", "TrustBased", "Ready")
 # By component what says that it runs here.
-PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url"}
+PARTS = {"engine": "metrics_url", "api": "api_url", "license-proxy": "license_proxy_url", "billing": "billing_url"}
 CRASHES = 3  # restarts after which waiting is in vain
 READ = "see that {file} is there and mounted at /config, restart its container on the server, then run again"
 # Traps into which a start that looks good may have fallen: check, component, signature of its log, what is expected, fix.
@@ -119,6 +127,10 @@ TRAPS = (
         "license proxy reads its configuration", "license-proxy", "default configuration",
         "no fallback to a default configuration",
         READ.format(file="license-proxy.toml"),
+    ),
+    (
+        "billing reads its configuration", "billing", "default configuration", "no fallback to a default configuration",
+        READ.format(file="billing.toml"),
     ),
     ("engine computes on the GPU", "engine", "CPU", "no CPU device", named("CPU").remediation),
     (
@@ -142,7 +154,7 @@ class NotReady(Exception):
 
 def parts(params):
     """The components that run here."""
-    return [name for name, key in PARTS.items() if params[key]]
+    return [name for name, key in PARTS.items() if params.get(key)]
 
 
 def look(params):
@@ -152,6 +164,8 @@ def look(params):
         look_at_api(params)
     if params["license_proxy_url"]:
         look_at_license_proxy(params)
+    if params.get("billing_url"):
+        look_at_billing(params)
     return load
 
 
@@ -184,6 +198,17 @@ def look_at_license_proxy(params):
         raise NotReady(f"the License Proxy at {url} does not answer ({why})", "license-proxy")
     if status.get("state") not in RELAYING:
         raise NotReady(f"the License Proxy's state is {status.get('state')}, not Connected or Ready", "license-proxy")
+
+
+def look_at_billing(params):
+    """It has no status of its own that is documented: it tells its certificates, and speaks TLS where licences are asked for."""
+    url = f"{params['billing_url']}/v1/certificates"
+    said, why = get_json(url)
+    if said is None:
+        raise NotReady(f"Billing at {url} does not answer ({why})", "billing")
+    why = speaks_tls(params["billing_address"]) if params["billing_address"] else ""
+    if why:
+        raise NotReady(f"Billing gives no licences at {params['billing_address']} ({why})", "billing")
 
 
 def container(params, part):
@@ -293,6 +318,8 @@ def main():
             "api_url": {"type": "str", "default": ""},
             "metrics_url": {"type": "str", "default": ""},
             "license_proxy_url": {"type": "str", "default": ""},
+            "billing_url": {"type": "str", "default": ""},
+            "billing_address": {"type": "str", "default": ""},
             "engine_address": {"type": "str", "default": ""},
             "max_active_requests": {"type": "str"},
             "gpu_required": {"type": "bool", "default": True},

@@ -83,8 +83,9 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.deepgram.components import ALONE
 from ansible.module_utils.deepgram.containers import CommandFailed, inspect, log_tail, secrets_in, without
-from ansible.module_utils.deepgram.engines import ENGINES, installed, is_api
+from ansible.module_utils.deepgram.engines import ENGINES, installed, is_alone, is_api
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.host import lease
 
@@ -112,9 +113,9 @@ def views(params, wanted=True):
 
 
 def unwanted(params):
-    """Engines and APIs that have a container here and are not to; a License Proxy is nobody's but its own."""
-    own = "license-proxy" in params["components"]
-    return [] if own else [name for name in installed(params["engine"]) if name != "license-proxy"]
+    """Engines and APIs that have a container here and are not to; a License Proxy and Billing are nobody's but their own."""
+    own = is_alone(params["components"])
+    return [] if own else [name for name in installed(params["engine"]) if name not in ALONE]
 
 
 def drop(engine, params, check_mode):

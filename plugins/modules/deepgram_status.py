@@ -31,6 +31,10 @@ options:
     description: Address of the License Proxy's status on this server; empty where there is none.
     type: str
     default: ""
+  billing_url:
+    description: Address at which a Billing on this server tells its certificates; empty where there is none.
+    type: str
+    default: ""
   certificate:
     description: PEM file with the TLS proxy's certificate; empty where there is none.
     type: path
@@ -254,6 +258,9 @@ def gather(params, now):
         "api": service_certificate(first(ask(apis, "API certificates", "/v1/certificates")), now),
         "engine": service_certificate(first(ask(engines, "Engine certificates", "/v1/certificates")), now),
     }
+    if params.get("billing_url"):
+        said = problems.note("Billing", get_json(f"{params['billing_url']}/v1/certificates"))
+        certificates["billing"] = service_certificate(said, now)
     states = ask(apis, "/v1/status", "/v1/status")
     return {
         "release": release(params["record"], problems),
@@ -285,6 +292,7 @@ def main():
             "api_url": {"type": "str", "default": "http://127.0.0.1:8080"},
             "metrics_url": {"type": "str", "default": "http://127.0.0.1:9991"},
             "license_proxy_url": {"type": "str", "default": ""},
+            "billing_url": {"type": "str", "default": ""},
             "certificate": {"type": "path", "default": "/etc/nginx/tls/deepgram.crt"},
             "record": {"type": "path", "default": "/etc/deepgram/images.json"},
         },

@@ -61,6 +61,7 @@ fix:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import wipe as deepgram_wipe
+from ansible.module_utils.deepgram.components import ALONE
 from ansible.module_utils.deepgram.containers import CommandFailed, run
 from ansible.module_utils.deepgram.engines import COMPONENT, ENGINES
 from ansible.module_utils.host import lease
@@ -73,17 +74,26 @@ def containers(engine):
     return [name for name in out.split() if COMPONENT.match(name)]
 
 
+def projects(params):
+    """What each project of Deepgram's is asked with: that of Engines and APIs, then those of one component."""
+    alone = [
+        {"components": [name], "unit": f"deepgram-{name}.service", "directory": f"/etc/deepgram-{name}", "urls": {}}
+        for name in ALONE
+    ]
+    return [{**params, "files": {}, **own} for own in ({}, *alone)]
+
+
 def stop(params, check_mode):
     """(names of the containers that were stopped, whether anything was done)."""
     stopped, changed = [], False
     for name, kind in ENGINES.items():
-        engine = kind({**params, "files": {}}, check_mode)
-        there, running = engine.there(), containers(name)
+        there = [one for one in (kind(project, check_mode) for project in projects(params)) if one.there()]
+        running = containers(name)
         stopped += running
-        changed |= there or bool(running)
+        changed |= bool(there or running)
         if check_mode:
             continue
-        if there:
+        for engine in there:
             engine.leave()
         for left in containers(name):
             run([name, "stop", "--time", str(params["stop_timeout_s"]), left], timeout=params["stop_timeout_s"] + 60)

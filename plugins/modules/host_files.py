@@ -19,6 +19,7 @@ options:
     suboptions:
       path: {description: The directory., type: path, required: true}
       mode: {description: Its mode in octal digits., type: str, default: "0755"}
+      owner: {description: "Number of its user and group; 0: whom the module runs as.", type: int, default: 0}
   files:
     description: Files to have.
     type: list
@@ -28,6 +29,7 @@ options:
       path: {description: The file., type: path, required: true}
       content: {description: What it holds., type: str, required: true}
       mode: {description: Its mode in octal digits., type: str, default: "0644"}
+      owner: {description: "Number of its user and group; 0: whom the module runs as.", type: int, default: 0}
   secrets:
     description: Files of one line that is never shown, neither as a difference nor with the arguments.
     type: list
@@ -37,6 +39,12 @@ options:
       path: {description: The file., type: path, required: true}
       content: {description: Its line. The line end is added., type: str, required: true}
       mode: {description: Its mode in octal digits., type: str, default: "0600"}
+      owner: {description: "Number of its user and group; 0: whom the module runs as.", type: int, default: 0}
+  fill:
+    description:
+      - Secrets that stand in O(files) as C(${NAME}), each of one line. They are filled in on the server, and never shown.
+    type: dict
+    default: {}
   absent:
     description: Files not to have.
     type: list
@@ -47,7 +55,7 @@ attributes:
     support: full
   diff_mode:
     support: partial
-    details: Not for O(secrets).
+    details: Not for O(secrets), and never with a secret of O(fill), be it the one of before.
 """
 
 EXAMPLES = r"""
@@ -74,6 +82,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.outcome import fail
 from ansible.module_utils.host.whole_file import is_ours, is_so, text_of, write
 
+HIDDEN = "not shown: it held a secret\n"
+
 
 def octal(text):
     """The mode of "0644"."""
@@ -83,13 +93,14 @@ def octal(text):
 def make_directory(entry, check_mode):
     """Makes a directory or mends its mode and owner; True when that was needed."""
     path, mode = entry["path"], octal(entry["mode"])
+    owner = entry.get("owner")
     if os.path.isdir(path):
         status = os.stat(path)
-        if is_ours(status) and stat.S_IMODE(status.st_mode) == mode:
+        if is_ours(status, owner) and stat.S_IMODE(status.st_mode) == mode:
             return False
     if not check_mode:
         os.makedirs(path, mode=0o755, exist_ok=True)
-        os.chown(path, os.geteuid(), os.getegid())
+        os.chown(path, owner or os.geteuid(), owner or os.getegid())
         os.chmod(path, mode)
     return True
 
@@ -97,10 +108,11 @@ def make_directory(entry, check_mode):
 def put(entry, check_mode):
     """Writes a file that is not as it should be; True when that was needed."""
     path, content, mode = entry["path"], entry["content"], octal(entry["mode"])
-    if is_so(path, content, mode):
+    owner = entry.get("owner")
+    if is_so(path, content, mode, owner):
         return False
     if not check_mode:
-        write(path, content, mode)
+        write(path, content, mode, owner)
     return True
 
 
@@ -109,6 +121,38 @@ def line(entry):
     if "\n" in entry["content"]:
         raise OSError(errno.EINVAL, "its content has more than one line", entry["path"])
     return entry["content"] + "\n"
+
+
+def filled(content, fill):
+    """A file's content with the secrets in their places."""
+    for name, secret in fill.items():
+        content = content.replace(mark(name), secret)
+    return content
+
+
+def mark(name):
+    return "${" + name + "}"
+
+
+def before_of(path, content, fill):
+    """What a file held, without its secrets: those of before are not known, only the lines in which they stand."""
+    before = text_of(path) or ""
+    keyed = [line for line in content.splitlines() if any(mark(name) in line for name in fill)]
+    if not keyed and is_private(path):
+        return HIDDEN
+    for line in keyed:
+        head, _, rest = line.partition("${")
+        lines = [
+            line if seen.startswith(head) and seen.endswith(rest.partition("}")[2]) else seen
+            for seen in before.splitlines()
+        ]
+        before = "".join(f"{seen}\n" for seen in lines)
+    return before
+
+
+def is_private(path):
+    """Whether nobody but its owner may read a file that is there."""
+    return os.path.exists(path) and not os.stat(path).st_mode & 0o077
 
 
 def remove(path, check_mode):
@@ -128,10 +172,10 @@ def work(params, check_mode):
     """(changed paths, their differences)."""
     paths = [entry["path"] for entry in params["directories"] if make_directory(entry, check_mode)]
     paths += [entry["path"] for entry in params["secrets"] if put({**entry, "content": line(entry)}, check_mode)]
-    differences = []
+    differences, fill = [], params.get("fill") or {}
     for entry in params["files"]:
-        before = text_of(entry["path"])
-        if put(entry, check_mode):
+        before = before_of(entry["path"], entry["content"], fill)
+        if put({**entry, "content": filled(entry["content"], fill)}, check_mode):
             paths.append(entry["path"])
             differences.append(difference(entry["path"], before, entry["content"]))
     gone = [path for path in params["absent"] if remove(path, check_mode)]
@@ -141,7 +185,12 @@ def work(params, check_mode):
 def main():
     def entries(mode, **content):
         path = {"type": "path", "required": True}
-        options = {"path": path, "mode": {"type": "str", "default": mode}, **content}
+        options = {
+            "path": path,
+            "mode": {"type": "str", "default": mode},
+            "owner": {"type": "int", "default": 0},
+            **content,
+        }
         return {"type": "list", "elements": "dict", "default": [], "options": options}
 
     text = {"type": "str", "required": True}
@@ -150,6 +199,7 @@ def main():
             "directories": entries("0755"),
             "files": entries("0644", content=text),
             "secrets": {**entries("0600", content={**text, "no_log": True}), "no_log": False},
+            "fill": {"type": "dict", "default": {}, "no_log": True},
             "absent": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,

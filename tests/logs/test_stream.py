@@ -235,3 +235,11 @@ def test_units_of_several_engines_are_asked_for():
     ):
         assert any(fnmatchcase(unit, pattern) for pattern in asked), unit
     assert asked[0] == "deepgram.service", "beside patterns that match nothing, journalctl wants a unit by name"
+
+
+def test_the_key_of_a_licence_is_masked(tmp_path):
+    (tmp_path / "api.toml").write_text(
+        '[license]\nserver_url = ["https://b:8443"]\nkey = "licence-key-1"\nport = 8443\n'
+    )
+    redact = Redaction((), (str(tmp_path / "*.toml"),))
+    assert redact("asked https://b:8443 with licence-key-1 at 8443") == f"asked https://b:8443 with {MASK} at 8443"

@@ -70,7 +70,10 @@ def exporter(service, tmp_path_factory):
     relays = {"engine": f"{service}/metrics", "node": "http://127.0.0.1:9/metrics"}
     config = {"address": "127.0.0.1", "port": port, "allow": [], "interval_s": 5, "relays": relays}
     path.write_text(
-        json.dumps(config | {"gpus": False, "apis": {"api": service}, "license_proxy": service, "proxy": {}})
+        json.dumps(
+            config
+            | {"gpus": False, "apis": {"api": service}, "license_proxy": service, "billing": service, "proxy": {}}
+        )
     )
     process = subprocess.Popen([sys.executable, "-B", FOLDER, path], stderr=subprocess.PIPE, text=True)
     url, end = f"http://127.0.0.1:{port}", time.monotonic() + 20
@@ -103,6 +106,7 @@ def test_what_the_services_say(exporter):
         "dgctl_license_proxy_trust_expiration_timestamp_seconds 1796630400",
         'dgctl_release_end_of_support_timestamp_seconds{part="api"} 1810351528',
         'dgctl_release_end_of_life_timestamp_seconds{part="license-proxy"} 1857655558',
+        'dgctl_release_end_of_life_timestamp_seconds{part="billing"} 1857655558',
         'dgctl_collector_up{collector="api"} 1',
     ):
         assert line in page.splitlines(), line

@@ -132,6 +132,22 @@ def test_the_only_licence_proxy_is_changed_where_there_is_a_way_round_it() -> No
     assert not found.problems and [each.hosts for each in found.batches] == [["l1"]]
 
 
+def test_the_only_billing_is_changed_where_license_proxies_remember() -> None:
+    alone = deployment(node=["gpu1"], billing=["b1"], proxy=["lb"])
+    (problem,) = rollout.make(alone, plan({"b1": change()}, alone), seen("gpu1"), Policy()).problems
+    assert "[billing]" in problem.what and "deepgram_min_serving: 0" in problem.fix
+    behind = deployment(node=["gpu1"], billing=["b1"], license_proxy=["l1"], proxy=["lb"])
+    found = rollout.make(behind, plan({"b1": change()}, behind), seen("gpu1"), Policy())
+    assert not found.problems and [each.hosts for each in found.batches] == [["b1"]]
+
+
+def test_of_several_billings_one_is_changed_at_a_time_and_before_those_that_ask_it() -> None:
+    of = deployment(node=["gpu1", "gpu2"], billing=["b1", "b2"], license_proxy=["l1", "l2"], proxy=["lb"])
+    wanted = {name: change() for name in ("gpu1", "l1", "b1", "b2", "l2")}
+    found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2"), Policy("100%"))
+    assert [each.hosts for each in found.batches] == [["b1"], ["b2"], ["l1"], ["l2"], ["gpu1"]]
+
+
 def silent() -> HostPlan:
     """A server whose Engine or License Proxy does not answer."""
     why = (Reason(Kind.DRIFTED, "address http://127.0.0.1:9991/metrics", now="does not answer: timed out"),)

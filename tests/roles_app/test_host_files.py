@@ -112,3 +112,42 @@ def test_the_result_names_what_changed(tmp_path, call_module):
     said = call_module(wanted(tmp_path))
     assert said["changed"] and said["paths"] and said["diff"]
     assert not call_module(wanted(tmp_path))["changed"]
+
+
+KEYED = 'server_url = ["https://b:8443"]\nkey = "${LICENCE}"\n'
+
+
+def keyed(tmp_path, key="hush-1", **changes):
+    files = [{"path": str(tmp_path / "etc" / "api.toml"), "mode": "0600", "content": KEYED}]
+    return wanted(tmp_path, files=files, secrets=[], absent=[], fill={"LICENCE": key}, **changes)
+
+
+def test_a_secret_inside_a_file_is_filled_in_on_the_server_and_shown_nowhere(tmp_path):
+    path = tmp_path / "etc" / "api.toml"
+    paths, differences = MODULE.work(keyed(tmp_path), False)
+    assert path.read_text() == KEYED.replace("${LICENCE}", "hush-1") and mode(path) == 0o600 and str(path) in paths
+    assert "hush" not in json.dumps(differences) and "server_url" in json.dumps(differences)
+    assert MODULE.work(keyed(tmp_path), False) == ([], [])
+    paths, differences = MODULE.work(keyed(tmp_path, "hush-2"), False)
+    assert paths == [str(path)] and "hush-2" in path.read_text()
+    assert "hush" not in json.dumps(differences)  # neither the new one nor the old one
+
+
+def test_a_file_that_held_a_secret_is_not_shown_when_it_becomes_public(tmp_path):
+    MODULE.work(keyed(tmp_path), False)
+    path = tmp_path / "etc" / "api.toml"
+    public = wanted(tmp_path, files=[{"path": str(path), "mode": "0644", "content": "a = 1\n"}], secrets=[], absent=[])
+    paths, differences = MODULE.work(public, False)
+    assert paths == [str(path)] and path.read_text() == "a = 1\n" and "hush" not in json.dumps(differences)
+
+
+def test_another_owner_reads_his_secret(tmp_path, monkeypatch):
+    owned = []
+    monkeypatch.setattr(MODULE.os, "fchown", lambda _handle, *who: owned.append(who))
+    monkeypatch.setattr(MODULE.os, "chown", lambda _path, *who: owned.append(who))
+    params = wanted(tmp_path, absent=[])
+    params["secrets"][0]["owner"] = params["directories"][0]["owner"] = 1000
+    paths, _ = MODULE.work(params, False)
+    assert (1000, 1000) in owned and str(tmp_path / "etc" / "key") in paths
+    again, _ = MODULE.work(params, True)  # it still belongs to whom runs this: it is to be mended
+    assert again == [str(tmp_path / "etc"), str(tmp_path / "etc" / "key")]

@@ -35,12 +35,18 @@ class Server:
         server = self
 
         class Engine:
+            compose = (
+                server.root
+                / params["directory"].lstrip("/").replace(str(server.root).lstrip("/"), ".")
+                / "compose.yaml"
+            )
+
             def there(self):
-                return (server.root / "etc/deepgram/compose.yaml").exists()
+                return self.compose.exists()
 
             def leave(self):
                 server.running = ["other"]
-                (server.root / "etc/deepgram/compose.yaml").unlink()
+                self.compose.unlink()
 
         return Engine()
 
@@ -132,3 +138,28 @@ def test_wiping_that_was_cut_off_goes_on(server, monkeypatch):
         assert "lib/deepgram/applied-state/deepgram.json" in left
     server.work(wipe=True)
     assert server.paths() == {"etc/nginx/nginx.conf", "disk/models/notes.txt", "etc/driver.conf"}
+
+
+def test_of_billing_everything_goes_but_its_journal(server):
+    """Deepgram is paid by it, and losing it may suspend the service (samples/airgapped.md of the official chart)."""
+    licence, journal = (
+        server.file("etc/deepgram-billing/license/license.dg"),
+        server.file("lib/deepgram-billing/journal/journal"),
+    )
+    folders = [os.path.dirname(licence), os.path.dirname(journal)]
+    things = {"files": {path: {} for path in (licence, *folders)}}
+    server.file("lib/deepgram/applied-state/billing.json", json.dumps({"things": things}))
+    server.running = ["deepgram-billing"]
+    done = server.work(wipe=True)
+    assert "deepgram-billing" in done["stopped"] and licence in done["removed"]
+    assert not os.path.exists(os.path.dirname(licence)) and os.path.exists(journal)
+    assert not any("journal" in path for path in done["removed"])
+    assert os.path.exists(journal) and server.work(wipe=True) and os.path.exists(journal)
+
+
+@pytest.mark.parametrize("part", ["license-proxy", "billing"])
+def test_what_is_a_project_of_its_own_does_not_come_back_at_boot(server, part):
+    os.unlink(server.root / "etc/deepgram/compose.yaml")
+    own = server.file(f"etc/deepgram-{part}/compose.yaml")
+    server.running = [f"deepgram-{part}", "other"]
+    assert server.work()["stopped"] == [f"deepgram-{part}"] and not os.path.exists(own)

@@ -23,7 +23,7 @@ from lab.deepgram.programs.model_file import Model
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = {"stem": "api", "impeller": "engine", "hermes": "license_proxy"}
+PROGRAMS = {"stem": "api", "impeller": "engine", "hermes": "license_proxy", "billing": "billing"}
 KEY = "a-test-key"
 MODELS = {
     "nova-3-general.en.batch.aaaaaaa.dg": Model(
@@ -121,7 +121,7 @@ class Bench:
         certificates.internal_ca(self.files)
         about = {
             "release": "release-260812",
-            "versions": {"stem": "1.2.3", "impeller": "4.5.6", "hermes": "7.8.9"},
+            "versions": {"stem": "1.2.3", "impeller": "4.5.6", "hermes": "7.8.9", "billing": "1.13.1"},
             "license_server": f"http://127.0.0.1:{self.license_port}",
             "beginning_of_support": time.strftime("%Y-%m-%dT00:00:00+00:00"),
         }

@@ -9,7 +9,7 @@ from dgctl.output.report import Check, states_of_checks
 from dgctl.verify import causes, health
 from tests.verify.test_health import suites_checks
 
-PARTS = ("engine", "api", "license-proxy")
+PARTS = ("engine", "api", "license-proxy", "billing")
 
 
 def names():

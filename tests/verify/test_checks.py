@@ -12,6 +12,7 @@ from dgctl.verify import fabric, gpus
 from dgctl.verify.ask import Answer
 from dgctl.verify.checks import (
     test_api,
+    test_billing,
     test_cdi,
     test_config,
     test_containers,
@@ -54,7 +55,17 @@ from tests.verify.world import (
 
 MODULES = (
     *(test_api, test_cdi, test_config, test_containers, test_driver, test_engine),
-    *(test_fabric, test_gpu, test_license_proxy, test_models, test_ports, test_reachable, test_toolkit, test_upstreams),
+    *(
+        test_fabric,
+        test_gpu,
+        test_billing,
+        test_license_proxy,
+        test_models,
+        test_ports,
+        test_reachable,
+        test_toolkit,
+        test_upstreams,
+    ),
 )
 
 
@@ -238,6 +249,18 @@ FAULTS = {
     ),
     "license proxy silent": (test_license_proxy.test_state, part("license_proxy", status=NOTHING)),
     "license proxy near its end": (test_license_proxy.test_end_of_life, part("license_proxy", certificates=days(80))),
+    "Billing silent": (test_billing.test_end_of_life, part("billing", certificates=NOTHING)),
+    "Billing near its end": (test_billing.test_end_of_life, part("billing", certificates=days(80))),
+    "no journal": (test_billing.test_journal, part("billing", journal="")),
+    "no folder of the journal": (test_billing.test_journal, part("billing", journal=NOTHING)),
+    "licence key that others read": (
+        test_config.test_secrets_private,
+        part("files", modes="600 root /etc/deepgram/deepgram.env\n644 root /etc/deepgram/api/api.toml"),
+    ),
+    "licence that others read": (
+        test_config.test_secrets_private,
+        part("files", modes="644 root /etc/deepgram-billing/license/license.dg"),
+    ),
     "nobody watches": (test_upstreams.test_watched, part("upstreams", unit=Answer(3, "failed"))),
     "server down": (
         test_upstreams.test_members_up,

@@ -72,6 +72,7 @@ def test_a_proxy_is_asked_what_the_servers_behind_it_transcribe():
             {"api.health", "transcription.file", "transcription.engines"},
         ),
         (["proxy"], {"tls.trusted", "transcription.file", "upstreams.members_up"}, {"api.health", "driver.loaded"}),
+        (["billing"], {"billing.journal", "containers.running.billing"}, {"api.health", "license_proxy.state"}),
         (["license_proxy"], {"license_proxy.state", "containers.running.license-proxy"}, {"api.health", "tls.trusted"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

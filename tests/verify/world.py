@@ -51,7 +51,7 @@ devices:
 mounts:
     - hostPath: /usr/lib/x86_64-linux-gnu/libcuda.so.{VERSION}
 """
-PARTS = ("engine", "api", "license-proxy")
+PARTS = ("engine", "api", "license-proxy", "billing")
 CONTAINER = Container(
     running=True,
     restarting=False,
@@ -92,10 +92,12 @@ def healthy() -> dict[str, Any]:
         "nvidia_driver_persistence": True,
         "nvidia_container_toolkit_version": "1.20.1-1",
         "deepgram_release": "release-260812",
+        "deepgram_air_gap": False,
         "deepgram_image_digests": {},
         "deepgram_engine_max_active_requests": 20,
         "half_precision": None,
         "deepgram_models_dir": "/models",
+        "billing_journal_dir": "/journal",
         "deepgram_api_port": 8080,
         "deepgram_api_bind_address": "127.0.0.1",
         "deepgram_metrics_port": 9991,
@@ -117,7 +119,7 @@ def healthy() -> dict[str, Any]:
         "planned": {
             "route": {"by_hand": "ssh ops@gpu1", "login": ["ssh", "192.0.2.1"]},
             "address": "192.0.2.1",
-            "groups": ["api", "engine", "license_proxy", "node", "proxy", "tls"],
+            "groups": ["api", "engine", "billing", "license_proxy", "node", "proxy", "tls"],
         },
         "parts": list(PARTS),
         "wanted": wanted | {"api_tls": None},
@@ -144,11 +146,12 @@ def healthy() -> dict[str, Any]:
                 metrics="engine_max_active_requests 20\n",
                 devices="",
             ),
-            {"api": [], "engine": LOG, "license-proxy": []},
+            {"api": [], "engine": LOG, "license-proxy": [], "billing": []},
         ),
         "license_proxy": said(
             status='{"state":"Connected"}', certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'
         ),
+        "billing": said(journal="journal 120", certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'),
         "upstreams": said(unit="active", state='{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained"}}}'),
         "disk": said(records=f"{{{record}}}"),
         "sizes": dict.fromkeys((BATCH, STREAM, HELPER), 5),

@@ -28,8 +28,14 @@ _MERGED = {
     "deepgram_api_driver": ("api", f"{_DRIVERS}[].", "deepgram_api_driver_extra"),
     "deepgram_engine_settings": ("engine", "", "deepgram_engine_extra_settings"),
     "license_proxy_settings": ("license_proxy", "", "license_proxy_extra_settings"),
+    "billing_settings": ("billing", "", "billing_extra_settings"),
 }
-_FILES = {"api": "api.toml", "engine": "engine.toml", "license_proxy": "license-proxy.toml"}
+_FILES = {
+    "api": "api.toml",
+    "engine": "engine.toml",
+    "license_proxy": "license-proxy.toml",
+    "billing": "billing.toml",
+}
 _ENGINES = "deepgram_engines"
 _DURATION = re.compile(r"\s*(\d+(\.\d+)?\s*[a-z]+\s*)+")
 _MUST = {

@@ -24,7 +24,7 @@ def _table() -> dict[str, Any]:
 
 @functools.cache
 def types(file: str) -> dict[str, str]:
-    """Dotted key -> type of `file` (api, engine, license_proxy); tables that hold keys are of type "table"."""
+    """Dotted key -> type of `file` (api, engine, license_proxy, billing); tables that hold keys are of type "table"."""
     known = _table()[file]
     tables = {key[: dot.start()] for key in known for dot in re.finditer(r"(?:\[\])?\.", key)}
     lists = {key[: dot.start()] for key in known for dot in re.finditer(r"\[\]\.", key)}

@@ -10,10 +10,12 @@ from dgctl.verify.ask import Answer, ask
 from dgctl.verify.containers import SERVICES, folder
 from dgctl.verify.expect import NO_CONCERN
 
-GROUPS = ("api", "engine", "license_proxy")
+GROUPS = ("api", "engine", "license_proxy", "billing")
 each = pytest.mark.parametrize("part", SERVICES)
 # Files that hold secrets. Absent ones are fine: a registry without a password needs no login file.
-SECRET_FILES = "{0}/deepgram.env {0}/registry/config.json /etc/nginx/tls/deepgram.key"
+SECRET_FILES = "{0}/deepgram.env {0}/registry/config.json {0}/license/license.dg /etc/nginx/tls/deepgram.key"
+# Billing has no key. Its licence, and the files with the licence's key, may belong to the user that the images run as.
+WITHOUT_KEY, OWNED = "billing", ("/license/license.dg", ".toml")
 # Names of programs that carry the key in their arguments. It goes through a pipe into grep: this very check
 # must not put it where it looks for it.
 KEY_CARRIERS = """
@@ -25,12 +27,15 @@ done"""
 
 
 @pytest.fixture(scope="module")
-def files(host: Host, runtime, parts) -> dict[str, Answer]:
+def files(host: Host, runtime, parts, wanted) -> dict[str, Answer]:
     """Each TOML on the host and as its running process sees it under /config, and the files with secrets."""
     folders = sorted({folder(name) for name in parts})
     secrets = " ".join(SECRET_FILES.format(etc) for etc in folders)
+    keyed = [name for name in parts if name != WITHOUT_KEY] if wanted["deepgram_air_gap"] else []
+    secrets += "".join(f" {runtime.file(name)}" for name in keyed)
     asked = {"modes": f"stat -c '%a %U %n' {secrets} 2>/dev/null | sort -u"}
-    asked["carriers"] = " && ".join(f"({KEY_CARRIERS.replace('ETC', etc)})" for etc in folders)
+    with_key = [etc for etc in folders if etc != folder(WITHOUT_KEY)]
+    asked["carriers"] = " && ".join(f"({KEY_CARRIERS.replace('ETC', etc)})" for etc in with_key) or "true"
     for name in parts:
         file, pid = runtime.file(name), f"$({runtime.inspect(name, '{{.State.Pid}}')})"
         asked[f"{name}_outside"] = f"sum=$(sha256sum < {file}) && echo ${{sum%% *}}"
@@ -80,8 +85,13 @@ def _clock(seconds: str) -> str:
     return f"{datetime.fromtimestamp(int(seconds), UTC):%F %T}" if seconds else "never"
 
 
+def _is_private(line: str) -> bool:
+    mode, owner, path = line.split(" ", 2)
+    return mode in ("600", "400") and (owner == "root" or path.endswith(OWNED))
+
+
 def test_secrets_private(files, expect):
-    loose = [line for line in files["modes"].lines if not line.startswith(("600 root ", "400 root "))]
+    loose = [line for line in files["modes"].lines if not _is_private(line)]
     paths = " ".join(line.split(" ", 2)[2] for line in loose)
     private = bool(files["modes"].lines) and not loose
     fix = f"chmod 600 {paths}; chown root {paths}" if loose else "dgctl provision"

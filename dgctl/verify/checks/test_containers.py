@@ -6,7 +6,7 @@ from testinfra.host import Host
 from dgctl.verify import containers, gpus
 from dgctl.verify.ask import ask
 
-GROUPS = ("api", "engine", "license_proxy")
+GROUPS = ("api", "engine", "license_proxy", "billing")
 each = pytest.mark.parametrize("part", containers.SERVICES)
 
 

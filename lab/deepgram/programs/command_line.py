@@ -1,4 +1,7 @@
-"""The programs' command line: `-v [--log-format=F] serve CONFIG`, with the real parser's refusals."""
+"""The programs' command line: `-v [--log-format=F] serve CONFIG`, with the real parser's refusals.
+
+Billing's is `serve --config CONFIG`.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ def parse(program: str, arguments: list[str]) -> Arguments:
     verbosity, log_format = 0, ""
     json_asked = program == "stem" and "JSON" in os.environ  # the API's older way to ask for JSON lines
     left = list(arguments)
+    if program == "billing" and left and left[0].startswith("-"):  # whether it knows any option is not published
+        _refuse(program, f"unexpected argument '{left[0]}' found")
     while left and left[0].startswith("-"):
         option = left.pop(0)
         name, _, value = option.partition("=")
@@ -53,6 +58,10 @@ def _config_path(program: str, left: list[str]) -> str:
         _refuse(program, f"'{program}' requires a subcommand but one was not provided")
     if left[0] != "serve":
         _refuse(program, f"unrecognized subcommand '{left[0]}'")
+    if program == "billing":  # the chart: args of billing.statefulset.yaml
+        if len(left) != 3 or left[1] != "--config":
+            _refuse(program, "expected --config <CONFIG>", "serve --config <CONFIG>")
+        return left[2]
     usage = "serve <CONFIG>"
     for argument in left[1:]:
         if argument.startswith("-"):

@@ -13,6 +13,7 @@ from .logs import Fatal, Log
 from .release import Release, internal_tls, public_tls
 from .settings import Settings
 
+AIR_GAPPED = "airgapped-mode"
 START_ATTEMPTS = 3
 INTERVAL_S = 60.0
 GRACE_S = 600.0  # how long a program keeps working on its last check-in
@@ -41,13 +42,19 @@ def _servers(program: str, settings: Settings, release: Release) -> list[str]:
     return settings.list("license.server_url", [release.license_server])
 
 
+def _key(settings: Settings) -> str:
+    """The chart (api.deployment.yaml): behind an air gap the programs want DEEPGRAM_API_KEY, and do not use it."""
+    given = os.environ.get("DEEPGRAM_API_KEY", "")
+    return settings.text("license.key") if given in ("", AIR_GAPPED) else given
+
+
 class Licence:
     """The key and the servers of one program. `ask` is one check-in, `hold` keeps the licence."""
 
     def __init__(self, program: str, settings: Settings, release: Release, log: Log):
         self._program, self._release, self._log = program, release, log
         self.servers = _servers(program, settings, release)
-        self._key = os.environ.get("DEEPGRAM_API_KEY") or settings.text("license.key")
+        self._key = _key(settings)
         self.exit_code = 0  # 1 once the licence is lost
         self._contexts = (public_tls(release), internal_tls(release))
         if not self._key:

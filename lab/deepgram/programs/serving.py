@@ -13,6 +13,7 @@ from aiohttp import web
 from . import command_line, release, settings
 from .logs import Fatal, Log
 
+NAMES = {"stem": "api.toml", "impeller": "engine.toml", "hermes": "license-proxy.toml", "billing": "billing.toml"}
 _DRAIN_S = 10**6  # in-flight requests end when they end; the container engine sets the limit
 
 
@@ -96,7 +97,7 @@ def run(program: str, what: str, serve: Callable[..., Awaitable[int]]) -> None:
     about = release.load()
     version = about.versions.get(program, "0")
     log.info(program, f"SIMULATED Deepgram {what} (lab stand-in, no real speech recognition)", version=version)
-    name = {"stem": "api.toml", "impeller": "engine.toml", "hermes": "license-proxy.toml"}[program]
+    name = NAMES[program]
     try:
         chosen = settings.load(program, arguments.config, about.bundled(name), log)
         code = asyncio.run(serve(chosen, about, log))

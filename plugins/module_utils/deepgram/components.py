@@ -1,6 +1,8 @@
-"""What runs in a container deepgram-COMPONENT: one of three kinds, of Engines and APIs several (engine-NAME, api-GROUP)."""
+"""What runs in a container deepgram-COMPONENT: one of four kinds, of Engines and APIs several (engine-NAME, api-GROUP)."""
 
-KINDS = ("engine", "api", "license-proxy")
+# Each is a project of its own: the others of the server are nothing to it.
+ALONE = ("license-proxy", "billing")
+KINDS = ("engine", "api", *ALONE)
 PREFIX = "deepgram-"
 
 

@@ -15,7 +15,7 @@ from ansible.module_utils.nvidia import container_gpus as nvidia_container_gpus
 
 COMPONENTS = ("engine", "api")
 # A server with several has engine-NAME and api-GROUP.
-COMPONENT = re.compile(r"deepgram-((?:engine|api)(?:-[a-z0-9-]+)?|license-proxy)$")
+COMPONENT = re.compile(r"deepgram-((?:engine|api)(?:-[a-z0-9-]+)?|license-proxy|billing)$")
 START_S = 300  # beyond the time that the old containers may take to stop
 UNITS = "/etc/systemd/system"
 QUADLETS = "/etc/containers/systemd"
@@ -64,6 +64,11 @@ def reproached(urls, containers, asks):
 
 def is_api(component):
     return deepgram_components.kind(component) == "api"
+
+
+def is_alone(components):
+    """Whether these are of a project that has one component, which is nothing to Engines and APIs."""
+    return bool(set(components) & set(deepgram_components.ALONE))
 
 
 def bereft(due, containers, asks):
@@ -264,11 +269,11 @@ class Podman:
 
     def _all(self):
         """The components of this kind that have a unit here, and those that may."""
-        if "license-proxy" in self.components:
+        if is_alone(self.components):
             return list(self.components)
         names = os.listdir(QUADLETS) if os.path.isdir(QUADLETS) else []
         found = [COMPONENT.match(name[: -len(".container")]) for name in sorted(names) if name.endswith(".container")]
-        units = [one[1] for one in found if one and one[1] != "license-proxy"]
+        units = [one[1] for one in found if one and one[1] not in deepgram_components.ALONE]
         return list(dict.fromkeys([*self.components, *sorted(units, key=is_api)]))
 
     def leave(self):
@@ -279,7 +284,7 @@ class Podman:
         rc, out, err = run(["systemctl", "stop", *units], timeout=self.timeout, check=False)
         if rc not in (0, 5):  # 5: systemd does not know them, so nothing runs
             raise CommandFailed(last_words(err or out, 5))
-        network = [] if "license-proxy" in components else [f"{NETWORK}.network"]
+        network = [] if is_alone(components) else [f"{NETWORK}.network"]
         names = [*network, *(f"deepgram-{name}.container" for name in reversed(components))]
         remove(*(f"{QUADLETS}/{name}" for name in names))
         run(["systemctl", "daemon-reload"])

@@ -13,7 +13,8 @@ from ansible.module_utils.host import record as host_record
 from ansible.module_utils.packages import families
 
 # Roles whose files go; of others (driver, engines, toolkit) only the records go.
-ROLES = ("deepgram", "deepgram_models", "license_proxy", "nginx_proxy", "host_firewall")
+# Of Billing its journal stays, wherever it lies: a record names its directory, and files alone go.
+ROLES = ("deepgram", "deepgram_models", "license_proxy", "billing", "nginx_proxy", "host_firewall")
 FOLDERS = (
     "/etc/deepgram",
     "/var/lib/deepgram",

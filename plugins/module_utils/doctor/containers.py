@@ -12,7 +12,7 @@ from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
 
 QUADLET = "/etc/containers/systemd/deepgram-engine.container"
-FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
+FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy", "billing": "/etc/deepgram-billing"}
 # Words of a log that are about what another check inspects. All others are causes of their own.
 EXPLAINED = {
     "no libcuda": ("libcuda in containers", "engine on gpu"),
@@ -33,7 +33,7 @@ def recreate(host, part="engine"):
 def parts(host):
     """The parts that a role recorded here; of several Engines and APIs the component of each (engine-NAME, api-GROUP)."""
     found = []
-    for role in ("deepgram", "license_proxy"):
+    for role in ("deepgram", "license_proxy", "billing"):
         found += (host.recorded(role).get("containers") or {}).get("names", {})
     return sorted(filter(None, map(component, found)), key=lambda name: KINDS.index(kind(name)))
 
@@ -210,7 +210,8 @@ CHECKS = (
         "running",
         "it ended, or cannot start",
         "dgctl provision",
-        True, ("containers.running.engine", "containers.running.api", "containers.running.license-proxy"), False,
+        True,
+        tuple(f"containers.running.{part}" for part in ("engine", "api", "license-proxy", "billing")), False,
         stands_on=(
             *("engine on gpu", "libcuda in containers", "docker runtime", "cdi version", "fabric manager", "disk"),
             *("models loaded", "models", "units", "files:/etc/deepgram", "files:/etc/containers/"),

@@ -19,7 +19,7 @@ TIMEOUT_S = 15  # a busy Docker is not a dead one
 def recorded():
     """The containers that the roles recorded here, before anything is asked; those of a plain server without a record."""
     found = []
-    for role in ("deepgram", "license_proxy"):
+    for role in ("deepgram", "license_proxy", "billing"):
         try:
             with open(os.path.join(host_record.FOLDER, role + ".json"), encoding="utf-8") as stream:
                 found += json.load(stream)["things"]["containers"]["names"]

@@ -14,19 +14,19 @@ def text_of(path):
         return None
 
 
-def is_so(path, content, mode):
-    """Is this a regular file of ours with this text and mode?"""
+def is_so(path, content, mode, owner=None):
+    """Is this a regular file of ours, or of the user with this number, with this text and mode?"""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return False
     regular = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode
-    return regular and is_ours(status) and text_of(path) == content
+    return regular and is_ours(status, owner) and text_of(path) == content
 
 
-def is_ours(status):
-    """Does it belong to whom the module runs as?"""
-    return (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+def is_ours(status, owner=None):
+    """Does it belong to whom the module runs as, or to the user and group with this number?"""
+    return (status.st_uid, status.st_gid) == ((owner, owner) if owner else (os.geteuid(), os.getegid()))
 
 
 def settle_rights(path, mode, check_mode):
@@ -40,10 +40,10 @@ def settle_rights(path, mode, check_mode):
     return True
 
 
-def write(path, content, mode):
-    """Replaces a file at once; makes its directory."""
+def write(path, content, mode, owner=None):
+    """Replaces a file at once; makes its directory. owner: the number of its user and group."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    replace(path, content.encode("utf-8", "surrogateescape"), mode)
+    replace(path, content.encode("utf-8", "surrogateescape"), mode, (owner, owner) if owner else None)
 
 
 def replace(path, data, mode, owner=None):

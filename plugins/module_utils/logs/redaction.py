@@ -4,8 +4,12 @@ import glob
 import re
 
 from ansible.module_utils.deepgram.containers import secrets_in
+from ansible.module_utils.host.whole_file import text_of
 
 FILES = ("/etc/deepgram/deepgram.env", "/etc/deepgram-license-proxy/deepgram.env")
+# Behind an air gap the key of the licence stands in these.
+KEYED = ("/etc/deepgram/*/*.toml", "/etc/deepgram-license-proxy/*/*.toml")
+KEY = re.compile(r'^key = "(.+)"$', re.MULTILINE)
 MASK = "********"
 # The words before a secret stay.
 NAMES = r"[\w-]*api[_-]?key|access[_-]?token|token|password|passwd|secret"
@@ -21,14 +25,17 @@ PATTERNS = (
 )
 
 
+def _there(patterns):
+    return [path for pattern in patterns for path in glob.glob(pattern)]
+
+
 class Redaction:
     """Called with a text: the text without secrets."""
 
-    def __init__(self, files=FILES):
-        paths = [path for pattern in files for path in glob.glob(pattern)]
-        self.secrets = sorted(
-            {value.strip("'\"") for path in paths for value in secrets_in(path)}, key=len, reverse=True
-        )
+    def __init__(self, files=FILES, keyed=KEYED):
+        found = {value.strip("'\"") for path in _there(files) for value in secrets_in(path)}
+        found |= {key for path in _there(keyed) for key in KEY.findall(text_of(path) or "")}
+        self.secrets = sorted(found, key=len, reverse=True)
 
     def __call__(self, text):
         for secret in self.secrets:

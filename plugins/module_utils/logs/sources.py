@@ -14,6 +14,7 @@ MOST = 5000  # lines of a source; of more the last
 # What systemd starts for us, and what that stands on. journalctl takes patterns: with Podman each of several Engines is a unit.
 UNITS = (
     *("deepgram.service", "deepgram-engine.service", "deepgram-api.service", "deepgram-license-proxy.service"),
+    *("deepgram-billing.service",),
     *("deepgram-engine-*.service", "deepgram-api-*.service", "deepgram-watch.service", "deepgram-metrics.service"),
     *("deepgram-upstreams.service", "deepgram-firewall.service", "docker.service", "nginx.service"),
     *("nvidia-persistenced.service", "nvidia-fabricmanager.service", "nvidia-cdi-refresh.service"),

@@ -13,9 +13,9 @@ PERSISTENCE = "nvidia-persistenced.service"
 
 
 def needed(parts, engine, persistence):
-    """The units that roles start on a host with these parts (proxy, api, engine, license_proxy)."""
+    """The units that roles start on a host with these parts (proxy, api, engine, license_proxy, billing)."""
     found = [unit for part in parts for unit in OF_PART.get(part, ())]
-    found += OF_ENGINE.get(engine, ()) if {"api", "engine", "license_proxy"} & set(parts) else ()
+    found += OF_ENGINE.get(engine, ()) if {"api", "engine", "license_proxy", "billing"} & set(parts) else ()
     return found + ([PERSISTENCE] if persistence and "engine" in parts else [])
 
 

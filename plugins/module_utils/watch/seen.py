@@ -22,7 +22,7 @@ HANGS, LOSES, LONELY, BITTER = 2, 2, 5, 5  # rounds in a row until each is belie
 CONTAINERS_S = {"docker": 4, "podman": 20}  # Podman is a program to start, and not a socket to ask
 GPU_S, DOUBT_S = 4, 60
 LIMIT_S = 5
-TITLES = {"engine": "the Engine", "api": "the API", "license-proxy": "the License Proxy"}
+TITLES = {"engine": "the Engine", "api": "the API", "license-proxy": "the License Proxy", "billing": "Billing"}
 
 
 def title(component):

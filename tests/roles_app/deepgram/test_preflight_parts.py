@@ -23,6 +23,7 @@ def asked(name, *groups, servers=None, **changes):
         (["api"], {}, ["api", "proxy"]),
         (["proxy"], {}, ["proxy"]),
         (["license_proxy"], OTHERS, ["license_proxy"]),
+        (["billing"], OTHERS, ["billing"]),
     ],
 )
 def test_parts(groups, servers, parts):
@@ -60,3 +61,13 @@ def test_a_license_proxy():
     upstream = ["https://licence.example.com"]
     servers = asked("_preflight_servers", "license_proxy", deepgram_license_upstream=upstream)
     assert servers == {"licence server": upstream}
+
+
+def test_billing_needs_nobody_outside():
+    assert asked("_preflight_images", "billing") == ["self-hosted-billing"]
+    assert [port["port"] for port in asked("_preflight_ports", "billing")] == [8443, 8090]
+    assert asked("_preflight_mark", "billing") == "/etc/deepgram-billing/images.json"
+    assert asked("_preflight_usual", "billing")["gpu_count"] == 0
+    for group in ("billing", "license_proxy", "node"):
+        found = asked("_preflight_servers", group, servers={"billing": {"bl1": {}}})
+        assert "licence server" not in found, group

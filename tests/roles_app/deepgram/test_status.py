@@ -187,6 +187,19 @@ def test_a_license_proxy_on_its_own_is_a_problem(server, state, said):
     assert problems == [f"License Proxy: it is {state}: Deepgram's licence server does not answer it"] * said
 
 
+def test_billing_tells_its_container_and_when_its_release_ends(server):
+    server.params |= {"parts": ["billing"], "billing_url": "http://billing", "license_proxy_url": ""}
+    server.smi, server.containers["deepgram-billing"] = (127, "", "nvidia-smi is not installed"), dict(VIEW, labels={})
+    server.pages = {"http://billing/v1/certificates": json.dumps({"end_of_life": "2027-05-15 3:25:28.0 +00:00:00"})}
+    status = server.status()
+    assert status["problems"] == [] and list(status["containers"]) == ["deepgram-billing"]
+    assert status["certificates"]["billing"]["days_to_end_of_life"] > 0
+    server.pages["http://billing/v1/certificates"] = ""
+    assert server.status()["problems"] == ["Billing: Connection refused"]
+    server.params["billing_url"] = ""
+    assert "billing" not in server.status()["certificates"]
+
+
 def test_the_proxys_certificate(server, monkeypatch, tmp_path):
     server.params["certificate"] = str(tmp_path / "tls.crt")
     status = server.status()

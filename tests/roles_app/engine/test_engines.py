@@ -248,8 +248,19 @@ def test_podman_whose_units_do_not_stop_is_not_forgotten(host):
 
 def test_a_network_of_another_part_stays(host):
     (host.folder / "quadlets/deepgram.network").write_text("x")
-    host.engine("podman", components=["license-proxy"]).leave()
-    assert (host.folder / "quadlets/deepgram.network").exists()
+    for alone in ("license-proxy", "billing"):
+        host.engine("podman", components=[alone]).leave()
+        assert (host.folder / "quadlets/deepgram.network").exists()
+
+
+@pytest.mark.parametrize("alone", ["license-proxy", "billing"])
+def test_what_is_a_project_of_its_own_is_no_matter_of_engines(host, alone):
+    (host.folder / f"quadlets/deepgram-{alone}.container").write_text("x")
+    assert not host.engine("podman").there() and host.engine("podman", components=[alone]).there()
+    host.answers["podman ps"] = (0, f"deepgram-engine deepgram-{alone} deepgram-api-a", "")
+    assert engines.installed("podman") == ["engine", alone, "api-a"]
+    assert SERVICE.unwanted({"engine": "podman", "components": ["engine"]}) == ["engine", "api-a"]
+    assert SERVICE.unwanted({"engine": "podman", "components": [alone]}) == []
 
 
 class Service:

@@ -289,6 +289,23 @@ def test_a_license_proxy(pages, params, state, words):
     assert reason.value.component == "license-proxy"
 
 
+@pytest.mark.parametrize(
+    ("page", "words"), [('{"end_of_life":"x"}', ""), (None, "does not answer"), ("<html>", "not JSON")]
+)
+def test_billing_tells_its_certificates(pages, params, page, words):
+    pages["/v1/certificates"] = page
+    alone = params | {"metrics_url": "", "api_url": "", "billing_url": pages["url"], "billing_address": ""}
+    if not words:
+        assert HEALTH.look(alone) is None and HEALTH.parts(alone) == ["billing"]
+        plain = pages["url"].partition("//")[2]  # the page takes connections, and speaks no TLS
+        with pytest.raises(HEALTH.NotReady, match="gives no licences") as reason:
+            HEALTH.look(alone | {"billing_address": plain})
+    else:
+        with pytest.raises(HEALTH.NotReady, match=words) as reason:
+            HEALTH.look(alone)
+    assert reason.value.component == "billing"
+
+
 def test_an_engine_that_others_ask_must_speak_tls(pages, params):
     """The page's port takes connections, as Docker does for a container that does not listen yet."""
     plain = pages["url"].partition("//")[2]

@@ -22,6 +22,7 @@ FLEET = {
     "license_proxy": ["lp1"],
 }
 HOSTVARS = {name: {"ansible_host": f"{name}.test"} for names in FLEET.values() for name in names}
+HOSTVARS["bl1"] = {"ansible_host": "bl1.test"}
 HOSTVARS["lb2"] = {"deepgram_address": "192.0.2.9"}
 
 
@@ -45,6 +46,17 @@ def rules(host, groups, **changes):
 )
 def test_each_server_lets_in_those_who_need_it(host, expected):
     assert rules(host, FLEET) == expected
+
+
+def test_billing_lets_in_its_proxies_alone_and_without_them_all_who_need_a_licence():
+    gap = {**FLEET, "billing": ["bl1"]}
+    assert rules("bl1", gap) == {8443: ["lp1.test"]}
+    assert rules("bl1", {**gap, "license_proxy": []}, billing_port=9443) == {
+        9443: ["api1.test", "e1.test", "gpu1.test", "gpu2.test"]
+    }
+    assert value(
+        "host_firewall", "host_firewall_container_reach", inventory_hostname="lp1", groups=gap, hostvars=HOSTVARS
+    ) == ["bl1.test", "e1.test"]
 
 
 def test_a_server_on_its_own_needs_none():
@@ -260,7 +272,7 @@ def test_what_docker_waits_for_is_there_only_with_the_table(program, monkeypatch
         (["proxy"], {}, "docker", None),
         (["engine"], {"host_firewall_rules": [{"name": "x", "port": 1, "sources": []}]}, "docker", ["docker"]),
         (["engine"], {"host_firewall_rules": [{"name": "x", "port": 1, "sources": []}]}, "podman",
-         ["deepgram-api", "deepgram-engine", "deepgram-license-proxy"]),
+         ["deepgram-api", "deepgram-engine", "deepgram-license-proxy", "deepgram-billing"]),
     ],
 )  # fmt: skip
 def test_every_server_with_containers_has_one(groups, changes, engine, starters):

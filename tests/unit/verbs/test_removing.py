@@ -95,6 +95,13 @@ def test_variables_of_a_removed_server_are_named_and_left(fleet: Any) -> None:
     assert outcome.summary.endswith("; still there: host_vars/gpu2.yml")
 
 
+def test_a_removed_billing_keeps_its_journal_and_says_so(fleet: Any) -> None:
+    FILE.write_text(INVENTORY + "\n[billing]\nbl1 ansible_host=192.0.2.20\nbl2 ansible_host=192.0.2.21\n")
+    _, outcome = fleet(remove.remove, BOTH, hosts=("bl2",), wipe=True)
+    assert outcome.exit_code == Exit.OK, outcome.errors
+    assert "its journal is still there: bl2:/var/lib/deepgram-billing/journal" in outcome.summary
+
+
 def test_a_dead_server_is_not_waited_for_and_not_stopped(fleet: Any) -> None:
     world, outcome = fleet(remove.remove, seen("gpu1", gpu2="failed"), hosts=("gpu2",), dead=True)
     assert not any(word.startswith("stop") for word in world.done) and world.done[-1] == "undrain: gpu2"

@@ -7,7 +7,7 @@ from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy,
 from ansible.module_utils.doctor.containers import parts, recreate_fix
 from ansible.module_utils.doctor.service.engine import running
 
-FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy"}
+FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy", "billing": "/etc/deepgram-billing"}
 
 
 def configuration(host):

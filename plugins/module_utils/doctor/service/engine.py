@@ -135,7 +135,7 @@ def full(host, part):
 
 def images(host):
     recorded = {}
-    for role in ("deepgram", "license_proxy"):
+    for role in ("deepgram", "license_proxy", "billing"):
         recorded.update((host.recorded(role).get("containers") or {}).get("names", {}))
     wrong, seen = [], []
     for part in parts(host):

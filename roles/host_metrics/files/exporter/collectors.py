@@ -60,6 +60,8 @@ def collectors(config):
             services.license_proxy(page, relay),
             services.certificates(page, "license-proxy", relay),
         )
+    if billing := config.get("billing"):
+        found["billing"] = lambda page: services.certificates(page, "billing", billing)
     if config.get("gpus"):
         found["gpus"], found["kernel_log"] = gpus.figures, gpus.Xids().figures
     if config.get("watch"):
