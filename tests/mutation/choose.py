@@ -22,6 +22,7 @@ THROUGH = (
     ("plugins/module_utils/look/", ["tests/applied/"]),
     ("plugins/module_utils/snapshot/", ["tests/rollback/test_snapshot.py"]),
     ("plugins/modules/deepgram_snapshot", ["tests/rollback/test_snapshot.py"]),
+    ("plugins/modules/image_archive", ["tests/images/test_handover.py", "tests/images/test_load.py"]),
     ("plugins/module_utils/preflight/", ["tests/roles/preflight/", "tests/roles_app/deepgram/test_preflight"]),
     ("plugins/module_utils/packages/apt/", ["tests/roles/packages/test_apt_packages.py"]),
     ("plugins/module_utils/packages/dnf/", ["tests/roles/packages/test_dnf_packages.py"]),

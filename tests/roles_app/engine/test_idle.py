@@ -137,7 +137,7 @@ def test_no_playbook_asks_the_loopback_address_whatever_is_bound():
     play = yaml.safe_load(text["drain.yml"])[1]
     assert "deepgram_api_bind_address | default('') | local_address" in play["vars"]["_urls"]
     assert "_urls" in play["tasks"][0]["deepgram_idle"]["apis"]
-    assert json.dumps(yaml.safe_load(text["status.yml"])).count("bind_address") == 3
+    assert json.dumps(yaml.safe_load(text["status.yml"])).count("bind_address") == 4
 
 
 @pytest.mark.parametrize(
