@@ -32,6 +32,7 @@ _BY_NUMBER = {
     "17": "apart",
     "18": "license",
     "19": "products",
+    "20": "images",
 }
 # The order in which they begin: those that take longest come first.
 _ORDER = ("server", "fleet", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
