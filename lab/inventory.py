@@ -1,5 +1,7 @@
 """Writes the lab's deployment: the inventory a user with such servers and a company mirror would write."""
 
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -73,9 +75,9 @@ def write(home: Home, lab: str, directory: Path, all_: Said) -> Path:
     release = all_.release or _release(inventory)
     lines = {"groups": sections(present), "release": release, "known_hosts": servers.known_hosts(home)}
     inventory.write_text(INVENTORY.format(lab=lab, key=keys.client_key(home), **lines))
-    said = {"links": _list(all_.links), "licences": _licences(present), "minimums": _minimums()}
+    said = {"links": _list(all_.links), "licences": _licences(home, directory, present), "minimums": _minimums()}
     (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **said))
-    _write_vault(home, directory / ".vault_pass", group_vars / "vault.yml")
+    _write_vault(directory / ".vault_pass", group_vars / "vault.yml", _secrets(home, present))
     (directory / "images.lock").unlink(missing_ok=True)  # the registry may have been filled again, with other stand-ins
     return inventory
 
@@ -95,11 +97,36 @@ def _release(inventory: Path) -> str:
     return found.group(1) if found else RELEASE
 
 
-def _licences(present: list[servers.Server]) -> str:
-    """Where licences come from; with licence proxies, it is they who ask there."""
-    if any(server.group == "license_proxy" for server in present):
+def _licences(home: Home, directory: Path, present: list[servers.Server]) -> str:
+    """Where licences come from; with licence proxies, it is they who ask there; behind an air gap nobody does."""
+    groups = {server.group for server in present}
+    if "billing" in groups:
+        return f"billing_license_file: {_license_file(directory, _license_key(home))}"
+    if "license_proxy" in groups:
         return "deepgram_license_upstream: [https://license.lab.test]"
     return "deepgram_license_servers: [https://license.lab.test]"
+
+
+def _license_key(home: Home) -> str:
+    return keys.secret(home, "deepgram-license-key", "lab-deepgram-license-")
+
+
+def _license_file(directory: Path, key: str) -> Path:
+    """As the stand-in of Billing reads one (lab/deepgram/programs/billing.py)."""
+    path = directory / "license.dg"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"keys": [hashlib.sha256(key.encode()).hexdigest()]}) + "\n")
+    return path
+
+
+def _secrets(home: Home, present: list[servers.Server]) -> dict[str, str]:
+    found = {
+        "deepgram_api_key": keys.secret(home, "deepgram-api-key", "lab-deepgram-key-"),
+        "deepgram_registry_password": keys.secret(home, "registry-password"),
+    }
+    if any(server.group == "billing" for server in present):
+        found["deepgram_license_key"] = _license_key(home)
+    return found
 
 
 def _list(items: list[str]) -> str:
@@ -122,16 +149,13 @@ def _minimums() -> str:
     return "\n# This machine has less than a Deepgram server should.\n" + "\n".join(lines) + "\n"
 
 
-def _write_vault(home: Home, password_file: Path, path: Path) -> None:
+def _write_vault(password_file: Path, path: Path, secrets_: dict[str, str]) -> None:
     """The secrets, encrypted with the password beside the inventory; left alone when they already say the same."""
     from ansible.constants import DEFAULT_VAULT_ID_MATCH
     from ansible.errors import AnsibleError
     from ansible.parsing.vault import VaultLib, VaultSecret
 
-    plain = (
-        f"deepgram_api_key: {keys.secret(home, 'deepgram-api-key', 'lab-deepgram-key-')}\n"
-        f"deepgram_registry_password: {keys.secret(home, 'registry-password')}\n"
-    ).encode()
+    plain = "".join(f"{name}: {value}\n" for name, value in secrets_.items()).encode()
     if not password_file.exists():
         password_file.touch(mode=0o600)
         password_file.write_text(secrets.token_hex(20) + "\n")

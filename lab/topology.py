@@ -20,6 +20,7 @@ GROUPS = (
     Group("engine", "engine", "engines", gpus=True),
     Group("api", "api", "apis"),
     Group("license_proxy", "license", "license-proxies"),
+    Group("billing", "billing", "billing"),
     Group("proxy", "proxy", "proxies"),
 )
 Counts = dict[str, int]  # group -> servers

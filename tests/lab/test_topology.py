@@ -65,6 +65,7 @@ def test_images_of_an_earlier_registry_are_forgotten(tmp_path, monkeypatch):
     monkeypatch.setattr(inventory.servers, "known_hosts", lambda home: "known_hosts")
     monkeypatch.setattr(inventory.keys, "client_key", lambda home: "key")
     monkeypatch.setattr(inventory, "_write_vault", lambda *of: None)
+    monkeypatch.setattr(inventory, "_secrets", lambda *of: {})
     (tmp_path / "images.lock").write_text("registry.lab.test:5000/deepgram/self-hosted-api:release-260812 sha256:0\n")
     written = inventory.write(None, "x", tmp_path, inventory.Said("docker", "", [], None))
     assert written.exists() and not (tmp_path / "images.lock").exists()

@@ -33,6 +33,7 @@ _BY_NUMBER = {
     "18": "license",
     "19": "products",
     "20": "images",
+    "21": "airgap",
 }
 # The order in which they begin: those that take longest come first.
 _ORDER = ("server", "fleet", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
