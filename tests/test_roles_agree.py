@@ -211,3 +211,20 @@ def test_effects_name_what_there_is(role):
 
 def test_preflight_records_nothing():
     assert not (PROJECT / "roles/preflight/meta/effects.yml").exists()
+
+
+def test_a_condition_that_is_a_variable_alone_is_a_boolean():
+    """ansible-core 2.19 and later fail on any other value, on the one system or setting where the task is come to."""
+    bare = re.compile(r"(?:not )?([a-z]\w*)")
+    wrong = []
+    for path in sorted((PROJECT / "roles").glob("*/tasks/**/*.yml")):
+        role = PROJECT / "roles" / path.relative_to(PROJECT).parts[1]
+        specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
+        types = {name: one.get("type") for name, one in specs["argument_specs"]["main"]["options"].items()}
+        for task in yaml.safe_load(path.read_text()) or []:
+            said = task.get("when", [])
+            for one in said if isinstance(said, list) else [said]:
+                found = bare.fullmatch(str(one))
+                if found and types.get(found[1], "bool") != "bool":
+                    wrong.append(f"{path.relative_to(PROJECT)}: {task.get('name')}: {one}")
+    assert wrong == []
