@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 
 @contextmanager
-def once(compiled: dict[Any, Any] | None = None) -> Iterator[None]:
+def once(compiled: dict[Any, Any] | None = None, before: Callable[[], None] | None = None) -> Iterator[None]:
     """Within it, environments of one kind and syntax share what they compile, as they would by a bytecode cache.
 
-    `compiled`: what was compiled before, and is kept for the next time.
+    `compiled`: what was compiled before, and is kept for the next time. `before`: called before each template is rendered.
     Jinja's own bytecode caches are for templates of loaders, not for texts. An overlay, as by `#jinja2:`, compiles for
     itself. Not for threads.
     """
@@ -21,6 +21,8 @@ def once(compiled: dict[Any, Any] | None = None) -> Iterator[None]:
     own = Environment.compile
 
     def shared(self: Environment, source: Any, *arguments: Any, **options: Any) -> Any:
+        if before:
+            before()
         if self.overlayed or arguments or options or not isinstance(source, str):
             return own(self, source, *arguments, **options)
         key = (type(self), self.lexer, str(source))  # Jinja keeps one lexer for each syntax

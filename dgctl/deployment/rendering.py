@@ -13,7 +13,7 @@ from ansible.template import Templar, is_trusted_as_template
 from dgctl.deployment import compiled
 from dgctl.deployment.inventory import quiet
 from dgctl.deployment.references import Reading, References
-from dgctl.deployment.template_reason import reason
+from dgctl.deployment.template_reason import loop, reason
 
 # What Ansible adds to the variables of every host; nobody wrote these.
 ADDED = {
@@ -123,12 +123,13 @@ class Rendering:
 
     def _rendered(self, name: str, value: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
         self._templar.available_variables = {key: each for key, each in variables.items() if key != _FACTS}
+        patience = _Patience(name, {name: value, **variables})
         try:
-            with quiet(), compiled.once(self._programs):
+            with quiet(), compiled.once(self._programs, patience.before):
                 return plain(self._templar.template(value)), None
-        except (AnsibleError, ValueError, TypeError) as error:
+        except (AnsibleError, ValueError, TypeError, RuntimeError) as error:
             kept = plain(value) if isinstance(value, (str, list, dict)) else None
-            return kept, reason(error, name, {name: value, **variables})
+            return kept, patience.loop or reason(error, name, {name: value, **variables})
 
     def _as_written(self, value: Any) -> Any:
         """The plain value; of a list or mapping that hosts share, one."""
@@ -137,6 +138,23 @@ class Rendering:
         if id(value) not in self._plain:
             self._plain[id(value)] = (value, plain(value))
         return self._plain[id(value)][1]
+
+
+class _Patience:
+    """Ends a rendering that comes to the same variables without end: where each leads back twice, that takes exponential time."""
+
+    MOST = 2000  # templates; only what is in a loop comes to an end here
+
+    def __init__(self, name: str, variables: dict[str, Any]):
+        self._name, self._variables, self._count = name, variables, 0
+        self.loop = ""
+
+    def before(self) -> None:
+        self._count += 1
+        if self._count == self.MOST:
+            self.loop = loop(self._name, self._variables)
+        if self.loop:
+            raise RecursionError(self.loop)
 
 
 class _Identities:

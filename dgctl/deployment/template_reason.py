@@ -15,13 +15,18 @@ def reason(error: BaseException, name: str, variables: dict[str, Any]) -> str:
     """The outer error and its innermost cause; a chain that is only long is told from one that ends in itself."""
     causes = chain(error)
     if any(isinstance(each, RecursionError) for each in causes) or "Recursive loop" in words(error):
-        ring = _ring(name, variables)
-        if ring:
-            return "the variables refer to each other in a recursive loop: " + " -> ".join(ring)
-        return "it refers to variables that refer to others, through more of them than Ansible can follow"
+        return loop(name, variables) or (
+            "it refers to variables that refer to others, through more of them than Ansible can follow"
+        )
     said = [text.rstrip(".") for text in map(words, causes) if text and "captured exception marker" not in text]
     outer, inner = said[0], said[-1]
     return outer if inner in outer else f"{outer}: {inner}"
+
+
+def loop(name: str, variables: dict[str, Any]) -> str:
+    """What to say of a variable whose template comes back to one that it passed; "" of others."""
+    ring = _ring(name, variables)
+    return "the variables refer to each other in a recursive loop: " + " -> ".join(ring) if ring else ""
 
 
 def _ring(name: str, variables: dict[str, Any]) -> list[str]:

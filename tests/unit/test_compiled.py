@@ -52,7 +52,7 @@ def test_each_host_has_its_own_values(folder: Path) -> None:
 
 def test_it_is_what_it_is_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = read().hosts
-    monkeypatch.setattr(compiled, "once", nullcontext)
+    monkeypatch.setattr(compiled, "once", lambda *words: nullcontext())
     apart = read().hosts
     assert {name: (host.vars, host.unrendered) for name, host in shared.items()} == {
         name: (host.vars, host.unrendered) for name, host in apart.items()
