@@ -123,7 +123,7 @@ class Rendering:
 
     def _rendered(self, name: str, value: Any, variables: dict[str, Any]) -> tuple[Any, str | None]:
         self._templar.available_variables = {key: each for key, each in variables.items() if key != _FACTS}
-        patience = _Patience(name, {name: value, **variables})
+        patience = _Patience(name, value, variables, self._references)
         try:
             with quiet(), compiled.once(self._programs, patience.before):
                 return plain(self._templar.template(value)), None
@@ -143,16 +143,17 @@ class Rendering:
 class _Patience:
     """Ends a rendering that comes to the same variables without end: where each leads back twice, that takes exponential time."""
 
-    MOST = 2000  # templates; only what is in a loop comes to an end here
+    MOST = 5000  # templates; only what is in a loop comes to an end here, a large fleet's addresses do not
 
-    def __init__(self, name: str, variables: dict[str, Any]):
-        self._name, self._variables, self._count = name, variables, 0
-        self.loop = ""
+    def __init__(self, name: str, value: Any, variables: dict[str, Any], references: References):
+        self._name, self._value, self._variables, self._references = name, value, variables, references
+        self._count, self.loop = 0, ""
 
     def before(self) -> None:
         self._count += 1
         if self._count == self.MOST:
-            self.loop = loop(self._name, self._variables)
+            variables = {**self._variables, self._name: self._value}
+            self.loop = loop(self._name, variables, lambda value: self._references.of(value).names)
         if self.loop:
             raise RecursionError(self.loop)
 

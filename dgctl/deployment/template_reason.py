@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dgctl.deployment.inventory_refusal import chain, words
@@ -23,13 +24,16 @@ def reason(error: BaseException, name: str, variables: dict[str, Any]) -> str:
     return outer if inner in outer else f"{outer}: {inner}"
 
 
-def loop(name: str, variables: dict[str, Any]) -> str:
-    """What to say of a variable whose template comes back to one that it passed; "" of others."""
-    ring = _ring(name, variables)
+def loop(name: str, variables: dict[str, Any], referred: Callable[[Any], Iterable[str]] | None = None) -> str:
+    """What to say of a variable whose template comes back to one that it passed; "" of others.
+
+    `referred`: the names that a value refers to; without it every word of its templates, which is enough where Ansible failed.
+    """
+    ring = _ring(name, variables, referred or _referred)
     return "the variables refer to each other in a recursive loop: " + " -> ".join(ring) if ring else ""
 
 
-def _ring(name: str, variables: dict[str, Any]) -> list[str]:
+def _ring(name: str, variables: dict[str, Any], referred: Callable[[Any], Iterable[str]]) -> list[str]:
     """The names through which a variable's template comes back to a name that it passed; empty for none."""
     path, open_names = [], [(name, 0)]
     done: set[str] = set()
@@ -42,7 +46,7 @@ def _ring(name: str, variables: dict[str, Any]) -> list[str]:
             continue
         path.append(here)
         done.add(here)
-        open_names += [(other, depth + 1) for other in _referred(variables.get(here)) if other in variables]
+        open_names += [(other, depth + 1) for other in referred(variables.get(here)) if other in variables]
     return []
 
 
