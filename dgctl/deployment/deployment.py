@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 GROUPS = ("node", "api", "engine", "proxy", "license_proxy", "billing", "monitoring")
 SERVING = ("node", "api")  # their hosts answer callers
 PROXIES = "proxy"
+RUNNERS = ("node", "api", "engine", "license_proxy", "billing")  # their hosts run containers of a release
+WITH_GPU = ("node", "engine")
+ALONE = ("license-proxy", "billing")  # parts that are each a project of its own, of the group of that name
 LARGEST_MB = 4  # of one file
 _SEPARATORS = re.compile(r"[\s,:]")
 
@@ -56,7 +59,7 @@ class Host:
         if not isinstance(runs, list):
             runs = ["engine", "api"]
         serves = {"node", "api", "engine"} & set(self.groups)
-        alone = [part for part in ("license-proxy", "billing") if part.replace("-", "_") in self.groups]
+        alone = [part for part in ALONE if part.replace("-", "_") in self.groups]
         return (list(runs) if serves else []) + alone
 
 
@@ -76,9 +79,7 @@ class Deployment:
 
     def members(self, *groups: str) -> list[str]:
         """The hosts of these groups, in the inventory's order."""
-        named = {name for group in groups for name in self.groups.get(group, ())} & self.hosts.keys()
-        if len(named) < 2:
-            return list(named)
+        named = {name for group in groups for name in self.groups.get(group, ())}
         return [name for name in self.hosts if name in named]
 
     def files(self) -> list[Path]:

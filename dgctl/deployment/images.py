@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
-from dgctl.deployment.deployment import Host
+from dgctl.deployment.deployment import ALONE, Host
 from dgctl.deployment.inventory_edit import write
 
 FILE = "images.lock"
@@ -63,7 +63,7 @@ def needed(inventory: Path, host: Host, release: str = "") -> dict[str, str]:
 
 def given(host: Host, part: str) -> str:
     """The digest that a server's variables name for a part; "" without."""
-    if part in ("license-proxy", "billing"):
+    if part in ALONE:
         return str(host.vars.get(f"{part.replace('-', '_')}_image_digest") or "")
     return str((host.vars.get("deepgram_image_digests") or {}).get(part) or "")
 
@@ -76,15 +76,8 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
 
 def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
     """Adds what a server pulled, where the file says nothing of it yet; what is no image of that server is not believed."""
-    known, own = read(inventory), set(names(host).values())
-    add(
-        inventory,
-        {
-            name: digest
-            for name, digest in pulled.items()
-            if name in own and name not in known and _LINE.fullmatch(f"{name} {digest}")
-        },
-    )
+    own = set(names(host).values())
+    add(inventory, {name: said for name, said in pulled.items() if name in own and _LINE.fullmatch(f"{name} {said}")})
 
 
 def add(inventory: Path, new: Mapping[str, object]) -> None:

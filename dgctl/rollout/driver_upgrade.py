@@ -7,14 +7,13 @@ from typing import Any
 
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.words import listed
-from dgctl.deployment.deployment import Deployment
+from dgctl.deployment.deployment import WITH_GPU, Deployment
 from dgctl.run import playbook
 from dgctl.run.work import Work
 
 PLAYBOOK = "driver_offers.yml"
 PLAY = "Driver versions"
 BRANCH, VERSION = "nvidia_driver_branch", "nvidia_driver_version"
-WITH_GPU = ("node", "engine")
 _DRIVER = re.compile(r"(\d{3})((?:\.\d+){0,2})")
 
 Offers = dict[str, dict[str, Any]]

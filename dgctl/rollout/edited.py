@@ -9,13 +9,12 @@ from pathlib import Path
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.deployment import deployment as deployments
 from dgctl.deployment import inventory_edit
-from dgctl.deployment.deployment import Deployment
+from dgctl.deployment.deployment import RUNNERS, Deployment
 from dgctl.rollout import driver_upgrade
 from dgctl.run.work import Work
 from dgctl.validation import require_valid
 
 RELEASE = "deepgram_release"
-RUNNERS = ("node", "api", "engine", "license_proxy", "billing")
 
 
 @contextlib.contextmanager

@@ -8,9 +8,8 @@ from typing import Any
 
 from dgctl.base.errors import Problem
 from dgctl.content import drivers
-from dgctl.deployment.deployment import Host
+from dgctl.deployment.deployment import WITH_GPU, Host
 from dgctl.validation.context import Context
-from dgctl.validation.releases import WITH_GPU
 
 _MODULES = ("auto", "open", "proprietary")
 

@@ -7,17 +7,15 @@ from dataclasses import replace
 
 from dgctl.base.errors import Problem
 from dgctl.content import releases
+from dgctl.deployment.deployment import RUNNERS, WITH_GPU
 from dgctl.validation.context import Context
-
-WITH_GPU = ("node", "engine")
-WITH_RELEASE = ("node", "engine", "api", "license_proxy", "billing")
 
 
 def problems(context: Context) -> Iterator[Problem]:
     for host in context.served:
         values = {name: str(host.vars.get(name) or "") for name in _READ if name not in host.unrendered}
         release = values.get("deepgram_release", "")
-        if not set(host.groups) & set(WITH_RELEASE):
+        if not set(host.groups) & set(RUNNERS):
             continue
         place = context.deployment.where(host, "deepgram_release") or host.name
         entries = host.vars.get("deepgram_engines")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dgctl.base.errors import Problem
-from dgctl.deployment.deployment import Host
+from dgctl.deployment.deployment import RUNNERS, Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.licences import has_air_gap
 
 # What no deployment works without, and how it is given.
-_LICENSED = {"node", "api", "engine", "license_proxy"}
-_RUNNERS = {*_LICENSED, "billing"}
+_RUNNERS = set(RUNNERS)
+_LICENSED = _RUNNERS - {"billing"}
 NEEDED_BY = {
     "deepgram_release": _RUNNERS,
     "deepgram_api_key": _LICENSED,

@@ -10,9 +10,8 @@ from typing import Any
 from dgctl import content
 from dgctl.base.errors import Problem
 from dgctl.content import drivers, systems
-from dgctl.deployment.deployment import Host
+from dgctl.deployment.deployment import WITH_GPU, Host
 from dgctl.validation.context import Context
-from dgctl.validation.releases import WITH_GPU
 
 KEYS = ("nvidia_driver_repository_key", "docker_repository_key", "nvidia_container_toolkit_repository_key")
 ARMOR = "BEGIN PGP PUBLIC KEY BLOCK"

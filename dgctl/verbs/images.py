@@ -161,9 +161,9 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         "images_port": work.session.options.port,
         **_release(work.session),
     }
-    for host in hosts:
-        needed = lock.needed(work.deployment.inventory, host, work.session.options.release)
-        lock.add(work.deployment.inventory, {name: held.images[name] for name, digest in needed.items() if not digest})
+    needed = [lock.needed(work.deployment.inventory, host, work.session.options.release) for host in hosts]
+    new = {name: held.images[name] for one in needed for name, digest in one.items() if not digest}
+    lock.add(work.deployment.inventory, new)
     plays = {play: names for play in playbook.phases(PLAYBOOK)}
     outcome = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=playbook.Part(names, plays, variables=variables))
     outcome.images = _rows(held.images)

@@ -16,7 +16,7 @@ from typing import IO, Any
 from dgctl import content
 from dgctl.base import scratch
 from dgctl.base.errors import DgctlError, Exit, Problem
-from dgctl.deployment.deployment import Deployment
+from dgctl.deployment.deployment import ALONE, Deployment
 from dgctl.output.progress import Progress
 from dgctl.output.report import FAIL, REACHABLE, Check
 from dgctl.verify import causes
@@ -112,7 +112,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     for number, key in enumerate(dict.fromkeys([*own, *others])):
         host = known[key]
         stack = topology.keys(host)[key]
-        licence = [part for part in host.parts if part in ("license-proxy", "billing") and key == host.name]
+        licence = [part for part in host.parts if part in ALONE and key == host.name]
         # A number, because the path of a socket may not be long.
         way, secrets[key] = route(host.vars, host.address, content.root() / "ansible.cfg", folder / str(number))
         planned = {

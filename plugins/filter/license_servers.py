@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
+# Ansible loads each filter by its file, so that one finds another only there.
+_spec = importlib.util.spec_from_file_location("deepgram_topology", Path(__file__).with_name("deepgram_topology.py"))
+topology = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(topology)
+
 DOCUMENTATION = """
 name: license_servers
 short_description: Gives the licence servers that APIs and Engines ask, the preferred one first
@@ -46,13 +54,10 @@ def has_air_gap(groups):
 
 def urls(groups, hostvars, group):
     """https://ADDRESS:PORT of a group's servers, in the inventory's order."""
-    return [url(name, hostvars[name], group) for name in (groups or {}).get(group) or []]
-
-
-def url(name, its, group):
-    address = str(its.get("deepgram_address") or its.get("ansible_host") or name)
-    host = f"[{address}]" if ":" in address else address
-    return f"https://{host}:{its.get(group + '_port') or PORT}"
+    return [
+        f"https://{topology.address_of(name, hostvars[name])}:{hostvars[name].get(group + '_port') or PORT}"
+        for name in (groups or {}).get(group) or []
+    ]
 
 
 def license_servers(groups, hostvars, upstream=()):

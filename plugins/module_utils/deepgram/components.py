@@ -4,11 +4,17 @@
 ALONE = ("license-proxy", "billing")
 KINDS = ("engine", "api", *ALONE)
 PREFIX = "deepgram-"
+ROLES = ("deepgram", "license_proxy", "billing")  # which run them
 
 
 def kind(component):
     """Which of KINDS a component is; a word that is none of them for another's."""
     return component if component in KINDS else component.split("-")[0]
+
+
+def folder(component):
+    """Where the files of its project are."""
+    return f"/etc/{PREFIX}{component}" if component in ALONE else "/etc/deepgram"
 
 
 def component(container):

@@ -2,7 +2,7 @@
 
 import re
 
-from ansible.module_utils.deepgram.components import KINDS, component, kind
+from ansible.module_utils.deepgram.components import KINDS, ROLES, component, folder, kind
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, one_line, together, unhealthy, unknown
@@ -12,7 +12,6 @@ from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
 
 QUADLET = "/etc/containers/systemd/deepgram-engine.container"
-FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy", "billing": "/etc/deepgram-billing"}
 # Words of a log that are about what another check inspects. All others are causes of their own.
 EXPLAINED = {
     "no libcuda": ("libcuda in containers", "engine on gpu"),
@@ -27,13 +26,13 @@ LIBRARIES = (
 
 def recreate(host, part="engine"):
     """The command that recreates a container, on the server."""
-    return host.engine.recreate.format(part=part, folder=FOLDERS.get(part, "/etc/deepgram"))
+    return host.engine.recreate.format(part=part, folder=folder(part))
 
 
 def parts(host):
     """The parts that a role recorded here; of several Engines and APIs the component of each (engine-NAME, api-GROUP)."""
     found = []
-    for role in ("deepgram", "license_proxy", "billing"):
+    for role in ROLES:
         found += (host.recorded(role).get("containers") or {}).get("names", {})
     return sorted(filter(None, map(component, found)), key=lambda name: KINDS.index(kind(name)))
 

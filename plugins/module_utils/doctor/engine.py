@@ -7,7 +7,7 @@ import socket
 import threading
 
 from ansible.module_utils.containers.state import asks_for_gpu
-from ansible.module_utils.deepgram.components import KINDS
+from ansible.module_utils.deepgram.components import KINDS, ROLES
 from ansible.module_utils.host import record as host_record
 from ansible.module_utils.host.http import get
 
@@ -19,7 +19,7 @@ TIMEOUT_S = 15  # a busy Docker is not a dead one
 def recorded():
     """The containers that the roles recorded here, before anything is asked; those of a plain server without a record."""
     found = []
-    for role in ("deepgram", "license_proxy", "billing"):
+    for role in ROLES:
         try:
             with open(os.path.join(host_record.FOLDER, role + ".json"), encoding="utf-8") as stream:
                 found += json.load(stream)["things"]["containers"]["names"]

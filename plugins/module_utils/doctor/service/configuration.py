@@ -1,13 +1,11 @@
 """The doctor on configurations: does each container run with the file that is on the server."""
 
 from ansible.module_utils.containers.state import moment
-from ansible.module_utils.deepgram.components import kind
+from ansible.module_utils.deepgram.components import folder, kind
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.containers import parts, recreate_fix
 from ansible.module_utils.doctor.service.engine import running
-
-FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy", "billing": "/etc/deepgram-billing"}
 
 
 def configuration(host):
@@ -26,7 +24,7 @@ def configuration(host):
 def fault(host, part, container):
     """(what is wrong, why) with what a running container reads; ("", "") for nothing."""
     name = f"{kind(part)}.toml"
-    path, inside = f"{FOLDERS.get(part, '/etc/deepgram')}/{part}/{name}", f"/proc/{container['pid']}/root/config"
+    path, inside = f"{folder(part)}/{part}/{name}", f"/proc/{container['pid']}/root/config"
     fallen = diagnose(host.start_log(part), {"default configuration"})
     if fallen:
         return "did not find its configuration, and runs with one of its own", f"it said at its start: {fallen.line}"

@@ -3,6 +3,7 @@
 import re
 
 from ansible.module_utils.containers.state import moment
+from ansible.module_utils.deepgram.components import ROLES
 from ansible.module_utils.deepgram.http import engine_load, metrics
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
@@ -135,7 +136,7 @@ def full(host, part):
 
 def images(host):
     recorded = {}
-    for role in ("deepgram", "license_proxy", "billing"):
+    for role in ROLES:
         recorded.update((host.recorded(role).get("containers") or {}).get("names", {}))
     wrong, seen = [], []
     for part in parts(host):
