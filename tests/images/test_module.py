@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dgctl import content
 from tests import utilities
+from tests.paths import PROJECT
 from tests.ports import free_port
 from tests.roles_app.conftest import load
 from tests.roles_app.engine.fake_engine import FakeEngine
@@ -195,3 +197,10 @@ def test_preflight_asks_no_registry_for_what_runs_from_an_archive_that_is_gone(
     network = {"servers": {}, "model_links": [], "timeout_s": 5}
     NETWORK.of_host(network, {**asked, "archive": "/none", "username": "", "password": ""}, {}, "/")
     assert bool(registry.asked) == (release != RELEASE)
+
+
+def test_preflight_knows_the_record_of_each_project() -> None:
+    vars_of = {path.parents[1].name: path for path in PROJECT.glob("roles/*/vars/main.yml")}
+    roles = ("license_proxy", "billing")
+    places = {f"{yaml.safe_load(vars_of[role].read_text())[f'_{role}_dir']}/images.json" for role in roles}
+    assert set(NETWORK.RECORDS) == {"/etc/deepgram/images.json", *places}

@@ -11,6 +11,7 @@ import time
 import urllib.parse
 
 from ansible.module_utils.containers import archive, loopback, registry
+from ansible.module_utils.deepgram.components import ALONE, folder
 from ansible.module_utils.host.https import advice, ask, reason
 from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.host.parallel import in_parallel
@@ -133,7 +134,7 @@ def links(raw):
 
 
 # What servers run: a release that came from an archive is there, also when the archive of another one took its place.
-RECORDS = ("/etc/deepgram/images.json", "/etc/deepgram-license-proxy/images.json")
+RECORDS = tuple(f"{folder(component)}/images.json" for component in ("engine", *ALONE))
 
 
 def brought(registry_of):
