@@ -21,6 +21,11 @@ def made(name: str = "gpu1", days: int = 90, issuer: str = "", public: bool = Fa
     return _signed(name, issuer, days, names + (ISSUERS if public else ""))
 
 
+def root(name: str) -> str:
+    """The certificate of the authority that signs for `made` as its issuer of this name."""
+    return _own(name, 365, CA)[0]
+
+
 @functools.cache
 def authority(name: str, issuer: str) -> str:
     """The certificate of an intermediate authority, signed by another one, for what `made` gives of the same name."""

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from tests.doctor import certificates
 from tests.roles_app.proxy.real_nginx import NGINX, Proxy
 
 TESTSSL = os.environ.get("TESTSSL") or (os.environ.get("DGCTL_TEST_ALL") and shutil.which("testssl"))
@@ -27,28 +28,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """(server certificate with its key, authority's certificate), as a company's own authority signs one."""
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority", "-days", "300")
-    openssl("req", *key, "-keyout", "key", "-out", "request", "-subj", "/CN=gpu1")
-    (tmp_path / "extensions").write_text(
-        "subjectAltName=DNS:gpu1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n"
-    )
-    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-days", "90", "-extfile", "extensions")
-    openssl("x509", "-req", "-in", "request", *signed, "-out", "server.crt")
-    both = tmp_path / "server.pem"
-    both.write_text((tmp_path / "server.crt").read_text() + (tmp_path / "key").read_text())
-    return both, tmp_path / "ca.crt"
-
-
-def test_no_finding_is_above_low(tmp_path, certificate):
-    server, authority = certificate
+def test_no_finding_is_above_low(tmp_path):
+    server, authority = tmp_path / "server.pem", tmp_path / "authority.pem"
+    server.write_text("".join(certificates.made("gpu1", issuer="authority")))
+    authority.write_text(certificates.root("authority"))
     proxy, found = Proxy(tmp_path, str(server)), tmp_path / "found.json"
     words = ["--ip", "127.0.0.1", "--add-ca", str(authority), "--warnings", "off", "--jsonfile", str(found)]
     try:

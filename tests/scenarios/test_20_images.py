@@ -1,7 +1,5 @@
 """Two servers that reach no registry: their images come as a file, uploaded once, and everything holds as with a registry."""
 
-import json
-import os
 import select
 import socket
 import socketserver
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.home import DEFAULT, Home
-from tests.scenarios.support.servers import DGCTL, PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
@@ -66,18 +64,10 @@ def registry() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def archive(lab, registry, tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("images") / "images.tar"
-    said = images("save", lab[0], "--to", str(file), **registry)
-    assert said["exit_code"] == 0, said
-    assert len(said["images"]) == 2 and file.stat().st_mode & 0o777 == 0o600
+    run = Deployment(lab[0].folder, registry).dgctl("images save", "--to", str(file))
+    assert run.exit_code == 0, run.problems() + run.stderr
+    assert len(run.document["images"]) == 2 and file.stat().st_mode & 0o777 == 0o600
     return file
-
-
-def images(what: str, deployment: Deployment, *words: str, **environment: str) -> dict:
-    done = subprocess.run(
-        [DGCTL, "images", what, deployment.inventory, *words, "--json"],
-        capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
-    )  # fmt: skip
-    return json.loads(done.stdout)
 
 
 def test_without_the_file_preflight_names_the_registry(lab, archive):
@@ -92,22 +82,22 @@ def test_a_torn_file_reaches_no_server(lab, archive, tmp_path):
     deployment, servers = lab
     torn = tmp_path / "torn.tar"
     torn.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-    said = images("load", deployment, str(torn))
-    assert said["exit_code"] == 2, said
+    run = deployment.dgctl("images load", str(torn))
+    assert run.exit_code == 2, run.problems()
     assert not any(server.has("/var/lib/deepgram/images") for server in servers)
 
 
 def test_loaded_provisioned_and_in_sync(lab, archive):
     deployment, servers = lab
-    said = images("load", deployment, str(archive))
-    assert said["exit_code"] == 0, said
+    run = deployment.dgctl("images load", str(archive))
+    assert run.exit_code == 0, run.problems() + run.stderr
     assert all(server.has("/var/lib/deepgram/images/archive.tar") for server in servers)
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert {check["verdict"] for check in run.document["checks"]} <= {"pass", "skip"}
     pinned = (deployment.folder / "images.lock").read_text()
     for server in servers:
-        run = server.sh("docker inspect --format '{{.Config.Image}}' deepgram-api deepgram-engine").split()
-        assert len(run) == 2 and all(image.rpartition("@")[2] in pinned for image in run), run
+        runs = server.sh("docker inspect --format '{{.Config.Image}}' deepgram-api deepgram-engine").split()
+        assert len(runs) == 2 and all(image.rpartition("@")[2] in pinned for image in runs), runs
     again = deployment.dgctl("provision", "--yes")
     assert {(host["state"], host["changed"]) for host in again.document["hosts"].values()} == {("ok", 0)}

@@ -9,7 +9,7 @@ import pytest
 
 from lab.home import DEFAULT, Home
 from tests.scenarios.support.calls import transcribe
-from tests.scenarios.support.servers import DGCTL, PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
@@ -70,8 +70,8 @@ def test_with_the_only_way_out_cut_it_starts_and_serves(lab, tmp_path):
 def test_its_journal_arrives_whole_and_stays_there(lab):
     deployment, _, billing = lab
     before = set((deployment.folder / "journals").glob("*"))
-    done = subprocess.run([DGCTL, "journal", deployment.inventory, "--json"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run = deployment.dgctl("journal")
+    assert run.exit_code == 0, run.problems() + run.stderr
     (file,) = set((deployment.folder / "journals").glob("*")) - before
     with tarfile.open(file) as archive:
         texts = [archive.extractfile(one).read().decode() for one in archive if one.isfile()]

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .logs import Fatal, Log
 from .release import Release, check_certificates, serving_tls
-from .serving import Listener, run, stop_on_signals
+from .serving import Listener, run, serve_until, stop_on_signals
 from .settings import Settings
 
 LICENSED_FOR = timedelta(hours=1)
@@ -90,14 +90,7 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     port, certificates_port = settings.number("server.port", 8443), settings.number("server.certificates_port", 0)
     listeners = [Listener(work, host, port, serving_tls(release))]
     listeners += [Listener(watch, host, certificates_port)] if certificates_port else []
-    for listener in listeners:
-        await listener.open()
-    log.info("billing", f"Listening on https://{host}:{port}")
-    await stop.wait()
-    for listener in listeners:
-        await listener.drain()
-    log.info("billing", "All requests finished. Shutting down")
-    return 0
+    return await serve_until(stop, listeners, "billing", f"https://{host}:{port}", log)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 from .licence import Licence, Refused, why
 from .logs import Log
 from .release import Release, check_certificates, serving_tls
-from .serving import Listener, run, stop_on_signals, unless_stopped
+from .serving import Listener, run, serve_until, stop_on_signals, unless_stopped
 from .settings import Settings
 
 TRUST_S = 24 * 3600.0  # how long cached answers hold; the real length is not published
@@ -104,14 +104,7 @@ async def serve(settings: Settings, release: Release, log: Log) -> int:
     host = settings.text("server.host", "0.0.0.0")
     port, status_port = settings.number("server.port", 8443), settings.number("server.status_port", 8080)
     listeners = [Listener(work, host, port, serving_tls(release)), Listener(watch, host, status_port)]
-    for listener in listeners:
-        await listener.open()
-    log.info("hermes", f"Listening on https://{host}:{port}")
-    await stop.wait()
-    for listener in listeners:
-        await listener.drain()
-    log.info("hermes", "All requests finished. Shutting down")
-    return 0
+    return await serve_until(stop, listeners, "hermes", f"https://{host}:{port}", log)
 
 
 def main() -> None:

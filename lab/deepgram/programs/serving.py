@@ -90,6 +90,18 @@ async def until_stopped(stop: asyncio.Event, work: list[Awaitable]) -> list[asyn
     return tasks
 
 
+async def serve_until(stop: asyncio.Event, listeners: list[Listener], program: str, url: str, log: Log) -> int:
+    """Serves until the stop signal, and what is in flight then; the exit status of a program that has nothing else to do."""
+    for listener in listeners:
+        await listener.open()
+    log.info(program, f"Listening on {url}")
+    await stop.wait()
+    for listener in listeners:
+        await listener.drain()
+    log.info(program, "All requests finished. Shutting down")
+    return 0
+
+
 def run(program: str, what: str, serve: Callable[..., Awaitable[int]]) -> None:
     """The frame of each program: command line, first log line, settings, certificates, then `serve`."""
     arguments = command_line.parse(program, sys.argv[1:])

@@ -106,9 +106,9 @@ class Deployment:
         return f"3.{minor}"
 
     def dgctl(self, verb: str, *options: str, timeout: float = 900) -> Run:
-        """Runs `dgctl VERB INVENTORY OPTIONS --json`; stdout must be one JSON document."""
+        """Runs `dgctl VERB INVENTORY OPTIONS --json`, a verb such as "images load" too; stdout must be one JSON document."""
         done = subprocess.run(
-            [DGCTL, verb, self.inventory, *options, "--json"],
+            [DGCTL, *verb.split(), self.inventory, *options, "--json"],
             capture_output=True,
             text=True,
             timeout=timeout,
