@@ -12,6 +12,7 @@ from ansible.module_utils.deepgram import http, hung
 from ansible.module_utils.host import network
 
 from dgctl.verify.checks import test_api
+from tests import tls_server
 from tests.roles_app.conftest import load
 from tests.roles_app.proxy.real_nginx import NGINX, Proxy
 from tests.roles_app.proxy.test_upstreams import program
@@ -107,7 +108,7 @@ def api(context=None):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Status)
     server.handle_error = lambda *_: None
     if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        tls_server.secure(server, context)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()

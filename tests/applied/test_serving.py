@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests import tls_server
+
 from .conftest import serving
 
 # As the role's server block says it with every answer; and the API's errors, as openapi.yml of Deepgram's has them.
@@ -56,7 +58,7 @@ def proxy(certificate):
     path = certificate("gpu1")
     context.load_cert_chain(path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    tls_server.secure(server, context)
     server.heard, server.shown, server.certificate = [], [], path
     with serving(server, {("POST", "/v1/listen"): (400, OURS, BAD)}):
         yield server

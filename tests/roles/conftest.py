@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, settings
 
-from tests import utilities
+from tests import tls_server, utilities
 from tests.paths import PROJECT
 
 # A busy machine is no fault of the code under test.
@@ -104,7 +104,7 @@ def https(certificate, monkeypatch):
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        tls_server.secure(server, context)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"localhost:{server.server_port}"

@@ -23,6 +23,8 @@ from websockets.asyncio.server import serve
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from tests import tls_server
+
 NAME = "gpu1.example.test"
 
 
@@ -144,7 +146,7 @@ def page(context: ssl.SSLContext, status: int, body: bytes):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        tls_server.secure(server, context)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()

@@ -11,7 +11,7 @@ import types
 
 import pytest
 
-from tests import utilities
+from tests import tls_server, utilities
 
 utilities.use()
 
@@ -197,7 +197,7 @@ def test_the_proof_reaches_an_api_with_tls_and_one_without(tmp_path, scheme):
             openssl("req", "-x509", *kind, "-subj", "/CN=deepgram-api", "-days", "2")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(pair[1], pair[0])
-            api.socket = context.wrap_socket(api.socket, server_side=True)
+            tls_server.secure(api, context)
         threading.Thread(target=api.serve_forever, daemon=True).start()
         try:
             assert proof.post(f"{scheme}://127.0.0.1:{api.server_port}", "/v1/listen", b"life") == (200, b"heard life")

@@ -11,6 +11,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests import tls_server
 from tests.ports import free_port
 from tests.roles_app.conftest import ROOT
 from tests.roles_app.rendering import render
@@ -53,7 +54,7 @@ class Proxy:
         self.folder, self.port, self.children = folder, free_port(), []
         self.api = ThreadingHTTPServer(("127.0.0.1", 0), Api)
         if secured := variables.pop("api_context", None):
-            self.api.socket = secured.wrap_socket(self.api.socket, server_side=True)
+            tls_server.secure(self.api, secured)
             self.api.handle_error = lambda *_: None  # who refuses its certificate is no error of the API's
         self.api.heard = []
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
