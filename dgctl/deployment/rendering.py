@@ -127,9 +127,9 @@ class Rendering:
         try:
             with quiet(), compiled.once(self._programs, patience.before):
                 return plain(self._templar.template(value)), None
-        except (AnsibleError, ValueError, TypeError, RuntimeError) as error:
+        except (AnsibleError, ValueError, TypeError, RuntimeError, _TooDeep) as error:
             kept = plain(value) if isinstance(value, (str, list, dict)) else None
-            return kept, patience.loop or reason(error, name, {name: value, **variables})
+            return kept, patience.why or reason(error, name, {name: value, **variables})
 
     def _as_written(self, value: Any) -> Any:
         """The plain value; of a list or mapping that hosts share, one."""
@@ -140,22 +140,40 @@ class Rendering:
         return self._plain[id(value)][1]
 
 
-class _Patience:
-    """Ends a rendering that comes to the same variables without end: where each leads back twice, that takes exponential time."""
+class _TooDeep(BaseException):
+    """No Exception: Ansible keeps those in the value and goes on, exponentially long in a ring that leads back twice."""
 
-    MOST = 5000  # templates; only what is in a loop comes to an end here, a large fleet's addresses do not
+
+class _Patience:
+    """Ends a rendering whose variables come back to themselves, or stand in more of each other than Python's stack holds."""
+
+    DEEP = 400  # frames from which a ring is looked for: about 40 templates within each other
+    LEFT = 150  # frames that stay free: where Python's stack ends within Ansible's own handling of an error, it takes minutes
+    EACH = 4  # templates from one look at the stack to the next
 
     def __init__(self, name: str, value: Any, variables: dict[str, Any], references: References):
         self._name, self._value, self._variables, self._references = name, value, variables, references
-        self._count, self.loop = 0, ""
+        self._count, self._floor, self.why = 0, _depth(), ""
 
     def before(self) -> None:
+        """Raises _TooDeep, with what to say in `why`."""
         self._count += 1
-        if self._count == self.MOST:
-            variables = {**self._variables, self._name: self._value}
-            self.loop = loop(self._name, variables, lambda value: self._references.of(value).names)
-        if self.loop:
-            raise RecursionError(self.loop)
+        if self._count % self.EACH or (depth := _depth()) < self._floor + self.DEEP:
+            return
+        variables = {**self._variables, self._name: self._value}
+        self.why = loop(self._name, variables, lambda value: self._references.of(value).names)
+        if not self.why and depth > sys.getrecursionlimit() - self.LEFT:
+            self.why = reason(RecursionError(), self._name, variables)
+        if self.why:
+            raise _TooDeep
+
+
+def _depth() -> int:
+    """Frames on the stack."""
+    frame, count = sys._getframe(), 0
+    while frame := frame.f_back:  # type: ignore[assignment]
+        count += 1
+    return count
 
 
 class _Identities:

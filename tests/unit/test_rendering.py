@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,8 @@ def test_shared_is_what_each_host_has_alone(
         patch.chdir(tmp_path)
         write(every, groups, hosts)
         shared = said(read())
-        patch.setattr(
-            References, "of", lambda self, value: Reading(steady=False)
-        )  # all of it, for each host, by Ansible
+        own = References.of  # all of it, for each host, by Ansible; the names tell a ring
+        patch.setattr(References, "of", lambda self, value: Reading(steady=False, names=own(self, value).names))
         assert shared == said(read())
 
 
@@ -167,3 +167,25 @@ def test_a_default_is_rendered_when_somebody_asks(alone: Path, monkeypatch: pyte
     assert not found
     assert host.vars["nginx_proxy_server_name"] == "h1" and len(found) == 1
     assert "hostvars" not in host.vars and host.vars.get("groups") is None
+
+
+def deeper(frames: int, call: Callable[[], Any]) -> Any:
+    return deeper(frames - 1, call) if frames else call()
+
+
+@pytest.mark.timeout(120)  # where Python's stack ended within Ansible's handling of an error, this took hours
+@pytest.mark.parametrize("frames", range(0, 60, 3))
+def test_a_ring_ends_wherever_the_stack_begins(alone: Path, frames: int) -> None:
+    ring = {f"v{n}": f"{{{{ v{(n + 1) % 14} | default(1) }}}}{{{{ v{(n + 2) % 14} | default(2) }}}}" for n in range(14)}
+    write({**ring, "deepgram_region": "{{ v0 }}"}, [{}, {}], [{}, {}, {}, {}])
+    host = deeper(frames, read).hosts["h1"]
+    assert deeper(frames, lambda: host.vars["deepgram_region"]) == "{{ v0 }}"
+    assert "recursive loop: v0 -> v" in host.unrendered["deepgram_region"]
+
+
+@pytest.mark.parametrize("frames", range(0, 60, 20))
+def test_a_chain_that_ansible_can_follow_is_followed(alone: Path, frames: int) -> None:
+    chain = {f"v{n}": f"{{{{ v{n + 1} }}}}" for n in range(60)} | {"v60": "east"}
+    write({**chain, "deepgram_region": "{{ v0 }}"}, [{}, {}], [{}, {}, {}, {}])
+    host = deeper(frames, read).hosts["h1"]
+    assert host.vars["deepgram_region"] == "east"
