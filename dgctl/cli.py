@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -203,10 +204,13 @@ def main() -> None:
 
 def _run(name: str, place: Path, options: dict[str, Any]) -> int:
     """Runs the verb of this name: the function `name` of dgctl/verbs/NAME.py."""
+    gc.disable()  # what is imported stays to the end: a collection that walks through it again and again frees nothing
     from dgctl.run import session as frame
     from dgctl.run.options import Options
 
     module = importlib.import_module(f"dgctl.verbs.{name}")
+    gc.freeze()
+    gc.enable()
     session = frame.Session.of(name, place, getattr(module, "Options", Options), options, main.commands)
     return frame.main(session, getattr(module, name))
 

@@ -16,6 +16,7 @@ from dgctl.plan.look import Seen
 from dgctl.run.session import Session, main
 from dgctl.verbs import provision
 from dgctl.verbs.validate import validate
+from tests.paths import PROJECT
 from tests.unit.called import called
 from tests.unit.conftest import write
 
@@ -218,3 +219,14 @@ def test_init_overwrites_nothing(dgctl: Dgctl, tmp_path: Path) -> None:
 def test_init_into_a_file(dgctl: Dgctl, tmp_path: Path) -> None:
     write(tmp_path / "mine", "a file\n")
     assert dgctl("init", "mine", cwd=tmp_path).returncode == 2
+
+
+def test_what_was_imported_is_collected_no_more() -> None:
+    """In a process of its own: a collection is on again, and does not walk through what the imports made."""
+    text = (
+        "import atexit, gc, sys; sys.argv = ['dgctl', 'validate', 'inventories/example/inventory.ini']\n"
+        "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 10_000))\n"
+        "from dgctl.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "True True", done.stdout + done.stderr
