@@ -38,7 +38,8 @@ def resolve_for_this_process(monkeypatch, hosts):
     real = socket.getaddrinfo
 
     def getaddrinfo(host, *rest, **options):
-        return real(hosts.get(host, host), *rest, **options)
+        name = host.decode() if isinstance(host, bytes) else host  # anyio's are bytes
+        return real(hosts.get(name, name), *rest, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 

@@ -9,7 +9,6 @@ from tests.scenarios.support.one_server import one_server
 from tests.scenarios.support.servers import PROJECT, lab_down, lab_up
 from tests.scenarios.support.stories import with_all
 
-pytestmark = with_all
 NAME = "storyel"
 EXPECTED = {"nvidia-open", "kmod-nvidia-open-dkms", "libnvidia-ml", "nvidia-persistenced", "nvidia-container-toolkit"}
 
@@ -27,6 +26,7 @@ def test_modules_and_looks_run_on_the_python_of_an_el_9(deployment, server):
     assert server.sh("python3 --version").startswith(f"Python {OLD_PYTHON}.")
 
 
+@with_all
 def test_check_mode_passes_on_a_blank_host(deployment):
     run = deployment.dgctl("provision", "--yes", "--check")
     assert run.exit_code == 0, run.problems() + run.stderr
@@ -58,6 +58,7 @@ def test_an_upgrade_leaves_the_driver_alone(server):
     server.sh("dnf -y module reset nvidia-driver && dnf -y module enable nvidia-driver:580-open")
 
 
+@with_all
 def test_the_second_run_changes_nothing(deployment):
     assert deployment.dgctl("plan").exit_code == 0
     run = deployment.dgctl("provision", "--yes", "--full")
@@ -65,6 +66,7 @@ def test_the_second_run_changes_nothing(deployment):
     assert {host["changed"] for host in run.document["hosts"].values()} == {0}
 
 
+@with_all
 def test_a_lock_that_a_hand_took_away_is_drift_and_comes_back(deployment, server):
     server.sh("sed -i /nvidia-open/d /etc/dnf/plugins/versionlock.list")
     plan = deployment.dgctl("plan")
@@ -74,6 +76,7 @@ def test_a_lock_that_a_hand_took_away_is_drift_and_comes_back(deployment, server
     assert "nvidia-open-3:580" in server.sh("cat /etc/dnf/plugins/versionlock.list")
 
 
+@with_all
 @pytest.mark.parametrize(
     ("wish", "version", "stream"),
     [
@@ -102,6 +105,7 @@ module_hotfixes=1
 WELCOME = "server { listen 80; listen [::]:80; server_name _; root /usr/share/nginx/html; }"
 
 
+@with_all
 def test_a_driver_of_two_repositories_is_named_and_put_right(deployment, server):
     """The other repository has the same packages under another address, so that dnf tells them apart."""
     server.sh(f"cat > /etc/yum.repos.d/other.repo <<'END'\n{OTHER}END\ndnf -q makecache")
@@ -127,6 +131,7 @@ def sources(deployment):
     return next(check for check in run.document["checks"] if check["check"] == "driver sources")
 
 
+@with_all
 def test_the_main_file_of_nginx_is_put_right(deployment, server):
     before = server.sh("cat /etc/nginx/nginx.conf")
     assert "worker_connections 8192;" in before and "deepgram-main.conf" in before and "listen" not in before
@@ -142,6 +147,7 @@ def test_the_main_file_of_nginx_is_put_right(deployment, server):
     assert server.sh("cat /etc/nginx/nginx.conf").split() == before.split()
 
 
+@with_all
 def test_podman():
     name = NAME + "podman"
     lab_down(NAME)

@@ -34,6 +34,7 @@ _BY_NUMBER = {
     "19": "products",
     "20": "images",
     "21": "airgap",
+    "22": "rotation",
 }
 # The order in which they begin: those that take longest come first.
 _ORDER = ("server", "fleet", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
