@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from dgctl.base.errors import DgctlError, Exit, Problem
-from dgctl.base.locate import shown
 from dgctl.deployment.deployment import ALONE, Host
-from dgctl.deployment.inventory_edit import write
+from dgctl.deployment.pins import LockFile
 
 FILE = "images.lock"
 VARIABLE = "deepgram_image_pins"  # how the roles are told
@@ -23,30 +21,17 @@ PARTS = {
     "license-proxy": "self-hosted-license-proxy",
     "billing": "self-hosted-billing",
 }
-_LINE = re.compile(
-    r"(\S+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}) (sha256:[0-9a-f]{64})"
-)  # OCI distribution specification: tags
-
-
-def path(inventory: Path) -> Path:
-    return inventory.absolute().parent / FILE
-
-
-def read(inventory: Path) -> dict[str, str]:
-    """REPOSITORY:RELEASE -> digest. Raises DgctlError (exit 3) with every line that is none."""
-    file, found, problems = path(inventory), {}, []
-    if not file.is_file():
-        return found
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        match = _LINE.fullmatch(line.strip())
-        if match:
-            found[match[1]] = match[2]
-        elif line.strip() and not line.startswith("#"):
-            fix = "write REPOSITORY:RELEASE sha256:DIGEST, or delete the line: the next provision writes it"
-            problems.append(Problem("this line pins no image", f"{shown(file)}:{number}", line.strip(), fix))
-    if problems:
-        raise DgctlError(problems, Exit.INVALID)
-    return found
+LOCK = LockFile(
+    FILE,
+    HEADER,
+    "{name} {pin}",
+    # OCI distribution specification: tags
+    re.compile(r"(?P<name>\S+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}) (?P<pin>sha256:[0-9a-f]{64})"),
+    "this line pins no image",
+    "REPOSITORY:RELEASE sha256:DIGEST",
+)
+# REPOSITORY:RELEASE -> digest
+path, read, add = LOCK.path, LOCK.read, LOCK.add
 
 
 def names(host: Host, release: str = "") -> dict[str, str]:
@@ -77,14 +62,4 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
 def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
     """Adds what a server pulled, where the file says nothing of it yet; what is no image of that server is not believed."""
     own = set(names(host).values())
-    add(inventory, {name: said for name, said in pulled.items() if name in own and _LINE.fullmatch(f"{name} {said}")})
-
-
-def add(inventory: Path, new: Mapping[str, object]) -> None:
-    """Adds what the file says nothing of yet."""
-    known = read(inventory)
-    if new := {name: digest for name, digest in new.items() if name not in known}:
-        lines = [f"{name} {digest}\n" for name, digest in sorted({**known, **new}.items())]
-        file = path(inventory)
-        file.touch(mode=0o644)
-        write(file, HEADER + "".join(lines))
+    add(inventory, {name: said for name, said in pulled.items() if name in own and LOCK.holds(name, said)})

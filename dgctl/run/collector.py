@@ -40,7 +40,7 @@ class HostResult:
 class RunResult:
     """What a playbook did, by its events. `failed_in`: host -> phase; `broken`: why it never ran.
 
-    `pins`: host -> REPOSITORY:RELEASE -> the digest of what it runs as that.
+    `pins`: host -> REPOSITORY:RELEASE -> the digest of what it runs as that, or a model file's name -> its SHA-256.
     """
 
     hosts: dict[str, HostResult]

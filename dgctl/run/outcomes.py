@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dgctl.base.errors import Exit, Problem
 from dgctl.base.words import count
-from dgctl.deployment import images
+from dgctl.deployment import images, models
 from dgctl.deployment.deployment import Deployment
 from dgctl.output.report import (
     FAIL,
@@ -45,17 +45,19 @@ def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part 
 
 
 def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> RunResult:
-    """One run of a playbook with the session's options, shown as it goes; servers get the images that others got."""
+    """One run of a playbook with the session's options, shown as it goes; servers get the images and models that others got."""
     session, inventory = work.session, work.deployment.inventory
     work.require_lease()
     if part:
-        part = replace(part, variables={images.VARIABLE: images.read(inventory), **part.variables})
+        pins = {lock.VARIABLE: lock.read(inventory) for lock in (images, models)}
+        part = replace(part, variables={**pins, **part.variables})
     with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
         job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
         job.check, job.verbosity, job.alone, job.part = session.options.check, session.verbosity, alone, part
         result = playbook.run(job)
-    for host, pulled in result.pins.items():
-        images.learn(inventory, work.deployment.hosts[host], pulled)
+    for host, got in result.pins.items():
+        for lock in (images, models):
+            lock.learn(inventory, work.deployment.hosts[host], got)
     return result
 
 

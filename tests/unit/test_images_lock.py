@@ -96,7 +96,7 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_it_had_pulled(monke
     part = playbook.Part(["gpu1"], {}, variables={"drain": ["gpu1"]})
     outcomes.ran(work, "provision.yml", part=part)
     outcomes.ran(work, "provision.yml", part=part)
-    assert given == [{"drain": ["gpu1"], images.VARIABLE: pins} for pins in ({}, {API: ONE})]
+    assert [(one["drain"], one[images.VARIABLE]) for one in given] == [(["gpu1"], {}), (["gpu1"], {API: ONE})]
     assert topology.desired(of, of.hosts["gpu2"])["images_locked"] == {"api": ONE}
 
 
