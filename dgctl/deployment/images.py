@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dgctl.base.errors import Problem
+from dgctl.base.locate import shown
 from dgctl.deployment.deployment import ALONE, Host
 from dgctl.deployment.pins import LockFile
 
@@ -13,7 +16,8 @@ FILE = "images.lock"
 VARIABLE = "deepgram_image_pins"  # how the roles are told
 HEADER = """\
 # Written by dgctl: the image that each release's tag led to when a server of this deployment first pulled it. Every other server
-# gets the same, whatever the tag leads to by then. Commit this file. To take what a tag leads to now, delete its line.
+# gets the same, whatever the tag leads to by then. Commit this file.
+# To take what the tags lead to now: dgctl images update INVENTORY
 """
 PARTS = {
     "api": "self-hosted-api",
@@ -31,7 +35,7 @@ LOCK = LockFile(
     "REPOSITORY:RELEASE sha256:DIGEST",
 )
 # REPOSITORY:RELEASE -> digest
-path, read, add = LOCK.path, LOCK.read, LOCK.add
+path, read, add, put = LOCK.path, LOCK.read, LOCK.add, LOCK.put
 
 
 def names(host: Host, release: str = "") -> dict[str, str]:
@@ -63,3 +67,25 @@ def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
     """Adds what a server pulled, where the file says nothing of it yet; what is no image of that server is not believed."""
     own = set(names(host).values())
     add(inventory, {name: said for name, said in pulled.items() if name in own and LOCK.holds(name, said)})
+
+
+def moved(inventory: Path, rows: Iterable[Mapping[str, object]], release: str = "") -> list[Problem]:
+    """A hint for each {name, pinned, now} of a tag that leads to another image than the pinned one by now.
+
+    Servers say these: what is no line of the file, with another digest, is not believed. `release`: the one that was asked for.
+    """
+    known = read(inventory)
+    told = [(str(row.get("name")), str(row.get("pinned")), str(row.get("now"))) for row in rows]
+    update, provision = (
+        shlex.join(["dgctl", *words, str(inventory)]) for words in (("images", "update"), ("provision",))
+    )
+    update += f" --release {shlex.quote(release)}" if release else ""
+    return [
+        Problem(
+            f"{name} leads to another image by now: {FILE} pins {pinned}, which servers go on to run; the registry has {now}",
+            shown(path(inventory)),
+            fix=f"to take the new one: {update}, then {provision} --full",
+        )
+        for name, pinned, now in told
+        if known.get(name) == pinned != now and LOCK.holds(name, now)
+    ]

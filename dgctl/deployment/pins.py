@@ -51,8 +51,12 @@ class LockFile:
 
     def add(self, inventory: Path, new: Mapping[str, object]) -> None:
         """Adds what the file says nothing of yet."""
+        self.put(inventory, {**new, **self.read(inventory)})
+
+    def put(self, inventory: Path, new: Mapping[str, object]) -> None:
+        """Adds, and replaces what the file says otherwise."""
         known = self.read(inventory)
-        if new := {name: pin for name, pin in new.items() if name not in known}:
+        if {**known, **new} != known:
             lines = [f"{self.row.format(name=name, pin=pin)}\n" for name, pin in sorted({**known, **new}.items())]
             file = self.path(inventory)
             file.touch(mode=0o644)

@@ -39,6 +39,7 @@ def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part 
         for name, each in result.hosts.items()
     }
     outcome.lowered = result.lowered or work.lowered()
+    add_moved(outcome, work, result, part)
     add_timings(outcome, result)
     _conclude(outcome, work, result)
     return outcome
@@ -59,6 +60,13 @@ def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None =
         for lock in (images, models):
             lock.learn(inventory, work.deployment.hosts[host], got)
     return result
+
+
+def add_moved(outcome: Outcome, work: Work, result: RunResult, part: playbook.Part | None) -> None:
+    """Adds a hint for each pinned tag that leads to another image by now; each once."""
+    release = str(part.variables.get("deepgram_release") or "") if part else ""
+    found = images.moved(work.deployment.inventory, result.moved, release)
+    outcome.hints += [hint for hint in found if hint not in outcome.hints]
 
 
 def add_timings(outcome: Outcome, result: RunResult) -> None:
