@@ -70,22 +70,22 @@ def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
 
 
 def moved(inventory: Path, rows: Iterable[Mapping[str, object]], release: str = "") -> list[Problem]:
-    """A hint for each {name, pinned, now} of a tag that leads to another image than the pinned one by now.
+    """A hint for each {name, pinned, now, gone} of a tag that leads to another image than the pinned one by now.
 
     Servers say these: what is no line of the file, with another digest, is not believed. `release`: the one that was asked for.
     """
     known = read(inventory)
-    told = [(str(row.get("name")), str(row.get("pinned")), str(row.get("now"))) for row in rows]
     update, provision = (
         shlex.join(["dgctl", *words, str(inventory)]) for words in (("images", "update"), ("provision",))
     )
     update += f" --release {shlex.quote(release)}" if release else ""
-    return [
-        Problem(
-            f"{name} leads to another image by now: {FILE} pins {pinned}, which servers go on to run; the registry has {now}",
-            shown(path(inventory)),
-            fix=f"to take the new one: {update}, then {provision} --full",
-        )
-        for name, pinned, now in told
-        if known.get(name) == pinned != now and LOCK.holds(name, now)
-    ]
+    found = []
+    for row in rows:
+        name, pinned, now = (str(row.get(key)) for key in ("name", "pinned", "now"))
+        if known.get(name) == pinned != now and LOCK.holds(name, now):
+            what = f"{name} leads to another image by now: {FILE} pins {pinned}, which servers go on to run; "
+            what += f"the registry has {now}"
+            what += ", and the pinned one no longer: no further server can pull it" if row.get("gone") is True else ""
+            fix = f"to take the new one: {update}, then {provision} --full"
+            found.append(Problem(what, shown(path(inventory)), fix=fix))
+    return found

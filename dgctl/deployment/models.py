@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dgctl import content
+from dgctl.base.errors import Problem
 from dgctl.deployment.deployment import Host
 from dgctl.deployment.pins import LockFile
 
@@ -43,7 +44,21 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
     return {name: found[name] for name in bare(host) if name in found}
 
 
-def learn(inventory: Path, host: Host, got: Mapping[str, object]) -> None:
-    """Adds what a server got, where the file says nothing of it yet; what is no model file of that server is not believed."""
+def learn(inventory: Path, host: Host, got: Mapping[str, object]) -> list[Problem]:
+    """Adds what a server got, where the file says nothing of it yet; what is no model file of that server is not believed.
+
+    Returns what the server has otherwise: it and the first one got their files at the same time, before the file knew any.
+    """
     own = set(bare(host))
-    LOCK.add(inventory, {name: pin for name, pin in got.items() if name in own and LOCK.holds(name, pin)})
+    seen = {name: pin for name, pin in got.items() if name in own and LOCK.holds(name, pin)}
+    LOCK.add(inventory, seen)
+    known = read(inventory)
+    return [
+        Problem(
+            f"{name} has another checksum than on other servers: SHA-256 is {pin}, expected {known[name]} ({LOCK.file})",
+            host.name,
+            fix="run again, which downloads it again; if the new file is meant, give its sha256 in deepgram_models_links",
+        )
+        for name, pin in seen.items()
+        if pin != known[name]
+    ]

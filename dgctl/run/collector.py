@@ -41,7 +41,7 @@ class RunResult:
     """What a playbook did, by its events. `failed_in`: host -> phase; `broken`: why it never ran.
 
     `pins`: host -> REPOSITORY:RELEASE -> the digest of what it runs as that, or a model file's name -> its SHA-256.
-    `moved`: {name, pinned, now} of REPOSITORY:RELEASE that leads to another image by now.
+    `moved`: {name, pinned, now, gone} of REPOSITORY:RELEASE that leads to another image by now.
     """
 
     hosts: dict[str, HostResult]

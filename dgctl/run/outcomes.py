@@ -22,7 +22,7 @@ from dgctl.output.report import (
     states_of_checks,
 )
 from dgctl.run import playbook
-from dgctl.run.collector import RunResult
+from dgctl.run.collector import HostResult, RunResult
 from dgctl.run.session import interrupted
 from dgctl.run.work import Work
 
@@ -57,8 +57,10 @@ def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None =
         job.check, job.verbosity, job.alone, job.part = session.options.check, session.verbosity, alone, part
         result = playbook.run(job)
     for host, got in result.pins.items():
-        for lock in (images, models):
-            lock.learn(inventory, work.deployment.hosts[host], got)
+        images.learn(inventory, work.deployment.hosts[host], got)
+        if problems := models.learn(inventory, work.deployment.hosts[host], got):
+            ended = result.hosts.setdefault(host, HostResult())
+            ended.state, ended.errors = "failed", [*ended.errors, *problems]
     return result
 
 

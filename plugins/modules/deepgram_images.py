@@ -93,7 +93,7 @@ pins:
   returned: success
   type: dict
 moved:
-  description: With O(only_pull) the tags that lead to another image than the pinned one by now, each with name, pinned and now.
+  description: With O(only_pull) the tags that lead to another image than the pinned one, each with name, pinned, now and gone.
   returned: success
   type: list
   elements: dict

@@ -212,7 +212,7 @@ def test_preflight_says_that_a_tag_has_moved(registry: Registry, name: str, pinn
     network = {"servers": {}, "model_links": [], "timeout_s": 5}
     found, _, moved = NETWORK.of_host(network, {**asked, "username": USER, "password": PASSWORD}, {}, "/")
     assert [each["verdict"] for each in found] == ["pass", "pass"]
-    assert moved == ([{"name": tag, "pinned": first, "now": now}] if pinned == "first" else [])
+    assert moved == ([{"name": tag, "pinned": first, "now": now, "gone": False}] if pinned == "first" else [])
 
 
 def test_pulling_ahead_says_that_a_tag_has_moved(
@@ -222,7 +222,7 @@ def test_pulling_ahead_says_that_a_tag_has_moved(
     tag = f"{name}:{RELEASE}"
     engine.offer(name, "as-others-have-it", first)
     own = {**params, "archive": "/none", "username": USER, "password": PASSWORD, "pins": {tag: first}}
-    assert MODULE.only_pull(own, False)["moved"] == [{"name": tag, "pinned": first, "now": now}]
+    assert MODULE.only_pull(own, False)["moved"] == [{"name": tag, "pinned": first, "now": now, "gone": False}]
     assert MODULE.only_pull({**own, "pins": {}}, True)["moved"] == []
 
 

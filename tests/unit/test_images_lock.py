@@ -109,6 +109,8 @@ def test_a_moved_tag_is_a_hint_and_only_of_what_the_file_pins() -> None:
         hint.where == "images.lock" and f"pins {ONE}, which servers go on to run; the registry has {TWO}" in hint.what
     )
     assert "dgctl images update inventory.ini --release release-260812, then dgctl provision" in hint.fix
+    (hint,) = images.moved(INVENTORY, [{**row, "gone": True}])
+    assert "no further server can pull it" in hint.what and "--release" not in hint.fix
     untrue = [{**row, "now": "evil"}, {**row, "now": ONE}, {**row, "pinned": TWO}, {**row, "name": ENGINE}, {}]
     assert images.moved(INVENTORY, untrue) == []
 

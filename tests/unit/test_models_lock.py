@@ -40,7 +40,8 @@ def host(name: str = "gpu1", group: str = "node", links: Any = LINKS) -> Host:
 
 def test_the_first_that_is_downloaded_is_everybody_s() -> None:
     models.learn(INVENTORY, host(), {A: ONE})
-    models.learn(INVENTORY, host("gpu2"), {A: TWO, B: TWO})
+    assert models.learn(INVENTORY, host("gpu1"), {A: ONE}) == []
+    assert [one.where for one in models.learn(INVENTORY, host("gpu2"), {A: TWO, B: TWO})] == ["gpu2"]
     assert models.read(INVENTORY) == models.locked(INVENTORY, host("gpu3")) == {A: ONE, B: TWO}
     file = models.path(INVENTORY)
     assert file.read_text().startswith("# Written by dgctl") and file.stat().st_mode & 0o777 == 0o644
@@ -111,10 +112,13 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_that_got_them(monke
         session=session, deployment=of, vault=None, require_lease=lambda: None, progress=lambda *of: _Nothing()
     )
     part = playbook.Part(["gpu1"], {})
-    outcomes.ran(work, "provision.yml", part=part)
+    first = outcomes.ran(work, "provision.yml", part=part)
     outcomes.ran(work, "provision.yml", part=part)
     assert [one[models.VARIABLE] for one in given] == [{}, {A: ONE}]
     assert images.read(INVENTORY) == {API: DIGEST}
+    assert [name for name, end in first.hosts.items() if end.state == "failed"] == ["gpu2"]
+    (problem,) = first.hosts["gpu2"].errors
+    assert problem.where == "gpu2" and all(word in problem.what for word in (A, ONE, TWO)) and "sha256" in problem.fix
     assert topology.desired(of, of.hosts["gpu2"])["models_locked"] == {A: ONE}
 
 

@@ -111,11 +111,16 @@ class Registry:
         return answer.body if answer.status == 200 and len(answer.body) <= MANIFEST_LIMIT else b""
 
     def moved(self, name, pinned, headers):
-        """[{name, pinned, now}] where REPOSITORY:RELEASE leads to another image than the pinned one; [] too where nobody says."""
+        """[{name, pinned, now, gone}] where REPOSITORY:RELEASE leads to another image than the pinned one; else [].
+
+        [] too where nobody says. `gone`: the registry has the pinned one no longer, so that nobody can pull it.
+        """
         _host, repository, release = split(name)
         manifest = self.manifest(repository, release, headers)
         known = digests(manifest)
-        return [{"name": name, "pinned": pinned, "now": known[0]}] if manifest and pinned not in known else []
+        if not manifest or pinned in known:
+            return []
+        return [{"name": name, "pinned": pinned, "now": known[0], "gone": self.has(repository, pinned, headers) == 404}]
 
 
 def digests(manifest):
