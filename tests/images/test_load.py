@@ -122,6 +122,18 @@ def test_a_registry_out_of_reach_changes_no_pin(places: Path, registry: Registry
     assert code == 2 and "HTTP 404" in document["errors"][0]["what"] and Path("images.lock").read_text() == before
 
 
+def test_preflight_knows_what_is_pinned(root: Path, loading: Path) -> None:  # noqa: F811
+    """Else no server could say that a tag has moved."""
+    save()
+    tasks_of = NOTED.format(role="deepgram", places=loading).replace("\n", "\n    ")
+    play = f"- name: Preflight\n  hosts: all\n  gather_facts: false\n  tasks:\n    {tasks_of}\n"
+    write(root / "playbooks" / "preflight.yml", play)
+    done = CliRunner().invoke(main, ["preflight", "inventory.ini", "--json", "--limit", "gpu1,gpu3"])
+    assert done.exit_code == 0, done.stdout
+    assert [*noted(loading)] == ["gpu1-deepgram.noted", "gpu3-deepgram.noted"]
+    assert all(each["pins"] == lock.read(Path("inventory.ini")) for each in noted(loading).values())
+
+
 def test_one_upload_reaches_four_servers(places: Path) -> None:
     save()
     Path("images.lock").unlink()  # as where the file was carried to another machine
