@@ -268,7 +268,7 @@ def export(kind: str, place: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("action", type=click.Choice(["pull", "save", "load"]), metavar="pull|save|load")
+@click.argument("action", type=click.Choice(["pull", "update", "save", "load"]), metavar="pull|update|save|load")
 @click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
 @click.argument("file", metavar="[FILE]", default="")
 @_with(*IMAGES, BREAK, *OPTIONS)
@@ -276,6 +276,9 @@ def images(action: str, place: str, file: str, **options: Any) -> None:
     """Bring images to servers ahead; or to servers that reach no registry, as a file: `save`, then `load`.
 
     pull: have the servers pull their release, or --release, while they serve. No container is touched.
+
+    update: have images.lock pin what the release's tags lead to now, as seen from this machine. `provision --full` has servers
+    run it.
 
     save: take the images of these servers from the registry into FILE, on this machine, without Docker or Podman. Digests stay
     the registry's, and go into images.lock.
@@ -285,7 +288,7 @@ def images(action: str, place: str, file: str, **options: Any) -> None:
     """
     if (action == "save") != bool(options["to"]) or (action == "load") != bool(file):
         raise click.UsageError(
-            "say `images save INVENTORY --to FILE`, `images load INVENTORY FILE`, or `images pull INVENTORY`"
+            "say `images save INVENTORY --to FILE`, `images load INVENTORY FILE`, or `images pull|update INVENTORY`"
         )
     raise SystemExit(_run("images", Path(place), {**options, "action": action, "file": file}))
 

@@ -122,6 +122,10 @@ options:
           C(engine)).
         type: dict
         default: {}
+      pins:
+        description: Digest by REPOSITORY:RELEASE that servers go on to run, whatever the tag leads to by now.
+        type: dict
+        default: {}
       archive:
         description: Archive of images that C(dgctl images load) brought; the registry is not asked for what it has.
         type: path
@@ -204,14 +208,14 @@ def wanted_of(params):
 
 
 def look(params, minimums, driver):
-    """All findings, in the order in which a person would want to read them."""
+    """(all findings, in the order in which a person would want to read them; tags that have moved)."""
     machine, systems = params["machine"], params["systems"]
     # Before the probes take their time.
     clock = preflight_host.clock(machine["controller_time"], machine["max_clock_offset_s"])
     system, wanted = os_release.entry(systems, os_release.fields()), wanted_of(params)
     repositories = preflight_support.repositories(system, wanted)
     models_dir = machine["models_dir"]
-    over_network, missing_bytes = preflight_network.of_host(
+    over_network, missing_bytes, moved = preflight_network.of_host(
         params["network"], params["registry"], repositories, models_dir
     )
     found = preflight_host.administrator() + preflight_host.system(systems)
@@ -224,7 +228,7 @@ def look(params, minimums, driver):
     parts = {port["part"] for port in ports["free"] if "part" in port}
     persistence = params["gpu"]["lifecycle"].get("persistence")
     found += preflight_units.masked(preflight_units.needed(parts, wanted["engine"], persistence))
-    return found + clock + preflight_ports.ports(ports["free"], ports["nginx_config"]) + over_network
+    return found + clock + preflight_ports.ports(ports["free"], ports["nginx_config"]) + over_network, moved
 
 
 def complaint(findings):
@@ -268,6 +272,7 @@ REGISTRY = {
     "images": {"type": "list", "elements": "str", "default": []},
     "release": {"type": "str", "default": ""},
     "digests": {"type": "dict", "default": {}},
+    "pins": {"type": "dict", "default": {}},
     "archive": {"type": "path", "default": archive.PLACE},
     "username": {"type": "str", "default": ""},
     "password": {"type": "str", "default": "", "no_log": True},
@@ -296,11 +301,11 @@ def main():
     minimums = preflight_minimums.effective(configured, base, usual)
     system = os_release.facts(params["systems"], os_release.fields())
     driver = preflight_engine.wanted_driver(params["gpu"], params["systems"], system)
-    findings = look(params, minimums, driver)
+    findings, moved = look(params, minimums, driver)
     facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}
     facts["ansible_nvidia_leftovers"] = preflight_boot.seen_leftover(findings)
     lowered = preflight_minimums.lowered(minimums, usual)
-    result = {"findings": findings, "lowered": lowered, "ansible_facts": facts}
+    result = {"findings": findings, "lowered": lowered, "moved": moved, "ansible_facts": facts}
     wrong = complaint(findings)
     if wrong:
         module.fail_json(msg="{}. Fix: {}".format(*wrong), **result)

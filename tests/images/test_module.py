@@ -21,7 +21,7 @@ from tests.ports import free_port
 from tests.roles_app.conftest import load
 from tests.roles_app.engine.fake_engine import FakeEngine
 
-from .conftest import RELEASE, Registry
+from .conftest import PASSWORD, RELEASE, USER, Registry
 
 utilities.use()
 MODULE: Any = load("modules", "deepgram_images")
@@ -177,7 +177,8 @@ def test_preflight_asks_no_registry_for_what_is_in_the_archive(
     asked = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": RELEASE, "digests": given}
     registry.asked.clear()
     network = {"servers": {}, "model_links": [], "timeout_s": 5}
-    found, _ = NETWORK.of_host(network, {**asked, "archive": str(saved), "username": "", "password": ""}, {}, "/")
+    asked |= {"pins": {}, "archive": str(saved), "username": "", "password": ""}
+    found, _, _ = NETWORK.of_host(network, asked, {}, "/")
     if digests == "other":
         assert registry.asked
     else:
@@ -195,8 +196,34 @@ def test_preflight_asks_no_registry_for_what_runs_from_an_archive_that_is_gone(
     registry.asked.clear()
     asked = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": release, "digests": {}}
     network = {"servers": {}, "model_links": [], "timeout_s": 5}
-    NETWORK.of_host(network, {**asked, "archive": "/none", "username": "", "password": ""}, {}, "/")
+    asked |= {"pins": {}, "archive": "/none", "username": "", "password": ""}
+    NETWORK.of_host(network, asked, {}, "/")
     assert bool(registry.asked) == (release != RELEASE)
+
+
+@pytest.mark.parametrize("pinned", ["first", "now", "none", "by the inventory"])
+def test_preflight_says_that_a_tag_has_moved(registry: Registry, name: str, pinned: str) -> None:
+    first = registry.push(IMAGE, text="one")
+    now = registry.push(IMAGE, text="two")
+    tag = f"{name}:{RELEASE}"
+    asked: dict[str, Any] = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": RELEASE}
+    asked["pins"] = {"first": {tag: first}, "now": {tag: now}, "none": {}, "by the inventory": {tag: first}}[pinned]
+    asked |= {"digests": {"engine": first} if pinned == "by the inventory" else {}, "archive": "/none"}
+    network = {"servers": {}, "model_links": [], "timeout_s": 5}
+    found, _, moved = NETWORK.of_host(network, {**asked, "username": USER, "password": PASSWORD}, {}, "/")
+    assert [each["verdict"] for each in found] == ["pass", "pass"]
+    assert moved == ([{"name": tag, "pinned": first, "now": now, "gone": False}] if pinned == "first" else [])
+
+
+def test_pulling_ahead_says_that_a_tag_has_moved(
+    params: Any, registry: Registry, engine: FakeEngine, name: str
+) -> None:
+    first, now = registry.push(IMAGE, text="one"), registry.push(IMAGE, text="two")
+    tag = f"{name}:{RELEASE}"
+    engine.offer(name, "as-others-have-it", first)
+    own = {**params, "archive": "/none", "username": USER, "password": PASSWORD, "pins": {tag: first}}
+    assert MODULE.only_pull(own, False)["moved"] == [{"name": tag, "pinned": first, "now": now, "gone": False}]
+    assert MODULE.only_pull({**own, "pins": {}}, True)["moved"] == []
 
 
 def test_preflight_knows_the_record_of_each_project() -> None:

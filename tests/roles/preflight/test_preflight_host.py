@@ -99,9 +99,10 @@ def test_a_bad_finding_fails_with_what_to_do_and_no_bad_one_passes(probe, monkey
     module = importlib.import_module("preflight_probe")
     finding = outcome.finding
     found = [finding("disk", False, "1 GB", "50 GB", "Free some."), finding("clock", True, "0 s", "30 s")]
-    monkeypatch.setattr(module, "look", lambda *_: found)
+    monkeypatch.setattr(module, "look", lambda *_: (found, [{"name": "x"}]))
     refused = probe()
     assert refused["failed"] and refused["findings"] == found and refused["lowered"] == []
+    assert refused["moved"] == [{"name": "x"}]
     assert refused["msg"].startswith("1 of 2 preflight checks failed: disk. Fix: correct these, nothing has been")
     assert "- disk: 1 GB; expected 50 GB. Free some.\n" in refused["msg"]
     del found[0]
