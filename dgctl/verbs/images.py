@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgctl.base import given
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.words import count
@@ -21,6 +22,7 @@ from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded, valid
 
 PLAYBOOK, LOAD = "images_load.yml", "Load"
+UNUSABLE, UNWRITTEN = "no image can be taken from this file", "the images cannot be written"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,11 @@ def _release(session: Session[Options]) -> dict[str, str]:
 def save(session: Session[Options]) -> Outcome:
     """Takes the images from the registry into the file; what a tag leads to now is pinned in images.lock."""
     file, options = Path(session.options.to), session.options
+    given.require_place(file, UNWRITTEN)
     with valid(session) as work:
         wanted = _wanted(work)
-        found = archive.save(file, wanted, options.arch, work.tell)
+        with given.refused(UNWRITTEN, file, "make room there, or name another file"):
+            found = archive.save(file, wanted, options.arch, work.tell)
         lock.add(work.deployment.inventory, {each.name: found[each.name] for each in wanted if not each.digest})
     text = [f"{name}@{digest}" for name, digest in sorted(found.items())]
     size = f"{file.stat().st_size / 1e6:,.1f} MB"
@@ -117,6 +121,7 @@ def load(session: Session[Options]) -> Outcome:
 
 
 def _opened(file: Path) -> archive.Any:
+    given.require_file(file, UNUSABLE, "name the file that `dgctl images save INVENTORY --to FILE` wrote")
     try:
         return archive.shape().Archive(str(file))
     except archive.shape().Unusable as error:
@@ -131,7 +136,7 @@ def _check(held: archive.Any, file: Path) -> None:
 
 
 def _unusable(file: Path, error: archive.Any) -> DgctlError:
-    return DgctlError(Problem(f"no image can be taken from this file: {error}", shown(file), fix=error.fix), Exit.USAGE)
+    return DgctlError(Problem(f"{UNUSABLE}: {error}", shown(file), fix=error.fix), Exit.USAGE)
 
 
 def _unfit(work: Work, hosts: Iterable[Host], held: archive.Any) -> Iterable[Problem]:

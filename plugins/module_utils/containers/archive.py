@@ -44,7 +44,7 @@ class Archive:
         try:
             with tarfile.open(path, "r:") as tar:
                 self.members = {each.name: (each.offset_data, each.size) for each in tar if each.isreg()}
-        except tarfile.ReadError as error:
+        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
             raise Unusable(f"it is torn, or no archive of images ({error})") from error
         if ABOUT not in self.members:
             raise Unusable(f"it is torn, or no archive of dgctl's: {ABOUT} is missing at its end")
@@ -52,9 +52,9 @@ class Archive:
             about = json.loads(b"".join(self.pieces(ABOUT)))
             if about["format"] != FORMAT:
                 raise Unusable(f"it has format {about['format']}, and this dgctl reads {FORMAT}", "use the same dgctl")
-            self.images, self.manifests = dict(about["images"]), dict(about["manifests"])
+            self.images, self.manifests = texts(about["images"]), texts(about["manifests"])
             self.architecture = str(about["architecture"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Unusable(f"{ABOUT} in it cannot be read ({type(error).__name__})") from error
         if lost := sorted(set(self.images.values()) - {d for d in self.manifests if blob(d) in self.members}):
             raise Unusable(f"it is torn: {lost[0]} is missing")
@@ -76,6 +76,14 @@ class Archive:
         for name in sorted(self.members):
             if name.startswith("blobs/sha256/") and sha256_of(self.pieces(name)) != name.rpartition("/")[2]:
                 raise Unusable(f"it is damaged: {name} is not what its name says")
+
+
+def texts(mapping):
+    """A mapping of texts to texts; raises ValueError for anything else."""
+    found = dict(mapping)
+    if not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise ValueError("not all of it is text")
+    return found
 
 
 def sha256_of(pieces):
