@@ -164,6 +164,7 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         "images_architecture": held.architecture,
         "images_each": work.session.options.each,
         "images_port": work.session.options.port,
+        "images_needed": _rooms(work, hosts, held),
         **_release(work.session),
     }
     needed = [lock.needed(work.deployment.inventory, host, work.session.options.release) for host in hosts]
@@ -176,6 +177,19 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         outcome.summary += f"; {file.name} ({file.stat().st_size / 1e6:,.1f} MB) is on all of them"
         outcome.next_command = work.session.again("provision")
     return outcome
+
+
+def _rooms(work: Work, hosts: Iterable[Host], held: archive.Any) -> dict[str, list[dict[str, object]]]:
+    """Host -> its images, each with the bytes that it takes in the container engine's store."""
+    found = {}
+    for host in hosts:
+        names = sorted(lock.needed(work.deployment.inventory, host, work.session.options.release))
+        rooms = held.room([held.images[name] for name in names])
+        found[host.name] = [
+            {"repository": name.rpartition(":")[0], "digest": held.images[name], "bytes": size}
+            for name, size in zip(names, rooms, strict=True)
+        ]
+    return found
 
 
 def _next(session: Session[Options], action: str) -> str:
