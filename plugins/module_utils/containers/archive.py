@@ -138,6 +138,11 @@ def sha256_of_file(path):
         return sha256_of(iter(lambda: stream.read(BLOCK), b""))
 
 
+def places(given=""):
+    """Where an archive may be on this server, each once: where it is said to be, and where it is by default."""
+    return list(dict.fromkeys(filter(None, (given, PLACE))))
+
+
 def there(path):
     """The archive at this place; None without one, or with one that cannot be used."""
     try:
