@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgctl import content
+from dgctl.base import given
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.words import count
@@ -24,6 +25,7 @@ from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded, valid
 
 PLAYBOOK, LOAD = "images_load.yml", "Load"
+UNUSABLE, UNWRITTEN = "no image can be taken from this file", "the images cannot be written"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,11 @@ def _release(session: Session[Options]) -> dict[str, str]:
 def save(session: Session[Options]) -> Outcome:
     """Takes the images from the registry into the file; what a tag leads to now is pinned in images.lock."""
     file, options = Path(session.options.to), session.options
+    given.require_place(file, UNWRITTEN)
     with valid(session) as work:
         wanted = _wanted(work)
-        found = archive.save(file, wanted, options.arch, work.tell)
+        with given.refused(UNWRITTEN, file, "make room there, or name another file"):
+            found = archive.save(file, wanted, options.arch, work.tell)
         hints = _moved(work, wanted)
         lock.add(work.deployment.inventory, {each.name: found[each.name] for each in wanted if not each.digest})
     text = [f"{name}@{digest}" for name, digest in sorted(found.items())]
@@ -165,6 +169,7 @@ def load(session: Session[Options]) -> Outcome:
 
 
 def _opened(file: Path) -> archive.Any:
+    given.require_file(file, UNUSABLE, "name the file that `dgctl images save INVENTORY --to FILE` wrote")
     try:
         return archive.shape().Archive(str(file))
     except archive.shape().Unusable as error:
@@ -179,7 +184,7 @@ def _check(held: archive.Any, file: Path) -> None:
 
 
 def _unusable(file: Path, error: archive.Any) -> DgctlError:
-    return DgctlError(Problem(f"no image can be taken from this file: {error}", shown(file), fix=error.fix), Exit.USAGE)
+    return DgctlError(Problem(f"{UNUSABLE}: {error}", shown(file), fix=error.fix), Exit.USAGE)
 
 
 def _unfit(work: Work, hosts: Iterable[Host], held: archive.Any) -> Iterable[Problem]:
@@ -207,6 +212,7 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         "images_architecture": held.architecture,
         "images_each": work.session.options.each,
         "images_port": work.session.options.port,
+        "images_needed": _rooms(work, hosts, held),
         **_release(work.session),
     }
     needed = [lock.needed(work.deployment.inventory, host, work.session.options.release) for host in hosts]
@@ -219,6 +225,19 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         outcome.summary += f"; {file.name} ({file.stat().st_size / 1e6:,.1f} MB) is on all of them"
         outcome.next_command = work.session.again("provision")
     return outcome
+
+
+def _rooms(work: Work, hosts: Iterable[Host], held: archive.Any) -> dict[str, list[dict[str, object]]]:
+    """Host -> its images, each with the bytes that it takes in the container engine's store."""
+    found = {}
+    for host in hosts:
+        names = sorted(lock.needed(work.deployment.inventory, host, work.session.options.release))
+        rooms = held.room([held.images[name] for name in names])
+        found[host.name] = [
+            {"repository": name.rpartition(":")[0], "digest": held.images[name], "bytes": size}
+            for name, size in zip(names, rooms, strict=True)
+        ]
+    return found
 
 
 def _next(session: Session[Options], action: str) -> str:

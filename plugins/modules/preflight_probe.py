@@ -43,6 +43,10 @@ options:
         type: dict
         required: true
       models_dir: {description: Where the models go., type: path, required: true}
+      journal:
+        description: Of Billing's journal the C(directory), and C(minimum_gb), the GB that must be free there; empty without one.
+        type: dict
+        default: {}
       deployed_mark:
         description: A file that exists once the host is deployed; then disk must only hold what is still
           missing.
@@ -223,6 +227,7 @@ def look(params, minimums, driver):
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     deployed = os.path.exists(machine["deployed_mark"])
     found += preflight_host.disk(models_dir, minimums["disk_gb"], missing_bytes, deployed)
+    found += preflight_host.journal(machine["journal"], models_dir, missing_bytes)
     found += preflight_engine.findings(params["gpu"], minimums, system, driver, wanted)
     ports = params["ports"]
     parts = {port["part"] for port in ports["free"] if "part" in port}
@@ -249,6 +254,7 @@ MACHINE = {
     "base": {"type": "dict", "required": True},
     "usual": {"type": "dict", "required": True},
     "models_dir": {"type": "path", "required": True},
+    "journal": {"type": "dict", "default": {}},
     "deployed_mark": {"type": "path", "required": True},
     "controller_time": {"type": "float", "required": True},
     "max_clock_offset_s": {"type": "int", "default": 30},

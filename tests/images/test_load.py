@@ -29,6 +29,7 @@ NOTED = """\
     dest: "{places}/{{{{ inventory_hostname }}}}-{role}.noted"
     mode: "0644"
 """
+ROOM = "Ask whether the upload has room where it passes through"
 HOSTS = ("gpu1", "gpu2", "gpu3", "gpu4")
 INVENTORY = """\
 [node]
@@ -240,8 +241,32 @@ def test_an_archive_of_another_architecture_uploads_nothing(places: Path, regist
     assert "--arch amd64" in document["errors"][0]["fix"]
 
 
+def test_each_server_is_asked_for_its_room_before_anything_is_uploaded(places: Path) -> None:
+    save()
+    assert call("load", "images.tar")[0] == 0
+    lines = [json.loads(line) for line in events().splitlines()]
+    asked = [each for each in lines if each.get("task") == ROOM and each.get("event") == "runner_on_ok"]
+    assert [each["host"] for each in asked] == ["gpu1"], "only where the upload passes through"
+    (begun,) = (at for at, each in enumerate(lines) if each.get("task") == "Upload the archive" and each.get("changed"))
+    assert lines.index(asked[0]) < begun
+
+
+def test_a_server_without_room_for_its_images_gets_no_archive(places: Path, tmp_path: Path) -> None:
+    """/proc has no free byte: a container engine that has its images there has no room for more."""
+    save()
+    script = '#!/bin/sh\ncase $1 in info) echo \'{"DockerRootDir": "/proc"}\';; *) exit 1;; esac\n'
+    write(tmp_path / "bin" / "docker", script, 0o755)
+    code, document = call("load", "images.tar")
+    assert code != 0 and archives(places) == []
+    for error in document["errors"]:
+        assert "no room for docker's images" in error["what"] and "at /proc" in error["what"]
+        assert "free space there" in error["fix"]
+    assert {error["where"] for error in document["errors"]} == {*HOSTS}
+
+
 def test_there_is_no_such_file(untouched: Callable[..., tuple[str, str]]) -> None:
-    assert "none.tar" in str(untouched("none.tar"))
+    said, fix = untouched("none.tar")
+    assert "it does not exist" in said and "dgctl images save" in fix
 
 
 MIXED = (
