@@ -21,6 +21,12 @@ from dgctl.content import bundle
 from dgctl.deployment.deployment import Host
 
 ENTRY = "logs.logs"
+LONGEST = 1 << 20  # bytes of a line; a program of ours writes none that is near it
+LAST_S = 253402300800  # the end of the year 9999: no moment is after it
+NO_LINE = "what it writes is torn, too long or no line of a log, and was left out"
+_TEXTS = ("source", "text", "note", "signature", "meaning", "fix")
+# What a line has; the first that it has all of counts, and the rest of it is dropped.
+_FORMS = (("time", "source", "text", "signature", "meaning", "fix"), ("time", "source", "text"), ("note",))
 MARK = "log: "
 LIMIT_S = 120  # without --follow: the server's own programs have 30 s
 
@@ -103,10 +109,39 @@ class Sessions:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(text.encode())
             process.stdin.close()
-        for line in process.stdout:
-            if line.startswith(MARK.encode()):
-                self.said.put((name, json.loads(line[len(MARK) :])))
+        torn = False
+        for raw in _lines(process.stdout):
+            line = _line(raw) if raw else None
+            if line:
+                self.said.put((name, line))
+            elif not torn:
+                self.said.put((name, {"note": NO_LINE}))
+                torn = True
         return process.wait()
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """What stands behind the mark in each line that has it; empty for one that is not whole, or longer than any of ours."""
+    begins = True
+    while piece := stream.readline(LONGEST):
+        whole = piece.endswith(b"\n")
+        if begins and piece.startswith(MARK.encode()):
+            yield piece[len(MARK) :] if whole else b""
+        begins = whole
+
+
+def _line(raw: bytes) -> dict[str, Any] | None:
+    """A line as logs/logs.py prints it; None for what a server has from elsewhere, which nobody else is to trust."""
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or any(not isinstance(said.get(name, ""), str) for name in _TEXTS):
+        return None
+    when = said.get("time", 0)
+    if isinstance(when, bool) or not isinstance(when, (int, float)) or not 0 <= when < LAST_S:
+        return None
+    return next(({name: said[name] for name in form} for form in _FORMS if said.keys() >= set(form)), None)
 
 
 @contextlib.contextmanager
