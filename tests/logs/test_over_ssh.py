@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dgctl.deployment.deployment import Host
+from dgctl.run import host_logs
 from tests.paths import PROJECT
 from tests.ssh_program import Ssh
 from tests.unit.conftest import folder  # noqa: F401 - a deployment of gpu1 and gpu2
@@ -186,6 +189,35 @@ def test_a_server_that_writes_what_it_likes_breaks_nothing(ssh, said, words):
     assert "Traceback" not in done.stderr and "bug in dgctl" not in done.stderr, done.stderr
     assert "there" in done.stdout and "after" in done.stdout
     assert "gpu2  engine  in the name" not in done.stdout and done.returncode in (0, 7)
+
+
+def flood():
+    return says(then=f"yes {shlex.quote(line('flood'))}")
+
+
+def test_a_flood_of_lines_ends(ssh, monkeypatch):
+    monkeypatch.setattr(host_logs, "MOST_BYTES", 100_000)
+    ssh.servers({ONE: flood(), OTHER: says(line("there"), then="true")})
+    hosts = [Host(name, at, ["node"], {"ansible_user": "ops"}) for name, at in (("gpu1", ONE), ("gpu2", OTHER))]
+    found = list(host_logs.read(hosts, {"ago": 1, "follow": False}))
+    assert ("gpu1", {"note": host_logs.TOO_MUCH}) in found and 500 < len(found) < 5000
+    assert [said["text"] for name, said in found if name == "gpu2"] == ["there"]
+
+
+def test_who_reads_slowly_keeps_no_flood_here(ssh):
+    ssh.servers({ONE: flood(), OTHER: says(then="true")})
+    seen = Followed()
+    seen.lines(1)
+    time.sleep(2)
+    before = memory_kib(seen.process.pid)
+    time.sleep(5)
+    after = memory_kib(seen.process.pid)
+    seen.ended(signal.SIGINT)
+    assert after - before < 25_000
+
+
+def memory_kib(process):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[1])
 
 
 def test_a_line_without_end_does_not_fill_this_machine(ssh):
