@@ -13,8 +13,9 @@ from dgctl.bench import questions, result, tts
 from dgctl.bench.job import TTS, Job, speech_query
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search
-from dgctl.bench.window import SPEECH, Bounds, Window, fault, is_clear, void
+from dgctl.bench.window import SPEECH, Bounds, Raw, Window, fault, is_clear, merged
 from dgctl.bench.workers import workers
+from dgctl.verbs import bench
 from dgctl.verify.tls import Proxy
 from dgctl.verify.voices import RATE, TEXT
 from lab.deepgram.models import SPEAKING, write_model
@@ -40,9 +41,10 @@ def measured(load=300, changes=None, **server):
 
 def test_the_latency_is_until_the_first_sound():
     window, seen = measured(service_s=0.05, late_s=0.4)
-    assert 14 <= window.results <= 16 and window.mean_s == pytest.approx(0.06, abs=0.05)
+    assert 14 <= window.results <= 16
+    assert 0.05 <= window.mean_s < 0.25, "and not 0.45, when all of it is here"
     assert window.at_once == pytest.approx(5 * 0.46, rel=0.3), "as long as its last byte is not here, it is under way"
-    assert (window.refused, window.broken, void(window, SPEECH), fault(window, SPEECH)) == (0, 0, "", "")
+    assert (window.refused, window.broken, fault(window, Bounds())) == (0, 0, "")
     query, text = seen.asked[0]
     assert (
         query
@@ -101,15 +103,37 @@ def test_a_client_that_stalls_is_seen():
     assert max(raw.lags) > 0.6 and max(took for _, took in raw.latencies) > 0.4
 
 
-@pytest.mark.parametrize("a_minute", [1080])
+def simulated(asked, a_minute):
+    """What a server that speaks one text after the other would make of this job's schedule, on a clock of its own."""
+    raw, free, service_s = Raw(), 0.0, 60 / a_minute
+    for due in tts.schedule(asked):
+        free = max(due, free) + service_s
+        if due >= asked.starts:
+            raw.latencies.append((due - asked.starts, free - due))
+    return merged(asked.load, asked.window_s, [raw])
+
+
+@pytest.mark.parametrize("a_minute", [90, 173, 420, 1080, 4100])
 def test_the_capacity_is_found_within_5_percent(a_minute):
-    """Above it texts queue, and the first sound comes later and later."""
+    """By the real schedule, bounds and search, at the window that is usual."""
+    bounds = replace(SPEECH, mean_s=2.5 * 60 / a_minute, p90_s=2.5 * 60 / a_minute, p95_s=60.0, p99_s=60.0)
+
+    def probe(load, long):
+        return simulated(job(1, load, ramp_s=5.0, warmup_s=10.0, window_s=120.0 if long else 30.0), a_minute)
+
+    found = Search(probe, bounds, Plan(60, 8000, least=10)).run()
+    assert abs(found.lower - a_minute) <= max(1, 0.05 * a_minute) and found.sustained, found
+
+
+def test_the_capacity_of_a_server_is_found_within_5_percent():
+    """Over HTTP: above it texts queue, and the first sound comes later and later. This machine may be busy with other tests."""
+    a_minute, bounds = 1080, replace(SPEECH, mean_s=0.3, p90_s=0.3, p99_s=0.6, lag_s=0.15)
     with speaking(service_s=60 / a_minute) as (port, _server), workers() as processes:
 
         def probe(load, long):
-            return processes.measure(job(port, load, window_s=6.0 if long else 4.0, warmup_s=1.5))
+            return processes.measure(job(port, load, window_s=8.0 if long else 6.0, warmup_s=1.5))
 
-        found = Search(probe, SPEECH, Plan(600, 2000)).run()
+        found = Search(probe, bounds, Plan(960, 1200)).run()
     assert abs(found.lower - a_minute) <= 0.05 * a_minute and found.sustained, found
 
 
@@ -195,6 +219,10 @@ def test_a_bench_from_end_to_end(here, monkeypatch):  # noqa: F811
         "deepgram_profile: aura\ndeepgram_aura_max_batch_size: 8\ndeepgram_aura_language: en\n"
         "deepgram_models_links: [https://m.example.com/aura-2.voice-pack.en.a1b2.dg]\n",
     )
+    slow = replace(
+        SPEECH, mean_s=2.0, p90_s=2.0, p95_s=4.0, p99_s=4.0, lag_s=0.5
+    )  # this machine may be busy with other tests
+    monkeypatch.setattr(bench, "SPEECH", slow)
     with speaking(limit=0) as (port, _server):
         ended = run(monkeypatch, port, "--tts", "--json", "--most", "60")
     assert ended.exit_code == 0, ended.output
