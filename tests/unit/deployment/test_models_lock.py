@@ -19,9 +19,9 @@ from dgctl.run.collector import RunResult
 from dgctl.verbs import validate
 from dgctl.verify import topology
 from tests.plan.test_rollout import deployment
+from tests.unit.deployment.test_images_lock import API, _Nothing
+from tests.unit.deployment.test_images_lock import ONE as DIGEST
 from tests.unit.local_hosts import do
-from tests.unit.test_images_lock import API, _Nothing
-from tests.unit.test_images_lock import ONE as DIGEST
 
 INVENTORY = Path("inventory.ini")
 A, B = "nova-3-general.en.batch.a1.dg", "diarizer.b2.dgv2"
