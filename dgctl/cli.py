@@ -95,6 +95,7 @@ SINCE = click.option(
 FOLLOW = click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 STREAMS = click.option("--streams", is_flag=True, help="How many live streams it holds at a time (the default).")
 FILES = click.option("--files", is_flag=True, help="How many files a minute it transcribes at 100 times real time.")
+SPOKEN = click.option("--tts", is_flag=True, help="How many texts a minute it speaks, the first sound within 200 ms.")
 
 
 def _count(name: str, least: int, default: int, metavar: str, text: str, most: int = 100_000) -> Callable[[Any], Any]:
@@ -268,7 +269,7 @@ def export(kind: str, place: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("action", type=click.Choice(["pull", "save", "load"]), metavar="pull|save|load")
+@click.argument("action", type=click.Choice(["pull", "update", "save", "load"]), metavar="pull|update|save|load")
 @click.argument("place", metavar="INVENTORY", callback=lambda context, argument, value: _named(value))
 @click.argument("file", metavar="[FILE]", default="")
 @_with(*IMAGES, BREAK, *OPTIONS)
@@ -276,6 +277,9 @@ def images(action: str, place: str, file: str, **options: Any) -> None:
     """Bring images to servers ahead; or to servers that reach no registry, as a file: `save`, then `load`.
 
     pull: have the servers pull their release, or --release, while they serve. No container is touched.
+
+    update: have images.lock pin what the release's tags lead to now, as seen from this machine. `provision --full` has servers
+    run it.
 
     save: take the images of these servers from the registry into FILE, on this machine, without Docker or Podman. Digests stay
     the registry's, and go into images.lock.
@@ -285,7 +289,7 @@ def images(action: str, place: str, file: str, **options: Any) -> None:
     """
     if (action == "save") != bool(options["to"]) or (action == "load") != bool(file):
         raise click.UsageError(
-            "say `images save INVENTORY --to FILE`, `images load INVENTORY FILE`, or `images pull INVENTORY`"
+            "say `images save INVENTORY --to FILE`, `images load INVENTORY FILE`, or `images pull|update INVENTORY`"
         )
     raise SystemExit(_run("images", Path(place), {**options, "action": action, "file": file}))
 
@@ -413,9 +417,9 @@ def status() -> None:
     """
 
 
-@verb(SOME_HOSTS, STREAMS, FILES, *WINDOWS, YES_SERVING, COMPARE, BREAK)
+@verb(SOME_HOSTS, STREAMS, FILES, SPOKEN, *WINDOWS, YES_SERVING, COMPARE, BREAK)
 def bench() -> None:
-    """Measure how many streams, or files a minute, a server holds: mean latency at most 400 ms, nothing lost.
+    """Measure how many streams, or files or texts a minute, a server holds in the time that is promised, nothing lost.
 
     Servers must be drained; without a name, those that are drained are measured, one after the other. Load is doubled until
     it does not hold, then the gap is halved; close calls are asked again, and the result has to last. Changes nothing on the

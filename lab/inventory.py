@@ -78,7 +78,11 @@ def write(home: Home, lab: str, directory: Path, all_: Said) -> Path:
     said = {"links": _list(all_.links), "licences": _licences(home, directory, present), "minimums": _minimums()}
     (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **said))
     _write_vault(directory / ".vault_pass", group_vars / "vault.yml", _secrets(home, present))
-    (directory / "images.lock").unlink(missing_ok=True)  # the registry may have been filled again, with other stand-ins
+    for lock in (
+        "images.lock",
+        "models.lock",
+    ):  # registry and model server may have been filled again, with other stand-ins
+        (directory / lock).unlink(missing_ok=True)
     return inventory
 
 

@@ -3,11 +3,10 @@
 import ast
 
 import pytest
-from ansible.module_utils.doctor import log as doctor_log
-from ansible.module_utils.doctor import smi as doctor_smi
 
 from tests.doctor.patient import PROJECT, Patient, smi_row  # its import makes the roles' module_utils importable
 
+from ansible.module_utils.doctor import log as doctor_log, smi as doctor_smi  # isort: skip
 from ansible.module_utils.nvidia import cdi_spec, fabric, host as nvidia_host  # isort: skip
 
 H100, H200 = PROJECT / "tests/samples/h100", PROJECT / "tests/samples/h200"

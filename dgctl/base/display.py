@@ -28,3 +28,8 @@ def value(text: str) -> str:
 def printable(text: str) -> str:
     r"""For a terminal: characters that it would obey are written out, an escape as \x1b."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_json(text: str) -> str:
+    r"""The same of JSON, which stays JSON of the same value: \u009b for what its strings may hold as it is."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

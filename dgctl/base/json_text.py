@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from dgctl.base.display import printable_json
+
 _PIECE = 64 * 1024  # characters; a call of write() for each token would take most of the time
 
 
@@ -16,9 +18,9 @@ def pieces(document: Any) -> Iterator[str]:
         some.append(token)
         length += len(token)
         if length >= _PIECE:
-            yield "".join(some)
+            yield printable_json("".join(some))
             some, length = [], 0
-    yield "".join(some) + "\n"
+    yield printable_json("".join(some)) + "\n"
 
 
 def _mapping(thing: Any) -> dict[str, Any]:

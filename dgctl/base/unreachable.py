@@ -74,7 +74,7 @@ CAUSES = (
         *SUDO,
     ),
     (
-        r"Connection closed|Connection reset|kex_exchange|Broken pipe|Shared connection",
+        r"Connection (to \S+ )?closed|Connection reset|kex_exchange|Broken pipe|Shared connection",
         "the server closed the SSH connection",
         "look at the server's sshd log: journalctl -u ssh; is ansible_port ({port}) sshd's?",
     ),

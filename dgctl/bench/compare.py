@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dgctl.bench.job import STREAMS
+from dgctl.bench.job import UNITS
 from dgctl.bench.kept import Kept
 
 HEADINGS = ("GPUs", "model", "release", "measured", "servers", "holds", "than the release before")
@@ -78,7 +78,7 @@ def _compared(row: Row, last: Row | None) -> Row:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    unit = "streams" if row.kind == STREAMS else "files a minute"
+    unit = UNITS.get(row.kind, row.kind)
     unit += f" of {row.file_s:.0f} s" if row.file_s else ""
     holds = str(row.low) if row.low == row.high else f"{row.low} to {row.high}"
     change = "" if row.change is None else f"{row.change:+.0%}" if row.change else "the same"

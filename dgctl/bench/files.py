@@ -10,24 +10,20 @@ import io
 import random
 import time
 import wave
-from typing import Any
 
 import httpx
 
-from dgctl.bench import recording
+from dgctl.bench import calls, recording
 from dgctl.bench.job import Job
-from dgctl.bench.streams import BUSY, CAUSES
 from dgctl.bench.window import Raw
-from dgctl.verify import tls
 
 ANSWER_LIMIT_S = 600
-CONNECTIONS = 1000
 
 
 async def measure(job: Job) -> Raw:
     """The files of this job that are due before the window's end; waits for their answers."""
     raw, body, chance = Raw(), sound(job.file_s), random.Random(job.seed)
-    async with _client(job) as client:
+    async with calls.client(job, ANSWER_LIMIT_S) as client:
         running, due = [], job.begin
         while (due := due + chance.expovariate(job.load / 60)) < job.ends:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -54,15 +50,15 @@ def sound(seconds: float) -> bytes:
 async def _file(client: httpx.AsyncClient, job: Job, raw: Raw, body: bytes, due: float) -> None:
     counts = job.starts <= due
     try:
-        answer = await client.post(job.target, content=body, **_as(job))
+        answer = await client.post(job.target, content=body, **calls.options(job, "audio/wav"))
         answer.raise_for_status()
         channels = answer.json()["results"]["channels"]
         words = recording.words_of(channels[0]["alternatives"][0]["transcript"])
     except httpx.HTTPStatusError as error:
-        _fail(raw, f"HTTP {error.response.status_code}", error.response.status_code in BUSY)
+        raw.fail(f"HTTP {error.response.status_code}", error.response.status_code in calls.BUSY)
         return
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
-        _fail(raw, f"{type(error).__name__}: {error}", False)
+        raw.fail(f"{type(error).__name__}: {error}")
         return
     if counts:
         took = time.monotonic() - due
@@ -71,23 +67,3 @@ async def _file(client: httpx.AsyncClient, job: Job, raw: Raw, body: bytes, due:
         rounds = int(job.file_s / recording.load().round_s)
         raw.words_said += rounds * len(recording.load().words)
         raw.words_heard += min(len(words), rounds * len(recording.load().words))
-
-
-def _fail(raw: Raw, cause: str, refused: bool) -> None:
-    raw.refused += refused
-    raw.broken += not refused
-    if len(raw.causes) < CAUSES:
-        raw.causes.append(cause[:200])
-
-
-def _client(job: Job) -> httpx.AsyncClient:
-    way = job.way
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    verify: Any = True if way.plain else tls.context(way)
-    transport = httpx.AsyncHTTPTransport(verify=verify, uds=way.tunnel or None, limits=limits, trust_env=False)
-    return httpx.AsyncClient(base_url=way.base_url, transport=transport, timeout=ANSWER_LIMIT_S, trust_env=False)
-
-
-def _as(job: Job) -> dict[str, Any]:
-    headers = {"Host": job.way.authority, "Content-Type": "audio/wav"}
-    return {"headers": headers, "extensions": {"sni_hostname": job.way.name}}

@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 from dgctl.bench.recording import RATE
 from dgctl.verify.tls import Proxy
 
-STREAMS, FILES = "streams", "files"
+STREAMS, FILES, TTS = KINDS = ("streams", "files", "tts")
+UNITS = {STREAMS: "streams", FILES: "files a minute", TTS: "requests a minute"}
 LISTEN, FLUX = "/v1/listen", "/v2/listen"
 
 
 @dataclass(frozen=True)
 class Job:
-    """`load`: streams at a time, or files a minute. Times in seconds; `begin` is of the monotonic clock, which processes share.
+    """`load`: streams at a time, else a minute. Times in seconds; `begin` is of the monotonic clock, which processes share.
 
     Streams open within `ramp_s`; after `warmup_s` more the window of `window_s` begins.
     """
@@ -68,3 +69,8 @@ def stream_query(model: str, language: str, flux: bool) -> tuple[str, dict[str, 
 
 def file_query(model: str, language: str) -> tuple[str, dict[str, str]]:
     return LISTEN, {"model": model, "language": language, "punctuate": "true"}
+
+
+def speech_query(path: str, voice: str, rate: int) -> tuple[str, dict[str, str]]:
+    """Samples alone: the first byte of an answer is sound, and no header of a container."""
+    return path, {"model": voice, "encoding": "linear16", "container": "none", "sample_rate": str(rate)}

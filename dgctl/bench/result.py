@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dgctl.bench import kept
-from dgctl.bench.job import STREAMS
+from dgctl.bench.job import FILES, STREAMS, TTS, UNITS
 from dgctl.bench.search import Found
 from dgctl.bench.window import Bounds, Window
+from dgctl.verify.voices import TEXT
 
 SHARE = 0.9  # of what was found to hold: the rest is for the hour that is worse than the bench
 
@@ -31,7 +33,7 @@ class Result:
 
     @property
     def unit(self) -> str:
-        return "streams" if self.kind == STREAMS else "files a minute"
+        return UNITS[self.kind]
 
     def document(self) -> dict[str, Any]:
         found = self.found
@@ -42,7 +44,7 @@ class Result:
             **verdict,
             **shape,
             **({"file_s": self.file_s} if self.file_s else {}),
-            "bounds": {"mean_s": self.bounds.mean_s, "p95_s": self.bounds.p95_s, "factor": self.bounds.factor},
+            "bounds": _bounds(self.bounds),
             "windows": [window.as_dict() for window in found.windows],
         }
 
@@ -65,7 +67,7 @@ def sentence(result: Result) -> str:
     """The result in one line."""
     found, unit = result.found, result.unit
     if not found.lower:
-        return f"{result.host} does not hold one of the {unit}: {found.cause}"
+        return f"{result.host} does not hold {found.upper or 1} {unit}: {found.cause}"
     until = f"and not {found.upper} ({found.cause})" if found.upper else "and more were not tried"
     how = (
         "" if found.upper is None else ", at once above it (a cliff)" if found.cliff else ", slower by and by above it"
@@ -87,6 +89,8 @@ def advice(result: Result, peers: int, known: Collection[str], flux: bool) -> li
         ]
     if found.upper is None:
         return ["It held all that was tried: a higher --most finds its limit"]
+    if result.kind == TTS:
+        return _speech_advice(result, peers)
     if result.kind != STREAMS:
         return [f"Add a server before more than {int(found.lower * SHARE)} files a minute come for each"]
     limit = max(1, int(found.lower * SHARE))
@@ -103,21 +107,45 @@ def advice(result: Result, peers: int, known: Collection[str], flux: bool) -> li
     return lines
 
 
-def rows(windows: list[Window]) -> list[tuple[str, ...]]:
-    """The windows as a table: load, mean, P95, factor, words, lost, this machine's lag."""
-    return [
-        (
-            str(one.load),
-            _ms(one.mean_s),
-            _ms(one.p95_s),
-            f"{one.factor:.0f}" if one.factor else "",
-            f"{one.words:.1%}",
-            str(one.refused + one.broken),
-            _ms(one.lag_p99_s),
-        )
-        for one in windows
-    ]
+def _speech_advice(result: Result, peers: int) -> list[str]:
+    limit = max(1, int(result.found.lower * SHARE))
+    at_once = max((one.at_once for one in result.found.windows if one.load == result.found.lower), default=0.0)
+    each = f"{limit} {result.unit} of {len(TEXT)} characters, {at_once * SHARE:.1f} at a time"
+    lines = [f"Add a server before more than {each} come for each"]
+    if peers > 1:
+        both = f"{peers * limit} {result.unit}, {(peers - 1) * limit} when one is out"
+        lines.append(f"{peers} servers like it take {both}")
+    return lines
+
+
+def table(result: Result) -> list[tuple[str, ...]]:
+    """The windows, a line each, below their headings."""
+    names = COLUMNS[result.kind]
+    return [names, *(tuple(_CELLS[name](one) for name in names) for one in result.found.windows)]
+
+
+def _bounds(bounds: Bounds) -> dict[str, float]:
+    """Those that there are, for JSON."""
+    known = {name: getattr(bounds, name) for name in ("mean_s", "p90_s", "p95_s", "p99_s", "factor")}
+    return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+
+
+# What a column shows of a window, and the columns of each kind of bench.
+_CELLS: dict[str, Callable[[Window], str]] = {
+    "load": lambda one: str(one.load),
+    "mean": lambda one: _ms(one.mean_s),
+    "P90": lambda one: _ms(one.p90_s),
+    "P95": lambda one: _ms(one.p95_s),
+    "P99": lambda one: _ms(one.p99_s),
+    "x real time": lambda one: f"{one.factor:.0f}" if one.factor else "",
+    "words": lambda one: f"{one.words:.1%}",
+    "at a time": lambda one: f"{one.at_once:.1f}",
+    "lost": lambda one: str(one.refused + one.broken),
+    "own lag": lambda one: _ms(one.lag_p99_s),
+}
+_HEARD = ("load", "mean", "P95", "x real time", "words", "lost", "own lag")
+COLUMNS = {STREAMS: _HEARD, FILES: _HEARD, TTS: ("load", "mean", "P90", "P99", "at a time", "lost", "own lag")}

@@ -21,7 +21,7 @@ class TooSlow(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """From where to where to search; `precision`: the share of the result that the gap may have.
+    """From where to where to search, and the `least` that is tried; `precision`: the share of the result that the gap may have.
 
     Half of the 5 % to which the result is to be right: the long run may have to take one step down.
     """
@@ -29,11 +29,12 @@ class Plan:
     start: int = 4
     most: int = 2000
     precision: float = 0.025
+    least: int = 1
 
 
 @dataclass
 class Found:
-    """`lower` holds and `upper` does not (None: nothing that was tried failed); 0 where not even one does.
+    """`lower` holds and `upper` does not (None: nothing that was tried failed); 0 where not even the least does.
 
     `cause`: why `upper` does not hold. `cliff`: above the boundary it breaks at once; else it becomes slower by and by.
     `limited`: the server's own limit refused, so the GPU may hold more.
@@ -67,15 +68,16 @@ class Search:
         return self.found
 
     def _ramp(self) -> None:
-        load, most = min(self._plan.start, self._plan.most), self._plan.most
+        least, most = self._plan.least, self._plan.most
+        load = min(max(self._plan.start, least), most)
         while True:
             holds = self._holds(load)
             if holds and load >= most:
                 return
-            if not holds and load == 1:
+            if not holds and load <= least:
                 return
             if not holds and not self.found.lower:
-                load = max(1, load // 2)
+                load = max(least, load // 2)
                 if load <= self.found.lower:
                     return
                 continue
@@ -85,7 +87,7 @@ class Search:
 
     def _bisect(self) -> None:
         found = self.found
-        while found.upper is not None and found.upper - found.lower > self._gap(found.lower):
+        while found.lower and found.upper is not None and found.upper - found.lower > self._gap(found.lower):
             self._holds((found.lower + found.upper) // 2)
 
     def _gap(self, load: int) -> int:

@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from dgctl.bench import recording
+from dgctl.bench.calls import BUSY
 from dgctl.bench.job import Job
 from dgctl.bench.window import Raw
 from dgctl.verify import tls
@@ -26,8 +27,6 @@ CHUNK_S = 0.2  # as fine as a caller's; each send costs this machine
 CHUNK_BYTES = int(recording.BYTES_A_SECOND * CHUNK_S)
 OPEN_LIMIT_S, END_LIMIT_S = 30, 5
 UNHEARD_S = 3.0  # of the sound before the end, words may still be on their way
-BUSY = (429, 503)  # what Deepgram's pages say of an Engine or an API that is full
-CAUSES = 20
 
 
 async def measure(job: Job) -> Raw:
@@ -52,10 +51,10 @@ class _Stream:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 socket = await _opened(self.job)
         except InvalidStatus as error:
-            self._fail(f"HTTP {error.response.status_code}", error.response.status_code in BUSY)
+            self.raw.fail(f"HTTP {error.response.status_code}", error.response.status_code in BUSY)
             return
         except (OSError, WebSocketException, TimeoutError) as error:
-            self._fail(f"{type(error).__name__}: {error}".strip(": "), False)
+            self.raw.fail(f"{type(error).__name__}: {error}".strip(": "))
             return
         self.raw.opened += 1
         self.due = time.monotonic()
@@ -69,12 +68,12 @@ class _Stream:
                 async for message in socket:
                     self._take(json.loads(message))
             if not self.closing:
-                self._fail(f"closed: {socket.close_code} {socket.close_reason or ''}".strip(), False)
+                self.raw.fail(f"closed: {socket.close_code} {socket.close_reason or ''}".strip())
         except TimeoutError:
             pass  # the window is over; what is still to come is nobody's measure
         except (OSError, WebSocketException, ValueError) as error:
             if not self.closing:
-                self._fail(f"{type(error).__name__}: {error}", False)
+                self.raw.fail(f"{type(error).__name__}: {error}")
         finally:
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
@@ -121,12 +120,6 @@ class _Stream:
         said = Counter(self.sound.words * max(0, rounds))
         self.raw.words_said += said.total()
         self.raw.words_heard += (heard & said).total()
-
-    def _fail(self, cause: str, refused: bool) -> None:
-        self.raw.refused += refused
-        self.raw.broken += not refused
-        if len(self.raw.causes) < CAUSES:
-            self.raw.causes.append(cause[:200])
 
 
 def _transcript(said: dict[str, Any]) -> str:

@@ -9,8 +9,10 @@ import resource
 import sys
 import time
 
-from dgctl.bench import files, streams
-from dgctl.bench.job import STREAMS, Job
+from dgctl.bench import files, streams, tts
+from dgctl.bench.job import FILES, STREAMS, TTS, Job
+
+MEASURES = {STREAMS: streams.measure, FILES: files.measure, TTS: tts.measure}
 
 
 def main() -> None:
@@ -18,7 +20,7 @@ def main() -> None:
     for line in sys.stdin:
         job = Job.read(json.loads(line))
         before, began = _cpu_s(), time.monotonic()
-        raw = asyncio.run((streams if job.kind == STREAMS else files).measure(job))
+        raw = asyncio.run(MEASURES[job.kind](job))
         # Of the window: it is as busy before as in it.
         raw.cpu_s = round((_cpu_s() - before) * job.window_s / (time.monotonic() - began), 3)
         sys.stdout.write(json.dumps(raw.as_dict()) + "\n")

@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from dgctl import content
-from dgctl.bench.job import STREAMS
+from dgctl.bench.job import FILES, STREAMS, TTS
 from dgctl.bench.kept import Kept
+from dgctl.bench.questions import SPEAKING
 from dgctl.capacity.servers import Server
 
 LEAST = "Tesla T4"  # Deepgram, "Designing Your Architecture": an NVIDIA T4 or better with 16 GB; no figure of it is published
-HEADINGS = ("GPUs of a server", "memory", "capability", "servers", "streams", "files a minute")
+HEADINGS = ("GPUs of a server", "memory", "capability", "servers")
+UNITS = {STREAMS: "streams", FILES: "files a minute", TTS: "texts a minute"}
 UNKNOWN = "-"
+
+
+def kinds(profile: str) -> tuple[str, ...]:
+    """What benches measure of a profile."""
+    return (TTS,) if profile in SPEAKING else (STREAMS, FILES)
+
+
+def headings(profile: str) -> tuple[str, ...]:
+    return *HEADINGS, *(UNITS[kind] for kind in kinds(profile))
 
 
 def rows(servers: list[Server], results: list[Kept], profile: str) -> list[tuple[str, ...]]:
@@ -32,14 +43,15 @@ def rows(servers: list[Server], results: list[Kept], profile: str) -> list[tuple
         card = known.get(_first(name), {})
         return float(card.get("compute_capability") or 0), int(card.get("memory_mib") or 0) * (name.count("+") + 1)
 
-    return [_row(name, known.get(_first(name), {}), counts[name], measured) for name in sorted(counts, key=place)]
+    names = sorted(counts, key=place)
+    return [_row(name, known.get(_first(name), {}), counts[name], measured, kinds(profile)) for name in names]
 
 
-def _row(name: str, card: dict[str, Any], count: int, results: list[Kept]) -> tuple[str, ...]:
+def _row(name: str, card: dict[str, Any], count: int, results: list[Kept], of: tuple[str, ...]) -> tuple[str, ...]:
     memory = f"{card['memory_mib'] / 1024:.0f} GB" if card else UNKNOWN
     times = f"{name.count('+') + 1} x " if "+" in name else ""
     shown = f"{times}{_first(name)}" + (" (the least)" if name == LEAST else "")
-    found = [_holds(results, name, kind) for kind in (STREAMS, "files")]
+    found = [_holds(results, name, kind) for kind in of]
     return shown, memory, str(card.get("compute_capability", UNKNOWN)), str(count), *found
 
 

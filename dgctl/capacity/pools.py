@@ -143,7 +143,7 @@ def date(day: int) -> str:
 
 
 def _server(one: Server) -> dict[str, Any]:
-    benches = {"streams": one.streams, "files": one.files}
+    benches = {"streams": one.streams, "files": one.files, "speech": one.speech}
     said = {
         kind: {
             **{"holds": bench.holds, "fails": bench.fails, "measured": bench.of or one.name},

@@ -75,6 +75,8 @@ class Prometheus:
                         raise Silent(f"its answer does not end within {ANSWER_LIMIT_S} s and {LARGEST >> 20} MB")
         except httpx.TimeoutException as error:
             raise Silent(f"no answer within {ANSWER_LIMIT_S} s") from error
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+            raise Silent("its answer is torn" if text else "it hung up without an answer") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Silent(str(error) or type(error).__name__) from error
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from dgctl.bench import kept
-from dgctl.bench.job import FILES, STREAMS
+from dgctl.bench.job import FILES, STREAMS, TTS
 from dgctl.bench.kept import Kept
 from dgctl.bench.result import SHARE
 from dgctl.bench.window import fault, sla
@@ -27,6 +27,12 @@ class Bench:
     of: str = ""
     other_release: str = ""  # it was measured with, if not the one of now
 
+    @property
+    def at_once(self) -> int:
+        """Requests at a time of nine tenths of what it holds; 0 where it holds nothing."""
+        seen = [window.at_once for window in self.kept.windows if window.load == self.holds]
+        return max(1, int(max(seen) * SHARE)) if seen else 0
+
 
 @dataclass(frozen=True)
 class Server:
@@ -41,6 +47,7 @@ class Server:
     limit: int | None = None
     streams: Bench | None = None
     files: Bench | None = None
+    speech: Bench | None = None
     estimate: int | None = None
 
     @property
@@ -50,6 +57,8 @@ class Server:
         # A bench that the limit ended says no more than the limit.
         if self.streams and not (self.streams.kept.limited and self.limit):
             known.append(max(1, int(self.streams.holds * SHARE)) if self.streams.holds else 0)
+        if self.speech and not (self.speech.kept.limited and self.limit):
+            known.append(self.speech.at_once)
         return min(known) if known else self.estimate
 
     @property
@@ -60,7 +69,7 @@ class Server:
             return ""
         if takes == self.limit:
             return LIMIT
-        return BENCH if self.streams else ESTIMATE
+        return BENCH if self.streams or self.speech else ESTIMATE
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,7 @@ def found(
                     limit,
                     _bench(deployment, results, known, host, profile, STREAMS),
                     _bench(deployment, results, known, host, profile, FILES),
+                    _bench(deployment, results, known, host, profile, TTS),
                     int(estimate) if estimate else None,
                 )
             )
@@ -151,6 +161,8 @@ def _judged(one: Kept, host: Host, of: str) -> Bench:
     asked = sla(host.vars.get("deepgram_sla_stream_ms"), host.vars.get("deepgram_sla_file_factor"))
     now, then = str(host.vars.get("deepgram_release") or ""), one.about.get("release", "")
     other = then if then != now else ""
+    if one.kind == TTS:
+        return Bench(one, one.holds, one.fails, of, other)  # its bounds are in no inventory
     if one.bounds.get("mean_s") == asked.mean_s and one.bounds.get("factor") == asked.factor:
         return Bench(one, one.holds, one.fails, of, other)
     words = min(one.windows, key=lambda window: window.load).words if one.windows else 1.0

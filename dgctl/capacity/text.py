@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dgctl.base.words import columns, count, listed
+from dgctl.bench.job import FILES, STREAMS, TTS
 from dgctl.capacity import gpus
 from dgctl.capacity.pools import Pool, Profile, Queue, date
 from dgctl.capacity.servers import BENCH, ESTIMATE, LIMIT, Bench, Server
 from dgctl.capacity.trend import LEAST_DAYS
+
+# The benches of a server, as its fields are called.
+_BENCHES = {STREAMS: "streams", FILES: "files", TTS: "speech"}
 
 Again = Callable[..., str]  # a verb and its options -> the command
 
@@ -18,7 +22,9 @@ Again = Callable[..., str]  # a verb and its options -> the command
 def lines(profile: Profile, table: list[tuple[str, ...]], factor: float) -> list[str]:
     """Everything about a profile, but the advice."""
     found = [f"{profile.name}: {count(len(profile.servers), 'server')}", ""]
-    found += indented([("server", "takes", "by", "bench of streams", "bench of files"), *map(_server, profile.servers)])
+    benches = [_BENCHES[kind] for kind in gpus.kinds(profile.name)]
+    head = ("server", "takes", "by", *(f"bench of {name}" for name in benches))
+    found += indented([head, *(_server(one, benches) for one in profile.servers)])
     for pool in (profile.requests, profile.sound):
         if pool.room or pool.peak:
             found += ["", *_pool(pool)]
@@ -28,14 +34,14 @@ def lines(profile: Profile, table: list[tuple[str, ...]], factor: float) -> list
         server = next(one for one in profile.servers if one.name == name)
         if server.files and not server.files.of:
             found += ["", *_queue(name, queue, factor)]
-    return [*found, "", *indented([gpus.HEADINGS, *table]), ""]
+    return [*found, "", *indented([gpus.headings(profile.name), *table]), ""]
 
 
 def indented(rows: list[tuple[str, ...]]) -> list[str]:
     return [f"  {line}" for line in columns(rows)]
 
 
-def _server(one: Server) -> tuple[str, ...]:
+def _server(one: Server, benches: list[str]) -> tuple[str, ...]:
     by = {
         LIMIT: "its limit",
         BENCH: "nine tenths of its bench",
@@ -43,7 +49,7 @@ def _server(one: Server) -> tuple[str, ...]:
         "": "not known",
     }[one.by]
     takes = "-" if one.takes is None else str(one.takes)
-    return one.name, takes, by, _bench(one.streams), _bench(one.files)
+    return one.name, takes, by, *(_bench(getattr(one, name)) for name in benches)
 
 
 def _bench(bench: Bench | None) -> str:
@@ -51,6 +57,8 @@ def _bench(bench: Bench | None) -> str:
         return "-"
     until = "" if bench.fails is None else f", not {bench.fails}"
     said = f"{bench.holds}{until}"
+    if bench.kept.kind == TTS:
+        said += " a minute"
     if bench.kept.file_s:
         said += f" a minute of {_seconds(bench.kept.file_s)}"
     said += f", as {bench.of}" if bench.of else ""
@@ -116,7 +124,7 @@ def _queue(name: str, queue: Queue, factor: float) -> list[str]:
 
 def advice(profile: Profile, again: Again, full: float) -> list[str]:
     """What to do next, each with its command. `full`: the share of what the servers take from which on another is due."""
-    found = _unmeasured(profile.servers, again)
+    found = _unmeasured(profile, again)
     for one in profile.servers:
         found += _of_server(one, again)
     pool = profile.requests
@@ -134,17 +142,25 @@ def advice(profile: Profile, again: Again, full: float) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _unmeasured(servers: list[Server], again: Again) -> list[str]:
+def _command(profile: str, name: str, again: Again) -> str:
+    """The one that measures a server."""
+    return f"{again('bench')} {name}" + (" --tts" if gpus.kinds(profile) == (TTS,) else "")
+
+
+def _unmeasured(profile: Profile, again: Again) -> list[str]:
     """The first of those of which nothing is known: equal ones need no bench of their own."""
-    names = [one.name for one in servers if one.takes is None or one.by == ESTIMATE]
+    names = [one.name for one in profile.servers if one.takes is None or one.by == ESTIMATE]
     if not names:
         return []
     others = f" (not known either: {listed(names[1:])})" if names[1:] else ""
-    return [f"Measure what {names[0]} holds{others}: {again('drain')} {names[0]}, then {again('bench')} {names[0]}"]
+    measure = _command(profile.name, names[0], again)
+    return [f"Measure what {names[0]} holds{others}: {again('drain')} {names[0]}, then {measure}"]
 
 
 def _of_server(one: Server, again: Again) -> list[str]:
-    measure = f"{again('bench')} {one.name}"
+    measure = _command(one.profile, one.name, again)
+    if one.speech and one.speech.other_release:
+        return [f"Measure {one.name} again, its bench is of {one.speech.other_release}: {measure}"]
     if not one.streams or one.streams.kept.limited or not one.streams.holds:
         return []
     if one.streams.other_release:
@@ -178,9 +194,11 @@ def _shares(values: tuple[float, float]) -> str:
 def document(profiles: list[Profile], table: dict[str, list[tuple[str, ...]]]) -> dict[str, Any]:
     """What --json says."""
     return {
-        one.name: one.document() | {"gpus": [dict(zip(NAMES, row, strict=True)) for row in table[one.name]]}
+        one.name: one.document() | {"gpus": [dict(zip(_names(one.name), row, strict=True)) for row in table[one.name]]}
         for one in profiles
     }
 
 
-NAMES = ("gpus", "memory", "compute_capability", "servers", "streams", "files_a_minute")
+def _names(profile: str) -> tuple[str, ...]:
+    found = (gpus.UNITS[kind].replace(" ", "_") for kind in gpus.kinds(profile))
+    return "gpus", "memory", "compute_capability", "servers", *found

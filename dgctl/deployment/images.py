@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.base.errors import Problem
 from dgctl.base.locate import shown
 from dgctl.deployment.deployment import ALONE, Host
-from dgctl.deployment.inventory_edit import write
+from dgctl.deployment.pins import LockFile
 
 FILE = "images.lock"
 VARIABLE = "deepgram_image_pins"  # how the roles are told
 HEADER = """\
 # Written by dgctl: the image that each release's tag led to when a server of this deployment first pulled it. Every other server
-# gets the same, whatever the tag leads to by then. Commit this file. To take what a tag leads to now, delete its line.
+# gets the same, whatever the tag leads to by then. Commit this file.
+# To take what the tags lead to now: dgctl images update INVENTORY
 """
 PARTS = {
     "api": "self-hosted-api",
@@ -23,30 +25,17 @@ PARTS = {
     "license-proxy": "self-hosted-license-proxy",
     "billing": "self-hosted-billing",
 }
-_LINE = re.compile(
-    r"(\S+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}) (sha256:[0-9a-f]{64})"
-)  # OCI distribution specification: tags
-
-
-def path(inventory: Path) -> Path:
-    return inventory.absolute().parent / FILE
-
-
-def read(inventory: Path) -> dict[str, str]:
-    """REPOSITORY:RELEASE -> digest. Raises DgctlError (exit 3) with every line that is none."""
-    file, found, problems = path(inventory), {}, []
-    if not file.is_file():
-        return found
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        match = _LINE.fullmatch(line.strip())
-        if match:
-            found[match[1]] = match[2]
-        elif line.strip() and not line.startswith("#"):
-            fix = "write REPOSITORY:RELEASE sha256:DIGEST, or delete the line: the next provision writes it"
-            problems.append(Problem("this line pins no image", f"{shown(file)}:{number}", line.strip(), fix))
-    if problems:
-        raise DgctlError(problems, Exit.INVALID)
-    return found
+LOCK = LockFile(
+    FILE,
+    HEADER,
+    "{name} {pin}",
+    # OCI distribution specification: tags
+    re.compile(r"(?P<name>\S+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}) (?P<pin>sha256:[0-9a-f]{64})"),
+    "this line pins no image",
+    "REPOSITORY:RELEASE sha256:DIGEST",
+)
+# REPOSITORY:RELEASE -> digest
+path, read, add, put = LOCK.path, LOCK.read, LOCK.add, LOCK.put
 
 
 def names(host: Host, release: str = "") -> dict[str, str]:
@@ -77,14 +66,26 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
 def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
     """Adds what a server pulled, where the file says nothing of it yet; what is no image of that server is not believed."""
     own = set(names(host).values())
-    add(inventory, {name: said for name, said in pulled.items() if name in own and _LINE.fullmatch(f"{name} {said}")})
+    add(inventory, {name: said for name, said in pulled.items() if name in own and LOCK.holds(name, said)})
 
 
-def add(inventory: Path, new: Mapping[str, object]) -> None:
-    """Adds what the file says nothing of yet."""
+def moved(inventory: Path, rows: Iterable[Mapping[str, object]], release: str = "") -> list[Problem]:
+    """A hint for each {name, pinned, now, gone} of a tag that leads to another image than the pinned one by now.
+
+    Servers say these: what is no line of the file, with another digest, is not believed. `release`: the one that was asked for.
+    """
     known = read(inventory)
-    if new := {name: digest for name, digest in new.items() if name not in known}:
-        lines = [f"{name} {digest}\n" for name, digest in sorted({**known, **new}.items())]
-        file = path(inventory)
-        file.touch(mode=0o644)
-        write(file, HEADER + "".join(lines))
+    update, provision = (
+        shlex.join(["dgctl", *words, str(inventory)]) for words in (("images", "update"), ("provision",))
+    )
+    update += f" --release {shlex.quote(release)}" if release else ""
+    found = []
+    for row in rows:
+        name, pinned, now = (str(row.get(key)) for key in ("name", "pinned", "now"))
+        if known.get(name) == pinned != now and LOCK.holds(name, now):
+            what = f"{name} leads to another image by now: {FILE} pins {pinned}, which servers go on to run; "
+            what += f"the registry has {now}"
+            what += ", and the pinned one no longer: no further server can pull it" if row.get("gone") is True else ""
+            fix = f"to take the new one: {update}, then {provision} --full"
+            found.append(Problem(what, shown(path(inventory)), fix=fix))
+    return found

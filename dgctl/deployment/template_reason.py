@@ -46,7 +46,10 @@ def _ring(name: str, variables: dict[str, Any], referred: Callable[[Any], Iterab
             continue
         path.append(here)
         done.add(here)
-        open_names += [(other, depth + 1) for other in referred(variables.get(here)) if other in variables]
+        others = sorted(
+            set(referred(variables.get(here))) & set(variables), reverse=True
+        )  # of several, always the same one
+        open_names += [(other, depth + 1) for other in others]
     return []
 
 

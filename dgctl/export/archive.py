@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import io
@@ -18,6 +19,7 @@ from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.export.registry import INDEXES, REACH, Manifest, Repository
 
 ATTEMPTS = 3
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # here, and no fault of the registry's
 NAME = "org.opencontainers.image.ref.name"  # OCI image specification, annotations.md
 
 
@@ -53,7 +55,10 @@ class Hashed:
 
 
 def save(file: Path, images: Iterable[Image], architecture: str, tell: Callable[[str], None]) -> dict[str, str]:
-    """Writes the archive; {REPOSITORY:RELEASE: digest}. A torn one never has the file's name, and none is overwritten by one."""
+    """Writes the archive; {REPOSITORY:RELEASE: digest}. A torn one never has the file's name, and none is overwritten by one.
+
+    Raises OSError where this machine refuses the file, DgctlError for what the registry has not.
+    """
     part = file.with_name(file.name + ".part")
     try:
         with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as stream:
@@ -144,6 +149,8 @@ class Writer:
                 try:
                     self.tar.addfile(_member(shape().blob(digest), size), stream)  # type: ignore[arg-type]
                 except (OSError, http.client.HTTPException, tarfile.TarError) as error:
+                    if getattr(error, "errno", None) in NO_ROOM:
+                        raise
                     why = str(error) or type(error).__name__
                     continue
             if f"sha256:{stream.found.hexdigest()}" == digest:

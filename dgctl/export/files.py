@@ -59,7 +59,7 @@ def written(folder: Path, files: Mapping[str, str]) -> list[str]:
     changed = []
     for name, text in files.items():
         path = folder / name
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
+        if path.is_file() and path.read_bytes() == text.encode():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -74,7 +74,7 @@ def is_ours(folder: Path, mark: str = MARK, head: str = HEAD) -> bool:
     if not folder.is_dir():
         return False
     path = folder / mark
-    return not any(folder.iterdir()) or (path.is_file() and path.read_text(encoding="utf-8").startswith(head))
+    return not any(folder.iterdir()) or (path.is_file() and path.read_bytes().startswith(head.encode()))
 
 
 class _Known(dict[str, Any]):

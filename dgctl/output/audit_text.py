@@ -46,6 +46,8 @@ def _server(name: str, found: dict[str, Any]) -> Iterator[str]:
         yield f"  certificate  {row['path']:<45} {'self-signed, ' if row['self_signed'] else ''}{ends}"
     for name_, reference in sorted((found.get("images") or {}).items()):
         yield f"  image        {name_:<22} {reference}"
+    for file, sha256 in sorted((found.get("models") or {}).items()):
+        yield f"  model        {file:<45} sha256 {sha256}"
     yield from (f"  unpinned     {text}" for text in found.get("unpinned", []))
     if found.get("firewall") is not None:
         yield f"  firewall     {'in force' if found['firewall'] else 'NOT in force'}"

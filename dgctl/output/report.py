@@ -94,7 +94,7 @@ class Outcome:
     diffs: list[dict[str, str]] = field(default_factory=list)
     audit: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, str]] = field(default_factory=list)  # of callers: {name, added, sha256}; a new one's `key`
-    images: list[dict[str, str]] = field(default_factory=list)  # of images save and load: {name, digest}
+    images: list[dict[str, str]] = field(default_factory=list)  # of images save, load and update: {name, digest}
     capacity: dict[str, Any] = field(default_factory=dict)
     benches: list[dict[str, Any]] | None = None  # of bench --compare
     lines: list[dict[str, Any]] | None = None  # of logs

@@ -12,11 +12,10 @@ from dgctl import content
 from dgctl.base.locate import origin, shown
 from dgctl.base.words import count, listed
 from dgctl.content import specs
-from dgctl.deployment import images
+from dgctl.deployment import images, models
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.validation import secrets
 from dgctl.validation.context import Context
-from dgctl.validation.links import file_name
 
 EVERYBODY, OWN = "whoever reaches it", "this server alone"
 VAULT_PASSWORD = ".vault_pass"
@@ -86,10 +85,9 @@ def _unpinned(host: Host, inventory: Path) -> Iterator[str]:
     parts = set(host.parts) & {"api", "engine"}
     if parts - {*images.locked(inventory, host)} and not host.vars.get("deepgram_image_digests"):
         yield "images: the digest that the release's tag has when a server first pulls it (images.lock, deepgram_image_digests)"
-    links = host.vars.get("deepgram_models_links") if "engine" in host.parts else None
-    bare = [file_name(link) for link in links or [] if not (isinstance(link, dict) and link.get("sha256"))]
-    if bare:
-        yield f"models without sha256: {listed(bare)}"
+    locked = models.locked(inventory, host)
+    if bare := [name for name in models.bare(host) if name not in locked]:
+        yield f"models without sha256: {listed(bare)} (deepgram_models_links, or models.lock after the first provision)"
     if "engine" in host.parts and not host.vars.get("nvidia_driver_version"):
         yield f"driver: the newest of branch {host.vars.get('nvidia_driver_branch')} (nvidia_driver_version)"
     words = " ".join(str(host.vars.get(f"ansible_ssh_{kind}_args") or "") for kind in ("common", "extra")).lower()

@@ -7,22 +7,21 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dgctl.base import json_text
+from dgctl.base import given, json_text
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.plan.plan import HostPlan, Plan
 from dgctl.plan.reasons import Kind
 
 FORMAT = 1
+UNWRITTEN = "the plan cannot be written"
 _AGAIN = "plan again, then decide: dgctl plan INVENTORY --out FILE"
 
 
 def require_free(path: Path) -> None:
     """Raises DgctlError (exit 2) where something is that no plan was written to: nobody's file is overwritten."""
-    if not path.exists():
-        if not path.parent.is_dir():
-            fix = f"make its folder first: mkdir -p {shown(path.parent)}"
-            raise DgctlError(Problem("the plan cannot be written: no such folder", shown(path), fix=fix), Exit.USAGE)
+    if not os.path.exists(path):
+        given.require_place(path, UNWRITTEN)
         return
     try:
         named = path.is_file() and "format" in json.loads(path.read_text(encoding="utf-8"))
@@ -37,12 +36,9 @@ def write(plan: Plan, path: Path) -> None:
     """Writes the plan for its owner alone; raises DgctlError (exit 2) when that cannot be done."""
     require_free(path)
     hosts = {name: {"steps": host.steps} for name, host in plan.hosts.items()}
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.writelines(json_text.pieces({"format": FORMAT, "hosts": hosts}))
-    except OSError as error:
-        problem = Problem("the plan cannot be written", shown(path), error.strerror or "", "name another file")
-        raise DgctlError(problem, Exit.USAGE) from error
+    mode = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with given.refused(UNWRITTEN, path, "name another file"), os.fdopen(os.open(path, mode, 0o600), "w") as file:
+        file.writelines(json_text.pieces({"format": FORMAT, "hosts": hosts}))
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

@@ -208,6 +208,7 @@ class Rolling:
                 self._fail(host, end.state, end.errors)
             elif state.changed and state.state == "ok":
                 state.state = "changed"
+        outcomes.add_moved(self.outcome, self.work, result, part)
         outcomes.add_timings(self.outcome, result)
         if result.broken or result.interrupted:
             self.outcome.errors += [result.broken] if result.broken else interrupted(self.work.session).errors

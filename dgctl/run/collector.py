@@ -40,7 +40,8 @@ class HostResult:
 class RunResult:
     """What a playbook did, by its events. `failed_in`: host -> phase; `broken`: why it never ran.
 
-    `pins`: host -> REPOSITORY:RELEASE -> the digest of what it runs as that.
+    `pins`: host -> REPOSITORY:RELEASE -> the digest of what it runs as that, or a model file's name -> its SHA-256.
+    `moved`: {name, pinned, now, gone} of REPOSITORY:RELEASE that leads to another image by now.
     """
 
     hosts: dict[str, HostResult]
@@ -49,6 +50,7 @@ class RunResult:
     phases: list[str] = field(default_factory=list)
     failed_in: dict[str, str] = field(default_factory=dict)
     pins: dict[str, dict[str, str]] = field(default_factory=dict)
+    moved: list[dict[str, str]] = field(default_factory=list)
     interrupted: bool = False
     broken: Problem | None = None
 
@@ -138,13 +140,16 @@ class Collector:
         return Problem(*(self.job.record.redact(text) for text in problem.as_dict().values()))
 
     def _collect(self, host: str, result: dict[str, Any]) -> None:
-        """`findings`, `lowered` and `pins` are what any task may hand to dgctl; `status` is status.yml's and audit.yml's."""
+        """`findings`, `lowered`, `moved` and `pins` are what any task may hand over; `status` is status.yml's and audit.yml's."""
         for found in result.get("findings") or []:
             texts = {key: self._text(found.get(key)) for key in FINDING}
             self.result.findings.append(Check(host, **texts))
         for low in result.get("lowered") or []:
             if {"host": host, **low} not in self.result.lowered:
                 self.result.lowered.append({"host": host, **low})
+        for row in result.get("moved") or []:
+            if isinstance(row, dict) and row not in self.result.moved:
+                self.result.moved.append(row)
         if isinstance(result.get("pins"), dict):
             self.result.pins.setdefault(host, {}).update(result["pins"])
         if self.job.playbook in ("status.yml", "audit.yml") and isinstance(result.get("status"), dict):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import queue
 import subprocess
 import tempfile
@@ -21,6 +22,15 @@ from dgctl.content import bundle
 from dgctl.deployment.deployment import Host
 
 ENTRY = "logs.logs"
+LONGEST = 1 << 20  # bytes of a line; a program of ours writes none that is near it
+MOST_BYTES = 32 << 20  # of a server's lines, where all of them are kept until the end (without --follow)
+WAITING = 10_000  # lines that wait to be shown; a server that writes faster waits
+TOO_MUCH = f"more than {MOST_BYTES >> 20} MB of lines: the rest was left out; a later --since shows them whole"
+LAST_S = 253402300800  # the end of the year 9999: no moment is after it
+NO_LINE = "what it writes is torn, too long or no line of a log, and was left out"
+_TEXTS = ("source", "text", "note", "signature", "meaning", "fix")
+# What a line has; the first that it has all of counts, and the rest of it is dropped.
+_FORMS = (("time", "source", "text", "signature", "meaning", "fix"), ("time", "source", "text"), ("note",))
 MARK = "log: "
 LIMIT_S = 120  # without --follow: the server's own programs have 30 s
 
@@ -50,7 +60,8 @@ class Sessions:
 
     def __init__(self, request: dict[str, Any], askpass: str):
         self.request, self.askpass = request, askpass
-        self.said: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.said: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
+        self.over = threading.Event()
         self.running: list[subprocess.Popen[bytes]] = []
 
     def heard(self, left: int) -> Iterator[Said]:
@@ -62,7 +73,14 @@ class Sessions:
             else:
                 yield name, what
 
+    def put(self, name: str, what: Any) -> None:
+        """Waits while nobody hears, and forgets it once nobody will."""
+        while not self.over.is_set():
+            with contextlib.suppress(queue.Full):
+                return self.said.put((name, what), timeout=0.5)
+
     def end(self) -> None:
+        self.over.set()
         for process in self.running:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -73,9 +91,9 @@ class Sessions:
             with tempfile.TemporaryFile() as errors:
                 problem = self._session(host, way, secrets, errors)
             if problem:
-                self.said.put((host.name, problem))
+                self.put(host.name, problem)
         finally:
-            self.said.put((host.name, None))
+            self.put(host.name, None)
 
     def _session(self, host: Host, way: ssh.Route, secrets: dict[str, str], errors: IO[bytes]) -> Problem | None:
         if way.problem:
@@ -103,10 +121,44 @@ class Sessions:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(text.encode())
             process.stdin.close()
-        for line in process.stdout:
-            if line.startswith(MARK.encode()):
-                self.said.put((name, json.loads(line[len(MARK) :])))
+        torn, left = False, math.inf if self.request["follow"] else MOST_BYTES
+        for raw in _lines(process.stdout):
+            line, left = _line(raw) if raw else None, left - len(raw)
+            if left < 0:
+                self.put(name, {"note": TOO_MUCH})
+                process.kill()
+                process.wait()
+                return 0
+            if line:
+                self.put(name, line)
+            elif not torn:
+                self.put(name, {"note": NO_LINE})
+                torn = True
         return process.wait()
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """What stands behind the mark in each line that has it; empty for one that is not whole, or longer than any of ours."""
+    begins = True
+    while piece := stream.readline(LONGEST):
+        whole = piece.endswith(b"\n")
+        if begins and piece.startswith(MARK.encode()):
+            yield piece[len(MARK) :] if whole else b""
+        begins = whole
+
+
+def _line(raw: bytes) -> dict[str, Any] | None:
+    """A line as logs/logs.py prints it; None for what a server has from elsewhere, which nobody else is to trust."""
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or any(not isinstance(said.get(name, ""), str) for name in _TEXTS):
+        return None
+    when = said.get("time", 0)
+    if isinstance(when, bool) or not isinstance(when, (int, float)) or not 0 <= when < LAST_S:
+        return None
+    return next(({name: said[name] for name in form} for form in _FORMS if said.keys() >= set(form)), None)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from dgctl import content
-from dgctl.base import scratch, ssh, unreachable
+from dgctl.base import given, scratch, ssh, unreachable
 from dgctl.base.errors import Problem
 from dgctl.deployment.deployment import Host
 
@@ -43,8 +43,12 @@ class Journal:
 
 
 def fetch(hosts: list[Host], folder: Path) -> dict[str, Journal | Problem]:
-    """Each server's journal, all at the same time, into `folder`; or why there is none."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Each server's journal, all at the same time, into `folder`; or why there is none.
+
+    Raises DgctlError (exit 2) where the folder cannot be made.
+    """
+    with given.refused("journals cannot be put there", folder, "move what is in the way, or see who may write there"):
+        folder.mkdir(mode=0o700, exist_ok=True)
     config = content.root() / "ansible.cfg"
     ways = {host.name: ssh.route(host.vars, host.address, config) for host in hosts}
     found: dict[str, Journal | Problem] = {}

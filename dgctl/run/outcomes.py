@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dgctl.base.errors import Exit, Problem
 from dgctl.base.words import count
-from dgctl.deployment import images
+from dgctl.deployment import images, models
 from dgctl.deployment.deployment import Deployment
 from dgctl.output.report import (
     FAIL,
@@ -22,7 +22,7 @@ from dgctl.output.report import (
     states_of_checks,
 )
 from dgctl.run import playbook
-from dgctl.run.collector import RunResult
+from dgctl.run.collector import HostResult, RunResult
 from dgctl.run.session import interrupted
 from dgctl.run.work import Work
 
@@ -39,24 +39,36 @@ def of_playbook(work: Work, name: str, alone: bool = False, part: playbook.Part 
         for name, each in result.hosts.items()
     }
     outcome.lowered = result.lowered or work.lowered()
+    add_moved(outcome, work, result, part)
     add_timings(outcome, result)
     _conclude(outcome, work, result)
     return outcome
 
 
 def ran(work: Work, name: str, alone: bool = False, part: playbook.Part | None = None) -> RunResult:
-    """One run of a playbook with the session's options, shown as it goes; servers get the images that others got."""
+    """One run of a playbook with the session's options, shown as it goes; servers get the images and models that others got."""
     session, inventory = work.session, work.deployment.inventory
     work.require_lease()
     if part:
-        part = replace(part, variables={images.VARIABLE: images.read(inventory), **part.variables})
+        pins = {lock.VARIABLE: lock.read(inventory) for lock in (images, models)}
+        part = replace(part, variables={**pins, **part.variables})
     with work.progress(playbook.phases(name), part.hosts if part else None) as shown:
         job = playbook.Run(name, work.deployment, work.vault, session.record, shown)
         job.check, job.verbosity, job.alone, job.part = session.options.check, session.verbosity, alone, part
         result = playbook.run(job)
-    for host, pulled in result.pins.items():
-        images.learn(inventory, work.deployment.hosts[host], pulled)
+    for host, got in result.pins.items():
+        images.learn(inventory, work.deployment.hosts[host], got)
+        if problems := models.learn(inventory, work.deployment.hosts[host], got):
+            ended = result.hosts.setdefault(host, HostResult())
+            ended.state, ended.errors = "failed", [*ended.errors, *problems]
     return result
+
+
+def add_moved(outcome: Outcome, work: Work, result: RunResult, part: playbook.Part | None) -> None:
+    """Adds a hint for each pinned tag that leads to another image by now; each once."""
+    release = str(part.variables.get("deepgram_release") or "") if part else ""
+    found = images.moved(work.deployment.inventory, result.moved, release)
+    outcome.hints += [hint for hint in found if hint not in outcome.hints]
 
 
 def add_timings(outcome: Outcome, result: RunResult) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from dgctl.base.display import printable
 from dgctl.base.errors import DgctlError, Exit
 from dgctl.deployment import deployment as deployments
-from dgctl.deployment import images, vault
+from dgctl.deployment import images, models, vault
 from dgctl.deployment.deployment import Deployment
 from dgctl.output import progress
 from dgctl.output.progress import Progress
@@ -63,6 +63,7 @@ def valid(session: Session) -> Iterator[Work]:
         deployment = deployments.load(session.inventory, passwords, session.limit)
         require_valid(deployment)
         images.read(session.inventory)
+        models.read(session.inventory)
         yield Work(session, deployment, passwords)
 
 

@@ -91,15 +91,16 @@ def of_servers(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def differing(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Servers of which the same container runs from other images: a tag has moved between their first pulls.
+    """Servers of which the same container runs from other images, or a model file has other bytes: what a name led to has moved.
 
     By digest: the same image came to one from the registry, to another from an archive, under another name.
     """
-    used: dict[str, dict[str, list[str]]] = {}
-    for name, status in found.items():
-        for container, reference in (status.get("images") or {}).items():
-            used.setdefault(container, {}).setdefault(reference.rpartition("@")[2], []).append(name)
-    for container, digests in used.items():
-        if len(digests) > 1:
-            said = "; ".join(f"{listed(hosts)} {digest[:19]}" for digest, hosts in digests.items())
-            yield f"{container} runs from different images: {said}", ""
+    for kind, what in (("images", "runs from different images"), ("models", "has different checksums")):
+        used: dict[str, dict[str, list[str]]] = {}
+        for host, status in found.items():
+            for name, reference in (status.get(kind) or {}).items():
+                used.setdefault(name, {}).setdefault(reference.rpartition("@")[2], []).append(host)
+        for name, digests in used.items():
+            if len(digests) > 1:
+                said = "; ".join(f"{listed(hosts)} {digest[:19]}" for digest, hosts in digests.items())
+                yield f"{name} {what}: {said}", ""

@@ -1,4 +1,4 @@
-"""`bench`: how many streams, or files a minute, a server holds. Only servers that get no requests are measured."""
+"""`bench`: how many streams, or files or texts a minute, a server holds. Only servers that get no requests are measured."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dgctl.base import scratch
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
-from dgctl.base.words import columns, count, listed
-from dgctl.bench import compare, kept, picture, result, way
-from dgctl.bench.job import FILES, STREAMS, Job, file_query, stream_query
+from dgctl.base.words import columns, count
+from dgctl.bench import compare, kept, picture, questions, result, way
+from dgctl.bench.job import FILES, KINDS, STREAMS, TTS, Job
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search, TooSlow
-from dgctl.bench.window import Bounds, Window, sla
+from dgctl.bench.window import SPEECH, Bounds, Window, sla
 from dgctl.bench.workers import Lost, Workers, workers
 from dgctl.content import specs
 from dgctl.deployment import fleet
@@ -29,8 +29,8 @@ from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded, valid
 from dgctl.verify import topology
 
-HEADINGS = ("load", "mean", "P95", "x real time", "words", "lost", "own lag")
-KINDS = {"stt": (STREAMS, FILES), "flux": (STREAMS,)}  # what a profile can be measured with
+FIRST_SPOKEN = 60  # texts a minute
+LEAST_IN_A_WINDOW = 5  # of them: fewer say nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class Options(common.OnHosts):
 
     streams: bool = False
     files: bool = False
+    tts: bool = False
     window: int = 30  # s, of each load
     sustain: int = 120  # s, of the load that is found
     most: int = 2000
@@ -46,17 +47,28 @@ class Options(common.OnHosts):
     yes_serving: bool = False
     compare: bool = False
 
+    @property
+    def kinds(self) -> list[str]:
+        """Those that were asked for."""
+        return [kind for kind in KINDS if getattr(self, kind)]
+
+    @property
+    def kind(self) -> str:
+        return self.kinds[0] if self.kinds else STREAMS
+
 
 def bench(session: Session[Options]) -> Outcome:
-    if session.options.streams and session.options.files:
-        raise DgctlError(Problem("a bench is of --streams or of --files", fix="give one of them"), Exit.USAGE)
+    if len(session.options.kinds) > 1:
+        raise DgctlError(Problem("a bench is of --streams, of --files or of --tts", fix="give one of them"), Exit.USAGE)
     if session.options.compare:
         return compared(session)
     with recorded(session) as work, lease.alone(work):
+        kind = session.options.kind
+        if kind == TTS:
+            questions.require_voices(work.deployment)
         members = provisioning.seen_by_proxies(work) if fleet.behind_proxies(work.deployment) else {}
         hosts = chosen(work.deployment, members, session.options.hosts)
-        kind = FILES if session.options.files else STREAMS
-        asked = {name: question(work.deployment, work.deployment.hosts[name], kind) for name in hosts}
+        asked = {name: questions.question(work.deployment, work.deployment.hosts[name], kind) for name in hosts}
         if not session.options.yes_serving:
             require_drained(session, work.deployment, members, hosts)
         about = seen(work, hosts)
@@ -74,7 +86,7 @@ def compared(session: Session[Options]) -> Outcome:
     with valid(session):
         folder = history.folder(session.inventory) / "bench"
         results, bad = kept.read(folder)
-        kinds = [kind for kind in (STREAMS, FILES) if getattr(session.options, kind)] or [STREAMS, FILES]
+        kinds = session.options.kinds or KINDS
         hosts = session.options.hosts
         found = compare.rows(one for one in results if one.kind in kinds and (not hosts or one.host in hosts))
         outcome = Outcome(benches=[row.as_dict() for row in found])
@@ -96,26 +108,6 @@ def chosen(deployment: Deployment, members: dict[str, fleet.Member], named: tupl
         fix = "name a server; it is measured while it is drained"
         raise DgctlError(Problem("no server is named, and none is drained", fix=fix), Exit.USAGE)
     return list(dict.fromkeys(named or drained))
-
-
-def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[str, str]]:
-    """(path, query) of what is asked of a server; raises DgctlError (exit 2) where it serves nothing of the kind."""
-    wanted = topology.desired(deployment, host)
-    profile = wanted["deepgram_profile"] or "stt"
-    language = wanted["deepgram_verify_language"] or "en"
-    if kind not in KINDS.get(profile, ()):
-        can = listed([f"--{one}" for one in KINDS.get(profile, ())]) or "nothing yet"
-        problem = Problem(
-            f"a server of the profile {profile} is measured with {can}", host.name, f"--{kind}", f"give {can}"
-        )
-        raise DgctlError(problem, Exit.USAGE)
-    if wanted["flux"]:
-        return stream_query(wanted["flux"], "", True)
-    model = wanted["speech"].get("streaming" if kind == STREAMS else "batch")
-    if not model:
-        fix = "name one in deepgram_verify_model"
-        raise DgctlError(Problem(f"no model in deepgram_models_links serves {kind}", host.name, fix=fix), Exit.USAGE)
-    return stream_query(model, language, False) if kind == STREAMS else file_query(model, language)
 
 
 def require_drained(
@@ -167,11 +159,11 @@ def measured(
 ) -> tuple[HostState, list[str]]:
     """Measures one server: its state, and lines for people; raises DgctlError where nothing can be said."""
     session, host = work.session, work.deployment.hosts[name]
-    kind, folder = FILES if session.options.files else STREAMS, history.folder(session.inventory) / "bench"
+    kind, folder = session.options.kind, history.folder(session.inventory) / "bench"
     secured = topology.desired(work.deployment, host)["api_tls"]
     with scratch.folder("bench") as place, way.to_api(host, place, secured) as api:
         job = Job(kind, api, *asked, window_s=float(session.options.window), file_s=float(session.options.file_seconds))
-        found = search(work, job, load, name, bounds_of(host))
+        found = search(work, job, load, name, bounds_of(host, kind))
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     known = specs.options(content.root())
     done = Result(
@@ -180,7 +172,7 @@ def measured(
         moment,
         found,
         about | {"model": asked[1]["model"]},
-        bounds_of(host),
+        bounds_of(host, kind),
         result.last(name, kind, folder),
         job.file_s if kind == FILES else None,
     )
@@ -193,8 +185,10 @@ def measured(
     return HostState(status={"bench": done.document() | {"advice": tips, "file": str(file)}}), lines
 
 
-def bounds_of(host: Host) -> Bounds:
+def bounds_of(host: Host, kind: str = STREAMS) -> Bounds:
     """What the deployment promises its callers."""
+    if kind == TTS:
+        return SPEECH
     return sla(host.vars.get("deepgram_sla_stream_ms"), host.vars.get("deepgram_sla_file_factor"))
 
 
@@ -212,12 +206,19 @@ def search(work: Work, job: Job, load: Workers, name: str, bounds: Bounds) -> Fo
         return window
 
     try:
-        return Search(probe, bounds, Plan(most=session.options.most)).run()
+        return Search(probe, bounds, plan(session.options)).run()
     except TooSlow as error:
         fix = "run it where nothing else runs, on a machine with more cores, near the server; or give a lower --most"
         raise DgctlError(Problem(f"nothing can be said of {name}", value=str(error), fix=fix), Exit.HALTED) from error
     except Lost as error:
         raise DgctlError(Problem(str(error), name, fix="run it again; is there enough memory?"), Exit.HALTED) from error
+
+
+def plan(options: Options) -> Plan:
+    """From where to where to search."""
+    if options.kind != TTS:
+        return Plan(most=options.most)
+    return Plan(FIRST_SPOKEN, options.most, least=min(options.most, -(-60 * LEAST_IN_A_WINDOW // options.window)))
 
 
 def _lost(window: Window) -> str:
@@ -226,4 +227,4 @@ def _lost(window: Window) -> str:
 
 def table(done: Result) -> list[str]:
     """The windows, in columns."""
-    return columns([HEADINGS, *result.rows(done.found.windows)], right=True)
+    return columns(result.table(done), right=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,13 @@ from dgctl.run import history
 from dgctl.run import options as common
 from dgctl.run.session import Session
 from dgctl.run.work import valid
+
+# What is in the cause, and what to do; the first that fits counts (OpenSSH, channels.c: the reasons why a channel is not opened).
+FIXES = (
+    (r"ssh: .*prohibited", "set AllowTcpForwarding yes in the server's /etc/ssh/sshd_config, and reload sshd"),
+    (r"ssh: .*open failed", "on the server: systemctl status prometheus; and its port: monitoring_prometheus_port"),
+    (r"", "see that it runs there, and its targets: docs/monitoring.md"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +93,7 @@ def _seen(session: Session[Options], deployment: Deployment, outcome: Outcome) -
                 outcome.errors, outcome.exit_code = [], Exit.OK
                 return seen
         except Silent as error:
-            fix = "see that it runs there, and its targets: docs/monitoring.md"
-            outcome.errors.append(Problem("Prometheus tells nothing", one, str(error), fix))
+            outcome.errors.append(Problem("Prometheus tells nothing", one, str(error), _fix(str(error))))
         except DgctlError as error:
             outcome.errors += error.problems
         outcome.exit_code = Exit.UNREACHABLE
@@ -107,7 +114,15 @@ def _opened(deployment: Deployment, one: str) -> Iterator[Prometheus]:
         way.to_port(host, place, "127.0.0.1", port, "Prometheus") as there,
         prometheus.at(there) as found,
     ):
-        yield found
+        try:
+            yield found
+        except Silent as error:
+            raise Silent("; ssh: ".join(filter(None, [str(error), way.said(place, port)]))) from error
+
+
+def _fix(cause: str) -> str:
+    """What to do where it tells nothing: by what ssh says of the way to its port, if anything."""
+    return next(fix for pattern, fix in FIXES if re.search(pattern, cause))
 
 
 def _without_account(url: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgctl.base import given
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
@@ -20,6 +21,7 @@ from dgctl.run.session import Session
 from dgctl.run.work import valid
 
 LOOPBACK = "127.0.0.1"
+UNWRITTEN, ELSEWHERE = "the files cannot be written there", "name a folder that you may write to, with room for them"
 Files = dict[str, str]
 
 
@@ -35,12 +37,15 @@ class Options(common.Options):
 def export(session: Session[Options]) -> Outcome:
     """Writes into the session's folder; raises DgctlError (exit 2) rather than write among other files."""
     folder = Path(session.options.folder)
-    if not files.is_ours(folder, *marks(session)):
+    with given.refused(UNWRITTEN, folder, ELSEWHERE):
+        ours = files.is_ours(folder, *marks(session))
+    if not ours:
         fix = "name a new folder, or one that an earlier export wrote"
         raise DgctlError(Problem("other files are there already", shown(folder), fix=fix), Exit.USAGE)
     with valid(session) as work:
         made, hints = KINDS[session.options.kind](work.deployment, session)
-        changed = files.written(folder, made)
+        with given.refused(UNWRITTEN, folder, ELSEWHERE):
+            changed = files.written(folder, made)
         told = f"{count(len(made), 'file')} in {shown(folder)}, {len(changed)} of them written now"
         return Outcome(text=[told, f"How they are used: {shown(folder)}/README.md"], hints=hints)
 

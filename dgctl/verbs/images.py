@@ -1,12 +1,15 @@
-"""`images`: pulled ahead; or, for servers that reach no registry, as one file, taken from the registry here, brought over SSH."""
+"""`images`: pulled ahead, or pins updated; or, where servers reach no registry, as one file, taken from the registry here."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgctl import content
+from dgctl.base import given
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.words import count
@@ -14,6 +17,7 @@ from dgctl.deployment import images as lock
 from dgctl.deployment.deployment import Host
 from dgctl.export import archive
 from dgctl.export.archive import Image
+from dgctl.export.registry import Repository
 from dgctl.output.report import Outcome
 from dgctl.run import lease, outcomes, playbook
 from dgctl.run import options as common
@@ -21,6 +25,7 @@ from dgctl.run.session import Session
 from dgctl.run.work import Work, recorded, valid
 
 PLAYBOOK, LOAD = "images_load.yml", "Load"
+UNUSABLE, UNWRITTEN = "no image can be taken from this file", "the images cannot be written"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,7 @@ class Options(common.Options):
 
 
 def images(session: Session[Options]) -> Outcome:
-    return {"pull": pull, "save": save, "load": load}[session.options.action](session)
+    return {"pull": pull, "save": save, "load": load, "update": update}[session.options.action](session)
 
 
 def pull(session: Session[Options]) -> Outcome:
@@ -57,14 +62,61 @@ def _release(session: Session[Options]) -> dict[str, str]:
 def save(session: Session[Options]) -> Outcome:
     """Takes the images from the registry into the file; what a tag leads to now is pinned in images.lock."""
     file, options = Path(session.options.to), session.options
+    given.require_place(file, UNWRITTEN)
     with valid(session) as work:
         wanted = _wanted(work)
-        found = archive.save(file, wanted, options.arch, work.tell)
+        with given.refused(UNWRITTEN, file, "make room there, or name another file"):
+            found = archive.save(file, wanted, options.arch, work.tell)
+        hints = _moved(work, wanted)
         lock.add(work.deployment.inventory, {each.name: found[each.name] for each in wanted if not each.digest})
     text = [f"{name}@{digest}" for name, digest in sorted(found.items())]
     size = f"{file.stat().st_size / 1e6:,.1f} MB"
     summary = f"{count(len(found), 'image')} for {options.arch} in {shown(file)}, {size}"
-    return Outcome(images=_rows(found), text=text, summary=summary, next_command=_next(session, "load"))
+    return Outcome(images=_rows(found), text=text, hints=hints, summary=summary, next_command=_next(session, "load"))
+
+
+def update(session: Session[Options]) -> Outcome:
+    """Has images.lock pin what the tags lead to now; no server is touched."""
+    with valid(session) as work:
+        inventory = work.deployment.inventory
+        before, now = lock.read(inventory), {}
+        for name, (user, password) in _tagged(work).items():
+            known = _digests(name, user, password)
+            now[name] = before[name] if before.get(name) in known else known[0]
+        lock.put(inventory, now)
+    changed = [name for name, digest in now.items() if before.get(name) != digest]
+    text = [f"{name} {before.get(name, 'unpinned')} -> {now[name]}" for name in sorted(changed)]
+    summary = f"{lock.FILE}: {len(changed)} of {count(len(now), 'image')} updated" if now else "the inventory pins all"
+    following = f"{session.again('provision')} --full" if changed and not session.options.release else ""
+    return Outcome(images=_rows(now), text=text, summary=summary, next_command=following)
+
+
+def _tagged(work: Work) -> dict[str, tuple[str, str]]:
+    """REPOSITORY:RELEASE of the targets' images that no variable pins -> the account at its registry."""
+    return {
+        name: _account(host)
+        for host in _hosts(work)
+        for part, name in lock.names(host, work.session.options.release).items()
+        if part in host.parts and not lock.given(host, part)
+    }
+
+
+def _digests(name: str, user: str, password: str) -> list[str]:
+    """What a tag leads to now: the digest of its manifest, and of those that this leads to."""
+    repository, _, release = name.rpartition(":")
+    manifest = Repository(repository, user, password).manifest(release)
+    found: list[str] = content.utility("containers.registry").digests(manifest.data)
+    return found
+
+
+def _moved(work: Work, wanted: Iterable[Image]) -> list[Problem]:
+    """A hint for each pinned image whose tag leads to another one by now; none where the registry has no such tag any more."""
+    rows = []
+    for each in wanted:
+        with contextlib.suppress(DgctlError):
+            known = _digests(each.name, each.user, each.password) if each.digest else [each.digest]
+            rows += [{"name": each.name, "pinned": each.digest, "now": known[0]}] if each.digest not in known else []
+    return lock.moved(work.deployment.inventory, rows, work.session.options.release)
 
 
 def _rows(found: Mapping[str, str]) -> list[dict[str, str]]:
@@ -117,6 +169,7 @@ def load(session: Session[Options]) -> Outcome:
 
 
 def _opened(file: Path) -> archive.Any:
+    given.require_file(file, UNUSABLE, "name the file that `dgctl images save INVENTORY --to FILE` wrote")
     try:
         return archive.shape().Archive(str(file))
     except archive.shape().Unusable as error:
@@ -131,7 +184,7 @@ def _check(held: archive.Any, file: Path) -> None:
 
 
 def _unusable(file: Path, error: archive.Any) -> DgctlError:
-    return DgctlError(Problem(f"no image can be taken from this file: {error}", shown(file), fix=error.fix), Exit.USAGE)
+    return DgctlError(Problem(f"{UNUSABLE}: {error}", shown(file), fix=error.fix), Exit.USAGE)
 
 
 def _unfit(work: Work, hosts: Iterable[Host], held: archive.Any) -> Iterable[Problem]:
@@ -159,6 +212,7 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         "images_architecture": held.architecture,
         "images_each": work.session.options.each,
         "images_port": work.session.options.port,
+        "images_needed": _rooms(work, hosts, held),
         **_release(work.session),
     }
     needed = [lock.needed(work.deployment.inventory, host, work.session.options.release) for host in hosts]
@@ -171,6 +225,19 @@ def _brought(work: Work, file: Path, hosts: list[Host], held: archive.Any) -> Ou
         outcome.summary += f"; {file.name} ({file.stat().st_size / 1e6:,.1f} MB) is on all of them"
         outcome.next_command = work.session.again("provision")
     return outcome
+
+
+def _rooms(work: Work, hosts: Iterable[Host], held: archive.Any) -> dict[str, list[dict[str, object]]]:
+    """Host -> its images, each with the bytes that it takes in the container engine's store."""
+    found = {}
+    for host in hosts:
+        names = sorted(lock.needed(work.deployment.inventory, host, work.session.options.release))
+        rooms = held.room([held.images[name] for name in names])
+        found[host.name] = [
+            {"repository": name.rpartition(":")[0], "digest": held.images[name], "bytes": size}
+            for name, size in zip(names, rooms, strict=True)
+        ]
+    return found
 
 
 def _next(session: Session[Options], action: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dgctl.base import moments
-from dgctl.base.display import printable, value
+from dgctl.base.display import printable, printable_json, value
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
@@ -98,7 +98,7 @@ def followed(session: Session[Options], found: Iterator[dict[str, Any]]) -> Outc
     try:
         for line in found:
             if session.as_json:  # a document a line
-                print(json.dumps(line, ensure_ascii=False), flush=True)
+                print(printable_json(json.dumps(line, ensure_ascii=False)), flush=True)
             elif "text" not in line:
                 said = line["note"] if "note" in line else line["error"]["what"]
                 print(printable(f"note: {line['host']}: {said}"), file=sys.stderr, flush=True)

@@ -42,5 +42,5 @@ def provision(session: Session[Options]) -> Outcome:
             confirm.confirm(session, [*plan_text.lines(found), *plan_text.order(rollout)], question)
         with lease.held(work, found.leases) if changes else contextlib.nullcontext():
             outcome = provisioning.done(work, found, rollout)
-        outcome.hints = validation.hints(work.deployment)
+        outcome.hints += validation.hints(work.deployment)
         return outcome

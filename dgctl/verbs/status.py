@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from dgctl import validation
+from dgctl.base.display import printable_json
 from dgctl.base.errors import Exit
 from dgctl.bench import kept
 from dgctl.bench.job import STREAMS
@@ -82,7 +83,10 @@ def watched(work: Work) -> Outcome:
 def _show(session: Session[Options], outcome: Outcome) -> None:
     if session.as_json:  # a document a line
         print(
-            json.dumps(outcome.document(session.command, session.seconds), ensure_ascii=False, default=str), flush=True
+            printable_json(
+                json.dumps(outcome.document(session.command, session.seconds), ensure_ascii=False, default=str)
+            ),
+            flush=True,
         )
         return
     console = stdout()

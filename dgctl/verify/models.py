@@ -51,8 +51,8 @@ def read_sizes(lines: list[str]) -> dict[str, int]:
     return {name: int(size) for size, _, name in (line.partition(" ") for line in lines)}
 
 
-def fault(model: dict[str, Any], sizes: dict[str, int], records: dict[str, Any]) -> str:
-    """Why a wanted file ({file, sha256}) is not as it should be on disk; empty when it is."""
+def fault(model: dict[str, Any], sizes: dict[str, int], records: dict[str, Any], locked: str = "") -> str:
+    """Why a wanted file ({file, sha256}) is not as it should be on disk; empty when it is. `locked`: what other servers have."""
     file, record = model["file"], records.get(model["file"])
     sha256, size = (record.get("sha256"), record.get("size")) if isinstance(record, dict) else (record, None)
     if file not in sizes:
@@ -61,6 +61,8 @@ def fault(model: dict[str, Any], sizes: dict[str, int], records: dict[str, Any])
         return "no checksum recorded"
     if model["sha256"] and model["sha256"].lower() != str(sha256).lower():
         return f"recorded checksum is {sha256}, the inventory says {model['sha256']}"
+    if locked and not model["sha256"] and locked != sha256:
+        return f"recorded checksum is {sha256}, that of other servers (models.lock) is {locked}"
     if size is not None and size != sizes[file]:
         return f"{sizes[file]} bytes, recorded {size}"
     return "" if sizes[file] else "empty"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dgctl.deployment import images, topology
+from dgctl.deployment import images, models, topology
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.deployment.topology import Stack
 from dgctl.verify.wanted import wanted
@@ -80,6 +80,7 @@ def desired(deployment: Deployment, host: Host, stack: Stack | None = None) -> d
     values = _of(host, stack) | {
         "api_tls": topology.api_tls(host.vars, deployment.folder),
         "images_locked": images.locked(deployment.inventory, host),
+        "models_locked": models.locked(deployment.inventory, host),
     }
     behind = [
         _of(other, one)

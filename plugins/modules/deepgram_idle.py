@@ -68,12 +68,13 @@ fix:
   type: str
 """
 
+import json
 import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
-from ansible.module_utils.deepgram.containers import last_words, run
+from ansible.module_utils.deepgram.containers import last_words, now_at, published, run
 from ansible.module_utils.deepgram.http import get_either, get_json
 from ansible.module_utils.host.outcome import fail
 
@@ -90,6 +91,15 @@ def active(apis, engine):
     if unknown:
         return None, "; ".join(unknown)
     return sum(count for count, _ in found), "; ".join(seen for _, seen in found)
+
+
+def running_at(component, url, engine):
+    """Where an API answers that may have been started with another port than it is to have."""
+    rc, out, _err = run([engine, "container", "inspect", f"deepgram-{component}"], check=False)
+    try:
+        return now_at(component, url, published(json.loads(out)[0]) if rc == 0 else {}) or url
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return url
 
 
 def active_of(container, url, engine):
@@ -136,7 +146,8 @@ def main():
     asked = module.params
     if module.check_mode:
         module.exit_json(changed=False, left=0, seen="", seconds=0)
-    left, seen, seconds = wait(asked["apis"], asked["engine"], asked["timeout_s"], asked["silence_s"])
+    apis = {component: running_at(component, url, asked["engine"]) for component, url in asked["apis"].items()}
+    left, seen, seconds = wait(apis, asked["engine"], asked["timeout_s"], asked["silence_s"])
     said = {"left": left, "seen": seen, "seconds": seconds}
     if left is None and not asked["force"] and not asked["silent_allowed"]:
         fail(

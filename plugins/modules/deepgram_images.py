@@ -92,6 +92,11 @@ pins:
   description: Digest by REPOSITORY:RELEASE of what runs here as a release, without those of O(digests); not in check mode.
   returned: success
   type: dict
+moved:
+  description: With O(only_pull) the tags that lead to another image than the pinned one, each with name, pinned, now and gone.
+  returned: success
+  type: list
+  elements: dict
 driver_version:
   description: Version of the NVIDIA driver that is loaded, for containers to be recreated with another one.
   returned: success
@@ -118,12 +123,14 @@ from collections import namedtuple
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.containers import archive as archives
 from ansible.module_utils.containers import loopback
+from ansible.module_utils.containers import registry as registries
 from ansible.module_utils.deepgram.containers import last_words, run
 from ansible.module_utils.host.parallel import in_parallel
 from ansible.module_utils.host.whole_file import is_so, settle_rights, write
 from ansible.module_utils.nvidia.host import loaded_version
 
 ATTEMPTS = 3
+LOOK_S = 10  # for one request about a tag
 AHEAD = "deepgram-images-ahead.service"
 # What the registry or the engine says, and what to do about it; the first that is found counts. True: try again.
 FIXES = (
@@ -371,19 +378,32 @@ def begin(params, check_mode):
     return {"changed": changed, "pulled": []}
 
 
+def moved(params, found, pins):
+    """Tags of the Choices from the registry that lead to another image than the pinned one by now."""
+    tags = {
+        f"{each.repository}:{params['release']}"
+        for component, each in found.items()
+        if not params["digests"].get(component)
+    }
+    account = (params["username"], params["password"], LOOK_S)
+    calls = [lambda tag=tag: registries.moved(tag, pins[tag], *account) for tag in sorted(tags & pins.keys())]
+    return [row for rows in in_parallel(calls, 4 * LOOK_S, lambda index: []) for row in rows]
+
+
 def only_pull(params, check_mode):
     """The module's result where the images are for later; raises PullFailed."""
     changed = prepare(params, check_mode)
     images = Images(params)
     pins = known_pins(params, read_record(params["record"]))
+    found = choices(images, params, pins)
     missing = [
         each.due
-        for each in choices(images, params, pins).values()
+        for each in found.values()
         if each.due and ("@" in each.due or not images.digest(each.repository, each.due))
     ]
     if not check_mode:
         pull_all(images, missing)
-    return {"changed": changed or bool(missing), "pulled": missing}
+    return {"changed": changed or bool(missing), "pulled": missing, "moved": moved(params, found, pins)}
 
 
 def work(params, check_mode):

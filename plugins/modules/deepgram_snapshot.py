@@ -36,6 +36,11 @@ options:
     type: list
     elements: str
     default: [deepgram, deepgram_models]
+  archive:
+    description: Where the archive of C(dgctl images load) is, for an image that came from there and is gone; it is
+      looked for at its usual place, too.
+    type: path
+    default: ""
   timeout_s:
     description: Seconds that a pull may take, where an image is gone in spite of its tag.
     type: int
@@ -125,6 +130,12 @@ from ansible.module_utils.snapshot import images as snapshot_images
 from ansible.module_utils.snapshot import state as snapshot_state
 from ansible.module_utils.snapshot.files import write_bytes
 from ansible.module_utils.snapshot.state import PLACE, SLOTS, Unusable, load
+
+# What to do about an image that is gone, by whether it came from an archive: its name is the registry's, or loopback's.
+MISSING = {
+    False: "let this server reach the registry",
+    True: "bring its archive: dgctl images load INVENTORY FILE --release {release}",
+}
 
 
 def note_path():
@@ -222,7 +233,7 @@ def restore(params, check_mode):
         )
     now = now or {**target, "files": {}, "models": {}, "release": ""}
     snapshot_state.check(slot, target)
-    require_images(target, params["timeout_s"], check_mode)
+    require_images(target, params["timeout_s"], check_mode, params["archive"])
     if not check_mode:
         # Models that only the later state has: they go when no container of it runs any more.
         models = sorted({*snapshot_state.surplus(target, now)[1], *note().get("models", [])} - set(target["models"]))
@@ -244,18 +255,17 @@ def restore(params, check_mode):
     }
 
 
-def require_images(target, timeout, check_mode):
-    """Raises Unusable unless every image is here; one that a prune took is asked of the registry."""
+def require_images(target, timeout, check_mode, archive=""):
+    """Raises Unusable unless every image is here; one that a prune took is asked of the registry, or of the archive."""
     engine = target["service"]["engine"]
     for name in snapshot_images.missing(engine, target["images"]):
         try:
             if not check_mode:
-                snapshot_images.fetch(engine, name, timeout)
+                snapshot_images.fetch(engine, name, timeout, archive)
         except CommandFailed as error:
-            raise Unusable(
-                f"the image {name} is gone from this server, and cannot be pulled: {error}",
-                f"let this server reach the registry, or bring the image (`{engine} load`); then run again",
-            ) from error
+            ways = MISSING[snapshot_images.loopback.is_local(name)]
+            what = f"the image {name} is gone from this server, and cannot be pulled: {error}"
+            raise Unusable(what, f"{ways.format(release=target['release'])}; then run again") from error
 
 
 def health(slot, target):
@@ -320,6 +330,7 @@ def main():
             "to": {"type": "str", "choices": ["auto", *SLOTS], "default": "auto"},
             "if_verified": {"type": "bool", "default": False},
             "roles": {"type": "list", "elements": "str", "default": ["deepgram", "deepgram_models"]},
+            "archive": {"type": "path", "default": ""},
             "timeout_s": {"type": "int", "default": 3600},
         },
         supports_check_mode=True,

@@ -24,6 +24,11 @@ options:
     type: list
     elements: path
     default: []
+  models:
+    description: JSON files that remember the SHA-256 of model files.
+    type: list
+    elements: path
+    default: []
   firewall:
     description: The program that says whether the firewall's table is in force; not there where there is no firewall.
     type: path
@@ -42,6 +47,7 @@ status:
     listens, a list of protocol, address, port and program; published, a list of container, address, port and inside;
     secrets, a list of path, mode, owner, group, age_days and others (whether anybody but the owner may read it);
     certificates, a list of path, subject, issuer, self_signed, not_after and days_left; images, by container the reference;
+    models, by file the SHA-256 recorded at its download;
     firewall, whether its table is in force, or null without one; problems, a list of sentences.
   returned: success
   type: dict
@@ -175,6 +181,20 @@ def images(paths, problems):
     return found
 
 
+def models(paths, problems):
+    """Model file -> the SHA-256 that was recorded when it was downloaded; no file is read for it."""
+    found = {}
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                found.update({name: str(entry["sha256"]) for name, entry in json.load(stream).items()})
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{path}: {error}")
+    return found
+
+
 def in_force(program):
     """Whether the firewall's table is in the kernel; None without a firewall."""
     if not program or not os.path.exists(program):
@@ -192,6 +212,7 @@ def gather(params):
         "secrets": [row for row in map(secret, params["secrets"]) if row],
         "certificates": [row for row in (certificate(path, problems) for path in params["certificates"]) if row],
         "images": images(params["images"], problems),
+        "models": models(params["models"], problems),
         "firewall": in_force(params["firewall"]),
         "problems": problems,
     }
@@ -205,6 +226,7 @@ def main():
             "secrets": {**paths, "no_log": False},
             "certificates": paths,
             "images": paths,
+            "models": paths,
             "firewall": {"type": "path"},
         },
         supports_check_mode=True,

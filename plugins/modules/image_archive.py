@@ -12,10 +12,11 @@ description:
 options:
   state:
     description: >-
-      C(checked) asks whether it is here, and whether it could be used; C(offered) makes the certificate; C(serving) hands it out
-      until that is gone (C(ended)), or for O(limit_s); C(ready) waits for that; C(fetched) has it, from the server at O(address).
+      C(checked) asks whether it is here, and whether there is room for it and its images; C(passable), without root's rights,
+      whether there is where an upload passes through; C(offered) makes the certificate; C(serving) hands it out until that is
+      gone (C(ended)), or for O(limit_s); C(ready) waits for that; C(fetched) has it, from the server at O(address).
     type: str
-    choices: [checked, offered, serving, ready, fetched, ended]
+    choices: [checked, passable, offered, serving, ready, fetched, ended]
     required: true
   path:
     description: Where the archive lies on the server.
@@ -38,6 +39,15 @@ options:
     type: str
     choices: [docker, podman]
     default: docker
+  images:
+    description: The images that the engine is to have of it, each with C(repository), C(digest), and the C(bytes) that it takes.
+    type: list
+    elements: dict
+    default: []
+  store:
+    description: Where an engine that does not answer will have its images; empty for its usual place.
+    type: str
+    default: ""
   address:
     description: The server that hands it out.
     type: str
@@ -89,11 +99,9 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.containers import archive, handover
+from ansible.module_utils.containers import archive, handover, room
 from ansible.module_utils.host.openssl import OpensslFailed
 from ansible.module_utils.host.outcome import fail, run
-
-SPARE = 1 << 30  # bytes that stay free beside the archive: what is written while it arrives
 
 
 class Refused(Exception):
@@ -110,25 +118,31 @@ def is_here(params):
     return same and archive.sha256_of_file(path) == params["sha256"]
 
 
-def nearest(path):
-    """The folder that is there of those that lead to a path."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def checked(params, check_mode):
     machine = os.uname().machine
     own = archive.ARCHITECTURES.get(machine, machine)
     if own != params["architecture"]:
         fix = f"save one for it: dgctl images save INVENTORY --to FILE --arch {own}"
         raise Refused(f"the archive's images are for {params['architecture']}, and this server is {own}", fix)
-    here = is_here(params)
-    free = shutil.disk_usage(nearest(os.path.dirname(params["path"]))).free
-    if not here and free < params["size"] + SPARE:
-        what = f"the archive takes {params['size'] / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free at {params['path']}"
-        raise Refused(what, "free space there, or name another place: deepgram_image_archive")
-    return {"changed": False, "is_here": here, "engine_runs": run([params["engine"], "version"])[0] == 0}
+    here, engine = is_here(params), params["engine"]
+    images = sum(image["bytes"] for image in room.missing(engine, params["images"]))
+    elsewhere = "name another place: deepgram_image_archive"
+    room.require(
+        [
+            ("the archive", 0 if here else params["size"], os.path.dirname(params["path"]), elsewhere),
+            (f"{engine}'s images", images, room.store(engine, params["store"]), "put a larger disk there"),
+        ]
+    )
+    return {"changed": False, "is_here": here, "engine_runs": run([engine, "version"])[0] == 0}
+
+
+def passable(params, check_mode):
+    """An upload lies in Ansible's own folder first; what is on one filesystem is moved from there, and takes no room twice."""
+    place, end = params["upload"], os.path.dirname(params["path"])
+    if room.filesystem(place) != room.filesystem(end):
+        fix = "set ansible_remote_tmp to a folder on a larger filesystem"
+        room.require([("the archive on its way", params["size"], place, fix)])
+    return {"changed": False}
 
 
 def keys(params):
@@ -165,6 +179,13 @@ def fetched(params, check_mode):
     return {"changed": True}
 
 
+def upload_folder(remote_tmp):
+    """Where Ansible puts an upload: in the home of whoever logged in, also where a variable has this run as root by sudo."""
+    user = os.environ.get("SUDO_USER", "")
+    place = remote_tmp.replace("~", f"~{user}", 1) if remote_tmp.startswith("~/") else remote_tmp
+    return os.path.abspath(os.path.expanduser(place))
+
+
 def ended(params, check_mode):
     if not check_mode:
         shutil.rmtree(keys(params), ignore_errors=True)
@@ -173,6 +194,7 @@ def ended(params, check_mode):
 
 STATES = {
     "checked": checked,
+    "passable": passable,
     "offered": offered,
     "serving": serving,
     "ready": ready,
@@ -190,6 +212,8 @@ def main():
             "size": {"type": "int", "default": 0},
             "architecture": {"type": "str", "default": ""},
             "engine": {"type": "str", "choices": ["docker", "podman"], "default": "docker"},
+            "images": {"type": "list", "elements": "dict", "default": []},
+            "store": {"type": "str", "default": ""},
             "address": {"type": "str", "default": ""},
             "certificate": {"type": "str", "default": ""},
             "token": {"type": "str", "default": "", "no_log": True},
@@ -198,9 +222,10 @@ def main():
         },
         supports_check_mode=True,
     )
+    params = {**module.params, "upload": upload_folder(module._remote_tmp or "~/.ansible/tmp")}
     try:
-        result = STATES[module.params["state"]](module.params, module.check_mode)
-    except (Refused, handover.NotFetched) as error:
+        result = STATES[module.params["state"]](params, module.check_mode)
+    except (Refused, room.NoRoom, handover.NotFetched) as error:
         fail(module, error, error.fix)
     except OpensslFailed as error:
         fail(module, f"no certificate could be made: {error}", "install openssl there, or add --each")

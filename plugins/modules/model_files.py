@@ -26,6 +26,10 @@ options:
         description: Its SHA-256 in hexadecimal. Without one the sum of the first download is recorded and kept to.
         type: str
         default: ""
+  pins:
+    description: SHA-256 by file name that other servers got. Comes after a link's own, before what was recorded here.
+    type: dict
+    default: {}
   dir:
     description: The directory, created when missing.
     type: path
@@ -62,6 +66,10 @@ files:
   returned: success
   type: list
   elements: dict
+pins:
+  description: SHA-256 by file name, without those that a link says; not in check mode.
+  returned: success
+  type: dict
 records:
   description: The file that remembers the sums, if there are any.
   returned: success
@@ -128,7 +136,7 @@ def settle_mode(path, mode, check_mode):
 
 def work(params, check_mode):
     """Does what is asked. Returns the module's result; raises DownloadError."""
-    items = wanted_files(params["links"])
+    items = wanted_files(params["links"], params["pins"])
     if params["prune"] and not items:
         raise DownloadError(
             "deepgram_models_prune is set and deepgram_models_links is empty: that would remove every model",
@@ -154,6 +162,7 @@ def work(params, check_mode):
     return {
         "changed": bool(missing or surplus or loose) or models.recorded != before,
         "files": [{key: item.get(key) for key in SHOWN} for item in items],
+        "pins": {} if check_mode else {item["name"]: item["sha256"] for item in items if not item["wanted"]},
         "records": [path for path in [models.path(RECORD)] if os.path.exists(path)],
         "removed": surplus,
         "downloaded_bytes": sum(item["downloaded"] for item in items),
@@ -168,6 +177,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "links": {"type": "list", "elements": "dict", "required": True, "options": link},
+            "pins": {"type": "dict", "default": {}},
             "dir": {"type": "path", "required": True},
             "prune": {"type": "bool", "default": False},
             "retries": {"type": "int", "default": 5},

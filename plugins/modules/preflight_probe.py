@@ -43,6 +43,10 @@ options:
         type: dict
         required: true
       models_dir: {description: Where the models go., type: path, required: true}
+      journal:
+        description: Of Billing's journal the C(directory), and C(minimum_gb), the GB that must be free there; empty without one.
+        type: dict
+        default: {}
       deployed_mark:
         description: A file that exists once the host is deployed; then disk must only hold what is still
           missing.
@@ -120,6 +124,10 @@ options:
       digests:
         description: Digests to ask for instead of the tag, by the last word of the image's name (C(api),
           C(engine)).
+        type: dict
+        default: {}
+      pins:
+        description: Digest by REPOSITORY:RELEASE that servers go on to run, whatever the tag leads to by now.
         type: dict
         default: {}
       archive:
@@ -204,14 +212,14 @@ def wanted_of(params):
 
 
 def look(params, minimums, driver):
-    """All findings, in the order in which a person would want to read them."""
+    """(all findings, in the order in which a person would want to read them; tags that have moved)."""
     machine, systems = params["machine"], params["systems"]
     # Before the probes take their time.
     clock = preflight_host.clock(machine["controller_time"], machine["max_clock_offset_s"])
     system, wanted = os_release.entry(systems, os_release.fields()), wanted_of(params)
     repositories = preflight_support.repositories(system, wanted)
     models_dir = machine["models_dir"]
-    over_network, missing_bytes = preflight_network.of_host(
+    over_network, missing_bytes, moved = preflight_network.of_host(
         params["network"], params["registry"], repositories, models_dir
     )
     found = preflight_host.administrator() + preflight_host.system(systems)
@@ -219,12 +227,13 @@ def look(params, minimums, driver):
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     deployed = os.path.exists(machine["deployed_mark"])
     found += preflight_host.disk(models_dir, minimums["disk_gb"], missing_bytes, deployed)
+    found += preflight_host.journal(machine["journal"], models_dir, missing_bytes)
     found += preflight_engine.findings(params["gpu"], minimums, system, driver, wanted)
     ports = params["ports"]
     parts = {port["part"] for port in ports["free"] if "part" in port}
     persistence = params["gpu"]["lifecycle"].get("persistence")
     found += preflight_units.masked(preflight_units.needed(parts, wanted["engine"], persistence))
-    return found + clock + preflight_ports.ports(ports["free"], ports["nginx_config"]) + over_network
+    return found + clock + preflight_ports.ports(ports["free"], ports["nginx_config"]) + over_network, moved
 
 
 def complaint(findings):
@@ -245,6 +254,7 @@ MACHINE = {
     "base": {"type": "dict", "required": True},
     "usual": {"type": "dict", "required": True},
     "models_dir": {"type": "path", "required": True},
+    "journal": {"type": "dict", "default": {}},
     "deployed_mark": {"type": "path", "required": True},
     "controller_time": {"type": "float", "required": True},
     "max_clock_offset_s": {"type": "int", "default": 30},
@@ -268,6 +278,7 @@ REGISTRY = {
     "images": {"type": "list", "elements": "str", "default": []},
     "release": {"type": "str", "default": ""},
     "digests": {"type": "dict", "default": {}},
+    "pins": {"type": "dict", "default": {}},
     "archive": {"type": "path", "default": archive.PLACE},
     "username": {"type": "str", "default": ""},
     "password": {"type": "str", "default": "", "no_log": True},
@@ -296,11 +307,11 @@ def main():
     minimums = preflight_minimums.effective(configured, base, usual)
     system = os_release.facts(params["systems"], os_release.fields())
     driver = preflight_engine.wanted_driver(params["gpu"], params["systems"], system)
-    findings = look(params, minimums, driver)
+    findings, moved = look(params, minimums, driver)
     facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}
     facts["ansible_nvidia_leftovers"] = preflight_boot.seen_leftover(findings)
     lowered = preflight_minimums.lowered(minimums, usual)
-    result = {"findings": findings, "lowered": lowered, "ansible_facts": facts}
+    result = {"findings": findings, "lowered": lowered, "moved": moved, "ansible_facts": facts}
     wrong = complaint(findings)
     if wrong:
         module.fail_json(msg="{}. Fix: {}".format(*wrong), **result)

@@ -13,6 +13,7 @@ from ansible.module_utils.host import network
 
 from dgctl.verify.checks import test_api
 from tests import tls_server
+from tests.ports import free_port
 from tests.roles_app.conftest import load
 from tests.roles_app.proxy.real_nginx import NGINX, Proxy
 from tests.roles_app.proxy.test_upstreams import program
@@ -103,14 +104,14 @@ class Status(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def api(context=None):
+def api(context=None, host="127.0.0.1"):
     """host:port of an API that says it is Ready, with TLS or without."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Status)
+    server = ThreadingHTTPServer((host, 0), Status)
     server.handle_error = lambda *_: None
     if context:
         tls_server.secure(server, context)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
+    yield f"{host}:{server.server_port}"
     server.shutdown()
     server.server_close()
 
@@ -122,10 +123,10 @@ def watch(tmp_path, monkeypatch, issued):
     for name, value in (("CONFIG", "config.json"), ("KEPT", "kept"), ("RUN", "run")):
         monkeypatch.setattr(parts.files, name, str(tmp_path / value))
 
-    def listed(addresses, authority=issued.authority):
-        nodes = [{"name": name, "address": at, "profile": "stt", "tls": True} for name, at in addresses.items()]
-        tls = {"authority": str(authority), "name": "deepgram-api"}
-        config = {"nodes": nodes, "profiles": ["stt"], "tls": tls}
+    def listed(addresses, authority=issued.authority, tls=True):
+        nodes = [{"name": name, "address": at, "profile": "stt", "tls": tls} for name, at in addresses.items()]
+        known = {"authority": str(authority), "name": "deepgram-api"}
+        config = {"nodes": nodes, "profiles": ["stt"], **({"tls": known} if tls else {})}
         parts.files.write(parts.files.CONFIG, parts.members.json.dumps(config))
         members = parts.members.learn(config, parts.health.look_at(nodes), {})
         return parts.server_list.rendered(config, members, {}), members
@@ -148,7 +149,8 @@ def test_the_watch_asks_over_tls_and_believes_the_authority_alone(watch, issued)
 
 
 def test_while_a_fleet_changes_over_most_of_it_serves_and_nobody_falls_back(watch, issued):
-    with api() as one, api() as two, api() as three, api(issued.context) as done, api(issued.context) as next_:
+    secured = [api(issued.context, "127.0.0.2") for _ in range(2)]  # elsewhere: a server keeps no other port here
+    with api() as one, api() as two, api() as three, secured[0] as done, secured[1] as next_:
         text, _ = watch({"a": one, "b": two, "c": three})
         assert serving(text) == {"a", "b", "c"} and "default http;" in text
         text, _ = watch({"a": done, "b": two, "c": three})
@@ -160,6 +162,20 @@ def test_while_a_fleet_changes_over_most_of_it_serves_and_nobody_falls_back(watc
         watch.forget(["a"])  # as undrain does, after a rollback
         _, members = watch({"a": one, "b": next_, "c": three})
         assert members["a"]["health"] == "Ready" and members["a"]["scheme"] == "http"
+
+
+def test_while_a_fleet_changes_its_ports_each_is_asked_where_it_listens(watch):
+    """A product that comes before others in deepgram_engines takes a port, and theirs are the next ones."""
+    nobody = f"127.0.0.1:{free_port()}"
+    with api() as before, api() as moved:
+        assert serving(watch({"a": before}, tls=False)[0]) == {"a"}
+        text, _ = watch({"a": nobody}, tls=False)
+        assert serving(text) == {"a"} and before in text, "it still listens at the port that it had"
+        text, _ = watch({"a": moved}, tls=False)
+        assert moved in text and before not in text
+    for gone in (nobody, f"127.0.0.2:{nobody.rpartition(':')[2]}"):
+        _, members = watch({"a": gone}, tls=False)
+        assert members["a"]["health"].startswith("no answer") and members["a"]["address"] == gone
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from dgctl.base.errors import DgctlError, Exit
-from dgctl.bench import picture, result, way
+from dgctl.bench import picture, questions, result, way
 from dgctl.bench.job import FLUX, LISTEN, STREAMS
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found
@@ -81,7 +81,7 @@ def test_a_server_without_a_proxy_before_it_is_refused(here):
 
 def test_what_is_asked_follows_from_the_models(here):
     host = deployment().hosts["gpu1"]
-    path, query = bench.question(deployment(), host, "streams")
+    path, query = questions.question(deployment(), host, "streams")
     assert (path, query["model"], query["language"]) == (LISTEN, "nova-3-general", "en")
 
 
@@ -90,9 +90,9 @@ def test_flux_is_asked_for_streams_alone(here):
     Path("host_vars/gpu2.yml").write_text(
         "deepgram_profile: flux\ndeepgram_models_links: [https://m.example.com/flux-general-en.en.streaming.x.dg]\n"
     )
-    path, query = bench.question(deployment(), deployment().hosts["gpu2"], "streams")
+    path, query = questions.question(deployment(), deployment().hosts["gpu2"], "streams")
     assert (path, query["model"]) == (FLUX, "flux-general-en")
-    error = refused(bench.question, deployment(), deployment().hosts["gpu2"], "files")
+    error = refused(questions.question, deployment(), deployment().hosts["gpu2"], "files")
     assert error.exit_code == Exit.USAGE and "--streams" in error.problems[0].fix
 
 
@@ -125,7 +125,7 @@ def test_the_advice():
 def test_the_sentence():
     assert result.sentence(done()) == "gpu1 holds 40 streams and not 41 (414 ms in the mean), slower by and by above it"
     assert "a cliff" in result.sentence(done(cliff=True))
-    assert "does not hold one" in result.sentence(done(lower=0, upper=1))
+    assert "does not hold 1 streams" in result.sentence(done(lower=0, upper=1))
     assert "more were not tried" in result.sentence(done(lower=64, upper=None))
 
 

@@ -59,6 +59,12 @@ def test_what_holds_not_even_one():
     assert (found.lower, found.upper, found.sustained) == (0, 1, False)
 
 
+def test_no_load_is_tried_that_a_window_would_hardly_see():
+    server = Server(3, "cliff", noise=0)
+    found = search(server, Plan(60, least=10))
+    assert (found.lower, found.upper, {load for load, _ in server.asked}) == (0, 10, {60, 30, 15, 10})
+
+
 def test_what_never_fails_has_no_upper_bound():
     found = search(Server(10_000, "cliff"), Plan(most=64))
     assert (found.lower, found.upper, found.sustained) == (64, None, True)

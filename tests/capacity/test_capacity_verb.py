@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dgctl.bench.window import Window
 from dgctl.cli import main
 from tests.bench.test_kept import DOCUMENT, keep
 from tests.capacity import asked
@@ -68,6 +69,47 @@ def test_how_full_it_is_and_when_it_will_be(here):
         "2",
         "40",
         "-",
+    )
+
+
+def speaking(here_, **about):
+    Path("host_vars").mkdir(exist_ok=True)
+    for name in ("gpu1", "gpu2"):
+        Path(f"host_vars/{name}.yml").write_text(
+            "deepgram_profile: aura\ndeepgram_aura_max_batch_size: 8\ndeepgram_aura_language: en\n"
+            "deepgram_models_links: [https://m.example.com/aura-2.voice-pack.en.a1b2.dg]\n"
+        )
+    windows = [Window(load, 30.0, load // 2, 0.1, p90_s=0.15, at_once=load / 30).as_dict() for load in (120, 240, 180)]
+    kept = {"kind": "tts", "holds": 180, "fails": 240, "windows": windows}
+    kept["bounds"] = {"mean_s": 0.2, "p90_s": 0.2, "p95_s": 0.5, "p99_s": 0.5, "factor": 100.0}
+    kept["about"] = DOCUMENT["about"] | {"profile": "aura", "model": "aura-2-thalia-en"} | about
+    keep(here_ / ".dgctl/bench", "20261130T080000Z-gpu1-tts", **kept)
+
+
+def test_servers_that_speak_take_what_their_bench_had_at_a_time(here):
+    """180 texts a minute were 6 at a time: nine tenths are 5, and the two servers take 10."""
+    speaking(here)
+    up = [({"instance": name, "profile": "aura"}, 1) for name in ("gpu1", "gpu2")]
+    with asked.prometheus(asked.whole(NOW, {"aura": growing(4, 0)}, gpus=GPUS, up=up)) as url:
+        ended = run("--prometheus", url)
+        said = json.loads(run("--prometheus", url, "--json").stdout)["capacity"]["profiles"]["aura"]
+    assert ended.exit_code == 0, ended.output
+    assert [(one["takes"], one["by"], one["bench"]["speech"]["holds"]) for one in said["servers"]] == [
+        (5, "bench", 180),
+        (5, "bench", 180),
+    ]
+    assert said["requests"]["share"]["all"] == pytest.approx(0.4, abs=0.01)
+    assert "bench of speech" in ended.stdout and "180, not 240 a minute, as gpu1" in ended.stdout
+    assert "bench of streams" not in ended.stdout and said["gpus"][0]["texts_a_minute"] == "180"
+
+
+def test_what_speaks_is_measured_with_tts(here):
+    speaking(here, release="release-260305")
+    ended = run()
+    assert "Measure gpu1 again, its bench is of release-260305: dgctl bench inventory.ini gpu1 --tts" in ended.stdout
+    assert (
+        "Measure what gpu2 holds: dgctl drain inventory.ini gpu2, then dgctl bench inventory.ini gpu2 --tts"
+        in ended.stdout
     )
 
 

@@ -235,7 +235,7 @@ class Patient:
         self.container("api", 4712)
         self.write("/proc/4711/root/dev/nvidia0")
         self.write("/proc/4711/root/usr/lib/x86_64-linux-gnu/libcuda.so.1")
-        self.say("inside", "GPU 0: Tesla T4 (UUID: GPU-00000000-1111-2222-3333-444444444444)\n")
+        self.say("inside engine", "GPU 0: Tesla T4 (UUID: GPU-00000000-1111-2222-3333-444444444444)\n")
 
     # What a test says to make it another host.
 
@@ -336,7 +336,7 @@ class Patient:
         } | state
         asks = (
             [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": [["gpu"]]}]
-            if part == "engine"
+            if part.startswith("engine")
             else None
         )
         entry = {"State": found, "HostConfig": {"DeviceRequests": asks}, "Image": service_patient.IMAGE}

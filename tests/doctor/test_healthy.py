@@ -227,7 +227,7 @@ def podman(patient):
 
 def without_an_engine(patient):
     patient.parameters["gpu"] = False
-    for name in ("smi", "modinfo", "log", "units", "apt_policy", "inside"):
+    for name in ("smi", "modinfo", "log", "units", "apt_policy", "inside engine"):
         del patient.programs.answers[name]
     patient.remove(f"/sys/bus/pci/devices/{A}")
 
@@ -255,7 +255,7 @@ def never_provisioned(patient):
     patient.packages.clear()
     patient.package("bash", "5")
     patient.say("smi", "", None, "nvidia-smi: No such file or directory")
-    for name in ("units", "apt_policy", "inside"):
+    for name in ("units", "apt_policy", "inside engine"):
         patient.say(name, "", 1)
     patient.engine.api.clear()
 
@@ -268,7 +268,9 @@ def engine_container_that_ended(patient):
 
 def image_without_nvidia_smi(patient):
     patient.say(
-        "inside", 'OCI runtime exec failed: exec failed: exec: "nvidia-smi": executable file not found in $PATH\n', 127
+        "inside engine",
+        'OCI runtime exec failed: exec failed: exec: "nvidia-smi": executable file not found in $PATH\n',
+        127,
     )
 
 

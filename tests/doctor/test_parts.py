@@ -82,7 +82,7 @@ PROGRAMS = (
     "apt_check",
     "apt_config",
     "apt_policy",
-    "inside",
+    "inside engine",
     "nginx",
     "service_units",
     "start_engine",

@@ -81,6 +81,13 @@ def test_a_blob_that_is_not_there_is_found(saved: Path) -> None:
     assert f"torn: {digest} is missing" in refusal(saved)
 
 
+@pytest.mark.parametrize("images", [{"x": ["sha256"]}, {"x": 5}, ["x"], "x", None])
+def test_an_archive_that_names_its_images_otherwise_is_refused(saved: Path, images: Any) -> None:
+    about = {"format": shape.FORMAT, "architecture": "amd64", "images": images, "manifests": {}}
+    rewritten(saved, {shape.ABOUT: json.dumps(about).encode()})
+    assert "cannot be read" in refusal(saved)
+
+
 def test_an_archive_of_a_later_form_is_refused(saved: Path) -> None:
     rewritten(saved, {shape.ABOUT: json.dumps({"format": 2}).encode()})
     assert "format 2" in refusal(saved)

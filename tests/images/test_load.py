@@ -29,6 +29,7 @@ NOTED = """\
     dest: "{places}/{{{{ inventory_hostname }}}}-{role}.noted"
     mode: "0644"
 """
+ROOM = "Ask whether the upload has room where it passes through"
 HOSTS = ("gpu1", "gpu2", "gpu3", "gpu4")
 INVENTORY = """\
 [node]
@@ -93,6 +94,45 @@ def test_saving_pins_what_the_tags_led_to(places: Path, registry: Registry) -> N
     before = Path("images.tar").read_bytes()
     save()
     assert Path("images.tar").read_bytes() == before, "the same images, whatever the tag leads to by now"
+
+
+def test_a_moved_tag_is_said_and_the_new_one_taken_when_asked(places: Path, registry: Registry) -> None:
+    assert "hints" not in save()
+    api = f"{registry.name('self-hosted-api')}:{RELEASE}"
+    first = lock.read(Path("inventory.ini"))[api]
+    now = registry.push("self-hosted-api", text="another")
+    (hint,) = save()["hints"]
+    assert all(word in hint["what"] for word in (api, first, now, "go on to run")) and hint["where"] == "images.lock"
+    assert hint["fix"].endswith("dgctl images update inventory.ini, then dgctl provision inventory.ini --full")
+    assert lock.read(Path("inventory.ini"))[api] == first
+    told = CliRunner().invoke(main, ["images", "update", "inventory.ini"]).output
+    assert f"{api} {first} -> {now}" in told and "images.lock: 1 of 2 images updated" in told
+    assert "next: dgctl provision inventory.ini --full" in told and lock.read(Path("inventory.ini"))[api] == now
+    told = CliRunner().invoke(main, ["images", "update", "inventory.ini"]).output
+    assert "0 of 2 images updated" in told and "next:" not in told
+    code, document = call("update")
+    assert code == 0 and {"name": api, "digest": now} in document["images"]
+    assert "hints" not in save()
+
+
+def test_a_registry_out_of_reach_changes_no_pin(places: Path, registry: Registry) -> None:
+    save()
+    before = Path("images.lock").read_text()
+    registry.tags.clear()
+    code, document = call("update")
+    assert code == 2 and "HTTP 404" in document["errors"][0]["what"] and Path("images.lock").read_text() == before
+
+
+def test_preflight_knows_what_is_pinned(root: Path, loading: Path) -> None:  # noqa: F811
+    """Else no server could say that a tag has moved."""
+    save()
+    tasks_of = NOTED.format(role="deepgram", places=loading).replace("\n", "\n    ")
+    play = f"- name: Preflight\n  hosts: all\n  gather_facts: false\n  tasks:\n    {tasks_of}\n"
+    write(root / "playbooks" / "preflight.yml", play)
+    done = CliRunner().invoke(main, ["preflight", "inventory.ini", "--json", "--limit", "gpu1,gpu3"])
+    assert done.exit_code == 0, done.stdout
+    assert [*noted(loading)] == ["gpu1-deepgram.noted", "gpu3-deepgram.noted"]
+    assert all(each["pins"] == lock.read(Path("inventory.ini")) for each in noted(loading).values())
 
 
 def test_one_upload_reaches_four_servers(places: Path) -> None:
@@ -201,14 +241,39 @@ def test_an_archive_of_another_architecture_uploads_nothing(places: Path, regist
     assert "--arch amd64" in document["errors"][0]["fix"]
 
 
+def test_each_server_is_asked_for_its_room_before_anything_is_uploaded(places: Path) -> None:
+    save()
+    assert call("load", "images.tar")[0] == 0
+    lines = [json.loads(line) for line in events().splitlines()]
+    asked = [each for each in lines if each.get("task") == ROOM and each.get("event") == "runner_on_ok"]
+    assert [each["host"] for each in asked] == ["gpu1"], "only where the upload passes through"
+    (begun,) = (at for at, each in enumerate(lines) if each.get("task") == "Upload the archive" and each.get("changed"))
+    assert lines.index(asked[0]) < begun
+
+
+def test_a_server_without_room_for_its_images_gets_no_archive(places: Path, tmp_path: Path) -> None:
+    """/proc has no free byte: a container engine that has its images there has no room for more."""
+    save()
+    script = '#!/bin/sh\ncase $1 in info) echo \'{"DockerRootDir": "/proc"}\';; *) exit 1;; esac\n'
+    write(tmp_path / "bin" / "docker", script, 0o755)
+    code, document = call("load", "images.tar")
+    assert code != 0 and archives(places) == []
+    for error in document["errors"]:
+        assert "no room for docker's images" in error["what"] and "at /proc" in error["what"]
+        assert "free space there" in error["fix"]
+    assert {error["where"] for error in document["errors"]} == {*HOSTS}
+
+
 def test_there_is_no_such_file(untouched: Callable[..., tuple[str, str]]) -> None:
-    assert "none.tar" in str(untouched("none.tar"))
+    said, fix = untouched("none.tar")
+    assert "it does not exist" in said and "dgctl images save" in fix
 
 
 MIXED = (
     ("save",),
     ("load",),
     ("pull", "x.tar"),
+    ("update", "x.tar"),
     ("pull", "--to", "y"),
     ("save", "x.tar"),
     ("load", "x.tar", "--to", "y"),

@@ -8,6 +8,8 @@ digest that was asked for; Podman lists that of the index and that of the manife
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from tests.ports import free_port
 from tests.roles_app.conftest import load
 from tests.roles_app.engine.fake_engine import FakeEngine
 
-from .conftest import RELEASE, Registry
+from .conftest import PASSWORD, RELEASE, USER, Registry
+from .test_archive import rewritten
 
 utilities.use()
 MODULE: Any = load("modules", "deepgram_images")
@@ -164,8 +167,43 @@ def test_a_way_back_takes_an_image_that_a_prune_took_from_the_archive(
     assert SNAPSHOT.missing("podman", {"deepgram-engine": image}) == [f"{local}@{digest}"]
     SNAPSHOT.fetch("podman", f"{local}@{digest}", 20)
     assert SNAPSHOT.missing("podman", {"deepgram-engine": image}) == [] and engine.pulls() == [f"{local}@{digest}"]
-    with pytest.raises(SNAPSHOT.CommandFailed, match="dgctl images load"):
+    with pytest.raises(SNAPSHOT.CommandFailed, match="no archive of images has it") as error:
         SNAPSHOT.fetch("podman", f"{local}@{OTHER}", 20)
+    assert str(saved) in str(error.value)
+
+
+def test_a_way_back_finds_an_archive_that_lies_elsewhere(
+    engine: FakeEngine, saved: Path, local: str, digest: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where deepgram_image_archive says so; one at the usual place that has other images, or none, is no obstacle."""
+    monkeypatch.setattr(SNAPSHOT, "loopback", MODULE.loopback)
+    monkeypatch.setattr(SNAPSHOT.archive, "PLACE", str(tmp_path / "usual.tar"))
+    other = tmp_path / "other.tar"
+    shutil.copyfile(saved, other)
+    rewritten(other, {SNAPSHOT.archive.ABOUT: json.dumps({**about(saved), "images": {}, "manifests": {}}).encode()})
+    with pytest.raises(SNAPSHOT.CommandFailed, match=r"usual\.tar"):
+        SNAPSHOT.fetch("podman", f"{local}@{digest}", 20)
+    shutil.copyfile(other, SNAPSHOT.archive.PLACE)
+    SNAPSHOT.fetch("podman", f"{local}@{digest}", 20, str(saved))
+    assert engine.pulls() == [f"{local}@{digest}"]
+    engine.set(images={})
+    shutil.copyfile(saved, SNAPSHOT.archive.PLACE)
+    SNAPSHOT.fetch("podman", f"{local}@{digest}", 20, str(other))
+    assert engine.pulls() == 2 * [f"{local}@{digest}"]
+    with pytest.raises(SNAPSHOT.CommandFailed) as error:
+        SNAPSHOT.fetch("podman", f"{local}@{OTHER}", 20, str(other))
+    assert str(other) in str(error.value) and "usual.tar" in str(error.value)
+
+
+def about(file: Path) -> dict[str, Any]:
+    with tarfile.open(file) as tar:
+        return dict(json.load(tar.extractfile(SNAPSHOT.archive.ABOUT)))  # type: ignore[arg-type]
+
+
+def test_rollback_is_told_where_the_archive_lies() -> None:
+    (play,) = yaml.safe_load((PROJECT / "playbooks/rollback.yml").read_text())
+    (task,) = (task for task in play["tasks"] if task.get("deepgram_snapshot", {}).get("state") == "restored")
+    assert "deepgram_image_archive" in task["deepgram_snapshot"]["archive"]
 
 
 @pytest.mark.parametrize("digests", ["none", "same", "other"])
@@ -177,7 +215,8 @@ def test_preflight_asks_no_registry_for_what_is_in_the_archive(
     asked = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": RELEASE, "digests": given}
     registry.asked.clear()
     network = {"servers": {}, "model_links": [], "timeout_s": 5}
-    found, _ = NETWORK.of_host(network, {**asked, "archive": str(saved), "username": "", "password": ""}, {}, "/")
+    asked |= {"pins": {}, "archive": str(saved), "username": "", "password": ""}
+    found, _, _ = NETWORK.of_host(network, asked, {}, "/")
     if digests == "other":
         assert registry.asked
     else:
@@ -195,8 +234,34 @@ def test_preflight_asks_no_registry_for_what_runs_from_an_archive_that_is_gone(
     registry.asked.clear()
     asked = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": release, "digests": {}}
     network = {"servers": {}, "model_links": [], "timeout_s": 5}
-    NETWORK.of_host(network, {**asked, "archive": "/none", "username": "", "password": ""}, {}, "/")
+    asked |= {"pins": {}, "archive": "/none", "username": "", "password": ""}
+    NETWORK.of_host(network, asked, {}, "/")
     assert bool(registry.asked) == (release != RELEASE)
+
+
+@pytest.mark.parametrize("pinned", ["first", "now", "none", "by the inventory"])
+def test_preflight_says_that_a_tag_has_moved(registry: Registry, name: str, pinned: str) -> None:
+    first = registry.push(IMAGE, text="one")
+    now = registry.push(IMAGE, text="two")
+    tag = f"{name}:{RELEASE}"
+    asked: dict[str, Any] = {"address": name.rpartition("/")[0], "images": [IMAGE], "release": RELEASE}
+    asked["pins"] = {"first": {tag: first}, "now": {tag: now}, "none": {}, "by the inventory": {tag: first}}[pinned]
+    asked |= {"digests": {"engine": first} if pinned == "by the inventory" else {}, "archive": "/none"}
+    network = {"servers": {}, "model_links": [], "timeout_s": 5}
+    found, _, moved = NETWORK.of_host(network, {**asked, "username": USER, "password": PASSWORD}, {}, "/")
+    assert [each["verdict"] for each in found] == ["pass", "pass"]
+    assert moved == ([{"name": tag, "pinned": first, "now": now, "gone": False}] if pinned == "first" else [])
+
+
+def test_pulling_ahead_says_that_a_tag_has_moved(
+    params: Any, registry: Registry, engine: FakeEngine, name: str
+) -> None:
+    first, now = registry.push(IMAGE, text="one"), registry.push(IMAGE, text="two")
+    tag = f"{name}:{RELEASE}"
+    engine.offer(name, "as-others-have-it", first)
+    own = {**params, "archive": "/none", "username": USER, "password": PASSWORD, "pins": {tag: first}}
+    assert MODULE.only_pull(own, False)["moved"] == [{"name": tag, "pinned": first, "now": now, "gone": False}]
+    assert MODULE.only_pull({**own, "pins": {}}, True)["moved"] == []
 
 
 def test_preflight_knows_the_record_of_each_project() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +109,20 @@ def test_a_blob_that_is_another_is_never_kept(registry: Registry, tmp_path: Path
     for digest, data in registry.blobs.items():
         registry.blobs[digest] = bytes(len(data))
     assert "not what its digest says" in refused(registry, tmp_path / "images.tar")[0]
+
+
+def test_a_disk_that_fills_up_is_no_fault_of_the_registry(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.push(API)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(registry, tmp_path / "x.tar")
+    assert list(tmp_path.glob("x.tar*")) == []
 
 
 def test_an_older_archive_stays_when_a_new_one_fails(registry: Registry, saved: Path) -> None:

@@ -140,11 +140,13 @@ def host(name: str, **variables: object) -> Host:
 
 
 def test_lines_come_while_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "import json,time\nprint('motd')\nprint('log: '+_request, flush=True)\ntime.sleep(60)\n"
+    program = (
+        "import json,time\nprint('motd')\nprint('log: '+json.dumps({'note': _request}), flush=True)\ntime.sleep(60)\n"
+    )
     packed = bundle.packed(program)
     monkeypatch.setattr(bundle, "program", lambda folder, entry: packed)
     began, found = time.monotonic(), host_logs.read([host("x")], {"ago": 1, "follow": True})
-    assert next(found) == ("x", {"ago": 1, "follow": True})
+    assert next(found) == ("x", {"note": json.dumps({"ago": 1, "follow": True})})
     found.close()
     assert time.monotonic() - began < 30
 

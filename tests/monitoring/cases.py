@@ -185,6 +185,27 @@ CASES = (
         {proxy("dgctl_proxy_retries_total"): "0+4x20", proxy("dgctl_proxy_responses_total", status="2xx"): "0+100x20"},
     ),
     Case(
+        "OverflowUsed",
+        25,
+        {proxy("dgctl_proxy_overflow_requests_total", answer="2xx"): "0+3x25"},
+        {
+            proxy("dgctl_proxy_overflow_requests_total", answer="2xx"): "0+3x15 45x10",  # it is over
+            proxy("dgctl_proxy_overflow_requests_total", answer="full"): "0+3x25",  # nothing went there
+            proxy("dgctl_proxy_overflow_connections"): "2x15 0x10",
+        },
+    ),
+    Case(
+        "OverflowFails",
+        25,
+        {proxy("dgctl_proxy_overflow_requests_total", answer="401"): "0+1x25"},
+        {
+            proxy("dgctl_proxy_overflow_requests_total", answer="401"): "0x10 1x15",
+            proxy("dgctl_proxy_overflow_requests_total", answer="2xx"): "0+9x25",
+            proxy("dgctl_proxy_overflow_requests_total", answer="none"): "0+9x25",
+            proxy("dgctl_proxy_overflow_address_known"): "1x25",
+        },
+    ),
+    Case(
         "GpuGone",
         10,
         {host("dgctl_gpus_on_bus"): "2x5 1x5", host("dgctl_gpus_answering"): "2x5 1x5"},
@@ -225,6 +246,15 @@ CASES = (
 
 # Besides: what must set an alert off too, or must not.
 MORE = (
+    # A stream that goes on is in no log yet; a name that DNS does not know is as bad as a refusal.
+    Case("OverflowUsed", 25, {proxy("dgctl_proxy_overflow_connections"): "2x25"}, {}),
+    Case("OverflowFails", 15, {proxy("dgctl_proxy_overflow_address_known"): "0x25"}, {}),
+    Case(
+        "OverflowFails",
+        25,
+        {proxy("dgctl_proxy_overflow_requests_total", answer="full"): "0+1x25"},
+        {proxy("dgctl_proxy_overflow_requests_total", answer="full"): "0+0.3x25"},
+    ),
     # An Engine without a limit counts by its own estimate; Flux by its streams, in both spellings of the pages.
     Case(
         "Saturated",

@@ -78,6 +78,7 @@ def known_metrics():
 
 FUNCTIONS = {
     *("sum", "max", "avg", "count", "rate", "increase", "histogram_quantile", "time", "deriv", "max_over_time"),
+    "label_replace",
     *("offset", "and", "or", "unless", "by", "on", "bool", "h", "d", "m"),
 }
 

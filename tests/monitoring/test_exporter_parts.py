@@ -254,11 +254,103 @@ def test_a_log_that_it_may_not_read_gives_no_figures(monkeypatch):
     assert found.text() == ""
 
 
+def overflowed(status, tried, answered, overflow="yes", caller=None):
+    line = logged(status, tried, answered, caller)
+    return line.replace(
+        " id=00112233445566778899aabbccddeeff", f" id=00112233445566778899aabbccddeeff overflow={overflow}"
+    )
+
+
+# As NGINX 1.22 wrote them in tests/proxy/test_overflow.py.
+ELSEWHERE = (
+    overflowed(200, "192.0.2.11:8080", "200", "no")
+    + overflowed(200, "192.0.2.11:8080, 192.0.2.12:8080", "502, 200", "no")
+    + overflowed(200, "deepgram_stt : 203.0.113.7:443", "502 : 200")
+    + overflowed(101, "deepgram_stt : 203.0.113.7:443", "502 : 101")
+    + overflowed(400, "192.0.2.11:8080 : 203.0.113.7:443", "502 : 400")
+    + overflowed(503, "192.0.2.11:8080 : 203.0.113.7:443", "502 : 401")
+    + overflowed(503, "deepgram_stt : deepgram_overflow", "502 : 502")
+    + overflowed(503, "deepgram_stt : 203.0.113.7:443", "502 : 504")
+    + overflowed(499, "deepgram_stt : 203.0.113.7:443", "502 : -")
+)
+
+
+@pytest.mark.parametrize("caller", [None, "billing"])
+def test_the_access_log_of_a_proxy_with_another_deployment(tmp_path, caller):
+    """Its lines say where a request went; none of them was counted."""
+    by = "" if caller is None else f' caller="{caller}"'
+    path = tmp_path / "deepgram.access.log"
+    path.touch()
+    log = proxy.AccessLog(str(path))
+    log.read_on()
+    path.write_text("".join(line + by + "\n" for line in ELSEWHERE.splitlines()))
+    found = page.Page()
+    log.figures(found, {"gpu1": "192.0.2.11:8080", "gpu2": "192.0.2.12:8080"})
+    lines = found.text().splitlines()
+    assert [line for line in lines if line.startswith("dgctl_proxy_overflow")] == [
+        'dgctl_proxy_overflow_requests_total{answer="1xx"} 1',
+        'dgctl_proxy_overflow_requests_total{answer="2xx"} 1',
+        'dgctl_proxy_overflow_requests_total{answer="401"} 1',
+        'dgctl_proxy_overflow_requests_total{answer="4xx"} 1',
+        'dgctl_proxy_overflow_requests_total{answer="504"} 1',
+        'dgctl_proxy_overflow_requests_total{answer="full"} 1',
+        'dgctl_proxy_overflow_requests_total{answer="none"} 1',
+    ]
+    assert (
+        'dgctl_proxy_responses_total{status="503"} 3' in lines
+        and 'dgctl_proxy_responses_total{status="2xx"} 3' in lines
+    )
+    assert "dgctl_proxy_retries_total 1" in lines, "what went elsewhere is no retry"
+    assert not any("203.0.113.7" in line for line in lines), "it is no server of this deployment"
+    assert any('caller="billing"' in line for line in lines) is bool(caller)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ('{"cloud.example.com:443": "203.0.113.7:443"}', (1, 2)),
+        ("{}", (0, 0)),
+        (None, (0, 0)),
+    ],
+)
+def test_the_state_of_another_deployment(monkeypatch, tmp_path, known, told):
+    monkeypatch.setattr(proxy, "TABLES", (str(tmp_path / "tcp"),))
+    here, there = "050200C0:9C40", "077100CB:01BB"
+    rows = [f"   {n}: {here} {there} {state} 0" for n, state in enumerate(("01", "01", "06"))]
+    (tmp_path / "tcp").write_text("\n".join(["  sl  local_address rem_address   st", *rows, ""]))
+    (tmp_path / "c.json").write_text(
+        '{"nodes": [], "overflow": {"address": "cloud.example.com:443", "max_connections": 32}}'
+    )
+    if known is not None:
+        (tmp_path / "k.json").write_text(known)
+    found = page.Page()
+    proxy.overflow(found, str(tmp_path / "c.json"), str(tmp_path / "k.json"))
+    lines = found.text().splitlines()
+    assert "dgctl_proxy_overflow_limit 32" in lines
+    assert f"dgctl_proxy_overflow_address_known {told[0]}" in lines
+    assert f"dgctl_proxy_overflow_connections {told[1]}" in lines
+
+
+def test_a_proxy_without_another_deployment_tells_nothing_of_one(tmp_path):
+    (tmp_path / "c.json").write_text('{"nodes": [], "overflow": {}}')
+    for config in ("c.json", "none.json"):
+        found = page.Page()
+        proxy.overflow(found, str(tmp_path / config), str(tmp_path / "k.json"))
+        assert found.text() == ""
+
+
+def test_a_torn_file_is_silence_and_no_figure(tmp_path):
+    (tmp_path / "c.json").write_text('{"nodes": [], "overf')
+    with pytest.raises(PROGRAM.ask.Silent, match=r"c\.json"):
+        proxy.overflow(page.Page(), str(tmp_path / "c.json"), str(tmp_path / "k.json"))
+
+
 def test_the_form_of_the_log_is_that_of_the_role():
     site = (PROJECT / "roles/nginx_proxy/templates/deepgram.conf.j2").read_text()
     assert (
         "$status '" in site
         and "'bytes=$body_bytes_sent seconds=$request_time upstream=$upstream_addr/$upstream_status" in site
+        and "id=$request_id{{ ' overflow=$deepgram_overflow' if overflow }}'" in site
         and """' caller="$deepgram_caller"'""" in site
     )
 

@@ -42,6 +42,12 @@ def test_a_proxy_and_a_license_proxy():
     assert told["proxy"]["members"] and told["license_proxy"] == "http://127.0.0.1:8089"
 
 
+def test_another_deployment_is_looked_at_where_there_is_one():
+    assert config("proxy")["proxy"]["overflow"] == ""
+    told = config("proxy", nginx_proxy_overflow_url="https://cloud.example.com")
+    assert told["proxy"]["overflow"] == "/var/lib/deepgram-upstreams/overflow.json"
+
+
 def test_ports_and_addresses_of_other_roles_count():
     told = config(
         "node", deepgram_metrics_port=9992, deepgram_api_port=8081, nginx_proxy_port=8443, host_metrics_allow=["a.test"]

@@ -11,12 +11,14 @@ import pytest
 
 from tests.export.api import Api
 from tests.export.running import PROGRAMS, Proxy
+from tests.monitoring.program import program
 from tests.roles_app.rendering import render, value
 
 from .conftest import CLOUD
 
 pytestmark = pytest.mark.skipif(not PROGRAMS["nginx"], reason="no nginx on this machine (apt-get install nginx)")
 
+METRICS = program()
 NODES = [
     {"name": f"gpu{n}", "address": f"192.0.2.1{n}:8080", "profile": p, "region": ""}
     for n, p in ((1, "stt"), (2, "flux"))
@@ -207,6 +209,31 @@ def test_one_with_another_certificate_gets_nothing(full, cloud, tmp_path):
     subprocess.run([*words, "-subj", "/CN=other", "-days", "2", "-out", str(other)], check=True, capture_output=True)
     nginx = full(nginx_proxy_overflow_ca=str(other))
     assert nginx.ask()[0] == 503 and cloud.heard == []
+
+
+def test_the_exporter_counts_what_went_there(full, cloud, tmp_path):
+    """The real log of a real NGINX, as deepgram-metrics reads it."""
+    log = METRICS.proxy.AccessLog(str(tmp_path / "read.log"))
+    (tmp_path / "read.log").touch()
+    log.read_on()
+    nginx = full()
+    assert by(nginx.ask()) == "cloud"
+    streams = [nginx.stream(), nginx.stream()]
+    until(lambda: cloud.now == 2)
+    assert nginx.ask()[0] == 503
+    for stream in streams:
+        stream.close()
+    until(lambda: cloud.now == 0)
+    cloud.status = 401
+    assert nginx.ask()[0] == 503
+    nginx.held[0].close()
+    until(lambda: nginx.gpu1.now == 0)
+    assert by(nginx.ask()) == "gpu1"
+    until(lambda: nginx.log().count("overflow=no") >= 2 and nginx.log().count("overflow=yes") >= 5)
+    (tmp_path / "read.log").write_text(nginx.log())
+    log.read_on()
+    assert log.overflowed == {"2xx": 1, "1xx": 2, "full": 1, "401": 1} and log.retries == 0
+    assert log.statuses["2xx"] == 2
 
 
 def test_what_one_of_ones_own_has_had_goes_nowhere_else(start, cloud):

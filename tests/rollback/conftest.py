@@ -111,7 +111,15 @@ class Server:
 
     def call(self, state, check_mode=False, **more):
         roles = ["deepgram", "deepgram_models"]
-        params = {"state": state, "to": "auto", "roles": roles, "timeout_s": 5, "if_verified": False, **more}
+        params = {
+            "state": state,
+            "to": "auto",
+            "roles": roles,
+            "timeout_s": 5,
+            "if_verified": False,
+            "archive": "",
+            **more,
+        }
         names = {"kept": "keep", "restored": "restore", "settled": "settle", "report": "report"}
         work = getattr(MODULE, names[state])
         lock = None if check_mode or state == "report" else MODULE.hold_place()

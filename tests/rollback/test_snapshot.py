@@ -215,6 +215,28 @@ def test_an_image_that_is_gone_is_told_before_anything_is_touched(server):
     assert server.call("report")["equals"] == "current" and not server.call("report")["restoring"]
 
 
+def test_an_image_from_an_archive_is_taken_from_where_that_lies(server, monkeypatch):
+    upgraded(server)
+    server.images.write_text("")
+    asked = []
+    monkeypatch.setattr(MODULE.snapshot_images, "fetch", lambda *words: asked.append(words))
+    server.call("restored", archive="/srv/images/archive.tar")
+    assert [words[3] for words in asked] == ["/srv/images/archive.tar"]
+
+
+@pytest.mark.parametrize(
+    ("local", "fix"),
+    [(False, "let this server reach the registry"), (True, f"dgctl images load INVENTORY FILE --release {OLD}")],
+)
+def test_an_image_that_cannot_be_had_is_told_with_its_own_way_back(server, monkeypatch, local, fix):
+    upgraded(server)
+    server.images.write_text("")
+    monkeypatch.setattr(MODULE.snapshot_images.loopback, "is_local", lambda name: local)
+    with pytest.raises(MODULE.Unusable) as error:
+        server.call("restored", archive="/srv/images/archive.tar")
+    assert fix in error.value.fix and ("/srv/images/archive.tar" in str(error.value)) == local
+
+
 def test_models_are_second_names_and_go_with_the_last_state_that_has_them(server):
     upgraded(server)
     kept = {path.name.split(".dg")[0] for path in (server.root / "verified/models").iterdir()}

@@ -228,6 +228,7 @@ FAULTS = {
     "no proof of a GPU": (test_engine.test_on_the_gpu, serving([])),
     "model file missing": (test_models.test_files, {"sizes": {BATCH: 5, STREAM: 5}}),
     "model file cut": (test_models.test_files, {"sizes": {BATCH: 5, STREAM: 4, HELPER: 5}}),
+    "model file that other servers have otherwise": (test_models.test_files, want(models_locked={BATCH: "cd"})),
     "no models wanted": (test_models.test_files, want(models=[])),
     "model not loaded": (test_models.test_loaded, serving(models=PAGE.replace('"batch":true', '"batch":false'))),
     "helper not loaded": (test_models.test_loaded, serving(LOG[:1])),

@@ -192,6 +192,15 @@ def test_model_files_of_both_suffixes_are_found(tmp_path):
 WHOLE = {"a.dg": {"sha256": "ab", "size": 5}}
 
 
+def test_fault_of_a_model_file_that_other_servers_have_otherwise():
+    own, said = {"file": "a.dg", "sha256": None}, {"file": "a.dg", "sha256": "ab"}
+    assert models.fault(own, {"a.dg": 5}, WHOLE, "ab") == models.fault(said, {"a.dg": 5}, WHOLE, "cd") == ""
+    assert (
+        models.fault(own, {"a.dg": 5}, WHOLE, "cd")
+        == "recorded checksum is ab, that of other servers (models.lock) is cd"
+    )
+
+
 @pytest.mark.parametrize(
     ("sha256", "sizes", "records", "fault"),
     [

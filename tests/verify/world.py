@@ -82,6 +82,7 @@ def healthy() -> dict[str, Any]:
     )
     wanted = {
         "images_locked": {},
+        "models_locked": {},
         "preflight_gpu_count": None,
         "preflight_gpu_names": [],
         "preflight_min_gpu_count": 1,

@@ -24,12 +24,13 @@ def sizes(disk) -> dict[str, int]:
 
 
 def test_files(disk, sizes, wanted, expect):
-    """Each wanted file is on disk with the size and checksum that were recorded when it was downloaded."""
-    records, files = disk["records"].json() or {}, wanted["models"]
-    faults = {model["file"]: models.fault(model, sizes, records) for model in files}
+    """Each wanted file is on disk with the size and checksum recorded at its download, which is that of all servers."""
+    records, files, locked = disk["records"].json() or {}, wanted["models"], wanted["models_locked"]
+    faults = {model["file"]: models.fault(model, sizes, records, locked.get(model["file"], "")) for model in files}
     bad = [f"{file}: {fault}" for file, fault in faults.items() if fault]
     seen = bad or f"{len(files)} files, {sum(sizes.values()) / 1e6:.0f} MB"
-    fix = "dgctl provision (it downloads what is missing or damaged)"
+    differs = any("models.lock" in fault for fault in faults.values())
+    fix = f"dgctl provision{' --full' if differs else ''} (it downloads what is missing or damaged)"
     expect(seen, f"{len(files)} files as recorded", fix, ok=bool(files) and not bad)
 
 

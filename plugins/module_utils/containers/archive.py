@@ -15,6 +15,7 @@ ABOUT = "dgctl-images.json"  # written last: an archive without it is torn
 FORMAT = 1
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 BLOCK = 1 << 20
+GZIP, WRAP, MOST_RATIO = b"\x1f\x8b", 1 << 32, 10
 AGAIN = "write it again: dgctl images save INVENTORY --to FILE"
 # As `uname -m` says it, and as images do.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -44,7 +45,7 @@ class Archive:
         try:
             with tarfile.open(path, "r:") as tar:
                 self.members = {each.name: (each.offset_data, each.size) for each in tar if each.isreg()}
-        except tarfile.ReadError as error:
+        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
             raise Unusable(f"it is torn, or no archive of images ({error})") from error
         if ABOUT not in self.members:
             raise Unusable(f"it is torn, or no archive of dgctl's: {ABOUT} is missing at its end")
@@ -52,9 +53,9 @@ class Archive:
             about = json.loads(b"".join(self.pieces(ABOUT)))
             if about["format"] != FORMAT:
                 raise Unusable(f"it has format {about['format']}, and this dgctl reads {FORMAT}", "use the same dgctl")
-            self.images, self.manifests = dict(about["images"]), dict(about["manifests"])
+            self.images, self.manifests = texts(about["images"]), texts(about["manifests"])
             self.architecture = str(about["architecture"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Unusable(f"{ABOUT} in it cannot be read ({type(error).__name__})") from error
         if lost := sorted(set(self.images.values()) - {d for d in self.manifests if blob(d) in self.members}):
             raise Unusable(f"it is torn: {lost[0]} is missing")
@@ -71,11 +72,56 @@ class Archive:
                 left -= len(piece)
                 yield piece
 
+    def room(self, digests):
+        """Bytes that each image takes in an engine's store while it is loaded; a layer counts with the first that has it."""
+        found, counted = [], set()
+        for digest in digests:
+            layers = set(self._layers(digest)) - counted
+            counted |= layers
+            found.append(sum(self._room_of(layer) for layer in layers))
+        return found
+
+    def _layers(self, digest):
+        """The layers of an image, by its manifest or its index."""
+        try:
+            manifest = json.loads(b"".join(self.pieces(blob(digest))))
+            below = [each["digest"] for each in manifest.get("manifests") or []]
+            if below:
+                return [layer for each in below if blob(each) in self.members for layer in self._layers(each)]
+            return [layer["digest"] for layer in manifest["layers"] if blob(layer["digest"]) in self.members]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unusable(f"the manifest {digest} in it cannot be read ({type(error).__name__})") from error
+
+    def _room_of(self, layer):
+        """A layer's bytes as they arrive, and as they are unpacked."""
+        begin, size = self.members[blob(layer)]
+        with open(self.path, "rb") as stream:
+            stream.seek(begin)
+            head = stream.read(len(GZIP))
+            stream.seek(begin + max(0, size - 4))
+            tail = stream.read(4)
+        return size + (unpacked(size, int.from_bytes(tail, "little")) if head == GZIP else 2 * size)
+
     def check(self):
         """Reads all of it; raises Unusable for a blob that is not what its name says."""
         for name in sorted(self.members):
             if name.startswith("blobs/sha256/") and sha256_of(self.pieces(name)) != name.rpartition("/")[2]:
                 raise Unusable(f"it is damaged: {name} is not what its name says")
+
+
+def unpacked(size, said):
+    """Bytes in a gzip file of this size that says `said` (RFC 1952, ISIZE: the number modulo 2**32, of its last part alone)."""
+    if said < size:
+        said += -(-(size - said) // WRAP) * WRAP
+    return said if said <= MOST_RATIO * size or said < WRAP else 2 * size
+
+
+def texts(mapping):
+    """A mapping of texts to texts; raises ValueError for anything else."""
+    found = dict(mapping)
+    if not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise ValueError("not all of it is text")
+    return found
 
 
 def sha256_of(pieces):
@@ -90,6 +136,11 @@ def sha256_of_file(path):
     """The digest of a file, as hex digits."""
     with open(path, "rb") as stream:
         return sha256_of(iter(lambda: stream.read(BLOCK), b""))
+
+
+def places(given=""):
+    """Where an archive may be on this server, each once: where it is said to be, and where it is by default."""
+    return list(dict.fromkeys(filter(None, (given, PLACE))))
 
 
 def there(path):

@@ -1,6 +1,7 @@
 """Login at a container registry, as `docker login` and `docker pull` do it (Docker Registry HTTP API V2)."""
 
 import base64
+import hashlib
 import json
 import re
 import urllib.parse
@@ -16,6 +17,7 @@ MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     ]
 )
+MANIFEST_LIMIT = 4 << 20  # bytes, which registries have to take (OCI distribution specification: pushing manifests)
 TOKEN_LIMIT = 1024 * 1024  # bytes; a token is a few kilobytes
 
 
@@ -102,6 +104,41 @@ class Registry:
         answer = ask(url, dict(headers, Accept=MANIFESTS), method="HEAD", timeout=self.timeout)
         return answer.error or answer.status
 
+    def manifest(self, repository, reference, headers):
+        """The manifest's bytes; none where none came."""
+        url = f"https://{self.host}/v2/{repository}/manifests/{reference}"
+        answer = ask(url, dict(headers, Accept=MANIFESTS), timeout=self.timeout, read_limit=MANIFEST_LIMIT + 1)
+        return answer.body if answer.status == 200 and len(answer.body) <= MANIFEST_LIMIT else b""
+
+    def moved(self, name, pinned, headers):
+        """[{name, pinned, now, gone}] where REPOSITORY:RELEASE leads to another image than the pinned one; else [].
+
+        [] too where nobody says. `gone`: the registry has the pinned one no longer, so that nobody can pull it.
+        """
+        _host, repository, release = split(name)
+        manifest = self.manifest(repository, release, headers)
+        known = digests(manifest)
+        if not manifest or pinned in known:
+            return []
+        return [{"name": name, "pinned": pinned, "now": known[0], "gone": self.has(repository, pinned, headers) == 404}]
+
+
+def digests(manifest):
+    """The digest of a manifest, and after it those that an index leads to: Podman may know an image by either."""
+    try:
+        entries = [str(entry["digest"]) for entry in json.loads(manifest).get("manifests") or []]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        entries = []
+    return ["sha256:" + hashlib.sha256(manifest).hexdigest(), *entries]
+
+
+def moved(name, pinned, user, password, timeout):
+    """Registry.moved() of REPOSITORY:RELEASE, with a login of its own; [] too where that fails."""
+    host, repository, _release = split(name)
+    registry = Registry(host, user, password, timeout)
+    headers, error, _fix = registry.login(repository)
+    return [] if error else registry.moved(name, pinned, headers)
+
 
 def split(image):
     """("quay.io", "deepgram/self-hosted-api", "release-1") of host/repository:tag or @digest."""
@@ -112,8 +149,8 @@ def split(image):
     return host, repository, reference
 
 
-def check(image, user, password, timeout):
-    """Findings: the login, then whether this image is there for this account."""
+def check(image, user, password, timeout, pinned="", moved=None):
+    """Findings: the login, then whether this image is there for this account. `moved` is extended by Registry.moved()."""
     host, repository, reference = split(image)
     registry = Registry(host, user, password, timeout)
     headers, error, fix = registry.login(repository)
@@ -127,6 +164,8 @@ def check(image, user, password, timeout):
     if error:
         return [login]
     status = registry.has(repository, reference, headers)
+    if pinned and status == 200:
+        moved.extend(registry.moved(image, pinned, headers))
     there = finding(
         "image {}".format(repository.rsplit("/", 1)[-1]),
         status == 200,

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import subprocess
+from urllib.parse import urlsplit
 
 from ansible.module_utils.containers.state import asks_for_gpu
+from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.http import parse_time
 from ansible.module_utils.deepgram.log import events
 
@@ -17,6 +19,9 @@ _TELLING = re.compile(
 )
 # What Podman says about itself goes into the same journal.
 _ENGINES_OWN = re.compile(r'time="[^"]*" level=(?!error|fatal)|See "systemctl')
+
+# Where their status is inside their containers, unless settings move it.
+STATUS_PORTS = {"api": 8080, "engine": 9991}
 
 
 class CommandFailed(Exception):
@@ -69,7 +74,24 @@ def inspect(engine, name):
         "labels": config.get("Labels") or {},
         "command": config.get("CreateCommand") or [],
         "gpu": asks_for_gpu(found),
+        "ports": published(found),
     }
+
+
+def published(found):
+    """{port in the container: the server's port} that an inspected container was made with; its first of several."""
+    bindings = (found.get("HostConfig") or {}).get("PortBindings") or {}
+    pairs = [(inside.partition("/")[0], those[0].get("HostPort") or "") for inside, those in bindings.items() if those]
+    return {int(inside): int(port) for inside, port in pairs if inside.isdigit() and port.isdigit()}
+
+
+def now_at(name, url, ports):
+    """Where a component says how it is now: its container may still have the port from before. "" where that is not known."""
+    port = urlsplit(url).port
+    if not ports or port in ports.values():
+        return url
+    before = ports.get(STATUS_PORTS.get(kind(name)))
+    return url.replace(f":{port}/", f":{before}/", 1) if before else ""
 
 
 def restarts(engine, name, found=None):

@@ -10,6 +10,7 @@ import time
 
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
 from ansible.module_utils.deepgram.components import kind
+from ansible.module_utils.deepgram.containers import now_at
 from ansible.module_utils.deepgram.http import engine_load, get, get_either, get_json, metrics
 
 ASK_S = 5
@@ -23,9 +24,12 @@ def hung(urls, names, containers, wait_s):
     that keeps dying may miss the signal to stop. One that takes connections is asked for `wait_s` seconds (0: it is given
     all its time), and killed only where no request is in flight.
     """
-    left = [name for name in names if containers.get(name) and urls.get(name)]
-    until = time.monotonic() + wait_s
-    while True:
+    there = [name for name in urls if containers.get(name) and urls[name]]
+    urls = {name: now_at(name, urls[name], containers[name].get("ports")) for name in there}
+    left = [name for name in names if urls.get(name)]
+    silent = {}
+    until, late = time.monotonic() + wait_s, []
+    while left:
         said = {name: get_either(urls[name], timeout=ASK_S) for name in left}
         # An error of HTTP is an answer.
         silent = {name: why for name, (text, why) in said.items() if text is None and not why.startswith("HTTP ")}

@@ -78,10 +78,14 @@ class Models:
         same = entry and (entry.get("size"), entry.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
         return entry.get("sha256") if same else None
 
+    def expected(self, item):
+        """The SHA-256 that a file must have: the link's, that of other servers, or that of its first download here."""
+        return item["wanted"] or item["pinned"] or (self.records.get(item["name"]) or {}).get("sha256")
+
     def examine(self, item, check_mode):
         """Sets item.state: present, adopted (right, but not in the record) or missing. Hashes only in doubt."""
         known = self.recognised(item["name"])
-        wanted = item["wanted"] or (self.records.get(item["name"]) or {}).get("sha256")
+        wanted = self.expected(item)
         item["state"] = "missing"
         if not os.path.exists(self.path(item["name"])):
             return
@@ -125,7 +129,7 @@ class Models:
     def download(self, item):
         """Fetches one file, compares, records, renames into place."""
         partial = self.path(item["name"] + PARTIAL)
-        expected = item["wanted"] or (self.records.get(item["name"]) or {}).get("sha256")
+        expected = self.expected(item)
         fetched = self._fetch(item, partial)
         if expected and fetched.sha256 != expected and fetched.resumed:
             # What an earlier run left may be the bad part: once more, from the beginning.
@@ -177,12 +181,14 @@ class Models:
         self.save_records()
 
 
-def wanted_files(links):
-    """Work items from links ({url, sha256}); raises DownloadError on a link that cannot be meant."""
+def wanted_files(links, pins):
+    """Work items from links ({url, sha256}) and pins {name: sha256}; raises DownloadError on a link that cannot be meant."""
     items = [
         {"name": file_name(link["url"]), "url": link["url"], "wanted": link["sha256"], "downloaded": 0}
         for link in links
     ]
+    for item in items:
+        item["pinned"] = pins.get(item["name"], "")
     for name, times in Counter(item["name"] for item in items).items():
         if times > 1:
             raise DownloadError(f"{times} model links lead to a file called {name}", "keep one of them")
@@ -200,10 +206,10 @@ def wrong_checksum(item, seen, expected):
     what = f"{item['name']} from {shown(item['url'])} has the wrong checksum: SHA-256 is {seen}, expected {expected}"
     if item["wanted"]:
         return DownloadError(what, "correct sha256 in deepgram_models_links, or get a fresh link if the file is wrong")
-    return DownloadError(
-        f"{what} as at its first download",
-        "if the new file is meant, give its sha256 in deepgram_models_links",
+    whose = (
+        "as other servers have it (models.lock beside the inventory)" if item["pinned"] else "as at its first download"
     )
+    return DownloadError(f"{what} {whose}", "if the new file is meant, give its sha256 in deepgram_models_links")
 
 
 def discard(partial):

@@ -36,16 +36,24 @@ def unknown(why, fix=""):
 
 
 def together(results):
-    """One result of those of several containers: (component, result). What is wrong comes first, by name."""
+    """One result of those of several containers: (component, result). What is wrong stands alone, by name."""
     if len(results) == 1:
         return results[0][1]
     wrong = [(name, one) for name, one in results if one.ok is False]
-    for chosen in (wrong, [(name, one) for name, one in results if one.ok]):
-        if chosen:
-            rest = [] if wrong else [(name, one) for name, one in results if one.ok is None]
-            seen = "; ".join(f"{name}: {one.seen}" for name, one in [*chosen, *rest])
-            return chosen[0][1]._replace(seen=seen, fix=next((one.fix for _, one in [*chosen, *rest] if one.fix), ""))
-    return results[0][1]._replace(seen="; ".join(f"{name}: {one.seen}" for name, one in results))
+    chosen = wrong or sorted(results, key=lambda result: result[1].ok is None)
+    return chosen[0][1]._replace(
+        seen="; ".join(f"{name}: {one.seen}" for name, one in chosen),
+        cause=alike([(name, one.cause) for name, one in chosen]),
+        fix=alike([(name, one.fix) for name, one in chosen]),
+    )
+
+
+def alike(said):
+    """What is said of several, once where it is the same of each; else by name."""
+    said = [(name, words) for name, words in said if words]
+    if len({words for _, words in said}) < 2:
+        return said[0][1] if said else ""
+    return "; ".join(f"{name}: {words}" for name, words in said)
 
 
 def judge(check, host):

@@ -11,7 +11,7 @@ from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
 
-QUADLET = "/etc/containers/systemd/deepgram-engine.container"
+QUADLET = "/etc/containers/systemd/deepgram-{}.container"
 # Words of a log that are about what another check inspects. All others are causes of their own.
 EXPLAINED = {
     "no libcuda": ("libcuda in containers", "engine on gpu"),
@@ -103,19 +103,19 @@ def ended(one):
     return f" (exit {one['exit_code']})" if one and one["exit_code"] else ""
 
 
-def of_engine(host):
-    """(the Engine's container, None), or (None, why nothing can be said of what is in it)."""
+def of_engine(host, part):
+    """(an Engine's container, None), or (None, why nothing can be said of what is in it)."""
     try:
-        found = host.engine.container("engine")
+        found = host.engine.container(part)
     except Silent as silent:
         return None, unknown(str(silent))
-    found = found or defined(host)
-    return (found, None) if found else (None, unknown("there is no container deepgram-engine"))
+    found = found or defined(host, part)
+    return (found, None) if found else (None, unknown(f"there is no container deepgram-{part}"))
 
 
-def defined(host):
+def defined(host, part):
     """Podman's container is missing whenever it does not run: then what systemd would make it of; None without that."""
-    text = host.read(QUADLET) if host.engine.cli == "podman" else ""
+    text = host.read(QUADLET.format(part)) if host.engine.cli == "podman" else ""
     asks = re.search(r"^(AddDevice|PodmanArgs)=.*nvidia", text, re.MULTILINE)
     return {"running": False, "pid": 0, "status": "not there", "gpu": bool(asks)} if text else None
 
@@ -124,42 +124,45 @@ def alive(container):
     return bool(container["running"] and container["pid"])
 
 
-def asleep(container):
-    return f"deepgram-engine is {container['status']}: see containers"
+def asleep(container, part):
+    return f"deepgram-{part} is {container['status']}: see containers"
 
 
 def devices(host, container):
     return host.glob(f"/proc/{container['pid']}/root/dev/nvidia[0-9]*")
 
 
-def on_gpu(host):
-    container, why = of_engine(host)
+def on_gpu(host, part):
+    container, why = of_engine(host, part)
     if why:
         return why
     if not alive(container):
         if container["gpu"]:
-            return unknown(f"{asleep(container)}; it was made with a GPU")
+            return unknown(f"{asleep(container, part)}; it was made with a GPU")
         if host.engine.cli == "podman":
-            seen = f"{QUADLET} asks for no GPU device, and deepgram-engine is {container['status']}"
+            seen = f"{QUADLET.format(part)} asks for no GPU device, and deepgram-{part} is {container['status']}"
             return unhealthy(seen, fix="dgctl provision")
-        return unhealthy(f"made without a GPU device, and {container['status']}", fix=recreate_fix(host))
+        return unhealthy(f"made without a GPU device, and {container['status']}", fix=recreate_fix(host, part))
     found = [path.rpartition("/")[2] for path in devices(host, container)]
-    return healthy(listed(found)) if found else unhealthy("no GPU device in the container", fix=recreate_fix(host))
+    if found:
+        return healthy(listed(found))
+    return unhealthy("no GPU device in the container", fix=recreate_fix(host, part))
 
 
-def recreate_fix(host, first="", part="engine"):
-    return f"dgctl provision; or on the server: {first}{recreate(host, part)}"
+def recreate_fix(host, *those, first=""):
+    """What recreates these components: a run, or by hand on the server."""
+    return f"dgctl provision; or on the server: {first}{'; '.join(recreate(host, part) for part in those)}"
 
 
-def inside(host):
-    container, why = of_engine(host)
+def inside(host, part):
+    container, why = of_engine(host, part)
     if why:
         return why
     if not alive(container):
-        return unknown(asleep(container))
+        return unknown(asleep(container, part))
     if not devices(host, container):
         return unknown("it has no GPU device: see engine on gpu")
-    said = host.engine.inside()
+    said = host.engine.inside(part)
     if not cards(host)[0]:
         return unknown("no GPU answers on the host: see gpu answers")
     if said is None or (said.status is not None and re.search(r"not found|no such file", said.text, re.IGNORECASE)):
@@ -173,21 +176,22 @@ def inside(host):
     )
     if "version mismatch" in words:
         cause = "the container holds files of an older driver"
-    seen = f"nvidia-smi in deepgram-engine: {one_line(words) or 'says nothing'}; on the host it works"
-    return unhealthy(seen, cause, recreate_fix(host))
+    seen = f"nvidia-smi in deepgram-{part}: {one_line(words) or 'says nothing'}; on the host it works"
+    return unhealthy(seen, cause, recreate_fix(host, part))
 
 
-def libcuda(host):
-    container, why = of_engine(host)
+def libcuda(host, part):
+    container, why = of_engine(host, part)
     if why:
         return why
     if not alive(container):
         texts = specifications(host).values()
         if container["gpu"] and texts and not any(map(cdi_spec.has_cuda, texts)):
             return unhealthy(
-                f"no CDI file hands out libcuda, and deepgram-engine is {container['status']}", fix=refreshed(host)
+                f"no CDI file hands out libcuda, and deepgram-{part} is {container['status']}",
+                fix=refreshed(host, part),
             )
-        return unknown(asleep(container))
+        return unknown(asleep(container, part))
     if not devices(host, container):
         return unknown("it has no GPU device: see engine on gpu")
     root = f"/proc/{container['pid']}/root"
@@ -195,11 +199,11 @@ def libcuda(host):
     found = host.glob(*(f"{root}{folder}/libcuda.so.1" for folder in LIBRARIES))
     if mapped or found:
         return healthy(found[0][len(root) :] if found else "in use")
-    return unhealthy("no libcuda.so.1 in deepgram-engine", fix=refreshed(host))
+    return unhealthy(f"no libcuda.so.1 in deepgram-{part}", fix=refreshed(host, part))
 
 
-def refreshed(host):
-    return recreate_fix(host, "systemctl restart nvidia-cdi-refresh.service; ")
+def refreshed(host, part):
+    return recreate_fix(host, part, first="systemctl restart nvidia-cdi-refresh.service; ")
 
 
 CHECKS = (
@@ -217,7 +221,7 @@ CHECKS = (
         ),
     ),
     Check(
-        "engine on gpu", on_gpu,
+        "engine on gpu", each("engine", on_gpu),
         "GPU devices in the Engine's container",
         "a GPU device",
         "the container was made without one: the Engine computes on the CPU, or does not start",
@@ -226,7 +230,7 @@ CHECKS = (
         stands_on=("cdi specifications", "docker runtime"),
     ),
     Check(
-        "gpu in containers", inside,
+        "gpu in containers", each("engine", inside),
         "nvidia-smi in the Engine's container, where it works on the host",
         "the GPUs, as on the host",
         "the container lost the right to the device, or holds files of an older driver",
@@ -235,7 +239,7 @@ CHECKS = (
         stands_on=("engine on gpu", "cdi specifications", "gpu answers", "gpu devices"),
     ),
     Check(
-        "libcuda in containers", libcuda,
+        "libcuda in containers", each("engine", libcuda),
         "libcuda.so.1 in the Engine's container",
         "there",
         "the CDI file lacked the library when the container was made",

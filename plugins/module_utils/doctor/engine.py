@@ -7,12 +7,13 @@ import socket
 import threading
 
 from ansible.module_utils.containers.state import asks_for_gpu
-from ansible.module_utils.deepgram.components import KINDS, ROLES
+from ansible.module_utils.deepgram.components import KINDS, ROLES, component, kind
 from ansible.module_utils.host import record as host_record
 from ansible.module_utils.host.http import get
 
 SOCKET = "/run/docker.sock"
 LOG_BYTES = 4 << 20
+INSIDE = "inside {}"
 TIMEOUT_S = 15  # a busy Docker is not a dead one
 
 
@@ -53,19 +54,26 @@ class Engine:
     def execute(self, part, *words):
         return (self.cli, "exec", f"deepgram-{part}", *words)
 
-    def inside(self):
-        """What nvidia-smi says in the Engine's container; None when nobody asked."""
-        return self.programs.said("inside")
+    @classmethod
+    def gpus_inside(cls):
+        """{name: command} that asks nvidia-smi in the container of each Engine on record."""
+        engines = [part for part in map(component, recorded()) if kind(part) == "engine"]
+        return {INSIDE.format(part): (cls.cli, "exec", f"deepgram-{part}", "nvidia-smi", "-L") for part in engines}
+
+    def inside(self, part):
+        """What nvidia-smi says in an Engine's container; None when nobody asked."""
+        return self.programs.said(INSIDE.format(part))
 
 
 class Docker(Engine):
     cli = "docker"
     kill = "docker restart -t 5 deepgram-{part}"
+    restart = "docker restart deepgram-{part}"
     recreate = "docker compose -f {folder}/compose.yaml up -d --force-recreate {part}"
 
-    @staticmethod
-    def commands(engine):
-        return {"inside": ("docker", "exec", "deepgram-engine", "nvidia-smi", "-L")} if engine else {}
+    @classmethod
+    def commands(cls, engine):
+        return cls.gpus_inside() if engine else {}
 
     def ask(self, path):
         """The JSON at a path of Docker's API, asked once; None for 404. Raises Silent."""
@@ -111,12 +119,12 @@ class Docker(Engine):
 class Podman(Engine):
     cli = "podman"
     kill = "podman kill --signal=KILL deepgram-{part}"  # systemd starts it again
-    recreate = "systemctl restart deepgram-{part}.service"
+    restart = recreate = "systemctl restart deepgram-{part}.service"
 
-    @staticmethod
-    def commands(engine):
+    @classmethod
+    def commands(cls, engine):
         asked = {"podman": ("podman", "container", "inspect", *recorded()), "podman_version": ("podman", "--version")}
-        return {**asked, "inside": ("podman", "exec", "deepgram-engine", "nvidia-smi", "-L")} if engine else asked
+        return {**asked, **cls.gpus_inside()} if engine else asked
 
     def version(self):
         said = self.programs.said("podman_version")

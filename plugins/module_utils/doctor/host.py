@@ -50,7 +50,7 @@ class Programs:
             return None
         with self.turns[name]:
             if name not in self.answers:
-                left = SLOW.get(name, LIMIT_S) - (time.monotonic() - self.started)
+                left = limit_of(name) - (time.monotonic() - self.started)
                 self.answers[name] = answer(self.running[name], max(0.5, left))
         return self.answers[name]
 
@@ -61,8 +61,13 @@ class Programs:
                 self.running[name], self.turns[name] = Command(*argv, errors=True), threading.Lock()
         with self.turns[name]:
             if name not in self.answers:
-                self.answers[name] = answer(self.running[name], SLOW.get(name, LIMIT_S))
+                self.answers[name] = answer(self.running[name], limit_of(name))
         return self.answers[name]
+
+
+def limit_of(name):
+    """Seconds that a program may take; `inside engine-a` is of the kind `inside`."""
+    return SLOW.get(name.partition(" ")[0], LIMIT_S)
 
 
 def answer(command, limit):

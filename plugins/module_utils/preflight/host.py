@@ -122,6 +122,29 @@ def disk(models_dir, minimum_gb, missing_bytes, deployed):
     ]
 
 
+def journal(wanted, models_dir, missing_bytes):
+    """Room for Billing's journal, whose filesystem may be its own; beside models on one, for those that are missing too."""
+    if not wanted:
+        return []
+    directory = wanted["directory"]
+    place, models = existing_parent(directory), existing_parent(models_dir)
+    stat = os.statvfs(place)
+    free = stat.f_bavail * stat.f_frsize
+    beside = missing_bytes if os.stat(place).st_dev == os.stat(models).st_dev else 0
+    needed = int(wanted["minimum_gb"]) * GB + beside
+    more = f", and {beside / GB:.1f} GB of models still to come" if beside else ""
+    return [
+        finding(
+            "journal disk",
+            free >= needed and not stat.f_flag & os.ST_RDONLY,
+            f"{free / GB:.1f} GB free at {place}" + (", which is read-only" if stat.f_flag & os.ST_RDONLY else ""),
+            f"at least {needed / GB:.1f} GB to write to, for Billing's journal in {directory} (preflight_min_journal_gb{more})",
+            f"Free space at {place}, put a larger disk there, or change billing_journal_dir (on a server that has a journal: "
+            "fetch it first, dgctl journal).",
+        )
+    ]
+
+
 def apt_knows(package):
     """(can apt install this package, why not).
 

@@ -83,17 +83,18 @@ def total(answer):
     return int(size) if size and size.isdigit() else None
 
 
-def probes(servers, images, account, model_links, models_dir, timeout):
+def probes(servers, images, account, model_links, models_dir, timeout, pins, moved):
     """(findings, bytes of models still to come).
 
-    servers: [(label, URL)]; images: full names; account: (user, password) at the registry; model_links: URLs.
+    servers: [(label, URL)]; images: full names; account: (user, password) at the registry; model_links: URLs;
+    pins: {REPOSITORY:RELEASE: digest}; moved: a list that gets what registry.check() has for it.
     """
     calls = [
         (f"{label} {endpoint(url)[1]}", lambda url=url, label=label: ([reach(label, url, timeout)], 0))
         for label, url in servers
     ]
     calls += [
-        ("image " + image, lambda image=image: (registry.check(image, account[0], account[1], timeout), 0))
+        ("image " + image, lambda image=image: (registry.check(image, *account, timeout, pins.get(image), moved), 0))
         for image in images
     ]
     calls += [("model " + file_name(url), lambda url=url: model(url, models_dir, timeout)) for url in model_links]
@@ -181,17 +182,18 @@ def images(registry_of, but=()):
 
 
 def of_host(network, registry_of, repositories, models_dir):
-    """Findings of all probes, and the bytes of models that are still to come; by the parameters of module preflight_probe."""
+    """(findings of all probes, bytes of models still to come, moved tags); by the parameters of module preflight_probe."""
     known = from_archive(registry_of)
     wanted = images(registry_of, known)
     servers = [(label, url) for label, urls in {**network["servers"], **repositories}.items() for url in urls]
     if not wanted and registry_of["images"] and not known:
         servers.append(("registry", "https://" + registry_of["address"]))
     account = (registry_of["username"], registry_of["password"])
-    found, size = probes(servers, wanted, account, links(network["model_links"]), models_dir, network["timeout_s"])
+    models, timeout, pins, moved = links(network["model_links"]), network["timeout_s"], registry_of["pins"], []
+    found, size = probes(servers, wanted, account, models, models_dir, timeout, pins, moved)
     release = registry_of["release"]
     here = [
         finding(f"image {image}", True, f"{release}: from an archive", f"{release} in an archive or the registry")
         for image in known
     ]
-    return here + found, size
+    return here + found, size, moved

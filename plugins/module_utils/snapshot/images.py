@@ -45,20 +45,24 @@ def release(engine, states):
             run([engine, "rmi", name], check=False)  # one in use by a container stays
 
 
-def fetch(engine, name, timeout):
-    """Pulls an image that a prune took after all, or takes it from the archive that it came from; raises CommandFailed."""
+def fetch(engine, name, timeout, given=""):
+    """Pulls an image that a prune took after all, or takes it from the archive that it came from; raises CommandFailed.
+
+    given: where the archive is, if somebody says so; it is looked for at its usual place, too.
+    """
     if loopback.is_local(name):
-        return _take(engine, name, timeout)
+        return _take(engine, name, timeout, archive.places(given))
     config = os.path.join(AUTH, "config.json")
     options = {"docker": ["--config", AUTH], "podman": []}[engine] if os.path.exists(config) else []
     after = ["--authfile", config] if engine == "podman" and os.path.exists(config) else []
     return run([engine, *options, "pull", "--quiet", *after, name], timeout=timeout)
 
 
-def _take(engine, name, timeout):
-    held = archive.there(archive.PLACE)
-    if not held or name.partition("@")[2] not in held.manifests:
-        raise CommandFailed(f"{archive.PLACE} does not have it; bring it with dgctl images load")
+def _take(engine, name, timeout, places):
+    digest = name.partition("@")[2]
+    held = next((found for found in map(archive.there, places) if found and digest in found.manifests), None)
+    if not held:
+        raise CommandFailed(f"no archive of images has it ({', '.join(places)})")
     try:
         with loopback.served(held):
             return run(loopback.pull(engine, name), timeout=timeout)

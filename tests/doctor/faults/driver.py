@@ -15,7 +15,7 @@ REJECTED = "nvidia: module verification failed: signature and/or required key mi
 def library_mismatch(patient):
     patient.loaded(OLDER)
     patient.say("smi", MISMATCH, 18)
-    patient.say("inside", MISMATCH, 18)
+    patient.say("inside engine", MISMATCH, 18)
     patient.log(f"NVRM: API mismatch: the client has the version {VERSION}, but")
     patient.write("/run/cdi/nvidia.yaml", CDI.format(cdi="0.7.0", version=OLDER))
     patient.write(f"/usr/lib/x86_64-linux-gnu/libcuda.so.{OLDER}")

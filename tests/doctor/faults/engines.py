@@ -43,7 +43,7 @@ def daemon_json_malformed(patient):
 
 @fault({"gpu in containers": "docker compose -f /etc/deepgram/compose.yaml up -d --force-recreate engine"})
 def unknown_error(patient):
-    patient.say("inside", "Failed to initialize NVML: Unknown Error\n", 255)
+    patient.say("inside engine", "Failed to initialize NVML: Unknown Error\n", 255)
 
 
 @fault({"gpu in containers": "systemctl restart deepgram-engine.service"})
@@ -54,13 +54,13 @@ def unknown_error_podman(patient):
 
 @fault({"gpu in containers": "force-recreate engine"})
 def exec_hangs(patient):
-    patient.say("inside", "", None, "docker: no answer in 30 s")
+    patient.say("inside engine", "", None, "docker: no answer in 30 s")
 
 
 @fault({"engine on gpu": "force-recreate engine"})
 def engine_on_cpu(patient):
     patient.remove("/proc/4711/root/dev/nvidia0")
-    patient.say("inside", 'exec: "nvidia-smi": executable file not found in $PATH\n', 127)
+    patient.say("inside engine", 'exec: "nvidia-smi": executable file not found in $PATH\n', 127)
 
 
 @fault({"containers": "docker logs", "engine on gpu": "force-recreate engine"})

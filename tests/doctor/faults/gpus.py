@@ -9,7 +9,7 @@ LOST = "Unable to determine the device handle for GPU0: 0000:3B:00.0: GPU is los
 @fault({"gpu answers": "reboot", "xid": "reboot"})
 def off_the_bus(patient):
     patient.smi(LOST, status=15)
-    patient.say("inside", LOST, 15)
+    patient.say("inside engine", LOST, 15)
     patient.log("NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.")
 
 

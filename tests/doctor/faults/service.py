@@ -41,7 +41,9 @@ def engine_hangs_soon_after_its_start(patient):
 def engine_paused(patient):
     patient.container("engine", 4711, "running", Paused=True, Status="paused")
     patient.pages[METRICS] = LATE
-    patient.say("inside", "Error response from daemon: Container x is paused, unpause the container before exec\n", 1)
+    patient.say(
+        "inside engine", "Error response from daemon: Container x is paused, unpause the container before exec\n", 1
+    )
 
 
 @fault({"engine answers": "podman kill --signal=KILL deepgram-engine"})

@@ -1,6 +1,7 @@
 """Login at a registry: Basic and Bearer, and each way in which it goes wrong."""
 
 import base64
+import hashlib
 import json
 
 import pytest
@@ -101,6 +102,42 @@ def test_certificate_of_an_unknown_authority(https, monkeypatch):
     (login,) = registry.check(f"{host}/deepgram/self-hosted-api:release-1", USER, PASSWORD, 5)
     assert login["verdict"] == "fail" and "certificate not accepted" in login["seen"]
     assert "update-ca-certificates" in login["fix"]
+
+
+IMAGE = "deepgram/self-hosted-api"
+INDEX = json.dumps({"manifests": [{"digest": "sha256:" + "1" * 64}]}).encode()
+INDEX_DIGEST = "sha256:" + hashlib.sha256(INDEX).hexdigest()
+OTHER = "sha256:" + "2" * 64
+
+
+@pytest.mark.parametrize(
+    ("pinned", "now"), [(OTHER, INDEX_DIGEST), (INDEX_DIGEST, ""), ("sha256:" + "1" * 64, "")], ids=str
+)
+def test_a_moved_tag_is_seen(https, pinned, now):
+    """OCI distribution specification: a manifest's digest is that of its bytes. Podman may know an image by its index's entry."""
+    for gone in (False, True):
+        status = 404 if gone else 200
+        answers = {"/v2/": (200, {}, b""), f"/v2/{IMAGE}/manifests/release-1": (200, {}, INDEX)}
+        host = https(lambda method, path, headers, known=answers, other=status: known.get(path, (other, {}, b"")))
+        name = f"{host}/{IMAGE}:release-1"
+        found = registry.moved(name, pinned, USER, PASSWORD, 5)
+        assert found == ([{"name": name, "pinned": pinned, "now": now, "gone": gone}] if now else [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(404, {}, b"{}"), (500, {}, b""), (200, {}, b"x" * (registry.MANIFEST_LIMIT + 1))],
+    ids=["404", "500", "endless"],
+)
+def test_a_tag_that_nobody_knows_has_not_moved(https, answer):
+    host = https(lambda method, path, headers: (200, {}, b"") if path == "/v2/" else answer)
+    assert registry.moved(f"{host}/{IMAGE}:release-1", OTHER, USER, PASSWORD, 5) == []
+    assert registry.moved(f"127.0.0.1:1/{IMAGE}:release-1", OTHER, USER, PASSWORD, 5) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"manifests": 5}', b'{"manifests": [{}]}'])
+def test_a_manifest_of_any_shape_has_a_digest(text):
+    assert registry.digests(text) == ["sha256:" + hashlib.sha256(text).hexdigest()]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import time
+from collections import namedtuple
 
 import pytest
 import yaml
@@ -43,6 +44,68 @@ def test_disk(tmp_path):
     assert verdicts(preflight_host.disk(below, 10**6, 0, False)) == ["fail"]
     assert verdicts(preflight_host.disk(below, 10**6, 1000, True)) == ["pass"]  # deployed: only what is missing
     assert verdicts(preflight_host.disk(below, 0, 10**18, True)) == ["fail"]
+
+
+@pytest.fixture
+def filesystems(monkeypatch, tmp_path):
+    """filesystems(NAME=GB): the folders of this name, each with so much free; of those in `one` the filesystem is the same."""
+
+    def go(one=(), flag=0, **free):
+        stats = {}
+        for number, (name, gb) in enumerate(free.items()):
+            (tmp_path / name).mkdir()
+            stats[str(tmp_path / name)] = (0 if name in one else number + 1, gb)
+        stat, statvfs = preflight_host.os.stat, preflight_host.os.statvfs
+        monkeypatch.setattr(
+            preflight_host.os,
+            "stat",
+            lambda path, **more: (
+                namedtuple("S", "st_dev st_mode")(stats[path][0], 0o40755) if path in stats else stat(path, **more)
+            ),
+        )
+        monkeypatch.setattr(
+            preflight_host.os,
+            "statvfs",
+            lambda path: (
+                namedtuple("V", "f_bavail f_frsize f_flag")(int(stats[path][1] * 10**6), 1000, flag)
+                if path in stats
+                else statvfs(path)
+            ),
+        )
+        return {name: str(tmp_path / name) for name in free}
+
+    return go
+
+
+def test_the_journal_has_a_filesystem_of_its_own(filesystems):
+    """The models' has room; it is the journal's that counts, also while the journal's folder is not made yet."""
+    at = filesystems(models=100, journal=0.9)
+    wanted = {"directory": at["journal"] + "/billing/journal", "minimum_gb": "1"}
+    (found,) = preflight_host.journal(wanted, at["models"], 0)
+    assert found["verdict"] == "fail" and found["seen"] == f"0.9 GB free at {at['journal']}"
+    assert "at least 1.0 GB" in found["expected"] and "preflight_min_journal_gb" in found["expected"]
+    assert "billing_journal_dir" in found["fix"] and "dgctl journal" in found["fix"]
+    assert verdicts(preflight_host.journal({**wanted, "minimum_gb": 0}, at["models"], 0)) == ["pass"]
+    assert verdicts(preflight_host.journal(wanted, at["models"], 10**12)) == ["fail"]
+    assert "models" not in preflight_host.journal(wanted, at["models"], 10**12)[0]["expected"]
+
+
+def test_beside_models_the_journal_needs_its_room_too(filesystems):
+    at = filesystems(one=("models", "journal"), models=10, journal=10)
+    wanted = {"directory": at["journal"], "minimum_gb": 1}
+    assert verdicts(preflight_host.journal(wanted, at["models"], 8 * 10**9)) == ["pass"]
+    (found,) = preflight_host.journal(wanted, at["models"], 9.5 * 10**9)
+    assert found["verdict"] == "fail" and "and 9.5 GB of models still to come" in found["expected"]
+
+
+def test_a_journal_cannot_be_written_to_a_filesystem_that_is_read_only(filesystems):
+    at = filesystems(flag=preflight_host.os.ST_RDONLY, models=100, journal=100)
+    (found,) = preflight_host.journal({"directory": at["journal"], "minimum_gb": 1}, at["models"], 0)
+    assert found["verdict"] == "fail" and "read-only" in found["seen"]
+
+
+def test_without_billing_no_journal_is_asked_for(tmp_path):
+    assert preflight_host.journal({}, str(tmp_path), 0) == []
 
 
 def test_kernel_headers_that_are_there(tmp_path):
@@ -95,13 +158,20 @@ def test_everything_in_one_call_and_nothing_changed(probe):
     assert all(item["fix"] for item in result["findings"] if item["verdict"] == "fail")
 
 
+def test_the_probe_asks_for_the_journal_s_room(probe, tmp_path):
+    result = probe(machine={"journal": {"directory": str(tmp_path / "journal"), "minimum_gb": 10**9}})
+    (found,) = (item for item in result["findings"] if item["check"] == "journal disk")
+    assert found["verdict"] == "fail" and str(tmp_path) in found["seen"]
+
+
 def test_a_bad_finding_fails_with_what_to_do_and_no_bad_one_passes(probe, monkeypatch):
     module = importlib.import_module("preflight_probe")
     finding = outcome.finding
     found = [finding("disk", False, "1 GB", "50 GB", "Free some."), finding("clock", True, "0 s", "30 s")]
-    monkeypatch.setattr(module, "look", lambda *_: found)
+    monkeypatch.setattr(module, "look", lambda *_: (found, [{"name": "x"}]))
     refused = probe()
     assert refused["failed"] and refused["findings"] == found and refused["lowered"] == []
+    assert refused["moved"] == [{"name": "x"}]
     assert refused["msg"].startswith("1 of 2 preflight checks failed: disk. Fix: correct these, nothing has been")
     assert "- disk: 1 GB; expected 50 GB. Free some.\n" in refused["msg"]
     del found[0]
@@ -159,7 +229,9 @@ def test_secrets_do_not_come_back(probe):
 def test_usual_values_are_the_defaults():
     defaults = yaml.safe_load((PROJECT / "roles/preflight/defaults/main.yml").read_text())
     assert {f"preflight_min_{key}": value for key, value in PROFILES["stt"].items()} == {
-        key: value for key, value in defaults.items() if key.startswith("preflight_min_")
+        key: value
+        for key, value in defaults.items()
+        if key.startswith("preflight_min_") and key != "preflight_min_journal_gb"  # of no profile
     }
 
 

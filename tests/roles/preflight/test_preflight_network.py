@@ -67,14 +67,14 @@ def test_everything_is_probed_at_the_same_time(https, tmp_path):
 
     links = [f"https://{https(slow)}/{i}.dg" for i in range(8)]
     start = time.monotonic()
-    found, size = preflight_network.probes([], [], ("", ""), links, str(tmp_path), 5)
+    found, size = preflight_network.probes([], [], ("", ""), links, str(tmp_path), 5, {}, [])
     assert time.monotonic() - start < 3 and len(found) == 8 and size == 80
 
 
 def test_a_server_that_stumbles_once_is_asked_again(https, tmp_path):
     answers = [(503, {}, b""), (206, {"Content-Range": "bytes 0-0/10"}, b"x")]
     link = f"https://{https(lambda *_: answers.pop(0))}/a.dg"
-    (found,), size = preflight_network.probes([], [], ("", ""), [link], str(tmp_path), 5)
+    (found,), size = preflight_network.probes([], [], ("", ""), [link], str(tmp_path), 5, {}, [])
     assert (found["verdict"], size, answers) == ("pass", 10, [])
 
 

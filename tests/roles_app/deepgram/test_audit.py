@@ -84,9 +84,17 @@ def test_a_torn_record_of_images_is_said(tmp_path, text):
     assert MODULE.images([str(tmp_path / "images.json"), str(tmp_path / "none")], problems) == {} and len(problems) == 1
 
 
+def test_models_are_as_they_were_recorded(tmp_path):
+    record, problems = tmp_path / ".sha256.json", []
+    record.write_text('{"a.dg": {"sha256": "ab", "size": 5, "mtime_ns": 1}}')
+    assert MODULE.models([str(record), str(tmp_path / "none")], problems) == {"a.dg": "ab"} and problems == []
+    record.write_text('{"a.dg": 5}')
+    assert MODULE.models([str(record)], problems) == {} and len(problems) == 1
+
+
 def test_without_anything_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = MODULE.gather(
-        {"engine": "docker", "secrets": ["/nowhere"], "certificates": [], "images": [], "firewall": "/nowhere"}
+        {"engine": "docker", "secrets": ["/nowhere"], "certificates": [], "images": [], "models": [], "firewall": "/no"}
     )
     assert found["listens"] == [] and found["firewall"] is None and found["problems"][0].startswith("ss: ")

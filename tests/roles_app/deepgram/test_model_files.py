@@ -36,6 +36,7 @@ def run(server, tmp_path):
         links = links or [{"url": f"{server.base}/m/{NAME}", "sha256": ""}]
         params = {
             "links": links,
+            "pins": {},
             "dir": str(tmp_path),
             "prune": False,
             "retries": 2,
@@ -164,6 +165,40 @@ def test_other_content_than_at_the_first_download_is_refused(run, server, tmp_pa
     assert run(links=[{"url": f"{server.base}/m/{NAME}", "sha256": other}])["files"][0]["sha256"] == other
 
 
+def test_other_content_than_other_servers_have_is_refused(run, server, tmp_path):
+    links = [{"url": f"{server.base}/m/{NAME}?sig=secret", "sha256": ""}]
+    with pytest.raises(
+        download.DownloadError, match=f"SHA-256 is {SUM}, expected {'0' * 64} as other servers"
+    ) as error:
+        run(links=links, pins={NAME: "0" * 64})
+    assert NAME in str(error.value) and "secret" not in str(error.value) and "sha256 in deepgram" in error.value.fix
+    assert left_over(tmp_path) == [] and not (tmp_path / NAME).exists()
+    assert run(links=links, pins={NAME: SUM, "another.dg": "0" * 64})["pins"] == {NAME: SUM}
+    assert run(links=[{**links[0], "sha256": SUM}], pins={NAME: "0" * 64})["pins"] == {}, (
+        "the inventory's own comes first"
+    )
+
+
+def test_a_file_that_other_servers_have_otherwise_stays_until_theirs_is_here(run, server, tmp_path):
+    run()
+    other = hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(download.DownloadError, match="as other servers have it"):
+        run(pins={NAME: other})
+    assert (tmp_path / NAME).read_bytes() == DATA and left_over(tmp_path) == []
+    server.files[f"/m/{NAME}"], server.version = b"other", "v2"
+    assert run(check_mode=True, pins={NAME: other})["pins"] == {}
+    assert run(pins={NAME: other})["files"][0]["state"] == "downloaded"
+    assert (tmp_path / NAME).read_bytes() == b"other"
+
+
+def test_file_put_there_by_hand_is_adopted_only_as_other_servers_have_it(run, server, tmp_path):
+    (tmp_path / NAME).write_bytes(b"x" * len(DATA))
+    assert run(pins={NAME: SUM})["files"][0]["state"] == "downloaded"
+    (tmp_path / models.RECORD).unlink()
+    asked = len(server.requests)
+    assert run(pins={NAME: SUM})["files"][0]["state"] == "adopted" and len(server.requests) == asked
+
+
 def test_file_put_there_by_hand_is_adopted_only_if_whole(run, server, tmp_path):
     (tmp_path / NAME).write_bytes(DATA[:100])
     assert run()["files"][0]["state"] == "downloaded"
@@ -252,7 +287,7 @@ def test_prunes_only_when_asked(run, tmp_path):
     assert run(prune=True)["removed"] == ["old.dg", "old.dg.partial", "old.dg.partial.json"]
     assert left_over(tmp_path) == ["notes.txt"]
     with pytest.raises(download.DownloadError, match=r"would remove every model"):
-        MODULE.work({"links": [], "prune": True, "dir": str(tmp_path)}, False)
+        MODULE.work({"links": [], "pins": {}, "prune": True, "dir": str(tmp_path)}, False)
 
 
 @pytest.mark.parametrize(
@@ -260,14 +295,14 @@ def test_prunes_only_when_asked(run, tmp_path):
 )
 def test_link_that_names_no_model(url):
     with pytest.raises(download.DownloadError):
-        models.wanted_files([{"url": url, "sha256": ""}])
+        models.wanted_files([{"url": url, "sha256": ""}], {})
 
 
 def test_two_links_to_one_name_and_a_sum_that_is_none():
     with pytest.raises(download.DownloadError, match=r"2 model links lead to a file called a.dg"):
-        models.wanted_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}])
+        models.wanted_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}], {})
     with pytest.raises(download.DownloadError, match=r"not a SHA-256 sum: abc"):
-        models.wanted_files([{"url": "https://h/a.dg", "sha256": "abc"}])
+        models.wanted_files([{"url": "https://h/a.dg", "sha256": "abc"}], {})
 
 
 def test_shown_link_has_neither_query_nor_password():

@@ -54,6 +54,14 @@ def test_an_engine_alone_publishes_its_port_and_a_node_does_not():
     assert asked("_preflight_models", "engine") == LINKS["deepgram_models_links"]
 
 
+def test_the_journal_has_room_where_billing_runs():
+    assert asked("_preflight_journal", "billing", billing_journal_dir="/srv/journal") == {
+        "directory": "/srv/journal",
+        "minimum_gb": 1,
+    }
+    assert asked("_preflight_journal", "license_proxy") == asked("_preflight_journal", "node") == {}
+
+
 def test_a_license_proxy():
     assert asked("_preflight_images", "license_proxy") == ["self-hosted-license-proxy"]
     assert [port["port"] for port in asked("_preflight_ports", "license_proxy")] == [8443, 8089]

@@ -91,6 +91,15 @@ def test_where_nobody_listens_nothing_is_waited_for(nobody, answers):
     assert time.monotonic() - began < 5
 
 
+def test_a_container_with_the_port_from_before_is_asked_there(nobody, answers):
+    """Nobody listens yet where it is to, and calls are in it: it is stopped with patience."""
+    before = int(answers(status(1)).rpartition(":")[2])
+    there = {"api": {"running": True, "ports": {8080: before}}}
+    assert deepgram_hung.hung({"api": f"http://{nobody}/v1/status"}, ["api"], there, 60) == []
+    unknown = {"api": {"running": True, "ports": {9090: before}}}
+    assert deepgram_hung.hung({"api": f"http://{nobody}/v1/status"}, ["api"], unknown, 60) == []
+
+
 def test_an_error_is_an_answer(answers):
     busy = answers('{"err_msg": "no"}', 503)
     assert deepgram_hung.hung(urls(busy, busy), ["engine", "api"], BOTH, 1) == []

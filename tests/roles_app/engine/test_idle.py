@@ -150,3 +150,29 @@ def test_no_playbook_asks_the_loopback_address_whatever_is_bound():
 def test_two_quiet_looks_in_a_row_are_waited_for(idle, counts, asked):
     said, urls = idle([busy(count) for count in counts])
     assert (said["failed"], said["left"], len(urls)) == (False, 0, asked)
+
+
+def bound(inside, port):
+    return (
+        0,
+        json.dumps([{"HostConfig": {"PortBindings": {f"{inside}/tcp": [{"HostIp": "", "HostPort": port}]}}}]),
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("inspect", "port"),
+    [
+        (
+            bound(8080, "8083"),
+            8083,
+        ),  # another product came before it in deepgram_engines: it is to have 8084, and does not yet
+        (bound(8080, "8084"), 8084),
+        (bound(9090, "8083"), 8084),  # settings moved the port inside: nothing is known
+        ((0, "[]", ""), 8084),
+        ((1, "", "Error response from daemon: No such container: deepgram-api-agent"), 8084),
+    ],
+)
+def test_an_api_is_asked_where_its_container_listens_now(idle, inspect, port):
+    said, asked = idle([busy(0)], inspect, apis={"api-agent": "http://192.0.2.11:8084/v1/status"})
+    assert (said["failed"], said["left"]) == (False, 0) and set(asked) == {f"http://192.0.2.11:{port}/v1/status"}

@@ -185,7 +185,7 @@ def test_nothing_is_pulled_ahead_that_is_here_or_in_check_mode(run, begin):
 def test_pulling_for_later_pins_nothing_and_pulls_once(run, engine, monkeypatch, tmp_path):
     monkeypatch.setattr(MODULE, "work", MODULE.only_pull)
     assert run(check_mode=True)["changed"] and engine.pulls() == []
-    assert run() == {"changed": True, "pulled": [f"{REPOSITORY}:release-1"]}
+    assert run() == {"changed": True, "pulled": [f"{REPOSITORY}:release-1"], "moved": []}
     assert not (tmp_path / "etc" / "images.json").exists() and not run()["changed"]
     engine.set(registry={f"{REPOSITORY}:release-2": {"error": "unauthorized"}})
     with pytest.raises(MODULE.PullFailed):

@@ -1,6 +1,7 @@
 """What strangers try at the proxy, a row each: what they send, and the only answers that may come. docs/attacks.md shows it.
 
-Sent by a stranger (203.0.113.9), without a key unless the row has one. Whatever the answer is, the API must not have heard of it.
+Sent by a stranger (203.0.113.9), without a key unless the row has one. Whatever the answer is, the API must not have heard of it;
+or, of what is `served`, of one request alone, whatever stands in its body.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,26 @@ class Attack:
     answers: tuple = (400, 401, 403, 404)
     host: str = "Host: gpu1"
     body: str = ""
+    served: bool = False
+
+    @property
+    def has_key(self):
+        return WITH_KEY in self.headers
+
+
+@dataclass(frozen=True)
+class Http2:
+    """The same over HTTP/2: headers as they are sent. `body`: None for a request without one."""
+
+    name: str
+    headers: tuple
+    answers: tuple = (0, 400)
+    body: str | None = None
+    served: bool = False
+
+    @property
+    def has_key(self):
+        return ("authorization", f"Token {KEY}") in self.headers
 
 
 def _get(name, path, *headers, **more):
@@ -111,11 +132,168 @@ REQUESTS = (
     _post("a header of 300 kB", WITH_KEY, f"X-Any: {'x' * 300_000}", answers=(0, 400, 414, 431)),
     Attack("a path of 300 kB", f"GET /v1/listen?{'x' * 300_000} HTTP/1.1", (WITH_KEY,), (0, 400, 414)),
 )
-GROUPS = {"Credentials": CREDENTIALS, "Paths": PATHS, "Requests": REQUESTS}
+# What would be a request of its own, if the body before it ended earlier than it is said to.
+RIDER = "POST /v1/listen HTTP/1.1\r\nHost: gpu1\r\nX-Smuggled: yes\r\nContent-Length: 0\r\n\r\n"
+LAST = "0\r\n\r\n"  # the chunk that ends a body
+
+
+def _framed(name, *headers, answers=(400,), body=LAST + RIDER, **more):
+    return _post(name, WITH_KEY, *headers, answers=answers, body=body, **more)
+
+
+FRAMING = (
+    _framed("the same length twice", "Content-Length: 4", "Content-Length: 4"),
+    _framed("a length as a list", "Content-Length: 4, 4"),
+    _framed("a length with a sign", "Content-Length: +4"),
+    _framed("a length in hexadecimal", "Content-Length: 0x4"),
+    _framed("a length of two words", "Content-Length: 4 4"),
+    _framed("an empty length", "Content-Length:"),
+    _framed("a length beyond every number", "Content-Length: 99999999999999999999"),
+    _framed(
+        "a second length with an underscore", "Content_Length: 60", "Content-Length: 4", answers=(200,), served=True
+    ),
+    _framed("chunks in capitals", "Transfer-Encoding: CHUNKED", answers=(200,), served=True),
+    _framed("a length and chunks in capitals", "Transfer-Encoding: Chunked", "Content-Length: 4"),
+    _framed("chunks, a space before the colon", "Transfer-Encoding : chunked", "Content-Length: 4"),
+    _framed("chunks, a tab before the colon", "Transfer-Encoding\t: chunked", "Content-Length: 4"),
+    _framed("chunks, a tab before the word", "Transfer-Encoding: \tchunked", answers=(400, 501)),
+    _framed("chunks, a vertical tab before the word", "Transfer-Encoding:\x0bchunked", answers=(400, 501)),
+    _framed("chunks on the next line (folded)", "Transfer-Encoding:\r\n chunked", "Content-Length: 4"),
+    _framed("chunks behind a space, as the line before goes on", " Transfer-Encoding: chunked", "Content-Length: 4"),
+    _framed("chunks, and a NUL behind", "Transfer-Encoding: chunked\0", "Content-Length: 4"),
+    _framed("chunks in quotation marks", 'Transfer-Encoding: "chunked"', answers=(400, 501)),
+    _framed(
+        "chunks of which nothing is said (identity)",
+        "Transfer-Encoding: identity",
+        "Content-Length: 4",
+        answers=(400, 501),
+    ),
+    _framed("chunks and identity", "Transfer-Encoding: chunked, identity", answers=(400, 501)),
+    _framed(
+        "chunks with an underscore", "Transfer_Encoding: chunked", "Content-Length: 4", answers=(200,), served=True
+    ),
+    _framed("chunks by TE", "TE: chunked", "Content-Length: 4", answers=(200,), served=True),
+    Attack(
+        "chunks in HTTP/1.0",
+        "POST /v1/listen HTTP/1.0",
+        (WITH_KEY, "Transfer-Encoding: chunked"),
+        (400,),
+        body=LAST + RIDER,
+    ),
+    _framed("a chunk below nothing", "Transfer-Encoding: chunked", body="-1\r\nabc"),
+    _framed("a chunk beyond every number", "Transfer-Encoding: chunked", body="FFFFFFFFFFFFFFFFF\r\nabc"),
+    _framed(
+        "headers behind the last chunk",
+        "Transfer-Encoding: chunked",
+        answers=(200,),
+        served=True,
+        body="0\r\nX-Smuggled: yes\r\n\r\n" + RIDER,
+    ),
+    _get(
+        "HTTP/2 in clear (h2c), on the port with TLS",
+        "/v1/listen",
+        WITH_KEY,
+        "Connection: Upgrade, HTTP2-Settings",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAMAAABk",
+        answers=(200,),
+        served=True,
+    ),
+    Attack("HTTP/2 without asking for it", "PRI * HTTP/2.0", (), (0, 400, 405, 505), host="", body="SM\r\n\r\n"),
+)
+SIZES = (
+    _framed("a chunk of 3 GB", "Transfer-Encoding: chunked", answers=(413,), body="C0000000\r\nabc"),
+    _post("a header's name of 70 kB", WITH_KEY, f"{'x' * 70_000}: y", answers=(0, 400, 431)),
+    _post("a header's name of 70 kB that never ends", WITH_KEY, "x" * 70_000, answers=(0, 400, 431)),
+    _post("a header's name of 300 kB", WITH_KEY, f"{'x' * 300_000}: y", answers=(0, 400, 431)),
+    _post(
+        "1,000 headers of 1 kB",
+        WITH_KEY,
+        *(f"X-{number}: {'y' * 1000}" for number in range(1000)),
+        answers=(0, 400, 431),
+    ),
+    _post("50,000 headers", WITH_KEY, *(f"X{number}: y" for number in range(50_000)), answers=(0, 400, 431)),
+)
+
+
+def http2_request(name, *more, key=True, method="POST", path="/v1/listen", authority="gpu1", scheme="https", **rest):
+    begin = ((":method", method), (":scheme", scheme), (":path", path), (":authority", authority))
+    own = (("authorization", f"Token {KEY}"),) if key else ()
+    return Http2(name, (*begin, *own, ("x-forwarded-for", "203.0.113.9"), *more), **rest)
+
+
+WEBSOCKET = (
+    ("connection", "upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+# Requests whose fields would be other requests in HTTP/1, which is what the API is asked in (RFC 9113, 8.2 and 10.3).
+HTTP2 = (
+    http2_request("no key", key=False, answers=(401,)),
+    http2_request("a body without a key", key=False, body=RIDER, answers=(401,)),
+    http2_request("the API's status", path="/v1/status", answers=(403,)),
+    http2_request(
+        "chunks in a header (H2.TE)",
+        ("transfer-encoding", "chunked"),
+        body=LAST + RIDER,
+        answers=(0, 200, 400),
+        served=True,
+    ),
+    http2_request(
+        "a length of nothing before a body (H2.CL)",
+        ("content-length", "0"),
+        body=RIDER,
+        answers=(0, 200, 400),
+        served=True,
+    ),
+    http2_request(
+        "a length below the body's", ("content-length", "4"), body="abcd" + RIDER, answers=(0, 200, 400), served=True
+    ),
+    http2_request("a length above the body's", ("content-length", "1000"), body="abcd", served=True),
+    http2_request("two lengths", ("content-length", "4"), ("content-length", "60"), body="abcd" + RIDER),
+    http2_request("a length and chunks", ("content-length", "4"), ("transfer-encoding", "chunked"), body=LAST + RIDER),
+    http2_request("a line break in a value", ("x-any", "a\r\nTransfer-Encoding: chunked"), body=LAST + RIDER),
+    http2_request("half a line break in a value", ("x-any", "a\nTransfer-Encoding: chunked"), body=LAST + RIDER),
+    http2_request("a line break in a name", ("x: a\r\ntransfer-encoding", "chunked"), body=LAST + RIDER),
+    http2_request("a colon in a name", ("transfer-encoding: chunked", "x"), body=LAST + RIDER),
+    http2_request("a name in capitals", ("Transfer-Encoding", "chunked"), body=LAST + RIDER),
+    http2_request("a NUL in a value", ("x-any", "a\0b")),
+    http2_request("a request in the path", path=f"/v1/listen HTTP/1.1\r\nHost: gpu1\r\n\r\n{RIDER}"),
+    http2_request("a version in the path", path="/v1/listen HTTP/1.1"),
+    http2_request("a request in the method", method=f"{RIDER}POST"),
+    http2_request("an address in the scheme", scheme="https://gpu1/v1/status?"),
+    http2_request("a path in the authority", authority="gpu1/v1/status"),
+    http2_request("two paths", (":path", "/v1/status")),
+    http2_request("a Host beside the authority", ("host", "elsewhere")),
+    http2_request("a tunnel (CONNECT)", method="CONNECT", answers=(0, 400, 403, 405)),
+    http2_request("a WebSocket by HTTP/1's headers, no key", *WEBSOCKET, key=False, method="GET", answers=(401,)),
+    http2_request("a WebSocket by HTTP/1's headers", *WEBSOCKET, method="GET", answers=(0, 200, 400), served=True),
+    http2_request("chunks by TE", ("te", "chunked"), answers=(0, 200, 400), served=True),
+    http2_request("a header of 300 kB", ("x-any", "x" * 300_000)),
+    http2_request("a header's name of 70 kB", ("x" * 70_000, "y")),
+)
+GROUPS = {
+    "Credentials": CREDENTIALS,
+    "Paths": PATHS,
+    "Requests": REQUESTS,
+    "Framing": FRAMING,
+    "HTTP/2": HTTP2,
+    "Sizes": SIZES,
+}
 # These are tests of their own (test_attacks.py): what they are, and what must become of them.
 SLOW = (
     ("200 connections that send a header drop by drop", "another caller is served meanwhile, within 400 ms"),
     ("a header that never ends", "closed after client_header_timeout, 15 s, however many drops came"),
     ("a body without a key that never comes", "refused at once: nobody waits for what would be refused"),
     ("a TLS handshake that never comes", "closed after the same time"),
+    ("60 bodies of 2 GB without a key", "refused at once, and nothing of them is on the disk"),
+    (
+        "40 bodies of 2 GB with a key, cut off",
+        "another caller is served meanwhile, within 400 ms; nothing of them stays on the disk",
+    ),
+    (
+        "bodies of 2 GB until the buffer's file system is full",
+        "503 to them; others are served, and larger ones again once these are gone",
+    ),
 )

@@ -26,6 +26,7 @@ class Api(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.heard.append(dict(self.headers.items()))
+        self.server.asked.append(f"{self.command} {self.path}")
         if self.headers.get("Upgrade") == "websocket":
             self.send_response(101)
             self.send_header("Upgrade", "websocket")
@@ -35,13 +36,22 @@ class Api(BaseHTTPRequestHandler):
                 self.connection.sendall(part)
             self.close_connection = True
             return
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._read()
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
 
     do_POST = do_GET
+
+    def _read(self):
+        """The whole body, as its framing says: what is left of it would be the next request."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return
+        while size := int(self.rfile.readline(), 16):
+            self.rfile.read(size + 2)
+        self.rfile.readline()
 
     def log_message(self, *_):
         pass
@@ -56,7 +66,7 @@ class Proxy:
         if secured := variables.pop("api_context", None):
             tls_server.secure(self.api, secured)
             self.api.handle_error = lambda *_: None  # who refuses its certificate is no error of the API's
-        self.api.heard = []
+        self.api.heard, self.api.asked = [], []
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
         self.sock = str(folder / "callers.sock")
         self._nginx(certificate, variables)
@@ -116,9 +126,11 @@ class Proxy:
         self.children.append(child)
         return child
 
-    def open(self, cert=None):
+    def open(self, cert=None, protocols=()):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
         if cert:
             context.load_cert_chain(cert)
         return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 10))

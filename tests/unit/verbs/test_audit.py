@@ -44,6 +44,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "secrets": [SECRET],
         "certificates": [],
         "images": {"deepgram-engine": IMAGE + "a" * 64},
+        "models": {"nova-3.dg": "c" * 64},
         "firewall": True,
         "problems": [],
         **changes,
@@ -138,6 +139,13 @@ def test_a_moved_tag_is_said() -> None:
     assert list(audit.differing({**same, "gpu3": brought})) == [], "the same image, from an archive"
 
 
+def test_a_model_file_with_other_bytes_is_said() -> None:
+    same = {name: status(models={"nova-3.dg": "a" * 64}) for name in ("gpu1", "gpu2")}
+    assert list(audit.differing(same)) == []
+    ((what, _),) = audit.differing({**same, "gpu3": status(models={"nova-3.dg": "b" * 64})})
+    assert what.startswith("nova-3.dg has different checksums: gpu1, gpu2 aaaa") and "gpu3 bbbb" in what
+
+
 def test_the_text_has_all_of_it() -> None:
     found = loaded()
     seen = {"gpu1": status(firewall=False)}
@@ -157,5 +165,6 @@ def test_the_text_has_all_of_it() -> None:
         "age unknown",
         "y (gpu1)",
         "unpinned",
+        "sha256 cccc",
     ):
         assert word in text, word

@@ -1,5 +1,7 @@
 """The doctor on the API: what it says of its own health, by which proxies send it requests or none."""
 
+import re
+
 from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.api_health import FAILED_MANY, SERVING, reproach, state
 from ansible.module_utils.doctor.check import Check, healthy, unhealthy, unknown
@@ -8,7 +10,15 @@ from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.service.engine import PATIENCE_S, age, loading, running
 
 PATH = "/v1/status"
+FILE = "/etc/deepgram/{}/api.toml"
 CONNECTS_S = 60  # an API that found no Engine tries again
+
+
+def engines_of(host, part):
+    """The Engines beside an API that it asks, by its file; all of them where it names none of these."""
+    there = of_kind(host, "engine")
+    named = re.findall(r"https?://([\w-]+):", host.read(FILE.format(part)))
+    return [engine for engine in there if engine in named] or there
 
 
 def health(host, part):
@@ -41,11 +51,12 @@ def connected(host, part):
         return healthy(seen)
     if not seen:
         return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, part))
-    patience = max(_patience(host, engine) for engine in of_kind(host, "engine"))
-    log = logs(host, of_kind(host, "engine")[0])
+    engines = engines_of(host, part)
+    patience = max(_patience(host, engine) for engine in engines)
+    log = logs(host, engines[0])
     if age(host, container) < patience:
         return unknown(f"{seen}; it started {age(host, container):.0f} s ago", log)
-    return unhealthy(seen, fix=f"on the server: {log}; grep url /etc/deepgram/{part}/api.toml names its Engines")
+    return unhealthy(seen, fix=f"on the server: {log}; grep url {FILE.format(part)} names its Engines")
 
 
 def _patience(host, part):
@@ -59,10 +70,10 @@ def judged(host, part, said, containers):
     if seen in SERVING:
         return healthy(seen)
     if seen not in FAILED_MANY:
-        return unknown(f"{seen}: it has no Engine yet", logs(host, of_kind(host, "engine")[0]))
-    names = {"api": [part], "engine": of_kind(host, "engine")}
+        return unknown(f"{seen}: it has no Engine yet", logs(host, engines_of(host, part)[0]))
+    names = {"api": [part], "engine": engines_of(host, part)}
     if reproach(said, lambda one: started(containers, names[one])):
-        return unhealthy(seen, fix=recreate_fix(host, part=part))
+        return unhealthy(seen, fix=recreate_fix(host, part))
     fix = f"on the server: {logs(host, names['engine'][0])}; after a repair: {recreate(host, part)} forgets them"
     return unhealthy(seen, "too many of its recent requests failed", fix)
 

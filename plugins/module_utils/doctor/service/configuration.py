@@ -3,22 +3,19 @@
 from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.components import folder, kind
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
+from ansible.module_utils.doctor.check import Check, alike, healthy, listed, unhealthy, unknown
 from ansible.module_utils.doctor.containers import parts, recreate_fix
 from ansible.module_utils.doctor.service.engine import running
 
 
 def configuration(host):
-    seen = []
-    for part in parts(host):
-        container, why = running(host, part)
-        if why:
-            continue
-        wrong, cause = fault(host, part, container)
-        if wrong:
-            return unhealthy(f"deepgram-{part} {wrong}", cause, recreate_fix(host, part=part))
-        seen.append(part)
-    return healthy(f"{listed(seen)}: the file on the server") if seen else unknown("no container of ours runs")
+    containers = {part: running(host, part)[0] for part in parts(host)}
+    faults = {part: fault(host, part, container) for part, container in containers.items() if container}
+    wrong = {part: found for part, found in faults.items() if found[0]}
+    if wrong:
+        seen = "; ".join(f"deepgram-{part} {words}" for part, (words, _) in wrong.items())
+        return unhealthy(seen, alike([(part, cause) for part, (_, cause) in wrong.items()]), recreate_fix(host, *wrong))
+    return healthy(f"{listed(faults)}: the file on the server") if faults else unknown("no container of ours runs")
 
 
 def fault(host, part, container):

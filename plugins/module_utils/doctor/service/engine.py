@@ -7,11 +7,10 @@ from ansible.module_utils.deepgram.components import ROLES
 from ansible.module_utils.deepgram.http import engine_load, metrics
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
-from ansible.module_utils.doctor.containers import addresses, each, logs, parts, recreate_fix
+from ansible.module_utils.doctor.containers import addresses, each, logs, of_kind, parts, recreate_fix
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.host import LATE
 
-TOML = "/etc/deepgram/engine/engine.toml"  # of the only Engine
 FILE = "/etc/deepgram/{}/engine.toml"
 LIMIT = "max_active_requests"
 PATIENCE_S = 900  # an Engine that loads its models listens late: the official chart gives it ten minutes
@@ -61,7 +60,7 @@ def answers(host, part):
     if LATE in seen:
         return unhealthy("it takes connections and says nothing", "it hangs: a stopped process, or a GPU that does not answer",
                          f"on the server: {host.engine.kill.format(part=part)}; its requests hang with it")  # fmt: skip
-    return unhealthy(seen, fix=f"on the server: {logs(host, part)}; then {recreate_fix(host, part=part)}")
+    return unhealthy(seen, fix=f"on the server: {logs(host, part)}; then {recreate_fix(host, part)}")
 
 
 def load(host, part):
@@ -82,6 +81,11 @@ def places(text, key):
         elif value:
             found.append((table, value[1].strip()))
     return found
+
+
+def files(host):
+    """The configuration of each Engine."""
+    return [FILE.format(part) for part in of_kind(host, "engine")]
 
 
 def misplaced(text):
@@ -106,7 +110,7 @@ def limit(host, part):
         return (
             healthy("none is set")
             if not now
-            else unhealthy(f"{now} in the running Engine, none in {file}", fix=recreate_fix(host, part=part))
+            else unhealthy(f"{now} in the running Engine, none in {file}", fix=recreate_fix(host, part))
         )
     if now is None:
         return unknown("the Engine does not say which it has")
@@ -114,7 +118,7 @@ def limit(host, part):
     return (
         healthy(written)
         if same
-        else unhealthy(f"{now or 'none'} in the running Engine, {written} in {file}", fix=recreate_fix(host, part=part))
+        else unhealthy(f"{now or 'none'} in the running Engine, {written} in {file}", fix=recreate_fix(host, part))
     )
 
 
@@ -126,7 +130,9 @@ def full(host, part):
     if not most:
         return healthy(f"{active} requests, without a limit")
     if active > most:
-        return unhealthy(f"{active} requests, and its limit is {most}")
+        command = host.engine.restart.format(part=part)
+        fix = f"dgctl provision; or on the server: {command}, once drained"
+        return unhealthy(f"{active} requests, and its limit is {most}", fix=fix)
     if active == most:
         return unknown(
             f"{active} of {most} requests: it refuses more", "add a server, or raise the limit where the GPU bears it"
@@ -146,7 +152,7 @@ def images(host):
     if not wrong:
         return healthy(f"{listed(seen)}: as recorded") if seen else unknown("no image is on record, or none runs")
     names = listed(f"deepgram-{part}" for part in wrong)
-    return unhealthy(f"{names}: another image than the recorded one", fix=recreate_fix(host, part=wrong[0]))
+    return unhealthy(f"{names}: another image than the recorded one", fix=recreate_fix(host, *wrong))
 
 
 def device(host, part):
@@ -157,7 +163,9 @@ def device(host, part):
     if not said:
         return unknown("the log of its start is not there any more, or does not say")
     signature = diagnose(said, {"CPU"})
-    return unhealthy(signature.line, signature.meaning) if signature else healthy(said[-1].rpartition(": ")[2])
+    if signature:
+        return unhealthy(signature.line, signature.meaning, recreate_fix(host, part))
+    return healthy(said[-1].rpartition(": ")[2])
 
 
 CHECKS = (

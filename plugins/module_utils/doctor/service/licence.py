@@ -1,9 +1,11 @@
 """The doctor on licences: does a licence server answer, and does it take the key."""
 
 from ansible.module_utils.deepgram.api_health import SERVING, state
+from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.signatures import diagnose
-from ansible.module_utils.doctor.check import Check, healthy, unhealthy, unknown
-from ansible.module_utils.doctor.containers import logs, parts
+from ansible.module_utils.doctor.check import Check, alike, healthy, unhealthy, unknown
+from ansible.module_utils.doctor.containers import addresses, logs, parts
+from ansible.module_utils.doctor.service.api import PATH, engines_of
 from ansible.module_utils.doctor.service.engine import running
 
 REFUSED = ("no key", "key refused")
@@ -18,21 +20,24 @@ def unreached(host):
 
 def licence(host):
     asked = [part for part in parts(host) if not running(host, part)[1]]
-    for part in asked:
-        signature = diagnose(host.recent_log(part), {*REFUSED, *UNREACHED})
-        if signature and (signature.name in REFUSED or not serves(host)):
-            return unhealthy(f"deepgram-{part}: {signature.name}", signature.meaning, signature.remediation)
-        if signature:
-            return unknown(
-                f"deepgram-{part} said in the last minutes: {signature.name}; it serves", signature.remediation
-            )
+    said = {part: diagnose(host.recent_log(part), {*REFUSED, *UNREACHED}) for part in asked}
+    said = {part: signature for part, signature in said.items() if signature}
+    wrong = {part: one for part, one in said.items() if one.name in REFUSED or not serves(host, part)}
+    if wrong:
+        seen = "; ".join(f"deepgram-{part}: {signature.name}" for part, signature in wrong.items())
+        causes, fixes = ([(part, one[index]) for part, one in wrong.items()] for index in (1, 2))
+        return unhealthy(seen, alike(causes), alike(fixes))
+    for part, signature in said.items():
+        return unknown(f"deepgram-{part} said in the last minutes: {signature.name}; it serves", signature.remediation)
     return healthy("nothing said against it") if asked else unknown("no container of ours runs")
 
 
-def serves(host):
-    """Whether the API here says that its requests are answered."""
-    url = next((url for url in host.recorded("deepgram").get("answers") or [] if url.endswith("/v1/status")), None)
-    return bool(url) and state(host.answer(url).get("body")) in SERVING
+def serves(host, part):
+    """Whether the APIs here that have to do with a component say that their requests are answered."""
+    urls = addresses(host, "api", PATH)
+    concerned = [url for api, url in urls.items() if kind(part) != "engine" or part in engines_of(host, api)]
+    own = [urls[part]] if part in urls else concerned
+    return bool(own) and all(state(host.answer(url).get("body")) in SERVING for url in own)
 
 
 def proxy(host):

@@ -6,6 +6,7 @@ import os
 from ansible.module_utils.deepgram.log import models as models_logged
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
+from ansible.module_utils.doctor.containers import each, logs
 from ansible.module_utils.doctor.service.engine import running
 from ansible.module_utils.host import files as host_files
 
@@ -66,18 +67,22 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def loaded(host):
-    _, why = running(host, "engine")
+def loaded(host, part):
+    _, why = running(host, part)
     if why:
         return why
-    events = host.start_log("engine")
+    events = host.start_log(part)
     taken, refused = models_logged(events)
     there = {os.path.basename(path) for path in recorded(host)}
     still = {file: line for file, line in refused.items() if not file or not there or file in there}
     if still:
         signature = diagnose(still.values(), {"model of another project", "Flux not enabled", "model refused"})
         seen = f"refused: {listed(file or 'a file that the log does not name' for file in still)}"
-        return unhealthy(seen, signature.meaning if signature else "", signature.remediation if signature else "")
+        if signature:
+            return unhealthy(seen, signature.meaning, signature.remediation)
+        return unhealthy(
+            seen, fix=f"on the server: {logs(host, part)}; dgctl doctor --deep compares the files' checksums"
+        )
     return healthy(f"{len(taken)} loaded, none refused") if taken else unknown("the log of its start does not say")
 
 
@@ -92,7 +97,7 @@ CHECKS = (
         stands_on=("disk",),
     ),
     Check(
-        "models loaded", loaded,
+        "models loaded", each("engine", loaded),
         "models that the Engine refused at its start, of files that are still there",
         "none refused",
         "the Engine cannot load a model file",

@@ -4,7 +4,7 @@ import re
 import time
 
 from ansible.module_utils.doctor.check import Check, healthy, listed, one_line, unhealthy, unknown
-from ansible.module_utils.doctor.service.engine import LIMIT, TOML, places
+from ansible.module_utils.doctor.service.engine import LIMIT, files, places
 
 UNIT = "nginx.service"
 RELOAD = "nginx -t && systemctl reload nginx"
@@ -123,12 +123,12 @@ def cap(host):
 
 
 def expected_caps(host):
-    """{server: its cap}; under "" the limit of this server's own Engine, where NGINX serves that alone."""
+    """{server: its cap}; under "" the smallest limit of this server's own Engines, where NGINX serves these alone."""
     nodes = (host.json(NODES) or {}).get("nodes")
     if isinstance(nodes, list):
         return {node.get("name"): int(node.get("max_connections") or 0) for node in nodes}
-    own = dict(places(host.read(TOML), LIMIT)).get("", "0").replace("_", "")
-    return {"": int(own) if own.isdecimal() else 0}
+    own = [dict(places(host.read(file), LIMIT)).get("", "0").replace("_", "") for file in files(host)]
+    return {"": min(int(limit) if limit.isdecimal() else 0 for limit in own)}
 
 
 def edited(host):

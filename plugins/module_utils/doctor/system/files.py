@@ -42,7 +42,7 @@ def files(host):
 def meaning(host, path):
     """What it means that somebody edited a file, where that is known."""
     text = f"{path} was edited by hand"
-    table = doctor_engine.misplaced(host.read(path)) if path == doctor_engine.TOML else ""
+    table = doctor_engine.misplaced(host.read(path)) if path in doctor_engine.files(host) else ""
     return f"{text}: {doctor_engine.LIMIT} stands under [{table}], so the Engine has no limit" if table else text
 
 

@@ -9,7 +9,7 @@ RESOLV = "/etc/resolv.conf"
 SLOW_S, GIVEN_UP_S = 2.0, 3.0
 LICENCES = "license.deepgram.com"
 SERVER = re.compile(r"https?://\[?([A-Za-z][\w.-]*)")
-TOMLS = ("/etc/deepgram/engine/engine.toml", "/etc/deepgram/api/api.toml",
+TOMLS = ("/etc/deepgram/*/engine.toml", "/etc/deepgram/*/api.toml",
          "/etc/deepgram-license-proxy/license-proxy/license-proxy.toml")  # fmt: skip
 BRIDGES = ("/sys/class/net/docker*/mtu", "/sys/class/net/br-*/mtu", "/sys/class/net/podman*/mtu")
 MTU_FIX = (
@@ -25,7 +25,7 @@ def resolver(host):
     servers = re.findall(r"^\s*nameserver\s+(\S+)", host.read(RESOLV), re.MULTILINE)[:3]  # the C library asks three
     if not servers:
         return unknown(f"{RESOLV} names no server")
-    lines = [line for path in TOMLS for line in host.read(path).splitlines() if "server_url" in line]
+    lines = [line for path in host.glob(*TOMLS) for line in host.read(path).splitlines() if "server_url" in line]
     names = [name for line in lines for name in SERVER.findall(line)]
     took = {server: host.resolves(server, (names or [LICENCES])[0], GIVEN_UP_S) for server in servers}
     dead = [server for server, seconds in took.items() if seconds is None]

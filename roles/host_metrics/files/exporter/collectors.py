@@ -91,6 +91,8 @@ def _proxy(config):
         "proxy_connections": lambda page: proxy.connections(page, port, behind()[0]),
         "proxy_log": lambda page: log.figures(page, behind()[0]),
     }
+    if config.get("overflow"):
+        found["proxy_overflow"] = lambda page: proxy.overflow(page, config["upstreams"], config["overflow"])
     if config.get("members"):
         found["proxy_members"] = lambda page: proxy.members(page, config["members"], behind()[1])
     return found

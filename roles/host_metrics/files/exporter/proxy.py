@@ -15,7 +15,13 @@ TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 STATES = ("up", "down", "drained")
 # ... "GET /v1/listen HTTP/1.1" 200 bytes=512 seconds=0.031 upstream=192.0.2.1:8080, 192.0.2.2:8080/502, 200 id=... caller="me"
 # The caller stands there where the proxy asks callers who they are (nginx_proxy_callers); one that it refused is empty or "-".
-LINE = re.compile(r'" (\d{3}) bytes=\d+ seconds=([\d.]+) upstream=([^/]*)/(.*) id=\S*(?: caller="([^"]*)")?$')
+# Before that, where what has no room here goes to another deployment (nginx_proxy_overflow_url), whether this did.
+LINE = re.compile(
+    r'" (\d{3}) bytes=\d+ seconds=([\d.]+) upstream=([^/]*)/(.*) id=\S*(?: overflow=(yes|no))?(?: caller="([^"]*)")?$'
+)
+ELSEWHERE = "deepgram_overflow"  # in place of an address: nothing was sent, by its cap or without an address
+# Answers of another deployment in whose place a caller gets 503 (deepgram.conf.j2); others are told by their kind.
+NO_ANSWERS = ("401", "402", "403", "404", "405", "408", "429", "500", "502", "503", "504")
 NOBODY = "-"
 MOST_CALLERS = (
     1000  # that are told apart; beyond it somebody writes names of his own, and nobody needs figures of these
@@ -77,6 +83,32 @@ def connections(page, port, addresses):
         )
 
 
+def overflow(page, config, known):
+    """The other deployment: how many requests at a time it may have, whether its address is known, and connections to it."""
+    there = read_json(config).get("overflow")
+    if not there:
+        return
+    address = read_json(known).get(there["address"])  # none while its name never resolved
+    about = "Requests at a time that this proxy may send to the other deployment"
+    page.add("dgctl_proxy_overflow_limit", about, int(there["max_connections"]))
+    about = "Whether an address of the other deployment is known"
+    page.add("dgctl_proxy_overflow_address_known", about, bool(address))
+    here = resolved(address) if address else set()
+    about = "Connections to the other deployment"
+    page.add("dgctl_proxy_overflow_connections", about, sum(remote in here for _, remote in established()))
+
+
+def read_json(path):
+    """What a file of deepgram-upstreams holds; nothing where it has written none yet."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ask.Silent(f"{path}: {error}") from error
+
+
 def established():
     """((local address, port), (remote address, port)) of each established TCP connection."""
     for path in TABLES:
@@ -116,6 +148,7 @@ class AccessLog:
         self.path, self.stream, self.rest = path, None, ""
         self.statuses, self.answers, self.retries = {}, {}, 0
         self.requests, self.seconds = {}, {}  # by caller and status, by caller
+        self.overflowed = {}  # by what became of it there
 
     def figures(self, page, addresses):
         """addresses: name -> host:port, for the names of servers. None where the log is not for this program to read."""
@@ -131,6 +164,9 @@ class AccessLog:
                 "dgctl_proxy_member_responses_total", about, count, metric_type="counter", member=member, status=status
             )
         self.tell_callers(page)
+        for answer, count in sorted(self.overflowed.items()):
+            about = "Requests without room here, by the answer of the other deployment; full: its cap, or no address"
+            page.add("dgctl_proxy_overflow_requests_total", about, count, metric_type="counter", answer=answer)
         about = "Requests that were tried on one more server"
         page.add("dgctl_proxy_retries_total", about, self.retries, metric_type="counter")
 
@@ -170,13 +206,16 @@ class AccessLog:
             match = LINE.search(line)
             if not match:
                 continue
-            status, seconds, tried, answered, caller = match.groups()
+            status, seconds, tried, answered, elsewhere, caller = match.groups()
             kind = f"{status[0]}xx" if status not in ("429", "503") else status
             self.statuses[kind] = self.statuses.get(kind, 0) + 1
             if caller is not None:
                 self.count(caller or NOBODY, kind, float(seconds))
             servers = [one for one in SPLIT.split(tried.strip()) if one not in ("", "-")]
             statuses = [one for one in SPLIT.split(answered.strip()) if one]
+            if elsewhere == "yes" and servers and statuses:
+                answer = outcome(servers.pop(), statuses.pop())
+                self.overflowed[answer] = self.overflowed.get(answer, 0) + 1
             for pair in zip(servers, statuses):
                 self.answers[pair] = self.answers.get(pair, 0) + 1
             self.retries += len(servers) > 1
@@ -186,3 +225,12 @@ class AccessLog:
             caller = "others"
         self.requests[caller, kind] = self.requests.get((caller, kind), 0) + 1
         self.seconds[caller] = round(self.seconds.get(caller, 0.0) + seconds, 3)
+
+
+def outcome(address, status):
+    """What became of a request to the other deployment: a kind of answers, a status that no caller gets, full or none."""
+    if address == ELSEWHERE:
+        return "full"
+    if not status.isdigit():
+        return "none"  # the caller hung up before
+    return status if status in NO_ANSWERS else f"{status[0]}xx"

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 
 import files
 import secured
@@ -66,16 +67,38 @@ def end(connection):
 
 
 def look(node, last, tls=None):
-    """{asked, address, health, active} of a node now, with TLS its scheme; address is None when its name never led anywhere."""
-    address = resolve(node["address"], last)
-    found = {"asked": node["address"], "address": address}
+    """{asked, address, health, active} of a node now, with TLS its scheme; address is None when its name never led anywhere.
+
+    Servers are changed one after the other: one that nobody answers for at its new port, and at once, is asked at the one before.
+    """
+    address, began = resolve(node["address"], last), time.monotonic()
     if not address:
-        return {**found, "health": "no answer: its name does not resolve", "active": None}
+        return {
+            "asked": node["address"],
+            "address": address,
+            "health": "no answer: its name does not resolve",
+            "active": None,
+        }
+    found = look_there(node, address, tls)
+    if found["active"] is None and moved(last, address) and time.monotonic() - began < SPARE_S:
+        before = look_there(node, last, tls)
+        return found if before["active"] is None else before
+    return found
+
+
+def look_there(node, address, tls):
+    """The look at a node at this numeric address."""
+    found = {"asked": node["address"], "address": address}
     if not node.get("tls"):
         health, active = ask(address)
         return {**found, "health": health, "active": active}
     scheme, health, active = secured.asked(ask, address, files.key(node), tls)
     return {**found, "health": health, "active": active, "scheme": scheme}
+
+
+def moved(last, address):
+    """Whether a server has another port than it had."""
+    return bool(last) and last != address and split(last)[0] == split(address)[0]
 
 
 def look_at(nodes, ask_own=None):

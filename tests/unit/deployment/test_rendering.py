@@ -180,7 +180,7 @@ def test_a_ring_ends_wherever_the_stack_begins(alone: Path, frames: int) -> None
     write({**ring, "deepgram_region": "{{ v0 }}"}, [{}, {}], [{}, {}, {}, {}])
     host = deeper(frames, read).hosts["h1"]
     assert deeper(frames, lambda: host.vars["deepgram_region"]) == "{{ v0 }}"
-    assert "recursive loop: v0 -> v" in host.unrendered["deepgram_region"]
+    assert "recursive loop: v0 -> v1 -> v2 -> " in host.unrendered["deepgram_region"]
 
 
 @pytest.mark.parametrize("frames", range(0, 60, 20))

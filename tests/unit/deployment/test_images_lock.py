@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dgctl.base.errors import DgctlError, Exit
 from dgctl.deployment import images
 from dgctl.deployment.deployment import Host
+from dgctl.output.report import Outcome
 from dgctl.plan import audit
 from dgctl.run import outcomes, playbook
 from dgctl.run.collector import Collector, RunResult
@@ -96,8 +97,37 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_it_had_pulled(monke
     part = playbook.Part(["gpu1"], {}, variables={"drain": ["gpu1"]})
     outcomes.ran(work, "provision.yml", part=part)
     outcomes.ran(work, "provision.yml", part=part)
-    assert given == [{"drain": ["gpu1"], images.VARIABLE: pins} for pins in ({}, {API: ONE})]
+    assert [(one["drain"], one[images.VARIABLE]) for one in given] == [(["gpu1"], {}), (["gpu1"], {API: ONE})]
     assert topology.desired(of, of.hosts["gpu2"])["images_locked"] == {"api": ONE}
+
+
+def test_a_moved_tag_is_a_hint_and_only_of_what_the_file_pins() -> None:
+    images.learn(INVENTORY, host(), {API: ONE})
+    row = {"name": API, "pinned": ONE, "now": TWO}
+    (hint,) = images.moved(INVENTORY, [row], "release-260812")
+    assert (
+        hint.where == "images.lock" and f"pins {ONE}, which servers go on to run; the registry has {TWO}" in hint.what
+    )
+    assert "dgctl images update inventory.ini --release release-260812, then dgctl provision" in hint.fix
+    (hint,) = images.moved(INVENTORY, [{**row, "gone": True}])
+    assert "no further server can pull it" in hint.what and "--release" not in hint.fix
+    untrue = [{**row, "now": "evil"}, {**row, "now": ONE}, {**row, "pinned": TWO}, {**row, "name": ENGINE}, {}]
+    assert images.moved(INVENTORY, untrue) == []
+
+
+def test_a_run_s_moved_tags_are_hints_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images.learn(INVENTORY, host(), {API: ONE})
+    job: Any = SimpleNamespace(
+        part=None, deployment=SimpleNamespace(targets=["gpu1", "gpu2"]), playbook="preflight.yml"
+    )
+    collector = Collector(job, [])
+    for name in ("gpu1", "gpu2"):
+        collector._collect(name, {"moved": [{"name": API, "pinned": ONE, "now": TWO}]})
+    collector._collect("gpu1", {"moved": ["nonsense"]})
+    outcome, work = Outcome(), cast(Any, SimpleNamespace(deployment=SimpleNamespace(inventory=INVENTORY)))
+    for _ in range(2):
+        outcomes.add_moved(outcome, work, collector.result, None)
+    assert len(outcome.hints) == 1 and TWO in outcome.hints[0].what
 
 
 class _Nothing:
