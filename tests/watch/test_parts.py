@@ -115,6 +115,21 @@ def test_an_api_that_blames_itself_for_what_is_over(node):
     assert names(node, 112) == ["api without engine"]
 
 
+def test_of_several_products_an_api_answers_for_its_own_engine(node):
+    """Flux's API failed while its own Engine ran; that the other product's Engine was restarted since excuses nothing."""
+    urls = {f"{kind}-{name}": f"{URLS[kind]}/{name}" for name in ("a", "flux") for kind in ("engine", "api")}
+    node.said.update(dict.fromkeys(urls.values(), READY))
+    node.said.update({urls[f"api-{name}"] + "/engine": link("Connected") for name in ("a", "flux")})
+    node.containers.update({name: node.containers[name.partition("-")[0]] for name in urls})
+    node.watch = seen.Watch({**CONFIG, "urls": urls, "engines": {"api-a": ["engine-a"], "api-flux": ["engine-flux"]}})
+    node.said[urls["api-flux"]] = {"status": 200, "text": '{"system_health": "Critical"}'}
+    later = {**node.containers["engine-a"], "started": "2026-11-30T09:00:00Z"}
+    node.containers["engine-a"] = later
+    assert names(node, 100) == []
+    node.containers["engine-flux"] = later
+    assert names(node, 110) == ["api-flux health"]
+
+
 def test_a_container_engine_that_is_silent_is_no_fault(node):
     def silent(component):
         raise seen.Silent("Docker does not answer")

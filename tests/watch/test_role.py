@@ -43,6 +43,7 @@ def test_of_several_engines_each_is_watched():
     told = config("node", deepgram_engines=[{"name": "a"}, {"name": "turns", "profile": "flux"}])
     assert list(told["urls"]) == ["engine-a", "engine-turns", "api-stt", "api-flux"]
     assert {name: one["profile"] for name, one in told["apis"].items()} == {"api-stt": "stt", "api-flux": "flux"}
+    assert told["engines"] == {"api-stt": ["engine-a"], "api-flux": ["engine-turns"]}
 
 
 def test_a_server_alone_asks_nobody_and_an_engine_alone_has_no_api():

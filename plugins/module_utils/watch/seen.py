@@ -113,15 +113,23 @@ class Watch:
                 yield Finding(f"{component} without engine", seen, "", LONELY)
 
     def _bitter(self, answers):
-        """Which API has its Engine, and says of itself that it failed, of what was before that Engine started."""
-        engines = [self._started(one) for one in self.urls if kind(one) == "engine"]
-        for component in self.urls if engines and all(engines) else ():
+        """Which API has its Engines, and says of itself that it failed, of what was before one of those started."""
+        for component in (one for one in self.urls if kind(one) == "api"):
+            engines = [self._started(one) for one in self._engines_of(component)]
+            if not engines or not all(engines):
+                continue
             started = {"api": self._started(component), "engine": max(engines)}
             linked = document(answers.get(f"{component} engine")).get("engine_connection_status") == "Connected"
             state = api_health.reproach(document(answers[component]), started.get) if linked and started["api"] else ""
             if state:
                 seen = f"{title(component)} calls itself {state} for what failed before its Engine started"
                 yield Finding(f"{component} health", seen, f"restart {component}", BITTER)
+
+    def _engines_of(self, api):
+        """The Engines of this server that an API asks; all of them where nobody said which."""
+        there = [one for one in self.urls if kind(one) == "engine"]
+        named = (self.config.get("engines") or {}).get(api) or []
+        return [one for one in there if one in named] or there
 
 
 def document(answer):

@@ -272,7 +272,7 @@ def test_what_docker_waits_for_is_there_only_with_the_table(program, monkeypatch
         (["proxy"], {}, "docker", None),
         (["engine"], {"host_firewall_rules": [{"name": "x", "port": 1, "sources": []}]}, "docker", ["docker"]),
         (["engine"], {"host_firewall_rules": [{"name": "x", "port": 1, "sources": []}]}, "podman",
-         ["deepgram-api", "deepgram-engine", "deepgram-license-proxy", "deepgram-billing"]),
+         ["deepgram-api", "deepgram-engine", "deepgram-api-", "deepgram-engine-", "deepgram-license-proxy", "deepgram-billing"]),
     ],
 )  # fmt: skip
 def test_every_server_with_containers_has_one(groups, changes, engine, starters):
