@@ -61,6 +61,7 @@ def settings(links: list[str]) -> dict[str, Any]:
 
 SOUND: dict[str, Any] = {"encoding": "linear16", "sample_rate": 16000}
 ANSWERED_S = 20
+PAUSE_S = 0.5  # between two calls of a kind: what serves has two cores here, with all servers
 _SPOKEN = {"encoding": "linear16", "sample_rate": 24000}
 AGENT = {
     "type": "Settings",
@@ -218,7 +219,7 @@ def calling(client: AsyncDeepgramClient, *kinds: str) -> Iterator[Calls]:
                 calls.wrong.append(f"{time.strftime('%H:%M:%S')} {kind}: {wrong}")
             else:
                 calls.right[kind] += 1
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(PAUSE_S)
 
     async def rows() -> None:
         await asyncio.gather(*map(row, kinds))
