@@ -10,7 +10,7 @@ from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.words import count, listed
 from dgctl.deployment.deployment import PROXIES
 from dgctl.deployment.fleet import DRAINED, FAILED, ROLLOUT, Member, behind_proxies
-from dgctl.output.report import FAIL, REACHABLE, Check, HostState, Outcome, states_of_checks
+from dgctl.output.report import FAIL, PASS, REACHABLE, Check, HostState, Outcome, states_of_checks
 from dgctl.plan import look
 from dgctl.plan.plan import PREFLIGHT, Plan
 from dgctl.rollout import floor, rollout
@@ -20,6 +20,9 @@ from dgctl.run.collector import RunResult
 from dgctl.run.session import interrupted
 from dgctl.run.work import Work
 
+# Variables that say which products a server has, and checks of a proxy that ask for each of them.
+PRODUCTS = ("deepgram_engines", "deepgram_profile")
+OF_PRODUCTS = ("transcription.", "health.callers", "upstreams.members_up")
 PROVISION, FETCH, DRAIN, UNDRAIN = "provision.yml", "fetch.yml", "drain.yml", "undrain.yml"
 
 
@@ -32,6 +35,7 @@ class Rolling:
     """A rollout on its way.
 
     `out`: servers that this run or an earlier one keeps from the proxies' requests. `begun`: those whose change began.
+    `later`: proxies that are verified again when all servers have the products that they are to have.
     """
 
     work: Work
@@ -45,6 +49,7 @@ class Rolling:
     began_with: str = ""
     begun: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    later: list[str] = field(default_factory=list)
     stopped: bool = False
 
     def run(self) -> Outcome:
@@ -61,6 +66,7 @@ class Rolling:
                 broken = batch.first and self.failed.intersection(batch.hosts)
                 if broken or len(self.failed) > self.policy.max_fail:
                     raise Stopped
+            self._verified(self.later)
         except Stopped:
             self.stopped = True
         except DgctlError as error:
@@ -89,15 +95,23 @@ class Rolling:
 
     def _build(self) -> None:
         """New servers, what no call notices, and then the proxies, which learn of the servers that work."""
-        built = self._change(self.rollout.build)
-        proven = self._verified([*built, *self.rollout.waiting, *self._unproven()])
+        built, unproven = self._change(self.rollout.build), self._unproven()
+        early = self.proxies if self._products_change() else []
+        proven = self._verified([*built, *self.rollout.waiting, *(name for name in unproven if name not in early)])
         broken = [name for name in (*self.rollout.build, *self.rollout.waiting) if name not in proven]
         self._hold(self._spared([name for name in broken if name in behind_proxies(self.work.deployment)]))
         if len(self.failed) > self.policy.max_fail:
             raise Stopped
         proxies = self._change(self.rollout.proxies)
         self._give_back([name for name in proven if name in self.out and not self._kept_out(name)])
-        self._verified(proxies)
+        self.later = [name for name in early if name in (*proxies, *unproven)]
+        self._verified([name for name in proxies if name not in early])
+        self._verified(self.later, early=True)
+
+    def _products_change(self) -> bool:
+        """Whether servers that are yet to be changed get other products: a proxy that is ready for those has nobody to ask."""
+        steps = [step for batch in self.rollout.batches for name in batch.hosts for step in self.plan.hosts[name].steps]
+        return any(reason.variable in PRODUCTS for step in steps for reason in step.reasons)
 
     def _spared(self, broken: list[str]) -> list[str]:
         """Those of `broken` that may be held back; the last that serve are left to the proxies' own judgement, and named."""
@@ -165,19 +179,25 @@ class Rolling:
         self._playbook(PROVISION, begun(self.work, self.plan, part_of(self.plan, self.work, hosts)))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
 
-    def _verified(self, hosts: list[str]) -> list[str]:
-        """Verifies, and has the servers remember it; returns those that work."""
+    def _verified(self, hosts: list[str], early: bool = False) -> list[str]:
+        """Verifies, and has the servers remember it; returns those that work.
+
+        `early`: of products that servers are yet to get nothing fails, as long as a request for another one passes.
+        """
         if not hosts:
             return []
         began = time.monotonic()
         checks = outcomes.verify(self.work, hosts)
+        if early and any(check.verdict == PASS and check.check.startswith(OF_PRODUCTS[0]) for check in checks):
+            checks = [check for check in checks if check.verdict != FAIL or not check.check.startswith(OF_PRODUCTS)]
         self.outcome.checks = [*(self.outcome.checks or []), *checks]
         for name, state in states_of_checks(hosts, checks).items():
             if state.state != "ok":
                 self._fail(name, state.state, state.errors)
         bad = {check.host for check in checks if check.verdict == FAIL}
         proven = [name for name in hosts if name not in bad and any(check.host == name for check in checks)]
-        look.mark_verified((self.work.deployment.hosts[name], self.plan.fingerprints(name)) for name in proven)
+        marked = () if early else proven
+        look.mark_verified((self.work.deployment.hosts[name], self.plan.fingerprints(name)) for name in marked)
         self.outcome.timings["verify"] = round(self.outcome.timings.get("verify", 0) + time.monotonic() - began, 2)
         return proven
 

@@ -171,6 +171,8 @@ def test_while_a_fleet_changes_its_ports_each_is_asked_where_it_listens(watch):
         assert serving(watch({"a": before}, tls=False)[0]) == {"a"}
         text, _ = watch({"a": nobody}, tls=False)
         assert serving(text) == {"a"} and before in text, "it still listens at the port that it had"
+        text, members = watch({"a": nobody, "new": before}, tls=False)
+        assert serving(text) == {"a"} and "still has its port" in members["new"]["health"]
         text, _ = watch({"a": moved}, tls=False)
         assert moved in text and before not in text
     for gone in (nobody, f"127.0.0.2:{nobody.rpartition(':')[2]}"):

@@ -9,7 +9,8 @@ import pytest
 
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.output.report import Check, Outcome
-from dgctl.plan.plan import Plan
+from dgctl.plan.plan import HostPlan, Plan, Step
+from dgctl.plan.reasons import Kind, Reason
 from dgctl.rollout import rollout
 from dgctl.rollout.rolling import Rolling
 from dgctl.rollout.rollout import Policy
@@ -120,6 +121,56 @@ def test_a_new_server_is_verified_before_the_proxies_hear_of_it(monkeypatch: pyt
     wanted = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
     assert roll(world, wanted, seen("gpu1", "gpu2", "gpu3")).exit_code == Exit.OK
     assert world.done[1:] == ["change: gpu4", "verify: gpu4", "change: lb", "verify: lb"]
+
+
+JOINS = HostPlan(
+    [Step("deepgram", "f", (Reason(Kind.CHANGED, "variable deepgram_engines"),))], restarts=["deepgram-api"]
+)
+
+
+@pytest.mark.parametrize("proxy", [{"lb": change(role="nginx_proxy", calls=False)}, {"lb": HostPlan(verified=False)}])
+@pytest.mark.parametrize(
+    ("asks", "exit_code"),
+    [
+        (
+            [
+                "transcription.file: pass",
+                "transcription.flux: fail, then pass",
+                "upstreams.members_up: fail, then pass",
+            ],
+            0,
+        ),
+        (["transcription.file: pass", "transcription.flux: fail"], 6),  # by the end every server has it
+        (["transcription.file: pass", "tls.name: fail, then pass"], 6),  # no matter of products
+        (["transcription.file: fail, then pass", "transcription.flux: fail, then pass"], 6),  # nothing is served at all
+    ],
+)
+def test_a_proxy_may_miss_a_product_until_the_servers_have_it(
+    monkeypatch: pytest.MonkeyPatch, asks: list[str], exit_code: int, proxy: dict[str, HostPlan]
+) -> None:
+    world, times = World(monkeypatch), [0]
+
+    def verify(work: Any, hosts: list[str]) -> list[Check]:
+        world.done.append(f"verify: {' '.join(hosts)}")
+        if hosts != ["lb"]:
+            return [Check(host, "works", "pass") for host in hosts]
+        times[0] += 1
+        pairs = [one.partition(": ")[::2] for one in asks]
+        return [
+            Check("lb", name, said.split(", then ")[min(times[0], len(said.split(", then "))) - 1])
+            for name, said in pairs
+        ]
+
+    monkeypatch.setattr("dgctl.rollout.rolling.outcomes.verify", verify)
+    marked: list[str] = []
+    monkeypatch.setattr(
+        "dgctl.rollout.rolling.look.mark_verified", lambda those: marked.extend(host.name for host, _ in those)
+    )
+    outcome = roll(world, {"gpu1": JOINS, **proxy}, seen(*FLEET["node"]))
+    assert outcome.exit_code == exit_code
+    assert ("lb" in marked) is (exit_code == 0) and ("gpu1" in marked) is (
+        "flux" in asks[1] and "fail, then" not in asks[0]
+    )
 
 
 def test_a_new_server_that_fails_is_held_back_and_the_proxies_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,20 @@ def look_at(nodes, ask_own=None):
     found = {key: answered(asked[key], node, last.get(key)) for node in nodes for key in [files.key(node)]}
     for key in [key for key, one in own.items() if one.done() and one.result()]:
         found[key].update(health=f"{OUT}: {own[key].result()}", out=True)
+    return without_taken(found)
+
+
+def without_taken(found):
+    """Looks in which nobody answers for an API whose port another one of its server still has, from before."""
+    moves = {one["address"] for one in found.values() if one["address"] and not at_home(one)}
+    for one in [one for one in found.values() if one["address"] in moves and at_home(one)]:
+        one.update(health="no answer: another API of this server still has its port", active=None)
     return found
+
+
+def at_home(look):
+    """Whether the port that answered is the one that was asked for."""
+    return split(look["address"])[1] == split(look["asked"])[1]
 
 
 def find_overflow(config):
