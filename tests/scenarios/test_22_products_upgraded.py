@@ -73,12 +73,15 @@ def test_upgrade(lab, client):
     assert images(servers[:2]) == {AFTER}
 
 
-def test_an_engine_of_each_product_is_changed(lab, client):
-    """The newest product joins the others, and then each Engine of all gets another environment."""
-    deployment, servers = lab
+def test_a_product_joins(lab, client):
+    """Before others, whose ports it moves; a client's connections belong to one row of calls, so that the next test has its own."""
     with no_call_is_lost(client, *OLDER):
-        change(deployment, deepgram_engines=ENGINES)
-        provisioned(deployment, "provision")
+        change(lab[0], deepgram_engines=ENGINES)
+        provisioned(lab[0], "provision")
+
+
+def test_an_engine_of_each_product_is_changed(lab, client):
+    deployment, servers = lab
     before = started(servers)
     with no_call_is_lost(client, *CALLS):
         change(deployment, deepgram_engine_environment={"LAB_CHANGED": "1"})
