@@ -74,7 +74,7 @@ def test_upgrade(lab, client):
 
 
 def test_a_product_joins(lab, client):
-    """Before others, whose ports it moves; a client's connections belong to one row of calls, so that the next test has its own."""
+    """Before others, whose ports it moves."""
     with no_call_is_lost(client, *OLDER):
         change(lab[0], deepgram_engines=ENGINES)
         provisioned(lab[0], "provision")
