@@ -75,10 +75,10 @@ def test_every_list_of_products_has_them_all():
 
 
 def test_every_product_serves_on_the_lab():
-    text = (PROJECT / "tests/scenarios/test_19_products.py").read_text()
+    text = (PROJECT / "tests/scenarios/support/products.py").read_text()
     (listed,) = re.findall(r"^ENGINES: .*?^\]", text, re.MULTILINE | re.DOTALL)
     served = {"stt", *re.findall(r'"profile": "(\w+)"', listed)}
-    assert served == set(PROFILES), "ENGINES in tests/scenarios/test_19_products.py"
+    assert served == set(PROFILES), "ENGINES in tests/scenarios/support/products.py"
 
 
 @pytest.mark.parametrize("verb", cli.main.commands)

@@ -2,6 +2,7 @@
 
 import socketserver
 import ssl
+import sys
 
 # A client that says nothing keeps its own thread this long, and nobody else's.
 HANDSHAKE_S = 20
@@ -19,4 +20,12 @@ def secure(server: socketserver.TCPServer, context: ssl.SSLContext) -> None:
         connection.settimeout(HANDSHAKE_S)
         return connection, address
 
-    server.get_request = get_request
+    report = server.handle_error
+
+    def handle_error(request, client_address):
+        if not isinstance(
+            sys.exc_info()[1], OSError
+        ):  # who refuses a certificate, or hangs up, is no error of the server's
+            report(request, client_address)
+
+    server.get_request, server.handle_error = get_request, handle_error

@@ -102,8 +102,8 @@ class Back(Rolling):
         self._playbook("rollback.yml", playbook.Part(hosts, {"Rollback": hosts}))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
 
-    def _verified(self, hosts: list[str]) -> list[str]:
-        proven = super()._verified(hosts)
-        self.progress.done += [name for name in proven if name not in self.progress.done]
+    def _verified(self, hosts: list[str], early: bool = False) -> list[str]:
+        proven = super()._verified(hosts, early)
+        self.progress.done += [name for name in proven if name not in self.progress.done and not early]
         self.progress.write(self.progress.release)
         return proven

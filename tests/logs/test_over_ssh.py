@@ -46,8 +46,9 @@ class Followed:
     def __init__(self, *words):
         command = [sys.executable, "-m", "dgctl", "logs", "inventory.ini", "--follow", *words]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background have it ignored
+        )  # fmt: skip
 
     def lines(self, count):
         return [self.process.stdout.readline().rstrip("\n") for _ in range(count)]
@@ -56,7 +57,11 @@ class Followed:
         """(exit code, the rest of stdout, stderr); `number`: a signal for its whole group, as a terminal sends it."""
         if number:
             os.killpg(self.process.pid, number)
-        out, err = self.process.communicate(timeout=30)
+        try:
+            out, err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
         return self.process.returncode, out, err
 
 
