@@ -12,7 +12,7 @@ from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_dow
 from tests.scenarios.support.stories import with_all
 
 pytestmark = with_all
-NAME = "rotation"
+NAME, OWN = "rotation", "group_vars/node/products.yml"
 # Flux TTS came with AFTER.
 OLDER = [kind for kind in CALLS if kind != "fluent speech"]
 Lab = tuple[Deployment, list[Server]]
@@ -23,6 +23,7 @@ def lab() -> Iterator[Lab]:
     lab_down(NAME)
     options = ("--nodes=2", "--proxies=1", "--gpu=l4:10", f"--release={BEFORE}")
     deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", *options)
+    (deployment.folder / OWN).unlink(missing_ok=True)  # of an earlier run
     own = settings(deployment.variables()["deepgram_models_links"])
     change(deployment, **own | {"deepgram_engines": [each for each in ENGINES if each.get("profile") != "flux_tts"]})
     yield deployment, servers
@@ -35,7 +36,7 @@ def client(lab: Lab, tmp_path, monkeypatch):
 
 
 def change(deployment: Deployment, **variables) -> None:
-    path = deployment.folder / "group_vars/node/products.yml"
+    path = deployment.folder / OWN
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     kept = yaml.safe_load(path.read_text()) or {}
