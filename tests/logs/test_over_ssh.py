@@ -40,6 +40,12 @@ def says(*said, then="exec sleep 300"):
     return {"runs": "; ".join(["cat >/dev/null", *(f"printf '%s\\n' {shlex.quote(text)}" for text in said), then])}
 
 
+def heeding():
+    """Signals count, although whoever runs the tests may ignore them: `&` of a script, nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Followed:
     """`dgctl logs --follow` while it runs."""
 
@@ -47,7 +53,7 @@ class Followed:
         command = [sys.executable, "-m", "dgctl", "logs", "inventory.ini", "--follow", *words]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background have it ignored
+            preexec_fn=heeding,
         )  # fmt: skip
 
     def lines(self, count):
