@@ -51,9 +51,8 @@ def require_place(path: Path, what: str) -> None:
         fix = f"make its folder first: mkdir -p {shlex.quote(shown(folder))}; or name another file"
         raise _unwritable(what, path, "no such folder", fix)
     with refused(f"{what}: its folder refuses it", path, "name a file in a folder that you may write to"):
-        tempfile.TemporaryFile(
-            dir=folder
-        ).close()  # rights alone do not tell of a file system that is read-only or full
+        # Rights alone do not tell of a file system that is read-only or full.
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def _unwritable(what: str, path: Path, seen: str, fix: str) -> DgctlError:

@@ -69,8 +69,3 @@ def stream_query(model: str, language: str, flux: bool) -> tuple[str, dict[str, 
 
 def file_query(model: str, language: str) -> tuple[str, dict[str, str]]:
     return LISTEN, {"model": model, "language": language, "punctuate": "true"}
-
-
-def speech_query(path: str, voice: str, rate: int) -> tuple[str, dict[str, str]]:
-    """Samples alone: the first byte of an answer is sound, and no header of a container."""
-    return path, {"model": voice, "encoding": "linear16", "container": "none", "sample_rate": str(rate)}

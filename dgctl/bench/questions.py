@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.words import listed
-from dgctl.bench.job import FILES, STREAMS, TTS, file_query, speech_query, stream_query
+from dgctl.bench.job import FILES, STREAMS, TTS, file_query, stream_query
 from dgctl.deployment.deployment import SERVING, Deployment, Host
-from dgctl.verify import topology
-from dgctl.verify.voices import RATE
+from dgctl.verify import topology, voices
 
 # What a profile can be measured with.
 OF_PROFILES = {"stt": (STREAMS, FILES), "flux": (STREAMS,), "aura": (TTS,), "flux_tts": (TTS,)}
@@ -44,9 +43,9 @@ def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[s
     return stream_query(model, language, False) if kind == STREAMS else file_query(model, language)
 
 
-def spoken(host: Host, voices: list[dict[str, str]]) -> tuple[str, dict[str, str]]:
+def spoken(host: Host, known: list[dict[str, str]]) -> tuple[str, dict[str, str]]:
     """(path, query) of a text to be spoken; raises DgctlError (exit 2) where no voice is known."""
-    if not voices:
+    if not known:
         fix = "name one in deepgram_verify_voice"
         raise DgctlError(Problem("no voice is known that this server speaks with", host.name, fix=fix), Exit.USAGE)
-    return speech_query(voices[0]["path"], voices[0]["model"], RATE)
+    return known[0]["path"], voices.query(known[0]["model"])

@@ -46,9 +46,7 @@ def _ring(name: str, variables: dict[str, Any], referred: Callable[[Any], Iterab
             continue
         path.append(here)
         done.add(here)
-        others = sorted(
-            set(referred(variables.get(here))) & set(variables), reverse=True
-        )  # of several, always the same one
+        others = sorted(set(referred(variables.get(here))) & set(variables), reverse=True)  # always the same way
         open_names += [(other, depth + 1) for other in others]
     return []
 

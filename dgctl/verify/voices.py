@@ -36,12 +36,16 @@ class Spoken:
         return self.problem or f"{self.sound_s:.1f} s of sound in {self.seconds:.1f} s"
 
 
+def query(model: str) -> dict[str, str]:
+    """Of a request for samples alone: the first byte of an answer is sound, and no header of a container."""
+    return {"model": model, "encoding": "linear16", "container": "none", "sample_rate": str(RATE)}
+
+
 def speak(proxy: tls.Proxy, path: str, model: str) -> Spoken:
     """POST /v1/speak or /v2/speak for 16-bit samples. What is no sound comes back as `problem`."""
-    query = {"model": model, "encoding": "linear16", "container": "none", "sample_rate": str(RATE)}
     begun = time.monotonic()
     try:
-        answer = speech.posted(proxy, f"{path}?{urlencode(query)}", json={"text": TEXT}, limit_s=_LIMIT_S)
+        answer = speech.posted(proxy, f"{path}?{urlencode(query(model))}", json={"text": TEXT}, limit_s=_LIMIT_S)
     except httpx.HTTPError as error:
         return Spoken(problem=speech.refusal(error))
     took = time.monotonic() - begun

@@ -68,13 +68,12 @@ fix:
   type: str
 """
 
-import json
 import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram import api_health as deepgram_api_health
-from ansible.module_utils.deepgram.containers import last_words, now_at, published, run
+from ansible.module_utils.deepgram.containers import inspect, last_words, now_at, run
 from ansible.module_utils.deepgram.http import get_either, get_json
 from ansible.module_utils.host.outcome import fail
 
@@ -95,11 +94,8 @@ def active(apis, engine):
 
 def running_at(component, url, engine):
     """Where an API answers that may have been started with another port than it is to have."""
-    rc, out, _err = run([engine, "container", "inspect", f"deepgram-{component}"], check=False)
-    try:
-        return now_at(component, url, published(json.loads(out)[0]) if rc == 0 else {}) or url
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return url
+    found = inspect(engine, f"deepgram-{component}")
+    return (now_at(component, url, found["ports"]) if found else url) or url
 
 
 def active_of(container, url, engine):

@@ -10,12 +10,13 @@ import pytest
 
 from dgctl.base.errors import Exit
 from dgctl.bench import questions, result, tts
-from dgctl.bench.job import TTS, Job, speech_query
+from dgctl.bench.job import TTS, Job
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search
 from dgctl.bench.window import SPEECH, Bounds, Raw, Window, fault, is_clear, merged
 from dgctl.bench.workers import workers
 from dgctl.verbs import bench
+from dgctl.verify import voices
 from dgctl.verify.tls import Proxy
 from dgctl.verify.voices import RATE, TEXT
 from lab.deepgram.models import SPEAKING, write_model
@@ -31,7 +32,7 @@ FLUX_TTS = next(row[3] for row in SPEAKING if row[2] == "flux-tts")
 
 def job(port, load, path="/v1/speak", voice="aura-2-thalia-en", **changes):
     way = Proxy("127.0.0.1", port, "localhost", plain=True)
-    return Job(TTS, way, *speech_query(path, voice, RATE), load, **{**SHORT, **changes})
+    return Job(TTS, way, path, voices.query(voice), load, **{**SHORT, **changes})
 
 
 def measured(load=300, changes=None, **server):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from ansible.module_utils.deepgram import containers
 
 from tests.roles_app.conftest import ROOT, load
 
@@ -50,6 +51,9 @@ def idle(monkeypatch):
         monkeypatch.setattr(IDLE, "AnsibleModule", lambda **_: Module())
         monkeypatch.setattr(IDLE, "get_json", get_json)
         monkeypatch.setattr(IDLE, "run", lambda argv, check: inspect)
+        made = json.loads(inspect[1])[:1] if inspect[0] == 0 and inspect[1].startswith("[") else []
+        seen = [{"ports": containers.published(one)} for one in made]
+        monkeypatch.setattr(IDLE, "inspect", lambda engine, name: seen[0] if seen else None)
         monkeypatch.setattr(IDLE.time, "sleep", lambda seconds: None)
         monkeypatch.setattr(IDLE.time, "monotonic", lambda: next(clock))
         with pytest.raises(Exit) as end:

@@ -77,28 +77,34 @@ def test_validate_refuses_it(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert (document["exit_code"], document["errors"][0]["where"]) == (3, "images.lock:1")
 
 
-def test_a_run_gives_them_to_its_servers_and_learns_of_those_it_had_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+def ready(monkeypatch: pytest.MonkeyPatch, pins: dict[str, dict[str, str]], **variables: Any) -> tuple[Any, list[Any]]:
+    """A run's work on two servers that tell these pins, and the variables that each of its playbooks was given."""
     given: list[Any] = []
 
     def run(job: playbook.Run) -> RunResult:
         given.append(job.part.variables if job.part else None)
-        return RunResult({}, pins={"gpu1": {API: ONE}, "gpu2": {API: TWO}})
+        return RunResult({}, pins=pins)
 
     monkeypatch.setattr("dgctl.run.playbook.run", run)
     monkeypatch.setattr("dgctl.run.outcomes.playbook.phases", lambda name: [])
     of = deployment(node=["gpu1", "gpu2"])
     of.inventory = INVENTORY
     for name in ("gpu1", "gpu2"):
-        of.hosts[name].vars["deepgram_release"] = "release-260812"
+        of.hosts[name].vars.update(deepgram_release="release-260812", **variables)
     session = SimpleNamespace(options=SimpleNamespace(check=False), verbosity=0, record=None)
     work: Any = SimpleNamespace(
         session=session, deployment=of, vault=None, require_lease=lambda: None, progress=lambda *of: _Nothing()
     )
+    return work, given
+
+
+def test_a_run_gives_them_to_its_servers_and_learns_of_those_it_had_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+    work, given = ready(monkeypatch, {"gpu1": {API: ONE}, "gpu2": {API: TWO}})
     part = playbook.Part(["gpu1"], {}, variables={"drain": ["gpu1"]})
     outcomes.ran(work, "provision.yml", part=part)
     outcomes.ran(work, "provision.yml", part=part)
     assert [(one["drain"], one[images.VARIABLE]) for one in given] == [(["gpu1"], {}), (["gpu1"], {API: ONE})]
-    assert topology.desired(of, of.hosts["gpu2"])["images_locked"] == {"api": ONE}
+    assert topology.desired(work.deployment, work.deployment.hosts["gpu2"])["images_locked"] == {"api": ONE}
 
 
 def test_a_moved_tag_is_a_hint_and_only_of_what_the_file_pins() -> None:

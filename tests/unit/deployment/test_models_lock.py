@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +14,9 @@ from dgctl.deployment import images, models
 from dgctl.deployment.deployment import Host
 from dgctl.plan import audit
 from dgctl.run import outcomes, playbook
-from dgctl.run.collector import RunResult
 from dgctl.verbs import validate
 from dgctl.verify import topology
-from tests.plan.test_rollout import deployment
-from tests.unit.deployment.test_images_lock import API, _Nothing
+from tests.unit.deployment.test_images_lock import API, ready
 from tests.unit.deployment.test_images_lock import ONE as DIGEST
 from tests.unit.local_hosts import do
 
@@ -95,22 +92,7 @@ def test_validate_refuses_it(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_run_gives_them_to_its_servers_and_learns_of_those_that_got_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Any] = []
-
-    def run(job: playbook.Run) -> RunResult:
-        given.append(job.part.variables if job.part else None)
-        return RunResult({}, pins={"gpu1": {API: DIGEST, A: ONE}, "gpu2": {A: TWO}})
-
-    monkeypatch.setattr("dgctl.run.playbook.run", run)
-    monkeypatch.setattr("dgctl.run.outcomes.playbook.phases", lambda name: [])
-    of = deployment(node=["gpu1", "gpu2"])
-    of.inventory = INVENTORY
-    for name in ("gpu1", "gpu2"):
-        of.hosts[name].vars.update(deepgram_release="release-260812", deepgram_models_links=LINKS)
-    session = SimpleNamespace(options=SimpleNamespace(check=False), verbosity=0, record=None)
-    work: Any = SimpleNamespace(
-        session=session, deployment=of, vault=None, require_lease=lambda: None, progress=lambda *of: _Nothing()
-    )
+    work, given = ready(monkeypatch, {"gpu1": {API: DIGEST, A: ONE}, "gpu2": {A: TWO}}, deepgram_models_links=LINKS)
     part = playbook.Part(["gpu1"], {})
     first = outcomes.ran(work, "provision.yml", part=part)
     outcomes.ran(work, "provision.yml", part=part)
@@ -119,7 +101,7 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_that_got_them(monke
     assert [name for name, end in first.hosts.items() if end.state == "failed"] == ["gpu2"]
     (problem,) = first.hosts["gpu2"].errors
     assert problem.where == "gpu2" and all(word in problem.what for word in (A, ONE, TWO)) and "sha256" in problem.fix
-    assert topology.desired(of, of.hosts["gpu2"])["models_locked"] == {A: ONE}
+    assert topology.desired(work.deployment, work.deployment.hosts["gpu2"])["models_locked"] == {A: ONE}
 
 
 def test_what_is_locked_is_not_unpinned() -> None:
