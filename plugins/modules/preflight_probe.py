@@ -208,7 +208,7 @@ def wanted_of(params):
     nothing = dict.fromkeys(
         ("engine", "engine_source", "engine_repository", "driver_source", "driver_key", "branch", "kernel_module"), ""
     )
-    return {**nothing, "engine_packages": [], **params["wanted"]}
+    return {**nothing, "engine_packages": [], "components": [], **params["wanted"]}
 
 
 def look(params, minimums, driver):
@@ -232,7 +232,8 @@ def look(params, minimums, driver):
     ports = params["ports"]
     parts = {port["part"] for port in ports["free"] if "part" in port}
     persistence = params["gpu"]["lifecycle"].get("persistence")
-    found += preflight_units.masked(preflight_units.needed(parts, wanted["engine"], persistence))
+    units = preflight_units.needed(parts, wanted["engine"], wanted["components"], persistence)
+    found += preflight_units.masked(units)
     return found + clock + preflight_ports.ports(ports["free"], ports["nginx_config"]) + over_network, moved
 
 

@@ -11,7 +11,6 @@ from tests.scenarios.support.products import CALLS, ENGINES, answered, calling, 
 from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 from tests.scenarios.support.stories import with_all
 
-pytestmark = with_all
 NAME, OWN = "rotation", "group_vars/node/products.yml"
 # Flux TTS came with AFTER.
 OLDER = [kind for kind in CALLS if kind != "fluent speech"]
@@ -74,6 +73,7 @@ def test_upgrade(lab, client):
     assert images(servers[:2]) == {AFTER}
 
 
+@with_all
 def test_a_product_joins(lab, client):
     """Before others, whose ports it moves."""
     with no_call_is_lost(client, *OLDER):
@@ -81,6 +81,7 @@ def test_a_product_joins(lab, client):
         provisioned(lab[0], "provision")
 
 
+@with_all
 def test_an_engine_of_each_product_is_changed(lab, client):
     deployment, servers = lab
     before = started(servers)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from ansible.module_utils.host.outcome import finding, run
 
 OF_PART = {"proxy": ("nginx.service",)}
-OF_ENGINE = {
-    "docker": ("docker.service", "docker.socket", "containerd.service", "deepgram.service"),
-    "podman": ("deepgram-engine.service", "deepgram-api.service"),
-}
+DOCKERS = ("docker.service", "docker.socket", "containerd.service")
+ALONE = ("license-proxy", "billing")  # with Docker a unit each; one, deepgram.service, has all Engines and APIs
 PERSISTENCE = "nvidia-persistenced.service"
 
 
-def needed(parts, engine, persistence):
-    """The units that roles start on a host with these parts (proxy, api, engine, license_proxy, billing)."""
+def needed(parts, engine, components, persistence):
+    """The units that roles start on a host with these parts (proxy, api, engine, license_proxy, billing).
+
+    components: of the containers deepgram-COMPONENT; with Podman each has a unit of its own.
+    """
     found = [unit for part in parts for unit in OF_PART.get(part, ())]
-    found += OF_ENGINE.get(engine, ()) if {"api", "engine", "license_proxy", "billing"} & set(parts) else ()
+    if components and engine != "podman":
+        found += DOCKERS
+        found += ["deepgram.service"] if set(components) - set(ALONE) else []
+    found += [f"deepgram-{name}.service" for name in components if engine == "podman" or name in ALONE]
     return found + ([PERSISTENCE] if persistence and "engine" in parts else [])
 
 

@@ -19,11 +19,24 @@ def systemd(program):
 
 
 def test_what_is_needed_where():
-    node = preflight_units.needed({"proxy", "api", "engine"}, "docker", True)
+    node = preflight_units.needed({"proxy", "api", "engine"}, "docker", ["engine", "api"], True)
     assert {"nginx.service", "docker.service", "deepgram.service", "nvidia-persistenced.service"} <= set(node)
-    assert preflight_units.needed({"proxy"}, "docker", True) == ["nginx.service"]
-    behind = preflight_units.needed({"api", "engine"}, "podman", False)
+    assert preflight_units.needed({"proxy"}, "docker", [], True) == ["nginx.service"]
+    behind = preflight_units.needed({"api", "engine"}, "podman", ["engine", "api"], False)
     assert behind == ["deepgram-engine.service", "deepgram-api.service"]
+
+
+def test_with_podman_each_of_several_engines_has_its_unit():
+    several = preflight_units.needed(
+        {"api", "engine"}, "podman", ["engine-a", "engine-turns", "api-stt", "api-flux"], False
+    )
+    assert several == [f"deepgram-{name}.service" for name in ("engine-a", "engine-turns", "api-stt", "api-flux")]
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_what_stands_alone_has_a_unit_with_either_engine(engine):
+    found = preflight_units.needed({"license_proxy"}, engine, ["license-proxy"], False)
+    assert "deepgram-license-proxy.service" in found and "deepgram.service" not in found
 
 
 def test_a_masked_unit_is_named_with_the_command(systemd):

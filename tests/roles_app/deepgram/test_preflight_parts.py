@@ -79,3 +79,16 @@ def test_billing_needs_nobody_outside():
     for group in ("billing", "license_proxy", "node"):
         found = asked("_preflight_servers", group, servers={"billing": {"bl1": {}}})
         assert "licence server" not in found, group
+
+
+def test_the_units_that_may_not_be_masked_follow_the_containers():
+    assert asked("_preflight_components", "node") == ["engine", "api"]
+    assert asked("_preflight_components", "engine") == ["engine"] and asked("_preflight_components", "proxy") == []
+    several = [
+        {"name": "a", "gpus": ["nvidia.com/gpu=0"]},
+        {"name": "turns", "profile": "flux", "gpus": ["nvidia.com/gpu=1"]},
+    ]
+    found = asked("_preflight_components", "node", deepgram_engines=several)
+    assert found == ["engine-a", "engine-turns", "api-stt", "api-flux"]
+    assert asked("_preflight_components", "license_proxy") == ["license-proxy"]
+    assert asked("_preflight_components", "billing") == ["billing"]

@@ -37,7 +37,7 @@ _BY_NUMBER = {
     "22": "rotation",
 }
 # The order in which they begin: those that take longest come first.
-_ORDER = ("server", "fleet", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
+_ORDER = ("server", "fleet", "rotation", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
 # What a drill needs of a GPU that the workshop's server (an A100 and a T4) has.
 WORKSHOP_HAS = ("any", "none", "mig")
 
