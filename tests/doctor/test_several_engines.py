@@ -251,3 +251,18 @@ def test_nvidia_smi_is_asked_in_each_engine(kind, tmp_path, monkeypatch):
     assert asked == words
     assert {doctor_host.limit_of(name) for name in asked} == {doctor_host.SLOW["inside"]}
     assert not any(name.startswith("inside") for name in kind.commands(False))
+
+
+def test_of_several_that_do_not_run_each_is_named_with_its_cause_and_its_log(rack):
+    rack.container("engine-a", 0, "exited", ExitCode=137, Error="OOM killed")
+    rack.container("engine-b", 0, "exited", ExitCode=1)
+    line = "impeller::licensing: Provided license key is not valid: 401 Unauthorized"
+    rack.say("log_engine-b", f"2026-11-29T10:00:08.1Z ERROR {line}\n")
+    said = found(rack)["containers"]
+    assert "deepgram-engine-a exited (exit 137)" in said["seen"] and "deepgram-engine-b exited (exit 1)" in said["seen"]
+    assert "engine-a: OOM killed" in said["cause"] and "engine-b: " in said["cause"]
+    assert (
+        "docker logs --tail 50 deepgram-engine-a" in said["fix"]
+        and "docker logs --tail 50 deepgram-engine-b" in said["fix"]
+    )
+    assert "deepgram_api_key" in said["fix"]

@@ -71,15 +71,17 @@ def running(host):
     down = {part: one for part, one in seen.items() if not (one and one["running"])}
     if not down:
         return healthy(f"{listed(seen)}: running")
-    part, first = next(iter(down.items()))
-    words = listed(
-        f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}" for part, one in down.items()
-    )
-    if (first or {}).get("status") == "paused":
+    return together([(part, stopped(host, part, one)) for part, one in down.items()])
+
+
+def stopped(host, part, one):
+    """A container that does not run, `one` as the container engine has it: its last words, and the way back."""
+    words = f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}"
+    if (one or {}).get("status") == "paused":
         return unhealthy(words, "somebody paused it: it takes connections and answers nobody",
                          f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
     signature = diagnose_log(host, part)
-    cause = (first or {}).get("error", "") or (signature.meaning if signature else "")
+    cause = (one or {}).get("error", "") or (signature.meaning if signature else "")
     first_of_all = f"{signature.remediation}; " if signature else ""
     fix = f"{first_of_all}on the server: {logs(host, part)}; then dgctl provision"
     return unhealthy(words, cause, fix, stands_on=EXPLAINED.get(signature.name, ()) if signature else None)
