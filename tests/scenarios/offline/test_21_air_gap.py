@@ -88,3 +88,35 @@ def test_one_that_is_stopped_is_named_and_started_again(lab):
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert billing.sh("docker inspect --format '{{.State.Running}}' deepgram-billing").strip() == "true"
+
+
+JOURNAL = "/var/lib/deepgram-billing/journal"
+
+
+def test_a_journal_on_a_full_disk_is_named_and_neither_lines_nor_neighbours_are_lost(lab, tmp_path):
+    deployment, node, billing = lab
+    before = billing.sh(f"cat {JOURNAL}/journal")
+    billing.sh(
+        f"docker stop deepgram-billing && cp -a {JOURNAL} /root/kept && mount -t tmpfs -o size=4m tmpfs {JOURNAL}"
+        f" && chown --reference=/root/kept {JOURNAL} && chmod 700 {JOURNAL} && cp -a /root/kept/. {JOURNAL}"
+        " && docker start deepgram-billing && sleep 3"
+    )
+    try:
+        billing.sh(f"dd if=/dev/zero of={JOURNAL}/filler bs=4k", check=False)
+        assert node.sh("docker restart deepgram-engine >/dev/null; sleep 5; docker logs --since 5s deepgram-engine 2>&1")
+        assert "No space left" in billing.sh("docker logs --tail 20 deepgram-billing 2>&1")
+        run = deployment.dgctl("doctor")
+        assert run.exit_code != 0
+        failed = {(check["host"], check["check"]): check for check in run.document["checks"] if check["verdict"] == "fail"}
+        assert JOURNAL in failed[billing.name, "disk"]["seen"] and "larger disk" in failed[billing.name, "disk"]["fix"]
+        billing.sh(f"rm {JOURNAL}/filler")
+        run = deployment.dgctl("provision", "--yes", "--full", "--limit", node.name)
+        assert run.exit_code == 0, run.problems() + run.stderr
+        assert transcribe(node, tmp_path).status_code == 200
+        after = billing.sh(f"cat {JOURNAL}/journal")
+        assert after.startswith(before) and len(after) > len(before), "nothing that was written is lost, and it goes on"
+    finally:
+        billing.sh(
+            f"rm -f {JOURNAL}/filler; docker stop deepgram-billing; cp -a {JOURNAL}/journal /root/kept/; umount {JOURNAL}"
+            f"; cp -a /root/kept/. {JOURNAL}; docker start deepgram-billing"
+        )
