@@ -23,9 +23,9 @@ def lines(plan: Plan, all_reasons: bool = False) -> list[str]:
     right = [name for name, host in plan.hosts.items() if not host.steps and not host.problem]
     unverified = plan.unverified
     if verified := [name for name in right if name not in unverified]:
-        found.append(f"{listed(verified)}: right")
+        found.append(f"{listed(verified)}: in sync")
     if unverified:
-        found.append(f"{listed(unverified)}: right, and to be verified: no check has passed since the last change")
+        found.append(f"{listed(unverified)}: in sync, and to be verified: no check has passed since the last change")
     return [line for text in found for line in text.splitlines()]
 
 
@@ -101,7 +101,7 @@ def _reason(reason: Reason) -> str:
     if reason.kind == Kind.FOLLOWS:
         return f"follows {reason.subject}"
     if reason.kind == Kind.ASKED:
-        return "is right; runs because of --full"
+        return "is in sync; runs because of --full"
     if reason.kind in (Kind.UNFINISHED, Kind.DISTRUSTED):
         return reason.subject
     became = f"{reason.before} -> {reason.now}" if reason.variable and reason.before else reason.now

@@ -42,7 +42,7 @@ def planned(work: Work) -> Plan:
             reports[name], leases[name] = seen.reports, seen.lease
             right = all(said["state"] == "right" for said in seen.roles.values()) and seen.roles
             state = "unreachable" if seen.problem else "ok" if right else "changed"
-            shown.host(name, state, seen.problem.what if seen.problem else "right" if right else "not as desired")
+            shown.host(name, state, seen.problem.what if seen.problem else "in sync" if right else "not in sync")
             if not right and runner is None and work.session.command == "provision":
                 runner = threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True)
                 runner.start()  # it takes half a second, which other looks can use
@@ -184,7 +184,7 @@ def carry_out(work: Work, plan: Plan) -> Outcome:
     hosts = ran.hosts or {}
     ran.hosts = {name: hosts.get(name) or HostState() for name in plan.hosts}
     if plan.changing and len(plan.changing) < len(plan.hosts):
-        ran.summary += f"; {len(plan.hosts) - len(plan.changing)} were right"
+        ran.summary += f"; {len(plan.hosts) - len(plan.changing)} were in sync"
     ran.timings = {**plan.timings, **ran.timings}
     ran.brief = True
     if ran.exit_code != Exit.PREFLIGHT:
@@ -193,7 +193,7 @@ def carry_out(work: Work, plan: Plan) -> Outcome:
 
 
 def _all_right(plan: Plan) -> str:
-    return "the server is right" if len(plan.hosts) == 1 else f"all {len(plan.hosts)} servers are right"
+    return "the server is in sync" if len(plan.hosts) == 1 else f"all {len(plan.hosts)} servers are in sync"
 
 
 def prove(work: Work, plan: Plan, outcome: Outcome) -> None:

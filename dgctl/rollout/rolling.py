@@ -285,7 +285,7 @@ def _moved(work: Work) -> Problem:
 
 def summary(outcome: Outcome, out: Iterable[str]) -> str:
     states = [host.state for host in (outcome.hosts or {}).values()]
-    text = f"{count(len(states), 'server')}: {states.count('changed')} changed, {states.count('ok')} right"
+    text = f"{count(len(states), 'server')}: {states.count('changed')} changed, {states.count('ok')} in sync"
     bad = [name for name, host in (outcome.hosts or {}).items() if host.state in ("failed", "unreachable")]
     text += f", {listed(bad)} failed" if bad else ""
     text += f", {states.count('skipped')} not done" if "skipped" in states else ""

@@ -35,7 +35,7 @@ def reasons(host: HostPlan) -> list[tuple[str, str, str]]:
 def test_right_hosts_have_no_steps(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make(monkeypatch, Seen(right(*ROLES), verified=True))
     assert (plan.changing, plan.unverified) == ([], [])
-    assert plan_text.lines(plan) == ["gpu1, gpu2: right"]
+    assert plan_text.lines(plan) == ["gpu1, gpu2: in sync"]
 
 
 def test_right_and_not_verified(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
