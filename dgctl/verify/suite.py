@@ -54,14 +54,17 @@ def run(
         environment = _plan(folder, deployment, hosts)
         output = log or folder / "pytest.log"
         with _append_privately(output) as sink:
-            checks, status = _pytest(_arguments(suite, len(hosts)), environment, sink, progress)
+            checks, status = _pytest(_arguments(suite, len(hosts), folder), environment, sink, progress)
         if status not in _COMPLETE:
             raise DgctlError(_broken(output, status), Exit.BUG)
     return causes.fold(_in_order(checks, hosts))
 
 
-def _arguments(suite: Path, hosts: int) -> list[str]:
-    """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's."""
+def _arguments(suite: Path, hosts: int, folder: Path) -> list[str]:
+    """pytest with this suite and these plugins only: no conftest, no cache, nothing of the user's.
+
+    Its workers ask for a temporary folder; of the usual one pytest first deletes what others left there, for minutes at worst.
+    """
     workers = min(hosts, 4 * (os.cpu_count() or 1), MAX_WORKERS)
     parallel = (
         ["-p", "xdist", "-n", str(workers), "--dist", "loadscope", "--max-worker-restart=0"] if workers > 1 else []
@@ -85,6 +88,7 @@ def _arguments(suite: Path, hosts: int) -> list[str]:
             "dgctl.verify.facts",
             "--import-mode=importlib",
             "--assert=plain",
+            f"--basetemp={folder / 'pytest'}",
         ),
         *("-rA", "--tb=short", "--color=no", *parallel),
         *(str(path) for path in sorted(suite.glob("test_*.py"), key=_place)),

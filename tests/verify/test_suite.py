@@ -1,5 +1,6 @@
 """A small suite through the same plugin, alone and over pytest-xdist: each end of a check becomes a Check."""
 
+import getpass
 import json
 import subprocess
 import sys
@@ -144,6 +145,15 @@ def test_users_pytest_settings_do_not_reach_the_suite(deployment, progress, tmp_
     monkeypatch.setenv("PYTEST_ADDOPTS", "--nonsense")
     monkeypatch.chdir(tmp_path)
     assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 13
+
+
+def test_temporary_folders_of_other_pytests_are_none_of_its_business(deployment, progress, tmp_path, small, monkeypatch):
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(tmp_path))
+    left = [tmp_path / f"pytest-of-{getpass.getuser()}" / f"pytest-{number}" for number in range(9)]
+    for folder in left:
+        folder.mkdir(parents=True)
+    assert run(deployment, progress, tmp_path, small, gpu1={}, gpu2={})
+    assert sorted(left[0].parent.iterdir()) == left
 
 
 def test_a_suite_that_cannot_run_is_a_bug_and_never_an_empty_success(deployment, progress, tmp_path, small):
