@@ -96,7 +96,8 @@ options:
     required: true
     suboptions:
       free:
-        description: Ports to be free, each with C(port), C(address) and C(service).
+        description: >-
+          Ports to be free, each with C(port), C(address) and C(service). C(shared_by) names a program of which anybody's may hold it.
         type: list
         elements: dict
         default: []
