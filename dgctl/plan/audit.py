@@ -72,7 +72,9 @@ def audience(host: Host, parts: set[str], row: dict[str, Any], firewall: bool | 
 
 
 def _is_proven_by_http(host: Host) -> bool:
-    return host.vars.get("nginx_proxy_tls_source") == "acme" and host.vars.get("nginx_proxy_acme_challenge") == "http-01"
+    return (
+        host.vars.get("nginx_proxy_tls_source") == "acme" and host.vars.get("nginx_proxy_acme_challenge") == "http-01"
+    )
 
 
 def is_loopback(address: str) -> bool:

@@ -78,7 +78,11 @@ def timer_due():
     """Whether the timer must be started or enabled, or its files be read again."""
     _rc, out, _err = run(["systemctl", "show", TIMER, "--property=ActiveState,UnitFileState,NeedDaemonReload"])
     seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-    return (seen.get("ActiveState"), seen.get("UnitFileState"), seen.get("NeedDaemonReload")) != ("active", "enabled", "no")
+    return (seen.get("ActiveState"), seen.get("UnitFileState"), seen.get("NeedDaemonReload")) != (
+        "active",
+        "enabled",
+        "no",
+    )
 
 
 def asked(module, command):
@@ -103,7 +107,12 @@ def refused(module, why, error):
     """An order that failed: an error, or a warning while there is time."""
     what, _, fix = error.partition(". Fix: ")
     if not holds(module, why):
-        fail(module, f"no certificate from the ACME authority: {what}", fix or f"see {module.params['log']}/letsencrypt.log", what)
+        fail(
+            module,
+            f"no certificate from the ACME authority: {what}",
+            fix or f"see {module.params['log']}/letsencrypt.log",
+            what,
+        )
     module.warn(f"the certificate could not be renewed ({why}): {what}. Fix: {fix}")
 
 

@@ -97,7 +97,8 @@ options:
     suboptions:
       free:
         description: >-
-          Ports to be free, each with C(port), C(address) and C(service). C(shared_by) names a program of which anybody's may hold it.
+          Ports to be free, each with C(port), C(address) and C(service). A port may be held by anybody's program of the name
+          C(shared_by).
         type: list
         elements: dict
         default: []

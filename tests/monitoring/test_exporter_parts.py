@@ -410,7 +410,8 @@ def test_the_end_of_a_served_certificate(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "line"), [('{"since": 0, "error": ""}', "0"), ('{"since": 1796000000, "error": "x"}', "1796000000"), (None, "")]
+    ("said", "line"),
+    [('{"since": 0, "error": ""}', "0"), ('{"since": 1796000000, "error": "x"}', "1796000000"), (None, "")],
 )
 def test_a_certificate_that_is_not_renewed(tmp_path, said, line):
     path, found = tmp_path / "state.json", page.Page()

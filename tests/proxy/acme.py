@@ -1,6 +1,6 @@
 """An ACME authority (Let's Encrypt's own pebble, with its DNS server), and a real NGINX that has its certificate from there.
 
-pebble and pebble-challtestsrv: github.com/letsencrypt/pebble, README.md and cmd/pebble-challtestsrv/README.md; Debian's package pebble.
+pebble and pebble-challtestsrv: github.com/letsencrypt/pebble, README.md and cmd/pebble-challtestsrv/README.md; Debian's pebble.
 certbot runs with the settings and the program of role nginx_proxy, in folders of the test's own.
 """
 
@@ -34,7 +34,7 @@ def openssl(folder: Path, *words: str) -> str:
 
 def signed(folder: Path, *names: str) -> None:
     """ca.pem, and a certificate c.pem with its key k.pem that it signed."""
-    openssl(folder, "req", "-x509", *EC, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=directory's authority", "-days", "2",
+    openssl(folder, "req", "-x509", *EC, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2",
             "-addext", "basicConstraints=critical,CA:TRUE")  # fmt: skip
     openssl(folder, "req", "-new", *EC, "-keyout", "k.pem", "-out", "r.csr", "-subj", "/CN=directory")
     (folder / "names").write_text("subjectAltName=" + ",".join(names) + "\n")
@@ -93,7 +93,9 @@ class Authority:
     def root(self) -> str:
         """The certificate that its own lead to: another one at each start."""
         context = ssl.create_default_context(cafile=str(self.ca))
-        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0", context=context, timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"https://127.0.0.1:{self.management}/roots/0", context=context, timeout=10
+        ) as answer:
             return answer.read().decode()
 
     def log(self) -> str:
@@ -153,7 +155,9 @@ class Server:
         (self.config / "acme.json").write_text(json.dumps(content))
         site = render("nginx_proxy", "deepgram.conf.j2", **settings).replace("/var/log/nginx", str(self.folder))
         (self.folder / "site.conf").write_text(site)
-        scratch = "".join(f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        scratch = "".join(
+            f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         (self.folder / "nginx.conf").write_text(
             f"{'user nobody nogroup;' if os.getuid() == 0 else ''}\nworker_processes 1;\npid {self.folder}/pid;\n"
             f"error_log {self.folder}/error.log;\nevents {{ worker_connections 512; }}\n"

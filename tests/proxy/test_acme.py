@@ -150,14 +150,21 @@ def test_only_tokens_are_served_without_tls(start):
     token.write_text("abc.thumbprint")
     assert server.get("/.well-known/acme-challenge/abc") == (200, "abc.thumbprint")
     assert server.get("/.well-known/acme-challenge/none")[0] == 404
-    for path in ("/", "/v1/listen", "/v1/status", "/metrics", "/.well-known/", "/.well-known/acme-challenge/../../deepgram.key"):
+    for path in (
+        "/",
+        "/v1/listen",
+        "/v1/status",
+        "/metrics",
+        "/.well-known/",
+        "/.well-known/acme-challenge/../../deepgram.key",
+    ):
         assert server.get(path)[0] in (400, 403), path
     server.set(**server.said, nginx_proxy_acme_challenge="dns-01", nginx_proxy_acme_dns_hook="/x")
     assert str(server.http) not in (server.folder / "site.conf").read_text()
 
 
 def test_a_challenge_that_nobody_answers_is_explained(start):
-    authority, server = start(nginx=False)
+    _, server = start(nginx=False)
     done = server.run("renew")
     assert done.returncode == 1
     assert f"{NAME}: connection: " in done.stderr and "refused" in done.stderr
@@ -178,11 +185,18 @@ def test_a_directory_that_is_not_trusted_is_explained(start):
     _, server = start()
     server.set(**{**server.said, "nginx_proxy_acme_ca_file": ""})
     done = server.run("renew")
-    assert done.returncode == 1 and "CERTIFICATE_VERIFY_FAILED" in done.stderr and "nginx_proxy_acme_ca_file" in done.stderr
+    assert (
+        done.returncode == 1
+        and "CERTIFICATE_VERIFY_FAILED" in done.stderr
+        and "nginx_proxy_acme_ca_file" in done.stderr
+    )
 
 
 def test_an_external_account_is_bound_without_a_secret_in_the_arguments(start):
     _, server = start(binding=True)
+    done = server.run("renew")
+    assert done.returncode == 1 and "nginx_proxy_acme_eab_kid" in done.stderr, done
+    server.set(**server.said, nginx_proxy_acme_eab_kid=KID, nginx_proxy_acme_eab_hmac_key=HMAC[::-1])
     done = server.run("renew")
     assert done.returncode == 1 and "nginx_proxy_acme_eab_kid" in done.stderr, done
     server.set(**server.said, nginx_proxy_acme_eab_kid=KID, nginx_proxy_acme_eab_hmac_key=HMAC)
@@ -238,6 +252,8 @@ def test_a_hook_that_fails_is_named_and_its_words_are_not(hooked):
 
 def test_a_program_that_is_missing_is_explained(start):
     _, server = start()
-    server.program.write_text(server.program.read_text().replace('words = ["certbot"', 'words = ["certbot-is-not-here"'))
+    server.program.write_text(
+        server.program.read_text().replace('words = ["certbot"', 'words = ["certbot-is-not-here"')
+    )
     done = server.run("renew")
     assert done.returncode == 1 and "certbot-is-not-here is not installed" in done.stderr

@@ -100,7 +100,10 @@ def _refused(host: Host, name: str) -> tuple[str, str] | None:
         return "a name with a star is proven by DNS alone", f"set {CHALLENGE}: dns-01 and {HOOK}, or give each name"
     if "." not in name.removeprefix("*.") and not host.vars.get(TRUST):
         what = "a public authority gives no certificate for a name without a domain"
-        return what, f"set {SERVER_NAME} to a full name, such as speech.example.com; for an authority of your own set {TRUST}"
+        return (
+            what,
+            f"set {SERVER_NAME} to a full name, such as speech.example.com; for an authority of your own set {TRUST}",
+        )
     return None
 
 

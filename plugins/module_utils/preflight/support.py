@@ -29,7 +29,10 @@ def combination(systems, system, wanted):
 
 
 def packaged(system, asked):
-    """Findings on programs that watch, and on certbot: a list of {what, packages (the user's own), table (by package manager), advice}."""
+    """Findings on programs that watch, and on certbot.
+
+    asked: a list of {what, packages (the user's own), table (by package manager), advice}.
+    """
     found = []
     for one in asked:
         packages = one["packages"] or one["table"].get(system["packages"]) or []

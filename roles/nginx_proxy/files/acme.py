@@ -5,8 +5,8 @@
   deepgram-acme deploy [CONFIG]    puts what certbot has in NGINX's place, tests, reloads (certbot's deploy hook)
   deepgram-acme due [CONFIG]       JSON: what `renew` would do, {"order": why or "", "deploy": true or false}
 
-Whether a certificate is due this program says, and not certbot, whose rule differs from version to version: 30 days before its end,
-or at half its life where that is shorter. All settings, secrets among them, stand in files that root alone can read.
+Whether a certificate is due this program says, and not certbot, whose rule differs from version to version: 30 days before its
+end, or at half its life where that is shorter. All settings, secrets among them, stand in files that root alone can read.
 Exit codes: 0 done; 1 the authority, certbot or NGINX said no, and stderr says why and what to do.
 """
 
@@ -31,7 +31,14 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 HOOK = re.compile(r"Hook '--manual-(\w+)-hook' for (\S+) reported error code (\d+)")
 PROBLEM = re.compile(r"Domain: +(\S+)\s+Type: +(\S+)\s+Detail: +(.+)")  # as certbot prints RFC 8555's problem documents
 KIND = re.compile(r"urn:ietf:params:acme:error:(\w+)")
-NOISE = ("Ask for help", "Saving debug log", "Hint:", "Some challenges have failed", "An unexpected error occurred", "- - -")
+NOISE = (
+    "Ask for help",
+    "Saving debug log",
+    "Hint:",
+    "Some challenges have failed",
+    "An unexpected error occurred",
+    "- - -",
+)
 REACH = "let {name} lead here in DNS, and port {http} of that address to this server, from wherever the authority asks"
 # RFC 8555, section 6.7: what went wrong, and what helps.
 FIXES = {
@@ -42,14 +49,14 @@ FIXES = {
     "caa": "let the CAA records of {name} name this authority, or order from the one that they name",
     "rateLimited": "wait until the limit is over; try with the authority's staging directory first",
     "rejectedIdentifier": "ask an authority that signs this name, or set nginx_proxy_acme_names to names that it signs",
-    "externalAccountRequired": "set nginx_proxy_acme_eab_kid and nginx_proxy_acme_eab_hmac_key as the authority gave them",
+    "externalAccountRequired": "set nginx_proxy_acme_eab_kid and nginx_proxy_acme_eab_hmac_key as the authority gave them "
+    "(some take each pair once)",
     "accountDoesNotExist": "the authority has forgotten the account: rm -r {accounts}",
-    "unauthorizedDns": "look at what nginx_proxy_acme_dns_hook did: it must set the TXT record _acme-challenge.{name}, wait until the "
-    "authority sees it, and leave the records of other names and proxies alone",
+    "unauthorizedDns": "look at what nginx_proxy_acme_dns_hook did: it must set the TXT record _acme-challenge.{name}, wait "
+    "until the authority sees it, and leave the records of other names and proxies alone",
 }
 UNTRUSTED = "set nginx_proxy_acme_ca_file to a PEM file with the authority that signed the directory's own certificate"
 UNREACHABLE = "let this server reach {server}: DNS, firewall, and what the address is (nginx_proxy_acme_directory_url)"
-ACCOUNT = "see that the key identifier and the HMAC key are those that the authority gave (nginx_proxy_acme_eab_*), and not used up"
 
 
 class Failed(Exception):
@@ -201,8 +208,10 @@ def _served(config):
     over, own = time.monotonic() + SERVED_S, _own(config)
     while _shown(config) != own:
         if time.monotonic() > over:
-            raise Failed(f"port {config['port']} shows another certificate than {config['certificate']} {SERVED_S} s after the reload",
-                         "see `journalctl -u nginx` on the server: a server block of somebody else may have the port")  # fmt: skip
+            what = f"port {config['port']} shows another certificate than {config['certificate']} {SERVED_S} s after the reload"
+            raise Failed(
+                what, "see `journalctl -u nginx` on the server: somebody else's server block may have the port"
+            )
         time.sleep(0.2)
 
 
@@ -217,9 +226,11 @@ def _shown(config):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection(("127.0.0.1", config["port"]), 5) as plain:
-            with context.wrap_socket(plain, server_hostname=config["server_name"]) as secure:
-                return secure.getpeercert(binary_form=True)
+        with (
+            socket.create_connection(("127.0.0.1", config["port"]), 5) as plain,
+            context.wrap_socket(plain, server_hostname=config["server_name"]) as secure,
+        ):
+            return secure.getpeercert(binary_form=True)
     except OSError:
         return b""
 
@@ -245,10 +256,14 @@ def order(config):
 
 def explained(said, config):
     """(what, fix) of certbot's words."""
-    more = {"http": config.get("http_port") or 80, "server": config["server"], "accounts": os.path.join(config["folder"], "accounts")}
+    more = {
+        "http": config.get("http_port") or 80,
+        "server": config["server"],
+        "accounts": os.path.join(config["folder"], "accounts"),
+    }
     problems = PROBLEM.findall(said)
     if problems:
-        name, kind, detail = problems[0]
+        name, kind, _detail = problems[0]
         dns = not config.get("http_port") and kind in ("unauthorized", "dns", "incorrectResponse")
         fix = FIXES.get("unauthorizedDns" if dns else kind, "see what the authority says")
         what = "; ".join(f"{one}: {kind}: {detail.strip()}" for one, kind, detail in problems[:3])
@@ -266,11 +281,11 @@ def _hook(said):
 
 def _advice(said, what):
     """What helps against an error that is of no single name."""
+    if "externalaccount" in said.lower() or "external account" in said.lower():
+        return FIXES["externalAccountRequired"]
     kinds = [kind for kind in KIND.findall(said) if kind in FIXES]
     if kinds:
         return FIXES[kinds[-1]]
-    if "externalAccountBinding" in said or "external account binding" in said.lower():
-        return FIXES["externalAccountRequired"]
     if "SSLCertVerificationError" in said or "CERTIFICATE_VERIFY_FAILED" in said:
         return UNTRUSTED
     if "Requesting " in what or "HTTPSConnectionPool" in said or "NameResolutionError" in said:
@@ -279,7 +294,9 @@ def _advice(said, what):
 
 
 def _fix(text):
-    return f"{text}; then on the server: systemctl start deepgram-acme (its log: /var/log/deepgram-acme/letsencrypt.log)"
+    return (
+        f"{text}; then on the server: systemctl start deepgram-acme (its log: /var/log/deepgram-acme/letsencrypt.log)"
+    )
 
 
 def renew(config):

@@ -39,7 +39,9 @@ def problems(changes: dict[str, str | None], inventory: str = ONE) -> list[Probl
     return validating.problems()
 
 
-DNS = {"nginx_proxy_acme_challenge": "dns-01", "nginx_proxy_acme_dns_hook": '"{{ inventory_dir }}/hook"'}
+SOURCE = "nginx_proxy_tls_source"
+HOOK = "nginx_proxy_acme_dns_hook"
+DNS = {"nginx_proxy_acme_challenge": "dns-01", HOOK: '"{{ inventory_dir }}/hook"'}
 RULE = "[{name: x, port: 80, sources: [192.0.2.0/24]}]"
 
 
@@ -49,32 +51,36 @@ RULE = "[{name: x, port: 80, sources: [192.0.2.0/24]}]"
         ({"nginx_proxy_acme_email": None}, {}, "acme needs nginx_proxy_acme_email", "set nginx_proxy_acme_email"),
         ({"nginx_proxy_acme_email": '""'}, {}, "acme needs nginx_proxy_acme_email", "set nginx_proxy_acme_email"),
         ({"nginx_proxy_acme_agree_tos": None}, {}, "terms of service", "nginx_proxy_acme_agree_tos: true"),
-        ({"nginx_proxy_acme_agree_tos": "false"}, {"nginx_proxy_acme_agree_tos": '"yes"'}, "terms of service", "read them"),
+        ({"nginx_proxy_acme_agree_tos": "false"}, {"nginx_proxy_acme_agree_tos": '"yes"'}, "terms of service", "read"),
         ({"nginx_proxy_server_name": "192.0.2.11"}, {}, "no certificate for an address", "self-signed"),
         ({"nginx_proxy_server_name": "speech"}, {}, "a name without a domain", "such as speech.example.com"),
-        ({"nginx_proxy_server_name": "speech"}, {"nginx_proxy_server_name": "speech", "nginx_proxy_acme_ca_file": "CA"},
+        ({"nginx_proxy_server_name": "speech"},
+         {"nginx_proxy_server_name": "speech", "nginx_proxy_acme_ca_file": "CA"},
          "a name without a domain", "nginx_proxy_acme_ca_file"),
         ({"nginx_proxy_acme_names": '["*.example.com"]'}, {"nginx_proxy_acme_names": '["*.example.com"]', **DNS},
          "a name with a star is proven by DNS alone", "dns-01"),
-        ({"nginx_proxy_acme_names": "[voice.example.com]"}, {"nginx_proxy_acme_names": "[voice.example.com, Speech.example.com]"},
+        ({"nginx_proxy_acme_names": "[voice.example.com]"},
+         {"nginx_proxy_acme_names": "[voice.example.com, Speech.example.com]"},
          "nginx_proxy_acme_names has not nginx_proxy_server_name (speech.example.com)", "add speech.example.com"),
-        ({"nginx_proxy_acme_names": '["*.b.example.com"]', **DNS}, {"nginx_proxy_acme_names": '["*.example.com"]', **DNS},
+        ({"nginx_proxy_acme_names": '["*.b.example.com"]', **DNS},
+         {"nginx_proxy_acme_names": '["*.example.com"]', **DNS},
          "nginx_proxy_acme_names has not nginx_proxy_server_name", "add speech.example.com"),
         ({"nginx_proxy_acme_challenge": "dns-01"}, DNS, "dns-01 needs nginx_proxy_acme_dns_hook", "docs/proxy.md"),
-        ({**DNS, "nginx_proxy_acme_dns_hook": '"{{ inventory_dir }}/none"'}, DNS, "this file does not exist", "nginx_proxy_acme_dns_hook"),
-        ({**DNS, "nginx_proxy_acme_dns_hook": '"{{ inventory_dir }}/inventory.ini"'}, DNS, "cannot be executed", "chmod u+x"),
-        ({"nginx_proxy_acme_dns_hook": '"{{ inventory_dir }}/hook"'}, DNS, "nobody calls it", "dns-01"),
-        ({"host_firewall_rules": RULE}, {"host_firewall_rules": RULE.replace("80", "81")}, "closes port 80", "take that rule out"),
+        ({**DNS, HOOK: '"{{ inventory_dir }}/none"'}, DNS, "this file does not exist", HOOK),
+        ({**DNS, HOOK: '"{{ inventory_dir }}/inventory.ini"'}, DNS, "cannot be executed", "chmod u+x"),
+        ({HOOK: '"{{ inventory_dir }}/hook"'}, DNS, "nobody calls it", "dns-01"),
+        ({"host_firewall_rules": RULE}, {"host_firewall_rules": RULE.replace("80", "81")}, "closes port 80", "take that rule"),
         ({"nginx_proxy_port": "80"}, {"nginx_proxy_port": "8443"}, "are the same port", "give each its own"),
         ({"nginx_proxy_plain_port": "80", "nginx_proxy_plain_allow": "[192.0.2.9]"},
-         {"nginx_proxy_plain_port": "80", "nginx_proxy_plain_allow": "[192.0.2.9]", **DNS}, "are the same port", "give each its own"),
+         {"nginx_proxy_plain_port": "80", "nginx_proxy_plain_allow": "[192.0.2.9]", **DNS}, "are the same port", "give each"),
         ({"nginx_proxy_acme_ca_file": '"{{ inventory_dir }}/hook"'}, {"nginx_proxy_acme_ca_file": "CA"},
          "this file holds no PEM certificate", "the system trusts"),
         ({"nginx_proxy_acme_ca_file": '"{{ inventory_dir }}/none"'}, {}, "this file does not exist", "nginx_proxy_acme_ca_file"),
-        ({"nginx_proxy_acme_eab_kid": "kid-1"}, {"nginx_proxy_acme_eab_kid": "kid-1", "nginx_proxy_acme_eab_hmac_key": "a-b_c"},
+        ({"nginx_proxy_acme_eab_kid": "kid-1"},
+         {"nginx_proxy_acme_eab_kid": "kid-1", "nginx_proxy_acme_eab_hmac_key": "a-b_c"},
          "nginx_proxy_acme_eab_hmac_key is not", "set nginx_proxy_acme_eab_hmac_key too"),
-        ({"nginx_proxy_tls_source": None}, {"nginx_proxy_tls_source": "self-signed"}, "no authority is asked", "nginx_proxy_tls_source: acme"),
-        ({"nginx_proxy_tls_source": "files"}, {"nginx_proxy_tls_source": "self-signed"}, "is files, and none are given", "self-signed or acme"),
+        ({SOURCE: None}, {SOURCE: "self-signed"}, "no authority is asked", "nginx_proxy_tls_source: acme"),
+        ({SOURCE: "files"}, {SOURCE: "self-signed"}, "is files, and none are given", "self-signed or acme"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_and_its_nearest_right_twin(

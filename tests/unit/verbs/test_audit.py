@@ -54,8 +54,10 @@ def status(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("nginx_proxy_tls_source: acme\nnginx_proxy_acme_http_port: 443\nnginx_proxy_port: 8443\n",
-         "whoever reaches it, for an ACME authority's questions alone"),
+        (
+            "nginx_proxy_tls_source: acme\nnginx_proxy_acme_http_port: 443\nnginx_proxy_port: 8443\n",
+            "whoever reaches it, for an ACME authority's questions alone",
+        ),
         ("nginx_proxy_acme_http_port: 443\nnginx_proxy_port: 8443\n", "whoever reaches it"),
         ("", "whoever reaches it"),
         ("nginx_proxy_callers: keys\n", "callers with a key (0 keys)"),

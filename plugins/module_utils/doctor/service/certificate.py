@@ -65,7 +65,10 @@ def renewed(host):
     if not state.get("error"):
         return healthy("the last order succeeded")
     days = int((host.started - (state.get("since") or host.started)) // 86400)
-    return unhealthy(f"not renewed for {days} days: {state['error']}" if days else f"not renewed: {state['error']}", fix=state.get("fix"))
+    return unhealthy(
+        f"not renewed for {days} days: {state['error']}" if days else f"not renewed: {state['error']}",
+        fix=state.get("fix"),
+    )
 
 
 def needed(probe):
