@@ -173,7 +173,7 @@ def proxy(
     if not runs(nginx):
         pytest.skip("follows from: nginx is not running")
     own, source = None, wanted["nginx_proxy_tls_source"]
-    if source == "self-signed":
+    if source in (None, "self-signed"):
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
         if "BEGIN CERTIFICATE" not in own.text:
             raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
