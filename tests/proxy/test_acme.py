@@ -111,6 +111,11 @@ def test_another_name_is_ordered_again(start):
     names = {name for _, name in server.served(authority.root())["subjectAltName"]}
     assert names == {NAME, "voice.example.com"} and server.due() == {"order": "", "deploy": False}
 
+    # One that is taken out, too, which certbot would ask about.
+    server.set(**server.said)
+    assert server.due()["order"] == "its names differ" and server.run("renew").returncode == 0, server.state()
+    assert server.served(authority.root())["subjectAltName"] == (("DNS", NAME),)
+
 
 def test_another_authority_is_asked_again(start):
     _, server = start()

@@ -113,30 +113,40 @@ def test_a_refusal_is_an_error_with_its_fix(module):
     assert said["fix"].startswith("let x lead here") and "enable" not in said
 
 
+@pytest.fixture
+def certificate(tmp_path):
+    """certificate(days): what NGINX has."""
+
+    def made(days):
+        words = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "k",
+        ]
+        words += ["-out", "c", "-subj", "/CN=x", "-days", str(days)]
+        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+
+    return made
+
+
 @pytest.mark.parametrize(("days", "fails"), [(20, False), (10, True)])
-def test_a_renewal_that_fails_is_a_warning_while_there_is_time(module, tmp_path, days, fails):
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        "k",
-        "-out",
-        "c",
-    ]
-    subprocess.run([*words, "-subj", "/CN=x", "-days", str(days)], cwd=tmp_path, check=True, capture_output=True)
+def test_a_renewal_that_fails_is_a_warning_while_there_is_time(module, certificate, days, fails):
+    certificate(days)
     said = module(Host({"order": f"it ends in {days} days", "deploy": False}, REFUSED, RUNS))
     assert ("msg" in said) is fails
     if not fails:
         assert said["changed"] is False and REFUSAL.partition(". Fix")[0] in said["warned"][0]
 
 
-def test_another_name_is_no_matter_of_time(module):
+def test_another_name_is_no_matter_of_time(module, certificate):
+    certificate(90)
     assert "msg" in module(Host({"order": "its names differ", "deploy": False}, REFUSED, RUNS))
 
 
