@@ -128,3 +128,21 @@ def test_preflight_asks_for_what_the_role_needs():
     (found,) = value("preflight", "_preflight_wanted", **known)["certificates"]
     assert found["table"] == {"apt": ["certbot"], "dnf": []} and "nginx_proxy_acme_packages" in found["advice"]
     assert value("preflight", "_preflight_wanted", preflight_parts=["proxy"])["certificates"] == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_of_the_controller_may_be_one_of_one_s_home(there, tmp_path, monkeypatch):
+    """As validation and the lookups have it: `~` is whose home it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ("acme_dns_hook", "acme_ca_file", "client_ca", "tls_certificate", "tls_key")
+    said = {**DNS, **{f"nginx_proxy_{name}": f"~/{name}" for name in names}}
+    for name in names if there else ():
+        (tmp_path / name).touch()
+    asserted = [
+        condition
+        for topic in ("acme", "certificate")
+        for task in yaml.safe_load((ROOT / f"roles/nginx_proxy/tasks/{topic}.yml").read_text())
+        for condition in task.get("ansible.builtin.assert", {}).get("that", [])
+    ]
+    of_files = [condition for condition in asserted if " is file" in condition]
+    assert len(of_files) == 5 and [one(f"({condition})", **said) for condition in of_files] == [there] * 5
