@@ -75,6 +75,7 @@ READING = {
     "preflight_probe",
     "deepgram_upstreams",
     "deepgram_callers",
+    "acme_certificate",
     "host_firewall",
     "firewalld_port",
     "selinux_settings",

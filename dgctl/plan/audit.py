@@ -59,6 +59,8 @@ def audience(host: Host, parts: set[str], row: dict[str, Any], firewall: bool | 
         return OWN
     if "proxy" in parts and port == str(host.vars.get("nginx_proxy_port")):
         return callers(host)
+    if "proxy" in parts and port == str(host.vars.get("nginx_proxy_acme_http_port")) and _is_proven_by_http(host):
+        return f"{EVERYBODY}, for an ACME authority's questions alone"
     rules = [rule for rule in host.vars.get("host_firewall_rules") or [] if str(rule.get("port")) == port]
     if not rules:
         return EVERYBODY
@@ -67,6 +69,12 @@ def audience(host: Host, parts: set[str], row: dict[str, Any], firewall: bool | 
     allowed = host.vars.get("host_firewall_allow") or []
     sources = list(dict.fromkeys(str(one) for rule in rules for one in [*rule.get("sources", []), *allowed]))
     return listed(sources) if sources else OWN
+
+
+def _is_proven_by_http(host: Host) -> bool:
+    return (
+        host.vars.get("nginx_proxy_tls_source") == "acme" and host.vars.get("nginx_proxy_acme_challenge") == "http-01"
+    )
 
 
 def is_loopback(address: str) -> bool:

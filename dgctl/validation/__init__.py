@@ -13,9 +13,7 @@ from dgctl.deployment.deployment import Deployment
 from dgctl.validation import (
     addresses,
     agreements,
-    api_tls,
     callers,
-    certificates,
     drivers,
     duplicates,
     files,
@@ -38,6 +36,7 @@ from dgctl.validation import (
     variables,
 )
 from dgctl.validation.context import Context
+from dgctl.validation.tls import acme, api_tls, certificates
 
 # In the order in which a person wants to repair them: no use in wrong values of a host in a wrong group.
 TOPICS = (
@@ -63,6 +62,7 @@ TOPICS = (
     drivers,
     systems,
     certificates,
+    acme,
     api_tls,
     callers,
     reach,

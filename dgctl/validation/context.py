@@ -46,7 +46,7 @@ class Context:
         return schema.variables(content.root())
 
     @cached_property
-    def listening(self) -> dict[str, dict[str, str]]:
+    def listening(self) -> dict[str, dict[str, Any]]:
         """Variable with a port -> its `listens`."""
         return {name: each.schema["listens"] for name, each in self.variables.items() if "listens" in each.schema}
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from dgctl import content
 from dgctl.base.errors import Problem
 from dgctl.deployment.deployment import Host
-from dgctl.validation.certificates import unreadable
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.secrets import encrypted
+from dgctl.validation.tls.certificates import unreadable
 
 _UPSTREAM, _SERVERS, _OF_PROXY = "deepgram_license_upstream", "deepgram_license_servers", "license_proxy_servers"
 _GAP, _FILE = "deepgram_air_gap", "billing_license_file"

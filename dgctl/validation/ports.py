@@ -30,6 +30,8 @@ def _listeners(context: Context, host: Host) -> list[Listener]:
             continue
         if name == _SSH and host.vars.get("ansible_connection") == "local":
             continue
+        if not all(host.vars.get(other) == value for other, value in listens.get("when", {}).items()):
+            continue
         address = host.vars.get(listens["address"], listens["address"])
         port = str(host.port if name == _SSH else host.vars.get(name))
         settled = name not in host.unrendered and listens["address"] not in host.unrendered

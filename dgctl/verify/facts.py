@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,15 +172,22 @@ def proxy(
     """The host's TLS proxy as clients reach it, with the trust that the deployment gives it."""
     if not runs(nginx):
         pytest.skip("follows from: nginx is not running")
-    own = None
-    if not wanted["nginx_proxy_tls_certificate"]:
+    own, source = None, wanted["nginx_proxy_tls_source"]
+    if source in (None, "self-signed"):
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
         if "BEGIN CERTIFICATE" not in own.text:
             raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
     name, port = wanted["nginx_proxy_server_name"] or host_name, int(wanted["nginx_proxy_port"])
     tunnel = _tunnel(planned, "127.0.0.1", port) if behind_jump else ""
     key = _own_key(host) if is_guarded(wanted) else ""
-    return tls.Proxy(address, port, name, own.out if own else None, tunnel, key=key)
+    authority = wanted["nginx_proxy_acme_ca_file"] if source == "acme" else ""
+    return tls.Proxy(address, port, name, own.out if own else None, tunnel, key=key, also_trust=_file(authority))
+
+
+def _file(path: str | None) -> str:
+    """What a file on this machine holds; "" for none."""
+    at = Path(path).expanduser() if path else None
+    return at.read_text() if at and at.is_file() else ""
 
 
 def is_guarded(wanted: dict[str, Any]) -> bool:

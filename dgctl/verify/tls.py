@@ -25,6 +25,7 @@ class Proxy:
 
     `only_trust`: the only certificate to trust (PEM; None: the system's). `tunnel`: a socket that leads there.
     `plain`: no TLS, for an API's own port at the end of a tunnel. `key`: what requests show for themselves; "" for nothing.
+    `also_trust`: authorities that are trusted beside the system's (PEM).
     """
 
     address: str
@@ -34,6 +35,7 @@ class Proxy:
     tunnel: str = ""
     plain: bool = False
     key: str = field(default="", repr=False)
+    also_trust: str = field(default="", repr=False)
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -87,7 +89,10 @@ def context(proxy: Proxy) -> ssl.SSLContext:
     alone.
     """
     if proxy.only_trust is None:
-        return ssl.create_default_context()
+        trusting = ssl.create_default_context()
+        if proxy.also_trust:
+            trusting.load_verify_locations(cadata=proxy.also_trust)
+        return trusting
     made = ssl.create_default_context(cadata=proxy.only_trust)
     # The certificate is the server's own: it need not be a CA to be believed.
     made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -49,7 +49,8 @@ NAMES = (
     "nginx_proxy_port",
     "nginx_proxy_server_name",
     "nginx_proxy_status_allow",
-    "nginx_proxy_tls_certificate",
+    "nginx_proxy_tls_source",
+    "nginx_proxy_acme_ca_file",
     "nginx_proxy_callers",
 )
 # The same, of roles that not every deployment has.

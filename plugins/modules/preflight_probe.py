@@ -96,7 +96,9 @@ options:
     required: true
     suboptions:
       free:
-        description: Ports to be free, each with C(port), C(address) and C(service).
+        description: >-
+          Ports to be free, each with C(port), C(address) and C(service). A port may be held by anybody's program of the name
+          C(shared_by).
         type: list
         elements: dict
         default: []

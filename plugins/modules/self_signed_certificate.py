@@ -30,6 +30,12 @@ options:
     description: Days before its end at which it is renewed.
     type: int
     default: 30
+  replace:
+    description: >-
+      Whether one that is somebody else's, has other names or ends soon is replaced. With V(false) any certificate is kept that
+      its key fits, so that a server has one before an authority gives it its own.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - check_mode.no_diff
 """
@@ -83,10 +89,13 @@ def unfit(params):
     if stat.S_IMODE(os.stat(key).st_mode) != 0o600:
         return "others than root could read its key"
     rc, public = openssl("x509", "-in", certificate, "-noout", "-pubkey", check=False)
-    if not rc and any(other(path, kind) for path, kind in ((certificate, "x509"), (key, "pkey"))):
+    replace = params.get("replace", True)
+    if not rc and replace and any(other(path, kind) for path, kind in ((certificate, "x509"), (key, "pkey"))):
         return "its file, or its key's, holds something else too"
     if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
         return "certificate and key do not belong together"
+    if not replace:
+        return ""
     own, issuer = (
         openssl("x509", "-in", certificate, "-noout", f"-{part}")[1].partition("=")[2] for part in ("subject", "issuer")
     )
@@ -156,6 +165,7 @@ def main():
             "names": {"type": "list", "elements": "str", "required": True},
             "days": {"type": "int", "default": 825},
             "renew_days": {"type": "int", "default": 30},
+            "replace": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )

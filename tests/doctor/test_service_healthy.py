@@ -82,6 +82,10 @@ def certificate_of_a_private_root(patient):
     certificate.own(patient, *certificates.made(issuer="Company root"))
 
 
+def certificate_that_an_authority_renewed(patient):
+    certificate.of_acme(patient, ordered={"names": ["gpu1"]}, error="", since=0)
+
+
 def engine_that_loads_its_models(patient):
     patient.container("engine", 4711, StartedAt=JUST_NOW)
     patient.container("api", 4712, StartedAt=JUST_NOW)

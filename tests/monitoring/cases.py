@@ -86,6 +86,7 @@ def ends(name: str, in_days: float, **labels: str) -> dict[str, str]:
 
 TWO = {engine("engine_max_active_requests"): "100x20", engine("engine_max_active_requests", instance="gpu2"): "60x20"}
 SUPPORT, LIFE = "dgctl_release_end_of_support_timestamp_seconds", "dgctl_release_end_of_life_timestamp_seconds"
+RENEWAL = "dgctl_tls_renewal_failing_since_timestamp_seconds"
 CERTIFICATE = "dgctl_tls_not_after_timestamp_seconds"
 
 CASES = (
@@ -127,6 +128,7 @@ CASES = (
     Case("ReleaseRefusesToStart", 120, ends(LIFE, 20, part="api"), ends(LIFE, 40, part="api")),
     Case("TLSEndsIn21Days", 120, ends(CERTIFICATE, 20, server_name="x"), ends(CERTIFICATE, 23, server_name="x")),
     Case("TLSEndsIn7Days", 120, ends(CERTIFICATE, 6, server_name="x"), ends(CERTIFICATE, 8, server_name="x")),
+    Case("TLSRenewalFails", 1460, {host(RENEWAL): "1x1460"}, {host(RENEWAL): "1x900 0x560"}),
     Case(
         "LicenceTrustBased",
         70,

@@ -409,6 +409,22 @@ def test_the_end_of_a_served_certificate(tmp_path):
         ask.certificate_end("127.0.0.1", int(port), "x", 1)
 
 
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [('{"since": 0, "error": ""}', "0"), ('{"since": 1796000000, "error": "x"}', "1796000000"), (None, "")],
+)
+def test_a_certificate_that_is_not_renewed(tmp_path, said, line):
+    path, found = tmp_path / "state.json", page.Page()
+    if said:
+        path.write_text(said)
+    PROGRAM.services.renewal(found, str(path))
+    metric = "dgctl_tls_renewal_failing_since_timestamp_seconds"
+    assert (f"{metric} {line}" in found.text().splitlines()) is bool(line)
+    path.write_text("[")
+    with pytest.raises(ask.Silent):
+        PROGRAM.services.renewal(page.Page(), str(path))
+
+
 def test_the_watchdog_of_this_server(tmp_path):
     whole, path = PROGRAM.page.Page(), tmp_path / "state.json"
     PROGRAM.watchdog.figures(whole, str(path))

@@ -12,7 +12,7 @@ TABLE = {"apt": ["prometheus-node-exporter"], "dnf": []}
 def found(packages, own):
     system = {"name": "Some Linux 9", "packages": packages}
     asked = [{"what": "node exporter", "packages": own, "table": TABLE, "advice": "set x to false, or y"}]
-    (one,) = support.monitoring(system, asked)
+    (one,) = support.packaged(system, asked)
     return one
 
 
@@ -31,4 +31,4 @@ def test_what_a_system_has(packages, own, verdict, seen):
 
 
 def test_nothing_is_asked_where_nothing_watches():
-    assert support.monitoring({"name": "x", "packages": "dnf"}, []) == []
+    assert support.packaged({"name": "x", "packages": "dnf"}, []) == []

@@ -1,8 +1,10 @@
 """Trust, name, expiry and versions against TLS servers on loopback; each wrong certificate is refused."""
 
 import ssl
+from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from dgctl.verify import speech, tls
 from tests.verify import loopback
@@ -46,6 +48,18 @@ def test_the_system_s_trust_is_what_ssl_cert_file_says(served, tmp_path, monkeyp
     proxy, _ = served(trusted="")
     monkeypatch.setenv("SSL_CERT_FILE", str(next(tmp_path.glob("*.pem"))))
     assert tls.verified(proxy).days_left == 100
+
+
+def test_an_authority_of_one_s_own_is_trusted_beside_the_system_s(served):
+    proxy, _ = served(trusted="")
+    own = shown_pem(proxy)
+    assert tls.verified(replace(proxy, also_trust=own)).days_left == 100
+    with pytest.raises(ssl.SSLCertVerificationError):
+        tls.verified(proxy)
+
+
+def shown_pem(proxy):
+    return tls.looked_at(proxy).certificate.public_bytes(Encoding.PEM).decode()
 
 
 def test_a_right_name_is_right_on_a_certificate_that_nobody_trusts(served):

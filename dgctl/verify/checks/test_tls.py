@@ -20,10 +20,17 @@ GROUPS = ("tls",)
 CONFIG = "/etc/nginx/conf.d/deepgram.conf"
 PRIVATE_PATHS = ("/v1/status", "/v1/status/engine", "/v1/models", "/v1/certificates", "/metrics")
 PATHS = {"flux": "/v2/listen"}
-CERTIFICATE_FIX = (
-    "set nginx_proxy_tls_certificate and nginx_proxy_tls_key to valid files and provision; both empty: "
-    "rm /etc/nginx/tls/deepgram.crt on the server and provision makes a new one"
-)
+# By the certificate's source.
+FIXES = {
+    "files": "set nginx_proxy_tls_certificate and nginx_proxy_tls_key to valid files and provision",
+    "self-signed": "rm /etc/nginx/tls/deepgram.crt on the server and provision makes a new one",
+    "acme": "on the server: systemctl start deepgram-acme; journalctl -u deepgram-acme -n 20",
+}
+TRUST_FIXES = {"acme": "set nginx_proxy_acme_ca_file to a file with the authority's own certificate"}
+
+
+def certificate_fix(wanted):
+    return FIXES[wanted["nginx_proxy_tls_source"] or "files"]
 
 
 def attempt(action):
@@ -42,30 +49,31 @@ def test_running(nginx, expect):
     expect(f"nginx is {state}", "nginx is active", f"{begin}dgctl provision", ok=runs(nginx) and not masked)
 
 
-def test_trusted(proxy, expect):
+def test_trusted(proxy, wanted, expect):
     """The chain leads to this machine's trust, or the self-signed certificate is exactly the server's own."""
     shaken, problem = attempt(lambda: tls.trusted(proxy))
+    own = TRUST_FIXES.get(wanted["nginx_proxy_tls_source"], "name its file in SSL_CERT_FILE")
     trust = "the server's own self-signed certificate" if proxy.only_trust else "this machine's trusted authorities"
     expect(
         shaken.version if shaken else problem,
         f"a chain to {trust}",
-        f"{CERTIFICATE_FIX}; with an authority of your own, name its file in SSL_CERT_FILE",
+        f"{certificate_fix(wanted)}; with an authority of your own, {own}",
         ok=shaken is not None,
     )
 
 
-def test_name(proxy, expect):
+def test_name(proxy, wanted, expect):
     shaken, problem = attempt(lambda: tls.named(proxy))
-    fix = f"{CERTIFICATE_FIX}; or set nginx_proxy_server_name to a name in the certificate"
+    fix = f"{certificate_fix(wanted)}; or set nginx_proxy_server_name to a name in the certificate"
     expect(tls.names(shaken.certificate) if shaken else problem, proxy.name, fix, ok=shaken is not None)
 
 
-def test_expiry(proxy, expect):
+def test_expiry(proxy, wanted, expect):
     shaken, problem = attempt(lambda: tls.looked_at(proxy))
     expect(
         f"{shaken.days_left} days left" if shaken else problem,
         f"more than {TLS_DAYS} days",
-        CERTIFICATE_FIX,
+        certificate_fix(wanted),
         ok=shaken is not None and shaken.days_left > TLS_DAYS,
     )
 

@@ -107,13 +107,14 @@ def is_ours(pid, port, nginx_config, proc="/proc"):
 
 
 def ports(wanted, nginx_config, proc="/proc"):
-    """One finding a wanted port; `wanted` is [{port, address, service}]."""
+    """One finding a wanted port; `wanted` is [{port, address, service, shared_by: a program of which anybody's may hold it}]."""
     listening = listeners(proc)
     found = []
     for want in wanted:
         inodes = [inode for host, port, inode in listening if port == want["port"] and overlaps(host, want["address"])]
         pids = holders(inodes, proc) if inodes else []
-        strangers = [pid for pid in pids if not is_ours(pid, want["port"], nginx_config, proc)]
+        others = [pid for pid in pids if read(f"{proc}/{pid}/comm") != want.get("shared_by", "")]
+        strangers = [pid for pid in others if not is_ours(pid, want["port"], nginx_config, proc)]
         free = not inodes or (pids and not strangers)
         who = ", ".join("{} (pid {})".format(read(f"{proc}/{pid}/comm"), pid) for pid in strangers)
         seen = (

@@ -1,8 +1,8 @@
 """Preflight checks of what is to be installed against the tables: system, container engine, driver's source and branch.
 
 `wanted`: {engine ("" where no container runs), engine_source, engine_packages, engine_repository, driver_source ("" where no
-GPU is used), driver_key (a fingerprint that the user gives, or ""), branch, kernel_module, monitoring (see there)}. Each function
-changes nothing.
+GPU is used), driver_key (a fingerprint that the user gives, or ""), branch, kernel_module, monitoring and certificates (see
+packaged)}. Each function changes nothing.
 """
 
 import platform
@@ -25,11 +25,14 @@ def combination(systems, system, wanted):
         answer = supported.driver(systems, system, wanted["driver_source"], wanted["branch"])
         found.append(judged("driver source", answer, "a source and a branch that this system has"))
         found += driver_key(system, wanted)
-    return found + monitoring(system, wanted.get("monitoring") or [])
+    return found + packaged(system, [*(wanted.get("monitoring") or []), *(wanted.get("certificates") or [])])
 
 
-def monitoring(system, asked):
-    """Findings on programs that watch: a list of {what, packages (the user's own), table (by package manager), advice}."""
+def packaged(system, asked):
+    """Findings on programs that watch, and on certbot.
+
+    asked: a list of {what, packages (the user's own), table (by package manager), advice}.
+    """
     found = []
     for one in asked:
         packages = one["packages"] or one["table"].get(system["packages"]) or []

@@ -1,5 +1,7 @@
 """NGINX's certificate: its time, its names, its chain and its key, on disk and as served."""
 
+import json
+
 from tests.doctor import certificates, service_patient
 from tests.doctor.faults.table import fault
 from tests.doctor.service_patient import CERTIFICATE, TLS_KEY
@@ -31,6 +33,35 @@ def certificate_cut_off(patient):
 @fault({"certificate": "dgctl provision"})
 def certificate_gone(patient):
     patient.remove(CERTIFICATE)
+
+
+def of_acme(patient, **state):
+    """An ACME authority gives the certificate, and this came of the last order."""
+    patient.records["nginx_proxy"]["until"] = 0
+    patient.write(ACME, "{}")
+    patient.records["nginx_proxy"].setdefault("files", {})[ACME] = patient.host().look_at(ACME)
+    patient.write("/var/lib/deepgram-acme/state.json", json.dumps(state))
+
+
+ACME = "/etc/deepgram-acme/acme.json"
+REFUSED = "the authority refuses: gpu1: connection: dial tcp 192.0.2.11:80: connect: connection refused"
+
+
+@fault({"certificate renewal": "port 80 of that address"})
+def certificate_not_renewed(patient):
+    fix = "let gpu1 lead here in DNS, and port 80 of that address to this server"
+    of_acme(patient, ordered={"names": ["gpu1"]}, error=REFUSED, since=patient.host().started - 3 * 86400, fix=fix)
+
+
+@fault({"certificate renewal": "systemctl start deepgram-acme"})
+def certificate_never_ordered(patient):
+    of_acme(patient)
+
+
+@fault({"certificate": "systemctl start deepgram-acme"})
+def certificate_of_an_authority_of_five_days(patient):
+    of_acme(patient, ordered={"names": ["gpu1"]}, error="", since=0)
+    service_patient.certificate(patient, *certificates.made(days=5))
 
 
 @fault({"certificate name": "nginx_proxy_server_name"})

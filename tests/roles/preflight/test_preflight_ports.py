@@ -51,6 +51,13 @@ def test_wildcard_listener_is_in_the_way(proc):
     assert verdict(WANT, proc("httpd", "0.0.0.0", 8080)) == ("fail", "held by httpd (pid 123)")
 
 
+@pytest.mark.parametrize(("holder", "said"), [("nginx", "pass"), ("apache2", "fail")])
+def test_a_port_that_nginx_may_have_for_other_sites(proc, holder, said):
+    """Server blocks share a port: where an ACME authority asks, anybody's NGINX may be, and nobody else."""
+    want = [{"port": 80, "address": "0.0.0.0", "service": "nginx_proxy_acme_http_port", "shared_by": "nginx"}]
+    assert verdict(want, proc(holder, "0.0.0.0", 80))[0] == said
+
+
 def test_own_nginx_is_known_by_its_file(proc, tmp_path):
     want = [{"port": 443, "address": "0.0.0.0", "service": "nginx_proxy_port"}]
     root, config = proc("nginx", "0.0.0.0", 443), tmp_path / "deepgram.conf"

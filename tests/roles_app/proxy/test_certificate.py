@@ -160,3 +160,15 @@ def test_openssl_that_is_missing_or_refuses_is_reported(module, params, monkeypa
     (tmp_path / "tls/c.key").write_text("x")
     os.chmod(params["key"], 0o600)
     assert module(check_mode=True) == {"changed": True, "reason": "there is none", "renew_at": 0}
+
+
+def test_one_that_only_has_to_be_there_is_anybody_s(made, tmp_path):
+    """Before an ACME authority gives one: NGINX needs a certificate to run, and what it has is kept."""
+    other = {**made, "names": ["other.test"], "renew_days": 101, "replace": False}
+    assert MODULE.unfit(other) == "" and MODULE.unfit({**other, "replace": True}) == "its names differ"
+    with open(made["certificate"], "a") as chain, open(made["certificate"]) as own:
+        chain.write(own.read())  # an intermediate certificate follows
+    assert MODULE.unfit(other) == ""
+    assert MODULE.unfit({**other, "key": "/nowhere"}) == "there is none"
+    os.chmod(made["key"], 0o644)
+    assert MODULE.unfit(other) == "others than root could read its key"

@@ -54,6 +54,11 @@ def status(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (
+            "nginx_proxy_tls_source: acme\nnginx_proxy_acme_http_port: 443\nnginx_proxy_port: 8443\n",
+            "whoever reaches it, for an ACME authority's questions alone",
+        ),
+        ("nginx_proxy_acme_http_port: 443\nnginx_proxy_port: 8443\n", "whoever reaches it"),
         ("", "whoever reaches it"),
         ("nginx_proxy_callers: keys\n", "callers with a key (0 keys)"),
         ("nginx_proxy_allow: [192.0.2.0/24]\n", "whoever reaches it, from 192.0.2.0/24"),

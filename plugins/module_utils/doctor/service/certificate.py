@@ -11,6 +11,9 @@ import time
 from ansible.module_utils.doctor.check import Check, healthy, one_line, unhealthy, unknown
 
 DAYS = 14  # as verify has it
+ACME, STATE = "/etc/deepgram-acme/acme.json", "/var/lib/deepgram-acme/state.json"
+ACME_LOG = "/var/log/deepgram-acme/letsencrypt.log"
+ORDER = "on the server: systemctl start deepgram-acme; journalctl -u deepgram-acme -n 20"
 BLOCK = "-----BEGIN CERTIFICATE-----"
 KEY = "/etc/nginx/tls/deepgram.key"
 NO_ISSUER = re.compile(r"error (20|21) at 0 depth")
@@ -38,10 +41,34 @@ def fields(host):
 
 
 def renewal(host):
-    """How a new certificate comes here: the role's own, or the user's."""
+    """How a new certificate comes here: from an ACME authority, the role's own, or the user's."""
+    if of_acme(host):
+        return ORDER
     if host.recorded("nginx_proxy").get("until"):
         return "dgctl provision (it makes a new one)"
     return "put a good one into the file that nginx_proxy_tls_certificate names, with its intermediates, then dgctl provision"
+
+
+def of_acme(host):
+    """Whether an ACME authority gives the certificate."""
+    return ACME in (host.recorded("nginx_proxy").get("files") or {})
+
+
+def renewed(host):
+    """How the last order came out; the program notes it, and when it began to fail."""
+    if not of_acme(host):
+        return unknown("no ACME authority gives the certificate")
+    state = host.json(STATE)
+    if not isinstance(state, dict) or not state.get("ordered"):
+        what = (state or {}).get("error") or "no certificate has been ordered yet"
+        return unhealthy(what, fix=(state or {}).get("fix") or ORDER)
+    if not state.get("error"):
+        return healthy("the last order succeeded")
+    days = int((host.started - (state.get("since") or host.started)) // 86400)
+    return unhealthy(
+        f"not renewed for {days} days: {state['error']}" if days else f"not renewed: {state['error']}",
+        fix=state.get("fix"),
+    )
 
 
 def needed(probe):
@@ -138,6 +165,15 @@ CHECKS = (
         "dgctl provision with a renewed certificate",
         False, ("tls.expiry",), False,
         stands_on=("clock", "files:/etc/nginx/tls/"),
+    ),
+    Check(
+        "certificate renewal", renewed,
+        f"what the ACME authority said to the last order ({STATE}), where one gives the certificate",
+        "the last order succeeded",
+        "the authority could not ask this server, or refused: its words say which",
+        f"{ORDER}; {ACME_LOG}",
+        False, ("tls.expiry",), False,
+        stands_on=("clock", "resolver", "nginx", "files:/etc/deepgram-acme/"),
     ),
     Check(
         "certificate key", needed(key),

@@ -88,6 +88,7 @@ def _proxy(config):
 
     found = {
         "tls": certificate,
+        **({"acme": lambda page: services.renewal(page, config["acme"])} if config.get("acme") else {}),
         "proxy_connections": lambda page: proxy.connections(page, port, behind()[0]),
         "proxy_log": lambda page: log.figures(page, behind()[0]),
     }

@@ -3,6 +3,8 @@
 Sources: developers.deepgram.com/docs: self-hosted-status-endpoint, certificates-endpoint, license-proxy.
 """
 
+import json
+
 import ask
 
 HEALTH = ("Initializing", "Ready", "Healthy", "Degraded", "Critical")
@@ -58,6 +60,19 @@ def certificates(page, part, url):
     for key in DATES:
         about = f"{key} of the release, from /v1/certificates, seconds since 1970"
         page.add(f"dgctl_release_{key}_timestamp_seconds", about, ask.moment(said.get(key)), part=part)
+
+
+def renewal(page, path):
+    """How the last order of the ACME authority's certificate came out, as deepgram-acme notes it; nothing before the first."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            since = json.load(stream).get("since", 0)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError) as error:
+        raise ask.Silent(f"{path}: {error}") from error
+    about = "Since when orders of the certificate have failed, seconds since 1970; 0 while they succeed"
+    page.add("dgctl_tls_renewal_failing_since_timestamp_seconds", about, _whole(since))
 
 
 def _whole(value):

@@ -21,13 +21,20 @@ class Names(NamedTuple):
     locked: str
 
 
+SOURCE = "nginx_proxy_tls_source"
 CERTIFICATE, KEY = "nginx_proxy_tls_certificate", "nginx_proxy_tls_key"
 NGINX = Names(CERTIFICATE, KEY, "which NGINX cannot enter")
 
 
 def problems(context: Context) -> Iterator[Problem]:
     for host in context.served:
+        source = str(host.vars.get(SOURCE) or "")
+        if SOURCE in host.unrendered or source not in ("", "files"):
+            continue
         paths = {name: str(host.vars.get(name) or "") for name in (CERTIFICATE, KEY)}
+        if not any(paths.values()) and SOURCE in host.written and source:
+            fix = f"set {CERTIFICATE} and {KEY} to files on this machine, or {SOURCE} to self-signed or acme"
+            yield context.problem(host, SOURCE, f"{SOURCE} is files, and none are given", fix, source)
         if not any(paths.values()) or has(list(paths.values()), "{{") or has(list(paths.values()), PLACEHOLDER):
             continue
         yield from _pair(context, host, paths)

@@ -10,8 +10,8 @@ from dgctl import content
 from dgctl.base.errors import Problem
 from dgctl.base.words import listed
 from dgctl.deployment.deployment import Host
-from dgctl.validation import certificates
 from dgctl.validation.context import PLACEHOLDER, Context, has
+from dgctl.validation.tls import certificates
 
 SWITCH, NAME = "deepgram_api_tls", "deepgram_api_tls_name"
 CERTIFICATE, KEY, AUTHORITY = "deepgram_api_tls_certificate", "deepgram_api_tls_key", "deepgram_api_tls_ca"
