@@ -43,15 +43,18 @@ def signed(folder: Path, *names: str) -> None:
 
 
 class Authority:
-    """pebble on ports of its own. Every name leads to 127.0.0.1; `http_port`: where it asks for http-01's tokens."""
+    """pebble on ports of its own, at the address `at`. Every name leads to `server`, at whose `http_port` it asks for tokens."""
 
-    def __init__(self, folder: Path, http_port: int, days: int = 90, binding: bool = False, start: bool = True) -> None:
-        self.folder, self.children = folder, []
+    def __init__(
+        self, folder: Path, http_port: int, days: int = 90, binding: bool = False, start: bool = True,
+        at: str = "127.0.0.1", server: str = "127.0.0.1",
+    ) -> None:  # fmt: skip
+        self.folder, self.children, self.at, self.server = folder, [], at, server
         self.port, self.management, self.dns, self.told = (free_port() for _ in range(4))
-        signed(folder, "DNS:localhost", "IP:127.0.0.1")
+        signed(folder, "DNS:localhost", "IP:127.0.0.1", *([f"IP:{at}"] if at != "127.0.0.1" else []))
         self.ca = folder / "ca.pem"
         settings = {
-            "listenAddress": f"127.0.0.1:{self.port}",
+            "listenAddress": f"{at}:{self.port}",
             "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": str(folder / "c.pem"),
             "privateKey": str(folder / "k.pem"),
@@ -68,25 +71,25 @@ class Authority:
 
     @property
     def directory(self) -> str:
-        return f"https://127.0.0.1:{self.port}/dir"
+        return f"https://{self.at}:{self.port}/dir"
 
     def start(self) -> None:
-        answers = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
+        answers = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", self.server, "-defaultIPv6", ""]
         dns = [*answers, "-dns01", f"127.0.0.1:{self.dns}", "-management", f"127.0.0.1:{self.told}"]
         self._run("dns.log", [PROGRAMS["pebble-challtestsrv"], *dns])
         words = [PROGRAMS["pebble"], "-config", str(self.folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{self.dns}"]
         self._run("pebble.log", words, PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0")
-        for port in (self.port, self.told):
-            self._wait(port)
+        self._wait(self.at, self.port)
+        self._wait("127.0.0.1", self.told)
 
     def _run(self, log: str, words: list[str | None], **environment: str) -> None:
         with (self.folder / log).open("w") as out:
             self.children.append(subprocess.Popen(words, stdout=out, stderr=out, env={**os.environ, **environment}))
 
-    def _wait(self, port: int) -> None:
+    def _wait(self, at: str, port: int) -> None:
         for _ in range(200):
             with contextlib.suppress(OSError):
-                return socket.create_connection(("127.0.0.1", port), 1).close()
+                return socket.create_connection((at, port), 1).close()
             time.sleep(0.05)
         raise AssertionError("".join(path.read_text() for path in self.folder.glob("*.log")))
 

@@ -147,7 +147,9 @@ def test_users_pytest_settings_do_not_reach_the_suite(deployment, progress, tmp_
     assert len(run(deployment, progress, tmp_path, small, gpu1={})) == 13
 
 
-def test_temporary_folders_of_other_pytests_are_none_of_its_business(deployment, progress, tmp_path, small, monkeypatch):
+def test_temporary_folders_of_other_pytests_are_none_of_its_business(
+    deployment, progress, tmp_path, small, monkeypatch
+):
     monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(tmp_path))
     left = [tmp_path / f"pytest-of-{getpass.getuser()}" / f"pytest-{number}" for number in range(9)]
     for folder in left:

@@ -103,11 +103,15 @@ def test_a_journal_on_a_full_disk_is_named_and_neither_lines_nor_neighbours_are_
     )
     try:
         billing.sh(f"dd if=/dev/zero of={JOURNAL}/filler bs=4k", check=False)
-        assert node.sh("docker restart deepgram-engine >/dev/null; sleep 5; docker logs --since 5s deepgram-engine 2>&1")
+        assert node.sh(
+            "docker restart deepgram-engine >/dev/null; sleep 5; docker logs --since 5s deepgram-engine 2>&1"
+        )
         assert "No space left" in billing.sh("docker logs --tail 20 deepgram-billing 2>&1")
         run = deployment.dgctl("doctor")
         assert run.exit_code != 0
-        failed = {(check["host"], check["check"]): check for check in run.document["checks"] if check["verdict"] == "fail"}
+        failed = {
+            (check["host"], check["check"]): check for check in run.document["checks"] if check["verdict"] == "fail"
+        }
         assert JOURNAL in failed[billing.name, "disk"]["seen"] and "larger disk" in failed[billing.name, "disk"]["fix"]
         billing.sh(f"rm {JOURNAL}/filler")
         run = deployment.dgctl("provision", "--yes", "--full", "--limit", node.name)
