@@ -155,13 +155,14 @@ class Runtime:
             name: self.inspect(name, _INSPECT[self.cli]),
             f"{name}_digests": f"{self.cli} image inspect --format '{{{{json .RepoDigests}}}}' {image}",
         }
+        # With Quadlet the unit restarts the container, not Podman.
         unit = {f"{name}_unit": f"systemctl show -p Restart,NRestarts deepgram-{self.of(name)}.service"}
         return asked | (unit if self.cli == "podman" else {})
 
 
 def read(answers: dict[str, Answer], name: str) -> Container:
     """The container `name` (api, engine) from the answers to Runtime.questions; like ABSENT when there is none."""
-    said, unit = answers[name].json(), _unit(answers.get(f"{name}_unit"))
+    said, unit = answers[name].json(), answers[f"{name}_unit"].pairs if f"{name}_unit" in answers else {}
     last = " ".join(answers[f"{name}_last"].lines[-1:])
     if not isinstance(said, dict):
         return replace(ABSENT, complaint=last, restarts=int(unit.get("NRestarts") or 0))
@@ -179,11 +180,6 @@ def read(answers: dict[str, Answer], name: str) -> Container:
         release=said.get("release") or "",
         complaint=state.get("Error") or last,
     )
-
-
-def _unit(answer: Answer | None) -> dict[str, str]:
-    """systemctl show's lines `Name=value`; with Quadlet the unit restarts the container, not Podman."""
-    return dict(line.split("=", 1) for line in answer.lines if "=" in line) if answer else {}
 
 
 def when(said: str) -> datetime | None:

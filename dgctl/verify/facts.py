@@ -149,8 +149,7 @@ def behind_jump(ssh: dict[str, str]) -> bool:
 @pytest.fixture(scope="session")
 def nginx(host: Host) -> dict[str, str]:
     """What systemd says of the host's NGINX: ActiveState, UnitFileState."""
-    said = ask(host, {"unit": "systemctl show nginx.service --property=ActiveState,UnitFileState"})["unit"]
-    return dict(line.split("=", 1) for line in said.lines if "=" in line)
+    return ask(host, {"unit": "systemctl show nginx.service --property=ActiveState,UnitFileState"})["unit"].pairs
 
 
 def runs(unit: dict[str, str]) -> bool:
