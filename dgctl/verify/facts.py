@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from dgctl import content
 from dgctl.base.ssh import resolved, with_options
 from dgctl.verify import containers, fabric, gpus, models, tls, topology
 from dgctl.verify.ask import Answer, ask
@@ -122,9 +123,7 @@ def metrics_url(wanted: dict[str, Any]) -> str:
 
 def ask_at(bind_address: str | None) -> str:
     """Where the host itself reaches a port bound to `bind_address`."""
-    if bind_address in (None, "", "0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{bind_address}]" if ":" in bind_address else bind_address
+    return str(content.filters("local_address").local_address(bind_address))
 
 
 @pytest.fixture(scope="session")

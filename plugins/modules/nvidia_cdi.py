@@ -65,12 +65,13 @@ import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import fail, last_line, run
 from ansible.module_utils.host.systemd import expect_success, properties, systemctl
 from ansible.module_utils.host.whole_file import is_so, settle_rights, write
 from ansible.module_utils.nvidia import cdi_spec
 from ansible.module_utils.nvidia.cdi_refresh import UNITS, restart
-from ansible.module_utils.nvidia.host import gpu_information, loaded_version, pci_gpus, read
+from ansible.module_utils.nvidia.host import gpu_information, loaded_version, pci_gpus
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")

@@ -45,10 +45,11 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host import whole_file
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import fail
 from ansible.module_utils.host.systemd import properties, systemctl
 from ansible.module_utils.host.units import is_active, is_enabled
-from ansible.module_utils.nvidia.host import read, smi_gpus
+from ansible.module_utils.nvidia.host import smi_gpus
 
 UNIT = "nvidia-persistenced.service"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-persistence-mode.conf"

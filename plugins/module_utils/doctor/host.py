@@ -105,7 +105,7 @@ class Host:
 
     def read(self, path):
         """The stripped text of a file; "" when it cannot be read."""
-        return nvidia_host.read(self.path(path))
+        return host_files.read(self.path(path))
 
     def exists(self, path):
         return os.path.exists(self.path(path))

@@ -4,7 +4,7 @@ import os
 import time
 
 from ansible.module_utils.host.command import Command
-from ansible.module_utils.host.files import written_after
+from ansible.module_utils.host.files import read, written_after
 
 PROC = "/proc"
 TIMEOUT_S = 10
@@ -106,7 +106,7 @@ def compare_reads(declared, seen, moment_of):
 
 def started(pid):
     """When a process started, in seconds since 1970; None if it is gone."""
-    text = _read(f"{PROC}/{pid}/stat")
+    text = read(f"{PROC}/{pid}/stat")
     if not text:
         return None
     ago = time.clock_gettime(time.CLOCK_BOOTTIME) - int(text.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
@@ -115,13 +115,5 @@ def started(pid):
 
 def reloaded(pid):
     """When the newest child of a process started: a reload makes new ones."""
-    children = _read(f"{PROC}/{pid}/task/{pid}/children").split()
+    children = read(f"{PROC}/{pid}/task/{pid}/children").split()
     return max(filter(None, [started(process) for process in [pid, *children]]), default=None)
-
-
-def _read(path):
-    try:
-        with open(path) as stream:
-            return stream.read()
-    except OSError:
-        return ""

@@ -2,9 +2,9 @@
 
 import os
 
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import last_line, run
 from ansible.module_utils.nvidia.gpu_users import named, owner, users
-from ansible.module_utils.nvidia.host import read
 
 # They use the driver for others, and are stopped after all clients, in this order; started in the other one.
 DAEMONS = (

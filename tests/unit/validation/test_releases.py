@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import validation
-from dgctl.base.errors import Problem
 from dgctl.content import releases
-from dgctl.deployment import deployment, vault
+from tests.unit.validating import problems_with as problems
 
 
 @pytest.mark.parametrize(
@@ -71,13 +69,6 @@ def test_steps() -> None:
 
 def test_the_table_is_in_order() -> None:
     assert list(releases.known()) == sorted(releases.known())
-
-
-def problems(*settings: str) -> list[Problem]:
-    with Path("group_vars/all/main.yml").open("a") as file:
-        file.write("\n".join(settings) + "\n")
-    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
-        return validation.problems(deployment.load(Path("inventory.ini"), passwords))
 
 
 def release(tag: str) -> None:
