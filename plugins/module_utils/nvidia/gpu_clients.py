@@ -17,7 +17,6 @@ DAEMONS = (
     "nvidia-imex.service",
 )
 DISPLAY = "display-manager.service"  # systemd's alias of whichever there is
-MPS = ("nvidia-cuda-mps-control", "nvidia-cuda-mps-server", "nvidia-cuda-mps")  # /proc/PID/comm has 15 characters
 STOP_SECONDS = 1860  # the longest that a serving Engine may take to finish its streams, and a little more
 START_SECONDS = 900
 

@@ -16,7 +16,6 @@ from ansible.module_utils.packages import families
 from ansible.module_utils.packages import manager as packages_manager
 from ansible.module_utils.preflight import boot as preflight_boot
 
-MIB = 1024 * 1024
 GB = 1000 * 1000 * 1000
 
 
