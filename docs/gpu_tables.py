@@ -117,7 +117,7 @@ def _branches(tables: dict[str, Any]) -> str:
     head = ["branch", "kind", "support ends", "CUDA", "kernel modules", "NVIDIA's repository for", "own packages of"]
     return (
         "\n## Driver branches\n\nA branch past its end is said, and not refused. What a Deepgram release needs at least is in "
-        "`dgctl/releases.yml`.\n\n" + table(head, rows)
+        "`dgctl/content/releases.yml`.\n\n" + table(head, rows)
     )
 
 

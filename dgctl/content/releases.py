@@ -1,11 +1,10 @@
-"""What Deepgram's releases need: drivers, and the order in which an upgrade must go. The table is releases.yml."""
+"""What Deepgram's releases need of the driver, and what older ones lack. The table is releases.yml."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,6 @@ class Need:
         return f"{self.at_least} or newer" + (f", up to {self.at_most}" if self.at_most else "")
 
 
-@dataclass(frozen=True)
-class Step:
-    """The way from one release to another: `back` to an older one; `engine_first` says why, "" where it does not matter."""
-
-    back: bool = False
-    engine_first: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
 def date_of(release: str) -> int:
     """260812 of release-260812 and release-260812-fips; 0 for what is no such tag."""
     found = _TAG.match(release)
@@ -49,15 +39,6 @@ def driver(release: str) -> Need | None:
     """What a release needs of the driver; None for one that the table does not know."""
     known = [entry for entry in _table()["drivers"] if entry["from"] <= date_of(release)]
     return Need(known[-1]["at_least"], known[-1].get("at_most", "")) if known else None
-
-
-def unfit(release: str, installed: str, place: str) -> Problem | None:
-    """What is wrong with an installed driver ("580.95.05") for a release; for a check before any harm."""
-    need = driver(release)
-    if not need or not installed or not need.lacks(installed):
-        return None
-    fix = f"set nvidia_driver_branch to one that has {need.at_least}, and provision; or stay at an older release"
-    return Problem(f"{release} needs driver {need}, and another is installed", place, installed, fix)
 
 
 def not_in_branch(release: str, branch: str, version: str, place: str) -> Problem | None:
@@ -83,22 +64,6 @@ def missing(release: str, profile: str) -> Problem | None:
             since = f"release-{first[name]['release']}"
             return Problem(f"{release} lacks {first[name]['what']}", "", release, f"use {since} or newer")
     return None
-
-
-def step(old: str, new: str) -> Step:
-    """What is known about going from one release to another."""
-    before, after = date_of(old), date_of(new)
-    low, high = min(before, after), max(before, after)
-    passed = [entry for entry in _table()["engine_first"] if low < entry["release"] <= high and low]
-    notes = [
-        f"release-{entry['release']}: {entry['note']}" for entry in _table()["notes"] if low < entry["release"] <= high
-    ]
-    return Step(after < before, passed[0]["why"] if passed and after > before else "", notes if low else [])
-
-
-def known() -> Iterator[int]:
-    """The dates at which the table says that a need begins."""
-    yield from (entry["from"] for entry in _table()["drivers"])
 
 
 @functools.cache

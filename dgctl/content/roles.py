@@ -42,7 +42,9 @@ class Play:
         """The names of the play's hosts, when no run names them one by one."""
         from jinja2 import ChainableUndefined, Environment
 
-        pattern = Environment(undefined=ChainableUndefined).from_string(self.hosts).render(groups=groups)
+        environment = Environment(undefined=ChainableUndefined)
+        environment.filters["play_hosts"] = lambda *words: content.filters("play_hosts").play_hosts(*words)
+        pattern = environment.from_string(self.hosts).render(groups=groups)
         parts = [part for part in pattern.split(":") if part]
         found = {host for part in parts for host in groups.get(part, ())}
         return found - {host for part in parts if part.startswith("!") for host in groups.get(part[1:], ())}

@@ -19,14 +19,6 @@ from dgctl.deployment.inventory_file import YAML_NAMES, kind
 _HEADING = re.compile(r"\[([^:\]]+)(?::(\w+))?\]\s*(?:#.*)?$")
 
 
-def remove_host(inventory: Path, host: str) -> None:
-    """Takes a host out of every group of an inventory. Raises DgctlError (exit 3) where that needs a person."""
-    if inventory.suffix in YAML_NAMES:
-        fix = f"remove {host} from it by hand, then run again"
-        raise _refusal("dgctl does not edit inventories in YAML", inventory, str(inventory), fix)
-    write(inventory, without_host(read(inventory), host, inventory))
-
-
 def require_lines(inventory: Path, hosts: list[str]) -> None:
     """Raises DgctlError (exit 3) for an inventory that takes its servers from elsewhere: they are retired there."""
     plugin = kind(inventory, inventory.read_bytes())
@@ -61,7 +53,10 @@ def _is_yaml(path: Path) -> bool:
 
 
 def without_host(text: str, host: str, path: Path) -> str:
-    """The text of an INI inventory without the lines of a host."""
+    """The text of an INI inventory without the lines of a host. Raises DgctlError (exit 3) where that needs a person."""
+    if path.suffix in YAML_NAMES:
+        fix = f"remove {host} from it by hand, then run again"
+        raise _refusal("dgctl does not edit inventories in YAML", path, str(path), fix)
     kept, removed = [], 0
     for number, section, line in _lines(text):
         named = _host_of(line) if section == "hosts" else ""

@@ -39,12 +39,6 @@ def layout(host: Host) -> dict[str, list[dict[str, Any]]]:
     return content.filters("deepgram_topology").layout(ChainMap(runs, host.vars))
 
 
-def components(host: Host) -> list[str]:
-    """The containers deepgram-COMPONENT of a server, Engines first."""
-    found = layout(host)
-    return [one["component"] for one in (*found["engines"], *found["apis"])]
-
-
 def stacks(host: Host) -> list[Stack]:
     """A server's Engines one by one; an API stands beside the first of its Engines."""
     found = layout(host)

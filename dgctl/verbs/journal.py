@@ -12,7 +12,7 @@ from dgctl.run.journals import Journal
 from dgctl.run.session import Session
 from dgctl.run.work import valid
 
-UNREACHABLE, FAILED = "unreachable", "failed"
+FAILED = "failed"
 
 
 def journal(session: Session) -> Outcome:

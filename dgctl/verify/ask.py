@@ -64,6 +64,11 @@ class Answer:
         """The non-empty lines of the output, stripped; none when the command failed."""
         return [line.strip() for line in self.out.splitlines() if line.strip()] if self.ok else []
 
+    @property
+    def pairs(self) -> dict[str, str]:
+        """The lines NAME=VALUE, as `systemctl show` prints them of a unit; none when the command failed."""
+        return dict(line.split("=", 1) for line in self.lines if "=" in line)
+
     def json(self) -> Any:
         """The output as JSON; None when the command failed or said something else."""
         try:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
+from dgctl import content
 from dgctl.verify.ask import Answer
 
 SERVICES = ("api", "engine", "license-proxy", "billing")
-# Each is a project of its own.
-_FOLDERS = {"license-proxy": "/etc/deepgram-license-proxy", "billing": "/etc/deepgram-billing"}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 _PLAIN = r"""sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" """
 # Without repeat counts in braces, which Debian's awk does not know.
@@ -81,9 +81,14 @@ class Container:
         return (datetime.now(UTC) - self.started).total_seconds() / 60 if self.started else 0.0
 
 
+def components() -> ModuleType:
+    """What runs in a container, and where its files are: plugins/module_utils/deepgram/components.py."""
+    return content.module(content.root(), "deepgram.components")
+
+
 def folder(name: str) -> str:
     """Where the files of a service lie on the host: its compose project, its key, the record of its image."""
-    return _FOLDERS.get(name, "/etc/deepgram")
+    return str(components().folder(name))
 
 
 # Nothing runs under that name.
@@ -112,7 +117,8 @@ class Runtime:
         """The systemd units that start these containers when the host boots."""
         if self.cli == "podman":
             return [f"deepgram-{self.of(name)}.service" for name in parts]
-        return sorted({f"deepgram-{name}.service" if name in _FOLDERS else "deepgram.service" for name in parts})
+        alone = components().ALONE
+        return sorted({f"deepgram-{name}.service" if name in alone else "deepgram.service" for name in parts})
 
     def inspect(self, name: str, template: str) -> str:
         return f"{self.cli} inspect --type container --format '{template}' deepgram-{self.of(name)}"
@@ -155,13 +161,14 @@ class Runtime:
             name: self.inspect(name, _INSPECT[self.cli]),
             f"{name}_digests": f"{self.cli} image inspect --format '{{{{json .RepoDigests}}}}' {image}",
         }
+        # With Quadlet the unit restarts the container, not Podman.
         unit = {f"{name}_unit": f"systemctl show -p Restart,NRestarts deepgram-{self.of(name)}.service"}
         return asked | (unit if self.cli == "podman" else {})
 
 
 def read(answers: dict[str, Answer], name: str) -> Container:
     """The container `name` (api, engine) from the answers to Runtime.questions; like ABSENT when there is none."""
-    said, unit = answers[name].json(), _unit(answers.get(f"{name}_unit"))
+    said, unit = answers[name].json(), answers[f"{name}_unit"].pairs if f"{name}_unit" in answers else {}
     last = " ".join(answers[f"{name}_last"].lines[-1:])
     if not isinstance(said, dict):
         return replace(ABSENT, complaint=last, restarts=int(unit.get("NRestarts") or 0))
@@ -179,11 +186,6 @@ def read(answers: dict[str, Answer], name: str) -> Container:
         release=said.get("release") or "",
         complaint=state.get("Error") or last,
     )
-
-
-def _unit(answer: Answer | None) -> dict[str, str]:
-    """systemctl show's lines `Name=value`; with Quadlet the unit restarts the container, not Podman."""
-    return dict(line.split("=", 1) for line in answer.lines if "=" in line) if answer else {}
 
 
 def when(said: str) -> datetime | None:

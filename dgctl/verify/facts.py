@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from dgctl import content
 from dgctl.base.ssh import resolved, with_options
 from dgctl.verify import containers, fabric, gpus, models, tls, topology
 from dgctl.verify.ask import Answer, ask
@@ -123,9 +124,7 @@ def metrics_url(wanted: dict[str, Any]) -> str:
 
 def ask_at(bind_address: str | None) -> str:
     """Where the host itself reaches a port bound to `bind_address`."""
-    if bind_address in (None, "", "0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{bind_address}]" if ":" in bind_address else bind_address
+    return str(content.filters("local_address").local_address(bind_address))
 
 
 @pytest.fixture(scope="session")
@@ -150,8 +149,7 @@ def behind_jump(ssh: dict[str, str]) -> bool:
 @pytest.fixture(scope="session")
 def nginx(host: Host) -> dict[str, str]:
     """What systemd says of the host's NGINX: ActiveState, UnitFileState."""
-    said = ask(host, {"unit": "systemctl show nginx.service --property=ActiveState,UnitFileState"})["unit"]
-    return dict(line.split("=", 1) for line in said.lines if "=" in line)
+    return ask(host, {"unit": "systemctl show nginx.service --property=ActiveState,UnitFileState"})["unit"].pairs
 
 
 def runs(unit: dict[str, str]) -> bool:

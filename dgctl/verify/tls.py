@@ -122,11 +122,6 @@ def named(proxy: Proxy) -> Handshake:
     return handshake(proxy, made)
 
 
-def verified(proxy: Proxy) -> Handshake:
-    """A handshake as clients make it: chain, name and day. Raises as handshake does."""
-    return _pinned(proxy, handshake(proxy, context(proxy)))
-
-
 def _pinned(proxy: Proxy, shaken: Handshake) -> Handshake:
     if proxy.only_trust and shaken.certificate != x509.load_pem_x509_certificate(proxy.only_trust.encode()):
         raise ssl.SSLError("the server showed another certificate than its own one read over SSH")

@@ -46,7 +46,7 @@ RELEASES = (
     Release(
         "release-260812",
         {"stem": "260812", "impeller": "260812", "hermes": "260812", "billing": "260812"},
-        driver_floor="570.172.08",  # dgctl/releases.yml has the source
+        driver_floor="570.172.08",  # dgctl/content/releases.yml has the source
     ),
 )
 # image -> (program, its module, the ports it listens on)

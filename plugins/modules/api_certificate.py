@@ -84,15 +84,7 @@ import re
 import stat
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.host.openssl import (
-    OpensslFailed,
-    alternative,
-    alternatives_of,
-    due,
-    ends_within,
-    openssl,
-    subject,
-)
+from ansible.module_utils.host.openssl import OpensslFailed, alternative, due, is_key_of, openssl, outdated, subject
 from ansible.module_utils.host.outcome import fail
 from ansible.module_utils.host.whole_file import replace, text_of
 
@@ -110,13 +102,11 @@ def unfit(params):
     at = paths(params)
     if not os.path.exists(at["certificate"]) or not os.path.exists(at["key"]):
         return "there is none"
-    rc, public = openssl("x509", "-in", at["certificate"], "-noout", "-pubkey", check=False)
-    if rc or openssl("pkey", "-in", at["key"], "-pubout", check=False) != (0, public):
+    if not is_key_of(at["certificate"], at["key"]):
         return "certificate and key do not belong together"
-    if alternatives_of(at["certificate"]) != sorted({alternative(name) for name in params["names"]}):
-        return "its names differ"
-    if ends_within(at["certificate"], params["renew_days"]):
-        return f"it ends in less than {params['renew_days']} days"
+    why = outdated(at["certificate"], params["names"], params["renew_days"])
+    if why:
+        return why
     signed = any(one in (text_of(at["certificate"]) or "") for one in blocks(params["authority"]))
     return "" if signed else "another authority signed it"
 

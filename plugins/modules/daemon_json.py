@@ -66,16 +66,17 @@ running:
   returned: success
 """
 
-import datetime
 import json
 import os
 import shlex
 import shutil
 import tempfile
-import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host.files import written_after
 from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.systemd import properties, systemctl
+from ansible.module_utils.host.units import is_active, is_enabled, last_start
 from ansible.module_utils.host.whole_file import settle_rights
 
 BACKUP = ".before-dgctl"
@@ -174,37 +175,13 @@ def validate(module, path, scratch):
 
 def state(unit):
     """What systemd says about the daemon; ActiveState is missing where there is no systemd."""
-    fields = "LoadState,ActiveState,UnitFileState,ExecMainStartTimestamp"
-    _rc, out, _err = run(["systemctl", "show", unit, f"--property={fields}", "--timestamp=us+utc"])
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-
-
-def started(seen):
-    """When the daemon started, in seconds since 1970; None when that is not known."""
-    try:
-        moment = datetime.datetime.strptime(seen.get("ExecMainStartTimestamp", ""), "%a %Y-%m-%d %H:%M:%S.%f UTC")
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+    return properties(unit, "LoadState", "ActiveState", "UnitFileState", "ExecMainStartTimestampMonotonic")
 
 
 def runs_with_older(path, seen):
-    """Was the file written after the daemon started? A date in the future says nothing."""
-    begin = started(seen)
-    return begin is not None and os.path.exists(path) and begin < os.path.getmtime(path) <= time.time()
-
-
-def systemctl(module, *arguments):
-    rc, out, err = run(["systemctl", *arguments], timeout=300)
-    if rc != 0:
-        unit = module.params["unit"]
-        _rc, log, _err = run(["journalctl", "-u", unit, "-n", "5", "--no-pager", "-o", "cat"])
-        fail(
-            module,
-            "systemctl {}: {}".format(" ".join(arguments), last_line(err) or last_line(out)),
-            f"journalctl -u {unit} on the host says more; its last word was: {last_line(log) or '(none)'}",
-            log,
-        )
+    """Was the file written after the daemon started?"""
+    moment = last_start(seen)
+    return bool(moment and written_after([path], moment))
 
 
 def run_daemon(module, changing):
@@ -216,20 +193,17 @@ def run_daemon(module, changing):
     seen = state(unit)
     if module.check_mode and seen.get("LoadState") != "loaded":
         return True
-    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
+    active, enabled = is_active(seen), is_enabled(seen)
     older = active and (changing or module.params["restart"] or runs_with_older(path, seen))
     if module.check_mode or (enabled and active and not older):
         return older or not (enabled and active)
-    if older:
-        # Reload first: that takes live-restore in, and the containers of a daemon that had it off survive too.
-        systemctl(module, "reload", unit)
-        systemctl(module, "restart", unit)
     if not active:
         # One that could not start, for a file that has been mended since, is not refused for failing too often.
         run(["systemctl", "reset-failed", unit])
-        systemctl(module, "start", unit)
-    if not enabled:
-        systemctl(module, "enable", unit)
+    # Reload first: that takes live-restore in, and the containers of a daemon that had it off survive too.
+    for due, verb in ((older, "reload"), (older, "restart"), (not active, "start"), (not enabled, "enable")):
+        if due:
+            systemctl(module, unit, f"see `journalctl -u {unit}` on the server", verb, unit, timeout=300)
     return True
 
 
@@ -239,7 +213,7 @@ def settle(module):
     before, settings = load(module, path)
     merged = merge(settings, module.params["settings"])
     result = {"changed": merged != settings or not before, "settings": module.params["settings"]}
-    result["running"] = state(module.params["unit"]).get("ActiveState") == "active"
+    result["running"] = is_active(state(module.params["unit"]))
     if result["changed"]:
         result["diff"] = {"before": before, "after": text_of(merged), "before_header": path, "after_header": path}
         if not module.check_mode:

@@ -46,8 +46,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.files import written_after
-from ansible.module_utils.host.outcome import fail, last_line, run
-from ansible.module_utils.host.units import started
+from ansible.module_utils.host.outcome import fail, run
+from ansible.module_utils.host.systemd import properties, systemctl
+from ansible.module_utils.host.units import is_active, is_enabled, started
 
 SERVICE, SOCKET = "deepgram-callers.service", "deepgram-callers.socket"
 UNITS = "/etc/systemd/system"
@@ -57,29 +58,16 @@ FIX = (
 )
 
 
-def systemctl(module, *words, may_fail=False):
-    rc, out, err = run(["systemctl", *words], timeout=60)
-    if rc != 0 and not may_fail:
-        fail(module, f"systemctl {' '.join(words)}: {last_line(err) or last_line(out)}", FIX)
-    return out
-
-
-def unit(name):
-    _rc, out, _err = run(["systemctl", "show", name, "--property=ActiveState,UnitFileState,MainPID,NeedDaemonReload"])
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-
-
-def runs(seen):
-    return seen.get("ActiveState") == "active" and seen.get("UnitFileState") == "enabled"
+def service_started():
+    """When the service's process was started; 0 where there is none."""
+    return started(properties(SERVICE, "MainPID").get("MainPID", "0")) or 0
 
 
 def due(reads):
     """Whether something must be started, or started again."""
-    socket, service = unit(SOCKET), unit(SERVICE)
-    if not (runs(socket) and runs(service) and os.path.exists(OWN)):
-        return True
-    moment = started(service.get("MainPID", "0"))
-    return not moment or bool(written_after(reads, moment))
+    units = [properties(name, "ActiveState", "UnitFileState") for name in (SOCKET, SERVICE)]
+    right = all(is_active(unit) and is_enabled(unit) for unit in units) and os.path.exists(OWN)
+    return not right or bool(written_after(reads, service_started()))
 
 
 def present(module):
@@ -90,14 +78,13 @@ def present(module):
     needed = due(reads)
     if module.check_mode or not needed:
         return needed
-    systemctl(module, "daemon-reload")
-    systemctl(module, "reset-failed", SERVICE, may_fail=True)
+    systemctl(module, SERVICE, FIX, "daemon-reload")
+    run(["systemctl", "reset-failed", SERVICE])
     # A socket takes other settings only while its service does not run. What NGINX asks meanwhile is refused, and no stream ends.
-    if written_after([f"{UNITS}/{SOCKET}"], started(unit(SERVICE).get("MainPID", "0")) or 0):
-        systemctl(module, "stop", SERVICE, SOCKET, may_fail=True)
-    systemctl(module, "enable", SOCKET, SERVICE)
-    systemctl(module, "start", SOCKET)
-    systemctl(module, "restart", SERVICE)
+    if written_after([f"{UNITS}/{SOCKET}"], service_started()):
+        run(["systemctl", "stop", SERVICE, SOCKET])
+    for step in (("enable", SOCKET, SERVICE), ("start", SOCKET), ("restart", SERVICE)):
+        systemctl(module, SERVICE, FIX, *step)
     if due(reads):
         fail(module, f"{SERVICE} does not stay up", FIX)
     return True
@@ -110,10 +97,10 @@ def absent(module):
         return bool(there)
     for name in (SERVICE, SOCKET):
         if os.path.lexists(f"{UNITS}/{name}"):
-            systemctl(module, "disable", "--now", name)
+            systemctl(module, name, FIX, "disable", "--now", name)
     for path in there:
         os.unlink(path)
-    systemctl(module, "daemon-reload")
+    systemctl(module, SERVICE, FIX, "daemon-reload")
     return True
 
 

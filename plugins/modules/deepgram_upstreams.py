@@ -69,9 +69,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram.marks import Marks
-from ansible.module_utils.host.files import written_after
 from ansible.module_utils.host.outcome import fail, last_line, run
-from ansible.module_utils.host.units import started
+from ansible.module_utils.host.systemd import properties, restart
+from ansible.module_utils.host.units import is_active, is_enabled, is_older
 
 PROGRAM = "/usr/local/lib/deepgram/deepgram-upstreams"
 CONFIG = "/etc/nginx/deepgram/upstreams.json"
@@ -127,28 +127,15 @@ def work(module):
     return ask(module, "drain", f"--reason={params['reason']}", f"--note={params['note']}", "--", *params["names"])
 
 
-def unit():
-    _rc, out, _err = run(["systemctl", "show", UNIT, "--property=ActiveState,UnitFileState,MainPID,NeedDaemonReload"])
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-
-
 def run_unit(module):
     """Has the unit run, now and at boot, as its files say; True when that was needed."""
-    seen = unit()
-    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
-    moment = started(seen.get("MainPID", "0")) if active else None
-    stale = bool(moment and written_after(module.params["reads"], moment))
-    due = not enabled or not active or stale
+    seen = properties(UNIT, "ActiveState", "UnitFileState", "MainPID")
+    due = not is_enabled(seen) or not is_active(seen) or is_older(seen, module.params["reads"])
     if module.check_mode or not due:
         return due
-    # A unit that was restarted in a row for a fault of its files is given up by systemd.
-    steps = [["daemon-reload"], ["reset-failed", UNIT], ["enable", UNIT], ["restart", UNIT]]
-    for step in steps:
-        rc, out, err = run(["systemctl", *step], timeout=60)
-        if rc != 0 and step[0] != "reset-failed":
-            fail(module, f"systemctl {' '.join(step)}: {last_line(err) or last_line(out)}", FIX)
+    restart(module, UNIT, FIX)
     time.sleep(0.2)
-    if unit().get("ActiveState") != "active":
+    if not is_active(properties(UNIT, "ActiveState")):
         fail(module, f"{UNIT} does not stay up", FIX)
     return True
 

@@ -53,24 +53,11 @@ fix:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, run
+from ansible.module_utils.host.systemd import properties, systemctl
+from ansible.module_utils.host.units import is_active, is_enabled
 
 FIX = "see `journalctl -u deepgram-firewall` and `nft list ruleset` on the server"
-
-
-def systemctl(module, *words):
-    rc, out, err = run(["systemctl", *words], timeout=120)
-    if rc != 0:
-        log = run(["journalctl", "-u", os.path.basename(module.params["unit"]), "-n", "3", "--no-pager", "-o", "cat"])[
-            1
-        ]
-        fail(module, f"systemctl {' '.join(words)}: {last_line(err) or last_line(out)} {' '.join(log.split())}", FIX)
-
-
-def properties(unit):
-    wanted = "ActiveState,UnitFileState,NeedDaemonReload"
-    out = run(["systemctl", "show", unit, f"--property={wanted}"])[1]
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
 def present(module):
@@ -78,16 +65,16 @@ def present(module):
     unit, program = os.path.basename(module.params["unit"]), module.params["program"]
     if module.check_mode and not (os.path.exists(module.params["unit"]) and os.path.exists(program)):
         return True
-    seen = properties(unit)
+    seen = properties(unit, "ActiveState", "UnitFileState", "NeedDaemonReload")
     stale = seen.get("NeedDaemonReload") == "yes"
-    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
+    active, enabled = is_active(seen), is_enabled(seen)
     right = active and run([program, "check"])[0] == 0
     if not module.check_mode:
         steps = [(stale or not enabled or module.params["reread"], ["daemon-reload"]), (not enabled, ["enable", unit])]
         steps += [(not active, ["start", unit]), (active and not right, ["reload", unit])]
         for due, words in steps:
             if due:
-                systemctl(module, *words)
+                systemctl(module, unit, FIX, *words)
         if not right and run([program, "check"])[0] != 0:
             fail(module, "the kernel has not the firewall's table after it was put in place", FIX)
     return stale or not enabled or not right
@@ -96,18 +83,19 @@ def present(module):
 def absent(module):
     """Takes everything away; True when there was something."""
     params = module.params
+    unit = os.path.basename(params["unit"])
     there = [path for path in [params["unit"], params["program"], *params["files"]] if os.path.lexists(path)]
     if not there or module.check_mode:
         return bool(there)
     if os.path.lexists(params["unit"]):
-        systemctl(module, "disable", "--now", os.path.basename(params["unit"]))
+        systemctl(module, unit, FIX, "disable", "--now", unit)
     if os.path.lexists(params["program"]):
         run([params["program"], "remove"])
     # The program last: a run that is killed here finds it, and goes on.
     for path in [*params["files"], params["unit"], params["program"]]:
         if os.path.lexists(path):
             os.unlink(path)
-    systemctl(module, "daemon-reload")
+    systemctl(module, unit, FIX, "daemon-reload")
     return True
 
 

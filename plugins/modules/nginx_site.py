@@ -131,7 +131,9 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram.tls import first_certificate, served_certificate
-from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.outcome import fail, run
+from ansible.module_utils.host.systemd import expect_success, properties
+from ansible.module_utils.host.units import is_active, is_enabled
 from ansible.module_utils.host.whole_file import is_ours, write
 from ansible.module_utils.packages.files import packaged
 from ansible.module_utils.proxy import serving as proxy_serving
@@ -285,9 +287,8 @@ def refused(module, said, state):
 
 def serve(module, reload):
     """Has NGINX run with the files as they are, now and at boot; True when something was done, or would be."""
-    _rc, out, _err = run(["systemctl", "show", UNIT, "--property=LoadState,ActiveState,UnitFileState"])
-    seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-    enabled, active = seen.get("UnitFileState") == "enabled", seen.get("ActiveState") == "active"
+    seen = properties(UNIT, "ActiveState", "UnitFileState")
+    active, enabled = is_active(seen), is_enabled(seen)
     if not module.check_mode:
         for due, verb in ((not active, "start"), (active and reload, "reload"), (not enabled, "enable")):
             if due:
@@ -298,12 +299,8 @@ def serve(module, reload):
 def made(module, verb):
     """Starts, reloads or enables NGINX."""
     command = (verb == "reload" and module.params["reload"]) or ["systemctl", verb, UNIT]
-    rc, out, err = run(command, timeout=120)
-    if rc != 0:
-        log = last_line(run(["journalctl", "-u", UNIT, "-n", "5", "--no-pager", "-o", "cat"])[1])
-        fix = "see `journalctl -u nginx` on the server; a port that something else holds is the usual cause"
-        said = " | ".join(line for line in (last_line(err) or last_line(out), log) if line)
-        module.fail_json(msg=f"{' '.join(command)}: {said}. Fix: {fix}.", fix=fix)
+    fix = "see `journalctl -u nginx` on the server; a port that something else holds is the usual cause"
+    expect_success(module, UNIT, fix, command, run(command, timeout=120))
 
 
 def fault(params):

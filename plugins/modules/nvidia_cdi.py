@@ -65,16 +65,19 @@ import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.systemd import expect_success, properties, systemctl
 from ansible.module_utils.host.whole_file import is_so, settle_rights, write
 from ansible.module_utils.nvidia import cdi_spec
 from ansible.module_utils.nvidia.cdi_refresh import UNITS, restart
-from ansible.module_utils.nvidia.host import gpu_information, loaded_version, pci_gpus, read
+from ansible.module_utils.nvidia.host import gpu_information, loaded_version, pci_gpus
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 SECOND = ("/etc/cdi/nvidia.yaml", "/etc/cdi/nvidia.json")
 DROP_IN = f"/etc/systemd/system/{UNITS[1]}.d/50-before-containers.conf"
 SETTINGS = "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env"
+FIX = f"The refresh unit needs a driver that answers: run nvidia-smi, then journalctl -u {UNITS[1]}."
 FLAG = "NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS=no-additional-gids-for-device-nodes"
 
 
@@ -165,33 +168,16 @@ def enable(module):
     waiting = not_enabled()
     if module.check_mode:
         return bool(waiting)
-    _rc, out, _err = run(["systemctl", "show", UNITS[1], "--property=NeedDaemonReload", "--value"])
-    if out.strip() == "yes":
-        systemctl(module, "daemon-reload")
+    if properties(UNITS[1], "NeedDaemonReload").get("NeedDaemonReload") == "yes":
+        systemctl(module, UNITS[1], FIX, "daemon-reload")
     if waiting:
-        systemctl(module, "enable", *UNITS)
-        systemctl(module, "start", UNITS[0])
+        systemctl(module, UNITS[1], FIX, "enable", *UNITS)
+        systemctl(module, UNITS[1], FIX, "start", UNITS[0])
     return bool(waiting)
 
 
-def systemctl(module, *arguments):
-    done(module, arguments, run(["systemctl", *arguments], timeout=120))
-
-
 def refresh_now(module):
-    done(module, ("restart", UNITS[1]), restart())
-
-
-def done(module, arguments, said):
-    """Fails where systemctl failed."""
-    rc, out, err = said
-    if rc != 0:
-        _rc, log, _err = run(["journalctl", "-u", UNITS[1], "-n", "5", "--no-pager", "-o", "cat"])
-        fail(
-            module,
-            "systemctl {}: {}".format(" ".join(arguments), last_line(log) or last_line(err) or last_line(out)),
-            f"The refresh unit needs a driver that answers: run nvidia-smi, then journalctl -u {UNITS[1]}.",
-        )
+    expect_success(module, UNITS[1], FIX, ["systemctl", "restart", UNITS[1]], restart())
 
 
 def is_current(wrong):

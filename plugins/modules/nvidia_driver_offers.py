@@ -41,7 +41,6 @@ driver_installed:
 """
 
 import os
-import re
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
@@ -49,11 +48,7 @@ from ansible.module_utils.host.outcome import fail, run
 from ansible.module_utils.packages import families
 from ansible.module_utils.packages.apt import dpkg
 from ansible.module_utils.packages.apt.advice import errors
-from ansible.module_utils.packages.versions import upstream
-
-
-def number(version):
-    return [int(part) for part in re.findall(r"\d+", version)]
+from ansible.module_utils.packages.versions import numbers, upstream
 
 
 def of_apt(module, package, source):
@@ -109,7 +104,7 @@ def main():
     versions, family = [], families.here().name
     if not source or os.path.exists(source):
         versions = OFFERED[family](module, package, source)
-    offers = sorted({upstream(version) for version in versions}, key=number)
+    offers = sorted({upstream(version) for version in versions}, key=numbers)
     module.exit_json(changed=False, driver_offers=offers, driver_installed=INSTALLED[family](package))
 
 

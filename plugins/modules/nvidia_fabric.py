@@ -54,6 +54,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.systemd import journal
+from ansible.module_utils.host.units import is_active, is_enabled
 from ansible.module_utils.nvidia import fabric
 from ansible.module_utils.nvidia.host import module_loaded
 
@@ -66,9 +68,9 @@ def steps(loads):
     todo = [["modprobe", name] for name in loads if not module_loaded(name)]
     if now.get("NeedDaemonReload") == "yes":
         todo.append(["systemctl", "daemon-reload"])
-    if now.get("UnitFileState") != "enabled":
+    if not is_enabled(now):
         todo.append(["systemctl", "enable", fabric.UNIT])
-    if now.get("ActiveState") != "active" or fabric.outdated(now):
+    if not is_active(now) or fabric.outdated(now):
         todo.append(["systemctl", "restart", fabric.UNIT])
     return todo
 
@@ -77,7 +79,7 @@ def carry_out(module, todo):
     for argv in todo:
         rc, out, err = run(argv, timeout=module.params["timeout_s"])
         if rc != 0:
-            said = fabric.log() if argv[0] == "systemctl" else last_line(err) or last_line(out)
+            said = journal(fabric.UNIT) if argv[0] == "systemctl" else last_line(err) or last_line(out)
             fail(module, "{}: {}".format(" ".join(argv), said), advice(argv), said)
 
 
@@ -99,7 +101,7 @@ def prove(module):
         fail(
             module,
             "The NVSwitch fabric is not up after {} s: {}".format(params["timeout_s"], lacks),
-            f"{advice(['systemctl'])} Its last words: {fabric.log() or 'none'}",
+            f"{advice(['systemctl'])} Its last words: {journal(fabric.UNIT) or 'none'}",
             lacks,
         )
 

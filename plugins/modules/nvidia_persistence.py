@@ -45,19 +45,20 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host import whole_file
-from ansible.module_utils.host.outcome import fail, last_line, run
-from ansible.module_utils.nvidia.host import read, smi_gpus
+from ansible.module_utils.host.files import read
+from ansible.module_utils.host.outcome import fail
+from ansible.module_utils.host.systemd import properties, systemctl
+from ansible.module_utils.host.units import is_active, is_enabled
+from ansible.module_utils.nvidia.host import smi_gpus
 
 UNIT = "nvidia-persistenced.service"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-persistence-mode.conf"
+FIX = "see `journalctl -u nvidia-persistenced` on the server"
 
 
 def unit():
     """The unit's properties; FragmentPath is empty where there is no unit."""
-    _rc, out, _err = run(
-        ["systemctl", "show", UNIT, "--property=FragmentPath,ActiveState,UnitFileState,NeedDaemonReload"]
-    )
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+    return properties(UNIT, "FragmentPath", "ActiveState", "UnitFileState", "NeedDaemonReload")
 
 
 def drop_in(fragment, wanted):
@@ -81,16 +82,6 @@ def write(text, path=DROP_IN):
     return True
 
 
-def systemctl(module, *arguments):
-    rc, out, err = run(["systemctl", *list(arguments)], timeout=120)
-    if rc != 0:
-        fail(
-            module,
-            "systemctl {}: {}".format(" ".join(arguments), last_line(err) or last_line(out)),
-            "journalctl -u nvidia-persistenced on the host says more.",
-        )
-
-
 def modes(module):
     cards, error = smi_gpus()
     if error:
@@ -100,8 +91,8 @@ def modes(module):
 
 def made():
     """What the role answers for beside the modes."""
-    enabled = unit().get("UnitFileState") == "enabled"
-    return {"drop_in": DROP_IN if os.path.exists(DROP_IN) else "", "unit": ["active"] + ["enabled"] * enabled}
+    enabled = ["enabled"] if is_enabled(unit()) else []
+    return {"drop_in": DROP_IN if os.path.exists(DROP_IN) else "", "unit": ["active", *enabled]}
 
 
 def settle(module, wanted):
@@ -115,13 +106,13 @@ def settle(module, wanted):
         )
     changed = write(drop_in(read(before["FragmentPath"]), wanted))
     if changed or before["NeedDaemonReload"] == "yes":
-        systemctl(module, "daemon-reload")
+        systemctl(module, UNIT, FIX, "daemon-reload")
     if before["UnitFileState"] not in ("enabled", "static"):
-        systemctl(module, "enable", UNIT)
+        systemctl(module, UNIT, FIX, "enable", UNIT)
         changed = True
     without_effect = wanted and "Disabled" in modes(module).values()
-    if before["ActiveState"] != "active" or without_effect or changed:
-        systemctl(module, "restart", UNIT)
+    if not is_active(before) or without_effect or changed:
+        systemctl(module, UNIT, FIX, "restart", UNIT)
         changed = True
     return changed, modes(module)
 
@@ -131,17 +122,12 @@ def main():
     wanted = module.params["enabled"]
     if module.check_mode:
         now = unit()
-        there = now.get("FragmentPath") and now["ActiveState"] == "active"
+        there = now.get("FragmentPath") and is_active(now)
         stale = not there or drop_in(read(now["FragmentPath"]), wanted).strip() != read(DROP_IN)
         module.exit_json(changed=bool(stale), modes={}, **made())
     changed, seen = settle(module, wanted)
     if wanted and set(seen.values()) != {"Enabled"}:
-        fail(
-            module,
-            f"Persistence mode stays off: {seen}",
-            "journalctl -u nvidia-persistenced on the host says why.",
-            seen,
-        )
+        fail(module, f"Persistence mode stays off: {seen}", FIX, seen)
     module.exit_json(changed=changed, modes=seen, **made())
 
 

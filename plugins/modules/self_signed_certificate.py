@@ -63,15 +63,7 @@ import stat
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.host.openssl import (
-    OpensslFailed,
-    alternative,
-    alternatives_of,
-    due,
-    ends_within,
-    openssl,
-    subject,
-)
+from ansible.module_utils.host.openssl import OpensslFailed, alternative, due, is_key_of, openssl, outdated, subject
 from ansible.module_utils.host.whole_file import settle_rights
 
 
@@ -88,11 +80,11 @@ def unfit(params):
         return "there is none"
     if stat.S_IMODE(os.stat(key).st_mode) != 0o600:
         return "others than root could read its key"
-    rc, public = openssl("x509", "-in", certificate, "-noout", "-pubkey", check=False)
+    rc = openssl("x509", "-in", certificate, "-noout", check=False)[0]
     replace = params.get("replace", True)
     if not rc and replace and any(other(path, kind) for path, kind in ((certificate, "x509"), (key, "pkey"))):
         return "its file, or its key's, holds something else too"
-    if rc or openssl("pkey", "-in", key, "-pubout", check=False) != (0, public):
+    if not is_key_of(certificate, key):
         return "certificate and key do not belong together"
     if not replace:
         return ""
@@ -101,11 +93,7 @@ def unfit(params):
     )
     if own != issuer:
         return "it is not self-signed"
-    if alternatives_of(certificate) != sorted(alternative(name) for name in params["names"]):
-        return "its names differ"
-    if ends_within(certificate, params["renew_days"]):
-        return f"it ends in less than {params['renew_days']} days"
-    return ""
+    return outdated(certificate, params["names"], params["renew_days"])
 
 
 def renew_at(params):

@@ -53,43 +53,21 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram.http import get
-from ansible.module_utils.host.files import written_after
-from ansible.module_utils.host.outcome import fail, last_line, run
-from ansible.module_utils.host.units import started
+from ansible.module_utils.host.outcome import fail, run
+from ansible.module_utils.host.systemd import journal, properties, restart, systemctl
+from ansible.module_utils.host.units import is_active, is_enabled, is_older
 
-PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID,NeedDaemonReload"
 PAUSE_S = 0.5
-
-
-def properties(unit):
-    out = run(["systemctl", "show", unit, f"--property={PROPERTIES}"])[1]
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-
-
-def log(unit):
-    return last_line(run(["journalctl", "-u", unit, "-n", "5", "--no-pager", "-o", "cat"])[1])
-
-
-def systemctl(module, *words):
-    rc, out, err = run(["systemctl", *words], timeout=120)
-    if rc != 0 and words[0] != "reset-failed":
-        unit = module.params["unit"]
-        said = " | ".join(filter(None, [last_line(err) or last_line(out), log(unit)]))
-        fail(module, f"systemctl {' '.join(words)}: {said}", f"see `journalctl -u {unit}` on the server")
 
 
 def running(module):
     """Has the unit run as its files say; True when that was needed."""
-    params, seen = module.params, properties(module.params["unit"])
-    unit, active = params["unit"], seen.get("ActiveState") == "active"
-    moment = started(seen.get("MainPID", "0")) if active else None
-    old = bool(moment and written_after(params["reads"], moment))
-    stale, enabled = seen.get("NeedDaemonReload") == "yes", seen.get("UnitFileState") == "enabled"
-    due = old or stale or not enabled or not active
+    unit = module.params["unit"]
+    seen = properties(unit, "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload")
+    stale = seen.get("NeedDaemonReload") == "yes" or is_older(seen, module.params["reads"])
+    due = stale or not is_active(seen) or not is_enabled(seen)
     if due and not module.check_mode:
-        # A unit that ended several times for a fault of its files is given up by systemd.
-        for words in (["daemon-reload"], ["reset-failed", unit], ["enable", unit], ["restart", unit]):
-            systemctl(module, *words)
+        restart(module, unit, f"see `journalctl -u {unit}` on the server")
     if not module.check_mode:
         time.sleep(PAUSE_S if due else 0)
         prove(module)
@@ -101,23 +79,26 @@ def prove(module):
     params = module.params
     unit, end = params["unit"], time.monotonic() + params["timeout_s"]
     while True:
-        active = properties(unit).get("ActiveState") == "active"
+        active = is_active(properties(unit, "ActiveState"))
         why = get(params["answers"], 5)[1] if active and params["answers"] else ""
         if active and not why:
             return
         if time.monotonic() > end:
-            what = f"{params['answers']} does not answer: {why}" if active else f"{unit} does not stay up: {log(unit)}"
+            what = (
+                f"{params['answers']} does not answer: {why}" if active else f"{unit} does not stay up: {journal(unit)}"
+            )
             fail(module, what, f"see `journalctl -u {unit}` and `systemctl cat {unit}` on the server")
         time.sleep(PAUSE_S)
 
 
 def absent(module):
     """Stops and disables the unit; True when there was something to do."""
-    unit, seen = module.params["unit"], properties(module.params["unit"])
-    due = seen.get("ActiveState") not in ("inactive", "", None) or seen.get("UnitFileState") == "enabled"
+    unit = module.params["unit"]
+    seen = properties(unit, "ActiveState", "UnitFileState")
+    due = seen.get("ActiveState") not in ("inactive", "", None) or is_enabled(seen)
     if due and not module.check_mode:
-        systemctl(module, "disable", "--now", unit)
-        systemctl(module, "reset-failed", unit)
+        systemctl(module, unit, f"see `journalctl -u {unit}` on the server", "disable", "--now", unit)
+        run(["systemctl", "reset-failed", unit])
     return due
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,19 +11,13 @@ from click.testing import CliRunner
 
 from dgctl.cli import main
 from dgctl.export import proxy
-from tests.unit.conftest import folder, write  # noqa: F401 - a deployment to export
+from tests import certificates
+from tests.unit.conftest import INVENTORY, folder, write  # noqa: F401 - a deployment to export
 
 from .api import Api
 from .running import PROGRAMS, Proxy
 
-INVENTORY = """\
-[node]
-gpu1 ansible_host=192.0.2.11
-gpu2 ansible_host=192.0.2.12
-
-[all:vars]
-ansible_user=ops
-deepgram_release=release-260812
+INVENTORY += """\
 deepgram_engine_max_active_requests=3
 nginx_proxy_check_interval_s=1
 nginx_proxy_closing_s=1
@@ -67,12 +60,7 @@ def fleet(deployment):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    at = tmp_path_factory.mktemp("tls")
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    words += ["-keyout", "k", "-out", "c", "-subj", "/CN=gpu1", "-days", "2"]
-    subprocess.run(words, cwd=at, check=True, capture_output=True)
-    both = at / "both.pem"
-    both.write_text((at / "c").read_text() + (at / "k").read_text())
+    both = certificates.made(tmp_path_factory.mktemp("tls"), "gpu1")
     both.chmod(0o644)
     return str(both)
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests import certificates
 from tests.monitoring.program import program
 from tests.paths import PROJECT
 from tests.roles_app.conftest import load  # noqa: F401 - makes ansible.module_utils find this checkout's
@@ -379,22 +380,9 @@ def test_who_is_behind(tmp_path):
 
 def test_the_end_of_a_served_certificate(tmp_path):
     """openssl's own server and certificate, which ends in 30 days."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "30",
-    ]
-    subprocess.run([*made, "-subj", "/CN=x", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    file = certificates.made(tmp_path, "x", days=30)
     server = subprocess.Popen(
-        ["openssl", "s_server", "-accept", "127.0.0.1:0", "-key", key, "-cert", certificate, "-www"],
+        ["openssl", "s_server", "-accept", "127.0.0.1:0", "-key", file, "-cert", file, "-www"],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.host import systemd, units
 
 from tests.roles_app.conftest import load
 
@@ -99,13 +100,14 @@ class Systemd:
             "MainPID": "7",
         } | state
         self.did, self.starts = [], True
-        monkeypatch.setattr(UNITS, "run", self.run)
-        monkeypatch.setattr(UNITS, "started", lambda pid: time.time() - 100)
+        for module in (UNITS, systemd):
+            monkeypatch.setattr(module, "run", self.run)
+        monkeypatch.setattr(units, "started", lambda pid: time.time() - 100)
         monkeypatch.setattr(UNITS, "get", lambda url, timeout: ("", "") if answers else (None, "refused"))
         monkeypatch.setattr(UNITS, "PAUSE_S", 0.01)
 
     def run(self, words, timeout=60):
-        if words[:2] == ["systemctl", "show"]:
+        if words[:2] == ("systemctl", "show"):
             return 0, "".join(f"{key}={value}\n" for key, value in self.state.items()), ""
         if words[0] == "journalctl":
             return 0, "err: address already in use\n", ""

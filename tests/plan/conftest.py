@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from dgctl.deployment import deployment, vault
-from dgctl.deployment.deployment import Deployment
 from dgctl.plan.look import Seen
 from tests.unit.conftest import folder, root, write  # noqa: F401 - fixtures
 
@@ -60,17 +58,6 @@ def small(root: Path, folder: Path) -> Path:  # noqa: F811
     write(root / "roles" / "docker" / "meta" / "effects.yml", CALM)
     write(root / "playbooks" / "provision.yml", PLAYBOOK)
     return root
-
-
-def read() -> Deployment:
-    inventory = Path("inventory.ini")
-    with vault.opened(inventory, (), (), False) as passwords:
-        return deployment.load(inventory, passwords, None)
-
-
-def set_variable(text: str) -> None:
-    with Path("group_vars/all/main.yml").open("a") as file:
-        file.write(text + "\n")
 
 
 def right(*roles: str) -> dict[str, Any]:

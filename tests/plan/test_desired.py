@@ -12,8 +12,8 @@ import pytest
 from dgctl.content import roles
 from dgctl.plan.desired import Desired, _digest, _slow_digest, differences
 from tests.paths import PROJECT
-from tests.plan.conftest import read, set_variable
 from tests.unit.conftest import write
+from tests.unit.validating import read, set_variable
 
 
 def fingerprints(name: str = "gpu1") -> dict[str, str]:

@@ -16,7 +16,7 @@ from dgctl.deployment.deployment import Deployment
 from dgctl.plan import plan as plans
 from dgctl.plan.look import Seen
 from dgctl.plan.plan import Plan
-from tests.plan.conftest import read, set_variable
+from tests.unit.validating import read, set_variable
 
 FEW, MANY = 20, 120
 LONG = 200  # variables in each answer, which is 20 kB; what differs of them is in the plan

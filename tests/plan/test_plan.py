@@ -14,7 +14,8 @@ from dgctl.plan.desired import Desired
 from dgctl.plan.look import Seen
 from dgctl.plan.plan import HostPlan, Plan
 from dgctl.rollout import plan_text
-from tests.plan.conftest import answers, read, right, set_variable
+from tests.plan.conftest import answers, right
+from tests.unit.validating import read, set_variable
 
 ROLES = ("docker", "deepgram", "nginx_proxy")
 

@@ -3,12 +3,12 @@
 import json
 import re
 import ssl
-import subprocess
 import threading
 import time
 
 import pytest
 
+from tests import certificates
 from tests.export.api import Api
 from tests.export.running import PROGRAMS, Proxy
 from tests.monitoring.program import program
@@ -193,20 +193,7 @@ def test_one_that_is_slow_or_does_not_answer_at_all_is_busy_too(full, cloud):
 
 
 def test_one_with_another_certificate_gets_nothing(full, cloud, tmp_path):
-    other = tmp_path / "other.pem"
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        "/dev/null",
-    ]
-    subprocess.run([*words, "-subj", "/CN=other", "-days", "2", "-out", str(other)], check=True, capture_output=True)
+    other = certificates.made(tmp_path, "other")
     nginx = full(nginx_proxy_overflow_ca=str(other))
     assert nginx.ask()[0] == 503 and cloud.heard == []
 

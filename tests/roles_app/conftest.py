@@ -3,11 +3,25 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests import utilities
 
 ROOT = Path(__file__).parents[2]
 utilities.use()
+
+
+def results(monkeypatch, module, params, check_mode=False):
+    """What the module's `main` says, success or failure, as each ends with SystemExit."""
+    said = []
+
+    def end(**words):
+        said.append(words)
+        raise SystemExit
+
+    one = SimpleNamespace(params=params, check_mode=check_mode, exit_json=end, fail_json=end)
+    monkeypatch.setattr(module, "AnsibleModule", lambda **_: one)
+    return said
 
 
 def load(kind, name):

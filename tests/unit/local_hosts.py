@@ -99,11 +99,6 @@ def do(capsys: pytest.CaptureFixture[str], verb: Callable[[Session], Any], **opt
     return document
 
 
-def set_variable(text: str) -> None:
-    with Path("group_vars/all/main.yml").open("a") as file:
-        file.write(text + "\n")
-
-
 def records() -> list[Path]:
     return sorted(Path(".dgctl/runs").iterdir())
 

@@ -10,7 +10,8 @@ from dgctl.base import ssh
 from dgctl.run import events
 from dgctl.verbs import preflight, provision
 from tests.unit.conftest import write
-from tests.unit.local_hosts import INVENTORY, PREFLIGHT, do, set_variable
+from tests.unit.local_hosts import INVENTORY, PREFLIGHT, do
+from tests.unit.validating import set_variable
 
 pytestmark = pytest.mark.usefixtures("here")
 

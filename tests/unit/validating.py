@@ -7,8 +7,15 @@ from pathlib import Path
 from dgctl import validation
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.deployment import deployment, vault
+from dgctl.deployment.deployment import Deployment
 
 MAIN = "group_vars/all/main.yml"
+
+
+def read() -> Deployment:
+    """The deployment in this folder."""
+    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
+        return deployment.load(Path("inventory.ini"), passwords, None)
 
 
 def problems(inventory: str = "inventory.ini") -> list[Problem]:
@@ -22,10 +29,20 @@ def problems(inventory: str = "inventory.ini") -> list[Problem]:
         return error.problems
 
 
+def problems_with(*settings: str) -> list[Problem]:
+    """The same with these lines at the end of its main file."""
+    add("".join(f"{line}\n" for line in settings))
+    return problems()
+
+
 def only(inventory: str = "inventory.ini") -> Problem:
     found = problems(inventory)
     assert len(found) == 1, found
     return found[0]
+
+
+def set_variable(text: str) -> None:
+    add(text + "\n")
 
 
 def add(text: str, path: str = MAIN) -> None:

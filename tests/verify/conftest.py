@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from dgctl.deployment.deployment import Deployment, Host
+from dgctl.verify import speech
+from tests.standins.bench import Bench
 
 
 class Heard:
@@ -18,6 +20,19 @@ class Heard:
 
     def host(self, name, state, note=""):
         self.hosts.append((name, state, note))
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return speech.Recording.shipped()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    made = Bench(tmp_path_factory.mktemp("bench"))
+    made.license_server.wait_for("SIMULATED")
+    yield made
+    made.stop()
 
 
 @pytest.fixture

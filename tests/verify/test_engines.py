@@ -16,29 +16,15 @@ from dgctl.verify.checks import test_transcription
 from dgctl.verify.connection import Connection, Other
 from dgctl.verify.engines import Engine, Request, Trial
 from dgctl.verify.expect import Expect, Unmet
-from tests.standins.bench import Bench
 
 MODEL = "nova-3-general"
 SPEECH = {"batch": MODEL, "streaming": MODEL}
-
-
-@pytest.fixture(scope="module")
-def recording():
-    return speech.Recording.shipped()
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(engines, "PAUSE_S", 0.1)
     monkeypatch.setattr(engines, "_SETTLE_S", 0.1)
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    made = Bench(tmp_path_factory.mktemp("bench"))
-    made.license_server.wait_for("SIMULATED")
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

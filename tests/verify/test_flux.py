@@ -12,24 +12,10 @@ from dgctl.verify.expect import NO_CONCERN, Expect, Unmet
 from dgctl.verify.wanted import wanted
 from lab.deepgram.models import write_model
 from lab.deepgram.programs.model_file import Model
-from tests.standins.bench import Bench
 from tests.verify import loopback
 from tests.verify.loopback import NAME, Forward
 
 MODEL = "flux-general-en"
-
-
-@pytest.fixture(scope="module")
-def recording():
-    return speech.Recording.shipped()
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    made = Bench(tmp_path_factory.mktemp("bench"))
-    made.license_server.wait_for("SIMULATED")
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from dgctl.verify import speech, streams, tls
-from tests.standins.bench import Bench
 from tests.verify import loopback
 from tests.verify.loopback import NAME, Forward, Service, Silent
 
 MODEL = "nova-3-general"
-
-
-@pytest.fixture(scope="module")
-def recording():
-    return speech.Recording.shipped()
 
 
 @pytest.fixture(scope="module", params=["direct", "through a tunnel"])
@@ -34,16 +28,11 @@ def api(request, programs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
+def programs(bench):
     """The port of an API of the lab with an Engine behind it."""
-    bench = Bench(tmp_path_factory.mktemp("bench"))
-    try:
-        bench.license_server.wait_for("SIMULATED")
-        engine = bench.engine()
-        engine.wait_for("Listening on http")
-        yield bench.api(engine).ports["http"]
-    finally:
-        bench.stop()
+    engine = bench.engine()
+    engine.wait_for("Listening on http")
+    return bench.api(engine).ports["http"]
 
 
 @pytest.fixture

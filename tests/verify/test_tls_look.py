@@ -28,9 +28,14 @@ def served(tmp_path):
         service.__exit__()
 
 
+def as_clients(proxy):
+    """A handshake as clients make it: chain, name and day."""
+    return tls.handshake(proxy, tls.context(proxy))
+
+
 def test_the_server_s_own_certificate_is_trusted_with_its_name(served):
     proxy, _ = served()
-    shaken = tls.verified(proxy)
+    shaken = as_clients(proxy)
     assert shaken.version in ("TLSv1.2", "TLSv1.3")
     assert (shaken.days_left, tls.names(shaken.certificate)) == (100, [NAME, "127.0.0.9"])
 
@@ -47,7 +52,7 @@ def test_a_self_signed_certificate_is_not_trusted_by_the_system(served):
 def test_the_system_s_trust_is_what_ssl_cert_file_says(served, tmp_path, monkeypatch):
     proxy, _ = served(trusted="")
     monkeypatch.setenv("SSL_CERT_FILE", str(next(tmp_path.glob("*.pem"))))
-    assert tls.verified(proxy).days_left == 100
+    assert as_clients(proxy).days_left == 100
 
 
 def test_an_authority_of_one_s_own_is_trusted_beside_the_system_s(served):
@@ -78,13 +83,13 @@ def test_the_same_key_s_authority_is_not_enough_only_the_certificate_itself(serv
     pinned, _ = loopback.self_signed(tmp_path, NAME, days=50)
     proxy, _ = served(trusted=pinned)
     with pytest.raises(ssl.SSLError):
-        tls.verified(proxy)
+        tls.trusted(proxy)
 
 
 def test_a_wrong_name_is_refused_and_named(served):
     proxy, _ = served(asked="gpu2.example.test")
     tls.trusted(proxy)
-    for look in (tls.verified, tls.named):
+    for look in (as_clients, tls.named):
         with pytest.raises(ssl.SSLCertVerificationError) as caught:
             look(proxy)
         assert "gpu2.example.test" in tls.reason(caught.value)
@@ -93,7 +98,7 @@ def test_a_wrong_name_is_refused_and_named(served):
 def test_an_expired_certificate_is_refused_and_its_age_known(served):
     proxy, _ = served(days=-3)
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
-        tls.verified(proxy)
+        as_clients(proxy)
     assert "expired" in tls.reason(caught.value)
     assert tls.looked_at(proxy).days_left == -3
     assert tls.trusted(proxy) and tls.named(proxy)

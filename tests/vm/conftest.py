@@ -28,6 +28,12 @@ def built():
     return place, disk.ensure(place)
 
 
+@pytest.fixture(scope="session")
+def kernels(built):
+    """(the older kernel, which is installed and counts as the running one; the newer one)."""
+    return (built[1] / "kernels").read_text().split()
+
+
 @pytest.fixture(scope="module")
 def host(built, request, tmp_path_factory):
     """host(name, base, secure_boot): a machine that runs, and ends with the module of tests."""

@@ -1,7 +1,5 @@
 """The judges of the next boot beside Debian's own DKMS, kernel packages and initramfs-tools; nothing boots for that."""
 
-import pytest
-
 from lab.vm import disk
 from tests.vm.probe import inside
 
@@ -40,12 +38,6 @@ judge built 'ready(False)'
 judge last 'ready(True)'
 dkms status
 """
-
-
-@pytest.fixture(scope="module")
-def kernels(built):
-    """(the older kernel, which counts as the running one; the newer one)."""
-    return (built[1] / "kernels").read_text().split()
 
 
 def test_the_initramfs_and_the_key(built, kernels, tmp_path):

@@ -82,12 +82,6 @@ told loads_other "$(modprobe nvidia 2>&1 && cat /sys/module/nvidia/version)"
 """
 
 
-@pytest.fixture(scope="module")
-def kernels(built):
-    """(the older kernel, the newer one)."""
-    return (built[1] / "kernels").read_text().split()
-
-
 @pytest.fixture
 def machine(built):
     """machine(name, image, ...): a new one, switched off."""

@@ -16,12 +16,6 @@ def server(built, host):
     return host("story", states.sealed(*built))
 
 
-@pytest.fixture(scope="module")
-def kernels(built):
-    """(the older kernel, which is installed; the newer one, whose packages are on the disk)."""
-    return (built[1] / "kernels").read_text().split()
-
-
 def got(server):
     """What the initramfs loaded for a GPU at each boot, oldest first."""
     return [line.partition(GOT)[2].strip() for line in server.console().splitlines() if GOT in line]

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dgctl.base.errors import Problem
+from dgctl.content.schema.faults import at
 from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
 from dgctl.validation.settings import keys
@@ -126,13 +127,7 @@ def _hidden(context: Context, host: Host, given: _Given) -> Iterator[Problem]:
         what = (
             f"{given.title}: a limit that {_FILES[given.file]} has at {own} stands at {table}: it would limit nothing"
         )
-        yield _problem(context, host, given, path, _at(given.value, path), what, f"write it as {place}")
-
-
-def _at(settings: Any, path: Path_) -> Any:
-    for step in path:
-        settings = settings[step]
-    return settings
+        yield _problem(context, host, given, path, at(given.value, path), what, f"write it as {place}")
 
 
 def _lost(context: Context, host: Host) -> Iterator[Problem]:

@@ -9,6 +9,8 @@ import os
 import platform
 import re
 
+from ansible.module_utils.host.files import read
+
 CONFIGS = ("grub/grub.cfg", "grub2/grub.cfg")
 ENVIRONMENTS = ("grub/grubenv", "grub2/grubenv")
 BLOCK = re.compile(r"^(menuentry|submenu|function)\s+(?:'([^']*)'|\"([^\"]*)\"|(\S+)).*\{$")
@@ -43,26 +45,26 @@ def booting(boot="/boot", named=""):
 def without_module(boot="/boot", modules="/lib/modules"):
     """The kernel that boots next, where that is another than the running one and has no NVIDIA module; else ""."""
     coming = booting(boot)
-    listed = _read(os.path.join(modules, coming, "modules.dep"))
+    listed = read(os.path.join(modules, coming, "modules.dep"))
     return "" if coming == platform.release() or MODULE.search(listed) else coming
 
 
 def _by_entries(boot):
     """What a menu of one file an entry says; "" where there is none."""
     kept = _environment(boot).get("saved_entry", "")
-    found = ENTRY.search(_read(os.path.join(boot, "loader/entries", kept + ".conf"))) if kept else None
+    found = ENTRY.search(read(os.path.join(boot, "loader/entries", kept + ".conf"))) if kept else None
     return found.group(1) if found else ""
 
 
 def _environment(boot):
     """What GRUB remembers."""
-    text = "\n".join(_read(os.path.join(boot, name)) for name in ENVIRONMENTS)
+    text = "\n".join(read(os.path.join(boot, name)) for name in ENVIRONMENTS)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def _by_grub(boot):
     """What GRUB's menu and environment say; "" where there is no menu, or it says nothing known."""
-    menu = next((text for text in (_read(os.path.join(boot, name)) for name in CONFIGS) if text), "")
+    menu = next((text for text in (read(os.path.join(boot, name)) for name in CONFIGS) if text), "")
     kept = _environment(boot)
     said = [value for value in DEFAULT.findall(menu) if value != "${next_entry}"]
     wanted = kept.get("next_entry") or (said[-1] if said else "0")
@@ -100,11 +102,3 @@ def _chosen(entries, wanted):
     while entries:  # a submenu: its first entry
         kernel, entries = entries[0]["kernel"], entries[0]["entries"]
     return kernel
-
-
-def _read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""

@@ -5,6 +5,7 @@ import os
 import shutil
 
 from ansible.module_utils.containers import loopback
+from ansible.module_utils.host.files import existing_parent
 from ansible.module_utils.host.outcome import run
 
 SPARE = 1 << 30  # bytes that stay free: what others write meanwhile
@@ -21,16 +22,9 @@ class NoRoom(Exception):
         self.fix = fix
 
 
-def nearest(path):
-    """The folder that is there of those that lead to a path."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def filesystem(path):
     """The number of the filesystem that a path is on, or will be."""
-    return os.stat(nearest(path)).st_dev
+    return os.stat(existing_parent(path)).st_dev
 
 
 def store(engine, configured=""):
@@ -67,7 +61,7 @@ def require(claims):
             by_filesystem.setdefault(filesystem(claim[2]), []).append(claim)
     for those in by_filesystem.values():
         needed, place = sum(claim[1] for claim in those) + SPARE, those[0][2]
-        free = shutil.disk_usage(nearest(place)).free
+        free = shutil.disk_usage(existing_parent(place)).free
         if free < needed:
             what = " and ".join(f"{name} ({size / 1e9:.1f} GB at {path})" for name, size, path, _ in those)
             seen = f"no room for {what}: {needed / 1e9:.1f} GB are needed there, and {free / 1e9:.1f} GB are free"

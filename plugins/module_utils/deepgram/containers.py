@@ -12,6 +12,7 @@ from ansible.module_utils.containers.state import asks_for_gpu
 from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.http import parse_time
 from ansible.module_utils.deepgram.log import events
+from ansible.module_utils.host.systemd import properties
 
 _TELLING = re.compile(
     r"error|warn|fail|panic|fatal|cannot|can't|unable|denied|unauthorized|refused|falling back|missing|insufficient|memory",
@@ -97,8 +98,7 @@ def now_at(name, url, ports):
 def restarts(engine, name, found=None):
     """How often a container was restarted after it died. With Podman it is systemd that restarts."""
     if engine == "podman":
-        out = run(["systemctl", "show", "-P", "NRestarts", f"{name}.service"], check=False)[1].strip()
-        return int(out) if out.isdigit() else 0
+        return int(properties(f"{name}.service", "NRestarts").get("NRestarts") or 0)
     return (found or {}).get("RestartCount", 0)
 
 

@@ -11,6 +11,7 @@ from ansible.module_utils.deepgram import components as deepgram_components
 from ansible.module_utils.deepgram.containers import CommandFailed, inspect, last_words, run
 from ansible.module_utils.deepgram.hung import hung
 from ansible.module_utils.host import network as host_network
+from ansible.module_utils.host.systemd import properties
 from ansible.module_utils.nvidia import container_gpus as nvidia_container_gpus
 
 COMPONENTS = ("engine", "api")
@@ -97,12 +98,6 @@ def _by_its_unit(name, container):
     # systemd puts a variable's value in when it starts the command, so what holds one cannot be compared. The order
     # says nothing: Quadlet writes a unit's options in another one each time that it makes the unit.
     return not wanted or "$" in wanted[1] or sorted(wanted[1].split()) == sorted(" ".join(container["command"]).split())
-
-
-def properties(unit, *names):
-    """What systemd says about a unit, by property."""
-    out = run(["systemctl", "show", unit, "--property=" + ",".join(names)], check=False)[1]
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
 def unread(unit):

@@ -40,6 +40,7 @@ from ansible.module_utils.doctor.system import network as system_network
 from ansible.module_utils.doctor.system import units as system_units
 from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.host.parallel import in_parallel
+from ansible.module_utils.host.units import show
 from ansible.module_utils.nvidia import cdi_refresh
 from ansible.module_utils.packages import families
 from ansible.module_utils.packages.rpm import query as rpm_query
@@ -76,7 +77,7 @@ GRAPH = {check.name: check.stands_on for check in (*CHECKS, *DEEP)}
 LIMIT_S = 45  # beyond every program's own limit
 MARK = "doctor: "
 UNITS = ("docker.service", *cdi_refresh.UNITS, "nvidia-fabricmanager.service")
-PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,Result"
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "Result")
 
 
 def commands(params):
@@ -88,7 +89,7 @@ def commands(params):
         "log": ("dmesg",),
         "secure_boot": secure_boot.STATE,
         "enrolled": secure_boot.ENROLLED,
-        "units": ("systemctl", "show", "--property=" + PROPERTIES, "--", *UNITS),
+        "units": show(UNITS, *PROPERTIES),
     }
     return {
         **(gpu if params["gpu"] else {}),

@@ -26,7 +26,7 @@ LIMIT_S = 8  # for a program
 SLOW = {"smi": 30, "smi_again": 30, "inside": 30, "podman": 20, "rpm": 20, "dnf_offers": 20, "units": 20}
 
 LATE = "timed out"
-UNIT = "LoadState,ActiveState,UnitFileState,MainPID,LimitNOFILE"
+UNIT = ("LoadState", "ActiveState", "UnitFileState", "MainPID", "LimitNOFILE")
 # Units that no role recorded, and that a check asks about.
 OTHER_UNITS = ("nginx.service", "deepgram-upstreams.service", "ufw.service", "firewalld.service")
 STARTS_S, RECENT_S = 600, 600
@@ -105,7 +105,7 @@ class Host:
 
     def read(self, path):
         """The stripped text of a file; "" when it cannot be read."""
-        return nvidia_host.read(self.path(path))
+        return host_files.read(self.path(path))
 
     def exists(self, path):
         return os.path.exists(self.path(path))
@@ -189,13 +189,8 @@ class Host:
 
     def _units(self):
         names = sorted({*self.all_recorded("units"), *OTHER_UNITS})
-        said = self.programs.also("service_units", "systemctl", "show", "--property=" + UNIT, "--", *names)
-        blocks = said.text.strip("\n").split("\n\n")
-        if said.status != 0 or len(blocks) != len(names):
-            return {}
-        return {
-            name: dict(line.partition("=")[::2] for line in block.splitlines()) for name, block in zip(names, blocks)
-        }
+        said = self.programs.also("service_units", *host_units.show(names, *UNIT))
+        return host_units.by_unit(said.text, names) if said.status == 0 else {}
 
     def reloaded(self, pid):
         """When a process, or the newest of its children, started: seconds since 1970."""
@@ -241,6 +236,4 @@ class Host:
     def units(self):
         """{unit: {ActiveState, Result, ...}} of those that systemd was asked for; {} when it does not say."""
         said = self.said("units")
-        blocks = said.text.strip().split("\n\n") if said else []
-        found = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
-        return {block["Id"]: block for block in found if "Id" in block}
+        return host_units.by_id(said.text) if said else {}

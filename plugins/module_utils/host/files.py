@@ -8,6 +8,22 @@ import time
 from ansible.module_utils.host.record import sha256
 
 
+def read(path):
+    """The stripped text of a small file; "" when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
+def existing_parent(path):
+    """The nearest directory on the way to a path that exists: its filesystem is the one that the path will be on."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def look_at(path):
     """What is at a path, as it is recorded; {} for nothing."""
     try:

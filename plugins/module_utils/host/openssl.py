@@ -46,6 +46,19 @@ def ends_within(certificate, days):
     return bool(openssl("x509", "-in", certificate, "-noout", "-checkend", str(days * 86400), check=False)[0])
 
 
+def is_key_of(certificate, key):
+    """Whether both can be read and belong together."""
+    rc, public = openssl("x509", "-in", certificate, "-noout", "-pubkey", check=False)
+    return not rc and openssl("pkey", "-in", key, "-pubout", check=False) == (0, public)
+
+
+def outdated(certificate, names, days):
+    """Why a certificate for these names has to be renewed so many days before its end, or an empty string."""
+    if set(alternatives_of(certificate)) != {alternative(name) for name in names}:
+        return "its names differ"
+    return f"it ends in less than {days} days" if ends_within(certificate, days) else ""
+
+
 def due(certificate, days):
     """So many days before its end, in seconds since 1970."""
     ends = openssl("x509", "-in", certificate, "-noout", "-enddate")[1].strip().partition("=")[2]

@@ -4,6 +4,7 @@ import os
 
 from ansible.module_utils.boot import kernels as boot_kernels
 from ansible.module_utils.host.command import Command
+from ansible.module_utils.host.files import read
 
 PROC = "/proc/driver/nvidia"
 MODULES = "/sys/module"
@@ -30,7 +31,7 @@ def modes(command):
 def module():
     """Version of the module that the kernel runs; "" for none."""
     # Debian's own packages call it nvidia_current.
-    return _read(f"{MODULES}/nvidia/version") or _read(f"{MODULES}/nvidia_current/version")
+    return read(f"{MODULES}/nvidia/version") or read(f"{MODULES}/nvidia_current/version")
 
 
 def look_at(persistence):
@@ -85,11 +86,3 @@ def _list(folder):
         return os.listdir(folder)
     except OSError:
         return []
-
-
-def _read(path):
-    try:
-        with open(path) as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""

@@ -6,10 +6,11 @@ What was stopped is written down first, so that a run that is killed in between 
 import json
 import os
 
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import last_line, run
 from ansible.module_utils.host.whole_file import write
 from ansible.module_utils.nvidia import gpu_clients
-from ansible.module_utils.nvidia.host import module_loaded, read
+from ansible.module_utils.nvidia.host import module_loaded
 
 STOPPED = "/var/lib/deepgram/nvidia-driver-reload.json"
 MODULES = "/sys/module"

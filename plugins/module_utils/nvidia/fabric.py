@@ -2,9 +2,10 @@
 
 import os
 import re
-import time
 
 from ansible.module_utils.host.outcome import last_line, run
+from ansible.module_utils.host.systemd import properties
+from ansible.module_utils.host.units import last_start
 from ansible.module_utils.nvidia.host import VERSION
 
 UNIT = "nvidia-fabricmanager.service"
@@ -14,10 +15,8 @@ JOINED = ("Completed", "Success")
 
 
 def unit():
-    """Properties of the unit; FragmentPath is empty where there is none."""
-    names = "FragmentPath,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
-    _rc, out, _err = run(["systemctl", "show", UNIT, "--property=" + names])
-    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+    """What systemd says about the unit."""
+    return properties(UNIT, "ActiveState", "UnitFileState", "NeedDaemonReload", "ExecMainStartTimestampMonotonic")
 
 
 def version():
@@ -27,12 +26,12 @@ def version():
     return found.group(1) if found else ""
 
 
-def outdated(properties, program=PROGRAM):
+def outdated(seen, program=PROGRAM):
     """Was the program replaced after the daemon that runs had been started?"""
-    started = int(properties.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
-    if properties.get("ActiveState") != "active" or not started or not os.path.exists(program):
+    moment = last_start(seen)
+    if seen.get("ActiveState") != "active" or not moment or not os.path.exists(program):
         return False
-    return os.stat(program).st_ctime > time.time() - time.monotonic() + started
+    return os.stat(program).st_ctime > moment
 
 
 def states():
@@ -59,9 +58,3 @@ def missing(driver, has_state):
     seen, why = states()
     waiting = [f"{address} {' '.join(state)}" for address, state in sorted(seen.items()) if state != JOINED]
     return why or ("GPUs not in the fabric: " + ", ".join(waiting) if waiting or not seen else "")
-
-
-def log():
-    """The last words of the daemon in the journal, on one line."""
-    _rc, out, _err = run(["journalctl", "-u", UNIT, "-n", "5", "-o", "cat", "--no-pager"])
-    return " | ".join(line.strip() for line in out.splitlines() if line.strip())[-400:]

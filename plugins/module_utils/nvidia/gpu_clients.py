@@ -2,9 +2,9 @@
 
 import os
 
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import last_line, run
 from ansible.module_utils.nvidia.gpu_users import named, owner, users
-from ansible.module_utils.nvidia.host import read
 
 # They use the driver for others, and are stopped after all clients, in this order; started in the other one.
 DAEMONS = (
@@ -17,7 +17,6 @@ DAEMONS = (
     "nvidia-imex.service",
 )
 DISPLAY = "display-manager.service"  # systemd's alias of whichever there is
-MPS = ("nvidia-cuda-mps-control", "nvidia-cuda-mps-server", "nvidia-cuda-mps")  # /proc/PID/comm has 15 characters
 STOP_SECONDS = 1860  # the longest that a serving Engine may take to finish its streams, and a little more
 START_SECONDS = 900
 

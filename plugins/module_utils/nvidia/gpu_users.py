@@ -7,6 +7,8 @@ import glob
 import os
 import re
 
+from ansible.module_utils.host.files import read
+
 DEVICE = re.compile(r"^/dev/nvidia(\d+|ctl|-uvm|-modeset|-caps)")
 CONTAINERS = (
     ("docker", re.compile(r"^(?:docker-)?([0-9a-f]{64})(?:\.scope)?$")),
@@ -61,12 +63,3 @@ def keepers(proc="/proc"):
 def named(pid, program, place):
     """A program as people find it again."""
     return f"{program} (pid {pid}{f', of {place}' if place else ''})"
-
-
-def read(path):
-    """The stripped text of a small file; "" when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""

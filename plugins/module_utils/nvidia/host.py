@@ -7,6 +7,7 @@ import glob
 import os
 import re
 
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import last_line, run
 
 VENDOR = "0x10de"
@@ -23,15 +24,6 @@ SMI_FIELDS = (
     "persistence_mode",
     "mig.mode.current",
 )
-
-
-def read(path):
-    """The stripped text of a small file; "" when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
 
 
 def pci_gpus(root="/sys/bus/pci/devices"):

@@ -6,7 +6,7 @@
 import glob
 import os
 
-from ansible.module_utils.nvidia.host import read
+from ansible.module_utils.host.files import read
 
 PCI = "/sys/bus/pci/devices"
 

@@ -3,6 +3,7 @@
 import re
 
 from ansible.module_utils.host.outcome import run
+from ansible.module_utils.packages.versions import numbers
 
 FORMAT = "${Package}\t${Depends}\t${Pre-Depends}\n"
 # Packages of a driver, and the numbers of its releases: what has other numbers goes by its own.
@@ -52,7 +53,7 @@ def moves(lead, versions, fits, offers):
     if not left or all(offers(name, version) for name, version in left.items()):
         left.update(companions(lead, versions, offers))
         return [f"{name}={version}" for name, version in left.items()]
-    newest = max((versions.get(name, "") for name in left), key=_number)
+    newest = max((versions.get(name, "") for name in left), key=numbers)
     if not (newest and fits(newest) and offers(lead, newest)):
         return [f"{name}={version}" for name, version in left.items()]
     members = wanted_together(lead, versions[lead])
@@ -73,10 +74,6 @@ def offers(name, version):
     """Whether a source of the host has this version."""
     _rc, out, _err = run(["apt-cache", "madison", name])
     return any(version == row.split("|")[1].strip() for row in out.splitlines() if row.count("|") >= 2)
-
-
-def _number(version):
-    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def _asks():

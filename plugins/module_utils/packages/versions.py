@@ -1,6 +1,7 @@
 """Versions of packages, and which packages belong together by them: the same for dpkg and rpm."""
 
 import fnmatch
+import re
 
 
 def pinned(along, hold):
@@ -11,6 +12,11 @@ def pinned(along, hold):
 def upstream(version):
     """ "580.173.02" of "1:580.173.02-1", without epoch and revision."""
     return version.split(":", 1)[-1].rsplit("-", 1)[0]
+
+
+def numbers(version):
+    """A version's numbers, by which versions of one package are ordered."""
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def satisfied(request, versions):

@@ -10,13 +10,12 @@ import time
 
 from ansible.module_utils.boot.kernel import rpm_headers
 from ansible.module_utils.host import os_release
+from ansible.module_utils.host.files import existing_parent, read
 from ansible.module_utils.host.outcome import finding, last_line, run
-from ansible.module_utils.nvidia.host import read
 from ansible.module_utils.packages import families
 from ansible.module_utils.packages import manager as packages_manager
 from ansible.module_utils.preflight import boot as preflight_boot
 
-MIB = 1024 * 1024
 GB = 1000 * 1000 * 1000
 
 
@@ -91,13 +90,6 @@ def memory(minimum_mib, meminfo="/proc/meminfo"):
             ),
         )
     ]
-
-
-def existing_parent(path):
-    """The nearest directory above path that exists: its filesystem is the one path will be on."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def disk(models_dir, minimum_gb, missing_bytes, deployed):

@@ -9,8 +9,8 @@ import re
 import socket
 import struct
 
+from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import finding, run
-from ansible.module_utils.nvidia.host import read
 
 LISTEN = "0A"
 # Compose names a container that takes another's place ID_NAME at first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ansible.module_utils.host.outcome import finding, run
+from ansible.module_utils.host.units import by_id, show
 
 OF_PART = {"proxy": ("nginx.service",)}
 DOCKERS = ("docker.service", "docker.socket", "containerd.service")
@@ -27,9 +28,8 @@ def masked(units):
     """A failed finding for each unit that is masked; nothing where all may be started."""
     if not units:
         return []
-    said = run(["systemctl", "show", "--property=Id,UnitFileState", "--", *units], timeout=10)[1]
-    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in said.strip().split("\n\n")]
-    states = {block["Id"]: block.get("UnitFileState", "") for block in blocks if block.get("Id")}
+    seen = by_id(run(show(units, "Id", "UnitFileState"), timeout=10)[1])
+    states = {unit: found.get("UnitFileState", "") for unit, found in seen.items()}
     return [
         finding("unit", False, f"{unit} is {state}", "a unit that may be started", _unmask(unit, state))
         for unit, state in states.items()

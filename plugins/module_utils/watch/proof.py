@@ -16,7 +16,6 @@ from ansible.module_utils.watch.seen import document
 LIMIT_S = 60
 BUSY = (429, 503)  # no verdict: it has no room
 ENOUGH = 0.5  # of the words that are said
-OTHER = "no English model"
 
 
 def failure(config, busy_is_well=False):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nvidia_cdi
 import pytest
+from ansible.module_utils.host import systemd
 from ansible.module_utils.host.whole_file import settle_rights
 from ansible.module_utils.nvidia import cdi_spec
 
@@ -151,7 +152,8 @@ class Host:
         monkeypatch.setattr(nvidia_cdi, "loaded_version", lambda: self.driver)
         monkeypatch.setattr(nvidia_cdi, "pci_gpus", lambda: ["3B:00.0"])
         monkeypatch.setattr(nvidia_cdi.glob, "glob", lambda pattern: [pattern] if self.toolkit else [])
-        monkeypatch.setattr(nvidia_cdi, "run", self.run)
+        for module in (nvidia_cdi, systemd):
+            monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_cdi, "restart", self.restart)
         self.toolkit = True
 
@@ -180,7 +182,7 @@ class Host:
         if argv[1] in ("is-enabled", "is-active"):
             return (0 if (self.enabled if argv[1] == "is-enabled" else self.watches) else 1), "", ""
         if argv[1] == "show":
-            return 0, f"{self.reload if argv[2] == 'nvidia-cdi-refresh.service' else 'no'}\n", ""
+            return 0, f"NeedDaemonReload={self.reload if argv[-1] == 'nvidia-cdi-refresh.service' else 'no'}\n", ""
         self.did.append(words)
         return (1, "", "it failed\n") if self.refuses == argv[1] else (0, "", "")
 
@@ -251,8 +253,11 @@ def test_a_second_specification_is_set_aside(host, module):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ({"refuses": "enable"}, "systemctl enable nvidia-cdi-refresh.path nvidia-cdi-refresh.service: Failed to init"),
-        ({"refuses": "start"}, "systemctl start nvidia-cdi-refresh.path: Failed to initialize NVML"),
+        (
+            {"refuses": "enable"},
+            "systemctl enable nvidia-cdi-refresh.path nvidia-cdi-refresh.service: it failed | Failed",
+        ),
+        ({"refuses": "start"}, "systemctl start nvidia-cdi-refresh.path: it failed | Failed to initialize NVML"),
         ({"refuses": "refresh"}, "systemctl restart nvidia-cdi-refresh.service: Failed to initialize NVML"),
         ({"writes": ""}, "The CDI specification is not right after a refresh: "),
         ({"names": []}, "nvidia-ctk lists 0 of 1 GPUs"),

@@ -5,6 +5,7 @@ import time
 
 import nvidia_fabric
 import pytest
+from ansible.module_utils.host import systemd
 from ansible.module_utils.nvidia import fabric
 
 JOINED = "00000000:1B:00.0, Completed, Success\n00000000:43:00.0, Completed, Success"
@@ -20,14 +21,14 @@ class Host:
     ):
         self.active, self.enabled, self.version, self.after, self.log = active, enabled, version, list(after), []
         self.started, self.loaded, self.stale = True, set(loaded), "no"
-        for module in (fabric, nvidia_fabric):
+        for module in (fabric, nvidia_fabric, systemd):
             monkeypatch.setattr(module, "run", self.run)
         monkeypatch.setattr(nvidia_fabric, "module_loaded", lambda name: name in self.loaded)
         monkeypatch.setattr(nvidia_fabric.time, "sleep", lambda seconds: None)
 
     def run(self, argv, timeout=0):
-        if argv[:2] == ["systemctl", "show"]:
-            state = {"FragmentPath": "/x", "ActiveState": self.active, "UnitFileState": self.enabled}
+        if argv[:2] == ("systemctl", "show"):
+            state = {"ActiveState": self.active, "UnitFileState": self.enabled}
             state["NeedDaemonReload"] = self.stale
             return 0, "\n".join(f"{name}={value}" for name, value in state.items()), ""
         if argv[0] == fabric.PROGRAM:

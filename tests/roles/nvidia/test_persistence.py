@@ -4,6 +4,7 @@ import os
 
 import nvidia_persistence
 import pytest
+from ansible.module_utils.host import systemd
 
 UNIT = "[Service]\nType=forking\nExecStart=/usr/bin/nvidia-persistenced --user nvpd --no-persistence-mode --verbose\n"
 
@@ -37,8 +38,7 @@ class Daemon:
         self.mode, self.dead, self.refuses, self.did = mode, False, "", []
         monkeypatch.setattr(nvidia_persistence, "DROP_IN", str(self.drop_in))
         monkeypatch.setattr(nvidia_persistence.write, "__defaults__", (str(self.drop_in),))
-        monkeypatch.setattr(nvidia_persistence, "run", self.run)
-        monkeypatch.setattr(nvidia_persistence, "unit", lambda: dict(self.state))
+        monkeypatch.setattr(systemd, "run", self.run)
         cards = [{"pci.bus_id": "3B:00.0"}, {"pci.bus_id": "4B:00.0"}]
         monkeypatch.setattr(
             nvidia_persistence,
@@ -48,6 +48,11 @@ class Daemon:
         self.silent = ""
 
     def run(self, argv, timeout=0):
+        if argv[:2] == ("systemctl", "show"):
+            asked = argv[2].partition("=")[2].split(",")
+            return 0, "".join(f"{name}={self.state[name]}\n" for name in asked), ""
+        if argv[0] == "journalctl":
+            return 0, "", ""
         self.did.append(argv[1])
         if argv[1] == self.refuses:
             return 1, "", "Job for nvidia-persistenced.service failed.\n"

@@ -1,9 +1,8 @@
 """host_audit: what listens, who may read a secret, how old a certificate is."""
 
-import subprocess
-
 import pytest
 
+from tests import certificates
 from tests.roles_app.conftest import load
 
 MODULE = load("modules", "host_audit")
@@ -61,18 +60,11 @@ def test_who_may_read_a_secret(tmp_path, mode, others):
 
 
 def test_a_certificate(tmp_path):
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    subprocess.run(
-        [*words, "-keyout", "k", "-out", "c", "-subj", "/CN=gpu1", "-days", "40"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    problems = []
-    found = MODULE.certificate(str(tmp_path / "c"), problems)
+    problems, path = [], certificates.made(tmp_path, "gpu1", days=40)
+    found = MODULE.certificate(str(path), problems)
     assert found["self_signed"] and 39 <= found["days_left"] <= 40 and "gpu1" in found["subject"] and problems == []
-    (tmp_path / "c").write_text("torn")
-    found = MODULE.certificate(str(tmp_path / "c"), problems)
+    path.write_text("torn")
+    found = MODULE.certificate(str(path), problems)
     assert found["days_left"] is None and not found["self_signed"] and "openssl x509" in problems[0]
     assert MODULE.certificate(str(tmp_path / "none"), problems) is None
 

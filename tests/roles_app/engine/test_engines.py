@@ -2,13 +2,12 @@
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.deepgram import engines
 from ansible.module_utils.deepgram.containers import CommandFailed
 
-from tests.roles_app.conftest import load
+from tests.roles_app.conftest import load, results
 
 SERVICE = load("modules", "deepgram_service")
 UP = "up --detach --no-build --pull never"
@@ -337,14 +336,7 @@ def test_a_start_that_failed_says_why_and_what_to_do_without_the_key(host, monke
     (Path(host.folder) / "deepgram.env").write_text("DEEPGRAM_API_KEY=topsecretkey\n")
     monkeypatch.setattr(SERVICE, "log_tail", lambda engine, name, lines, secrets, since: f"{name} at {since}")
     service = Service(host, monkeypatch, BOTH)
-    said = []
-
-    def end(**words):
-        said.append(words)
-        raise SystemExit
-
-    module = SimpleNamespace(params=service.params, check_mode=False, fail_json=end, exit_json=end)
-    monkeypatch.setattr(SERVICE, "AnsibleModule", lambda **_: module)
+    said = results(monkeypatch, SERVICE, service.params)
     monkeypatch.setattr(SERVICE.time, "time", lambda: 5.0)
     with pytest.raises(SystemExit):
         SERVICE.main()

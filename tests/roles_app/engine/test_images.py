@@ -3,11 +3,10 @@
 import base64
 import json
 import subprocess
-from types import SimpleNamespace
 
 import pytest
 
-from tests.roles_app.conftest import load
+from tests.roles_app.conftest import load, results
 from tests.roles_app.engine.fake_engine import FakeEngine
 
 MODULE = load("modules", "deepgram_images")
@@ -242,15 +241,7 @@ def test_folders_that_others_could_read_are_closed(run, tmp_path):
     ("way", "flags"), [("work", {}), ("begin", {"ahead": True}), ("only_pull", {"only_pull": True})]
 )
 def test_what_is_asked_for_is_what_is_done(engine, monkeypatch, tmp_path, way, flags):
-    said = []
-
-    def end(**words):
-        said.append(words)
-        raise SystemExit
-
-    params = {"ahead": False, "only_pull": False} | flags
-    module = SimpleNamespace(params=params, check_mode=False, exit_json=end, fail_json=end)
-    monkeypatch.setattr(MODULE, "AnsibleModule", lambda **_: module)
+    said = results(monkeypatch, MODULE, {"ahead": False, "only_pull": False} | flags)
     for name in ("work", "begin", "only_pull"):
         monkeypatch.setattr(MODULE, name, lambda given, check, name=name: {"way": name})
     with pytest.raises(SystemExit):

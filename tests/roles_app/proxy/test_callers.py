@@ -10,6 +10,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.host import systemd as service_manager
 
 from tests.roles_app.conftest import ROOT, load
 
@@ -179,7 +180,7 @@ class Systemd:
     def run(self, words, timeout=0):
         _, verb, *names = words
         if verb == "show":
-            seen = self.units.get(names[0], {})
+            seen = self.units.get(names[-1], {})
             return 0, "".join(f"{name}={text}\n" for name, text in seen.items()), ""
         self.done.append((verb, *names))
         for name in names if verb in ("start", "restart") else ():
@@ -193,7 +194,8 @@ class Systemd:
 @pytest.fixture
 def systemd(tmp_path, monkeypatch):
     fake = Systemd(tmp_path)
-    monkeypatch.setattr(MODULE, "run", fake.run)
+    for user in (MODULE, service_manager):
+        monkeypatch.setattr(user, "run", fake.run)
     monkeypatch.setattr(MODULE, "started", lambda pid: 1e9 if pid == "7" else None)
     monkeypatch.setattr(MODULE, "OWN", str(fake.own))
     monkeypatch.setattr(MODULE, "UNITS", str(tmp_path))

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from dgctl.verify import speech, tls
 from dgctl.verify.checks import test_tls
 from dgctl.verify.expect import Expect, Unmet
+from tests.certificates import made
 from tests.monitoring.program import program
 from tests.roles_app.proxy.real_nginx import NGINX, Proxy
 
@@ -31,17 +31,8 @@ PLACES = ["/v1/listen", "/v1/speak", "/v1/read", "/v1/agent/converse", "/v2/list
 def certificates(tmp_path_factory):
     """Files with certificate and key: the server's, a caller's of the authority `ca`, and one of nobody's."""
     folder = tmp_path_factory.mktemp("tls")
-
-    def made(name, *signed):
-        words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        words += ["-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}", "-days", "2", *signed]
-        subprocess.run(words, cwd=folder, check=True, capture_output=True)
-        both = folder / f"{name}.pem"
-        both.write_text((folder / f"{name}.crt").read_text() + (folder / f"{name}.key").read_text())
-        return str(both)
-
-    found = {name: made(name) for name in ("gpu1", "ca", "stranger")}
-    return {**found, "caller": made("caller", "-CA", "ca.crt", "-CAkey", "ca.key")}
+    found = {name: str(made(folder, name)) for name in ("gpu1", "ca", "stranger")}
+    return {**found, "caller": str(made(folder, "caller", "-CA", "ca.crt", "-CAkey", "ca.key"))}
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ import ssl
 import stat
 import subprocess
 import time
-from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.deepgram import http as deepgram_http
 from ansible.module_utils.deepgram import tls as deepgram_tls
 
-from tests.roles_app.conftest import load
+from tests.roles_app.conftest import load, results
 
 MODULE = load("modules", "self_signed_certificate")
 
@@ -109,14 +108,7 @@ def module(params, monkeypatch):
     """module(check_mode=False, **changes): what the module reports."""
 
     def run(check_mode=False, **changes):
-        said = []
-
-        def end(**words):
-            said.append(words)
-            raise SystemExit
-
-        one = SimpleNamespace(params=params | changes, check_mode=check_mode, exit_json=end, fail_json=end)
-        monkeypatch.setattr(MODULE, "AnsibleModule", lambda **_: one)
+        said = results(monkeypatch, MODULE, params | changes, check_mode)
         with pytest.raises(SystemExit):
             MODULE.main()
         return said[0]

@@ -5,6 +5,7 @@ import stat
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.host import systemd
 
 from tests.roles_app.conftest import load
 
@@ -177,7 +178,8 @@ def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeyp
         ran.append(words)
         return 0, "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n", ""
 
-    monkeypatch.setattr(MODULE, "run", run)
+    for module in (MODULE, systemd):
+        monkeypatch.setattr(module, "run", run)
     assert MODULE.serve(SimpleNamespace(params={"reload": own}, check_mode=False), True)
     assert ran[1:] == [command]
 
@@ -242,7 +244,8 @@ class Systemd:
 
     def __init__(self, monkeypatch, active="active", enabled="enabled", refuses=""):
         self.active, self.enabled, self.refuses, self.did = active, enabled, refuses, []
-        monkeypatch.setattr(MODULE, "run", self.run)
+        for module in (MODULE, systemd):
+            monkeypatch.setattr(module, "run", self.run)
 
     def run(self, words, timeout=0):
         if words[1] == "show":

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from ansible.module_utils.host import systemd, units
 
 from tests.roles_app.conftest import ROOT, load
 
@@ -540,11 +541,14 @@ class Watched(Installed):
     def __init__(self, tmp_path, monkeypatch, enabled="enabled", active="active", older=False):
         super().__init__(tmp_path, monkeypatch)
         self.state, self.refuses, self.stays = {"enabled": enabled, "active": active}, "", True
-        monkeypatch.setattr(MODULE, "started", lambda pid: 100.0 if pid == "7" else pytest.fail(pid))
-        monkeypatch.setattr(MODULE, "written_after", lambda paths, moment: older and (paths, moment) == (["f"], 100.0))
+        monkeypatch.setattr(systemd, "run", self.run)
+        monkeypatch.setattr(units, "started", lambda pid: 100.0 if pid == "7" else pytest.fail(pid))
+        monkeypatch.setattr(units, "written_after", lambda paths, moment: older and (paths, moment) == (["f"], 100.0))
         monkeypatch.setattr(MODULE.time, "sleep", lambda seconds: None)
 
     def run(self, words, timeout=60):
+        if words[0] == "journalctl":
+            return 0, "", ""
         if words[0] != "systemctl":
             return super().run(words, timeout)
         if words[1] == "show":

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from dgctl.deployment import compiled, deployment, vault
+from dgctl.deployment import compiled
+from tests.unit.validating import read
 
 HOSTS = 12
 INVENTORY = "[node]\n" + "".join(f"gpu{n} number={n}\n" for n in range(HOSTS))
@@ -31,11 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("group_vars").mkdir()
     Path("group_vars/all.yml").write_text(VARIABLES)
     return tmp_path
-
-
-def read() -> deployment.Deployment:
-    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
-        return deployment.load(Path("inventory.ini"), passwords, None)
 
 
 def test_each_host_has_its_own_values(folder: Path) -> None:

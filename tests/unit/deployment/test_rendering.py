@@ -11,9 +11,10 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dgctl.deployment import deployment, rendering, vault
+from dgctl.deployment import rendering
 from dgctl.deployment.deployment import Deployment
 from dgctl.deployment.references import Reading, References
+from tests.unit.validating import read
 
 KNOWN = ("deepgram_region", "deepgram_release", "deepgram_verify_language", "deepgram_api_port", "deepgram_address")
 OWN = ("site", "rack", "label")
@@ -72,11 +73,6 @@ def write(every: dict[str, Any], groups: list[dict[str, Any]], hosts: list[dict[
         Path(folder).mkdir(exist_ok=True)
         for name, each in zip(names, variables, strict=True):
             Path(f"{folder}/{name}.yml").write_text(yaml.safe_dump(each))
-
-
-def read() -> Deployment:
-    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
-        return deployment.load(Path("inventory.ini"), passwords, None)
 
 
 def said(found: Deployment) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from dgctl.base import processes
 from dgctl.base.interrupt import Interrupt
 from dgctl.verbs import provision
 from tests.unit.conftest import CHECKOUT
-from tests.unit.local_hosts import do, set_variable
+from tests.unit.local_hosts import do
+from tests.unit.validating import set_variable
 
 pytestmark = pytest.mark.usefixtures("here")
 RUN = """\

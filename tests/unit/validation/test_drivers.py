@@ -7,24 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import validation
-from dgctl.base.errors import Problem
 from dgctl.content import drivers
-from dgctl.deployment import deployment, vault
 from tests.unit.conftest import CHECKOUT
+from tests.unit.validating import problems_with as problems
 
 
 @pytest.fixture(autouse=True)
 def here(root: Path, folder: Path) -> None:
     for role in ("platform", "nvidia_driver", "preflight"):
         shutil.copytree(CHECKOUT / "roles" / role, root / "roles" / role, dirs_exist_ok=True)
-
-
-def problems(*settings: str) -> list[Problem]:
-    with Path("group_vars/all/main.yml").open("a") as file:
-        file.write("\n".join(settings) + "\n")
-    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
-        return validation.problems(deployment.load(Path("inventory.ini"), passwords))
 
 
 def test_the_defaults_fit_every_gpu_of_the_table_that_has_one_driver() -> None:

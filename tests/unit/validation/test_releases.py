@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import validation
-from dgctl.base.errors import Problem
+from dgctl import content
 from dgctl.content import releases
-from dgctl.deployment import deployment, vault
+from tests.unit.conftest import CHECKOUT
+from tests.unit.validating import problems_with as problems
 
 
 @pytest.mark.parametrize(
@@ -50,34 +50,13 @@ def test_the_floor_is_that_of_the_last_change_before(release: str, floor: str | 
     ],
 )
 def test_which_driver_fits(release: str, driver: str, fits: bool) -> None:
-    found = releases.unfit(release, driver, "gpu1")
-    assert (found is None) == fits
-    if found:
-        assert driver in found.value and found.fix and found.where == "gpu1"
-
-
-def test_nothing_is_known_about_no_driver() -> None:
-    assert releases.unfit("release-260812", "", "gpu1") is None
-
-
-def test_steps() -> None:
-    assert releases.step("release-251029", "release-260115").engine_first
-    assert not releases.step("release-260115", "release-260714").engine_first
-    back = releases.step("release-260812", "release-251029")
-    assert back.back and not back.engine_first and back.notes
-    assert releases.step("release-260714", "release-260812") == releases.Step()
-    assert releases.step("mine", "release-260812") == releases.Step()
+    need = releases.driver(release)
+    assert (not need or not need.lacks(driver)) == fits
 
 
 def test_the_table_is_in_order() -> None:
-    assert list(releases.known()) == sorted(releases.known())
-
-
-def problems(*settings: str) -> list[Problem]:
-    with Path("group_vars/all/main.yml").open("a") as file:
-        file.write("\n".join(settings) + "\n")
-    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
-        return validation.problems(deployment.load(Path("inventory.ini"), passwords))
+    known = [entry["from"] for entry in content.read(CHECKOUT / "dgctl/content/releases.yml")["drivers"]]
+    assert known == sorted(known)
 
 
 def release(tag: str) -> None:

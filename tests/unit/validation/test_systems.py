@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dgctl import validation
-from dgctl.base.errors import Problem
-from dgctl.deployment import deployment, vault
 from tests.unit.conftest import CHECKOUT
+from tests.unit.validating import problems_with as problems
 
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n-----END PGP PUBLIC KEY BLOCK-----\n"
 
@@ -24,13 +22,6 @@ def here(root: Path, folder: Path) -> None:
         to = root / f"plugins/module_utils/{name}.py"
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / f"plugins/module_utils/{name}.py", to)
-
-
-def problems(*settings: str) -> list[Problem]:
-    with Path("group_vars/all/main.yml").open("a") as file:
-        file.write("\n".join(settings) + "\n")
-    with vault.opened(Path("inventory.ini"), (), (), False) as passwords:
-        return validation.problems(deployment.load(Path("inventory.ini"), passwords))
 
 
 def test_what_some_system_has_is_no_problem() -> None:

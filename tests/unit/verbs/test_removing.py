@@ -15,11 +15,12 @@ from dgctl.plan.plan import HostPlan, Plan
 from dgctl.rollout import edited
 from dgctl.run.session import Session
 from dgctl.verbs import blue_green, remove, upgrade
-from tests.plan.conftest import set_variable, small  # noqa: F401 - fixtures
+from tests.plan.conftest import small  # noqa: F401 - fixtures
 from tests.plan.test_rollout import change, seen
 from tests.unit.called import called
 from tests.unit.conftest import folder, root, write  # noqa: F401 - fixtures
 from tests.unit.rollout.test_rolling import World
+from tests.unit.validating import set_variable
 from tests.unit.verbs.test_fleet_verbs import INVENTORY
 
 PLAYBOOK = """\

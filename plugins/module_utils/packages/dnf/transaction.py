@@ -1,21 +1,17 @@
 """One dnf transaction: what is missing, what dnf would do about it, whether that is allowed, and doing it."""
 
-import fnmatch
 import os
 
 from ansible.module_utils.host.whole_file import text_of, write
 from ansible.module_utils.packages import family as packages_family
 from ansible.module_utils.packages.dnf.command import LOCKED, Dnf, advice, enabled_stream, errors
+from ansible.module_utils.packages.dnf.guard import matches
 from ansible.module_utils.packages.rpm import database as rpm_database
 from ansible.module_utils.packages.rpm import query as rpm_query
 from ansible.module_utils.packages.versions import Family, pinned, satisfied, steps_between, upstream
 
 VERSIONLOCK = "python3-dnf-plugin-versionlock"
 STREAM = "@"  # before the name of a module with its stream
-
-
-def matches(name, patterns):
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def spec(request):

@@ -12,7 +12,7 @@ PROC = Path("/run/simulated-kernel/driver")  # seen as /proc/driver
 PCI = Path("/sys/bus/pci/devices")
 PCI_DRIVERS = Path("/run/simulated-kernel/pci-drivers")  # seen as /sys/bus/pci/drivers
 LOG = Path("/run/simulated-kernel/log")
-ERROR, WARNING, INFO = 3, 4, 6  # the kernel's log levels
+ERROR, INFO = 3, 6  # the kernel's log levels
 
 
 def fail(text):
