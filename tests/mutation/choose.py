@@ -9,8 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.mutation.candidates import ALL, Mutation, collected
+from tests.paths import PROJECT
 
-APART = ("scenarios", "lab", "bench", "standins", "mutation")  # need the lab, or test it
+APART = ("scenarios", "lab", "bench", "standins", "mutation", "vm", "official")  # need the lab, or more, or test it
 ENOUGH_S = 60  # of the tests that execute a line, the shortest are run, up to this sum
 MOST_FILES = 3
 # What is tested through something larger than itself: the start of its path, and the files of tests.
@@ -70,21 +71,27 @@ THROUGH = (
 
 
 class ByMap:
-    """From the map that `--map` has made: tests/mutation/read.py."""
+    """From the map that `--map` has made: tests/mutation/mapping.py."""
 
     def __init__(self, path: Path) -> None:
-        said = json.loads(path.read_text())
-        self.durations, self.tests = said["durations"], said["tests"]
-        self.of_file: dict[str, set[str]] = defaultdict(set)
-        for place, tests in self.tests.items():
-            self.of_file[place.rpartition(":")[0]].update(tests)
+        self.durations: dict[str, float] = {}
+        self.tests: dict[str, set[str]] = defaultdict(set)
+        for part in sorted(path.glob("*.json")):
+            said = json.loads(part.read_text())
+            self.durations |= said["durations"]
+            for place, tests in said["tests"].items():
+                self.tests[place].update(tests)
+        self.by_name = ByName(PROJECT)
 
     def of(self, mutation: Mutation) -> list[str]:
-        """Those that execute the statement; of a line that runs when its file is imported, those of the file."""
+        """Those that execute the statement; of a line that no test is seen to execute, those that are about its file."""
         lines = range(mutation.first, mutation.last + 1)
         found = {test for line in lines for test in self.tests.get(f"{mutation.file}:{line}", ())}
+        if not found:
+            files = self.by_name.of(mutation)
+            found = {test for test in self.durations if test.partition("::")[0] in files}
         chosen, total = [], 0.0
-        for test in sorted(found or self.of_file[mutation.file], key=lambda test: (self.durations[test], test)):
+        for test in sorted(found, key=lambda test: (self.durations[test], test)):
             total += self.durations[test]
             if chosen and total > ENOUGH_S:
                 break
