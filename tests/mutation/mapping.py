@@ -28,7 +28,7 @@ def map_tests(files: list[str]) -> None:
     place = copy("map")
     shutil.copy(place / "tests/mutation/trace.py", place / "sitecustomize.py")
     for file in files or every_file():
-        result = MAP / f"{file.replace('/', '.')}-{hashlib.sha256((PROJECT / file).read_bytes()).hexdigest()[:12]}.json"
+        result = MAP / f"{file.replace('/', '.')}-{hashlib.sha256((place / file).read_bytes()).hexdigest()[:12]}.json"
         if not result.exists():
             _map(file, place, result)
 

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 
 import pytest
 
@@ -267,6 +268,19 @@ def test_a_model_that_was_only_touched_gets_its_time_back(server):
     assert os.stat(server.path("models/a.dg")).st_mtime_ns == 1
     server.call("restored", to="previous")
     assert server.look() == []
+
+
+def test_a_model_that_was_copied_back_is_kept_as_the_file_that_it_is_now(server):
+    server.become(OLD)
+    server.call("kept")
+    model, copy = server.root / "models/a.dg", server.root / "copy"
+    shutil.copy2(model, copy)
+    copy.replace(model)
+    server.write("etc/compose.yaml", "another")  # so that the state is another one
+    server.record(OLD, ["etc/images.json", "etc/compose.yaml"], ["a.dg"])
+    server.call("kept")
+    (link,) = (server.root / "verified/models").iterdir()
+    assert link.samefile(model), "the old file would stay on the disk beside the new one"
 
 
 def test_a_kept_file_that_was_changed_is_told_before_anything_is_touched(server):

@@ -349,6 +349,19 @@ def test_answers_close_their_connections_for_a_while_before_a_reload(proxy, monk
     assert proxy.nginx.waits == [seconds, 2 * seconds] and not proxy.nginx.closing.exists()
 
 
+@pytest.mark.parametrize(("took", "waits"), [(0.5, 1.5), (7, 0.1)])
+def test_a_round_begins_every_two_seconds_however_long_it_takes(monkeypatch, capsys, took, waits):
+    clock = iter([0.0, took])
+    slept = []
+    monkeypatch.setattr(PROGRAM.watch.files, "configuration", lambda: {}["nodes"])
+    monkeypatch.setattr(
+        PROGRAM.watch, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda s: slept.append(s) or sys.exit())
+    )
+    with pytest.raises(SystemExit):
+        PROGRAM.watch.watch()
+    assert slept == [pytest.approx(waits)] and capsys.readouterr().err == "'nodes'\n"
+
+
 def test_what_fell_is_not_waited_for_so_long(proxy, monkeypatch):
     monkeypatch.setattr(nginx, "clients", lambda port: 1)
     monkeypatch.setattr(PROGRAM.watch, "settle", lambda *given: calls.append(given[2:]) or sys.exit())
