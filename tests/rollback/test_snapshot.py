@@ -209,6 +209,16 @@ def test_images_of_both_states_are_tagged_and_later_ones_take_their_place(server
     }
 
 
+def test_an_image_that_a_container_still_runs_from_stays(server):
+    upgraded(server)
+    server.in_use = {f"registry.test/engine:kept-{'1' * 12}"}
+    server.become(NEWEST)
+    assert server.call("kept")["changed"]
+    assert {name for name in server.names() if ":kept-" in name} == {
+        f"registry.test/engine:kept-{digit * 12}" for digit in "123"
+    }
+
+
 def test_an_image_that_is_gone_is_told_before_anything_is_touched(server):
     upgraded(server)
     server.images.write_text("")
