@@ -84,7 +84,7 @@ def _tested(tests: list[str], place: Path) -> tuple[int, str]:
 
 def _in_the_child(tests: list[str], output: Path) -> None:
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))  # at the first SIGXCPU, at the second SIGKILL
     opened = (os.open(os.devnull, os.O_RDONLY), os.open(output, OUT), os.open(output, OUT))
     for number, file in enumerate(opened):
         os.dup2(file, number)

@@ -429,7 +429,7 @@ def test_check_mode_asks_nothing(module, pages):
 
 def test_it_is_waited_for_until_it_answers(pages, params, engine, monkeypatch):
     pages["/metrics"], params["timeout_s"] = None, 600
-    clock, slept = SimpleNamespace(now=0.0), []
+    clock, slept = SimpleNamespace(now=1000.0), []
 
     def sleep(seconds):
         slept.append(seconds)
