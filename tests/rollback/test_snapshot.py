@@ -1,10 +1,12 @@
 """deepgram_snapshot: what is kept, what is restored, and that it may be killed anywhere."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -233,6 +235,24 @@ def test_an_image_from_an_archive_is_taken_from_where_that_lies(server, monkeypa
     monkeypatch.setattr(MODULE.snapshot_images, "fetch", lambda *words: asked.append(words))
     server.call("restored", archive="/srv/images/archive.tar")
     assert [words[3] for words in asked] == ["/srv/images/archive.tar"]
+
+
+def test_of_several_archives_that_with_the_image_is_served(monkeypatch):
+    images, digest = MODULE.snapshot_images, f"sha256:{'1' * 64}"
+    archives = {
+        "/gone.tar": None,
+        "/other.tar": SimpleNamespace(manifests={f"sha256:{'2' * 64}": "x"}),
+        "/it.tar": SimpleNamespace(manifests={digest: "x"}),
+    }
+    served = []
+    monkeypatch.setattr(images.archive, "there", archives.get)
+    monkeypatch.setattr(images.archive, "places", lambda given: list(archives)[: -1 if given == "without" else None])
+    monkeypatch.setattr(images.loopback, "served", lambda one: served.append(one) or contextlib.nullcontext())
+    monkeypatch.setattr(images, "run", lambda argv, timeout: argv)
+    name = f"{images.loopback.local('registry.test/engine')}@{digest}"
+    assert images.fetch("docker", name, 5) == ["docker", "pull", "--quiet", name] and served == [archives["/it.tar"]]
+    with pytest.raises(MODULE.CommandFailed, match=r"no archive of images has it \(/gone.tar, /other.tar\)"):
+        images.fetch("docker", name, 5, "without")
 
 
 @pytest.mark.parametrize(

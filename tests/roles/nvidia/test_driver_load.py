@@ -121,7 +121,8 @@ def test_first_load_unloads_nouveau(load, machine):
 def test_nouveau_in_use_needs_a_reboot(load, machine):
     kernel = machine(stuck=["nouveau"])
     kernel.modules["nouveau"] = "x"
-    assert "nouveau" in load()["reboot_needed"] and not kernel.mark.exists()
+    assert load()["reboot_needed"].startswith("nouveau cannot be unloaded: ") and not kernel.mark.exists()
+    assert "modprobe nvidia" not in kernel.log, "two drivers for one GPU"
 
 
 def test_reload_stops_unloads_in_order_loads_and_starts(load, machine):

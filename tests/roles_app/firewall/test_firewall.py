@@ -348,5 +348,9 @@ def test_nothing_is_left_of_a_firewall_that_is_not_wanted(tmp_path, monkeypatch)
     assert MODULE.absent(module) and all(file.exists() for file in files) and not ran
     module.check_mode = False
     assert MODULE.absent(module) and not any(file.exists() for file in files)
-    assert ["systemctl", "disable", "--now", "unit.service"] in ran and [str(files[1]), "remove"] in ran
+    assert ran == [
+        ["systemctl", "disable", "--now", "unit.service"],
+        [str(files[1]), "remove"],
+        ["systemctl", "daemon-reload"],
+    ]
     assert not MODULE.absent(module)
