@@ -136,7 +136,7 @@ class ByName:
         imported = re.compile(rf"^\s*(from|import) .*\b{stem}\b|^    {stem},$|[\"']{stem}[\"'.]|\b{stem} = load", re.M)
         through = [place for start, places in THROUGH if file.startswith(start) for place in places]
         for path, text in self.texts.items():
-            if Path(path).stem == f"test_{stem}":
+            if Path(path).stem in (f"test_{stem}", f"test_{stem}_verb"):
                 found[path] = 0
             elif any(path.startswith(place) for place in through):
                 found[path] = 1
