@@ -9,6 +9,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from .conftest import MODULE
 
@@ -398,3 +399,23 @@ def test_restoring_that_goes_on_is_not_turned_round(server):
     assert (again["release"], again["from_release"], again["files"]) == (OLD, NEW, [])
     server.call("settled")
     assert server.call("restored")["release"] == NEW
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("state", ["kept", "report"])
+def test_check_mode_and_a_report_make_nothing_on_the_server(server, capsys, tmp_path, state, check):
+    server.become(OLD)
+    arguments = {"state": state, "_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        MODULE.main()
+    assert not json.loads(capsys.readouterr().out).get("failed")
+    assert (server.root / "verified").exists() == (state == "kept" and not check)
+
+
+def test_a_directory_that_got_other_rights_gets_its_own_back(server):
+    upgraded(server)
+    folder = server.root / "etc/engine"
+    mode = folder.stat().st_mode
+    folder.chmod(0o700)
+    assert server.path("etc/engine") in server.call("restored", to="current")["files"]
+    assert folder.stat().st_mode == mode and server.look() == []

@@ -97,7 +97,14 @@ def test_what_is_there_is_listed_and_what_is_not_is_left_out(tmp_path, monkeypat
     key, none = tmp_path / "key.env", str(tmp_path / "none")
     key.write_text("KEY=a secret")
     found = MODULE.gather(
-        {"engine": "docker", "secrets": [str(key), none], "certificates": [none], "images": [], "models": [], "firewall": ""}
+        {
+            "engine": "docker",
+            "secrets": [str(key), none],
+            "certificates": [none],
+            "images": [],
+            "models": [],
+            "firewall": "",
+        }
     )
     assert [row["path"] for row in found["secrets"]] == [str(key)] and found["certificates"] == []
 

@@ -263,6 +263,21 @@ def test_what_is_a_project_of_its_own_is_no_matter_of_engines(host, alone):
     assert SERVICE.unwanted({"engine": "podman", "components": [alone]}) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("LoadState=loaded\nNeedDaemonReload=no\n", False),
+        ("LoadState=loaded\nNeedDaemonReload=yes\n", True),
+        ("LoadState=not-found\nNeedDaemonReload=no\n", True),
+        ("", True),
+        ("Failed to connect to bus: No such file or directory\n", True),
+    ],
+)
+def test_what_systemd_says_of_a_unit(monkeypatch, said, seen):
+    monkeypatch.setattr(engines, "run", lambda words, check: (0, said, ""))
+    assert engines.unread("deepgram-api.service") is seen
+
+
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_part_that_leaves_docker_is_stopped_with_patience_and_removed(host, silent):
     host.silent = ["api"] if silent else []

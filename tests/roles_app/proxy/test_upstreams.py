@@ -349,13 +349,22 @@ def test_answers_close_their_connections_for_a_while_before_a_reload(proxy, monk
     assert proxy.nginx.waits == [seconds, 2 * seconds] and not proxy.nginx.closing.exists()
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_is_no_file_s_is_refused(proxy, name):
+    with pytest.raises(PROGRAM.files.Refused, match="is no server's name"):
+        commands.drain([name], "operator", "")
+    assert not proxy.nginx.reloads
+
+
 @pytest.mark.parametrize(("took", "waits"), [(0.5, 1.5), (7, 0.1)])
 def test_a_round_begins_every_two_seconds_however_long_it_takes(monkeypatch, capsys, took, waits):
     clock = iter([0.0, took])
     slept = []
     monkeypatch.setattr(PROGRAM.watch.files, "configuration", lambda: {}["nodes"])
     monkeypatch.setattr(
-        PROGRAM.watch, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda s: slept.append(s) or sys.exit())
+        PROGRAM.watch,
+        "time",
+        SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda s: slept.append(s) or sys.exit()),
     )
     with pytest.raises(SystemExit):
         PROGRAM.watch.watch()
