@@ -82,15 +82,15 @@ class ByMap:
             self.durations |= said["durations"]
             for place, tests in said["tests"].items():
                 self.tests[place].update(tests)
+        self.untraced = self.durations.keys() - {test for tests in self.tests.values() for test in tests}
         self.by_name = ByName(PROJECT)
 
     def of(self, mutation: Mutation) -> list[str]:
         """Those that execute the statement; of a line that no test is seen to execute, those that are about its file."""
         lines = range(mutation.first, mutation.last + 1)
         found = {test for line in lines for test in self.tests.get(f"{mutation.file}:{line}", ())}
-        if not found:
-            files = self.by_name.of(mutation)
-            found = {test for test in self.durations if test.partition("::")[0] in files}
+        files = self.by_name.of(mutation)
+        found |= {test for test in (self.untraced if found else self.durations) if test.partition("::")[0] in files}
         chosen, total = [], 0.0
         for test in sorted(found, key=lambda test: (self.durations[test], test)):
             total += self.durations[test]

@@ -14,10 +14,13 @@ passed = set()
 
 
 def start():
+    """None where nothing is traced: without $MUTATION_SITE, or in a Python for which coverage.py is not made."""
+    if not SITE:
+        return None
     sys.path.append(SITE)  # what a test starts may have a PYTHONPATH of its own
     try:
         import coverage
-    except ImportError:  # a Python for which coverage.py is not made
+    except ImportError:
         return None
     sources = [f"{ROOT}/{name}/*" for name in ("dgctl", "plugins", "roles")]
     data = os.path.join(FOLDER, f"coverage-{os.getpid()}-{os.urandom(4).hex()}")
@@ -38,7 +41,8 @@ measured = start() if FOLDER else None
 
 
 def pytest_runtest_logstart(nodeid, location):
-    measured.switch_context(nodeid)
+    if measured:
+        measured.switch_context(nodeid)
 
 
 def pytest_runtest_logreport(report):
