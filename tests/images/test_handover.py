@@ -124,3 +124,13 @@ def test_the_module_says_what_it_fetched_and_fetches_it_once(first: First, tmp_p
     assert MODULE.fetched(asked, False) == {"changed": True} and file.read_bytes() == DATA
     shutil.rmtree(first.keys)
     assert MODULE.fetched(asked, False) == {"changed": False}, "what is here is not asked for"
+
+
+def test_the_module_waits_for_the_first_server_and_in_check_mode_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[Any] = []
+    monkeypatch.setattr(MODULE.handover, "wait_for", lambda *words: waited.append(words))
+    asked = {"path": str(tmp_path / "archive.tar"), "certificate": "c", "token": TOKEN, "port": 9813}
+    assert MODULE.ready(asked, True) == {"changed": False} and waited == []
+    assert MODULE.ready(asked, False) == {"changed": False} and waited == [("127.0.0.1", "c", TOKEN, 30, 9813)]
