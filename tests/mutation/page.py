@@ -37,18 +37,18 @@ def is_alive(one: dict[str, Any]) -> bool:
     return now(one)["end"] not in NOTICED
 
 
-def write(path: Path, found: list[dict[str, Any]], seed: int, drawn_from: int) -> None:
-    path.write_text(HEAD + text(found, seed, drawn_from, yaml.safe_load(KNOWN.read_text()) or {}))
+def write(path: Path, found: list[dict[str, Any]], seed: int) -> None:
+    path.write_text(HEAD + text(found, seed, yaml.safe_load(KNOWN.read_text()) or {}))
 
 
-def text(found: list[dict[str, Any]], seed: int, drawn_from: int, known: dict[str, str]) -> str:
+def text(found: list[dict[str, Any]], seed: int, known: dict[str, str]) -> str:
     """The counts, a line for each that was not noticed, a line for each that was. `known`: "file `a` -> `b`" -> why."""
     alive = [one for one in found if is_alive(one)]
     alike = [one for one in alive if _why(one, known)]
     first = Counter(one["end"] for one in found)
     share = (len(found) - len(alive)) / max(1, len(found))
     lines = [
-        f"Seed {seed}, {len(found)} of {drawn_from} possible mutations. First run ({_of(found)}): {first['killed']} killed, "
+        f"Seed {seed}, {len(found)} of {found[0]['of']} possible mutations. First run ({_of(found)}): {first['killed']} killed, "
         f"{first['hung']} hung, {first['survived']} survived, {first['no test']} executed by no test: "
         f"{(first['killed'] + first['hung']) / max(1, len(found)):.0%} noticed.",
         "",

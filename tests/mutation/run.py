@@ -37,7 +37,7 @@ PRELOADED = (
 )
 
 
-def _work(number: int, mutations: list[Mutation], results: Path) -> None:
+def _work(number: int, mutations: list[Mutation], results: Path, of: int) -> None:
     """One worker: everything that is not the tree's own is imported once."""
     chooser = ByMap(MAP) if MAP.is_dir() else ByName(PROJECT)
     place = copy(f"worker{number}")
@@ -49,7 +49,7 @@ def _work(number: int, mutations: list[Mutation], results: Path) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "dgctl")]:
         del sys.modules[name]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True)
-    same = {"commit": commit.stdout.strip(), "date": str(datetime.datetime.now(datetime.UTC).date())}
+    same = {"commit": commit.stdout.strip(), "date": str(datetime.datetime.now(datetime.UTC).date()), "of": of}
     with results.open("a", buffering=1) as file:
         for mutation in mutations:
             tests = chooser.of(mutation)
@@ -58,10 +58,11 @@ def _work(number: int, mutations: list[Mutation], results: Path) -> None:
             file.write(json.dumps({**said, "end": end, "by": by, **same}) + "\n")
 
 
-def run(mutations: list[Mutation], results: Path, workers: int) -> None:
+def run(mutations: list[Mutation], results: Path, workers: int, of: int) -> None:
+    """A line of JSON for each; `of`: how many they were drawn from."""
     context = multiprocessing.get_context("fork")
     share = [mutations[number::workers] for number in range(workers)]
-    started = [context.Process(target=_work, args=(*one, results)) for one in enumerate(share)]
+    started = [context.Process(target=_work, args=(*one, results, of)) for one in enumerate(share)]
     for worker in started:
         worker.start()
     for worker in started:
@@ -89,7 +90,7 @@ def again(results: Path, workers: int) -> None:
     tried = CACHE / "again.jsonl"
     tried.unlink(missing_ok=True)
     nearest = {number: _nearest(every, one) for number, one in enumerate(found) if page.is_alive(one)}
-    run(list(dict.fromkeys(filter(None, nearest.values()))), tried, workers)
+    run(list(dict.fromkeys(filter(None, nearest.values()))), tried, workers, len(every))
     ends = {(one["file"], one["line"], one["what"]): one for one in read(tried)}
     for number, mutation in nearest.items():
         if mutation is None:
@@ -127,15 +128,15 @@ def main() -> None:
     if options.again:
         again(results, options.workers)
     elif not options.page:
-        run(remaining(drawn(every, options.seed, options.count), read(results)), results, options.workers)
-    page.write(PROJECT / "docs" / "mutation.md", read(results), options.seed, len(every))
+        run(remaining(drawn(every, options.seed, options.count), read(results)), results, options.workers, len(every))
+    page.write(PROJECT / "docs" / "mutation.md", read(results), options.seed)
 
 
 def _only(options: argparse.Namespace) -> None:
     every = [one for one in collected(PROJECT, ALL) if {one.file, f"{one.file}:{one.line}"} & set(options.only)]
     results = CACHE / "result-only.jsonl"
     results.unlink(missing_ok=True)
-    run(drawn(every, options.seed, options.count), results, options.workers)
+    run(drawn(every, options.seed, options.count), results, options.workers, len(every))
     found = read(results)
     alive = [one for one in found if page.is_alive(one)]
     for one in alive:

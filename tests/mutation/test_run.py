@@ -86,12 +86,12 @@ def test_a_survivor_is_tried_where_its_line_is_now(place: Path) -> None:
 
 def found(end: str, **more: Any) -> dict[str, Any]:
     return {"file": "a.py", "line": 3, "what": "`a | b` -> `a & b`", "tests": 1, "end": end, "by": "t.py::test_x[1]",
-            "commit": "1a2b3c4", "date": "2026-12-01", **more}  # fmt: skip
+            "commit": "1a2b3c4", "date": "2026-12-01", "of": 5000, **more}  # fmt: skip
 
 
 def test_the_page_counts_and_lists_every_mutation() -> None:
     ends = [found("killed"), found("hung"), found("survived"), found("no test"), found("survived", line=9)]
-    text = page.text(ends, 7, 5000, {"a.py:3 `a | b` -> `a & b`": "the same | here"})
+    text = page.text(ends, 7, {"a.py:3 `a | b` -> `a & b`": "the same | here"})
     assert (
         "Seed 7, 5 of 5000 possible mutations. First run (2026-12-01, commit 1a2b3c4): 1 killed, 1 hung, 2 survived"
         in text
@@ -108,7 +108,7 @@ def test_the_page_counts_what_was_tried_again() -> None:
         found("survived", again={"end": "gone"}),
         found("survived", again=found("survived", commit="new")),
     ]
-    text = page.text(ends, 7, 5000, {})
+    text = page.text(ends, 7, {})
     assert "these 3 ran again (2026-12-01, commit new): 1 noticed, 1 are in no line any more, 1 survived again." in text
     assert "**2 of 3 noticed (67%)**" in text
     assert "| `t.py::test_x` (written for it) |" in text and "| the line was mended or deleted |" in text
