@@ -55,6 +55,7 @@ def _work(number: int, mutations: list[Mutation], results: Path, of: int) -> Non
             tests = chooser.of(mutation)
             end, by = judged(mutation, tests, place)
             said = {"file": mutation.file, "line": mutation.line, "what": mutation.what, "tests": len(tests)}
+            said["text"] = _line_of(mutation)
             file.write(json.dumps({**said, "end": end, "by": by, **same}) + "\n")
 
 
@@ -101,8 +102,14 @@ def again(results: Path, workers: int) -> None:
 
 
 def _nearest(every: list[Mutation], one: dict[str, Any]) -> Mutation | None:
+    """The same change of the same text; None where the line reads otherwise by now, or is gone."""
     same = [mutation for mutation in every if (mutation.file, mutation.what) == (one["file"], one["what"])]
+    same = [mutation for mutation in same if _line_of(mutation) == one["text"]]
     return min(same, key=lambda mutation: abs(mutation.line - one["line"]), default=None)
+
+
+def _line_of(mutation: Mutation) -> str:
+    return (PROJECT / mutation.file).read_text().splitlines()[mutation.line - 1].strip()
 
 
 def main() -> None:

@@ -76,11 +76,13 @@ def test_what_has_a_result_is_not_run_twice(place: Path) -> None:
     assert run.remaining(every, done) == every[1:]
 
 
-def test_a_survivor_is_tried_where_its_line_is_now(place: Path) -> None:
+def test_a_survivor_is_tried_where_its_line_is_now(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "mutated_module.py").write_text("\n\n" + SOURCE + "\n" * 9 + SOURCE)
     every = list(of_file(place / "mutated_module.py", "mutated_module.py"))
-    one = {"file": "mutated_module.py", "line": 2, "what": "`a` -> `not (a)`"}
+    monkeypatch.setattr(run, "PROJECT", place)
+    one = {"file": "mutated_module.py", "line": 2, "what": "`a` -> `not (a)`", "text": "if a:"}
     assert run._nearest(every, one).line == 4
+    assert run._nearest(every, {**one, "text": "if a:  # now"}) is None
     assert run._nearest(every, {**one, "what": "`b` -> `not (b)`"}) is None
 
 
