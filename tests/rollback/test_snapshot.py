@@ -419,3 +419,15 @@ def test_a_directory_that_got_other_rights_gets_its_own_back(server):
     folder.chmod(0o700)
     assert server.path("etc/engine") in server.call("restored", to="current")["files"]
     assert folder.stat().st_mode == mode and server.look() == []
+
+
+def test_a_link_that_leads_elsewhere_leads_back_and_counts_as_a_change(tmp_path):
+    state = MODULE.snapshot_state
+    link = tmp_path / "link"
+    link.symlink_to("/usr/one")
+    was = state.host_files.look_at(str(link))
+    link.unlink()
+    link.symlink_to("/usr/other")
+    assert state.put(str(link), was, "", True) and os.readlink(link) == "/usr/other"
+    assert state.put(str(link), was, "", False) and os.readlink(link) == "/usr/one"
+    assert not state.put(str(link), was, "", False)
