@@ -77,20 +77,24 @@ class ByMap:
     def __init__(self, path: Path) -> None:
         self.durations: dict[str, float] = {}
         self.tests: dict[str, set[str]] = defaultdict(set)
+        self.of_file: dict[str, set[str]] = defaultdict(set)
         for part in sorted(path.glob("*.json")):
             said = json.loads(part.read_text())
             self.durations |= said["durations"]
             for place, tests in said["tests"].items():
                 self.tests[place].update(tests)
+                self.of_file[place.rpartition(":")[0]].update(tests)
         self.untraced = self.durations.keys() - {test for tests in self.tests.values() for test in tests}
         self.by_name = ByName(PROJECT)
 
     def of(self, mutation: Mutation) -> list[str]:
-        """Those that execute the statement; of a line that no test is seen to execute, those that are about its file."""
+        """Those that execute the statement; of one that no test is seen to execute, those of its file, and about it."""
         lines = range(mutation.first, mutation.last + 1)
         found = {test for line in lines for test in self.tests.get(f"{mutation.file}:{line}", ())}
+        near = self.untraced if found else self.durations
+        found = found or self.of_file[mutation.file]
         files = self.by_name.of(mutation)
-        found |= {test for test in (self.untraced if found else self.durations) if test.partition("::")[0] in files}
+        found = found | {test for test in near if test.partition("::")[0] in files}
         chosen, total = [], 0.0
         for test in sorted(found, key=lambda test: (self.durations[test], test)):
             total += self.durations[test]
