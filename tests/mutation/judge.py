@@ -28,7 +28,7 @@ _MOMENTS = itertools.count(1_000_000_000)
 
 
 def judged(mutation: Mutation, tests: list[str], place: Path) -> tuple[str, str]:
-    """("killed", "hung", "survived" or "no test", the first test that failed)."""
+    """("killed", "hung", "survived" or "no test", the first test that failed; nothing where none could start)."""
     tests = list(tests)
     while tests:
         with _mutated(mutation, place):
@@ -39,7 +39,7 @@ def judged(mutation: Mutation, tests: list[str], place: Path) -> tuple[str, str]
             return "hung", ""
         failed = _failed(said)
         if _tested([failed] if failed else tests, place)[0] == 0:
-            return "killed", failed or said[-300:]
+            return "killed", failed
         tests.remove(failed if failed in tests else tests[0])
     return "no test", ""
 

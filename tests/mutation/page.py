@@ -82,7 +82,7 @@ def _again(found: list[dict[str, Any]]) -> list[str]:
         return []
     ends, dated = Counter(one["end"] for one in second), [one for one in second if "date" in one]
     return [
-        f"Tests were written for survivors, or the line was mended or deleted; then these {len(second)} ran again "
+        f"For survivors tests were written, or the line was mended or deleted; then these {len(second)} were tried again "
         f"({_of(dated)}): {ends['killed'] + ends['hung']} noticed, {ends['gone']} are in no line any more, "
         f"{ends['survived'] + ends['no test']} survived again.",
         "",
@@ -104,8 +104,10 @@ def _by(one: dict[str, Any]) -> str:
     last = now(one)
     if last["end"] == "gone":
         return "the line was mended or deleted"
-    mark = " (written for it)" if "again" in one else ""
-    return ("does not end" if last["end"] == "hung" else f"`{last['by'].split('[')[0]}`") + mark
+    mark = " (tried again)" if "again" in one else ""
+    if last["end"] == "hung" or not last["by"]:
+        return ("does not end" if last["end"] == "hung" else "no test can start") + mark
+    return f"`{last['by'].split('[')[0]}`{mark}"
 
 
 def _row(one: dict[str, Any], says: str) -> str:

@@ -111,6 +111,9 @@ def test_the_page_counts_what_was_tried_again() -> None:
         found("survived", again=found("survived", commit="new")),
     ]
     text = page.text(ends, 7, {})
-    assert "these 3 ran again (2026-12-01, commit new): 1 noticed, 1 are in no line any more, 1 survived again." in text
+    assert (
+        "these 3 were tried again (2026-12-01, commit new): 1 noticed, 1 are in no line any more, 1 survived again."
+        in text
+    )
     assert "**2 of 3 noticed (67%)**" in text
-    assert "| `t.py::test_x` (written for it) |" in text and "| the line was mended or deleted |" in text
+    assert "| `t.py::test_x` (tried again) |" in text and "| the line was mended or deleted |" in text
