@@ -50,10 +50,10 @@ def text(found: list[dict[str, Any]], seed: int, known: dict[str, str]) -> str:
     lines = [
         f"Seed {seed}, {len(found)} of {found[0]['of']} possible mutations. First run ({_of(found)}): {first['killed']} killed, "
         f"{first['hung']} hung, {first['survived']} survived, {first['no test']} executed by no test: "
-        f"{(first['killed'] + first['hung']) / max(1, len(found)):.0%} noticed.",
+        f"{(first['killed'] + first['hung']) / max(1, len(found)):.1%} noticed.",
         "",
         *_again(found),
-        f"**{len(found) - len(alive)} of {len(found)} noticed ({share:.0%})**. Of the other {len(alive)}, {len(alike)} change "
+        f"**{len(found) - len(alive)} of {len(found)} noticed ({share:.1%})**. Not noticed: {len(alive)}, of which {len(alike)} change "
         "nothing that anybody could see (equivalent).",
         "",
         "| line | change | why no test notices it |",
@@ -72,8 +72,9 @@ def text(found: list[dict[str, Any]], seed: int, known: dict[str, str]) -> str:
 
 
 def _of(found: list[dict[str, Any]]) -> str:
-    commits = dict.fromkeys(f"{one['date']}, commit {one['commit']}" for one in found)
-    return "; ".join(commits)
+    commits = dict.fromkeys(one["commit"] for one in found)
+    dates = dict.fromkeys(one["date"] for one in found)
+    return f"{', '.join(dates)}, commit {', '.join(commits)}"
 
 
 def _again(found: list[dict[str, Any]]) -> list[str]:

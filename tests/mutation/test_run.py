@@ -98,7 +98,7 @@ def test_the_page_counts_and_lists_every_mutation() -> None:
         "Seed 7, 5 of 5000 possible mutations. First run (2026-12-01, commit 1a2b3c4): 1 killed, 1 hung, 2 survived"
         in text
     )
-    assert "**2 of 5 noticed (40%)**. Of the other 3, 2 change" in text
+    assert "**2 of 5 noticed (40.0%)**. Not noticed: 3, of which 2 change" in text
     assert text.count("| a.py:3 | `a \\| b` -> `a & b` | the same \\| here |") == 2
     assert "| a.py:9 | `a \\| b` -> `a & b` | **a test is missing** |" in text
     assert "| a.py:3 | `a \\| b` -> `a & b` | `t.py::test_x` |" in text and "| does not end |" in text
@@ -115,5 +115,5 @@ def test_the_page_counts_what_was_tried_again() -> None:
         "these 3 were tried again (2026-12-01, commit new): 1 noticed, 1 are in no line any more, 1 survived again."
         in text
     )
-    assert "**2 of 3 noticed (67%)**" in text
+    assert "**2 of 3 noticed (66.7%)**" in text
     assert "| `t.py::test_x` (tried again) |" in text and "| the line was mended or deleted |" in text
