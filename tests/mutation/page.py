@@ -53,8 +53,8 @@ def text(found: list[dict[str, Any]], seed: int, known: dict[str, str]) -> str:
         f"{(first['killed'] + first['hung']) / max(1, len(found)):.1%} noticed.",
         "",
         *_again(found),
-        f"**{len(found) - len(alive)} of {len(found)} noticed ({share:.1%})**. Not noticed: {len(alive)}, of which {len(alike)} change "
-        "nothing that anybody could see (equivalent).",
+        f"**{len(found) - len(alive)} of {len(found)} noticed ({share:.1%})**. Not noticed: {len(alive)}, of which "
+        f"{len(alike)} change nothing that anybody could see (equivalent).",
         "",
         "| line | change | why no test notices it |",
         "|---|---|---|",
