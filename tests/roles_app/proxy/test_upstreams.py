@@ -274,6 +274,19 @@ def test_undrained_serves_at_once_whatever_was_before(proxy):
     assert down(proxy) == set() and members.report()["a"]["state"] == "up"
 
 
+def test_undrain_asks_those_that_it_undrains_and_those_that_nobody_has_asked_yet(proxy, monkeypatch):
+    proxy.tick()
+    commands.drain(["a"], "operator", "")
+    asked = []
+    monkeypatch.setattr(health, "ask", lambda address: asked.append(address) or ("Ready", 0))
+    commands.undrain(["a"])
+    assert asked == ["192.0.2.1:8080"]
+    proxy.configure(*((name, f"192.0.2.{n}:8080", "stt", "") for n, name in enumerate("abc", 1)))
+    asked.clear()
+    commands.undrain(["a"])
+    assert sorted(asked) == ["192.0.2.1:8080", "192.0.2.3:8080"]
+
+
 def test_an_operators_mark_is_not_replaced(proxy):
     assert commands.drain(["a"], "operator", "disk") and not commands.drain(["a"], "rollout", "")
     assert members.report()["a"]["reason"] == "operator"
