@@ -11,6 +11,7 @@ import yaml
 from tests.paths import PROJECT
 
 KNOWN = PROJECT / "tests" / "mutation" / "equivalent.yml"
+NOTES = PROJECT / "tests" / "mutation" / "notes.md"  # what a person adds to the last run
 HEAD = """\
 # What the tests notice
 
@@ -38,7 +39,8 @@ def is_alive(one: dict[str, Any]) -> bool:
 
 
 def write(path: Path, found: list[dict[str, Any]], seed: int) -> None:
-    path.write_text(HEAD + text(found, seed, yaml.safe_load(KNOWN.read_text()) or {}))
+    page = text(found, seed, yaml.safe_load(KNOWN.read_text()) or {})
+    path.write_text(HEAD + page.replace("## Noticed\n", f"{NOTES.read_text()}\n## Noticed\n", 1))
 
 
 def text(found: list[dict[str, Any]], seed: int, known: dict[str, str]) -> str:
