@@ -176,3 +176,14 @@ def test_what_cannot_be_removed_is_named(monkeypatch, capsys, tmp_path):
         MODULE.main()
     said = json.loads(capsys.readouterr().out)
     assert said["failed"] and said["msg"].startswith("/etc/deepgram/compose.yaml cannot be removed: Permission denied")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_it_waits_for_the_watchdog_before_it_touches_a_container(monkeypatch, capsys, tmp_path, check):
+    done = []
+    monkeypatch.setattr(MODULE, "work", lambda params, check_mode: done.append("work") or {"changed": True})
+    monkeypatch.setattr(MODULE.lease, "wait", lambda: done.append("wait"))
+    arguments = {"_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        MODULE.main()
+    assert json.loads(capsys.readouterr().out)["changed"] and done == (["work"] if check else ["wait", "work"])
