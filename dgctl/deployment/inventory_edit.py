@@ -33,10 +33,10 @@ def require_lines(inventory: Path, hosts: list[str]) -> None:
     raise _refusal("no line of the inventory names this server", inventory, names, fix)
 
 
-def set_variable(path: Path, name: str, value: str, line: int = 0) -> None:
-    """Sets a variable where it stands in an INI inventory or a YAML file of variables; `line` where it stands twice.
+def set_variable(path: Path, name: str, value: str, line: int) -> None:
+    """Sets a variable that stands on this line of an INI inventory or a YAML file of variables.
 
-    Raises DgctlError (exit 3): it stands nowhere or in several places, or its value is no short one.
+    Raises DgctlError (exit 3): it stands elsewhere, or its value is no short one.
     """
     edit = in_yaml if _is_yaml(path) else in_ini
     write(path, edit(read(path), name, value, line, path))

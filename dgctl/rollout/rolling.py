@@ -90,7 +90,7 @@ class Rolling:
         fetching = [name for name in rolling if self.plan.hosts[name].fetches]
         if fetching:
             self._playbook(FETCH, playbook.Part(fetching, {"Fetch": fetching}))
-            if self.failed or self._gone():
+            if self.failed:
                 raise Stopped
 
     def _build(self) -> None:

@@ -85,7 +85,7 @@ options:
       persistence:
         description: Whether each GPU must be in persistence mode.
         type: bool
-        default: false
+        required: true
   answers:
     description: Addresses (http) on the server that must answer with status 200.
     type: list
@@ -202,7 +202,7 @@ SPEC = {
             "names": {"type": "dict", "required": True},
         },
     },
-    "driver": {"type": "dict", "options": {"persistence": {"type": "bool", "default": False}}},
+    "driver": {"type": "dict", "options": {"persistence": {"type": "bool", "required": True}}},
     "answers": {"type": "list", "elements": "str", "default": []},
     "reports": {"type": "list", "elements": "path", "default": []},
     "tls": {

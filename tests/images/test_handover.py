@@ -15,9 +15,11 @@ import pytest
 from dgctl import content
 from tests import utilities
 from tests.ports import free_port
+from tests.roles_app.conftest import load
 
 utilities.use()
 handover: Any = content.utility("containers.handover")
+MODULE: Any = load("modules", "image_archive")
 DATA = b"an archive " * 300_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 TOKEN = "t" * 40
@@ -112,3 +114,23 @@ def test_a_neighbour_that_says_nothing_holds_nobody_up(first: First, fetch: Call
 def test_a_key_that_others_may_read_is_not_made(first: First) -> None:
     assert first.keys.stat().st_mode & 0o777 == 0o700
     assert (first.keys / "key").stat().st_mode & 0o077 == 0
+
+
+def test_the_module_says_what_it_fetched_and_fetches_it_once(first: First, tmp_path: Path) -> None:
+    file = tmp_path / "other" / "archive.tar"
+    asked = {"path": str(file), "size": len(DATA), "sha256": SHA256, "address": "127.0.0.1", "port": first.port}
+    asked |= {"certificate": first.certificate, "token": TOKEN}
+    assert MODULE.fetched(asked, True) == {"changed": True} and not file.exists()
+    assert MODULE.fetched(asked, False) == {"changed": True} and file.read_bytes() == DATA
+    shutil.rmtree(first.keys)
+    assert MODULE.fetched(asked, False) == {"changed": False}, "what is here is not asked for"
+
+
+def test_the_module_waits_for_the_first_server_and_in_check_mode_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[Any] = []
+    monkeypatch.setattr(MODULE.handover, "wait_for", lambda *words: waited.append(words))
+    asked = {"path": str(tmp_path / "archive.tar"), "certificate": "c", "token": TOKEN, "port": 9813}
+    assert MODULE.ready(asked, True) == {"changed": False} and waited == []
+    assert MODULE.ready(asked, False) == {"changed": False} and waited == [("127.0.0.1", "c", TOKEN, 30, 9813)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -129,6 +130,20 @@ def test_following_prints_lines_as_they_come_until_ctrl_c(capsys, say) -> None:
         {"host": "b", **FIRST},
         {"host": "a", **LATER},
     ]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_pipe_gets_each_line_at_once(monkeypatch: pytest.MonkeyPatch, say, as_json: bool) -> None:
+    sent: list[str] = []
+
+    class Pipe(io.StringIO):
+        def flush(self) -> None:
+            sent.append(self.getvalue())
+
+    say(FIRST, LATER, KeyboardInterrupt())
+    monkeypatch.setattr("sys.stdout", Pipe())
+    main(called("logs", Path("inventory.ini"), follow=True, as_json=as_json), logs.logs)
+    assert any("loading" in text and "Xid" not in text for text in sent), "or it waits in a buffer for the next 8 KiB"
 
 
 # The sessions themselves, on this machine.

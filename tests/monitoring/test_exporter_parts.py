@@ -438,3 +438,13 @@ def test_the_watchdog_of_this_server(tmp_path):
     whole = PROGRAM.page.Page()
     PROGRAM.watchdog.figures(whole, str(path))
     assert "dgctl_watch_up 0\n" in whole.text(), "what it wrote before it ended is old"
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [({}, set()), ({"overflow": "/x", "members": "/y"}, {"proxy_overflow", "proxy_members"})],
+)
+def test_the_figures_of_a_proxy(more, names):
+    known = {"port": 443, "access_log": "/l", "upstreams": "/u", "servers": {}, "server_name": "x"}
+    found = PROGRAM.collectors.collectors({"interval_s": 15, "proxy": {**known, **more}})
+    assert {one.name for one in found} == {"tls", "proxy_connections", "proxy_log"} | names

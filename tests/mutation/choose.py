@@ -9,8 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.mutation.candidates import ALL, Mutation, collected
+from tests.paths import PROJECT
 
-APART = ("scenarios", "lab", "bench", "standins", "mutation")  # need the lab, or test it
+APART = ("scenarios", "lab", "standins", "mutation", "vm", "official")  # need the lab, or more, or test it
 ENOUGH_S = 60  # of the tests that execute a line, the shortest are run, up to this sum
 MOST_FILES = 3
 # What is tested through something larger than itself: the start of its path, and the files of tests.
@@ -28,6 +29,7 @@ THROUGH = (
     ("plugins/module_utils/packages/dnf/", ["tests/roles/packages/test_dnf_packages.py"]),
     ("roles/nginx_proxy", ["tests/roles_app/proxy/test_upstreams.py"]),
     ("roles/host_firewall", ["tests/roles_app/firewall/test_firewall.py"]),
+    ("roles/host_metrics", ["tests/monitoring/test_exporter"]),
     ("dgctl/verify/checks/", ["tests/verify/test_checks.py"]),
     ("dgctl/verify/suite", ["tests/verify/test_suite.py"]),
     ("dgctl/validation/", ["tests/unit/test_validation.py", "tests/unit/validation/test_systems.py"]),
@@ -70,21 +72,31 @@ THROUGH = (
 
 
 class ByMap:
-    """From the map that `--map` has made: tests/mutation/read.py."""
+    """From the map that `--map` has made: tests/mutation/mapping.py."""
 
     def __init__(self, path: Path) -> None:
-        said = json.loads(path.read_text())
-        self.durations, self.tests = said["durations"], said["tests"]
+        self.durations: dict[str, float] = {}
+        self.tests: dict[str, set[str]] = defaultdict(set)
         self.of_file: dict[str, set[str]] = defaultdict(set)
-        for place, tests in self.tests.items():
-            self.of_file[place.rpartition(":")[0]].update(tests)
+        for part in sorted(path.glob("*.json")):
+            said = json.loads(part.read_text())
+            self.durations |= said["durations"]
+            for place, tests in said["tests"].items():
+                self.tests[place].update(tests)
+                self.of_file[place.rpartition(":")[0]].update(tests)
+        self.untraced = self.durations.keys() - {test for tests in self.tests.values() for test in tests}
+        self.by_name = ByName(PROJECT)
 
     def of(self, mutation: Mutation) -> list[str]:
-        """Those that execute the statement; of a line that runs when its file is imported, those of the file."""
+        """Those that execute the statement; of one that no test is seen to execute, those of its file, and about it."""
         lines = range(mutation.first, mutation.last + 1)
         found = {test for line in lines for test in self.tests.get(f"{mutation.file}:{line}", ())}
+        near = self.untraced if found else self.durations
+        found = found or self.of_file[mutation.file]
+        files = self.by_name.of(mutation)
+        found = found | {test for test in near if test.partition("::")[0] in files}
         chosen, total = [], 0.0
-        for test in sorted(found or self.of_file[mutation.file], key=lambda test: (self.durations[test], test)):
+        for test in sorted(found, key=lambda test: (self.durations[test], test)):
             total += self.durations[test]
             if chosen and total > ENOUGH_S:
                 break
@@ -128,8 +140,10 @@ class ByName:
         imported = re.compile(rf"^\s*(from|import) .*\b{stem}\b|^    {stem},$|[\"']{stem}[\"'.]|\b{stem} = load", re.M)
         through = [place for start, places in THROUGH if file.startswith(start) for place in places]
         for path, text in self.texts.items():
-            if Path(path).stem == f"test_{stem}" or any(path.startswith(place) for place in through):
+            if Path(path).stem in (f"test_{stem}", f"test_{stem}_verb"):
                 found[path] = 0
+            elif any(path.startswith(place) for place in through):
+                found[path] = 1
             elif stem in text and imported.search(text):
                 found[path] = 1 if text.count(stem) > 3 else 2
         return found

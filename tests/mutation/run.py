@@ -1,148 +1,45 @@
 """A mutation run: draws mutations with a seed, runs the tests that execute each line, writes down which nobody noticed.
 
-    bin/mutants --map            runs every test once, and keeps who executes what (minutes)
+    bin/mutants --map [FILE]     runs each file of tests once, and keeps who executes what (minutes; --map FILE: one)
     bin/mutants [--seed N] [--count N] [--all] [--only FILE[:LINE]]
+    bin/mutants --again          those that survived, with the tests and the code of now
 
 Without a map, whole files of tests run that are about the mutated file. Nothing is changed in place: each worker has a
-copy of the tree under .cache/mutation.
+copy of the tree under .cache/mutation. A run that was ended goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import datetime
 import importlib
-import itertools
 import json
 import multiprocessing
 import os
 import random
-import resource
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.mutation import page
 from tests.mutation.candidates import ACTS, ALL, Mutation, collected
-from tests.mutation.choose import APART, ByMap, ByName
+from tests.mutation.choose import ByMap, ByName
+from tests.mutation.judge import judged
+from tests.mutation.mapping import MAP, map_tests
+from tests.mutation.tree import CACHE, copy
 from tests.paths import PROJECT
 
-CACHE = PROJECT / ".cache" / "mutation"
-SITE = CACHE / "site"  # coverage.py is needed for this alone, and not installed beside the project's own packages
-COVERAGE = "coverage>=7.6,<8"
-CHOSEN = {True: "the line that they execute", False: "the file that they are about"}
-MAP = CACHE / "map.json"
-LIMIT_S, CPU_S = 1800, 90  # a mutant that runs longer hangs: noticed
-OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 PRELOADED = (
     *("yaml", "jinja2", "click", "httpx", "websockets", "paramiko", "rich.console", "rich.progress"),
     *("tomli_w", "testinfra", "hypothesis.strategies", "cryptography.x509", "ansible.module_utils.basic"),
     "ansible.module_utils.testing",
 )
-OUT = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
-def copy(name: str) -> Path:
-    """A fresh copy of what git knows and does not ignore."""
-    place = CACHE / name
-    shutil.rmtree(place, ignore_errors=True)
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=PROJECT, capture_output=True, check=True).stdout.decode().split("\0")
-    for file in filter(None, files):
-        if (PROJECT / file).exists():
-            (place / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / file, place / file, follow_symlinks=False)
-    (place / ".venv").symlink_to(Path(sys.executable).parent.parent)
-    return place
-
-
-def map_tests() -> None:
-    """Runs every test once, and keeps how long each takes and who executes which line."""
-    place, told = copy("map"), CACHE / "told"
-    shutil.rmtree(told, ignore_errors=True)
-    told.mkdir(parents=True)
-    installed = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(SITE), COVERAGE]
-    subprocess.run(installed, check=True)
-    shutil.copy(place / "tests/mutation/trace.py", place / "sitecustomize.py")
-    apart = [word for folder in APART for word in ("--ignore", f"tests/{folder}")]
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        *OPTIONS,
-        "tests",
-        *apart,
-        "-n",
-        str(os.cpu_count()),
-        "-p",
-        "sitecustomize",
-    ]
-    traced = {"MUTATION_TRACE": str(told), "MUTATION_ROOT": str(place), "PYTHONPATH": f"{place}:{SITE}"}
-    subprocess.run(words, cwd=place, env={**os.environ, **traced}, check=False)
-    read = [sys.executable, "-m", "tests.mutation.read", str(told), str(place), str(MAP)]
-    subprocess.run(read, cwd=PROJECT, env={**os.environ, "PYTHONPATH": f"{PROJECT}:{SITE}"}, check=True)
-
-
-def judged(mutation: Mutation, tests: list[str], place: Path) -> dict[str, Any]:
-    """What the tests say to one mutation: killed, survived, hung; or no test runs it."""
-    found: dict[str, Any] = {"file": mutation.file, "line": mutation.line, "what": mutation.what, "tests": len(tests)}
-    if not tests:
-        return {**found, "end": "no test", "by": ""}
-    path = place / mutation.file
-    source, status = path.read_bytes(), path.stat()
-    path.write_bytes(mutation.applied(source))
-    moment = next(_MOMENTS)
-    os.utime(path, (moment, moment))  # what is compiled is told apart by the second of its source
-    try:
-        status_of_tests, said = _tested(tests, place)
-    finally:
-        path.write_bytes(source)
-        os.utime(path, (status.st_atime, status.st_mtime))
-    by = next((line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))), said[-300:])
-    return {
-        **found,
-        "end": {0: "survived", 1: "killed", 2: "killed", -1: "hung"}.get(status_of_tests, "killed"),
-        "by": by,
-    }
-
-
-_MOMENTS = itertools.count(1_000_000_000)
-
-
-def _tested(tests: list[str], place: Path) -> tuple[int, str]:
-    """(pytest's exit status, or -1 for one that hangs; what it printed), from a fork that has everything imported."""
-    output = place / ".output"
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-        for number, file in (
-            (0, os.open(os.devnull, os.O_RDONLY)),
-            (1, os.open(output, OUT)),
-            (2, os.open(output, OUT)),
-        ):
-            os.dup2(file, number)
-        os._exit(int(pytest.main([*OPTIONS, "-x", "-p", "no:xdist", "--tb=no", *tests])))
-    end = time.monotonic() + LIMIT_S
-    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
-        time.sleep(0.05)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # also what a test has left running
-    if done == (0, 0):
-        os.waitpid(child, 0)
-        return -1, ""
-    status = os.waitstatus_to_exitcode(done[1])
-    return (-1 if status == -signal.SIGXCPU else status), output.read_text(errors="replace")
-
-
-def _work(number: int, mutations: list[Mutation], chooser: ByMap | ByName, results: Path) -> None:
+def _work(number: int, mutations: list[Mutation], results: Path, of: int) -> None:
     """One worker: everything that is not the tree's own is imported once."""
+    chooser = ByMap(MAP) if MAP.is_dir() else ByName(PROJECT)
     place = copy(f"worker{number}")
     os.chdir(place)
     os.environ |= {"PYTHONPATH": str(place), "COLUMNS": "200"}
@@ -151,46 +48,104 @@ def _work(number: int, mutations: list[Mutation], chooser: ByMap | ByName, resul
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "dgctl")]:
         del sys.modules[name]
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True)
+    same = {"commit": commit.stdout.strip(), "date": str(datetime.datetime.now(datetime.UTC).date()), "of": of}
     with results.open("a", buffering=1) as file:
         for mutation in mutations:
-            file.write(json.dumps(judged(mutation, chooser.of(mutation), place)) + "\n")
+            tests = chooser.of(mutation)
+            end, by = judged(mutation, tests, place)
+            said = {"file": mutation.file, "line": mutation.line, "what": mutation.what, "tests": len(tests)}
+            said["text"] = _line_of(mutation)
+            file.write(json.dumps({**said, "end": end, "by": by, **same}) + "\n")
 
 
-def run(mutations: list[Mutation], results: Path, workers: int) -> list[dict[str, Any]]:
-    chooser = ByMap(MAP) if MAP.exists() else ByName(PROJECT)
+def run(mutations: list[Mutation], results: Path, workers: int, of: int) -> None:
+    """A line of JSON for each; `of`: how many they were drawn from."""
     context = multiprocessing.get_context("fork")
-    results.unlink(missing_ok=True)
     share = [mutations[number::workers] for number in range(workers)]
-    started = [context.Process(target=_work, args=(*one, chooser, results)) for one in enumerate(share)]
+    started = [context.Process(target=_work, args=(*one, results, of)) for one in enumerate(share)]
     for worker in started:
         worker.start()
     for worker in started:
         worker.join()
-    return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+def drawn(every: list[Mutation], seed: int, count: int) -> list[Mutation]:
+    return random.Random(seed).sample(every, min(count, len(every)))
+
+
+def remaining(mutations: list[Mutation], found: list[dict[str, Any]]) -> list[Mutation]:
+    """Those without a result: of one that was drawn, file, line and change are a name."""
+    known = {(one["file"], one["line"], one["what"]) for one in found}
+    return [one for one in mutations if (one.file, one.line, one.what) not in known]
+
+
+def again(results: Path, workers: int) -> None:
+    """Tries the survivors once more: the same change, where that line is now. What is in no line any more is gone."""
+    found = read(results)
+    every = collected(PROJECT, ALL)
+    tried = CACHE / "again.jsonl"
+    tried.unlink(missing_ok=True)
+    nearest = {number: _nearest(every, one) for number, one in enumerate(found) if page.is_alive(one)}
+    run(list(dict.fromkeys(filter(None, nearest.values()))), tried, workers, len(every))
+    ends = {(one["file"], one["line"], one["what"]): one for one in read(tried)}
+    for number, mutation in nearest.items():
+        if mutation is None:
+            found[number]["again"] = {"end": "gone"}
+        elif (place := (mutation.file, mutation.line, mutation.what)) in ends:
+            found[number]["again"] = ends[place]
+    results.write_text("".join(json.dumps(one) + "\n" for one in found))
+
+
+def _nearest(every: list[Mutation], one: dict[str, Any]) -> Mutation | None:
+    """The same change of the same text; None where the line reads otherwise by now, or is gone."""
+    same = [mutation for mutation in every if (mutation.file, mutation.what) == (one["file"], one["what"])]
+    same = [mutation for mutation in same if _line_of(mutation) == one["text"]]
+    return min(same, key=lambda mutation: abs(mutation.line - one["line"]), default=None)
+
+
+def _line_of(mutation: Mutation) -> str:
+    return (PROJECT / mutation.file).read_text().splitlines()[mutation.line - 1].strip()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--map", action="store_true", help="run every test once, and keep who executes what")
+    parser.add_argument("--map", nargs="*", metavar="FILE", help="run the tests once, and keep who executes what")
     parser.add_argument("--all", action="store_true", help="also of what only looks or writes words")
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", action="append", help="FILE or FILE:LINE: draw from these alone")
+    parser.add_argument("--again", action="store_true", help="try those that survived once more")
+    parser.add_argument("--page", action="store_true", help="run nothing: write the page from what was found")
     options = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
-    if options.map:
-        map_tests()
+    if options.map is not None:
+        map_tests(options.map)
         return
-    every = collected(PROJECT, ALL if options.all or options.only else ACTS)
+    results = CACHE / f"result-{'all-' if options.all else ''}{options.seed}-{options.count}.jsonl"
     if options.only:
-        every = [one for one in every if one.file in options.only or f"{one.file}:{one.line}" in options.only]
-    drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
-    name = "only" if options.only else "all" if options.all else f"{options.seed}-{options.count}"
-    found = run(drawn, CACHE / f"result-{name}.jsonl", options.workers)
-    if not options.only:
-        page.write(PROJECT / "docs" / "mutation.md", found, options.seed, CHOSEN[MAP.exists()])
-    alive = [one for one in found if one["end"] in ("survived", "no test")]
+        _only(options)
+        return
+    every = collected(PROJECT, ALL if options.all else ACTS)
+    if options.again:
+        again(results, options.workers)
+    elif not options.page:
+        run(remaining(drawn(every, options.seed, options.count), read(results)), results, options.workers, len(every))
+    page.write(PROJECT / "docs" / "mutation.md", read(results), options.seed)
+
+
+def _only(options: argparse.Namespace) -> None:
+    every = [one for one in collected(PROJECT, ALL) if {one.file, f"{one.file}:{one.line}"} & set(options.only)]
+    results = CACHE / "result-only.jsonl"
+    results.unlink(missing_ok=True)
+    run(drawn(every, options.seed, options.count), results, options.workers, len(every))
+    found = read(results)
+    alive = [one for one in found if page.is_alive(one)]
     for one in alive:
         print(f"{one['end']} {one['file']}:{one['line']} {one['what']}")
     print(f"{len(found) - len(alive)} of {len(found)} noticed")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation import page
 from tests.mutation.candidates import ACTS, ALL, collected, of_file
 from tests.mutation.choose import ByName
 from tests.paths import PROJECT
@@ -59,11 +58,3 @@ def test_what_acts_has_tests_that_are_about_it() -> None:
     chooser = ByName(PROJECT)
     first = {one.file: one for one in collected(PROJECT)}  # one a file: what is chosen depends on nothing else
     assert {file for file, one in first.items() if not chooser.of(one)} == set()
-
-
-def test_the_page_counts_and_lists_what_was_not_noticed() -> None:
-    one = {"file": "a.py", "line": 3, "what": "`a | b` -> `a & b`", "tests": 1, "by": ""}
-    found = [{**one, "end": "killed"}, {**one, "end": "hung"}, {**one, "end": "survived"}, {**one, "end": "no test"}]
-    text = page.text(found, 7, "line", {"a.py `a | b` -> `a & b`": "the same | here"})
-    assert "Seed 7" in text and "**2 of 4 noticed (50%)**" in text
-    assert text.count("| a.py:3 | `a \\| b` -> `a & b` | the same \\| here |") == 2

@@ -5,15 +5,22 @@ coverage.py keeps a context a test, one data file a process in $MUTATION_TRACE; 
 
 import atexit
 import os
+import sys
+from collections import defaultdict
 
-ROOT, FOLDER = os.environ.get("MUTATION_ROOT"), os.environ.get("MUTATION_TRACE")
-durations = {}
+ROOT, FOLDER, SITE = (os.environ.get(f"MUTATION_{name}") for name in ("ROOT", "TRACE", "SITE"))
+durations = defaultdict(float)
+passed = set()
 
 
 def start():
+    """None where nothing is traced: without $MUTATION_SITE, or in a Python for which coverage.py is not made."""
+    if not SITE:
+        return None
+    sys.path.append(SITE)  # what a test starts may have a PYTHONPATH of its own
     try:
         import coverage
-    except ImportError:  # a Python of its own, in which nothing of ours is installed
+    except ImportError:
         return None
     sources = [f"{ROOT}/{name}/*" for name in ("dgctl", "plugins", "roles")]
     data = os.path.join(FOLDER, f"coverage-{os.getpid()}-{os.urandom(4).hex()}")
@@ -34,16 +41,19 @@ measured = start() if FOLDER else None
 
 
 def pytest_runtest_logstart(nodeid, location):
-    measured.switch_context(nodeid)
+    if measured:
+        measured.switch_context(nodeid)
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "call":
-        durations[report.nodeid] = report.duration
+    """What a test needs before and after itself takes time too; one that fails without a mutation cannot judge one."""
+    durations[report.nodeid] += report.duration
+    if report.when == "call" and report.passed:
+        passed.add(report.nodeid)
 
 
 def pytest_sessionfinish(session):
     import json
 
     with open(os.path.join(FOLDER, f"durations-{os.getpid()}.json"), "w") as file:
-        json.dump(durations, file)
+        json.dump({name: seconds for name, seconds in durations.items() if name in passed}, file)

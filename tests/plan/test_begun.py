@@ -79,7 +79,7 @@ def test_it_goes_the_look_s_way_and_the_playbook_asks_who_could_not(asked: dict[
     plan, left = part({name: one(Kind.CHANGED, "nginx_proxy", "host_firewall") for name in ("a", "b")})
     assert asked == {"a": ["nginx_proxy", "host_firewall"], "b": ["nginx_proxy", "host_firewall"]}
     assert left.hosts_of_play[BEGIN] == ["b"] and left.hosts == ["a", "b"]
-    assert phases == [BEGIN] and plan.timings["begin"] >= 0
+    assert phases == [BEGIN] and 0 <= plan.timings["begin"] < 60
     assert left.facts == {"a": FACTS, "b": FACTS}
 
 

@@ -21,6 +21,7 @@ class Server:
     def __init__(self, root, patch):
         self.root, self.images = root, root / "images.list"
         self.images.write_text("")
+        self.in_use = set()  # names that a container runs from
         for folder in ("etc/engine", "models", "state"):
             (root / folder).mkdir(parents=True)
         (root / "machine-id").write_text("0123\n")
@@ -44,7 +45,8 @@ class Server:
         elif word == "tag":
             rc, names = (0, names | {argv[-1]}) if argv[-2] in names else (1, names)
         elif word == "rmi":
-            names -= set(argv[2:])
+            rc = 1 if set(argv[2:]) & self.in_use else 0
+            names -= set(argv[2:]) - self.in_use
         elif word == "images":
             out = "\n".join(name for name in names if "@" not in name)
         else:

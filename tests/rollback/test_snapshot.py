@@ -1,11 +1,15 @@
 """deepgram_snapshot: what is kept, what is restored, and that it may be killed anywhere."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from .conftest import MODULE
 
@@ -208,6 +212,16 @@ def test_images_of_both_states_are_tagged_and_later_ones_take_their_place(server
     }
 
 
+def test_an_image_that_a_container_still_runs_from_stays(server):
+    upgraded(server)
+    server.in_use = {f"registry.test/engine:kept-{'1' * 12}"}
+    server.become(NEWEST)
+    assert server.call("kept")["changed"]
+    assert {name for name in server.names() if ":kept-" in name} == {
+        f"registry.test/engine:kept-{digit * 12}" for digit in "123"
+    }
+
+
 def test_an_image_that_is_gone_is_told_before_anything_is_touched(server):
     upgraded(server)
     server.images.write_text("")
@@ -222,6 +236,24 @@ def test_an_image_from_an_archive_is_taken_from_where_that_lies(server, monkeypa
     monkeypatch.setattr(MODULE.snapshot_images, "fetch", lambda *words: asked.append(words))
     server.call("restored", archive="/srv/images/archive.tar")
     assert [words[3] for words in asked] == ["/srv/images/archive.tar"]
+
+
+def test_of_several_archives_that_with_the_image_is_served(monkeypatch):
+    images, digest = MODULE.snapshot_images, f"sha256:{'1' * 64}"
+    archives = {
+        "/gone.tar": None,
+        "/other.tar": SimpleNamespace(manifests={f"sha256:{'2' * 64}": "x"}),
+        "/it.tar": SimpleNamespace(manifests={digest: "x"}),
+    }
+    served = []
+    monkeypatch.setattr(images.archive, "there", archives.get)
+    monkeypatch.setattr(images.archive, "places", lambda given: list(archives)[: -1 if given == "without" else None])
+    monkeypatch.setattr(images.loopback, "served", lambda one: served.append(one) or contextlib.nullcontext())
+    monkeypatch.setattr(images, "run", lambda argv, timeout: argv)
+    name = f"{images.loopback.local('registry.test/engine')}@{digest}"
+    assert images.fetch("docker", name, 5) == ["docker", "pull", "--quiet", name] and served == [archives["/it.tar"]]
+    with pytest.raises(MODULE.CommandFailed, match=r"no archive of images has it \(/gone.tar, /other.tar\)"):
+        images.fetch("docker", name, 5, "without")
 
 
 @pytest.mark.parametrize(
@@ -267,6 +299,19 @@ def test_a_model_that_was_only_touched_gets_its_time_back(server):
     assert os.stat(server.path("models/a.dg")).st_mtime_ns == 1
     server.call("restored", to="previous")
     assert server.look() == []
+
+
+def test_a_model_that_was_copied_back_is_kept_as_the_file_that_it_is_now(server):
+    server.become(OLD)
+    server.call("kept")
+    model, copy = server.root / "models/a.dg", server.root / "copy"
+    shutil.copy2(model, copy)
+    copy.replace(model)
+    server.write("etc/compose.yaml", "another")  # so that the state is another one
+    server.record(OLD, ["etc/images.json", "etc/compose.yaml"], ["a.dg"])
+    server.call("kept")
+    (link,) = (server.root / "verified/models").iterdir()
+    assert link.samefile(model), "the old file would stay on the disk beside the new one"
 
 
 def test_a_kept_file_that_was_changed_is_told_before_anything_is_touched(server):
@@ -354,3 +399,35 @@ def test_restoring_that_goes_on_is_not_turned_round(server):
     assert (again["release"], again["from_release"], again["files"]) == (OLD, NEW, [])
     server.call("settled")
     assert server.call("restored")["release"] == NEW
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("state", ["kept", "report"])
+def test_check_mode_and_a_report_make_nothing_on_the_server(server, capsys, tmp_path, state, check):
+    server.become(OLD)
+    arguments = {"state": state, "_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        MODULE.main()
+    assert not json.loads(capsys.readouterr().out).get("failed")
+    assert (server.root / "verified").exists() == (state == "kept" and not check)
+
+
+def test_a_directory_that_got_other_rights_gets_its_own_back(server):
+    upgraded(server)
+    folder = server.root / "etc/engine"
+    mode = folder.stat().st_mode
+    folder.chmod(0o700)
+    assert server.path("etc/engine") in server.call("restored", to="current")["files"]
+    assert folder.stat().st_mode == mode and server.look() == []
+
+
+def test_a_link_that_leads_elsewhere_leads_back_and_counts_as_a_change(tmp_path):
+    state = MODULE.snapshot_state
+    link = tmp_path / "link"
+    link.symlink_to("/usr/one")
+    was = state.host_files.look_at(str(link))
+    link.unlink()
+    link.symlink_to("/usr/other")
+    assert state.put(str(link), was, "", True) and os.readlink(link) == "/usr/other"
+    assert state.put(str(link), was, "", False) and os.readlink(link) == "/usr/one"
+    assert not state.put(str(link), was, "", False)

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from tests.roles_app.conftest import load
 
@@ -163,3 +164,26 @@ def test_what_is_a_project_of_its_own_does_not_come_back_at_boot(server, part):
     own = server.file(f"etc/deepgram-{part}/compose.yaml")
     server.running = [f"deepgram-{part}", "other"]
     assert server.work()["stopped"] == [f"deepgram-{part}"] and not os.path.exists(own)
+
+
+def test_what_cannot_be_removed_is_named(monkeypatch, capsys, tmp_path):
+    def work(params, check_mode):
+        raise PermissionError(13, "Permission denied", "/etc/deepgram/compose.yaml")
+
+    monkeypatch.setattr(MODULE, "work", work)
+    monkeypatch.setattr(MODULE.lease, "wait", lambda: None)
+    with patch_module_args({"_ansible_remote_tmp": str(tmp_path)}), pytest.raises(SystemExit):
+        MODULE.main()
+    said = json.loads(capsys.readouterr().out)
+    assert said["failed"] and said["msg"].startswith("/etc/deepgram/compose.yaml cannot be removed: Permission denied")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_it_waits_for_the_watchdog_before_it_touches_a_container(monkeypatch, capsys, tmp_path, check):
+    done = []
+    monkeypatch.setattr(MODULE, "work", lambda params, check_mode: done.append("work") or {"changed": True})
+    monkeypatch.setattr(MODULE.lease, "wait", lambda: done.append("wait"))
+    arguments = {"_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        MODULE.main()
+    assert json.loads(capsys.readouterr().out)["changed"] and done == (["work"] if check else ["wait", "work"])

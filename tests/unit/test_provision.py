@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dgctl.run.session import main
 from dgctl.verbs import provision
+from tests.unit.called import called
 from tests.unit.local_hosts import do, looks, marked, ran, verdict
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -41,6 +43,15 @@ def test_servers_that_are_right_cost_a_look(
     assert document["exit_code"] == 0
     assert document["hosts"] == {name: {"state": "ok", "changed": 0, "errors": []} for name in "ab"}
     assert "checks" not in document
+
+
+@pytest.mark.parametrize(("limit", "said"), [(None, "all 2 servers are right in "), ("a", "the server is right in ")])
+def test_servers_that_are_right_are_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limit: str | None, said: str
+) -> None:
+    looks(monkeypatch)
+    assert main(called("provision", Path("inventory.ini"), yes=True, limit=limit), provision.provision) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_full_runs_every_role(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

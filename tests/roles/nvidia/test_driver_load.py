@@ -103,6 +103,15 @@ def test_same_version_of_the_other_flavour_is_replaced(call, machine, monkeypatc
     )
 
 
+def test_the_right_version_of_the_right_flavour_is_left_alone(call, machine, monkeypatch, tmp_path):
+    kernel = machine(loaded="580.173.02")
+    kernel.mark.write_text("580.173.02\n")
+    monkeypatch.setattr(nvidia_driver_load, "loaded_flavour", lambda: "open")
+    for flavour in ("open", ""):
+        result = call("nvidia_driver_load", version="580.173.02", flavour=flavour, mark=str(kernel.mark))
+        assert not result["changed"] and kernel.log == []
+
+
 def test_gpus_with_mig_are_told(load, machine, monkeypatch):
     machine(loaded="580.173.02")
     card = {"driver_version": "580.173.02", "pci.bus_id": "00000000:3B:00.0", "mig.mode.current": "Enabled"}
@@ -121,7 +130,8 @@ def test_first_load_unloads_nouveau(load, machine):
 def test_nouveau_in_use_needs_a_reboot(load, machine):
     kernel = machine(stuck=["nouveau"])
     kernel.modules["nouveau"] = "x"
-    assert "nouveau" in load()["reboot_needed"] and not kernel.mark.exists()
+    assert load()["reboot_needed"].startswith("nouveau cannot be unloaded: ") and not kernel.mark.exists()
+    assert "modprobe nvidia" not in kernel.log, "two drivers for one GPU"
 
 
 def test_reload_stops_unloads_in_order_loads_and_starts(load, machine):

@@ -130,6 +130,14 @@ def test_only_a_new_repository_s_lists_are_fetched_and_a_broken_stranger_does_no
     assert call("apt_packages", packages=["podman"])["changed"]
 
 
+def test_old_lists_that_cannot_be_fetched_stop_the_installation(apt, call, monkeypatch):
+    apt({}, "", {"podman": "5"}, update_rc=100)
+    monkeypatch.setattr(apt_lists, "age", lambda: 10**9)
+    result = call("apt_packages", packages=["podman"])
+    assert result["failed"] and "apt-get update" in result["msg"] and " Fix: " in result["msg"]
+    assert apt.log() == ["update"], "nothing is installed by what lists of another year say"
+
+
 @pytest.mark.parametrize(
     ("step", "what"),
     [

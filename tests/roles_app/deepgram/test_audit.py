@@ -84,6 +84,23 @@ def test_models_are_as_they_were_recorded(tmp_path):
     assert MODULE.models([str(record)], problems) == {} and len(problems) == 1
 
 
+def test_what_is_there_is_listed_and_what_is_not_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    key, none = tmp_path / "key.env", str(tmp_path / "none")
+    key.write_text("KEY=a secret")
+    found = MODULE.gather(
+        {
+            "engine": "docker",
+            "secrets": [str(key), none],
+            "certificates": [none],
+            "images": [],
+            "models": [],
+            "firewall": "",
+        }
+    )
+    assert [row["path"] for row in found["secrets"]] == [str(key)] and found["certificates"] == []
+
+
 def test_without_anything_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = MODULE.gather(

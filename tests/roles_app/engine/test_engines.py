@@ -262,6 +262,44 @@ def test_what_is_a_project_of_its_own_is_no_matter_of_engines(host, alone):
     assert SERVICE.unwanted({"engine": "podman", "components": [alone]}) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("LoadState=loaded\nNeedDaemonReload=no\n", False),
+        ("LoadState=loaded\nNeedDaemonReload=yes\n", True),
+        ("LoadState=not-found\nNeedDaemonReload=no\n", True),
+        ("", True),
+        ("Failed to connect to bus: No such file or directory\n", True),
+    ],
+)
+def test_what_systemd_says_of_a_unit(monkeypatch, said, seen):
+    monkeypatch.setattr(engines, "run", lambda words, check: (0, said, ""))
+    assert engines.unread("deepgram-api.service") is seen
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_part_that_leaves_docker_is_stopped_with_patience_and_removed(host, silent):
+    host.silent = ["api"] if silent else []
+    host.answers["docker kill"] = (1, "", "No such container")  # it has just died
+    host.engine("docker").drop("api")
+    rest = ["docker stop -t 7 deepgram-api", "docker rm --force deepgram-api"]
+    assert host.asked == [*(["docker kill deepgram-api"] if silent else []), *rest]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_part_that_leaves_podman_leaves_no_unit(host, silent):
+    host.silent = ["api"] if silent else []
+    (host.folder / "quadlets/deepgram-api.container").write_text("x")
+    host.engine("podman").drop("api")
+    rest = [
+        "systemctl stop deepgram-api.service",
+        "podman rm --force --ignore deepgram-api",
+        "systemctl daemon-reload",
+    ]
+    assert host.asked == [*(["podman kill --signal=KILL deepgram-api"] if silent else []), *rest]
+    assert not host.engine("podman").there()
+
+
 class Service:
     """deepgram_service on that host: `views` are what runs before and after the engine's restart."""
 

@@ -250,3 +250,12 @@ def test_what_is_asked_for_is_what_is_done(engine, monkeypatch, tmp_path, way, f
     with pytest.raises(SystemExit):
         MODULE.main()
     assert said[0] == {"way": way} and "the image r:1 could not be pulled: unauthorized. Fix: " in said[1]["msg"]
+
+
+def test_where_all_comes_from_the_registry_no_port_is_opened(monkeypatch):
+    monkeypatch.setattr(MODULE.loopback, "served", lambda archive: pytest.fail("the archive is served"))
+    pulled = []
+    MODULE.pull_all(
+        SimpleNamespace(archive=None, timeout=5, pull=pulled.append), ["quay.io/one@sha256:1", "quay.io/two@sha256:2"]
+    )
+    assert sorted(pulled) == ["quay.io/one@sha256:1", "quay.io/two@sha256:2"]

@@ -340,6 +340,14 @@ def test_a_table_that_nft_refuses_is_no_success(program, monkeypatch):
         PROGRAM.apply()
 
 
+def test_remove_takes_the_table_out_of_the_kernel(program, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(PROGRAM, "nft", lambda *words: asked.append(words))
+    for _ in range(2):  # and again where it was killed in between
+        PROGRAM.remove()
+    assert asked == [("delete", "table", *PROGRAM.TABLE.split())] * 2 and not (tmp_path / "in-force").exists()
+
+
 def test_nothing_is_left_of_a_firewall_that_is_not_wanted(tmp_path, monkeypatch):
     ran = []
     for module in (MODULE, systemd):
@@ -352,5 +360,9 @@ def test_nothing_is_left_of_a_firewall_that_is_not_wanted(tmp_path, monkeypatch)
     assert MODULE.absent(module) and all(file.exists() for file in files) and not ran
     module.check_mode = False
     assert MODULE.absent(module) and not any(file.exists() for file in files)
-    assert ["systemctl", "disable", "--now", "unit.service"] in ran and [str(files[1]), "remove"] in ran
+    assert ran == [
+        ["systemctl", "disable", "--now", "unit.service"],
+        [str(files[1]), "remove"],
+        ["systemctl", "daemon-reload"],
+    ]
     assert not MODULE.absent(module)

@@ -174,7 +174,7 @@ class Systemd:
     """Stands for systemctl: what is there, and what was done."""
 
     def __init__(self, tmp_path):
-        self.units, self.done = {}, []
+        self.units, self.done, self.refused = {}, [], ()
         self.own = tmp_path / "own.key"
 
     def run(self, words, timeout=0):
@@ -183,6 +183,8 @@ class Systemd:
             seen = self.units.get(names[-1], {})
             return 0, "".join(f"{name}={text}\n" for name, text in seen.items()), ""
         self.done.append((verb, *names))
+        if verb in self.refused:
+            return 1, "", f"Failed to {verb} {names[-1]}: Unit is masked.\n"
         for name in names if verb in ("start", "restart") else ():
             self.units.setdefault(name, {}).update(ActiveState="active", MainPID="7")
             self.own.write_text("key")
@@ -219,6 +221,18 @@ def test_it_is_started_once_and_again_for_another_program(systemd):
     with pytest.raises(AttributeError):  # what starts is older still: it fails
         MODULE.present(module(systemd))
     assert systemd.done[-1] == ("restart", MODULE.SERVICE)
+
+
+@pytest.mark.parametrize("verb", ["enable", "start", "restart"])
+def test_a_command_of_systemd_that_fails_is_said(systemd, verb):
+    def fail_json(**result):
+        raise RuntimeError(result["msg"])
+
+    systemd.refused = (verb, "reset-failed")  # a unit that never failed is no fault
+    asked = module(systemd)
+    asked.fail_json = fail_json
+    with pytest.raises(RuntimeError, match=f"systemctl {verb} .*Unit is masked.*Fix: "):
+        MODULE.present(asked)
 
 
 def test_a_lost_key_of_its_own_is_made_again(systemd):

@@ -1,11 +1,13 @@
 """nginx_site: nothing goes live that nginx has not tested as a whole."""
 
+import json
 import os
 import stat
 from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.host import systemd
+from ansible.module_utils.testing import patch_module_args
 
 from tests.roles_app.conftest import load
 
@@ -359,3 +361,19 @@ def test_a_file_from_the_future_says_nothing(site, monkeypatch):
     os.utime(site.root / "conf.d/deepgram.conf", (9e9, 9e9))
     monkeypatch.setattr(MODULE, "started_last", lambda: MODULE.time.time() + 5)
     assert site() == (False, False)
+
+
+@pytest.mark.parametrize("before", ["good before", None])
+def test_a_diff_shows_the_site_before_and_after(site, monkeypatch, capsys, tmp_path, before):
+    path = site.root / "conf.d/deepgram.conf"
+    if before:
+        path.write_text(before)
+    for name, found in (("own", None), ("serve", False), ("prove", None), ("prove_own", False)):
+        monkeypatch.setattr(MODULE, name, lambda *_, found=found: found)
+    tls = {name: str(site.root / f"tls/d.{name[:3]}") for name in ("certificate", "key")}
+    arguments = {"path": str(path), "content": "good", "port": 443, "server_name": "x", **tls}
+    with patch_module_args({**arguments, "_ansible_remote_tmp": str(tmp_path)}), pytest.raises(SystemExit):
+        MODULE.main()
+    said = json.loads(capsys.readouterr().out)
+    assert said["changed"] and path.read_text() == "good"
+    assert said["diff"] == {"before": before or "", "after": "good", "before_header": str(path)}

@@ -275,6 +275,19 @@ def test_undrained_serves_at_once_whatever_was_before(proxy):
     assert down(proxy) == set() and members.report()["a"]["state"] == "up"
 
 
+def test_undrain_asks_those_that_it_undrains_and_those_that_nobody_has_asked_yet(proxy, monkeypatch):
+    proxy.tick()
+    commands.drain(["a"], "operator", "")
+    asked = []
+    monkeypatch.setattr(health, "ask", lambda address: asked.append(address) or ("Ready", 0))
+    commands.undrain(["a"])
+    assert asked == ["192.0.2.1:8080"]
+    proxy.configure(*((name, f"192.0.2.{n}:8080", "stt", "") for n, name in enumerate("abc", 1)))
+    asked.clear()
+    commands.undrain(["a"])
+    assert sorted(asked) == ["192.0.2.1:8080", "192.0.2.3:8080"]
+
+
 def test_an_operators_mark_is_not_replaced(proxy):
     assert commands.drain(["a"], "operator", "disk") and not commands.drain(["a"], "rollout", "")
     assert members.report()["a"]["reason"] == "operator"
@@ -348,6 +361,28 @@ def test_answers_close_their_connections_for_a_while_before_a_reload(proxy, monk
     assert proxy.nginx.waits == [seconds] and not proxy.nginx.closing.exists()
     commands.reload()
     assert proxy.nginx.waits == [seconds, 2 * seconds] and not proxy.nginx.closing.exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_is_no_file_s_is_refused(proxy, name):
+    with pytest.raises(PROGRAM.files.Refused, match="is no server's name"):
+        commands.drain([name], "operator", "")
+    assert not proxy.nginx.reloads
+
+
+@pytest.mark.parametrize(("took", "waits"), [(0.5, 1.5), (7, 0.1)])
+def test_a_round_begins_every_two_seconds_however_long_it_takes(monkeypatch, capsys, took, waits):
+    clock = iter([0.0, took])
+    slept = []
+    monkeypatch.setattr(PROGRAM.watch.files, "configuration", lambda: {}["nodes"])
+    monkeypatch.setattr(
+        PROGRAM.watch,
+        "time",
+        SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda s: slept.append(s) or sys.exit()),
+    )
+    with pytest.raises(SystemExit):
+        PROGRAM.watch.watch()
+    assert slept == [pytest.approx(waits)] and capsys.readouterr().err == "'nodes'\n"
 
 
 def test_what_fell_is_not_waited_for_so_long(proxy, monkeypatch):

@@ -192,5 +192,5 @@ def test_the_file_decides_how_it_is_read(tmp_path):
     path = tmp_path / "group_vars" / "all" / "main"
     path.parent.mkdir(parents=True)
     path.write_text("deepgram_release: a # b\n")
-    edit.set_variable(path, "deepgram_release", "c")
+    edit.set_variable(path, "deepgram_release", "c", 1)
     assert path.read_text() == "deepgram_release: c # b\n"

@@ -100,6 +100,7 @@ def test_a_serving_server_is_drained_changed_verified_and_given_back(monkeypatch
     ]
     assert outcome.exit_code == Exit.OK
     assert states(outcome) == {"gpu1": "ok", "gpu2": "changed", "gpu3": "ok", "gpu4": "ok", "lb": "ok"}
+    assert outcome.timings["tasks"] == 5.0, "a second for each of the five runs of Ansible"
 
 
 def test_only_one_that_does_not_answer_need_not_say_how_many_requests_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +193,7 @@ def test_the_first_failure_ends_the_rollout_and_stays_drained(monkeypatch: pytes
     ]
     assert outcome.exit_code == Exit.HALTED
     assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "skipped", "skipped"]
+    assert outcome.summary.startswith("5 servers: 1 changed, 1 right, gpu2 failed, 2 not done; ")
     assert "gpu2 gets no requests (drained)" in outcome.summary
 
 
@@ -280,6 +282,13 @@ def test_a_failed_preflight_touches_nobody(monkeypatch: pytest.MonkeyPatch) -> N
     world = World(monkeypatch, preflight=["gpu3"])
     outcome = roll(world, ALL, seen(*FLEET["node"]))
     assert len(world.done) == 1 and outcome.exit_code == Exit.PREFLIGHT
+
+
+def test_what_cannot_be_fetched_touches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, fetch=["gpu3"])
+    outcome = roll(world, ALL, seen(*FLEET["node"]))
+    assert world.done == ["preflight: gpu1 gpu2 gpu3 gpu4", "fetch: gpu1 gpu2 gpu3 gpu4"]
+    assert outcome.exit_code == Exit.HALTED and states(outcome)["gpu1"] == "skipped"
 
 
 def test_interrupted_in_the_middle_it_says_who_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dgctl.run.session import main
 from dgctl.verbs import plan, provision
+from tests.unit.called import called
 from tests.unit.local_hosts import do, looks
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -34,6 +36,16 @@ def test_plan_with_v_shows_what_files_become(
     assert (diff["host"], diff["task"]) == ("b", "Write a file")
     assert "-release-1" in diff["text"] and "+release-260812" in diff["text"]
     assert Path("b.txt").read_text() == "release-1"
+
+
+def test_plan_with_v_prints_what_files_become(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("b.txt").write_text("release-1")
+    looks(monkeypatch, b={"deepgram": "drifted"})
+    assert main(called("plan", Path("inventory.ini"), verbosity=1), plan.plan) == 10
+    said = capsys.readouterr().out
+    assert "-release-1" in said and "+release-260812" in said
 
 
 def test_a_plan_in_a_file_is_carried_out_once_and_no_more_than_it_says(

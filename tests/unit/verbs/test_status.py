@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,3 +187,14 @@ def test_watched_it_shows_each_and_keeps_the_last(
     assert outcome.exit_code == Exit.VERIFY and outcome.said
     assert [json.loads(line)["exit_code"] for line in capsys.readouterr().out.splitlines()] == [0, 8]
     assert len(slept) == 2 and all(4 < seconds <= 5 for seconds in slept)
+
+
+def test_a_look_that_took_longer_than_it_may_is_followed_by_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, slept = iter([Exit.OK, Exit.INTERRUPTED]), []
+    moments = itertools.count(0, 9)
+    clock = SimpleNamespace(monotonic=lambda: next(moments), sleep=slept.append)
+    monkeypatch.setattr(status, "once", lambda work: Outcome(next(rounds), hosts={}))
+    monkeypatch.setattr(status, "time", clock)
+    session = called("status", Path("inventory.ini"), watch=5.0, as_json=True)
+    status.watched(SimpleNamespace(session=session))  # type: ignore[arg-type]
+    assert slept == [0.0]
