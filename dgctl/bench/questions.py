@@ -23,7 +23,7 @@ def require_voices(deployment: Deployment) -> None:
 
 def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[str, str]]:
     """(path, query) of what is asked of a server; raises DgctlError (exit 2) where it serves nothing of the kind."""
-    wanted = topology.desired(deployment, host)
+    wanted = topology.desired_state(deployment, host)
     profile = wanted["deepgram_profile"] or "stt"
     language = wanted["deepgram_verify_language"] or "en"
     if kind not in OF_PROFILES.get(profile, ()):

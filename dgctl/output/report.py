@@ -86,7 +86,7 @@ class Outcome:
     summary: str = ""
     next_command: str = ""
     brief: bool = False  # people see only the checks that do not pass
-    told: bool = False  # `text` says it all: people see no tables and no errors beside it
+    text_only: bool = False  # `text` says it all: people see no tables and no errors beside it
     log: str = ""
     said: bool = False  # it was shown already
     text: list[str] = field(default_factory=list)
@@ -187,9 +187,9 @@ def print_outcome(outcome: Outcome, seconds: float, console: Console) -> None:
 
     for line in outcome.text:
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-    if outcome.checks and not outcome.told:
+    if outcome.checks and not outcome.text_only:
         _print_checks(outcome.checks, console, outcome.brief or len(outcome.checks) > MANY)
-    if not outcome.told and any(
+    if not outcome.text_only and any(
         host.seconds is not None or host.errors or host.status for host in (outcome.hosts or {}).values()
     ):
         _print_hosts(outcome.hosts, console)

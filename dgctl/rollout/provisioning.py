@@ -30,7 +30,7 @@ LOOK = "Look"
 def planned(work: Work) -> Plan:
     """Looks at every target, and shows which are right as their answers come."""
     lately = history.lately(work.session.inventory)
-    started, began = work.session.seconds, time.monotonic()
+    start, began = work.session.seconds, time.monotonic()
     runner: threading.Thread | None = None
     reports: dict[str, dict[str, Any]] = {}
     leases: dict[str, dict[str, Any]] = {}
@@ -51,7 +51,7 @@ def planned(work: Work) -> Plan:
         plan.reports = {name: files for name, files in reports.items() if files}
         plan.members = fleet.members((name, files) for name, files in _proxies(work, reports, leases) if files)
         plan.leases = leases
-    plan.timings = {"start": round(started, 2), "look": round(time.monotonic() - began, 2)}
+    plan.timings = {"start": round(start, 2), "look": round(time.monotonic() - began, 2)}
     return plan
 
 

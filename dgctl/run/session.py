@@ -192,7 +192,7 @@ def _say(session: Session, outcome: Outcome) -> None:
 
     from dgctl.output.report import print_errors, print_outcome
 
-    if not outcome.told:
+    if not outcome.text_only:
         print_errors(outcome.errors, Console(stderr=True, emoji=False))
     if session.as_json:
         sys.stdout.writelines(json_text.pieces(outcome.document(session.command, session.seconds)))

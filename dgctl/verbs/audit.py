@@ -29,7 +29,7 @@ def audit(session: Session) -> Outcome:
         for name, status in found.items():
             add(work.deployment.hosts[name], context, status, session.inventory)
         outcome.audit = of_deployment(work, context, found)
-        outcome.text, outcome.told = audit_text.lines(outcome.audit, found), not outcome.errors
+        outcome.text, outcome.text_only = audit_text.lines(outcome.audit, found), not outcome.errors
         outcome.lowered = []
         total = len(outcome.hosts or {})
         outcome.summary = (

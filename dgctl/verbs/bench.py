@@ -73,7 +73,7 @@ def bench(session: Session[Options]) -> Outcome:
             require_drained(session, work.deployment, members, hosts)
         about = seen(work, hosts)
         states: dict[str, HostState] = {}
-        outcome = Outcome(hosts=states, log=work.log, told=True)
+        outcome = Outcome(hosts=states, log=work.log, text_only=True)
         with workers() as load:
             for name in hosts:
                 states[name], lines = measured(work, name, asked[name], about[name], load)
@@ -160,7 +160,7 @@ def measured(
     """Measures one server: its state, and lines for people; raises DgctlError where nothing can be said."""
     session, host = work.session, work.deployment.hosts[name]
     kind, folder = session.options.kind, history.folder(session.inventory) / "bench"
-    secured = topology.desired(work.deployment, host)["api_tls"]
+    secured = topology.desired_state(work.deployment, host)["api_tls"]
     with scratch.folder("bench") as place, way.to_api(host, place, secured) as api:
         job = Job(kind, api, *asked, window_s=float(session.options.window), file_s=float(session.options.file_seconds))
         found = search(work, job, load, name, bounds_of(host, kind))

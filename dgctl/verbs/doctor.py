@@ -57,7 +57,7 @@ def judge(outcome: Outcome, work: Work) -> None:
     if unasked := len(hosts) - len(healthy) - len(unhealthy):
         outcome.summary += f", {unasked} not asked"
     if outcome.exit_code in (Exit.OK, Exit.UNREACHABLE):
-        outcome.text, outcome.told = lines(hosts, outcome.checks or []), True
+        outcome.text, outcome.text_only = lines(hosts, outcome.checks or []), True
         outcome.exit_code = Exit.VERIFY if unhealthy else outcome.exit_code
         outcome.next_command = work.session.again("doctor" if unhealthy else "verify")
 

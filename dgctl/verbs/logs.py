@@ -88,8 +88,8 @@ def collected(session: Session[Options], found: Iterator[dict[str, Any]]) -> Out
     known = Counter(line["signature"] for line in said if "signature" in line)
     outcome.summary = count(len(said), "line")
     if session.options.explain:
-        told = ", ".join(f"{name} ({number})" for name, number in known.most_common()) or "none"
-        outcome.summary += f"; known: {told}"
+        signatures = ", ".join(f"{name} ({number})" for name, number in known.most_common()) or "none"
+        outcome.summary += f"; known: {signatures}"
     return outcome
 
 

@@ -134,8 +134,8 @@ def _changed(before: Desired, after: Desired, work: Work, rest: Work, name: str)
 
 
 def said(hosts: list[str], plan: Plan) -> list[str]:
-    told = [f"{listed(plan.changing)}: informed of the removal"] if plan.changing else []
-    return [f"{listed(hosts)}: drained, stopped, and removed from the inventory", *told]
+    informed = [f"{listed(plan.changing)}: informed of the removal"] if plan.changing else []
+    return [f"{listed(hosts)}: drained, stopped, and removed from the inventory", *informed]
 
 
 def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:

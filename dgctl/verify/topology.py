@@ -75,7 +75,7 @@ def _addresses(host: Host, stack: Stack) -> list[str]:
     return [str(address) for address in addresses] if isinstance(addresses, list) else []
 
 
-def desired(deployment: Deployment, host: Host, stack: Stack | None = None) -> dict[str, Any]:
+def desired_state(deployment: Deployment, host: Host, stack: Stack | None = None) -> dict[str, Any]:
     """What a host should be, with one of its Engines. A proxy is asked what the servers behind it transcribe."""
     values = _of(host, stack) | {
         "api_tls": topology.api_tls(host.vars, deployment.folder),

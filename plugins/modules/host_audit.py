@@ -149,13 +149,13 @@ def certificate(path, problems):
     if not os.path.exists(path):
         return None
     words = ["openssl", "x509", "-in", path, "-noout", "-subject", "-issuer", "-enddate"]
-    told = dict(line.partition("=")[::2] for line in said(words, problems).splitlines())
-    end = told.get("notAfter", "").strip()
+    fields = dict(line.partition("=")[::2] for line in said(words, problems).splitlines())
+    end = fields.get("notAfter", "").strip()
     try:
         days = int((calendar.timegm(time.strptime(end, "%b %d %H:%M:%S %Y GMT")) - time.time()) / DAY_S)
     except ValueError:
         days = None
-    subject, issuer = (told.get(name, "").strip() for name in ("subject", "issuer"))
+    subject, issuer = (fields.get(name, "").strip() for name in ("subject", "issuer"))
     return {
         "path": path,
         "subject": subject,

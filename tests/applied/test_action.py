@@ -44,22 +44,22 @@ def act(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def wanted(tmp_path):
+def variables(tmp_path):
     """Variables as dgctl sets them."""
     desired = {"fingerprint": "f1", "content": "c", "variables": {"docker_x": 443}}
     (tmp_path / "gpu1.json").write_text(json.dumps({"roles": {"docker": desired}, "begin": ["docker", "podman"]}))
     return {"applied_state_dir": str(tmp_path)}
 
 
-def test_role_host_and_what_was_wanted(act, wanted):
-    result, got = act({"files": ["/a"], "role": "forged", "desired": "forged"}, wanted)
+def test_role_host_and_what_was_wanted(act, variables):
+    result, got = act({"files": ["/a"], "role": "forged", "desired": "forged"}, variables)
     assert (got["role"], got["host"], got["files"]) == ("docker", "gpu1", ["/a"])
     assert json.loads(got["desired"]) == {"fingerprint": "f1", "content": "c", "variables": {"docker_x": 443}}
     assert result == {"changed": False}
 
 
-def test_a_role_that_dgctl_did_not_ask_for(act, wanted):
-    assert json.loads(act({}, wanted, role="other")[1]["desired"]) == {}
+def test_a_role_that_dgctl_did_not_ask_for(act, variables):
+    assert json.loads(act({}, variables, role="other")[1]["desired"]) == {}
 
 
 def test_without_dgctl(act):
@@ -67,8 +67,8 @@ def test_without_dgctl(act):
     assert act({"state": "begun"}, role=None)[1] == {"state": "begun", "host": "gpu1"}
 
 
-def test_begun(act, wanted):
-    assert act({"state": "begun"}, wanted, role=None)[1]["begin"] == ["docker", "podman"]
+def test_begun(act, variables):
+    assert act({"state": "begun"}, variables, role=None)[1]["begin"] == ["docker", "podman"]
 
 
 def test_check_mode_asks_the_host_nothing(act):

@@ -191,14 +191,14 @@ CONTAINER = {
         (200, 0, False, False),
     ],
 )
-def test_an_own_api_s_fault_is_its_own_role_s(host, proxy, docker, web, status, active, running, told):
+def test_an_own_api_s_fault_is_its_own_role_s(host, proxy, docker, web, status, active, running, path_fails):
     state = {**CONTAINER["State"], "Status": "running" if running else "exited"}
     docker["/containers/deepgram-api/json"] = (200, json.dumps({**CONTAINER, "State": state}))
     web.table["/v1/status"] = (status, json.dumps({"system_health": "Ready", "active_batch_requests": active}))
     containers = {"engine": "docker", "names": {"deepgram-api": []}}
     host.record(answers=[f"http://127.0.0.1:{web.port}/v1/status"], containers=containers, tls=declared(proxy))
     said = found(host, proxy, (503, OURS, BUSY))
-    assert any(one.startswith("path ") for one in said) is told
+    assert any(one.startswith("path ") for one in said) is path_fails
 
 
 # What the role's own NGINX says to who shows no key that counts (roles/nginx_proxy/templates/deepgram.conf.j2).

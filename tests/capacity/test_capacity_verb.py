@@ -47,9 +47,9 @@ def test_how_full_it_is_and_when_it_will_be(here):
     keep(here / ".dgctl/bench")
     with asked.prometheus(asked.whole(NOW, {"stt": growing()}, gpus=GPUS, up=UP)) as url:
         ended = run("--prometheus", url)
-        told = json.loads(run("--prometheus", url, "--json").stdout)
+        document = json.loads(run("--prometheus", url, "--json").stdout)
     assert ended.exit_code == 0, ended.output
-    said = told["capacity"]["profiles"]["stt"]
+    said = document["capacity"]["profiles"]["stt"]
     assert [(one["takes"], one["by"], one["bench"]["streams"]["measured"]) for one in said["servers"]] == [
         (36, "bench", "gpu1"),
         (36, "bench", "gpu1"),
@@ -116,8 +116,8 @@ def test_what_speaks_is_measured_with_tts(here):
 def test_without_anything_known_there_is_no_number(here):
     ended = run()
     assert ended.exit_code == 0, ended.output
-    told = "Measure what gpu1 holds (not known either: gpu2): dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
-    assert f"advice: {told}" in ended.stdout
+    advice = "Measure what gpu1 holds (not known either: gpu2): dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
+    assert f"advice: {advice}" in ended.stdout
     assert "advice: Nothing says how much is used" in ended.stdout
     said = json.loads(run("--json").stdout)["capacity"]["profiles"]["stt"]
     assert "takes" not in said["requests"] and "peak" not in said["requests"]

@@ -49,12 +49,12 @@ def test_each_engine_is_a_key_and_an_api_stands_beside_its_first():
 def test_a_plain_server_is_one_key_without_names():
     one = Host("gpu1", "192.0.2.1", ["node"], {})
     assert list(topology.keys(one)) == ["gpu1"]
-    assert topology.desired(of(one), one, topology.keys(one)["gpu1"])["names"] == {}
+    assert topology.desired_state(of(one), one, topology.keys(one)["gpu1"])["names"] == {}
 
 
 def test_each_is_wanted_as_its_own():
     one = host()
-    values = {key: topology.desired(of(one), one, stack) for key, stack in topology.keys(one).items()}
+    values = {key: topology.desired_state(of(one), one, stack) for key, stack in topology.keys(one).items()}
     assert [values[key]["deepgram_metrics_port"] for key in values] == [9991, 9992, 9993, 9994]
     assert values["gpu1"]["deepgram_engine_max_active_requests"] == 20
     assert values["gpu1/engine-b"]["names"] == {"engine": "engine-b"}

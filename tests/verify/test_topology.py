@@ -46,11 +46,11 @@ def test_a_proxy_is_asked_what_the_servers_behind_it_transcribe():
     flux = (["node"], {"deepgram_profile": "flux"})
     stt = (["node"], {"deepgram_profile": "stt", "deepgram_models_links": [STT]})
     made = fleet(f=flux, s=stt, lb=["proxy"])
-    of_both = topology.desired(made, made.hosts["lb"])
+    of_both = topology.desired_state(made, made.hosts["lb"])
     assert (of_both["speech"], of_both["flux"]) == ({"batch": "nova-3-general"}, "flux-general-en")
-    assert topology.desired(made, made.hosts["s"])["flux"] is None
+    assert topology.desired_state(made, made.hosts["s"])["flux"] is None
     only = fleet(f=flux, lb=["proxy"])
-    assert topology.desired(only, only.hosts["lb"])["deepgram_profile"] == "flux"
+    assert topology.desired_state(only, only.hosts["lb"])["deepgram_profile"] == "flux"
 
 
 @pytest.mark.parametrize(

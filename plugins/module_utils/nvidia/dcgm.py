@@ -26,28 +26,28 @@ Fault.__doc__ = "A test that a GPU (its number, or None for the whole host) does
 def diagnose():
     """DCGM's answer to its quickest level of tests."""
     status, out, err = run(list(COMMAND), LIMIT_S + 2 * PATIENCE_S)
-    told = part(out)
-    found = tests(told)
+    document = part(out)
+    found = tests(document)
     if status in LATE:
         said = f"no answer in {LIMIT_S} s"
     elif found:
         said = ""
     else:
-        said = told.get("runtime_error") or last_line(err) or last_line(out) or f"dcgmi ended with status {status}"
+        said = document.get("runtime_error") or last_line(err) or last_line(out) or f"dcgmi ended with status {status}"
     return Answer(status, " ".join(str(said).split()), sum(len(rows(one, "results")) for one in found), faults(found))
 
 
 def part(text):
     """What dcgmi says of the diagnosis; {} where that is none."""
     try:
-        told = json.loads(text)["DCGM Diagnostic"]
+        document = json.loads(text)["DCGM Diagnostic"]
     except (ValueError, KeyError, TypeError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
-def tests(told):
-    return [test for category in rows(told, "test_categories") for test in rows(category, "tests")]
+def tests(document):
+    return [test for category in rows(document, "test_categories") for test in rows(category, "tests")]
 
 
 def rows(thing, name):
@@ -63,8 +63,8 @@ def faults(found):
         name, summary = str(test.get("name", "test")), test.get("test_summary")
         own = [fault for result in rows(test, "results") for fault in of_result(name, result, result.get("entity_id"))]
         rest = of_result(name, summary, None) if isinstance(summary, dict) else []
-        told = {fault.text for fault in own}
-        seen += own + [fault for fault in rest if fault.text not in told and (fault.code is not None or not own)]
+        document = {fault.text for fault in own}
+        seen += own + [fault for fault in rest if fault.text not in document and (fault.code is not None or not own)]
     return seen
 
 

@@ -92,8 +92,8 @@ def _afterwards(component, config):
         if kind(api) != "api":
             continue
         engine = kind_of(Programs(kind_of.commands(False)))
-        started = {"api": began(engine.container(api)), "engine": began(engine.container(component))}
-        if api_health.reproach(document(host_network.page(url)), started.get):
+        since = {"api": began(engine.container(api)), "engine": began(engine.container(component))}
+        if api_health.reproach(document(host_network.page(url)), since.get):
             _restart(api, config, config["grace_s"])
 
 

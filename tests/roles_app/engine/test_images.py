@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 

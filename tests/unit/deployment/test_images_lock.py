@@ -104,7 +104,7 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_it_had_pulled(monke
     outcomes.ran(work, "provision.yml", part=part)
     outcomes.ran(work, "provision.yml", part=part)
     assert [(one["drain"], one[images.VARIABLE]) for one in given] == [(["gpu1"], {}), (["gpu1"], {API: ONE})]
-    assert topology.desired(work.deployment, work.deployment.hosts["gpu2"])["images_locked"] == {"api": ONE}
+    assert topology.desired_state(work.deployment, work.deployment.hosts["gpu2"])["images_locked"] == {"api": ONE}
 
 
 def test_a_moved_tag_is_a_hint_and_only_of_what_the_file_pins() -> None:

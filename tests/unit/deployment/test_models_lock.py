@@ -101,7 +101,7 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_that_got_them(monke
     assert [name for name, end in first.hosts.items() if end.state == "failed"] == ["gpu2"]
     (problem,) = first.hosts["gpu2"].errors
     assert problem.where == "gpu2" and all(word in problem.what for word in (A, ONE, TWO)) and "sha256" in problem.fix
-    assert topology.desired(work.deployment, work.deployment.hosts["gpu2"])["models_locked"] == {A: ONE}
+    assert topology.desired_state(work.deployment, work.deployment.hosts["gpu2"])["models_locked"] == {A: ONE}
 
 
 def test_what_is_locked_is_not_unpinned() -> None:
