@@ -183,7 +183,7 @@ CONTAINER = {
 
 
 @pytest.mark.parametrize(
-    ("status", "active", "running", "told"),
+    ("status", "active", "running", "path_fails"),
     [
         (200, 0, True, True),  # the API works, and its NGINX does not reach it
         (200, 7, True, False),  # busy

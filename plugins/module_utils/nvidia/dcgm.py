@@ -15,7 +15,7 @@ COMMAND = ("timeout", f"--kill-after={PATIENCE_S}", str(LIMIT_S), "dcgmi", "diag
 NOT_INSTALLED, LATE = 127, (124, 137)
 WELL = ("pass", "skip", "not run")
 
-Answer = collections.namedtuple("Answer", "status said results faults")
+Answer = collections.namedtuple("Answer", "status reported results faults")
 Answer.__doc__ = (
     "How dcgmi ended, what it said if that was no diagnosis, how many results there are, and what is wrong."
 )
