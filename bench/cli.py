@@ -55,11 +55,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _parts(text: str) -> list[str]:
     """Names of parts, or of several at once by what they begin with: `fleet`."""
-    wanted = text.split(",")
-    for name in wanted:
+    desired = text.split(",")
+    for name in desired:
         if not any(_is(part, name) for part in PARTS):
             raise argparse.ArgumentTypeError(f"{name}: there are {', '.join(PARTS)}")
-    return [part for part in PARTS if any(_is(part, name) for name in wanted)]
+    return [part for part in PARTS if any(_is(part, name) for name in desired)]
 
 
 def _is(part: str, name: str) -> bool:
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     finally:
         _put_away(world, options.keep)
-        content = report.document(world, facts, f"{at:%Y-%m-%dT%H:%M:%SZ}", time.monotonic() - world.began)
+        content = report.document(world, facts, f"{at:%Y-%m-%dT%H:%M:%SZ}", time.monotonic() - world.started)
         out = options.out or PROJECT / f"bench/results/{at:%Y%m%dT%H%M%SZ}.json"
         report.write(out, content)
         report.show(world, Console() if sys.stdout.isatty() else Console(width=160))
@@ -100,13 +100,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _part(world: World, name: str) -> bool:
     """Measures one part; when it cannot be measured, says why and lets the others go on."""
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         PARTS[name](world)
     except BenchError as error:
         world.note(f"{name} could not be measured: {error}")
         return False
-    world.say(f"{name} took {time.monotonic() - began:.0f} s")
+    world.say(f"{name} took {time.monotonic() - started:.0f} s")
     return True
 
 

@@ -46,8 +46,8 @@ class Deployment:
 
     def first(self, count: int) -> None:
         """Leaves only the first hosts in the inventory: a lab that was left running may have more servers."""
-        kept = self.endpoints()[:count]
-        self.inventory.write_text(with_hosts(self.inventory.read_text(), kept))
+        retained = self.endpoints()[:count]
+        self.inventory.write_text(with_hosts(self.inventory.read_text(), retained))
 
     def setting(self, name: str) -> str:
         """A variable of all hosts, from the inventory file."""
@@ -57,9 +57,9 @@ class Deployment:
         """`ssh` as Ansible runs it for this deployment, but for the keeping of connections."""
         config = (PROJECT / "ansible.cfg").read_text()
         arguments = re.search(r"(?m)^ssh_args = (.*)$", config)
-        kept = _without_control(shlex.split(arguments.group(1)) if arguments else [])
+        retained = _without_control(shlex.split(arguments.group(1)) if arguments else [])
         key, user = self.setting("ansible_ssh_private_key_file"), self.setting("ansible_user")
-        return ["ssh", *kept, *shlex.split(self.setting("ansible_ssh_common_args")), "-i", key, "-l", user]
+        return ["ssh", *retained, *shlex.split(self.setting("ansible_ssh_common_args")), "-i", key, "-l", user]
 
     def change(self, **variables: Any) -> None:
         """Sets variables of all hosts, in a file of their own that wins over the lab's."""
@@ -91,10 +91,10 @@ class Deployment:
 def problems(document: dict[str, Any]) -> str:
     """What a document of dgctl says is wrong, in one line."""
     errors = [*document.get("errors", []), *(e for h in document.get("hosts", {}).values() for e in h["errors"])]
-    said = [error["what"] for error in errors]
+    reported = [error["what"] for error in errors]
     failed = [check for check in document.get("checks") or [] if check["verdict"] == "fail"]
-    said += [f"{check['host']} {check['check']}: {check['seen']}; expected {check['expected']}" for check in failed]
-    return "; ".join(said)[:1500]
+    reported += [f"{check['host']} {check['check']}: {check['seen']}; expected {check['expected']}" for check in failed]
+    return "; ".join(reported)[:1500]
 
 
 def endpoints(inventory: str) -> list[Endpoint]:

@@ -23,9 +23,9 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "ansible_core": version("ansible-core"),
         "pyinfra": _pinned("pyinfra"),
-        "openssh": _said("ssh", "-V"),
-        "docker": _said("docker", "--version"),
-        "commit": _said("git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"),
+        "openssh": _reported("ssh", "-V"),
+        "docker": _reported("docker", "--version"),
+        "commit": _reported("git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"),
     }
 
 
@@ -43,7 +43,7 @@ def _pinned(package: str) -> str:
     return ""
 
 
-def _said(*command: str) -> str:
+def _reported(*command: str) -> str:
     """What a program says of itself, on either stream."""
     done = subprocess.run(command, capture_output=True, text=True)
     return (done.stdout or done.stderr).strip()

@@ -38,12 +38,12 @@ def _dotted(number: int) -> str:
     return ".".join(str(byte) for byte in number.to_bytes(4))
 
 
-def spread(ranges: list[Range], wanted: int) -> list[tuple[Endpoint, Endpoint]]:
+def spread(ranges: list[Range], desired: int) -> list[tuple[Endpoint, Endpoint]]:
     """(endpoint, its server) for each host wanted, neighbours on different servers, so that no sshd gets a crowd."""
-    if wanted > len(ranges) * (_EACH - 2):
-        raise BenchError(f"{wanted} endpoints need more than {len(ranges)} servers")
+    if desired > len(ranges) * (_EACH - 2):
+        raise BenchError(f"{desired} endpoints need more than {len(ranges)} servers")
     found = []
-    for number in range(wanted):
+    for number in range(desired):
         mine = ranges[number % len(ranges)]
         found.append((Endpoint(f"endpoint{number + 1:04}", mine.address(number // len(ranges))), mine.server))
     return found

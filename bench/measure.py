@@ -42,8 +42,8 @@ class Cost:
 
     def numbers(self) -> dict[str, Any]:
         """Without the texts, for the JSON."""
-        kept = asdict(self)
-        return {key: round(kept[key], 4) for key in ("wall_s", "cpu_s", "peak_mb", "peak_rss_mb", "masters")}
+        retained = asdict(self)
+        return {key: round(retained[key], 4) for key in ("wall_s", "cpu_s", "peak_mb", "peak_rss_mb", "masters")}
 
 
 def run(
@@ -56,7 +56,7 @@ def run(
 ) -> Cost:
     """Runs `command` to its end; BenchError when its exit code is none of `allowed`."""
     with tree.adopting(), tempfile.TemporaryFile("w+") as out, open(stdin or os.devnull, "rb") as source:
-        before, began = tree.cpu_seconds(), time.monotonic()
+        before, started = tree.cpu_seconds(), time.monotonic()
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=source,
@@ -66,10 +66,10 @@ def run(
             env=_own() | (environment or {}),
         )
         lines: list[tuple[float, str]] = []
-        reader = threading.Thread(target=_read, args=(process.stderr, began, lines), daemon=True)
+        reader = threading.Thread(target=_read, args=(process.stderr, started, lines), daemon=True)
         reader.start()
-        pss, rss = _watch(process, began, timeout_s)
-        wall = time.monotonic() - began
+        pss, rss = _watch(process, started, timeout_s)
+        wall = time.monotonic() - started
         cpu = tree.cpu_seconds() - before
         reader.join(1)  # a kept SSH connection may hold stderr open
         out.seek(0)
@@ -78,9 +78,9 @@ def run(
             wall, cpu, pss / 2**20, rss / 2**20, process.returncode, out.read(), text, lines, len(tree.masters())
         )
     if cost.exit_code not in allowed:
-        said = (cost.stderr + cost.stdout)[-3000:]
+        reported = (cost.stderr + cost.stdout)[-3000:]
         words = " ".join(str(word) for word in command)[:200]
-        raise BenchError(f"{words} ended with {cost.exit_code}:\n{said}")
+        raise BenchError(f"{words} ended with {cost.exit_code}:\n{reported}")
     return cost
 
 
@@ -89,12 +89,12 @@ def _own() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def _read(stream: Any, began: float, lines: list[tuple[float, str]]) -> None:
+def _read(stream: Any, started: float, lines: list[tuple[float, str]]) -> None:
     for line in stream:
-        lines.append((time.monotonic() - began, line))
+        lines.append((time.monotonic() - started, line))
 
 
-def _watch(process: subprocess.Popen[str], began: float, timeout_s: float) -> tuple[int, int]:
+def _watch(process: subprocess.Popen[str], started: float, timeout_s: float) -> tuple[int, int]:
     """Waits for the end; returns the largest Pss and Rss that were seen."""
     pss = rss = 0
     ended = os.pidfd_open(process.pid)  # Popen.wait() notices an end up to 50 ms late
@@ -105,7 +105,7 @@ def _watch(process: subprocess.Popen[str], began: float, timeout_s: float) -> tu
             if select.select([ended], [], [], SAMPLE_S)[0]:
                 process.wait()
                 return pss, rss
-            if time.monotonic() - began > timeout_s:
+            if time.monotonic() - started > timeout_s:
                 process.kill()
                 raise BenchError(f"{process.args} has not ended after {timeout_s} s")
     finally:

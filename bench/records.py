@@ -48,6 +48,6 @@ def phases(lines: Iterable[tuple[float, str]]) -> list[tuple[str, float]]:
     return [(match.group(1), round(at, 3)) for at, match in found if match]
 
 
-def verify_began(lines: Iterable[tuple[float, str]], end: float) -> float:
+def verify_started(lines: Iterable[tuple[float, str]], end: float) -> float:
     """When the verification began; the run's end when there was none."""
     return next((at for name, at in phases(lines) if name.startswith("Verify")), end)

@@ -30,11 +30,11 @@ class World:
     measured: dict[str, Any] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
         """One line of progress, on stderr: stdout is for the table."""
-        print(f"{time.monotonic() - self.began:7.0f}s  {text}", file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - self.started:7.0f}s  {text}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -132,10 +132,12 @@ def _boards(tables: dict[str, Any]) -> str:
     names = tables["_platform_nvswitch_packages"]["nvidia"]["apt"]
     rows = []
     for key, row in tables["_platform_nvswitch"].items():
-        told = ", ".join(f"`{one}`" for one in row.get("bridges", []))
-        told = told or "a function of vendor `{vendor}` whose product data says `{vpd}`".format(**row["managed_by"])
+        reported = ", ".join(f"`{one}`" for one in row.get("bridges", []))
+        reported = reported or "a function of vendor `{vendor}` whose product data says `{vpd}`".format(
+            **row["managed_by"]
+        )
         packages = ", ".join(f"`{names[word][0]['name']}`" for word in row["needs"])
-        rows.append([key, row["name"], told, packages, "Completed, Success" if row["fabric_state"] else "not told"])
+        rows.append([key, row["name"], reported, packages, "Completed, Success" if row["fabric_state"] else "not told"])
     return (
         "\n## NVSwitch boards\n\nTold by the host's own devices. Fabric Manager is installed at exactly the driver's version, "
         "held, started, and proved: its unit, its version, and what nvidia-smi says of every GPU.\n\n"

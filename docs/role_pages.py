@@ -75,9 +75,9 @@ def _values(name: str, kind: str) -> str:
 
 def readme(role: str) -> str:
     """A role's README.md."""
-    said = specification(role)
-    about = text(said.get("description", ""))
-    head = f"# {role}\n\n{NOTE}{text(said['short_description'])}.{' ' + about if about else ''}\n"
+    reported = specification(role)
+    about = text(reported.get("description", ""))
+    head = f"# {role}\n\n{NOTE}{text(reported['short_description'])}.{' ' + about if about else ''}\n"
     return head + USE.format(role=role) + "## Variables\n\n" + variables(role) + _parts(role)
 
 

@@ -101,19 +101,19 @@ def up(options: argparse.Namespace) -> None:
         network.ensure(place)
         system = servers.system_of(place, options.name, options.system)
         asked = {group.name: getattr(options, _asked(group)) for group in topology.GROUPS}
-        wanted = topology.counts(asked, servers.counted(place, options.name))
-        absent = servers.missing(place, options.name, wanted)
+        desired = topology.counts(asked, servers.counted(place, options.name))
+        absent = servers.missing(place, options.name, desired)
         limits.ensure(len(servers.listed(place)) + len(absent))
         tools, fingerprint, models = prepare(place, bool(absent), system)
         address = services.ensure(place, tools)
         services.push_images(place, address)
-        nodes = servers.ensure(place, options.name, wanted, has, system)
+        nodes = servers.ensure(place, options.name, desired, has, system)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
         links = [f"https://models.lab.test/{name}" for name in models]
         packages = system.settings.format(fingerprint=fingerprint)
-        said = inventory.Said(options.engine, packages, links, options.release)
-        path = inventory.write(place, options.name, directory.resolve(), said)
+        reported = inventory.Said(options.engine, packages, links, options.release)
+        path = inventory.write(place, options.name, directory.resolve(), reported)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
 
@@ -144,9 +144,9 @@ def kill(options: argparse.Namespace) -> None:
 
 
 def start(options: argparse.Namespace) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     servers.start(servers.find(home.find(), options.server))
-    say(f"{options.server} runs after {time.monotonic() - began:.1f} s.")
+    say(f"{options.server} runs after {time.monotonic() - started:.1f} s.")
 
 
 def down(options: argparse.Namespace) -> None:

@@ -75,8 +75,8 @@ def write(home: Home, lab: str, directory: Path, all_: Said) -> Path:
     release = all_.release or _release(inventory)
     lines = {"groups": sections(present), "release": release, "known_hosts": servers.known_hosts(home)}
     inventory.write_text(INVENTORY.format(lab=lab, key=keys.client_key(home), **lines))
-    said = {"links": _list(all_.links), "licences": _licences(home, directory, present), "minimums": _minimums()}
-    (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **said))
+    reported = {"links": _list(all_.links), "licences": _licences(home, directory, present), "minimums": _minimums()}
+    (group_vars / "main.yml").write_text(SETTINGS.format(engine=all_.engine, packages=all_.packages, **reported))
     _write_vault(directory / ".vault_pass", group_vars / "vault.yml", _secrets(home, present))
     for lock in (
         "images.lock",

@@ -13,11 +13,11 @@ from lab.systems import System
 
 def prepare(home: Home, with_servers: bool, system: System) -> tuple[str, str, list[str]]:
     """Makes what is missing; returns the services' image, the package key's fingerprint and the model files' names."""
-    wanted = [services.image(home)] + ([servers.image(home, system)] if with_servers else [])
-    if not all(image.exists(one) for one in wanted):
+    desired = [services.image(home)] + ([servers.image(home, system)] if with_servers else [])
+    if not all(image.exists(one) for one in desired):
         require("mmdebstrap")
     with ThreadPoolExecutor() as pool:
-        builds = [pool.submit(image.build, home, one) for one in wanted]
+        builds = [pool.submit(image.build, home, one) for one in desired]
         pool.submit(images.base_layer, home.directory("images")).result()
         names = models.write_models(home.directory("models"))
         tags = [build.result() for build in builds]

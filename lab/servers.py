@@ -85,17 +85,17 @@ def counted(home: Home, lab: str) -> topology.Counts:
     return Counter(server.group for server in listed(home, lab))
 
 
-def missing(home: Home, lab: str, wanted: topology.Counts) -> dict[str, topology.Group]:
+def missing(home: Home, lab: str, desired: topology.Counts) -> dict[str, topology.Group]:
     """Names of those of the wanted servers that do not exist, with their groups."""
     existing = {server.name for server in listed(home, lab)}
-    named = topology.names(lab, home.suffix, wanted)
+    named = topology.names(lab, home.suffix, desired)
     return {name: group for name, group in named.items() if name not in existing}
 
 
-def ensure(home: Home, lab: str, wanted: topology.Counts, has: gpus.Hardware, system: System) -> list[Server]:
+def ensure(home: Home, lab: str, desired: topology.Counts, has: gpus.Hardware, system: System) -> list[Server]:
     """Makes the wanted servers that are missing; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
-    absent = missing(home, lab, wanted)
+    absent = missing(home, lab, desired)
     started = [name for name, server in existing.items() if server.state != "running"]
     # One after the other: servers that boot at once keep each other, and those that run, from answering in time.
     for name in started:

@@ -31,17 +31,17 @@ def counts(asked: dict[str, int | None], present: Counts) -> Counts:
 
     A lab that would have nobody to answer gets one node, unless its API and Engine were asked for apart.
     """
-    wanted = {group.name: asked.get(group.name) for group in GROUPS}
-    found = {name: present.get(name, 0) if count is None else count for name, count in wanted.items()}
-    if wanted["node"] is None and not (found["node"] or found["api"] or found["engine"]):
+    desired = {group.name: asked.get(group.name) for group in GROUPS}
+    found = {name: present.get(name, 0) if count is None else count for name, count in desired.items()}
+    if desired["node"] is None and not (found["node"] or found["api"] or found["engine"]):
         found["node"] = 1
     return found
 
 
-def names(lab: str, suffix: str, wanted: Counts) -> dict[str, Group]:
+def names(lab: str, suffix: str, desired: Counts) -> dict[str, Group]:
     """Each wanted server's name, with its group: LAB-gpu1, LAB-gpu2, LAB-proxy1 ..."""
     return {
         f"{lab}-{group.word}{number}{suffix}": group
         for group in GROUPS
-        for number in range(1, wanted.get(group.name, 0) + 1)
+        for number in range(1, desired.get(group.name, 0) + 1)
     }

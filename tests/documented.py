@@ -18,9 +18,9 @@ def page(module: str) -> dict[str, Any]:
 
 def options(module: str) -> dict[str, Any]:
     """Its options, with those of its fragments."""
-    said = page(module)
-    found = dict(said.get("options") or {})
-    for name in said.get("extends_documentation_fragment", []):
+    reported = page(module)
+    found = dict(reported.get("options") or {})
+    for name in reported.get("extends_documentation_fragment", []):
         file, _, part = name.partition(".")
         fragment = runpy.run_path(str(PROJECT / f"plugins/doc_fragments/{file}.py"))["ModuleDocFragment"]
         found |= yaml.safe_load(getattr(fragment, part.upper() or "DOCUMENTATION")).get("options", {})

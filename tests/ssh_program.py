@@ -73,11 +73,11 @@ class Ssh:
             (folder / name).chmod((folder / name).stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
-    def servers(self, told):
-        self._table.write_text(json.dumps(told))
+    def servers(self, reported):
+        self._table.write_text(json.dumps(reported))
 
     @property
     def calls(self):
         """The words of each call that led to a server."""
-        said = [json.loads(line) for line in self._calls.read_text().splitlines()]
-        return [words for words in said if words[0] != "-G"]
+        reported = [json.loads(line) for line in self._calls.read_text().splitlines()]
+        return [words for words in reported if words[0] != "-G"]

@@ -84,8 +84,8 @@ def test_what_is_in_it(files):
 def test_it_says_what_pyproject_says(files):
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     manifest = json.loads(files["MANIFEST.json"])["collection_info"]
-    said = (manifest["version"], manifest["license"], manifest["authors"])
-    assert said == (project["version"], [project["license"]], [author["name"] for author in project["authors"]])
+    reported = (manifest["version"], manifest["license"], manifest["authors"])
+    assert reported == (project["version"], [project["license"]], [author["name"] for author in project["authors"]])
     dependencies = "\n".join(project["dependencies"])
     core = re.findall(r"[\d.]+", yaml.safe_load(files["meta/runtime.yml"])["requires_ansible"])
     assert [number.removesuffix(".0") for number in core] == re.findall(
@@ -132,11 +132,11 @@ def _texts(folder: str) -> list[Path]:
 
 def test_every_module_is_documented(ansible):
     names = {f"{build.FULL}.{path.stem}" for path in PROJECT.glob("plugins/modules/*.py")}
-    said = json.loads(ansible("ansible-doc", "--type=module", "--json", *sorted(names)))
-    assert {name for name, page in said.items() if page["doc"]["options"] or page["examples"]} == names
+    reported = json.loads(ansible("ansible-doc", "--type=module", "--json", *sorted(names)))
+    assert {name for name, page in reported.items() if page["doc"]["options"] or page["examples"]} == names
     short = {
         name
-        for name, page in said.items()
+        for name, page in reported.items()
         if re.search(rf"^ +{build.MODULES}:(?=$| \{{)", page["examples"] or "", re.M)
     }
     assert short == set()
@@ -162,9 +162,9 @@ def test_a_playbook_of_one_s_own_runs_role_and_module_by_their_full_names(ansibl
 
 def test_its_playbooks_run_by_name(ansible, tmp_path):
     (tmp_path / "inventory.ini").write_text("[node]\ngpu1\n[all:vars]\ndeepgram_release=r\ndeepgram_api_key=k\n")
-    told = ansible("ansible-playbook", "-i", tmp_path / "inventory.ini", "--list-tasks", f"{build.FULL}.provision")
-    assert f"{build.FULL}.monitoring : Run Prometheus" in told
-    assert f"{build.FULL}.preflight : Look at everything at once" in told
+    reported = ansible("ansible-playbook", "-i", tmp_path / "inventory.ini", "--list-tasks", f"{build.FULL}.provision")
+    assert f"{build.FULL}.monitoring : Run Prometheus" in reported
+    assert f"{build.FULL}.preflight : Look at everything at once" in reported
 
 
 def test_a_program_for_servers_is_the_same_from_the_collection_as_from_the_checkout(archive, tmp_path):

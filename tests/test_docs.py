@@ -86,7 +86,7 @@ def test_the_page_of_json_names_every_key():
     from dgctl.plan.plan import HostPlan
 
     host = HostState(status={"any": 1}, plan=HostPlan())
-    said = {
+    reported = {
         "lowered": [{}],
         "timings": {"look": 1.0},
         "diffs": [{}],
@@ -97,7 +97,7 @@ def test_the_page_of_json_names_every_key():
         "capacity": {"a": 1},
         "benches": [],
     }
-    document = Outcome(hosts={"gpu1": host}, checks=[], **said).document("plan", 1.0)
+    document = Outcome(hosts={"gpu1": host}, checks=[], **reported).document("plan", 1.0)
     check = Check("gpu1", "x", "fail", cause="y").as_dict()
     keys = {*document, *document["hosts"]["gpu1"], *HostPlan().as_dict(), *check, *Problem("x").as_dict()}
     page = (PROJECT / "docs/json.md").read_text()

@@ -31,8 +31,8 @@ def hardware_run(monkeypatch):
 
     def answer(command, environment):
         words = " ".join(command)
-        said = next((text for name, text in module.answers_given.items() if name in words), "")
-        return subprocess.CompletedProcess(command, 2 if "--check" in words else 0, said, "")
+        reported = next((text for name, text in module.answers_given.items() if name in words), "")
+        return subprocess.CompletedProcess(command, 2 if "--check" in words else 0, reported, "")
 
     module.answers_given = ANSWERS
     monkeypatch.setattr(module, "run", answer)

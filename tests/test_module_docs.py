@@ -14,13 +14,13 @@ LONG = 60  # characters of a description that are worth a fragment
 
 
 def test_no_long_option_is_described_twice():
-    said = Counter(
+    reported = Counter(
         (name, yaml.safe_dump(option, width=1000))
         for module in MODULES
         for name, option in (page(module).get("options") or {}).items()
         if len(str(option["description"])) > LONG
     )
-    assert [name for (name, _), times in said.items() if times > 1] == [], "move it to plugins/doc_fragments/"
+    assert [name for (name, _), times in reported.items() if times > 1] == [], "move it to plugins/doc_fragments/"
 
 
 def test_what_all_say_of_check_mode_is_a_fragment():

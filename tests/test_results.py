@@ -20,7 +20,9 @@ OUTCOMES = {
     "tests/scenarios/test_11_systems.py::test_the_second_run_changes_nothing[debian12-docker-nvidia-580]": "failed",
 }
 SECONDS = Counter({"podman": 61.4, "fleet": 500.0})
-TOLD = results.told(OUTCOMES, SECONDS, "abc1234", "2026-11-29", lambda test: "podman" if "podman" in test else "fleet")
+TOLD = results.reported(
+    OUTCOMES, SECONDS, "abc1234", "2026-11-29", lambda test: "podman" if "podman" in test else "fleet"
+)
 
 
 def test_each_drill_on_each_ground() -> None:
@@ -44,9 +46,9 @@ def test_the_slowest_story_comes_first() -> None:
 
 
 def test_a_story_told_again_takes_the_place_of_what_was_kept(tmp_path) -> None:
-    results.kept(tmp_path, TOLD)
+    results.retained(tmp_path, TOLD)
     again = results.Told("podman", "def5678", "2026-11-30", {"x": "failed"}, 7)
-    found = {one.story: one for one in results.kept(tmp_path, [again])}
+    found = {one.story: one for one in results.retained(tmp_path, [again])}
     assert set(found) == {"fleet", "podman"} and found["podman"] == again and found["fleet"].commit == "abc1234"
 
 

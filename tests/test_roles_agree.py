@@ -223,8 +223,8 @@ def test_a_condition_that_is_a_variable_alone_is_a_boolean():
         specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
         types = {name: one.get("type") for name, one in specs["argument_specs"]["main"]["options"].items()}
         for task in yaml.safe_load(path.read_text()) or []:
-            said = task.get("when", [])
-            for one in said if isinstance(said, list) else [said]:
+            reported = task.get("when", [])
+            for one in reported if isinstance(reported, list) else [reported]:
                 found = bare.fullmatch(str(one))
                 if found and types.get(found[1], "bool") != "bool":
                     wrong.append(f"{path.relative_to(PROJECT)}: {task.get('name')}: {one}")

@@ -74,9 +74,9 @@ def test_a_library_of_another_version_elsewhere_is_one(machine):
 
 def test_the_mistakes_of_programs_are_no_fault_of_the_host(machine):
     lines = (H200 / "kernel_log.txt").read_text().splitlines()
-    said = doctor_log.xids(lines)
-    assert {bus for bus, _, _ in said} == {"0000:00:06"}
-    assert [number for _, number, _ in said] == [31, 13, 13, 13, 43, 13, 13, 13, 13, 43]
+    reported = doctor_log.xids(lines)
+    assert {bus for bus, _, _ in reported} == {"0000:00:06"}
+    assert [number for _, number, _ in reported] == [31, 13, 13, 13, 43, 13, 13, 13, 13, 43]
     machine.log(*lines)
     xid = machine.findings()["xid"]
     assert (xid["verdict"], xid["seen"]) == ("pass", "none that matters (there were 13, 31, 43)")

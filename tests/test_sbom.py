@@ -26,6 +26,6 @@ def test_it_names_what_the_wheel_brings_along(tmp_path):
     found = {(_plain(each["name"]), each["version"]) for each in bill["components"]}
     assert found <= {(_plain(name), version) for name, version in pinned}
     names = {name for name, _ in found}
-    wanted = {_plain(re.match(r"[\w.-]+", each)[0]) for each in project["project"]["dependencies"]}
+    desired = {_plain(re.match(r"[\w.-]+", each)[0]) for each in project["project"]["dependencies"]}
     tests = {_plain(re.match(r"[\w.-]+", each)[0]) for each in project["dependency-groups"]["test"]}
-    assert wanted <= names and not tests & names
+    assert desired <= names and not tests & names

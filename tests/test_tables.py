@@ -6,7 +6,7 @@ import pytest
 
 from dgctl import cli, content
 from dgctl.content import specs
-from dgctl.verify import wanted
+from dgctl.verify import desired
 from tests.paths import PROJECT
 from tests.scenarios.support.systems import ELSEWHERE, LEADS, RENDERED, WAYS
 
@@ -55,10 +55,10 @@ def test_a_product_has_everything_that_others_read(profile):
 def test_verify_can_prove_a_product(profile):
     """Else its check would be a skip for ever, or prove another product."""
     links = ["https://m/nova-3-general.en.batch.1.dg", "https://m/flux-general-en.en.streaming.1.dg"]
-    values = wanted.wanted({"deepgram_profile": profile, "deepgram_models_links": links})
+    values = desired.desired({"deepgram_profile": profile, "deepgram_models_links": links})
     proven = [key for key in ("speech", "flux", "voices", "agent") if values[key]]
-    assert proven == [wanted.REQUESTS[PROFILES[profile]["request"]]], (
-        "see REQUESTS and VOICES in dgctl/verify/wanted.py"
+    assert proven == [desired.REQUESTS[PROFILES[profile]["request"]]], (
+        "see REQUESTS and VOICES in dgctl/verify/desired.py"
     )
 
 

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory):
 
 def test_what_is_in_it(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in (
+    for desired in (
         "dgctl/ansible/ansible.cfg",
         "dgctl/ansible/playbooks/provision.yml",
         "dgctl/ansible/roles/preflight/tasks/main.yml",
@@ -33,7 +33,7 @@ def test_what_is_in_it(wheel):
         "dgctl/ansible/plugins/filter/toml.py",
         "dgctl/ansible/inventories/example/inventory.ini",
     ):
-        assert wanted in names
+        assert desired in names
     assert any(name.startswith("dgctl/verify/audio/") and name.endswith(".wav") for name in names)
     assert not [name for name in names if name.startswith(("lab/", "bench/", "tests/", "molecule/"))]
 

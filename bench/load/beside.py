@@ -26,7 +26,7 @@ class Beside:
     """A running load. `folder` holds its result, the certificate and what it said."""
 
     def __init__(self, folder: Path, name: str, *options: str):
-        self._out, self._said = folder / "load.json", folder / "load.log"
+        self._out, self._reported = folder / "load.json", folder / "load.log"
         self._out.unlink(missing_ok=True)
         self._steady = threading.Event()
         command = [sys.executable, "-m", "bench.load", name, "--out", str(self._out), *options]
@@ -37,7 +37,7 @@ class Beside:
         self._reader.start()
 
     def _read(self) -> None:
-        with self._said.open("w") as log:
+        with self._reported.open("w") as log:
             for line in self.process.stderr:  # type: ignore[union-attr]
                 log.write(line)
                 log.flush()
@@ -74,7 +74,7 @@ class Beside:
             self.process.wait()
 
     def _last_words(self) -> str:
-        return self._said.read_text()[-1000:] if self._said.exists() else ""
+        return self._reported.read_text()[-1000:] if self._reported.exists() else ""
 
 
 @contextmanager

@@ -60,6 +60,6 @@ def cause(error: BaseException) -> str:
     if isinstance(error, ApiError):
         body = error.body.get("err_msg", error.body) if isinstance(error.body, dict) else error.body
         return f"HTTP {error.status_code}: {body}"
-    said = f"{type(error).__name__}: {error}".strip(": ")
+    reported = f"{type(error).__name__}: {error}".strip(": ")
     before = error.__cause__ or error.__context__
-    return f"{said} <- {cause(before)}" if before is not None else said
+    return f"{reported} <- {cause(before)}" if before is not None else reported

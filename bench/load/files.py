@@ -21,9 +21,9 @@ class Files:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        began, number = time.monotonic(), 0
+        started, number = time.monotonic(), 0
         while self._rate and not stop.is_set():
-            late = time.monotonic() - began - number / self._rate
+            late = time.monotonic() - started - number / self._rate
             if late < 0:
                 await asyncio.sleep(-late)
                 continue
@@ -35,7 +35,7 @@ class Files:
 
     async def _one(self) -> None:
         self._tally.files_sent += 1
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             # The SDK would hide a failure by trying again.
             answer = await self._media.transcribe_file(
@@ -43,9 +43,9 @@ class Files:
             )
             heard = words_of(answer.results.channels[0].alternatives[0].transcript)
         except Exception as error:
-            self._tally.failed("file", "request", cause(error), began)
+            self._tally.failed("file", "request", cause(error), started)
             return
         if wrong := self._recording.missing(heard, 1):
-            self._tally.failed("file", "words", wrong, began)
+            self._tally.failed("file", "words", wrong, started)
         else:
-            self._tally.latencies.append(time.monotonic() - began)
+            self._tally.latencies.append(time.monotonic() - started)

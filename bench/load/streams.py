@@ -54,7 +54,7 @@ class _Stream:
     async def run(self) -> bool:
         """True when every word came back, and the end as it should."""
         self._tally.streams_started += 1
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             async with asyncio.timeout(self._streams._rounds * self._recording.round_s + PATIENCE_S):
                 await self._talk()
@@ -62,7 +62,7 @@ class _Stream:
         except Exception as error:
             wrong = cause(error)
         if wrong:
-            self._tally.failed("stream", self._stage, wrong, began)
+            self._tally.failed("stream", self._stage, wrong, started)
         else:
             self._tally.streams_finished += 1
         return not wrong
@@ -86,10 +86,10 @@ class _Stream:
     async def _speak(self, socket) -> None:
         """Sends the rounds piece by piece, as fast as they sound."""
         size = int(PIECE_S * BYTES_A_SECOND)
-        began, sent_s = time.monotonic(), 0.0
+        started, sent_s = time.monotonic(), 0.0
         for _ in range(self._streams._rounds):
             for at in range(0, len(self._recording.round), size):
-                await asyncio.sleep(max(0.0, began + sent_s - time.monotonic()))
+                await asyncio.sleep(max(0.0, started + sent_s - time.monotonic()))
                 if self._streams._stop.is_set():
                     self._cut = True
                     await socket.send_close_stream()

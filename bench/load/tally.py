@@ -17,7 +17,7 @@ KEPT_FAILURES = 1000
 class Tally:
     """`latencies`: seconds of each answered file; `failures`: each with its time, kind, stage and cause."""
 
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     files_sent: int = 0
     files_failed: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Tally:
         self.live += 1
         self.most_live = max(self.most_live, self.live)
 
-    def failed(self, kind: str, stage: str, cause: str, began: float) -> None:
+    def failed(self, kind: str, stage: str, cause: str, started: float) -> None:
         """`kind`: file or stream; `stage`: connect, listen, request or words; `began`: when it began (monotonic)."""
         if kind == "file":
             self.files_failed += 1
@@ -42,22 +42,22 @@ class Tally:
             self.streams_refused += stage == "connect"
         now = time.monotonic()
         if len(self.failures) < KEPT_FAILURES:
-            when = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z", "at_s": round(now - self.began, 3)}
-            what = {"kind": kind, "stage": stage, "cause": cause[:500], "after_s": round(now - began, 3)}
+            when = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z", "at_s": round(now - self.started, 3)}
+            what = {"kind": kind, "stage": stage, "cause": cause[:500], "after_s": round(now - started, 3)}
             self.failures.append(when | what)
 
     def line(self) -> str:
         """One second's line for a person."""
         last = percentile(self.latencies[-100:], 0.5)
         return (
-            f"{time.monotonic() - self.began:6.0f}s  files {len(self.latencies)} ok, {self.files_failed} failed"
+            f"{time.monotonic() - self.started:6.0f}s  files {len(self.latencies)} ok, {self.files_failed} failed"
             f"{f', {last * 1000:.0f} ms' if last is not None else ''}"
             f"  |  streams {self.live} live, {self.streams_finished} finished, {self.streams_broken} broken"
         )
 
     def document(self) -> dict[str, Any]:
         """The result. `refused`: those of the broken that never opened; `client`: what this program itself cost."""
-        seconds, ordered = time.monotonic() - self.began, sorted(self.latencies)
+        seconds, ordered = time.monotonic() - self.started, sorted(self.latencies)
         times = {f"p{n}_ms": percentile(ordered, n / 100) for n in (50, 95, 99)}
         times["max_ms"] = ordered[-1] if ordered else None
         usage = resource.getrusage(resource.RUSAGE_SELF)

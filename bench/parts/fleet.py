@@ -118,9 +118,9 @@ def under_load(world: World, fleet: Fleet, operation: Operation) -> dict[str, An
     options = ["--streams", str(world.streams), "--files", str(world.files), "--stream-seconds", str(STREAM_S)]
     try:
         with beside.load(CACHE / "load", fleet.front["name"], fleet.front["address"], *options) as load:
-            began = time.monotonic()
+            started = time.monotonic()
             excused = operation.run(fleet)
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             time.sleep(STREAM_S + 5)
             document = load.stop()
     except (beside.NoLoad, subprocess.CalledProcessError) as error:

@@ -92,8 +92,8 @@ def _rollback(fleet: Fleet) -> int:
 
 def active_streams(server: str) -> int:
     """How many streams a node serves now, by its own API."""
-    said = labs.sh(server, "curl --silent --fail --max-time 5 http://127.0.0.1:8080/v1/status")
-    return int(json.loads(said)["active_stream_requests"])
+    reported = labs.sh(server, "curl --silent --fail --max-time 5 http://127.0.0.1:8080/v1/status")
+    return int(json.loads(reported)["active_stream_requests"])
 
 
 def _die(fleet: Fleet, dead_s: float, *options: str) -> int:

@@ -25,25 +25,27 @@ def measure(world: World) -> None:
     )
     result: dict[str, Any] = {}
     with many.reachable(base.endpoints()) as ranges:
-        for wanted in world.endpoints:
-            deployment = many.deployment(base, many.spread(ranges, wanted), CACHE / "many")
-            result[str(wanted)] = _plans(world, deployment, wanted)
+        for desired in world.endpoints:
+            deployment = many.deployment(base, many.spread(ranges, desired), CACHE / "many")
+            result[str(desired)] = _plans(world, deployment, desired)
     tree.cool()
     world.measured["plan_1000"] = result
     world.verdicts += verdicts(result)
 
 
-def _plans(world: World, deployment: Deployment, wanted: int) -> dict[str, Any]:
+def _plans(world: World, deployment: Deployment, desired: int) -> dict[str, Any]:
     costs = []
     for number in range(world.repeat):
-        world.say(f"plan {number + 1}/{world.repeat}: {wanted} endpoints")
+        world.say(f"plan {number + 1}/{world.repeat}: {desired} endpoints")
         tree.cool()
         cost, document = deployment.dgctl("plan", allowed=PLANNED)
-        if len(document["hosts"]) != wanted or document["errors"]:
-            raise BenchError(f"plan knows {len(document['hosts'])} of {wanted} hosts; {str(document['errors'])[:1000]}")
+        if len(document["hosts"]) != desired or document["errors"]:
+            raise BenchError(
+                f"plan knows {len(document['hosts'])} of {desired} hosts; {str(document['errors'])[:1000]}"
+            )
         costs.append(cost)
     found = medians(costs)
-    return {**found, "cpu_ms_a_host": round(found["cpu_s"] * 1000 / wanted, 2)}
+    return {**found, "cpu_ms_a_host": round(found["cpu_s"] * 1000 / desired, 2)}
 
 
 def verdicts(result: dict[str, Any]) -> list[Verdict]:

@@ -77,10 +77,10 @@ def _dgctl(world: World, deployment: Deployment, costs: dict[str, list[Cost]], t
 
 
 def _ssh(world: World, deployment: Deployment, costs: dict[str, list[Cost]]) -> None:
-    for name, kept in (("cold", False), ("warm", True)):
+    for name, retained in (("cold", False), ("warm", True)):
         tree.cool()
-        fan = Fan(deployment, world.parallel, CACHE / "ssh", kept)
-        if kept:
+        fan = Fan(deployment, world.parallel, CACHE / "ssh", retained)
+        if retained:
             fan.run(None)
         costs.setdefault(f"ssh_{name}", []).append(fan.run(LOOK))
         fan.check(world.hosts)

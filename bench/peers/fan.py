@@ -16,14 +16,14 @@ QUESTIONS = ("files", "packages", "services", "containers", "driver", "answers")
 class Fan:
     """One script on all hosts of a deployment; `kept`: connections are kept, and found warm by the next call."""
 
-    def __init__(self, deployment: Deployment, parallel: int, folder: Path, kept: bool):
+    def __init__(self, deployment: Deployment, parallel: int, folder: Path, retained: bool):
         self.answers = folder / "answers"
         shutil.rmtree(self.answers, ignore_errors=True)
         self.answers.mkdir(parents=True, mode=0o700)
         self._hosts = folder / "hosts"
         self._hosts.write_text("".join(f"{host.address}\n" for host in deployment.endpoints()))
         control = ["-o", "ControlMaster=auto", "-o", "ControlPersist=300", "-o", "ControlPath=/tmp/dgctl-bench-%C"]
-        ssh = shlex.join([*deployment.ssh(), *(control if kept else ["-o", "ControlPath=none"])])
+        ssh = shlex.join([*deployment.ssh(), *(control if retained else ["-o", "ControlPath=none"])])
         self._command = ["xargs", "-P", str(parallel), "-I{}", "sh", "-c"]
         self._ssh = ssh
 

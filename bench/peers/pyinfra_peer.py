@@ -25,13 +25,13 @@ def install(world: World) -> Path:
     place = CACHE / "pyinfra"
     pins = HERE / "requirements.txt"
     mark = place / "pins.sha256"
-    wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
-    if not (mark.exists() and mark.read_text() == wanted):
+    desired = hashlib.sha256(pins.read_bytes()).hexdigest()
+    if not (mark.exists() and mark.read_text() == desired):
         world.say("installing pyinfra in .cache/bench/pyinfra")
         _quietly(sys.executable, "-m", "venv", "--clear", str(place))
         pip = [str(place / "bin/python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         _quietly(*pip, "--no-deps", "--require-hashes", "--requirement", str(pins))
-        mark.write_text(wanted)
+        mark.write_text(desired)
     return place / "bin/pyinfra"
 
 

@@ -42,8 +42,8 @@ def run(
         process.wait()
         raise
     if len(out) > limit or len(err) > limit:
-        said = f"more than {limit >> 20} MiB of output: that is no answer".encode()
-        return subprocess.CompletedProcess(words, TOO_MUCH, b"", said)
+        reported = f"more than {limit >> 20} MiB of output: that is no answer".encode()
+        return subprocess.CompletedProcess(words, TOO_MUCH, b"", reported)
     return subprocess.CompletedProcess(words, process.returncode, bytes(out), bytes(err))
 
 

@@ -50,7 +50,7 @@ def holder() -> dict[str, str]:
     }
 
 
-def said(holder: Mapping[str, object]) -> str:
+def reported(holder: Mapping[str, object]) -> str:
     """A holder in words."""
     return "pid {pid} of {user} on {host}, since {since}: {command}".format_map(
         {key: holder.get(key, "?") for key in ("pid", "user", "host", "since", "command")}
@@ -69,7 +69,9 @@ def _busy(path: Path, text: str) -> Problem:
         found = json.loads(text)
     except ValueError:  # it took the lock, and has not signed yet
         found = {}
-    return Problem("another run works on this deployment", shown(path), said(found), "wait for it to end, or stop it")
+    return Problem(
+        "another run works on this deployment", shown(path), reported(found), "wait for it to end, or stop it"
+    )
 
 
 def this_command() -> str:

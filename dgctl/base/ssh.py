@@ -84,8 +84,8 @@ def route(
 def resolved(login: list[str], limit_s: float | None = None) -> dict[str, str]:
     """What ssh makes of a login's options and of ~/.ssh/config: setting in small letters -> value."""
     words = [login[0], "-G", *login[1:]]
-    said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit_s).stdout
-    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    reported = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit_s).stdout
+    return dict(line.split(" ", 1) for line in reported.splitlines() if " " in line)
 
 
 def effective(way: Route) -> dict[str, str]:
@@ -97,9 +97,11 @@ def effective(way: Route) -> dict[str, str]:
         "known_hosts": "~/.ssh/known_hosts",
     }
     with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
-        said = resolved([way.login[0] if way.login else "ssh", *shlex.split(way.by_hand)[1:]], limit_s=10)
-        found |= {key: said[name] for key, name in (("address", "hostname"), ("port", "port")) if said.get(name)}
-        if files := said.get("userknownhostsfile", "").split():
+        reported = resolved([way.login[0] if way.login else "ssh", *shlex.split(way.by_hand)[1:]], limit_s=10)
+        found |= {
+            key: reported[name] for key, name in (("address", "hostname"), ("port", "port")) if reported.get(name)
+        }
+        if files := reported.get("userknownhostsfile", "").split():
             found["known_hosts"] = shlex.quote(files[0]).replace("'~/", "~/'")
     bracketed = found["address"] if found["port"] == "22" else f"[{found['address']}]:{found['port']}"
     return found | {"entry": shlex.quote(bracketed)}
@@ -160,9 +162,9 @@ esac
 """
 
 
-def last_words(said: bytes) -> str:
+def last_words(reported: bytes) -> str:
     """What ssh said at the end, on one line: the cause stands there, warnings and banners before it."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in reported.decode(errors="replace").splitlines() if line.strip()]
     return " ".join(lines[-3:])
 
 
@@ -224,8 +226,8 @@ def _ansibles_socket(words: list[str], options: dict[str, Any]) -> list[str]:
     from ansible.plugins.connection.ssh import Connection
     from ansible.utils.path import makedirs_safe, unfrackpath
 
-    said = " ".join(words).lower()
-    if "controlpersist" not in said or "controlpath" in said:
+    reported = " ".join(words).lower()
+    if "controlpersist" not in reported or "controlpath" in reported:
         return []
     directory = unfrackpath(options["control_path_dir"])
     makedirs_safe(directory, 0o700)

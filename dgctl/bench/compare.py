@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dgctl.bench.job import UNITS
-from dgctl.bench.kept import Kept
+from dgctl.bench.retained import Kept
 
 HEADINGS = ("GPUs", "model", "release", "measured", "servers", "holds", "than the release before")
 NEAR, NEAR_SHARE = 1, 0.05  # within which a bench finds the same capacity again 19 times of 20 (docs/monitoring.md)

@@ -65,5 +65,5 @@ async def _file(client: httpx.AsyncClient, job: Job, raw: Raw, body: bytes, due:
         raw.latencies.append((round(due - job.starts, 3), round(took, 4)))
         raw.factors.append(round(job.file_s / took, 2))
         rounds = int(job.file_s / recording.load().round_s)
-        raw.words_said += rounds * len(recording.load().words)
+        raw.words_reported += rounds * len(recording.load().words)
         raw.words_heard += min(len(words), rounds * len(recording.load().words))

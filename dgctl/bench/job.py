@@ -49,8 +49,8 @@ class Job:
         return asdict(self)
 
     @classmethod
-    def read(cls, said: dict[str, Any]) -> Job:
-        return cls(**{**said, "way": Proxy(**said["way"])})
+    def read(cls, reported: dict[str, Any]) -> Job:
+        return cls(**{**reported, "way": Proxy(**reported["way"])})
 
     def shared(self, processes: int) -> list[Job]:
         """The same work for several processes: none of them with nothing to do."""

@@ -23,9 +23,9 @@ def require_voices(deployment: Deployment) -> None:
 
 def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[str, str]]:
     """(path, query) of what is asked of a server; raises DgctlError (exit 2) where it serves nothing of the kind."""
-    wanted = topology.desired_state(deployment, host)
-    profile = wanted["deepgram_profile"] or "stt"
-    language = wanted["deepgram_verify_language"] or "en"
+    desired = topology.desired_state(deployment, host)
+    profile = desired["deepgram_profile"] or "stt"
+    language = desired["deepgram_verify_language"] or "en"
     if kind not in OF_PROFILES.get(profile, ()):
         can = listed([f"--{one}" for one in OF_PROFILES.get(profile, ())]) or "nothing yet"
         problem = Problem(
@@ -33,10 +33,10 @@ def question(deployment: Deployment, host: Host, kind: str) -> tuple[str, dict[s
         )
         raise DgctlError(problem, Exit.USAGE)
     if kind == TTS:
-        return spoken(host, wanted["voices"])
-    if wanted["flux"]:
-        return stream_query(wanted["flux"], "", True)
-    model = wanted["speech"].get("streaming" if kind == STREAMS else "batch")
+        return spoken(host, desired["voices"])
+    if desired["flux"]:
+        return stream_query(desired["flux"], "", True)
+    model = desired["speech"].get("streaming" if kind == STREAMS else "batch")
     if not model:
         fix = "name one in deepgram_verify_model"
         raise DgctlError(Problem(f"no model in deepgram_models_links serves {kind}", host.name, fix=fix), Exit.USAGE)

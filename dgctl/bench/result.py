@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dgctl.bench import kept
+from dgctl.bench import retained
 from dgctl.bench.job import FILES, STREAMS, TTS, UNITS
 from dgctl.bench.search import Found
 from dgctl.bench.window import Bounds, Window
@@ -59,7 +59,7 @@ def keep(result: Result, folder: Path) -> Path:
 
 def last(host: str, kind: str, folder: Path) -> int | None:
     """What the last bench of this server found to hold; None where there was none that can be read."""
-    found = kept.newest(kept.read(folder)[0], host, kind)
+    found = retained.newest(retained.read(folder)[0], host, kind)
     return found.holds if found else None
 
 

@@ -98,15 +98,15 @@ class _Stream:
         self.closing = True
         await socket.send('{"type":"CloseStream"}')
 
-    def _take(self, said: dict[str, Any]) -> None:
-        now, kind = time.monotonic(), said.get("type")
+    def _take(self, reported: dict[str, Any]) -> None:
+        now, kind = time.monotonic(), reported.get("type")
         if kind == "Results":
-            covered = float(said.get("start", 0)) + float(said.get("duration", 0))
-            if said.get("is_final"):
-                self.heard += recording.words_of(_transcript(said))
+            covered = float(reported.get("start", 0)) + float(reported.get("duration", 0))
+            if reported.get("is_final"):
+                self.heard += recording.words_of(_transcript(reported))
         elif kind == "TurnInfo":
-            covered = float(said.get("audio_window_end", 0))
-            self.turns[int(said.get("turn_index", 0))] = recording.words_of(str(said.get("transcript") or ""))
+            covered = float(reported.get("audio_window_end", 0))
+            self.turns[int(reported.get("turn_index", 0))] = recording.words_of(str(reported.get("transcript") or ""))
         else:
             return
         if self.job.starts <= now < self.job.ends:
@@ -117,14 +117,14 @@ class _Stream:
         """The words of the rounds that were over a while before the end, as far as they were heard."""
         rounds = int((self.job.ends - self.due - UNHEARD_S) / self.sound.round_s)
         heard = Counter(self.heard + [word for turn in self.turns.values() for word in turn])
-        said = Counter(self.sound.words * max(0, rounds))
-        self.raw.words_said += said.total()
-        self.raw.words_heard += (heard & said).total()
+        reported = Counter(self.sound.words * max(0, rounds))
+        self.raw.words_reported += reported.total()
+        self.raw.words_heard += (heard & reported).total()
 
 
-def _transcript(said: dict[str, Any]) -> str:
+def _transcript(reported: dict[str, Any]) -> str:
     try:
-        return str(said["channel"]["alternatives"][0]["transcript"])
+        return str(reported["channel"]["alternatives"][0]["transcript"])
     except (KeyError, IndexError, TypeError):
         return ""
 

@@ -64,7 +64,7 @@ def to_port(
         tunnel.wait()
 
 
-def said(folder: Path, port: int) -> str:
+def reported(folder: Path, port: int) -> str:
     """What ssh said last on the way to a port, such as why a connection through it failed; "" for nothing."""
     try:
         with _log(folder, port).open("rb") as errors:

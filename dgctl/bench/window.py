@@ -59,7 +59,7 @@ class Raw:
     refused: int = 0
     broken: int = 0
     causes: list[str] = field(default_factory=list)
-    words_said: int = 0
+    words_reported: int = 0
     words_heard: int = 0
     cpu_s: float = 0.0
     busy_s: float = 0.0  # of all requests, each from when it was due to its last byte
@@ -109,7 +109,7 @@ def merged(load: int, seconds: float, raws: Iterable[Raw]) -> Window:
     factors = [factor for raw in parts for factor in raw.factors]
     first = [took for at, took in latencies if at < seconds / 2]
     second = [took for at, took in latencies if at >= seconds / 2]
-    said, heard = sum(raw.words_said for raw in parts), sum(raw.words_heard for raw in parts)
+    reported, heard = sum(raw.words_reported for raw in parts), sum(raw.words_heard for raw in parts)
     causes = dict.fromkeys(cause for raw in parts for cause in raw.causes)
     return Window(
         load,
@@ -121,7 +121,7 @@ def merged(load: int, seconds: float, raws: Iterable[Raw]) -> Window:
         percentile(times, 0.99) or 0.0,
         _mean(factors),
         _mean(second) / _mean(first) if first and second and _mean(first) > 0 else 1.0,
-        heard / said if said else 1.0,
+        heard / reported if reported else 1.0,
         sum(raw.refused for raw in parts),
         sum(raw.broken for raw in parts),
         max((percentile(raw.lags, 0.99) or 0.0 for raw in parts), default=0.0),

@@ -19,10 +19,10 @@ def main() -> None:
     gc.freeze()  # a collection of what was imported would be a pause in every stream
     for line in sys.stdin:
         job = Job.read(json.loads(line))
-        before, began = _cpu_s(), time.monotonic()
+        before, started = _cpu_s(), time.monotonic()
         raw = asyncio.run(MEASURES[job.kind](job))
         # Of the window: it is as busy before as in it.
-        raw.cpu_s = round((_cpu_s() - before) * job.window_s / (time.monotonic() - began), 3)
+        raw.cpu_s = round((_cpu_s() - before) * job.window_s / (time.monotonic() - started), 3)
         sys.stdout.write(json.dumps(raw.as_dict()) + "\n")
         sys.stdout.flush()
 

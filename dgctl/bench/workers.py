@@ -32,8 +32,8 @@ class Workers:
 
     def measure(self, job: Job) -> Window:
         """One window of this load, by as many processes as it takes."""
-        wanted = -(-job.load // STREAMS_EACH) if job.kind == STREAMS else 1
-        count = max(1, min(os.cpu_count() or 1, wanted))
+        desired = -(-job.load // STREAMS_EACH) if job.kind == STREAMS else 1
+        count = max(1, min(os.cpu_count() or 1, desired))
         while len(self._running) < count:
             self._running.append(_started())
         parts = replace(job, begin=time.monotonic() + READY_S).shared(count)
@@ -83,5 +83,5 @@ def _answer(process: subprocess.Popen[str], ends: float) -> Raw:
         watch.cancel()
     if not line:
         raise Lost(f"a process that makes the load ended with {process.wait()}")
-    said = json.loads(line)
-    return Raw(**{**said, "latencies": [tuple(entry) for entry in said["latencies"]]})
+    reported = json.loads(line)
+    return Raw(**{**reported, "latencies": [tuple(entry) for entry in reported["latencies"]]})

@@ -6,8 +6,8 @@ from typing import Any
 
 from dgctl import content
 from dgctl.bench.job import FILES, STREAMS, TTS
-from dgctl.bench.kept import Kept
 from dgctl.bench.questions import SPEAKING
+from dgctl.bench.retained import Kept
 from dgctl.capacity.servers import Server
 
 LEAST = "Tesla T4"  # Deepgram, "Designing Your Architecture": an NVIDIA T4 or better with 16 GB; no figure of it is published

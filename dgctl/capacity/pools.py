@@ -109,9 +109,9 @@ def profiles(servers: list[Server], used: Mapping[str, Use], factor: float) -> l
         use = used.get(name, Use())
         queues = {}
         for one in of:
-            if one.files and one.files.holds and one.files.kept.file_s:
-                path = one.files.kept.path
-                read[path] = queues[one.name] = read.get(path) or queue(one.files, one.files.kept.file_s, factor)
+            if one.files and one.files.holds and one.files.retained.file_s:
+                path = one.files.retained.path
+                read[path] = queues[one.name] = read.get(path) or queue(one.files, one.files.retained.file_s, factor)
         sounds = {one.name: queues[one.name].sound if one.name in queues else None for one in of}
         requests = pool("requests at a time", room({one.name: one.takes for one in of}), use.requests)
         sound = pool("seconds of files a second", room(sounds), use.sound)
@@ -121,7 +121,7 @@ def profiles(servers: list[Server], used: Mapping[str, Use], factor: float) -> l
 
 def queue(bench: Bench, file_s: float, factor: float) -> Queue:
     """What follows from a bench of files: nine tenths of what it found, or what lasts, whichever is less."""
-    models, bound_s = queueing.fit(bench.kept.windows), file_s / factor
+    models, bound_s = queueing.fit(bench.retained.windows), file_s / factor
     lasting = queueing.lasting(models, bound_s)
     takes = min(bench.holds * SHARE, *([lasting] if lasting else []))
     times = (queueing.times(models, bench.holds * share, bound_s) for share in LOADS)
@@ -144,13 +144,13 @@ def date(day: int) -> str:
 
 def _server(one: Server) -> dict[str, Any]:
     benches = {"streams": one.streams, "files": one.files, "speech": one.speech}
-    said = {
+    reported = {
         kind: {
             **{"holds": bench.holds, "fails": bench.fails, "measured": bench.of or one.name},
-            **{"moment": bench.kept.moment, "release": bench.kept.about.get("release", "")},
-            **({"file_s": bench.kept.file_s} if bench.kept.file_s else {}),
+            **{"moment": bench.retained.moment, "release": bench.retained.about.get("release", "")},
+            **({"file_s": bench.retained.file_s} if bench.retained.file_s else {}),
         }
         for kind, bench in benches.items()
         if bench
     }
-    return {"name": one.name, "gpus": one.gpus, "takes": one.takes, "by": one.by, "limit": one.limit, "bench": said}
+    return {"name": one.name, "gpus": one.gpus, "takes": one.takes, "by": one.by, "limit": one.limit, "bench": reported}

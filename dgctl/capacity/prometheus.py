@@ -56,11 +56,11 @@ class Prometheus:
         return found
 
     def _series(self, path: str, asked: dict[str, str]) -> list[tuple[Labels, dict[str, Any]]]:
-        said = self._answer(path, asked)
+        reported = self._answer(path, asked)
         try:
-            if said["status"] != "success":
-                raise Silent(f"it refuses the question: {said.get('error') or said['status']}"[:300])
-            return [(one["metric"], one) for one in said["data"]["result"]]
+            if reported["status"] != "success":
+                raise Silent(f"it refuses the question: {reported.get('error') or reported['status']}"[:300])
+            return [(one["metric"], one) for one in reported["data"]["result"]]
         except (KeyError, TypeError, AttributeError) as error:
             raise Silent("it answers, and not as a Prometheus does") from error
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from dgctl.bench import kept
+from dgctl.bench import retained
 from dgctl.bench.job import FILES, STREAMS, TTS
-from dgctl.bench.kept import Kept
 from dgctl.bench.result import SHARE
+from dgctl.bench.retained import Kept
 from dgctl.bench.window import fault, sla
 from dgctl.deployment import topology
 from dgctl.deployment.deployment import Deployment, Host
@@ -21,7 +21,7 @@ LIMIT, BENCH, ESTIMATE = "limit", "bench", "estimate"
 class Bench:
     """What a bench says of a server, by the deployment's own bounds. `of`: the equal server that was measured in its place."""
 
-    kept: Kept
+    retained: Kept
     holds: int
     fails: int | None
     of: str = ""
@@ -30,7 +30,7 @@ class Bench:
     @property
     def at_once(self) -> int:
         """Requests at a time of nine tenths of what it holds; 0 where it holds nothing."""
-        seen = [window.at_once for window in self.kept.windows if window.load == self.holds]
+        seen = [window.at_once for window in self.retained.windows if window.load == self.holds]
         return max(1, int(max(seen) * SHARE)) if seen else 0
 
 
@@ -55,9 +55,9 @@ class Server:
         """Requests at a time: the limit and nine tenths of what a bench found, whichever is less; None where nothing is known."""
         known = [self.limit] if self.limit else []
         # A bench that the limit ended says no more than the limit.
-        if self.streams and not (self.streams.kept.limited and self.limit):
+        if self.streams and not (self.streams.retained.limited and self.limit):
             known.append(max(1, int(self.streams.holds * SHARE)) if self.streams.holds else 0)
-        if self.speech and not (self.speech.kept.limited and self.limit):
+        if self.speech and not (self.speech.retained.limited and self.limit):
             known.append(self.speech.at_once)
         return min(known) if known else self.estimate
 
@@ -126,7 +126,7 @@ def _limits(host: Host) -> dict[str, int | None]:
     by_profile: dict[str, list[int]] = {}
     for engine in topology.layout(host)["engines"]:
         by_profile.setdefault(str(engine["profile"]), []).append(int(engine["limit"] or 0))
-    return {profile: sum(said) if all(said) else None for profile, said in by_profile.items()}
+    return {profile: sum(reported) if all(reported) else None for profile, reported in by_profile.items()}
 
 
 def _gpus_of(results: list[Kept], name: str) -> str:
@@ -166,5 +166,5 @@ def _judged(one: Kept, host: Host, of: str) -> Bench:
     if one.bounds.get("mean_s") == asked.mean_s and one.bounds.get("factor") == asked.factor:
         return Bench(one, one.holds, one.fails, of, other)
     words = min(one.windows, key=lambda window: window.load).words if one.windows else 1.0
-    holds, fails = kept.within(one.windows, lambda window: not fault(window, asked, words))
+    holds, fails = retained.within(one.windows, lambda window: not fault(window, asked, words))
     return Bench(one, holds, fails, of, other)

@@ -56,13 +56,13 @@ def _bench(bench: Bench | None) -> str:
     if not bench:
         return "-"
     until = "" if bench.fails is None else f", not {bench.fails}"
-    said = f"{bench.holds}{until}"
-    if bench.kept.kind == TTS:
-        said += " a minute"
-    if bench.kept.file_s:
-        said += f" a minute of {_seconds(bench.kept.file_s)}"
-    said += f", as {bench.of}" if bench.of else ""
-    return f"{said}, with {bench.other_release}" if bench.other_release else said
+    reported = f"{bench.holds}{until}"
+    if bench.retained.kind == TTS:
+        reported += " a minute"
+    if bench.retained.file_s:
+        reported += f" a minute of {_seconds(bench.retained.file_s)}"
+    reported += f", as {bench.of}" if bench.of else ""
+    return f"{reported}, with {bench.other_release}" if bench.other_release else reported
 
 
 def _pool(pool: Pool) -> list[str]:
@@ -93,18 +93,18 @@ def _trend(pool: Pool) -> list[str]:
         return [f"  no trend from {count(pool.days, 'whole day')}: it takes {LEAST_DAYS}"]
     likely, low, high = (7 * slope for slope in (pool.trend.slope, pool.trend.low, pool.trend.high))
     doubt = f"{low:+.1f} to {high:+.1f}, 9 of 10; {pool.trend.days} days"
-    said = f"  the busiest hour of a day: {likely:+.1f} a week ({doubt})"
+    reported = f"  the busiest hour of a day: {likely:+.1f} a week ({doubt})"
     full = pool.full
     if not full:
-        return [said]
+        return [reported]
     until = f"not before {date(full.until)}, and beyond that nothing is said"
     if full.earliest is None:
-        return [said, f"  full without the largest: {until}"]
+        return [reported, f"  full without the largest: {until}"]
     if full.earliest == pool.trend.last_day:
-        return [said, "  full without the largest: now"]
+        return [reported, "  full without the largest: now"]
     likely = date(full.likely) if full.likely else f"after {date(full.until)}"
     latest = date(full.latest) if full.latest else "later, or never"
-    return [said, f"  full without the largest: {likely} (between {date(full.earliest)} and {latest})"]
+    return [reported, f"  full without the largest: {likely} (between {date(full.earliest)} and {latest})"]
 
 
 def _queue(name: str, queue: Queue, factor: float) -> list[str]:
@@ -161,7 +161,7 @@ def _of_server(one: Server, again: Again) -> list[str]:
     measure = _command(one.profile, one.name, again)
     if one.speech and one.speech.other_release:
         return [f"Measure {one.name} again, its bench is of {one.speech.other_release}: {measure}"]
-    if not one.streams or one.streams.kept.limited or not one.streams.holds:
+    if not one.streams or one.streams.retained.limited or not one.streams.holds:
         return []
     if one.streams.other_release:
         return [f"Measure {one.name} again, its bench is of {one.streams.other_release}: {measure}"]

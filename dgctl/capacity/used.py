@@ -103,10 +103,10 @@ def _missing(found: Seen) -> Iterable[str]:
             yield f"{profile} has been silent for {hours:.0f} hours: the figures end there"
 
 
-def _gpus(said: list[tuple[Labels, Any]]) -> dict[str, str]:
+def _gpus(reported: list[tuple[Labels, Any]]) -> dict[str, str]:
     """instance -> `Tesla T4 + Tesla T4`, as a bench notes them."""
     cards: dict[str, dict[int, str]] = {}
-    for labels, _ in said:
+    for labels, _ in reported:
         number = labels.get("gpu", "")
         if number.isdigit():
             cards.setdefault(labels.get("instance", ""), {})[int(number)] = labels.get("name", "")

@@ -44,15 +44,15 @@ def driver(release: str) -> Need | None:
 def not_in_branch(release: str, branch: str, version: str, place: str) -> Problem | None:
     """What is wrong with the wanted driver: its branch ("580") and, "" for the newest, its version."""
     need = driver(release)
-    wanted = version if not branch or version.split(".")[0] == branch else branch  # another branch's is refused anyway
-    if not need or not re.match(r"\d{3}", wanted) or not need.lacks(wanted):
+    desired = version if not branch or version.split(".")[0] == branch else branch  # another branch's is refused anyway
+    if not need or not re.match(r"\d{3}", desired) or not need.lacks(desired):
         return None
-    name = "nvidia_driver_branch" if wanted == branch else "nvidia_driver_version"
+    name = "nvidia_driver_branch" if desired == branch else "nvidia_driver_version"
     return Problem(
         f"{release} needs driver {need}",
         place,
-        f"{name}: {wanted}",
-        f"set {name} to {need.at_least if wanted == version else _major(need.at_least)}",
+        f"{name}: {desired}",
+        f"set {name} to {need.at_least if desired == version else _major(need.at_least)}",
     )
 
 

@@ -172,8 +172,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _dependencies(folder: Path) -> list[Path]:
     """The roles whose variables this one reads: tables, without tasks of their own."""
-    said = content.read(folder / "meta" / "main.yml").get("dependencies") or []
-    return [folder.parent / (one if isinstance(one, str) else one["role"]) for one in said]
+    reported = content.read(folder / "meta" / "main.yml").get("dependencies") or []
+    return [folder.parent / (one if isinstance(one, str) else one["role"]) for one in reported]
 
 
 def _words(texts: Iterable[str]) -> frozenset[str]:
@@ -200,16 +200,16 @@ def _plugins(words: frozenset[str], programs: Iterable[Path] = ()) -> list[Path]
 
 def _filters(path: Path) -> set[str]:
     """The names of the filters that a file gives."""
-    said = path.read_text(encoding="utf-8").partition("def filters(self)")[2]
-    return set(re.findall(r'"(\w+)":', said))
+    reported = path.read_text(encoding="utf-8").partition("def filters(self)")[2]
+    return set(re.findall(r'"(\w+)":', reported))
 
 
 def _hash(folder: Path, files: list[Path], plugins: list[Path]) -> str:
     """Over the role's files by their names, and what the plugins say: where those lie counts for nothing."""
-    said = [(str(path.relative_to(folder.parent)), path.read_bytes()) for path in files]
-    said += sorted(("", imports.meaning(path, content.utilities())) for path in plugins)
+    reported = [(str(path.relative_to(folder.parent)), path.read_bytes()) for path in files]
+    reported += sorted(("", imports.meaning(path, content.utilities())) for path in plugins)
     digest = hashlib.sha256()
-    for name, data in said:
+    for name, data in reported:
         if name or data:  # an empty file is a package that only holds others
             digest.update(f"{name}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()

@@ -57,8 +57,8 @@ def read(file: Path) -> dict[str, Any]:
     """What the file says: nginx_proxy_callers, and nginx_proxy_keys as {name: {sha256, added}}. Raises DgctlError (exit 3)."""
     text = file.read_text() if file.exists() else ""
     try:
-        said = yaml.safe_load(text) or {}
-        keys = said.get(VARIABLE) or {}
+        reported = yaml.safe_load(text) or {}
+        keys = reported.get(VARIABLE) or {}
         if not all(isinstance(key, dict) and isinstance(key.get("sha256"), str) for key in keys.values()):
             raise ValueError(f"{VARIABLE} is no mapping of names to {{sha256, added}}")
     except (yaml.YAMLError, ValueError, AttributeError) as error:
@@ -69,21 +69,21 @@ def read(file: Path) -> dict[str, Any]:
             else "correct it"
         )
         raise DgctlError(Problem(what, shown(file), str(error).split("\n")[0], fix), Exit.INVALID) from error
-    return {CALLERS: "keys", **said, VARIABLE: keys}
+    return {CALLERS: "keys", **reported, VARIABLE: keys}
 
 
 def add(inventory: Path, name: str) -> str:
     """A new key for a caller, of 256 random bits: it is returned, and stands nowhere."""
     file = path(inventory)
     with _alone(file):
-        said = read(file)
-        if name in said[VARIABLE]:
+        reported = read(file)
+        if name in reported[VARIABLE]:
             fix = f"give another name, such as {name}-2: both serve until the old one is revoked"
             raise DgctlError(Problem("a caller of this name has a key", shown(file), name, fix), Exit.USAGE)
         key = secrets.token_hex(32)
         today = datetime.now(UTC).date().isoformat()
-        said[VARIABLE][name] = {"sha256": hashlib.sha256(key.encode()).hexdigest(), "added": today}
-        _write(file, said)
+        reported[VARIABLE][name] = {"sha256": hashlib.sha256(key.encode()).hexdigest(), "added": today}
+        _write(file, reported)
     return key
 
 
@@ -91,16 +91,16 @@ def revoke(inventory: Path, name: str) -> None:
     """Takes a caller's key out. Without any key left nobody may call: it opens nothing."""
     file = path(inventory)
     with _alone(file):
-        said = read(file)
-        if name not in said[VARIABLE]:
-            known = ", ".join(sorted(said[VARIABLE])) or "none"
+        reported = read(file)
+        if name not in reported[VARIABLE]:
+            known = ", ".join(sorted(reported[VARIABLE])) or "none"
             raise DgctlError(
                 Problem("no caller of this name has a key", shown(file), name, f"give one of: {known}"), Exit.USAGE
             )
-        del said[VARIABLE][name]
-        _write(file, said)
+        del reported[VARIABLE][name]
+        _write(file, reported)
 
 
-def _write(file: Path, said: dict[str, Any]) -> None:
+def _write(file: Path, reported: dict[str, Any]) -> None:
     file.touch(mode=0o644)
-    write(file, HEADER + yaml.safe_dump(said, sort_keys=True, allow_unicode=True))
+    write(file, HEADER + yaml.safe_dump(reported, sort_keys=True, allow_unicode=True))

@@ -38,7 +38,7 @@ class Member:
         return self.serves and not {*self.states.values()} - {UP, DRAINED}
 
     @property
-    def kept_out(self) -> bool:
+    def retained_out(self) -> bool:
         """Whether it is to stay out after it was changed."""
         return self.drained and self.reason == OPERATOR
 
@@ -47,8 +47,8 @@ def members(reports: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Member]:
     """Name -> Member, from (proxy, {file: what it holds}) of every proxy."""
     found: dict[str, Member] = {}
     for proxy, files in reports:
-        for said in files.values():
-            for name, state in ((said or {}).get("members") or {}).items():
+        for reported in files.values():
+            for name, state in ((reported or {}).get("members") or {}).items():
                 member = found.setdefault(name, Member(name))
                 member.states[proxy] = str(state.get("state"))
                 if member.states[proxy] == DRAINED:

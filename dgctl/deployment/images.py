@@ -66,7 +66,7 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
 def learn(inventory: Path, host: Host, pulled: Mapping[str, object]) -> None:
     """Adds what a server pulled, where the file says nothing of it yet; what is no image of that server is not believed."""
     own = set(names(host).values())
-    add(inventory, {name: said for name, said in pulled.items() if name in own and LOCK.holds(name, said)})
+    add(inventory, {name: reported for name, reported in pulled.items() if name in own and LOCK.holds(name, reported)})
 
 
 def moved(inventory: Path, rows: Iterable[Mapping[str, object]], release: str = "") -> list[Problem]:

@@ -32,8 +32,8 @@ if AnsibleCollectionConfig.collection_finder is None:  # else `lookup('ansible.b
 @contextlib.contextmanager
 def quiet() -> Iterator[io.StringIO]:
     """Ansible's warnings go to the returned buffer, not between dgctl's lines."""
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        yield said
+    with contextlib.redirect_stderr(io.StringIO()) as reported:
+        yield reported
 
 
 def loader(vault: VaultOptions) -> DataLoader:

@@ -57,7 +57,7 @@ def without_host(text: str, host: str, path: Path) -> str:
     if path.suffix in YAML_NAMES:
         fix = f"remove {host} from it by hand, then run again"
         raise _refusal("dgctl does not edit inventories in YAML", path, str(path), fix)
-    kept, removed = [], 0
+    retained, removed = [], 0
     for number, section, line in _lines(text):
         named = _host_of(line) if section == "hosts" else ""
         if named == host:
@@ -66,10 +66,10 @@ def without_host(text: str, host: str, path: Path) -> str:
         if named and host in _range(named):
             fix = f"write the servers of {named} on a line each, then run again"
             raise _refusal(f"{host} is one of a range of servers", path, named, fix, number)
-        kept.append(line)
+        retained.append(line)
     if not removed:
         raise _refusal("the inventory has no line for this server", path, host, f"look for {host} in it by hand")
-    return "".join(kept)
+    return "".join(retained)
 
 
 def in_ini(text: str, name: str, value: str, line: int, path: Path) -> str:

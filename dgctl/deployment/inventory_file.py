@@ -34,11 +34,11 @@ def kind(path: Path, text: bytes) -> str:
 def require_usable(path: Path) -> None:
     """Raises DgctlError (exit 3) for what is no inventory file that can be read."""
     try:
-        said = _special(path) or _text(path, path.read_bytes())
+        reported = _special(path) or _text(path, path.read_bytes())
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name
-        said = _unreadable(path, error)
-    if said:
-        what, fix, *line = said
+        reported = _unreadable(path, error)
+    if reported:
+        what, fix, *line = reported
         place = f"{shown(path)}:{line[0]}" if line else shown(path)
         raise DgctlError(Problem(what, where=place, fix=fix), Exit.INVALID)
 

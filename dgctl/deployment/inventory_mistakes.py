@@ -111,8 +111,8 @@ def find(kind: str, path: Path, text: str, line: str, reason: str) -> Mistake | 
     if other := _other_form(path, text):
         return other
     for expected, shape, what, fix in INI:
-        said, seen = re.search(expected, reason), re.search(shape, line)
-        if said and seen:
+        reported, seen = re.search(expected, reason), re.search(shape, line)
+        if reported and seen:
             names = {**seen.groupdict(), "line": line}
             names["better"] = re.sub(r"\W+", "_", names.get("name") or "").strip("_")
             return Mistake(what or reason, fix.format_map(names))
@@ -141,8 +141,8 @@ def _undefined(text: str, name: str, reason: str) -> Mistake:
 
 def _in_yaml(text: str, reason: str) -> Mistake | None:
     for expected, what, fix in YAML:
-        if said := re.search(expected, reason):
-            names = said.groupdict()
+        if reported := re.search(expected, reason):
+            names = reported.groupdict()
             return Mistake(what.format_map(names), fix.format_map(names), _yaml_line(text, names, reason))
     return None
 
@@ -170,9 +170,9 @@ def _yaml_line(text: str, names: dict[str, str], reason: str) -> int:
     """The line that a reason is about, from the names in it; 0 where that is not known."""
     if position := re.search(r"position (\d+)", reason):
         return text.count("\n", 0, int(position[1])) + 1
-    wanted = names.get("value") or ""
+    desired = names.get("value") or ""
     if got := re.search(r"and got: (.+)$", reason):
-        wanted = got[1]
+        desired = got[1]
     try:
         pairs = list(_pairs(yaml.compose(text, Loader=yaml.SafeLoader), set()))
     except yaml.YAMLError:
@@ -182,7 +182,7 @@ def _yaml_line(text: str, names: dict[str, str], reason: str) -> int:
         pairs = [inner for _, below in pairs for inner in below.value if inner[0].value == names["key"]]
         return pairs[0][0].start_mark.line + 1 if pairs else 0
     for key, below in pairs:
-        if wanted and wanted in (key.value, below.value):
+        if desired and desired in (key.value, below.value):
             return key.start_mark.line + 1
     return 0
 

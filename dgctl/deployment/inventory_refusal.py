@@ -59,10 +59,10 @@ def diagnose(path: Path, reader: Any, error: BaseException) -> Problem:
         return _of_plugin(error, path)
     found = problem_of(error, path, FORM)
     place = _ini_line(path, reader) or found.where if plugin == "ini" else found.where
-    return _told(plugin, path, text.decode(errors="replace"), found, place)
+    return _reported(plugin, path, text.decode(errors="replace"), found, place)
 
 
-def _told(plugin: str, path: Path, text: str, found: Problem, place: str) -> Problem:
+def _reported(plugin: str, path: Path, text: str, found: Problem, place: str) -> Problem:
     """The refusal with the mistake's own words and remedy, where its table knows it."""
     line = _line(text, place).strip()
     mistake = inventory_mistakes.find(plugin, path, text, line, found.what)
@@ -111,11 +111,11 @@ def _of_script(error: BaseException, path: Path, text: bytes) -> Problem:
             "the inventory may be run, and is no program: its first line names no interpreter", shown(path), fix=fix
         )
     help_text = next((each._help_text for each in chain(error) if getattr(each, "_help_text", "")), "")
-    said = str(help_text or "").strip().splitlines()
+    reported = str(help_text or "").strip().splitlines()
     what = "it printed no JSON object" if "JSON decoder" in found.what else found.what
     what = what.replace(str(path.absolute()), shown(path))
     return Problem(
-        f"the inventory's script failed: {what}", shown(path), shown_value(said[-1]) if said else "", found.fix
+        f"the inventory's script failed: {what}", shown(path), shown_value(reported[-1]) if reported else "", found.fix
     )
 
 

@@ -128,8 +128,8 @@ class Rendering:
             with quiet(), compiled.once(self._programs, patience.before):
                 return plain(self._templar.template(value)), None
         except (AnsibleError, ValueError, TypeError, RuntimeError, _TooDeep) as error:
-            kept = plain(value) if isinstance(value, (str, list, dict)) else None
-            return kept, patience.why or reason(error, name, {name: value, **variables})
+            retained = plain(value) if isinstance(value, (str, list, dict)) else None
+            return retained, patience.why or reason(error, name, {name: value, **variables})
 
     def _as_written(self, value: Any) -> Any:
         """The plain value; of a list or mapping that hosts share, one."""

@@ -19,8 +19,8 @@ def reason(error: BaseException, name: str, variables: dict[str, Any]) -> str:
         return loop(name, variables) or (
             "it refers to variables that refer to others, through more of them than Ansible can follow"
         )
-    said = [text.rstrip(".") for text in map(words, causes) if text and "captured exception marker" not in text]
-    outer, inner = said[0], said[-1]
+    reported = [text.rstrip(".") for text in map(words, causes) if text and "captured exception marker" not in text]
+    outer, inner = reported[0], reported[-1]
     return outer if inner in outer else f"{outer}: {inner}"
 
 

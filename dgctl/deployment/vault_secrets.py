@@ -31,10 +31,12 @@ def load(vault: VaultOptions, reader: Any) -> list[tuple[str, Any]]:
 
 
 def _no_password(error: Exception, path: Path) -> Problem:
-    said = " ".join(words(each) for each in chain(error))
+    reported = " ".join(words(each) for each in chain(error))
     fix = "write the password into it, on one line"
-    if "Invalid vault password" in said or not ("non-zero" in said or "script" in said):
-        what = "the vault password file is encrypted itself" if "crypt" in said else "the vault password file is empty"
+    if "Invalid vault password" in reported or not ("non-zero" in reported or "script" in reported):
+        what = (
+            "the vault password file is encrypted itself" if "crypt" in reported else "the vault password file is empty"
+        )
         return Problem(what, shown(path), fix=fix)
     what = words(error).replace(str(path), shown(path)).removesuffix(": None").rstrip(".")
     fix = f"run it by hand until it prints the password alone; chmod -x {shown(path)} if it holds it"
@@ -43,8 +45,8 @@ def _no_password(error: Exception, path: Path) -> Problem:
 
 def is_about_a_vault(error: BaseException) -> bool:
     """Whether an error of Ansible's is that something encrypted does not open."""
-    said = " ".join(words(each) for each in chain(error)).lower()
-    return "decrypt" in said or "cipher" in said or ("vault" in said and "vault.yml" not in said)
+    reported = " ".join(words(each) for each in chain(error)).lower()
+    return "decrypt" in reported or "cipher" in reported or ("vault" in reported and "vault.yml" not in reported)
 
 
 def shut(path: Path, vault: VaultOptions, where: str = "") -> Problem:

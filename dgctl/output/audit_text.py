@@ -19,7 +19,7 @@ def lines(audit: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> list[str]:
 
 def _shared(audit: dict[str, Any]) -> Iterator[str]:
     yield "WHO MAY CALL"
-    yield from (f"  {name:<18} {said}" for name, said in audit["callers"].items())
+    yield from (f"  {name:<18} {reported}" for name, reported in audit["callers"].items())
     for key in audit["keys"]:
         age = "age unknown" if key["age_days"] is None else f"{count(key['age_days'], 'day')} old"
         yield f"  key {key['name']:<14} {age}"

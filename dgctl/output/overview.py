@@ -25,8 +25,8 @@ SOMETIMES = ("REQUESTS", "LICENCE")  # left out where no server has them
 def table(hosts: dict[str, tuple[str, dict[str, Any]]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(headings, a row a server) from name -> (state, what its status task returned)."""
     rows = [row(name, state, status) for name, (state, status) in hosts.items()]
-    kept = [n for n, head in enumerate(HEADINGS) if head not in SOMETIMES or any(each[n] != "-" for each in rows)]
-    return tuple(HEADINGS[n] for n in kept), [tuple(each[n] for n in kept) for each in rows]
+    retained = [n for n, head in enumerate(HEADINGS) if head not in SOMETIMES or any(each[n] != "-" for each in rows)]
+    return tuple(HEADINGS[n] for n in retained), [tuple(each[n] for n in retained) for each in rows]
 
 
 def row(name: str, state: str, status: dict[str, Any]) -> tuple[str, ...]:
@@ -53,8 +53,8 @@ def _requests(traffic: dict[str, Any], watch: dict[str, Any]) -> str:
     if watch.get("out") and not traffic.get("reason"):
         return "out by itself"
     states = traffic.get("proxies") or {}
-    said = set(states.values())
-    found = said.pop() if len(said) == 1 else ", ".join(f"{state} at {name}" for name, state in states.items())
+    reported = set(states.values())
+    found = reported.pop() if len(reported) == 1 else ", ".join(f"{state} at {name}" for name, state in states.items())
     why = traffic.get("note") or traffic.get("reason") or ""
     return f"{found}: {why}" if why else text(found)
 
@@ -84,8 +84,8 @@ def _apis(status: dict[str, Any]) -> list[str]:
 
 
 def _api(answer: Any, container: Any) -> str:
-    said = answer.get("system_health") if isinstance(answer, dict) else None
-    return text(said) if said else _container(container)
+    reported = answer.get("system_health") if isinstance(answer, dict) else None
+    return text(reported) if reported else _container(container)
 
 
 def _container(container: Any) -> str:

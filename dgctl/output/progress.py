@@ -34,8 +34,8 @@ class Progress(Protocol):
 class Lines:
     """For pipes and logs: a line when a phase begins, and one when a host fails."""
 
-    def __init__(self, began: float | None = None):
-        self._began = began or time.monotonic()
+    def __init__(self, started: float | None = None):
+        self._started = started or time.monotonic()
         self._bad: dict[str, str] = {}
 
     def phase(self, name: str) -> None:
@@ -56,7 +56,7 @@ class Lines:
         self._bad.clear()
 
     def _say(self, text: str) -> None:
-        print(f"{clock(time.monotonic() - self._began):>7}  {printable(text)}", file=sys.stderr, flush=True)
+        print(f"{clock(time.monotonic() - self._started):>7}  {printable(text)}", file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -70,12 +70,12 @@ class _Row:
 class Table:
     """For terminals: host, phase, task and time, redrawn in place; failing hosts first when not all fit."""
 
-    def __init__(self, hosts: list[str], phases: list[str], height: int, began: float | None = None):
+    def __init__(self, hosts: list[str], phases: list[str], height: int, started: float | None = None):
         self._rows = {name: _Row() for name in hosts}
         self._phases = phases
         self._phase = ""
         self._height = max(3, height - 6)
-        self._began = began or time.monotonic()
+        self._started = started or time.monotonic()
 
     def phase(self, name: str) -> None:
         self._phase = name
@@ -97,7 +97,7 @@ class Table:
         for heading, width in widths.items():  # fixed, so that the table does not jump as tasks change
             table.add_column(heading, min_width=width)
         for name, row in self._shown():
-            seconds = (row.ended or time.monotonic()) - self._began
+            seconds = (row.ended or time.monotonic()) - self._started
             style = STYLES.get(row.state, "dim")
             table.add_row(name, f"[{style}]{row.state}[/]", row.phase, _short(row.note), clock(seconds))
         hidden = len(self._rows) - self._height
@@ -131,13 +131,13 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown(hosts: list[str], phases: list[str], plain: bool, began: float) -> Iterator[Progress]:
+def shown(hosts: list[str], phases: list[str], plain: bool, started: float) -> Iterator[Progress]:
     """The progress that fits stderr; `plain`: lines even on a terminal (-v prints between them).
 
     `began`: the run's start, as time.monotonic() gave it.
     """
     if plain or not sys.stderr.isatty():
-        lines = Lines(began)
+        lines = Lines(started)
         yield lines
         lines.close()
         return
@@ -145,6 +145,6 @@ def shown(hosts: list[str], phases: list[str], plain: bool, began: float) -> Ite
     from rich.live import Live
 
     console = Console(stderr=True, emoji=False)
-    table = Table(hosts, list(phases), console.height, began)
+    table = Table(hosts, list(phases), console.height, started)
     with Live(table, console=console, refresh_per_second=4, transient=True):
         yield table

@@ -88,7 +88,7 @@ class Outcome:
     brief: bool = False  # people see only the checks that do not pass
     text_only: bool = False  # `text` says it all: people see no tables and no errors beside it
     log: str = ""
-    said: bool = False  # it was shown already
+    reported: bool = False  # it was shown already
     text: list[str] = field(default_factory=list)
     timings: dict[str, Any] = field(default_factory=dict)
     diffs: list[dict[str, str]] = field(default_factory=list)
@@ -240,8 +240,8 @@ def _note(host: HostState) -> str:
 
 def _print_checks(checks: list[Check], console: Console, brief: bool) -> None:
     """A check a line; `brief` leaves out those that pass. Of a server out of reach one line says all."""
-    gone = {check.host for check in checks if check.check == REACHABLE and check.verdict == FAIL}
-    shown = [check for check in checks if not (check.host in gone and check.verdict == SKIP)]
+    missing = {check.host for check in checks if check.check == REACHABLE and check.verdict == FAIL}
+    shown = [check for check in checks if not (check.host in missing and check.verdict == SKIP)]
     shown = [check for check in shown if not (brief and check.verdict == PASS)]
     rows = [(check.host, check.check, check.verdict, _seen(check)) for check in shown]
     if rows:

@@ -50,10 +50,10 @@ class Desired:
 
     def _role(self, role: roles.Role, host: Host) -> dict[str, Any]:
         variables = self._variables(role, host)
-        said = {"content": role.content, "variables": variables}
-        fingerprint = _digest(said)
+        reported = {"content": role.content, "variables": variables}
+        fingerprint = _digest(reported)
         # Most of a thousand servers are to be the same: they share what is said of them.
-        return self._known.setdefault(fingerprint, {"fingerprint": fingerprint, **said})
+        return self._known.setdefault(fingerprint, {"fingerprint": fingerprint, **reported})
 
     def _variables(self, role: roles.Role, host: Host) -> dict[str, Any]:
         known = {"inventory_hostname": host.name, **host.vars}
@@ -115,8 +115,8 @@ def _file(path: Any) -> str:
     return hashlib.sha256(found.read_bytes()).hexdigest() if found.is_file() else ""
 
 
-def _digest(said: Any) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _digest(reported: Any) -> str:
+    return hashlib.sha256(json.dumps(reported, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @functools.cache

@@ -63,7 +63,7 @@ def look(requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None
     _ask("look", requests, tell)
 
 
-def mark_begun(requests: Iterable[Request], tell: Callable[[str, bool], None]) -> None:
+def mark_started(requests: Iterable[Request], tell: Callable[[str, bool], None]) -> None:
     """Marks these roles of each host as begun and not done; `tell` hears of each host whether it noted that."""
     _ask("begun", requests, lambda name, seen: tell(name, not seen.problem and not seen.doubt))
 
@@ -143,7 +143,7 @@ def _run(words: list[str], text: bytes, environment: dict[str, str]) -> subproce
 def _read(host: Host, done: subprocess.CompletedProcess[bytes], way: ssh.Route) -> Seen:
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith(_MARK):
-            return _said(host, line.removeprefix(_MARK))
+            return _reported(host, line.removeprefix(_MARK))
     words = ssh.last_words(done.stderr) or f"exit status {done.returncode}"
     if b"Traceback" in done.stderr:
         return Seen(doubt=f"the look failed: {words}")
@@ -151,13 +151,15 @@ def _read(host: Host, done: subprocess.CompletedProcess[bytes], way: ssh.Route) 
     return Seen(problem=Problem(what, host.name, words, fix))
 
 
-def _said(host: Host, text: str) -> Seen:
+def _reported(host: Host, text: str) -> Seen:
     """What a server answered; an answer of another shape is this server's fault alone."""
     shapes = dict.fromkeys(("roles", "system", "answers", "reports", "lease"), dict) | {"seconds": (int, float)}
     try:
-        said = json.loads(text)
+        reported = json.loads(text)
         wrong = [
-            name for name, shape in shapes.items() if said.get(name) is not None and not isinstance(said[name], shape)
+            name
+            for name, shape in shapes.items()
+            if reported.get(name) is not None and not isinstance(reported[name], shape)
         ]
     except (ValueError, AttributeError, RecursionError):
         wrong = ["all of it"]
@@ -168,11 +170,11 @@ def _said(host: Host, text: str) -> Seen:
         )
         return Seen(problem=Problem(what, host.name, wrong[0], fix))
     return Seen(
-        said.get("roles") or {},
-        bool(said.get("verified")),
-        said.get("system") or {},
-        said.get("answers") or {},
-        said.get("reports") or {},
-        said.get("seconds") or 0.0,
-        {**(said.get("lease") or {}), **({"time": said["time"]} if "time" in said else {})},
+        reported.get("roles") or {},
+        bool(reported.get("verified")),
+        reported.get("system") or {},
+        reported.get("answers") or {},
+        reported.get("reports") or {},
+        reported.get("seconds") or 0.0,
+        {**(reported.get("lease") or {}), **({"time": reported["time"]} if "time" in reported else {})},
     )

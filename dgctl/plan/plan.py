@@ -121,7 +121,7 @@ class Plan:
             self.hosts[name].verified = False
 
     def fingerprints(self, name: str) -> dict[str, str]:
-        return {role: said["fingerprint"] for role, said in self.desired[name].items()}
+        return {role: reported["fingerprint"] for role, reported in self.desired[name].items()}
 
 
 def make(
@@ -151,20 +151,20 @@ class _Planner:
         self.desired, self._lately, self._full = desired, lately, full
         self._known: dict[Hashable, Hashable] = {}
 
-    def of(self, host: Host, wanted: dict[str, dict[str, Any]], seen: Seen) -> HostPlan:
+    def of(self, host: Host, desired: dict[str, dict[str, Any]], seen: Seen) -> HostPlan:
         if seen.problem:
             return HostPlan(problem=seen.problem)
         found = HostPlan(verified=seen.verified, busy=_busy(seen.answers))
         own = {f"deepgram-{part}" for part in host.parts}
-        felt: list[str] = []  # roles whose run may change what others work with
+        affected: list[str] = []  # roles whose run may change what others work with
         for role in self.desired.roles(host):
-            why = reasons.of_role(role.name, wanted[role.name], seen, self.desired.unsettled(role, host))
-            why += [Reason(Kind.FOLLOWS, name) for name in felt if name in role.follows and not self._full]
+            why = reasons.of_role(role.name, desired[role.name], seen, self.desired.unsettled(role, host))
+            why += [Reason(Kind.FOLLOWS, name) for name in affected if name in role.follows and not self._full]
             why = why or ([Reason(Kind.ASKED)] if self._full else [])
             if why:
-                found.steps.append(self._step(role.name, wanted[role.name]["fingerprint"], why))
+                found.steps.append(self._step(role.name, desired[role.name]["fingerprint"], why))
                 causes = [reason.cause for reason in why]
-                felt += [] if role.is_calm(causes, host.vars) else [role.name]
+                affected += [] if role.is_calm(causes, host.vars) else [role.name]
                 found.restarts += [
                     name for name in role.restarted(causes) if name not in found.restarts and name in own
                 ]

@@ -54,28 +54,28 @@ class Reason:
         return {key: value for key, value in found.items() if value}
 
 
-def of_role(name: str, wanted: dict[str, Any], seen: Seen, unsettled: list[str]) -> list[Reason]:
+def of_role(name: str, desired: dict[str, Any], seen: Seen, unsettled: list[str]) -> list[Reason]:
     """Why this role is not right on its server; nothing when it is."""
-    said = seen.roles.get(name) or {"state": Kind.DISTRUSTED, "why": seen.doubt or "the look said nothing of it"}
+    reported = seen.roles.get(name) or {"state": Kind.DISTRUSTED, "why": seen.doubt or "the look said nothing of it"}
     found = [Reason(Kind.CHANGED, VARIABLE + each, now="only the server's facts tell its value") for each in unsettled]
-    if said["state"] in (Kind.NEW, Kind.UNFINISHED, Kind.DISTRUSTED):
-        found.append(Reason(said["state"], said.get("why") or ""))
-    if said["state"] == Kind.CHANGED:
-        found += _changes(said.get("applied") or {}, wanted)
-    found += [Reason(Kind.DRIFTED, thing["thing"], now=thing["how"]) for thing in said.get("drift") or []]
-    if said["state"] != "right" and not found:
-        found.append(Reason(Kind.DISTRUSTED, f"the look calls it {said['state']}, and does not say why"))
+    if reported["state"] in (Kind.NEW, Kind.UNFINISHED, Kind.DISTRUSTED):
+        found.append(Reason(reported["state"], reported.get("why") or ""))
+    if reported["state"] == Kind.CHANGED:
+        found += _changes(reported.get("applied") or {}, desired)
+    found += [Reason(Kind.DRIFTED, thing["thing"], now=thing["how"]) for thing in reported.get("drift") or []]
+    if reported["state"] != "right" and not found:
+        found.append(Reason(Kind.DISTRUSTED, f"the look calls it {reported['state']}, and does not say why"))
     return found
 
 
-def _changes(applied: dict[str, Any], wanted: dict[str, Any]) -> list[Reason]:
+def _changes(applied: dict[str, Any], desired: dict[str, Any]) -> list[Reason]:
     found = [
         Reason(Kind.CHANGED, OTHERS, now="what this role reads of them is another")
         if name == OTHERS
         else Reason(Kind.CHANGED, VARIABLE + name, *_both(before, now))
-        for name, before, now in differences(applied, wanted)
+        for name, before, now in differences(applied, desired)
     ]
-    if applied and applied.get("content") != wanted["content"]:
+    if applied and applied.get("content") != desired["content"]:
         found.append(Reason(Kind.CHANGED, "role", now="it is another than the one that ran here"))
     return found
 
@@ -84,9 +84,9 @@ def _both(before: Any, now: Any) -> tuple[str, str]:
     """A change as texts; of long lists only what came and went."""
     if not (isinstance(before, list) and isinstance(now, list) and len(shown(before) + shown(now)) > LONG):
         return shown(before), shown(now)
-    gone = [f"without {shown(item)}" for item in before if item not in now]
+    missing = [f"without {shown(item)}" for item in before if item not in now]
     come = [f"with {shown(item)}" for item in now if item not in before]
-    return "", ", ".join([*gone, *come]) or "in another order"
+    return "", ", ".join([*missing, *come]) or "in another order"
 
 
 def shown(value: Any) -> str:

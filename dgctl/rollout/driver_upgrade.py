@@ -51,8 +51,8 @@ def ask(work: Work, hosts: list[str]) -> Offers:
         ended = playbook.run(job)
     problems = [problem for host in ended.hosts.values() for problem in host.errors]
     if problems:
-        gone = all(host.state != "failed" for host in ended.hosts.values())
-        raise DgctlError(problems, Exit.UNREACHABLE if gone else Exit.PREFLIGHT)
+        missing = all(host.state != "failed" for host in ended.hosts.values())
+        raise DgctlError(problems, Exit.UNREACHABLE if missing else Exit.PREFLIGHT)
     return found
 
 
@@ -61,7 +61,7 @@ def settled(offers: Offers, branch: str, version: str) -> str:
 
     Raises DgctlError (exit 4) where a server cannot have it: what it could have is said.
     """
-    known = {name: said["driver_offers"] for name, said in offers.items() if said["driver_offers"]}
+    known = {name: reported["driver_offers"] for name, reported in offers.items() if reported["driver_offers"]}
     of_branch = {name: [one for one in has if one.split(".")[0] == branch] for name, has in known.items()}
     common = set.intersection(*(set(has) for has in of_branch.values())) if known else set()
     if not known or version in common:
@@ -80,7 +80,9 @@ def settled(offers: Offers, branch: str, version: str) -> str:
 def before(offers: Offers) -> str:
     """The versions that servers have now, for the way back: "" where none has one."""
     return listed(
-        sorted({said["driver_installed"] for said in offers.values() if said["driver_installed"]}, key=_number)
+        sorted(
+            {reported["driver_installed"] for reported in offers.values() if reported["driver_installed"]}, key=_number
+        )
     )
 
 

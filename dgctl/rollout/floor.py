@@ -30,8 +30,8 @@ def peers(deployment: Deployment, kind: Kind) -> list[str]:
 
 def least(deployment: Deployment, names: Collection[str]) -> int:
     """How many servers of a kind must serve at any time: the largest deepgram_min_serving among `names`."""
-    said = [deployment.hosts[name].vars.get("deepgram_min_serving") for name in names]
-    return max(USUAL if one in (None, "") else int(one) for one in said)
+    reported = [deployment.hosts[name].vars.get("deepgram_min_serving") for name in names]
+    return max(USUAL if one in (None, "") else int(one) for one in reported)
 
 
 def serving(deployment: Deployment, kind: Kind, members: Mapping[str, Member], down: Collection[str] = ()) -> list[str]:

@@ -37,9 +37,9 @@ def order(rollout: Rollout) -> list[str]:
 def notes(rollout: Rollout) -> list[str]:
     """What the inventory or --limit leave out."""
     found = []
-    if rollout.gone:
+    if rollout.missing:
         found.append(
-            f"{listed(rollout.gone)}: no longer in the inventory. The proxies stop sending requests there; "
+            f"{listed(rollout.missing)}: no longer in the inventory. The proxies stop sending requests there; "
             "what runs there runs on until somebody stops it"
         )
     if rollout.unheard:

@@ -30,7 +30,7 @@ LOOK = "Look"
 def planned(work: Work) -> Plan:
     """Looks at every target, and shows which are right as their answers come."""
     lately = history.lately(work.session.inventory)
-    start, began = work.session.seconds, time.monotonic()
+    start, started = work.session.seconds, time.monotonic()
     runner: threading.Thread | None = None
     reports: dict[str, dict[str, Any]] = {}
     leases: dict[str, dict[str, Any]] = {}
@@ -40,7 +40,7 @@ def planned(work: Work) -> Plan:
         def tell(name: str, seen: look.Seen) -> None:
             nonlocal runner
             reports[name], leases[name] = seen.reports, seen.lease
-            right = all(said["state"] == "right" for said in seen.roles.values()) and seen.roles
+            right = all(reported["state"] == "right" for reported in seen.roles.values()) and seen.roles
             state = "unreachable" if seen.problem else "ok" if right else "changed"
             shown.host(name, state, seen.problem.what if seen.problem else "in sync" if right else "not in sync")
             if not right and runner is None and work.session.command == "provision":
@@ -51,7 +51,7 @@ def planned(work: Work) -> Plan:
         plan.reports = {name: files for name, files in reports.items() if files}
         plan.members = fleet.members((name, files) for name, files in _proxies(work, reports, leases) if files)
         plan.leases = leases
-    plan.timings = {"start": round(start, 2), "look": round(time.monotonic() - began, 2)}
+    plan.timings = {"start": round(start, 2), "look": round(time.monotonic() - started, 2)}
     return plan
 
 
@@ -110,11 +110,11 @@ def unreachable(work: Work, plan: Plan) -> Outcome:
     outcome = outcome_of(work, plan)
     for host in outcome.hosts.values():
         host.state, host.changed, host.plan = (host.state if host.errors else "skipped"), 0, None
-    gone = [name for name, host in plan.hosts.items() if host.problem]
+    missing = [name for name, host in plan.hosts.items() if host.problem]
     outcome.text = []
-    outcome.summary = f"nothing was changed: {listed(gone)} could not be inspected"
-    if len(gone) < len(plan.hosts):
-        outcome.next_command = work.session.again(limit=":".join(["all", *(f"!{name}" for name in gone)]))
+    outcome.summary = f"nothing was changed: {listed(missing)} could not be inspected"
+    if len(missing) < len(plan.hosts):
+        outcome.next_command = work.session.again(limit=":".join(["all", *(f"!{name}" for name in missing)]))
     else:
         outcome.next_command = work.session.again()
     return outcome
@@ -131,7 +131,7 @@ def part_of(plan: Plan, work: Work, only: list[str] | None = None) -> playbook.P
     return playbook.Part(hosts, plays, desired, {name: plan.facts[name] for name in hosts if plan.facts.get(name)})
 
 
-def begun(work: Work, plan: Plan, part: playbook.Part) -> playbook.Part:
+def started(work: Work, plan: Plan, part: playbook.Part) -> playbook.Part:
     """The part that is left once servers have noted, over the look's own connection, what is about to run there.
 
     Preflight and the copy of what was verified come before that note. So it stays the playbook's own task on servers
@@ -150,7 +150,7 @@ def begun(work: Work, plan: Plan, part: playbook.Part) -> playbook.Part:
 
     with work.progress([plans.BEGIN], names) as shown:
         shown.phase(plans.BEGIN)
-        look.mark_begun(asked, tell)
+        look.mark_started(asked, tell)
     plan.timings["begin"] = round(plan.timings.get("begin", 0.0) + time.monotonic() - since, 2)
     plays = {**part.hosts_of_play, plans.BEGIN: [name for name in part.hosts if name in left]}
     return dataclasses.replace(part, hosts_of_play=plays)
@@ -178,7 +178,7 @@ def done(work: Work, plan: Plan, rollout: Rollout) -> Outcome:
 def carry_out(work: Work, plan: Plan) -> Outcome:
     """Runs what the plan says; servers in sync are left out."""
     if plan.changing:
-        ran = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=begun(work, plan, part_of(plan, work)))
+        ran = outcomes.of_playbook(work, PLAYBOOK, alone=True, part=started(work, plan, part_of(plan, work)))
     else:
         ran = Outcome(lowered=work.lowered(), log=work.log, summary=_all_right(plan))
     hosts = ran.hosts or {}
@@ -201,12 +201,12 @@ def prove(work: Work, plan: Plan, outcome: Outcome) -> None:
     hosts = [name for name in plan.hosts if name in {*plan.changing, *plan.unverified}]
     if not hosts:
         return
-    began = time.monotonic()
+    started = time.monotonic()
     outcomes.add_verify(outcome, work, hosts)
     bad = {check.host for check in outcome.checks or [] if check.verdict == FAIL}
     proven = [name for name in hosts if name not in bad and any(c.host == name for c in outcome.checks or [])]
     look.mark_verified((work.deployment.hosts[name], plan.fingerprints(name)) for name in proven)
-    outcome.timings["verify"] = round(time.monotonic() - began, 2)
+    outcome.timings["verify"] = round(time.monotonic() - started, 2)
 
 
 def diffs(work: Work, plan: Plan) -> list[dict[str, str]]:

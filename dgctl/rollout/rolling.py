@@ -46,8 +46,8 @@ class Rolling:
     outcome: Outcome = field(default_factory=Outcome)
     out: set[str] = field(default_factory=set)
     proxies: list[str] = field(default_factory=list)
-    began_with: str = ""
-    begun: set[str] = field(default_factory=set)
+    started_with: str = ""
+    started: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     later: list[str] = field(default_factory=list)
     stopped: bool = False
@@ -56,7 +56,7 @@ class Rolling:
         """Runs everything that may still run; the outcome has every server's end."""
         self.outcome.hosts = {name: HostState() for name in self.plan.hosts}
         self.outcome.log, self.outcome.lowered, self.outcome.brief = self.work.log, self.work.lowered(), True
-        self.proxies, self.began_with = in_reach(self.work), self.work.deployment.digest()
+        self.proxies, self.started_with = in_reach(self.work), self.work.deployment.digest()
         self.out = {name for name, member in self.members.items() if member.drained}
         try:
             self._check_ahead()
@@ -103,7 +103,7 @@ class Rolling:
         if len(self.failed) > self.policy.max_fail:
             raise Stopped
         proxies = self._change(self.rollout.proxies)
-        self._give_back([name for name in proven if name in self.out and not self._kept_out(name)])
+        self._give_back([name for name in proven if name in self.out and not self._retained_out(name)])
         self.later = [name for name in early if name in (*proxies, *unproven)]
         self._verified([name for name in proxies if name not in early])
         self._verified(self.later, early=True)
@@ -131,13 +131,13 @@ class Rolling:
 
     def _batch(self, batch: Batch) -> None:
         self.work.tell(f"{batch.name}{', drained first' if batch.drained else ''}")
-        begun = [name for name in batch.hosts if name not in self.failed]
-        took = [name for name in batch.drained if name in begun and name not in self.out]
-        self._require_floor(begun)
+        started = [name for name in batch.hosts if name not in self.failed]
+        took = [name for name in batch.drained if name in started and name not in self.out]
+        self._require_floor(started)
         if not self._drained(took):
             raise Stopped
-        proven = self._verified(self._change(begun))
-        self._hold([name for name in begun if name not in proven and name in batch.drained])
+        proven = self._verified(self._change(started))
+        self._hold([name for name in started if name not in proven and name in batch.drained])
         self._give_back([name for name in proven if name in took])
 
     def _require_floor(self, hosts: list[str]) -> None:
@@ -149,7 +149,7 @@ class Rolling:
             raise Stopped
 
     def _shortage(self, hosts: list[str]) -> Problem | None:
-        done = [name for name in self.begun if name not in self.failed]
+        done = [name for name in self.started if name not in self.failed]
         members = floor.joined(self.members, self.out, [name for name in done if name in self.members])
         down = [name for name in rollout.down(self.plan) if name not in done]
         return floor.shortage(self.work.deployment, hosts, members, [*down, *self.failed])
@@ -170,13 +170,13 @@ class Rolling:
 
     def _change(self, hosts: list[str]) -> list[str]:
         """Runs the roles that the plan names on these servers; returns those on which they were done."""
-        from dgctl.rollout.provisioning import begun, part_of
+        from dgctl.rollout.provisioning import part_of, started
 
         if not hosts:
             return []
         self._require_unmoved()
-        self.begun |= set(hosts)
-        self._playbook(PROVISION, begun(self.work, self.plan, part_of(self.plan, self.work, hosts)))
+        self.started |= set(hosts)
+        self._playbook(PROVISION, started(self.work, self.plan, part_of(self.plan, self.work, hosts)))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
 
     def _verified(self, hosts: list[str], early: bool = False) -> list[str]:
@@ -186,7 +186,7 @@ class Rolling:
         """
         if not hosts:
             return []
-        began = time.monotonic()
+        started = time.monotonic()
         checks = outcomes.verify(self.work, hosts)
         if early and any(check.verdict == PASS and check.check.startswith(OF_PRODUCTS[0]) for check in checks):
             checks = [check for check in checks if check.verdict != FAIL or not check.check.startswith(OF_PRODUCTS)]
@@ -198,12 +198,12 @@ class Rolling:
         proven = [name for name in hosts if name not in bad and any(check.host == name for check in checks)]
         marked = () if early else proven
         look.mark_verified((self.work.deployment.hosts[name], self.plan.fingerprints(name)) for name in marked)
-        self.outcome.timings["verify"] = round(self.outcome.timings.get("verify", 0) + time.monotonic() - began, 2)
+        self.outcome.timings["verify"] = round(self.outcome.timings.get("verify", 0) + time.monotonic() - started, 2)
         return proven
 
     def _hold(self, hosts: list[str]) -> None:
         """Keeps servers that do not work out of the proxies, until a run has repaired them."""
-        proxies = [name for name in self.proxies if name not in self._gone()]
+        proxies = [name for name in self.proxies if name not in self._missing()]
         if hosts and proxies:
             self.out |= set(hosts)
             causes = {name: [error.what for error in self.outcome.hosts[name].errors[:1]] for name in hosts}
@@ -239,7 +239,7 @@ class Rolling:
     def _require_unmoved(self) -> None:
         """Ends the rollout where the inventory or its variables are no longer what was planned with, or the lease is lost."""
         self.work.require_lease()
-        if self.work.deployment.digest() != self.began_with:
+        if self.work.deployment.digest() != self.started_with:
             self.outcome.errors.append(_moved(self.work))
             self.outcome.exit_code = Exit.HALTED
             raise Stopped
@@ -250,17 +250,17 @@ class Rolling:
         self.outcome.errors += [each for each in errors if each not in self.outcome.errors]
         self.failed.add(name)
 
-    def _gone(self) -> set[str]:
+    def _missing(self) -> set[str]:
         return {name for name, host in self.outcome.hosts.items() if host.state == "unreachable"}
 
-    def _kept_out(self, name: str) -> bool:
-        return name in self.members and self.members[name].kept_out
+    def _retained_out(self, name: str) -> bool:
+        return name in self.members and self.members[name].retained_out
 
     def _conclude(self) -> None:
         """Exit code, states and summary."""
         found, outcome = self.outcome, self.outcome.hosts
         found.timings = {**self.plan.timings, **found.timings}
-        undone = [name for name in self.plan.changing if name not in self.begun | self.failed]
+        undone = [name for name in self.plan.changing if name not in self.started | self.failed]
         for name in undone if self.stopped else []:
             outcome[name].state = "skipped"
         for name in self.out & outcome.keys():
@@ -268,7 +268,7 @@ class Rolling:
         if found.exit_code == Exit.OK and self.failed:
             within = len(self.failed) <= self.policy.max_fail and not self.stopped
             found.exit_code = Exit.SOME_FAILED if within else Exit.HALTED
-            if self._gone() == self.failed and not self.stopped:
+            if self._missing() == self.failed and not self.stopped:
                 found.exit_code = Exit.UNREACHABLE
         found.summary = summary(found, self.out & outcome.keys())
         again = found.exit_code not in (Exit.OK,)

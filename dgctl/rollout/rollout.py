@@ -69,7 +69,7 @@ class Rollout:
     proxies: list[str] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     unheard: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -105,7 +105,7 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
         for name, host in plan.hosts.items()
         if not host.steps and _left_drained(members.get(name)) and not host.problem
     ]
-    found.gone = [name for name, member in members.items() if name not in deployment.hosts and member.serves]
+    found.missing = [name for name, member in members.items() if name not in deployment.hosts and member.serves]
     if not set(deployment.members(PROXIES)) & plan.hosts.keys():
         found.unheard = [name for name in behind_proxies(deployment) if name in plan.hosts and name not in members]
     return found
@@ -123,7 +123,7 @@ def _blank(host: HostPlan, role: str) -> bool:
 
 
 def _left_drained(member: Member | None) -> bool:
-    return bool(member) and member.drained and not member.kept_out
+    return bool(member) and member.drained and not member.retained_out
 
 
 def _in_use(deployment: Deployment, name: str, host: HostPlan, members: dict[str, Member]) -> bool:

@@ -68,7 +68,7 @@ class Collector:
         self._stats: dict[str, Any] | None = None
         self._overcome: dict[str, list[Problem]] = {}
         self._active: set[str] = set()
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def handle(self, event: dict[str, Any]) -> bool:
         """One event; False keeps ansible-runner from writing a file for it."""
@@ -115,7 +115,7 @@ class Collector:
     def _task(self, kind: str, event: dict[str, Any], data: dict[str, Any]) -> None:
         name, result = data.get("host", ""), data.get("res") or {}
         host = self.result.hosts.setdefault(name, HostResult())
-        host.seconds = time.monotonic() - self._began
+        host.seconds = time.monotonic() - self._started
         if role := data.get("role"):
             host.roles[role] = host.roles.get(role, 0.0) + (data.get("duration") or 0.0)
         self._collect(name, result)

@@ -44,17 +44,17 @@ def message(result: dict[str, Any]) -> str:
     items = [item for item in result.get("results") or [] if isinstance(item, dict) and item.get("failed")]
     if items:
         return "; ".join(dict.fromkeys(message(item) for item in items))[:LONGEST]
-    said = _PREFIX.sub("", str(result.get("msg") or result.get("reason") or "").strip())
-    if (not said or result.get("rc")) and "Fix: " not in said:
-        said = _with_tail(said, _tail(result))
-    return said[:LONGEST] or "the task failed and said nothing"
+    reported = _PREFIX.sub("", str(result.get("msg") or result.get("reason") or "").strip())
+    if (not reported or result.get("rc")) and "Fix: " not in reported:
+        reported = _with_tail(reported, _tail(result))
+    return reported[:LONGEST] or "the task failed and said nothing"
 
 
-def _with_tail(said: str, tail: list[str]) -> str:
+def _with_tail(reported: str, tail: list[str]) -> str:
     """A program's failure: what it wrote is the cause, in whatever words Ansible says that it failed."""
-    if all(line.strip() in said for line in tail):
-        return said
-    return ": ".join(filter(None, (said.rstrip("."), " | ".join(tail))))
+    if all(line.strip() in reported for line in tail):
+        return reported
+    return ": ".join(filter(None, (reported.rstrip("."), " | ".join(tail))))
 
 
 def _tail(result: dict[str, Any]) -> list[str]:
@@ -65,8 +65,8 @@ def _tail(result: dict[str, Any]) -> list[str]:
 
 def end_of(event: dict[str, Any]) -> str:
     """The event's kind; a failure because sudo refuses is no failed task: nothing can be done on that server."""
-    said = message((event["event_data"].get("res")) or {}) if event["event"] == FAILED else ""
-    return UNREACHABLE if unreachable.of_sudo(said) else event["event"]
+    reported = message((event["event_data"].get("res")) or {}) if event["event"] == FAILED else ""
+    return UNREACHABLE if unreachable.of_sudo(reported) else event["event"]
 
 
 def problem(event: dict[str, Any], log: str, way: Callable[[str], ssh.Route]) -> Problem:
@@ -78,11 +78,11 @@ def problem(event: dict[str, Any], log: str, way: Callable[[str], ssh.Route]) ->
     result = data.get("res") or {}
     host = data.get("host", "")
     if end_of(event) == UNREACHABLE:
-        said, route = message(result), way(host)
-        if unreachable.UNREAD.search(said):
-            said = ssh.refusal(route) or said
-        what, fix = unreachable.cause(said, ssh.effective(route))
-        return Problem(what, host, said, fix)
+        reported, route = message(result), way(host)
+        if unreachable.UNREAD.search(reported):
+            reported = ssh.refusal(route) or reported
+        what, fix = unreachable.cause(reported, ssh.effective(route))
+        return Problem(what, host, reported, fix)
     what, fix = split_fix(message(result))
     fix = str(result.get("fix") or fix)
     task = data.get("task", "")

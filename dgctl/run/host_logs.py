@@ -60,14 +60,14 @@ class Sessions:
 
     def __init__(self, request: dict[str, Any], askpass: str):
         self.request, self.askpass = request, askpass
-        self.said: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
+        self.reported: queue.Queue[tuple[str, Any]] = queue.Queue(WAITING)
         self.over = threading.Event()
         self.running: list[subprocess.Popen[bytes]] = []
 
     def heard(self, left: int) -> Iterator[Said]:
         """What so many servers say, until each has ended."""
         while left:
-            name, what = self.said.get()
+            name, what = self.reported.get()
             if what is None:
                 left -= 1
             else:
@@ -77,7 +77,7 @@ class Sessions:
         """Waits while nobody hears, and forgets it once nobody will."""
         while not self.over.is_set():
             with contextlib.suppress(queue.Full):
-                return self.said.put((name, what), timeout=0.5)
+                return self.reported.put((name, what), timeout=0.5)
 
     def end(self) -> None:
         self.over.set()
@@ -150,15 +150,15 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
 def _line(raw: bytes) -> dict[str, Any] | None:
     """A line as logs/logs.py prints it; None for what a server has from elsewhere, which nobody else is to trust."""
     try:
-        said = json.loads(raw)
+        reported = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict) or any(not isinstance(said.get(name, ""), str) for name in _TEXTS):
+    if not isinstance(reported, dict) or any(not isinstance(reported.get(name, ""), str) for name in _TEXTS):
         return None
-    when = said.get("time", 0)
+    when = reported.get("time", 0)
     if isinstance(when, bool) or not isinstance(when, (int, float)) or not 0 <= when < LAST_S:
         return None
-    return next(({name: said[name] for name in form} for form in _FORMS if said.keys() >= set(form)), None)
+    return next(({name: reported[name] for name in form} for form in _FORMS if reported.keys() >= set(form)), None)
 
 
 @contextlib.contextmanager
@@ -174,9 +174,9 @@ def _limited(process: subprocess.Popen[bytes], seconds: float | None) -> Iterato
         timer.cancel()
 
 
-def _problem(host: Host, way: ssh.Route, status: int, said: bytes) -> Problem:
-    words = ssh.last_words(said) or f"exit status {status}"
-    if b"Traceback" in said:
+def _problem(host: Host, way: ssh.Route, status: int, reported: bytes) -> Problem:
+    words = ssh.last_words(reported) or f"exit status {status}"
+    if b"Traceback" in reported:
         return Problem("its logs cannot be read", host.name, words, "this is a bug in dgctl: please report it")
     if status < 0:
         return Problem(f"the server did not answer within {LIMIT_S} s", host.name, fix=f"try it by hand: {way.by_hand}")

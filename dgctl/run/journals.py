@@ -73,13 +73,13 @@ def _fetched(host: Host, way: ssh.Route, secrets: dict[str, str], askpass: str, 
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as sink, tempfile.TemporaryFile() as errors:
-            status, began = _received(host, way, secrets, askpass, sink, errors)
+            status, started = _received(host, way, secrets, askpass, sink, errors)
             errors.seek(0)
-            if not began or status not in WHOLE:
-                return _problem(host, way, status, errors.read(), began)
+            if not started or status not in WHOLE:
+                return _problem(host, way, status, errors.read(), started)
             sink.flush()
             os.fsync(sink.fileno())
-        return _kept(host, part, folder)
+        return _retained(host, part, folder)
     except OSError as error:
         fix = f"see that there is room, and that this user may write to {folder}; nothing was changed on the server"
         return Problem(f"the journal cannot be kept here: {error.strerror or error}", host.name, str(folder), fix)
@@ -104,9 +104,9 @@ def _received(
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(f"{secrets['become']}\n".encode() if "become" in secrets else b"")
             process.stdin.close()
-        began = any(line == MARK for line in iter(process.stdout.readline, b""))
+        started = any(line == MARK for line in iter(process.stdout.readline, b""))
         shutil.copyfileobj(process.stdout, sink)
-        return process.wait(), began
+        return process.wait(), started
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ def _limited(end: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def _kept(host: Host, part: Path, folder: Path) -> Journal | Problem:
+def _retained(host: Host, part: Path, folder: Path) -> Journal | Problem:
     """Gives a whole archive its name, one that no other has."""
     again = "run again; nothing was changed on the server"
     try:
@@ -150,8 +150,8 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _problem(host: Host, way: ssh.Route, status: int, said: bytes, began: bool) -> Problem:
-    words = ssh.last_words(said) or f"exit status {status}"
+def _problem(host: Host, way: ssh.Route, status: int, reported: bytes, started: bool) -> Problem:
+    words = ssh.last_words(reported) or f"exit status {status}"
     if status < 0:
         what = f"the journal did not arrive within {LIMIT_S} s"
         return Problem(what, host.name, fix=f"try it by hand: {way.by_hand}" if way.by_hand else "run again")
@@ -159,7 +159,7 @@ def _problem(host: Host, way: ssh.Route, status: int, said: bytes, began: bool) 
         what, fix = unreachable.cause(words, ssh.effective(way))
         return Problem(what, host.name, words, fix)
     directory = host.vars[DIRECTORY]
-    if not began:
+    if not started:
         fix = f"dgctl provision makes {directory}; or correct {DIRECTORY}"
         return Problem("its journal cannot be read", host.name, words, fix)
     return Problem(

@@ -167,5 +167,5 @@ def _busy(session: Session, name: str, holder: object) -> Problem:
 
 
 def _who(holder: object) -> str:
-    said = holder if isinstance(holder, dict) else {}
-    return lock.said(said) if said else ""
+    reported = holder if isinstance(holder, dict) else {}
+    return lock.reported(reported) if reported else ""

@@ -101,8 +101,8 @@ def _write_part(private: Path, part: Part) -> None:
     """Files that Ansible reads: the servers, the extra variables, a server's desired state and facts each."""
     _write_facts(private / FACTS, part.facts)
     (private / "desired").mkdir()
-    for name, said in part.desired.items():
-        (private / "desired" / f"{name}.json").write_text(json.dumps(said))
+    for name, reported in part.desired.items():
+        (private / "desired" / f"{name}.json").write_text(json.dumps(reported))
     (private / "hosts").write_text("\n".join(part.hosts) + "\n")
     plays = {play: ",".join(hosts) if hosts else "all:!all" for play, hosts in part.hosts_of_play.items()}
     extra = {**part.variables, "hosts_of_play": plays, "applied_state_dir": str(private / "desired")}
@@ -114,8 +114,8 @@ def _write_facts(folder: Path, facts: dict[str, dict[str, str]]) -> None:
     from ansible.plugins.loader import cache_loader
 
     cache = cache_loader.get("jsonfile", _uri=str(folder))
-    for name, said in facts.items():
-        cache.set(name, said)
+    for name, reported in facts.items():
+        cache.set(name, reported)
 
 
 def _runner(job: Run, private: str, collector: Collector, interrupt: Interrupt) -> Any:

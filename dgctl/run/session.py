@@ -40,7 +40,7 @@ class Session(Generic[Own]):
     vault_id: tuple[str, ...] = ()
     ask_vault_pass: bool = False
     commands: Mapping[str, click.Command] = field(default_factory=dict, repr=False)  # verb -> its click command
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     record: Any = None
     lease: Any = None  # on the servers, while the run has it
 
@@ -61,7 +61,7 @@ class Session(Generic[Own]):
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started
 
     def again(self, verb: str | None = None, **instead: Any) -> str:
         """A command to paste: this verb with what it was called with, or another with what it knows of that.
@@ -109,7 +109,7 @@ def main(session: Session, verb: Callable[[Session], Outcome]) -> int:
     """Runs `verb`, prints its outcome (one JSON document, or tables), and returns the exit code."""
     with _terminable():
         outcome = _guarded(session, verb)
-    if not outcome.said:
+    if not outcome.reported:
         _say(session, outcome)
     if outcome.exit_code == Exit.OK and (error := streams.failure()):
         print(
@@ -165,8 +165,8 @@ def _refused_file(session: Session, error: OSError) -> Outcome:
 def _bug(session: Session, error: Exception) -> Outcome:
     path = _traceback(session, error)
     if type(error).__module__.startswith("ansible.errors"):  # not imported here: it takes a second
-        said = " ".join(str(getattr(error, "_message", "") or error).split())
-        problem = Problem(f"Ansible refuses it: {said}", str(session.inventory), fix=f"what led there: {path}")
+        reported = " ".join(str(getattr(error, "_message", "") or error).split())
+        problem = Problem(f"Ansible refuses it: {reported}", str(session.inventory), fix=f"what led there: {path}")
         return Outcome(Exit.INVALID, [problem], log=path)
     what = f"bug in dgctl: {type(error).__name__}"
     return Outcome(Exit.BUG, [Problem(what, path, fix=f"please report it with {path}")], log=path)

@@ -31,29 +31,33 @@ def ask(work: Work) -> dict[str, dict[str, Any]]:
     return found
 
 
-def to_go_back(kept: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def to_go_back(retained: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Those that would change their release or are in the middle of something; where none would, all that kept a state."""
-    able = {name: said for name, said in kept.items() if said.get("would_restore")}
-    moved = {name: said for name, said in able.items() if said.get("restoring") or not _at(said, _target(said))}
+    able = {name: reported for name, reported in retained.items() if reported.get("would_restore")}
+    moved = {
+        name: reported
+        for name, reported in able.items()
+        if reported.get("restoring") or not _at(reported, _target(reported))
+    }
     return moved or able
 
 
-def _target(said: dict[str, Any]) -> str:
-    return str((said.get(said["would_restore"]) or {}).get("release") or "")
+def _target(reported: dict[str, Any]) -> str:
+    return str((reported.get(reported["would_restore"]) or {}).get("release") or "")
 
 
-def _at(said: dict[str, Any], release: str) -> bool:
+def _at(reported: dict[str, Any], release: str) -> bool:
     """Whether the server runs this release, as far as its roles were done."""
-    real = said.get("real") or {}
+    real = reported.get("real") or {}
     return bool(real.get("finished")) and real.get("release") == release
 
 
-def release(kept: dict[str, dict[str, Any]]) -> str:
+def release(retained: dict[str, dict[str, Any]]) -> str:
     """The one release that the snapshots are of; raises DgctlError (exit 6) for none, or several."""
-    if not kept:
+    if not retained:
         fix = "a snapshot is taken when a verified server is changed for the first time; set the variables back by hand"
         raise DgctlError(Problem("no server has a snapshot of a verified state to go back to", fix=fix), Exit.HALTED)
-    targets = {name: _target(said) for name, said in kept.items()}
+    targets = {name: _target(reported) for name, reported in retained.items()}
     if len(set(targets.values())) > 1:
         value = listed([f"{name}: {target}" for name, target in targets.items()])
         fix = "take those of one release back at a time: --limit"

@@ -52,7 +52,7 @@ class Work:
     def progress(self, phases: list[str], hosts: list[str] | None = None) -> AbstractContextManager[Progress]:
         """What shows how far `hosts` (all targets, unless given) are in `phases`."""
         session = self.session
-        return progress.shown(hosts or self.deployment.targets, phases, session.verbosity > 0, session.began)
+        return progress.shown(hosts or self.deployment.targets, phases, session.verbosity > 0, session.started)
 
 
 @contextmanager

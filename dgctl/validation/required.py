@@ -42,9 +42,9 @@ def _placeholders(context: Context, host: Host) -> Iterator[Problem]:
 
 
 def _required(context: Context, host: Host) -> Iterator[Problem]:
-    wanted = dict(REQUIRED)
-    wanted |= {name: "a value" for name, option in context.options.items() if option.required and name not in wanted}
-    for name, meaning in wanted.items():
+    desired = dict(REQUIRED)
+    desired |= {name: "a value" for name, option in context.options.items() if option.required and name not in desired}
+    for name, meaning in desired.items():
         if not NEEDED_BY.get(name, _RUNNERS) & set(host.groups) or name == _NOT_READ[has_air_gap(host)]:
             continue
         if host.vars.get(name) in (None, "", [], {}) and name not in host.unrendered:

@@ -16,15 +16,15 @@ from dgctl.validation.context import Context
 def problems(context: Context) -> Iterator[Problem]:
     roles = specs.role_names(content.root())
     judged: dict[str, tuple[str, str] | None] = {}
-    said: set[tuple[int, int]] = set()
+    reported: set[tuple[int, int]] = set()
     for host in context.deployment.hosts.values():
         for name, value in host.written.items():
             if name not in judged:
                 judged[name] = _verdict(name, context, roles)
-            if judged[name] and (id(name), id(value)) not in said:  # of a file that a thousand hosts share, once
+            if judged[name] and (id(name), id(value)) not in reported:  # of a file that a thousand hosts share, once
                 what, fix = judged[name]
                 problem = context.problem(host, name, what, fix, name)
-                said |= {(id(name), id(value))} if problem.where != host.name else set()
+                reported |= {(id(name), id(value))} if problem.where != host.name else set()
                 yield problem
         yield from _unrendered(context, host)
 

@@ -102,5 +102,5 @@ def differing(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
                 used.setdefault(name, {}).setdefault(reference.rpartition("@")[2], []).append(host)
         for name, digests in used.items():
             if len(digests) > 1:
-                said = "; ".join(f"{listed(hosts)} {digest[:19]}" for digest, hosts in digests.items())
-                yield f"{name} {what}: {said}", ""
+                reported = "; ".join(f"{listed(hosts)} {digest[:19]}" for digest, hosts in digests.items())
+                yield f"{name} {what}: {reported}", ""

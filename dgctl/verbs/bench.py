@@ -12,7 +12,7 @@ from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
 from dgctl.base.words import columns, count
-from dgctl.bench import compare, kept, picture, questions, result, way
+from dgctl.bench import compare, picture, questions, result, retained, way
 from dgctl.bench.job import FILES, KINDS, STREAMS, TTS, Job
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search, TooSlow
@@ -85,7 +85,7 @@ def compared(session: Session[Options]) -> Outcome:
     """What earlier benches found, side by side; nothing is measured."""
     with valid(session):
         folder = history.folder(session.inventory) / "bench"
-        results, bad = kept.read(folder)
+        results, bad = retained.read(folder)
         kinds = session.options.kinds or KINDS
         hosts = session.options.hosts
         found = compare.rows(one for one in results if one.kind in kinds and (not hosts or one.host in hosts))
@@ -129,12 +129,12 @@ def require_drained(
 def seen(work: Work, hosts: list[str]) -> dict[str, dict[str, Any]]:
     """What is to be measured, as the servers say it themselves; raises DgctlError where one is not idle and well."""
     part = playbook.Part(hosts, {})
-    told = outcomes.of_playbook(work, "status.yml", alone=True, part=part)
-    if told.exit_code != Exit.OK:
-        raise DgctlError(told.errors, told.exit_code)
+    reported = outcomes.of_playbook(work, "status.yml", alone=True, part=part)
+    if reported.exit_code != Exit.OK:
+        raise DgctlError(reported.errors, reported.exit_code)
     found, problems = {}, []
     for name in hosts:
-        status = (told.hosts or {}).get(name, HostState()).status
+        status = (reported.hosts or {}).get(name, HostState()).status
         api = status.get("api") or {}
         active = sum(value for key, value in api.items() if key.startswith("active_") and isinstance(value, int))
         if api.get("system_health") not in ("Ready", "Healthy", "Degraded"):

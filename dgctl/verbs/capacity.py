@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dgctl.base import scratch
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
-from dgctl.bench import kept, way
+from dgctl.bench import retained, way
 from dgctl.capacity import gpus, pools, prometheus, servers, text, used
 from dgctl.capacity.prometheus import Prometheus, Silent
 from dgctl.capacity.used import Seen
@@ -48,7 +48,7 @@ def capacity(session: Session[Options]) -> Outcome:
     with valid(session) as work:
         deployment, outcome = work.deployment, Outcome()
         folder = history.folder(session.inventory) / "bench"
-        results, bad = kept.read(folder)
+        results, bad = retained.read(folder)
         outcome.hints = [Problem("this is no result of a bench", shown(folder / name), fix="remove it") for name in bad]
         seen = _seen(session, deployment, outcome)
         _report(session, deployment, servers.found(deployment, results, seen.limits, seen.gpus), seen, results, outcome)
@@ -60,7 +60,7 @@ def _report(
     deployment: Deployment,
     of: list[servers.Server],
     seen: Seen,
-    results: list[kept.Kept],
+    results: list[retained.Kept],
     outcome: Outcome,
 ) -> None:
     factor = float(_first(deployment).vars.get("deepgram_sla_file_factor") or 100)
@@ -117,7 +117,7 @@ def _opened(deployment: Deployment, one: str) -> Iterator[Prometheus]:
         try:
             yield found
         except Silent as error:
-            raise Silent("; ssh: ".join(filter(None, [str(error), way.said(place, port)]))) from error
+            raise Silent("; ssh: ".join(filter(None, [str(error), way.reported(place, port)]))) from error
 
 
 def _fix(cause: str) -> str:

@@ -102,8 +102,8 @@ def _findings(causes: list[Check], failed: list[Check]) -> list[str]:
 
 def _notes(checks: list[Check]) -> str:
     """What is no failure, and is worth knowing."""
-    told = [f"{check.check}: {check.seen}" for check in checks if check.verdict == SKIP and check.fix]
-    return "; " + "; ".join(told) if told else ""
+    reported = [f"{check.check}: {check.seen}" for check in checks if check.verdict == SKIP and check.fix]
+    return "; " + "; ".join(reported) if reported else ""
 
 
 def _with_commands(work: Work, check: Check) -> Check:

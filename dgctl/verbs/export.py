@@ -46,8 +46,8 @@ def export(session: Session[Options]) -> Outcome:
         made, hints = KINDS[session.options.kind](work.deployment, session)
         with given.refused(UNWRITTEN, folder, ELSEWHERE):
             changed = files.written(folder, made)
-        told = f"{count(len(made), 'file')} in {shown(folder)}, {len(changed)} of them written now"
-        return Outcome(text=[told, f"How they are used: {shown(folder)}/README.md"], hints=hints)
+        reported = f"{count(len(made), 'file')} in {shown(folder)}, {len(changed)} of them written now"
+        return Outcome(text=[reported, f"How they are used: {shown(folder)}/README.md"], hints=hints)
 
 
 def marks(session: Session[Options]) -> tuple[str, str]:

@@ -64,11 +64,11 @@ def save(session: Session[Options]) -> Outcome:
     file, options = Path(session.options.to), session.options
     given.require_place(file, UNWRITTEN)
     with valid(session) as work:
-        wanted = _wanted(work)
+        desired = _desired(work)
         with given.refused(UNWRITTEN, file, "make room there, or name another file"):
-            found = archive.save(file, wanted, options.arch, work.tell)
-        hints = _moved(work, wanted)
-        lock.add(work.deployment.inventory, {each.name: found[each.name] for each in wanted if not each.digest})
+            found = archive.save(file, desired, options.arch, work.tell)
+        hints = _moved(work, desired)
+        lock.add(work.deployment.inventory, {each.name: found[each.name] for each in desired if not each.digest})
     text = [f"{name}@{digest}" for name, digest in sorted(found.items())]
     size = f"{file.stat().st_size / 1e6:,.1f} MB"
     summary = f"{count(len(found), 'image')} for {options.arch} in {shown(file)}, {size}"
@@ -109,10 +109,10 @@ def _digests(name: str, user: str, password: str) -> list[str]:
     return found
 
 
-def _moved(work: Work, wanted: Iterable[Image]) -> list[Problem]:
+def _moved(work: Work, desired: Iterable[Image]) -> list[Problem]:
     """A hint for each pinned image whose tag leads to another one by now; none where the registry has no such tag any more."""
     rows = []
-    for each in wanted:
+    for each in desired:
         with contextlib.suppress(DgctlError):
             known = _digests(each.name, each.user, each.password) if each.digest else [each.digest]
             rows += [{"name": each.name, "pinned": each.digest, "now": known[0]}] if each.digest not in known else []
@@ -123,7 +123,7 @@ def _rows(found: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "digest": digest} for name, digest in sorted(found.items())]
 
 
-def _wanted(work: Work) -> list[Image]:
+def _desired(work: Work) -> list[Image]:
     """The images of all targets, each once; raises DgctlError (exit 3) where there is none, or servers differ on one."""
     found: dict[str, tuple[str, Host]] = {}
     problems = []

@@ -68,25 +68,28 @@ def lines(work: Work, names: list[str], states: dict[str, HostState]) -> Iterato
         "follow": session.options.follow,
         "explain": session.options.explain,
     }
-    for name, said in host_logs.read([work.deployment.hosts[name] for name in names], request):
-        if isinstance(said, Problem):
+    for name, reported in host_logs.read([work.deployment.hosts[name] for name in names], request):
+        if isinstance(reported, Problem):
             states[name].state = "unreachable"
-            states[name].errors.append(said)
+            states[name].errors.append(reported)
             if session.options.follow:
-                yield {"host": name, "error": said.as_dict()}
+                yield {"host": name, "error": reported.as_dict()}
         else:
-            yield {"host": name, **{key: redact(text) if isinstance(text, str) else text for key, text in said.items()}}
+            yield {
+                "host": name,
+                **{key: redact(text) if isinstance(text, str) else text for key, text in reported.items()},
+            }
 
 
 def collected(session: Session[Options], found: Iterator[dict[str, Any]]) -> Outcome:
     """All lines, by time; at the end which known ones there were."""
     every = list(found)
-    said = sorted((line for line in every if "text" in line), key=lambda line: line["time"])
-    outcome = Outcome(lines=said, brief=True)
-    outcome.text = [text for line in said for text in paragraph(line)]
+    reported = sorted((line for line in every if "text" in line), key=lambda line: line["time"])
+    outcome = Outcome(lines=reported, brief=True)
+    outcome.text = [text for line in reported for text in paragraph(line)]
     outcome.text += [f"note: {line['host']}: {line['note']}" for line in every if "note" in line]
-    known = Counter(line["signature"] for line in said if "signature" in line)
-    outcome.summary = count(len(said), "line")
+    known = Counter(line["signature"] for line in reported if "signature" in line)
+    outcome.summary = count(len(reported), "line")
     if session.options.explain:
         signatures = ", ".join(f"{name} ({number})" for name, number in known.most_common()) or "none"
         outcome.summary += f"; known: {signatures}"
@@ -100,15 +103,15 @@ def followed(session: Session[Options], found: Iterator[dict[str, Any]]) -> Outc
             if session.as_json:  # a document a line
                 print(printable_json(json.dumps(line, ensure_ascii=False)), flush=True)
             elif "text" not in line:
-                said = line["note"] if "note" in line else line["error"]["what"]
-                print(printable(f"note: {line['host']}: {said}"), file=sys.stderr, flush=True)
+                reported = line["note"] if "note" in line else line["error"]["what"]
+                print(printable(f"note: {line['host']}: {reported}"), file=sys.stderr, flush=True)
             else:
                 print("\n".join(map(printable, paragraph(line))), flush=True)
     except KeyboardInterrupt:
         pass
     finally:
         found.close()  # type: ignore[attr-defined]
-    return Outcome(said=session.as_json)
+    return Outcome(reported=session.as_json)
 
 
 def paragraph(line: dict[str, Any]) -> list[str]:

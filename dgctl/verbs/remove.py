@@ -52,9 +52,9 @@ def _removed(work: Work, hosts: list[str]) -> Outcome:
         plan = _planned(work, rest, hosts)
         if plan.problems:
             return provisioning.unreachable(rest, plan)
-        _require_serving(work.deployment, plan, hosts, gone=hosts if session.options.dead else [])
+        _require_serving(work.deployment, plan, hosts, missing=hosts if session.options.dead else [])
         provisioning.divided(rest, plan)  # what the others must do is refused now, or not at all
-        confirm(session, said(hosts, plan), f"Remove {count(len(hosts), 'server')}?")
+        confirm(session, reported(hosts, plan), f"Remove {count(len(hosts), 'server')}?")
         outcome = _carry_out(work, rest, plan, hosts)
     if outcome.exit_code == Exit.OK:
         inventory_edit.write(work.deployment.inventory, _text_without(work.deployment.inventory, hosts))
@@ -86,9 +86,9 @@ def _require_others(deployment: Deployment, hosts: list[str]) -> None:
         raise DgctlError(Problem(what + (f" that serve {profile}" if profile else ""), last[0], fix=fix), Exit.HALTED)
 
 
-def _require_serving(whole: Deployment, plan: Plan, hosts: list[str], gone: list[str]) -> None:
+def _require_serving(whole: Deployment, plan: Plan, hosts: list[str], missing: list[str]) -> None:
     """Raises DgctlError (exit 6) when too few of those that stay serve at this moment; those `gone` serve no more."""
-    short = floor.shortage(whole, hosts, plan.members, [*rollout.down(plan), *gone])
+    short = floor.shortage(whole, hosts, plan.members, [*rollout.down(plan), *missing])
     if short:
         raise DgctlError(short, Exit.HALTED)
 
@@ -130,10 +130,10 @@ def _planned(work: Work, rest: Work, hosts: list[str]) -> Plan:
 
 def _changed(before: Desired, after: Desired, work: Work, rest: Work, name: str) -> set[str]:
     was, now = before.of(work.deployment.hosts[name]), after.of(rest.deployment.hosts[name])
-    return {role for role, said in now.items() if said["fingerprint"] != was.get(role, {}).get("fingerprint")}
+    return {role for role, reported in now.items() if reported["fingerprint"] != was.get(role, {}).get("fingerprint")}
 
 
-def said(hosts: list[str], plan: Plan) -> list[str]:
+def reported(hosts: list[str], plan: Plan) -> list[str]:
     informed = [f"{listed(plan.changing)}: informed of the removal"] if plan.changing else []
     return [f"{listed(hosts)}: drained, stopped, and removed from the inventory", *informed]
 
@@ -148,9 +148,9 @@ def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:
         outcome = _step(work, DRAIN, part, hosts)
         if outcome.exit_code != Exit.OK:
             return outcome
-    told = _told(rest, plan)
-    if told.exit_code != Exit.OK:
-        return told
+    reported = _reported(rest, plan)
+    if reported.exit_code != Exit.OK:
+        return reported
     if not session.options.dead:
         part = playbook.Part(hosts, {"Stop": hosts}, variables={"wipe": session.options.wipe})
         outcome = _step(work, STOP, part, hosts)
@@ -158,11 +158,11 @@ def _carry_out(work: Work, rest: Work, plan: Plan, hosts: list[str]) -> Outcome:
             return outcome
     if behind and proxies:
         _step(work, UNDRAIN, undrain_part(proxies, behind), [])  # nobody needs the mark any more
-    told.hosts = {**{name: HostState("changed") for name in hosts}, **(told.hosts or {})}
-    return told
+    reported.hosts = {**{name: HostState("changed") for name in hosts}, **(reported.hosts or {})}
+    return reported
 
 
-def _told(rest: Work, plan: Plan) -> Outcome:
+def _reported(rest: Work, plan: Plan) -> Outcome:
     """Has proxies and APIs forget the servers."""
     if not plan.changing:
         return Outcome(hosts={}, log=rest.log)
@@ -174,10 +174,10 @@ def _step(work: Work, name: str, part: playbook.Part, hosts: list[str]) -> Outco
     from dgctl.run import outcomes
 
     outcome = outcomes.of_playbook(work, name, alone=True, part=part)
-    gone = [host for host in hosts if (outcome.hosts or {}).get(host, HostState()).state == "unreachable"]
-    if gone:
+    missing = [host for host in hosts if (outcome.hosts or {}).get(host, HostState()).state == "unreachable"]
+    if missing:
         fix = "if it is lost for good: add --dead"
-        outcome.errors += [Problem("a server that is to be removed does not answer", listed(gone), fix=fix)]
+        outcome.errors += [Problem("a server that is to be removed does not answer", listed(missing), fix=fix)]
     return outcome
 
 

@@ -27,28 +27,28 @@ from dgctl.run.work import valid
 def rollback(session: Session) -> Outcome:
     with valid(session) as work, lease.alone(work):
         work.record()
-        begun = Begun(history.rollback(session.inventory))
+        started = Begun(history.rollback(session.inventory))
         plan = provisioning.planned(work)
         if plan.problems:
             return provisioning.unreachable(work, plan)
-        kept = {name: said for name, said in snapshots.ask(work).items() if name not in begun.done}
-        todo = snapshots.to_go_back(kept)
-        release = begun.release or snapshots.release(todo)
+        retained = {name: reported for name, reported in snapshots.ask(work).items() if name not in started.done}
+        todo = snapshots.to_go_back(retained)
+        release = started.release or snapshots.release(todo)
         with edited(work, {RELEASE: release}) as changed:
-            wanted = _as_plan(changed.deployment, plan, list(todo))
-            order = rollout.make(changed.deployment, wanted, plan.members, Policy.of(session.options))
+            desired = _as_plan(changed.deployment, plan, list(todo))
+            order = rollout.make(changed.deployment, desired, plan.members, Policy.of(session.options))
             if order.problems:
                 raise DgctlError(order.problems, Exit.HALTED)
-            said = [
+            reported = [
                 f"{listed(list(todo))}: back to {release}; the NVIDIA driver stays as it is",
                 *plan_text.order(order),
             ]
-            confirm(session, said, f"Roll back to {release}?")
-        begun.write(release)
+            confirm(session, reported, f"Roll back to {release}?")
+        started.write(release)
         policy = Policy.of(session.options)
-        outcome = Back(changed, wanted, order, plan.members, policy, progress=begun).run()
+        outcome = Back(changed, desired, order, plan.members, policy, progress=started).run()
         if outcome.exit_code == Exit.OK:
-            begun.path.unlink(missing_ok=True)
+            started.path.unlink(missing_ok=True)
             outcome.summary += f"; {RELEASE} is {release} in {shown(session.inventory)}"
             outcome.next_command = session.again("plan")
         return outcome
@@ -64,8 +64,8 @@ class Begun:
 
     def __post_init__(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            said = json.loads(self.path.read_text())
-            self.release, self.done = said["release"], said["done"]
+            reported = json.loads(self.path.read_text())
+            self.release, self.done = reported["release"], reported["done"]
 
     def write(self, release: str) -> None:
         self.release = release
@@ -98,7 +98,7 @@ class Back(Rolling):
     def _change(self, hosts: list[str]) -> list[str]:
         if not hosts:
             return []
-        self.begun |= set(hosts)
+        self.started |= set(hosts)
         self._playbook("rollback.yml", playbook.Part(hosts, {"Rollback": hosts}))
         return [name for name in hosts if self.outcome.hosts[name].state in ("ok", "changed")]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dgctl import validation
 from dgctl.base.display import printable_json
 from dgctl.base.errors import Exit
-from dgctl.bench import kept
+from dgctl.bench import retained
 from dgctl.bench.job import STREAMS
 from dgctl.deployment import fleet
 from dgctl.output.report import HostState, Outcome, print_outcome
@@ -49,17 +49,17 @@ def _add_members(work: Work, hosts: dict[str, HostState]) -> None:
         return
     for name, member in provisioning.seen_by_proxies(work).items():
         if name in hosts:
-            said = {"proxies": member.states, "reason": member.reason, "note": member.note}
-            hosts[name].status["traffic"] = {key: value for key, value in said.items() if value}
+            reported = {"proxies": member.states, "reason": member.reason, "note": member.note}
+            hosts[name].status["traffic"] = {key: value for key, value in reported.items() if value}
             if member.drained and hosts[name].state == "ok":
                 hosts[name].state = fleet.DRAINED
 
 
 def _add_benches(work: Work, hosts: dict[str, HostState]) -> None:
     """What the last bench of a server found that it holds."""
-    results, _bad = kept.read(history.folder(work.session.inventory) / "bench")
+    results, _bad = retained.read(history.folder(work.session.inventory) / "bench")
     for name, host in hosts.items():
-        found = kept.newest(results, name, STREAMS)
+        found = retained.newest(results, name, STREAMS)
         if found and host.status:
             host.status["holds"] = {STREAMS: found.holds, "moment": found.moment}
 
@@ -69,13 +69,13 @@ def watched(work: Work) -> Outcome:
     session, last = work.session, Outcome()
     try:
         while True:
-            began, seen = time.monotonic(), once(work)
+            started, seen = time.monotonic(), once(work)
             if seen.exit_code == Exit.INTERRUPTED:
                 return last
             last = seen
             _show(session, last)
-            last.said = True
-            time.sleep(max(0.0, float(session.options.watch) - (time.monotonic() - began)))
+            last.reported = True
+            time.sleep(max(0.0, float(session.options.watch) - (time.monotonic() - started)))
     except KeyboardInterrupt:
         return last
 

@@ -80,12 +80,12 @@ class Answer:
         if self.ok:
             return self.out.strip()
         # The cause comes last, among and after warnings.
-        lines = _said(self.err) or _said(self.out)
-        said = " ".join(" ".join(lines[-2:]).split())[-300:]
-        return f"{said} (exit {self.rc})" if said else f"exit {self.rc}"
+        lines = _reported(self.err) or _reported(self.out)
+        reported = " ".join(" ".join(lines[-2:]).split())[-300:]
+        return f"{reported} (exit {self.rc})" if reported else f"exit {self.rc}"
 
 
-def _said(text: str) -> list[str]:
+def _reported(text: str) -> list[str]:
     return [line for line in text.strip().splitlines() if not _NOISE.search(line)]
 
 
@@ -97,9 +97,9 @@ def ask(host: Any, questions: dict[str, str]) -> dict[str, Answer]:
     """
     script = _SCRIPT % {"limit": QUESTION_LIMIT_S, "fetch": shlex.quote(_FETCH)}
     script += "".join(f"ask {name} {shlex.quote(command)}\n" for name, command in questions.items())
-    said = host.run(script)
-    answers = dict(_parse(line) for line in said.stdout.splitlines() if line.endswith("."))
-    nothing = Answer(said.rc or 125, "", said.stderr or "no answer")
+    reported = host.run(script)
+    answers = dict(_parse(line) for line in reported.stdout.splitlines() if line.endswith("."))
+    nothing = Answer(reported.rc or 125, "", reported.stderr or "no answer")
     return {name: answers.get(name, nothing) for name in questions}
 
 

@@ -16,27 +16,27 @@ _DATE = re.compile(
 )
 
 
-def moment(said: str) -> datetime:
+def moment(reported: str) -> datetime:
     """The time that Deepgram's spelling means, in UTC (no offset: UTC). Raises ValueError for others."""
-    match = _DATE.match(said.strip())
+    match = _DATE.match(reported.strip())
     if not match:
-        raise ValueError(f"not a date: {said!r}")
+        raise ValueError(f"not a date: {reported!r}")
     *parts, _, sign, hours, minutes = match.groups()
     east = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
     return datetime(*(int(part) for part in parts), tzinfo=UTC) - east
 
 
-def days_left(said: str, now: datetime | None = None) -> int:
+def days_left(reported: str, now: datetime | None = None) -> int:
     """Whole days until that moment; negative when it is past."""
-    return (moment(said) - (now or datetime.now(UTC))).days
+    return (moment(reported) - (now or datetime.now(UTC))).days
 
 
-def expect_life(said: Answer, expect: Expect) -> None:
+def expect_life(reported: Answer, expect: Expect) -> None:
     """The check of what a program says in /v1/certificates: an expired one refuses to start, and is to be replaced before."""
-    end = (said.json() or {}).get("end_of_life") if said.ok else None
+    end = (reported.json() or {}).get("end_of_life") if reported.ok else None
     days = days_left(end) if end else None
     expect(
-        f"{days} days left ({end})" if end else str(said),
+        f"{days} days left ({end})" if end else str(reported),
         f"at least {RELEASE_DAYS} days",
         "set a newer deepgram_release and provision",
         ok=days is not None and days >= RELEASE_DAYS,

@@ -51,12 +51,12 @@ class Container:
 
     def __str__(self) -> str:
         """How it is; when it is not healthy, why: the engine's own error, or the last word of the log."""
-        said = [self.status]
+        reported = [self.status]
         if self.started:
-            said.append(f"restarted {self.restarts} times, up {self.minutes_up:.0f} min")
+            reported.append(f"restarted {self.restarts} times, up {self.minutes_up:.0f} min")
         if not self.running or self.looping:
-            said.append(self.complaint)
-        return ", ".join(filter(None, said))
+            reported.append(self.complaint)
+        return ", ".join(filter(None, reported))
 
     @property
     def looping(self) -> bool:
@@ -149,8 +149,8 @@ class Runtime:
         """The end of the log. Quadlet removes a container that ends; the journal keeps its words, and Podman's."""
         if self.cli == "podman":
             unit = f"deepgram-{self.of(name)}.service"
-            said = f"journalctl -q -o cat -n 20 -u {unit} -t deepgram-{self.of(name)} -t podman"
-            return f"{said} | grep -vE 'level=warning| container [a-z]+ [0-9a-f]{{64}}' | grep . | tail -n 1"
+            reported = f"journalctl -q -o cat -n 20 -u {unit} -t deepgram-{self.of(name)} -t podman"
+            return f"{reported} | grep -vE 'level=warning| container [a-z]+ [0-9a-f]{{64}}' | grep . | tail -n 1"
         return f"docker logs --tail 3 deepgram-{self.of(name)} 2>&1"
 
     def questions(self, name: str) -> dict[str, str]:
@@ -168,29 +168,29 @@ class Runtime:
 
 def read(answers: dict[str, Answer], name: str) -> Container:
     """The container `name` (api, engine) from the answers to Runtime.questions; like ABSENT when there is none."""
-    said, unit = answers[name].json(), answers[f"{name}_unit"].pairs if f"{name}_unit" in answers else {}
+    reported, unit = answers[name].json(), answers[f"{name}_unit"].pairs if f"{name}_unit" in answers else {}
     last = " ".join(answers[f"{name}_last"].lines[-1:])
-    if not isinstance(said, dict):
+    if not isinstance(reported, dict):
         return replace(ABSENT, complaint=last, restarts=int(unit.get("NRestarts") or 0))
-    state = said["state"]
+    state = reported["state"]
     digests = {reference.rpartition("@")[2] for reference in answers[f"{name}_digests"].json() or []}
     return Container(
         running=bool(state.get("Running")),
         restarting=bool(state.get("Restarting")),
         status=str(state.get("Status", "")),
         started=when(str(state.get("StartedAt", ""))),
-        restarts=int(unit.get("NRestarts") or said.get("restarts") or 0),
-        policy=unit.get("Restart") or (said.get("policy") or {}).get("Name") or "no",
-        digests=digests | ({said["digest"]} if said.get("digest") else set()),
-        log=said.get("log") or {},
-        release=said.get("release") or "",
+        restarts=int(unit.get("NRestarts") or reported.get("restarts") or 0),
+        policy=unit.get("Restart") or (reported.get("policy") or {}).get("Name") or "no",
+        digests=digests | ({reported["digest"]} if reported.get("digest") else set()),
+        log=reported.get("log") or {},
+        release=reported.get("release") or "",
         complaint=state.get("Error") or last,
     )
 
 
-def when(said: str) -> datetime | None:
+def when(reported: str) -> datetime | None:
     """A start time of Docker or Podman (RFC 3339, to the nanosecond or not); None for `never` (year 1)."""
-    match = _TIME.match(said)
+    match = _TIME.match(reported)
     known = match and match[1] > "0002"
     return datetime.fromisoformat(match[1] + match[2]).astimezone(UTC) if known else None
 

@@ -44,15 +44,15 @@ class Request:
     language: str = ""
 
     @classmethod
-    def of(cls, wanted: dict[str, Any]) -> Request | None:
+    def of(cls, desired: dict[str, Any]) -> Request | None:
         """None where no model of the Engine transcribes."""
-        if wanted.get("voices"):
-            return cls("tts", wanted["voices"][0]["model"], wanted["voices"][0]["path"])
-        if wanted["flux"]:
-            return cls("stream", wanted["flux"])
-        mode = next((mode for mode in ("batch", "streaming") if mode in wanted["speech"]), None)
-        language = wanted["deepgram_verify_language"] or "en"
-        return cls({"streaming": "stream"}.get(mode, mode), wanted["speech"][mode], language) if mode else None
+        if desired.get("voices"):
+            return cls("tts", desired["voices"][0]["model"], desired["voices"][0]["path"])
+        if desired["flux"]:
+            return cls("stream", desired["flux"])
+        mode = next((mode for mode in ("batch", "streaming") if mode in desired["speech"]), None)
+        language = desired["deepgram_verify_language"] or "en"
+        return cls({"streaming": "stream"}.get(mode, mode), desired["speech"][mode], language) if mode else None
 
     def send(self, entrance: tls.Proxy, recording: speech.Recording) -> speech.Heard:
         try:
@@ -76,7 +76,7 @@ class Engine:
     name: str
     address: str
     host: Host
-    wanted: dict[str, Any]
+    desired: dict[str, Any]
     before: float | None = None
     now: float | None = None
     is_proven: bool = False
@@ -85,13 +85,13 @@ class Engine:
 
     @property
     def logs(self) -> str:
-        return Runtime(self.wanted["deepgram_container_engine"] or "docker", self.wanted.get("names") or {}).logs(
+        return Runtime(self.desired["deepgram_container_engine"] or "docker", self.desired.get("names") or {}).logs(
             "engine"
         )
 
     def read(self, kind: str) -> None:
         try:
-            page = ask(self.host, {"metrics": f"fetch {metrics_url(self.wanted)}"})["metrics"]
+            page = ask(self.host, {"metrics": f"fetch {metrics_url(self.desired)}"})["metrics"]
         except Unreachable:
             page = Answer(255, "")
         # The sample appears with the first request; every Engine has this other one.
@@ -216,7 +216,7 @@ def _answers(other: Other) -> dict[str, Answer]:
     questions = {
         "here": "true",
         "toml": f"cat {API_TOML}",
-        "status": f"fetch {api_url(other.planned['wanted'])}/status",
+        "status": f"fetch {api_url(other.planned['desired'])}/status",
     }
     try:
         return ask(other.host, questions)

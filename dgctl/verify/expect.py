@@ -13,8 +13,8 @@ class Unmet(Exception):
     """An expectation that is not met. A fixture raises it where all the checks that need it cannot be made."""
 
     def __init__(self, seen: Any, expected: Any, fix: str):
-        self.said = {"seen": text(seen), "expected": text(expected), "fix": fix}
-        super().__init__(f"seen: {self.said['seen']}; expected: {self.said['expected']}")
+        self.reported = {"seen": text(seen), "expected": text(expected), "fix": fix}
+        super().__init__(f"seen: {self.reported['seen']}; expected: {self.reported['expected']}")
 
 
 class Expect:

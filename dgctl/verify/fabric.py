@@ -59,14 +59,14 @@ def question() -> str:
 
 def read(lines: list[str]) -> Fabric:
     """What a host answered."""
-    said = [line.split(" ", 1) for line in lines if " " in line]
-    ids = {rest for word, rest in said if word == "switch"}
+    reported = [line.split(" ", 1) for line in lines if " " in line]
+    ids = {rest for word, rest in reported if word == "switch"}
     row = next((row for row in _boards().values() if ids & set(row.get("bridges", ())) or _manages(row, ids)), None)
     if row is None:
         return Fabric()
-    words = dict(said)
+    words = dict(reported)
     version = re.search(r"\d+\.\d+(\.\d+)?", words.get("manager", ""))
-    gpus = [[cell.strip() for cell in rest.split(",")] for word, rest in said if word == "gpu"]
+    gpus = [[cell.strip() for cell in rest.split(",")] for word, rest in reported if word == "gpu"]
     states = tuple((gpu[0], gpu[1], gpu[2]) for gpu in gpus if len(gpu) == 3)
     return Fabric(row["name"], row["fabric_state"], words.get("unit", ""), version[0] if version else "", states)
 

@@ -24,8 +24,8 @@ OWN_KEY = "/run/deepgram-callers/own.key"  # there where callers must show who t
 
 
 @pytest.fixture(scope="session")
-def runtime(wanted: dict[str, Any]) -> Runtime:
-    return Runtime(wanted["deepgram_container_engine"] or "docker", wanted.get("names") or {})
+def runtime(desired: dict[str, Any]) -> Runtime:
+    return Runtime(desired["deepgram_container_engine"] or "docker", desired.get("names") or {})
 
 
 # One line a PCI device: bus, vendor, class.
@@ -56,9 +56,9 @@ def driver(host: Host) -> dict[str, Answer]:
 
 
 @pytest.fixture(scope="session")
-def engine_gpus(driver: dict[str, Answer], wanted: dict[str, Any]) -> list[str]:
+def engine_gpus(driver: dict[str, Answer], desired: dict[str, Any]) -> list[str]:
     """The UUIDs of the host's GPUs that the Engine is given."""
-    return gpus.handed_out(gpus.listed(driver["listed"].lines), wanted["deepgram_gpu_devices"] or [])
+    return gpus.handed_out(gpus.listed(driver["listed"].lines), desired["deepgram_gpu_devices"] or [])
 
 
 @pytest.fixture(scope="session")
@@ -100,26 +100,26 @@ for process in $pid $(cat /proc/$pid/task/*/children 2>/dev/null); do readlink /
 
 
 @pytest.fixture(scope="session")
-def service(host: Host, runtime: Runtime, wanted: dict[str, Any], parts: list[str]) -> Service:
+def service(host: Host, runtime: Runtime, desired: dict[str, Any], parts: list[str]) -> Service:
     asked = {f"log_{name}": runtime.logged(name, LOG_PATTERN) for name in parts}
     if "api" in parts:
-        api = api_url(wanted)
+        api = api_url(desired)
         asked |= {name: f"fetch {api}/{name}" for name in ("status", "models", "certificates")}
         asked["engine"] = f"fetch {api}/status/engine"
     if "engine" in parts:
-        asked["metrics"] = f"fetch {metrics_url(wanted)}"
+        asked["metrics"] = f"fetch {metrics_url(desired)}"
         asked["devices"] = OPEN_DEVICES.format(pid=runtime.inspect("engine", "{{.State.Pid}}"))
     answers = ask(host, asked)
     return Service(answers, {name: models.events(answers[f"log_{name}"]) for name in parts})
 
 
-def api_url(wanted: dict[str, Any]) -> str:
-    scheme = "https" if wanted.get("api_tls") else "http"
-    return f"{scheme}://{ask_at(wanted['deepgram_api_bind_address'])}:{wanted['deepgram_api_port']}/v1"
+def api_url(desired: dict[str, Any]) -> str:
+    scheme = "https" if desired.get("api_tls") else "http"
+    return f"{scheme}://{ask_at(desired['deepgram_api_bind_address'])}:{desired['deepgram_api_port']}/v1"
 
 
-def metrics_url(wanted: dict[str, Any]) -> str:
-    return f"http://{ask_at(wanted['deepgram_metrics_bind_address'])}:{wanted['deepgram_metrics_port']}/metrics"
+def metrics_url(desired: dict[str, Any]) -> str:
+    return f"http://{ask_at(desired['deepgram_metrics_bind_address'])}:{desired['deepgram_metrics_port']}/metrics"
 
 
 def ask_at(bind_address: str | None) -> str:
@@ -165,20 +165,20 @@ def proxy(
     behind_jump: bool,
     host_name: str,
     planned: dict[str, Any],
-    wanted: dict[str, Any],
+    desired: dict[str, Any],
 ) -> tls.Proxy:
     """The host's TLS proxy as clients reach it, with the trust that the deployment gives it."""
     if not runs(nginx):
         pytest.skip("follows from: nginx is not running")
-    own, source = None, wanted["nginx_proxy_tls_source"]
+    own, source = None, desired["nginx_proxy_tls_source"]
     if source in (None, "self-signed"):
         own = ask(host, {"pem": f"cat {NGINX_CERTIFICATE}"})["pem"]
         if "BEGIN CERTIFICATE" not in own.text:
             raise Unmet(own, f"a certificate in {NGINX_CERTIFICATE}", "dgctl provision")
-    name, port = wanted["nginx_proxy_server_name"] or host_name, int(wanted["nginx_proxy_port"])
+    name, port = desired["nginx_proxy_server_name"] or host_name, int(desired["nginx_proxy_port"])
     tunnel = _tunnel(planned, "127.0.0.1", port) if behind_jump else ""
-    key = _own_key(host) if is_guarded(wanted) else ""
-    authority = wanted["nginx_proxy_acme_ca_file"] if source == "acme" else ""
+    key = _own_key(host) if is_guarded(desired) else ""
+    authority = desired["nginx_proxy_acme_ca_file"] if source == "acme" else ""
     return tls.Proxy(address, port, name, own.out if own else None, tunnel, key=key, also_trust=_file(authority))
 
 
@@ -188,21 +188,21 @@ def _file(path: str | None) -> str:
     return at.read_text() if at and at.is_file() else ""
 
 
-def is_guarded(wanted: dict[str, Any]) -> bool:
+def is_guarded(desired: dict[str, Any]) -> bool:
     """Whether the proxy's callers must show a key or a certificate."""
-    return (wanted["nginx_proxy_callers"] or "open") != "open"
+    return (desired["nginx_proxy_callers"] or "open") != "open"
 
 
 def _own_key(host: Host) -> str:
     """The key that the proxy made for its own checks: read over SSH, held in memory, shown to the proxy alone."""
-    said = ask(host, {"key": f"cat {OWN_KEY}"})["key"]
-    if not said.text:
+    reported = ask(host, {"key": f"cat {OWN_KEY}"})["key"]
+    if not reported.text:
         raise Unmet(
-            said.err or f"exit {said.rc}",
+            reported.err or f"exit {reported.rc}",
             f"the proxy's own key in {OWN_KEY}",
             "systemctl status deepgram-callers; dgctl provision",
         )
-    return said.text
+    return reported.text
 
 
 @pytest.fixture(scope="session")
@@ -218,10 +218,10 @@ def entrance(request: pytest.FixtureRequest, host: Host, planned: dict[str, Any]
 
 def api_port(planned: dict[str, Any]) -> tls.Proxy:
     """A host's API itself, through SSH."""
-    wanted = planned["wanted"]
-    at, port = ask_at(wanted["deepgram_api_bind_address"]), int(wanted["deepgram_api_port"])
+    desired = planned["desired"]
+    at, port = ask_at(desired["deepgram_api_bind_address"]), int(desired["deepgram_api_port"])
     tunnel = _tunnel(planned, at, port) if planned["route"]["login"] else ""
-    return tls.of_api(at.strip("[]"), port, wanted.get("api_tls"), tunnel)
+    return tls.of_api(at.strip("[]"), port, desired.get("api_tls"), tunnel)
 
 
 def _tunnel(planned: dict[str, Any], address: str, port: int) -> str:

@@ -35,10 +35,10 @@ def smi(lines: list[str]) -> list[Gpu]:
     ]
 
 
-def bus_id(said: str) -> str:
+def bus_id(reported: str) -> str:
     """nvidia-smi writes 00000000:3B:00.0, the kernel 0000:3b:00.0."""
-    domain, _, rest = said.strip().lower().partition(":")
-    return f"{int(domain, 16):04x}:{rest}" if re.fullmatch("[0-9a-f]+", domain) else said.strip().lower()
+    domain, _, rest = reported.strip().lower().partition(":")
+    return f"{int(domain, 16):04x}:{rest}" if re.fullmatch("[0-9a-f]+", domain) else reported.strip().lower()
 
 
 def listed(lines: list[str]) -> list[str]:

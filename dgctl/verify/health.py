@@ -27,32 +27,32 @@ def concerns(name: str, engine: bool) -> bool:
     return any(check.name == name and found.concerns(check, engine) for check in found.CHECKS)
 
 
-def ask(host: Host, name: str, wanted: dict[str, Any], engine: bool) -> dict[str, dict[str, str]]:
+def ask(host: Host, name: str, desired: dict[str, Any], engine: bool) -> dict[str, dict[str, str]]:
     """{check: finding} of the doctor's on a host. Raises ValueError when it says nothing."""
-    request = json.dumps(request_for(name, wanted, engine) | {"controller_time": time.time()})
-    python = bundle.interpreter(wanted["ansible_python_interpreter"])
+    request = json.dumps(request_for(name, desired, engine) | {"controller_time": time.time()})
+    python = bundle.interpreter(desired["ansible_python_interpreter"])
     text = bundle.stdin(bundle.program(content.utilities(), "doctor.doctor"), request)
-    said = host.run(shlex.join([python, "-IS", "-c", bundle.BOOT]), stdin=text)
+    reported = host.run(shlex.join([python, "-IS", "-c", bundle.BOOT]), stdin=text)
     mark = content.utility("doctor.doctor").MARK
-    for line in said.stdout.splitlines():
+    for line in reported.stdout.splitlines():
         if line.startswith(mark):
             return {found["check"]: found for found in json.loads(line.removeprefix(mark))}
-    raise ValueError(" ".join(said.stderr.split())[-300:] or f"exit {said.rc}")
+    raise ValueError(" ".join(reported.stderr.split())[-300:] or f"exit {reported.rc}")
 
 
-def request_for(name: str, wanted: dict[str, Any], engine: bool) -> dict[str, Any]:
+def request_for(name: str, desired: dict[str, Any], engine: bool) -> dict[str, Any]:
     """What host_doctor's parameters are in playbooks/doctor.yml."""
     return {
         "host": name,
         "gpu": engine,
-        "engine": wanted["deepgram_container_engine"] or "docker",
-        "tables": _tables() | {"gpus": _tables()["gpus"] | (wanted["preflight_gpus_extra"] or {})},
-        "driver_source": wanted["nvidia_driver_source"] or "nvidia",
-        "gpu_count": wanted["preflight_gpu_count"],
-        "hold": wanted["nvidia_driver_hold"] is not False,
-        "persistence": wanted["nvidia_driver_persistence"] is not False,
-        "lock_patience_s": wanted["nvidia_driver_lock_timeout_s"] or 600,
-        "places": [wanted["deepgram_models_dir"] or "/var/lib/deepgram/models"],
+        "engine": desired["deepgram_container_engine"] or "docker",
+        "tables": _tables() | {"gpus": _tables()["gpus"] | (desired["preflight_gpus_extra"] or {})},
+        "driver_source": desired["nvidia_driver_source"] or "nvidia",
+        "gpu_count": desired["preflight_gpu_count"],
+        "hold": desired["nvidia_driver_hold"] is not False,
+        "persistence": desired["nvidia_driver_persistence"] is not False,
+        "lock_patience_s": desired["nvidia_driver_lock_timeout_s"] or 600,
+        "places": [desired["deepgram_models_dir"] or "/var/lib/deepgram/models"],
         "deep": False,
     }
 

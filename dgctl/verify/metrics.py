@@ -21,8 +21,8 @@ def _has(own: dict[str, str], labels: dict[str, Collection[str]]) -> bool:
     return all(own.get(name) in values for name, values in labels.items())
 
 
-def _number(said: str) -> float | None:
+def _number(reported: str) -> float | None:
     try:
-        return float(said)
+        return float(reported)
     except ValueError:
         return None

@@ -90,9 +90,9 @@ def planned(host_name: str, pytestconfig: pytest.Config) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def wanted(planned: dict[str, Any]) -> dict[str, Any]:
+def desired(planned: dict[str, Any]) -> dict[str, Any]:
     """Desired values: public variable name -> value, and what wanted.py adds."""
-    return planned["wanted"]
+    return planned["desired"]
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +158,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """What a check or a fixture of it expected in vain goes into the report, across processes."""
     report = yield
     if call.excinfo and isinstance(call.excinfo.value, Unmet):
-        report.user_properties += call.excinfo.value.said.items()
+        report.user_properties += call.excinfo.value.reported.items()
     return report
 
 

@@ -52,12 +52,12 @@ class Reporter:
 
 def finding(report: pytest.TestReport) -> dict[str, str]:
     """A report as the fields of a Check."""
-    said = {name: str(value) for name, value in report.user_properties}
+    reported = {name: str(value) for name, value in report.user_properties}
     host, check = identify(report.nodeid)
-    fields = {name: said.get(name, "") for name in ("seen", "expected", "fix", "cause")}
+    fields = {name: reported.get(name, "") for name in ("seen", "expected", "fix", "cause")}
     if report.skipped:
         fields["seen"] = str(report.longrepr[2]).removeprefix("Skipped: ")
-    elif report.failed and "seen" not in said:
+    elif report.failed and "seen" not in reported:
         fields = {"seen": _cause(report), "expected": "an answer", "fix": LOOK_AT_LOG}
     verdict = {"passed": PASS, "failed": FAIL, "skipped": SKIP}[report.outcome]
     return fields | {"host": host, "check": check, "verdict": verdict}

@@ -87,10 +87,10 @@ def transcribe_file(
 ) -> Heard:
     """POST /v1/listen, answered within `limit_s`. What is no transcript comes back as `problem`. Raises httpx.HTTPError."""
     asked = {"model": model, "language": language, "punctuate": "true"}
-    begun, headers = time.monotonic(), {"Content-Type": "audio/wav"}
+    started, headers = time.monotonic(), {"Content-Type": "audio/wav"}
     content = recording.path.read_bytes()
     answer = posted(proxy, "/v1/listen", limit_s, params=asked, content=content, headers=headers)
-    took = time.monotonic() - begun
+    took = time.monotonic() - started
     if answer.status_code != 200:
         return Heard(seconds=took, problem=f"HTTP {answer.status_code}: {complaint(answer)}")
     try:
@@ -125,8 +125,8 @@ def _as(proxy: tls.Proxy, headers: dict[str, str] | None = None) -> dict[str, An
 def complaint(answer: httpx.Response) -> str:
     """The service's own words (err_msg, or message and details), or what stands in the proxy's page."""
     try:
-        said = answer.json()
-        return str(said.get("err_msg") or said.get("message") or said)[:300]
+        reported = answer.json()
+        return str(reported.get("err_msg") or reported.get("message") or reported)[:300]
     except (ValueError, AttributeError):
         return " ".join(re.sub("<[^>]*>", " ", answer.text).split())[:120]
 
@@ -144,5 +144,5 @@ def refusal(problem: Exception) -> str:
     if not isinstance(problem, InvalidStatus):
         return tls.reason(problem)
     page = (problem.response.body or b"").decode(errors="replace")
-    said = problem.response.headers.get("dg-error") or " ".join(re.sub("<[^>]*>", " ", page).split())
-    return f"HTTP {problem.response.status_code}: {said[:200]}"
+    reported = problem.response.headers.get("dg-error") or " ".join(re.sub("<[^>]*>", " ", page).split())
+    return f"HTTP {problem.response.status_code}: {reported[:200]}"

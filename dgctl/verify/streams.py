@@ -47,7 +47,7 @@ def transcribe_turns(proxy: tls.Proxy, recording: Recording, model: str) -> Hear
 class _Words(Protocol):
     """What makes text of the messages of one path."""
 
-    def take(self, said: dict[str, Any]) -> float | None:
+    def take(self, reported: dict[str, Any]) -> float | None:
         """Notes a message; the position (s) in the recording up to which it tells, None when it tells of none."""
 
     def text(self) -> str: ...
@@ -61,12 +61,12 @@ class _Results:
     def __init__(self) -> None:
         self.finals: list[str] = []
 
-    def take(self, said: dict[str, Any]) -> float | None:
-        if said.get("type") != "Results":
+    def take(self, reported: dict[str, Any]) -> float | None:
+        if reported.get("type") != "Results":
             return None
-        if said.get("is_final"):
-            self.finals.append(first_transcript({"channels": [said.get("channel")]}))
-        return float(said.get("start", 0)) + float(said.get("duration", 0))
+        if reported.get("is_final"):
+            self.finals.append(first_transcript({"channels": [reported.get("channel")]}))
+        return float(reported.get("start", 0)) + float(reported.get("duration", 0))
 
     def text(self) -> str:
         return " ".join(self.finals)
@@ -81,11 +81,11 @@ class _Turns:
     def __init__(self) -> None:
         self.turns: dict[int, str] = {}
 
-    def take(self, said: dict[str, Any]) -> float | None:
-        if said.get("type") != "TurnInfo":
+    def take(self, reported: dict[str, Any]) -> float | None:
+        if reported.get("type") != "TurnInfo":
             return None
-        self.turns[int(said.get("turn_index", 0))] = str(said.get("transcript") or "")
-        return float(said.get("audio_window_end", 0))
+        self.turns[int(reported.get("turn_index", 0))] = str(reported.get("transcript") or "")
+        return float(reported.get("audio_window_end", 0))
 
     def text(self) -> str:
         return " ".join(self.turns[index] for index in sorted(self.turns) if self.turns[index])
@@ -116,18 +116,18 @@ async def _converse(proxy: tls.Proxy, path: str, asked: dict[str, Any], recordin
         rate, frame = sound.getframerate(), sound.getnchannels() * sound.getsampwidth()
         audio = sound.readframes(sound.getnframes())
     query = urlencode(asked | {"encoding": "linear16", "sample_rate": rate})
-    heard, begun = Heard(), time.monotonic()
+    heard, started = Heard(), time.monotonic()
     async with AsyncExitStack() as open_ones:
         try:
             stream = await open_ones.enter_async_context(opening(proxy, f"{path}?{query}"))
         except TimeoutError:
             return Heard(problem=f"connected, but no answer to the request for {path} within {_ANSWER_LIMIT_S} s")
-        heard.opened_s = time.monotonic() - begun
+        heard.opened_s = time.monotonic() - started
         sent = _Sent(int(rate * CHUNK_S) * frame)
         sender = asyncio.create_task(_speak(stream, audio, sent))
         await _listen(stream, sent, heard, words, _STREAM_LIMIT_S + recording.seconds / SPEED)
         sender.cancel()
-    heard.text, heard.seconds = words.text(), time.monotonic() - begun
+    heard.text, heard.seconds = words.text(), time.monotonic() - started
     return heard
 
 
@@ -149,10 +149,10 @@ def opening(proxy: tls.Proxy, path: str) -> connect:
 
 
 async def _speak(stream: ClientConnection, audio: bytes, sent: _Sent) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         for number, offset in enumerate(range(0, len(audio), sent.chunk_bytes)):
-            await asyncio.sleep(max(0.0, begun + number * CHUNK_S / SPEED - time.monotonic()))
+            await asyncio.sleep(max(0.0, started + number * CHUNK_S / SPEED - time.monotonic()))
             await stream.send(audio[offset : offset + sent.chunk_bytes])
             sent.times.append(time.monotonic())
         sent.all = True
@@ -164,20 +164,20 @@ async def _speak(stream: ClientConnection, audio: bytes, sent: _Sent) -> None:
 
 async def _listen(stream: ClientConnection, sent: _Sent, heard: Heard, words: _Words, limit_s: float) -> None:
     """Collects what the service says until it closes the stream, or for `limit_s`."""
-    begun = last = time.monotonic()
+    started = last = time.monotonic()
     messages = 0
     try:
         async with asyncio.timeout(limit_s):
             while True:
-                said = json.loads(await stream.recv())
+                reported = json.loads(await stream.recv())
                 messages, last = messages + 1, time.monotonic()
-                _note(said, sent, heard, words)
+                _note(reported, sent, heard, words)
     except ConnectionClosed as end:
         if not words.well_ended(end, sent.all):
-            after = f"after {time.monotonic() - begun:.1f} s and {_count(messages)}"
+            after = f"after {time.monotonic() - started:.1f} s and {_count(messages)}"
             heard.problem = heard.problem or f"the stream broke {after}: {end}"
     except TimeoutError:
-        seen = f"{_count(messages)}, the last after {last - begun:.1f} s" if messages else _count(messages)
+        seen = f"{_count(messages)}, the last after {last - started:.1f} s" if messages else _count(messages)
         out = "CloseStream sent" if sent.all else f"only {len(sent.times) * CHUNK_S:.1f} s of the recording sent"
         heard.problem = f"the stream did not end within {limit_s:.0f} s: {out}, {seen}"
 
@@ -186,10 +186,10 @@ def _count(messages: int) -> str:
     return "1 message" if messages == 1 else f"{messages or 'no'} messages"
 
 
-def _note(said: dict[str, Any], sent: _Sent, heard: Heard, words: _Words) -> None:
-    if said.get("type") == "Error":
-        heard.problem = str(said.get("description") or said.get("message") or said)[:300]
-    position = words.take(said)
+def _note(reported: dict[str, Any], sent: _Sent, heard: Heard, words: _Words) -> None:
+    if reported.get("type") == "Error":
+        heard.problem = str(reported.get("description") or reported.get("message") or reported)[:300]
+    position = words.take(reported)
     went_out = sent.at(position) if position is not None else None
     if went_out is not None:
         heard.delays.append(time.monotonic() - went_out)

@@ -128,7 +128,7 @@ def _plan(folder: Path, deployment: Deployment, hosts: list[str]) -> dict[str, s
             "socket": str(folder / str(number)),
             "tunnel": str(folder / f"{number}.tls"),
             "route": way.as_dict(),
-            "wanted": topology.desired_state(deployment, host, stack),
+            "desired": topology.desired_state(deployment, host, stack),
             "engines": engines.get(key, {}),
             "apis": apis.get(key, {}),
         }

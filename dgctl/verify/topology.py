@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from dgctl.deployment import images, models, topology
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.deployment.topology import Stack
-from dgctl.verify.wanted import wanted
+from dgctl.verify.desired import desired
 
 # The host has an NGINX of its own, which clients reach. Beside the inventory's groups, for the checks' GROUPS.
 TLS = "tls"
@@ -99,7 +99,7 @@ def desired_state(deployment: Deployment, host: Host, stack: Stack | None = None
 
 
 def _of(host: Host, stack: Stack | None) -> dict[str, Any]:
-    own = wanted(topology.variables(host, stack) if stack else host.vars)
+    own = desired(topology.variables(host, stack) if stack else host.vars)
     names = {part: name for part, name in (stack.names if stack else {}).items() if name != part}
     return own | {"names": names}
 

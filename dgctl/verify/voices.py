@@ -43,12 +43,12 @@ def query(model: str) -> dict[str, str]:
 
 def speak(proxy: tls.Proxy, path: str, model: str) -> Spoken:
     """POST /v1/speak or /v2/speak for 16-bit samples. What is no sound comes back as `problem`."""
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         answer = speech.posted(proxy, f"{path}?{urlencode(query(model))}", json={"text": TEXT}, limit_s=_LIMIT_S)
     except httpx.HTTPError as error:
         return Spoken(problem=speech.refusal(error))
-    took = time.monotonic() - begun
+    took = time.monotonic() - started
     if answer.status_code != 200:
         return Spoken(seconds=took, problem=f"HTTP {answer.status_code}: {speech.complaint(answer)}")
     return Spoken(len(answer.content) / 2 / RATE, took)
@@ -66,7 +66,7 @@ def converse(proxy: tls.Proxy, voice: str, providers: dict[str, Any]) -> Spoken:
 
 def _settings(voice: str, providers: dict[str, Any]) -> dict[str, Any] | None:
     """The first message; None where no language model is configured, without which an agent takes no settings."""
-    models = [(name, model) for name, said in providers.items() for model in (said.get("models") or {})]
+    models = [(name, model) for name, reported in providers.items() for model in (reported.get("models") or {})]
     if not models:
         return None
     provider, model = models[0]
@@ -84,19 +84,19 @@ def _settings(voice: str, providers: dict[str, Any]) -> dict[str, Any] | None:
 
 
 async def _converse(proxy: tls.Proxy, settings: dict[str, Any] | None) -> Spoken:
-    begun, sound = time.monotonic(), 0
+    started, sound = time.monotonic(), 0
     async with asyncio.timeout(_LIMIT_S), streams.opening(proxy, "/v1/agent/converse") as socket:
         while True:
             message = await socket.recv()
             if isinstance(message, bytes):
                 sound += len(message)
                 continue
-            said = json.loads(message)
-            if said.get("type") == "Welcome" and settings is None:
-                return Spoken(LEAST_S, time.monotonic() - begun)
-            if said.get("type") == "Welcome":
+            reported = json.loads(message)
+            if reported.get("type") == "Welcome" and settings is None:
+                return Spoken(LEAST_S, time.monotonic() - started)
+            if reported.get("type") == "Welcome":
                 await socket.send(json.dumps(settings))
-            elif said.get("type") == "Error":
-                return Spoken(problem=str(said.get("description") or said)[:300])
-            elif said.get("type") == "AgentAudioDone":
-                return Spoken(sound / 2 / RATE, time.monotonic() - begun)
+            elif reported.get("type") == "Error":
+                return Spoken(problem=str(reported.get("description") or reported)[:300])
+            elif reported.get("type") == "AgentAudioDone":
+                return Spoken(sound / 2 / RATE, time.monotonic() - started)

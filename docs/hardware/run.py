@@ -144,10 +144,10 @@ def asked(name, arguments, driver):
     done = run(
         [sys.executable, "-m", "ansible", "adhoc", "localhost", *inventory, "--check", "-m", name, *given], ANSIBLE
     )
-    said = re.search(r"=> (\{.*\})", done.stdout, re.DOTALL)
-    if not said:
+    reported = re.search(r"=> (\{.*\})", done.stdout, re.DOTALL)
+    if not reported:
         return cell((done.stderr or done.stdout).strip()[-300:])
-    return cell(", ".join(f"{key}: {value}" for key, value in json.loads(said[1]).items() if key != "invocation"))
+    return cell(", ".join(f"{key}: {value}" for key, value in json.loads(reported[1]).items() if key != "invocation"))
 
 
 def findings(verb, inventory):

@@ -27,9 +27,9 @@ def digest(places: list[Path], *words: str) -> str:
     return total.hexdigest()[:12]
 
 
-def build(home: Home, tag: str, wanted: Path, command: str, *options: str) -> None:
+def build(home: Home, tag: str, desired: Path, command: str, *options: str) -> None:
     """Builds beside the target and renames, so that a killed build leaves nothing that looks finished."""
-    unfinished = wanted.with_suffix(".unfinished")
+    unfinished = desired.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     gnupg = home.directory("keys", "gnupg", mode=0o700)
@@ -37,7 +37,7 @@ def build(home: Home, tag: str, wanted: Path, command: str, *options: str) -> No
     settings = ["--env=GNUPGHOME=/gnupg", "--network=none", "--workdir=/src"]
     docker("run", "--rm", "-i", *mounts, *settings, *options, tag, "sh", "-eu", stdin=f"python3 -B -m {command}")
     unfinished.chmod(0o755)
-    unfinished.rename(wanted)
+    unfinished.rename(desired)
 
 
 def link(place: Path, target: Path) -> None:

@@ -25,11 +25,11 @@ def carried() -> list[str]:
 def ensure(home: Home, fingerprint: str) -> None:
     """Has the repositories of today's sources below what the services serve."""
     tag = image.build(home, built.tools(home, "deb-tools", TOOLS, HERE / "builder", carried()))
-    wanted = home.directory("apt") / f"debs-{built.digest(MADE_OF, fingerprint, tag, KERNEL)}"
+    desired = home.directory("apt") / f"debs-{built.digest(MADE_OF, fingerprint, tag, KERNEL)}"
     served = (home.path / "apt" / "current").resolve()
-    if not wanted.exists():
+    if not desired.exists():
         say("Building the packages of Ubuntu-like and Debian 12 servers and their signed repositories ...")
         command = f"lab.debs.build /out /gnupg {fingerprint} /served"
-        built.build(home, tag, wanted, command, f"--volume={served}:/served:ro")
+        built.build(home, tag, desired, command, f"--volume={served}:/served:ro")
     for name in SERVED:
-        built.link(served / name, wanted / ALIASES.get(name, name))
+        built.link(served / name, desired / ALIASES.get(name, name))

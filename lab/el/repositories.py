@@ -25,12 +25,12 @@ def carried() -> list[str]:
 def ensure(home: Home, fingerprint: str) -> None:
     """Has the repositories of today's sources below what the services serve."""
     tag = image.build(home, built.tools(home, "rpm-tools", TOOLS, HERE / "builder", carried()))
-    wanted = home.directory("apt") / f"rpm-{built.digest(MADE_OF, fingerprint, tag)}"
-    if not wanted.exists():
+    desired = home.directory("apt") / f"rpm-{built.digest(MADE_OF, fingerprint, tag)}"
+    if not desired.exists():
         say("Building the EL-like server's packages and their signed repositories ...")
-        built.build(home, tag, wanted, f"lab.el.build /out /gnupg {fingerprint}")
+        built.build(home, tag, desired, f"lab.el.build /out /gnupg {fingerprint}")
     served = (home.path / "apt" / "current").resolve()
     for repository in table().values():
         for path in (repository["path"], repository["key"]):
-            if path and (wanted / path).exists():
-                built.link(served / path, wanted / path)
+            if path and (desired / path).exists():
+                built.link(served / path, desired / path)

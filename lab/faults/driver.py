@@ -124,10 +124,10 @@ def _right(target: Target, licence: str, come: tuple[str, str], go: tuple[str, s
     if target.holds(f'[ "$(modinfo -F license nvidia)" = "{licence}" ] && nvidia-smi -L >/dev/null'):
         return f"{come[1]} is installed, and its module loaded."
     target.forget_log()
-    said = _flavour(target, come, go)
+    reported = _flavour(target, come, go)
     _hold(target)
     target.use_gpus()
-    return said
+    return reported
 
 
 @heal("pre-turing-open")

@@ -156,8 +156,8 @@ def wrong_key(target: Target) -> str:
     gpg --batch --yes $armor --export > {key}
     rm -rf "$GNUPGHOME"
     """)
-    said = target.sh(f"{SIGNED_BY}\n{{ {update('$file')} 2>&1 || true; }} | sed -n '/verif/p'")
-    return f"{key} holds another key. {said}"
+    reported = target.sh(f"{SIGNED_BY}\n{{ {update('$file')} 2>&1 || true; }} | sed -n '/verif/p'")
+    return f"{key} holds another key. {reported}"
 
 
 @heal("repository-signature")

@@ -26,8 +26,8 @@ def rejected(target: Target) -> str:
     target.release_gpus()
     hardware.set_secure_boot(target.directory / "hardware", True)
     target.sh(f"rm -f {MOK_LIST}")
-    said = target.sh("modprobe nvidia || true")
-    return f"Secure Boot is on and no key is enrolled. {said}"
+    reported = target.sh("modprobe nvidia || true")
+    return f"Secure Boot is on and no key is enrolled. {reported}"
 
 
 @heal("module-key-rejected")

@@ -86,16 +86,16 @@ def misplaced(target: Target) -> str:
     sed -i -e '/^max_active_requests/d' -e "s/^\\[features\\]/[features]\\n$limit/" {TOML}
     docker restart -t 1 deepgram-engine
     """
-    said = target.sh(script)
+    reported = target.sh(script)
     target.await_engine()
-    return said
+    return reported
 
 
 @heal("limit-under-a-table")
 def in_its_place(target: Target) -> str:
-    said = put_back_and(target, "docker restart -t 1 deepgram-engine")
+    reported = put_back_and(target, "docker restart -t 1 deepgram-engine")
     target.await_engine()
-    return said
+    return reported
 
 
 @inject("model-truncated")

@@ -92,20 +92,20 @@ class Target:
 
     def keep(self, path: str) -> None:
         """Keeps a file of the server aside, unless an earlier call did."""
-        kept = self.aside / path.strip("/").replace("/", "%")
-        if not kept.exists():
+        retained = self.aside / path.strip("/").replace("/", "%")
+        if not retained.exists():
             done = subprocess.run(["docker", "exec", self.server.name, "cat", path], capture_output=True)
             if done.returncode:
                 raise LabError(f"{self.server.name} has no {path}.", "Provision the server first.")
-            kept.write_bytes(done.stdout)
+            retained.write_bytes(done.stdout)
 
     def put_back(self) -> list[str]:
         """Writes every kept file to its place; returns the paths."""
         paths = []
-        for kept in sorted(self.aside.iterdir()):
-            path = kept.name.replace("%", "/")
-            put(self.server.name, {path: (kept.read_bytes(), 0o644)})
-            kept.unlink()
+        for retained in sorted(self.aside.iterdir()):
+            path = retained.name.replace("%", "/")
+            put(self.server.name, {path: (retained.read_bytes(), 0o644)})
+            retained.unlink()
             paths.append("/" + path)
         return paths
 

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 PINNED = "nvidia-* libnvidia-* libcuda1 cuda-drivers firmware-nvidia-gsp"
 
 
-def wanted(table: dict) -> list[tuple[str, dict, str]]:
+def desired(table: dict) -> list[tuple[str, dict, str]]:
     """(package, its row, version) of everything that one source has; some packages end with a branch."""
     return [
         (name, package, version)
@@ -39,7 +39,7 @@ def build_source(table: dict, out: Path, libraries: Libraries) -> None:
         tree.pack(directory)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(build, wanted(table)))
+        list(pool.map(build, desired(table)))
 
 
 def pinning(version_pattern: str, package_version: str, out: Path, directory: Path) -> None:

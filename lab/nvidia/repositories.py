@@ -17,11 +17,11 @@ def ensure(home: Home, tools_image: str) -> str:
     """Returns the signing key's fingerprint, with home/apt/current pointing at repositories of today's sources."""
     fingerprint = _signing_key(home, tools_image)
     words = (fingerprint, following(KERNEL))
-    wanted = home.directory("apt") / built.digest([HERE], *words)
-    if not wanted.exists():
+    desired = home.directory("apt") / built.digest([HERE], *words)
+    if not desired.exists():
         say("Building the stand-in NVIDIA packages and their signed repositories ...")
-        built.build(home, tools_image, wanted, f"lab.nvidia.build /out /gnupg {' '.join(words)}")
-    built.link(home.path / "apt" / "current", wanted)
+        built.build(home, tools_image, desired, f"lab.nvidia.build /out /gnupg {' '.join(words)}")
+    built.link(home.path / "apt" / "current", desired)
     return fingerprint
 
 

@@ -50,13 +50,13 @@ def ensure(home: Home) -> Path:
     words += [
         path.read_bytes() for path in sorted(HERE.rglob("*")) if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
-    wanted = directory(home) / hashlib.sha256(b"|".join(words)).hexdigest()[:12]
-    if not wanted.exists():
-        _build(home, wanted)
-    return wanted
+    desired = directory(home) / hashlib.sha256(b"|".join(words)).hexdigest()[:12]
+    if not desired.exists():
+        _build(home, desired)
+    return desired
 
 
-def _build(home: Home, wanted: Path) -> None:
+def _build(home: Home, desired: Path) -> None:
     require("mmdebstrap", "mke2fs", "mformat", "dpkg-deb", "ssh-keygen")
     say("Building the disk of the virtual machine from Debian packages (minutes, once) ...")
     started = time.monotonic()
@@ -73,7 +73,7 @@ def _build(home: Home, wanted: Path) -> None:
     for name in ("root", "overlay.tar", "setup.sh", "nvidia", "gpu"):
         path = work / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    work.rename(wanted)
+    work.rename(desired)
     say(f"Built the disk in {time.monotonic() - started:.0f} s.")
 
 

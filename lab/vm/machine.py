@@ -104,7 +104,7 @@ class Machine:
             argv, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         )
 
-    def said(self, command: str, timeout_s: float = 1800) -> str:
+    def reported(self, command: str, timeout_s: float = 1800) -> str:
         """What a command printed; LabError where it fails."""
         done = self.shell(command, timeout_s)
         if done.returncode:
@@ -115,7 +115,7 @@ class Machine:
 
     def reboot(self) -> None:
         """A reboot from inside, awaited by the kernel's own boot id."""
-        before = self.said("cat /proc/sys/kernel/random/boot_id")
+        before = self.reported("cat /proc/sys/kernel/random/boot_id")
         self.shell("systemctl reboot", timeout_s=60)
         deadline = time.monotonic() + BOOT_S
         while self.shell("cat /proc/sys/kernel/random/boot_id", timeout_s=240).stdout in ("", before):
@@ -127,9 +127,9 @@ class Machine:
         """Does what a person does at the console after mokutil --import: shim's list has this key (DER) at the next boot."""
         variables = self.folder / "vars.fd"
         self.shell("cat >/root/vars.fd", stdin=variables.read_bytes())
-        self.said(f"openssl x509 -inform DER -in {key} -out /root/mok.pem")
-        self.said(f"virt-fw-vars --input /root/vars.fd --output /root/new.fd --add-mok {SHIM} /root/mok.pem")
-        changed = base64.b64decode(self.said("base64 /root/new.fd"))
+        self.reported(f"openssl x509 -inform DER -in {key} -out /root/mok.pem")
+        self.reported(f"virt-fw-vars --input /root/vars.fd --output /root/new.fd --add-mok {SHIM} /root/mok.pem")
+        changed = base64.b64decode(self.reported("base64 /root/new.fd"))
         self.power_off()
         variables.write_bytes(changed)
         self.start()

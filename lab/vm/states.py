@@ -26,7 +26,7 @@ def sealed(home: Home, disk: Path) -> Path:
         try:
             machine.start()
             machine.await_boot()
-            machine.said(SEAL)
+            machine.reported(SEAL)
             machine.power_off()
         finally:
             machine.kill()

@@ -52,12 +52,12 @@ class ActionModule(ActionBase):
 
     def _certificate(self, given, authority, days, task_vars):
         asked = {**given, "authority": authority.pem}
-        said = self._execute_module(module_args=asked, task_vars=task_vars)
-        if said.get("failed") or not said.get("request"):
-            return said
-        signed = authority.signed(said["request"], given["names"], days)
+        reported = self._execute_module(module_args=asked, task_vars=task_vars)
+        if reported.get("failed") or not reported.get("request"):
+            return reported
+        signed = authority.signed(reported["request"], given["names"], days)
         done = self._execute_module(module_args={**asked, "certificate_content": signed}, task_vars=task_vars)
-        return {**done, "reason": said["reason"]} if not done.get("failed") else done
+        return {**done, "reason": reported["reason"]} if not done.get("failed") else done
 
 
 class Authority:

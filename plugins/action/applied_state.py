@@ -15,14 +15,14 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {**result, "changed": False}
         host = task_vars["inventory_hostname"]
-        wanted = self._wanted(task_vars, host)
+        desired = self._desired(task_vars, host)
         arguments = {**self._task.args, "host": host}
         if arguments.get("state") == "begun":
-            if wanted is not None:
-                arguments["begin"] = wanted["begin"]
+            if desired is not None:
+                arguments["begin"] = desired["begin"]
         else:
             role = self._role()
-            arguments.update(role=role, desired=json.dumps((wanted or {"roles": {}})["roles"].get(role, {})))
+            arguments.update(role=role, desired=json.dumps((desired or {"roles": {}})["roles"].get(role, {})))
         result.update(self._execute_module("applied_state", module_args=arguments, task_vars=task_vars))
         result.pop("invocation", None)
         return result
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("applied_state is not in a role. Fix: make it the last task of the role.")
         return self._task._role.get_name(include_role_fqcn=False)  # in a collection the same as in a folder of roles
 
-    def _wanted(self, task_vars, host):
+    def _desired(self, task_vars, host):
         """What dgctl wrote down for this host before the run; None when Ansible is run without dgctl."""
         if "applied_state_dir" not in task_vars:
             return None

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         return result
 
     def _asked(self, task_vars):
-        said = self._execute_module(
+        reported = self._execute_module(
             "ansible.legacy.setup", module_args={"gather_subset": ["!all", "!min", "pkg_mgr"]}, task_vars=task_vars
         )
-        return (said.get("ansible_facts") or {}).get("ansible_pkg_mgr", "")
+        return (reported.get("ansible_facts") or {}).get("ansible_pkg_mgr", "")

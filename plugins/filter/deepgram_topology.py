@@ -77,8 +77,8 @@ WORDS = {full: short for short, full in SHORT.items()}
 @functools.lru_cache(maxsize=1)
 def tables():
     """(profiles, Aura's language groups) of role platform."""
-    said = yaml.load(TABLE.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return said["_platform_profiles"], said["_platform_aura_languages"]
+    reported = yaml.load(TABLE.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return reported["_platform_profiles"], reported["_platform_aura_languages"]
 
 
 class Server:
@@ -162,8 +162,11 @@ class Server:
         added = dict(row.get(file) or {})
         if file == "api" and self.product is not row and self.driver:
             added.update({key: value for key, value in (self.product.get("api") or {}).items() if value is True})
-        said = {key: _typed(self.value(name)) for key, name in (row.get(f"{file}_of") or {}).items()}
-        return {**added, **{key: value for key, value in said.items() if value is False or value not in (None, "", 0)}}
+        reported = {key: _typed(self.value(name)) for key, name in (row.get(f"{file}_of") or {}).items()}
+        return {
+            **added,
+            **{key: value for key, value in reported.items() if value is False or value not in (None, "", 0)},
+        }
 
     def room(self):
         """Requests at a time that the proxies together send to the Engine: deepgram_target_inputs, or one less than its limit."""
@@ -172,12 +175,12 @@ class Server:
 
     def limit(self):
         """Requests at a time that the Engine takes; 0: nothing limits it. A setting counts before the variable, null too."""
-        said = self.product.get("limit") or tables()[0]["stt"]["limit"]
-        *above, last = said["key"].split(".")
+        reported = self.product.get("limit") or tables()[0]["stt"]["limit"]
+        *above, last = reported["key"].split(".")
         place = self.settings()
         for word in above:
             place = place.get(word) if isinstance(place.get(word), dict) else {}
-        return _number(place[last] if last in place else self.value(said["variable"]))
+        return _number(place[last] if last in place else self.value(reported["variable"]))
 
 
 def _typed(value):

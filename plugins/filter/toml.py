@@ -37,8 +37,8 @@ _value:
 def _plain(value, where):
     """Ansible's containers and strings as Python's own, without nulls. Raises on what TOML cannot hold."""
     if isinstance(value, dict):
-        kept = {str(key): _plain(item, f"{where}.{key}") for key, item in value.items() if item is not None}
-        return {key: item for key, item in kept.items() if not (item == {} and value[key] != {})}
+        retained = {str(key): _plain(item, f"{where}.{key}") for key, item in value.items() if item is not None}
+        return {key: item for key, item in retained.items() if not (item == {} and value[key] != {})}
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value) if item is not None]
     for kind in (bool, int, float, str):

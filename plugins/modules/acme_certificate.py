@@ -89,10 +89,10 @@ def asked(module, command):
     """(exit code, what the program says as JSON, its error)."""
     rc, out, err = run([module.params["program"], command], timeout=ORDER_S)
     try:
-        said = json.loads(last_line(out) or "{}")
+        reported = json.loads(last_line(out) or "{}")
     except ValueError:
-        said = {}
-    return rc, said, last_line(err)
+        reported = {}
+    return rc, reported, last_line(err)
 
 
 def holds(module, why):
@@ -120,17 +120,17 @@ def present(module):
     """(changed, why one is ordered)."""
     if module.check_mode and not os.path.exists(module.params["program"]):
         return True, "there is none"
-    rc, said, error = asked(module, "due")
+    rc, reported, error = asked(module, "due")
     if rc != 0:
         if module.check_mode:
             return True, "there is none"
         refused(module, "", error)
-    why, needed = said.get("order", ""), bool(said.get("order") or said.get("deploy"))
+    why, needed = reported.get("order", ""), bool(reported.get("order") or reported.get("deploy"))
     units = timer_due()
     if module.check_mode:
         return needed or units, why
     if needed:
-        rc, _said, error = asked(module, "renew")
+        rc, _reported, error = asked(module, "renew")
         if rc != 0:
             refused(module, why, error)
     if units:

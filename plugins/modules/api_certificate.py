@@ -163,8 +163,8 @@ def install(params, check_mode):
 def settled(params, check_mode):
     """Modes, owner and the authority of a certificate that stays; True when they were not so."""
     at = paths(params)
-    kept = {**params, "certificate_content": text_of(at["certificate"]), "key_content": text_of(at["key"])}
-    return install(kept, check_mode)
+    retained = {**params, "certificate_content": text_of(at["certificate"]), "key_content": text_of(at["key"])}
+    return install(retained, check_mode)
 
 
 def renew_at(params):

@@ -104,8 +104,8 @@ from ansible.module_utils.packages.apt.transaction import Transaction
 
 def for_kernel(params, known):
     """Headers that DKMS needs, or modules that the distribution has built."""
-    wanted = headers(known) if params["kernel_headers"] else []
-    return wanted + modules(params["kernel_modules"], known)
+    desired = headers(known) if params["kernel_headers"] else []
+    return desired + modules(params["kernel_modules"], known)
 
 
 def main():

@@ -123,8 +123,8 @@ def refusal(root, files, command):
         for file in files:
             write(stage + file.path[len(root) :], file.content, file.mode)
         rc, out, err = run([word.replace(root, stage) for word in command], timeout=60)
-        said = [line.strip() for line in (err + "\n" + out).replace(stage, root).splitlines()]
-        found = [line for line in said if "FAILED" in line or "error" in line.lower()] or said
+        reported = [line.strip() for line in (err + "\n" + out).replace(stage, root).splitlines()]
+        found = [line for line in reported if "FAILED" in line or "error" in line.lower()] or reported
         return "" if rc == 0 else " | ".join(filter(None, found))[:600] or f"it ended with {rc}"
     finally:
         shutil.rmtree(scratch)
@@ -150,10 +150,10 @@ def main():
     files = [File(entry, False) for entry in params["files"]] + [File(entry, True) for entry in params["secrets"]]
     due = [file for file in files if not file.is_there()]
     try:
-        said = refusal(params["root"], due, params["check"]) if due else ""
-        if said:
-            what = f"{' '.join(params['check'][:3])} refuses the files: {said}"
-            fail(module, what, "correct the variable that it is about; nothing was changed on the server", said)
+        reported = refusal(params["root"], due, params["check"]) if due else ""
+        if reported:
+            what = f"{' '.join(params['check'][:3])} refuses the files: {reported}"
+            fail(module, what, "correct the variable that it is about; nothing was changed on the server", reported)
         diff = [file.difference() for file in due if not file.secret]
         for file in due if not module.check_mode else []:
             if file.gid() is None:

@@ -119,11 +119,11 @@ def load(module, path):
     return text, settings
 
 
-def keep(path, settings, wanted):
+def keep(path, settings, desired):
     """Keeps somebody else's file as it is before the first change; its name, or None where there is nothing to keep."""
     backup = path + BACKUP
     before = read_text(path)
-    ours = before == text_of(settings) and set(settings) <= set(wanted)
+    ours = before == text_of(settings) and set(settings) <= set(desired)
     if not before or ours or os.path.exists(backup):
         return None
     shutil.copy2(path, backup)
@@ -164,12 +164,12 @@ def validate(module, path, scratch):
         return
     rc, out, err = run(argv)
     if rc != 0:
-        said = (last_line(err) or last_line(out)).replace(scratch, path)
+        reported = (last_line(err) or last_line(out)).replace(scratch, path)
         fail(
             module,
-            f"Docker refuses these settings for {path}: {said}",
+            f"Docker refuses these settings for {path}: {reported}",
             "Correct docker_daemon_options, or the key that it names in the file; nothing was written.",
-            said,
+            reported,
         )
 
 

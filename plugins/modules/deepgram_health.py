@@ -203,8 +203,8 @@ def look_at_license_proxy(params):
 def look_at_billing(params):
     """It has no status of its own that is documented: it tells its certificates, and speaks TLS where licences are asked for."""
     url = f"{params['billing_url']}/v1/certificates"
-    said, why = get_json(url)
-    if said is None:
+    reported, why = get_json(url)
+    if reported is None:
         raise NotReady(f"Billing at {url} does not answer ({why})", "billing")
     why = speaks_tls(params["billing_address"]) if params["billing_address"] else ""
     if why:
@@ -291,9 +291,9 @@ def prove(params, load, logs):
     if "engine" not in logs:
         return found
     found.append(models_finding(logs["engine"], params["models_dir"]))
-    wanted, seen = str(params["max_active_requests"] or 0), str(load["max_active_requests"] or 0)
-    expected = "no limit" if wanted == "0" else wanted
-    return [*found, finding(LIMIT[0], seen == wanted, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
+    desired, seen = str(params["max_active_requests"] or 0), str(load["max_active_requests"] or 0)
+    expected = "no limit" if desired == "0" else desired
+    return [*found, finding(LIMIT[0], seen == desired, "no limit" if seen == "0" else seen, expected, LIMIT[1])]
 
 
 def diagnosis(params, reason, since):

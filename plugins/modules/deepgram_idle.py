@@ -100,8 +100,8 @@ def running_at(component, url, engine):
 
 def active_of(container, url, engine):
     """The same of one API."""
-    said, why = get_json(url, timeout=5, ask=get_either)
-    count = deepgram_api_health.active(said)
+    reported, why = get_json(url, timeout=5, ask=get_either)
+    count = deepgram_api_health.active(reported)
     if count is not None:
         return count, url
     why = f"{url}: {why or 'its answer counts no requests'}"
@@ -115,15 +115,15 @@ def active_of(container, url, engine):
 
 def wait(apis, engine, timeout_s, silence_s):
     """(requests left or None, what tells so, seconds waited)."""
-    began, heard, quiet = time.monotonic(), time.monotonic(), 0
+    started, heard, quiet = time.monotonic(), time.monotonic(), 0
     while True:
         left, seen = active(apis, engine)
         quiet = quiet + 1 if left == 0 else 0
         now = time.monotonic()
         heard = heard if left is None else now
         silent = left is None and now - heard >= silence_s
-        if quiet >= QUIET or silent or (left != 0 and now - began >= timeout_s):
-            return left, seen, int(now - began)
+        if quiet >= QUIET or silent or (left != 0 and now - started >= timeout_s):
+            return left, seen, int(now - started)
         time.sleep(EVERY_S)
 
 
@@ -144,23 +144,23 @@ def main():
         module.exit_json(changed=False, left=0, seen="", seconds=0)
     apis = {component: running_at(component, url, asked["engine"]) for component, url in asked["apis"].items()}
     left, seen, seconds = wait(apis, asked["engine"], asked["timeout_s"], asked["silence_s"])
-    said = {"left": left, "seen": seen, "seconds": seconds}
+    reported = {"left": left, "seen": seen, "seconds": seconds}
     if left is None and not asked["force"] and not asked["silent_allowed"]:
         fail(
             module,
             f"how many requests this server has is not known, so it was left as it is: {seen}",
             "see `docker logs deepgram-api` (or journalctl -u deepgram-api); `dgctl provision` repairs an API that hangs, "
             "and deepgram_drain_force: true goes on whatever it still has",
-            **said,
+            **reported,
         )
     if left and not asked["force"]:
         fail(
             module,
             f"{left} requests are not finished after {seconds} s, so this server was left as it is",
             "run again when calls are fewer, raise deepgram_drain_timeout_s, or cut them off with deepgram_drain_force: true",
-            **said,
+            **reported,
         )
-    module.exit_json(changed=False, **said)
+    module.exit_json(changed=False, **reported)
 
 
 if __name__ == "__main__":

@@ -160,11 +160,11 @@ FIXES = (
 class PullFailed(Exception):
     """A pull that did not work. `fix` says what to do, `passing` whether it may pass by itself."""
 
-    def __init__(self, reference, said):
-        super().__init__(f"the image {reference} could not be pulled: {last_words(said, 2)}")
+    def __init__(self, reference, reported):
+        super().__init__(f"the image {reference} could not be pulled: {last_words(reported, 2)}")
         self.fix, self.passing = "run again; if it stays, pull it by hand on the server to see more", True
         for pattern, fix, passing in FIXES:
-            if re.search(pattern, said, re.IGNORECASE):
+            if re.search(pattern, reported, re.IGNORECASE):
                 self.fix, self.passing = fix, passing
                 break
 
@@ -255,26 +255,26 @@ def make_directory(path, mode, check_mode):
 Choice = namedtuple("Choice", "repository digest due")
 
 
-def choose(images, repository, release, wanted):
+def choose(images, repository, release, desired):
     """The Choice for an image; `wanted` is a digest, or None where what the release's tag leads to counts."""
     offered = images.offered(f"{repository}:{release}")
-    wanted = wanted or offered
-    for place in (repository, loopback.local(repository)) if wanted else ():
-        if images.digest(place, f"{place}@{wanted}"):
-            return Choice(place, wanted, None)
-    if wanted and wanted == offered:
+    desired = desired or offered
+    for place in (repository, loopback.local(repository)) if desired else ():
+        if images.digest(place, f"{place}@{desired}"):
+            return Choice(place, desired, None)
+    if desired and desired == offered:
         place = loopback.local(repository)
-        return Choice(place, wanted, f"{place}@{wanted}")
+        return Choice(place, desired, f"{place}@{desired}")
     # A tag is always asked for: what lies here under it may be older than the release.
-    return Choice(repository, wanted, f"{repository}@{wanted}" if wanted else f"{repository}:{release}")
+    return Choice(repository, desired, f"{repository}@{desired}" if desired else f"{repository}:{release}")
 
 
 def choices(images, params, pins):
     """The Choice of each component."""
     found = {}
     for component, repository in repositories(params).items():
-        wanted = params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
-        found[component] = choose(images, repository, params["release"], wanted)
+        desired = params["digests"].get(component) or pins.get(f"{repository}:{params['release']}")
+        found[component] = choose(images, repository, params["release"], desired)
     return found
 
 
@@ -424,12 +424,14 @@ def work(params, check_mode):
         result[component] = {"repository": repository, "digest": digest, "reference": reference}
     changed |= bool(pulled) or record != old
     tags = {component: f"{repository}:{params['release']}" for component, repository in repositories(params).items()}
-    told = {tag: found[one].digest for one, tag in tags.items() if found[one].digest and not params["digests"].get(one)}
+    reported = {
+        tag: found[one].digest for one, tag in tags.items() if found[one].digest and not params["digests"].get(one)
+    }
     return {
         "changed": changed,
         "images": result,
         "pulled": pulled,
-        "pins": {} if check_mode else told,
+        "pins": {} if check_mode else reported,
         "driver_version": loaded_version(),
     }
 

@@ -105,10 +105,10 @@ FIXES = (
 )
 
 
-def views(params, wanted=True):
+def views(params, desired=True):
     """What runs, by component, in the order in which they start; not `wanted`: of those that are not to run here."""
-    names = params["components"] if wanted else [*params["components"], *unwanted(params)]
-    names = [name for name in dict.fromkeys(names) if (name in params["files"]) is wanted]
+    names = params["components"] if desired else [*params["components"], *unwanted(params)]
+    names = [name for name in dict.fromkeys(names) if (name in params["files"]) is desired]
     return {name: inspect(params["engine"], f"deepgram-{name}") for name in names}
 
 
@@ -120,7 +120,7 @@ def unwanted(params):
 
 def drop(engine, params, check_mode):
     """Takes away the containers of parts that are not to run here; True when there were some."""
-    there = [name for name, found in views(params, wanted=False).items() if found]
+    there = [name for name, found in views(params, desired=False).items() if found]
     there.sort(key=is_api, reverse=True)  # an API before its Engines
     if not check_mode:
         for name in there:
@@ -149,8 +149,8 @@ def work(params, check_mode):
         engine.restart(due, before)
         after = views(params)
         due = {name for name in before if _instance(before[name]) != _instance(after[name])}
-    kept = engine.keep()
-    return moved or dropped or bool(due) or kept, [f"deepgram-{name}" for name in before if name in due]
+    retained = engine.keep()
+    return moved or dropped or bool(due) or retained, [f"deepgram-{name}" for name in before if name in due]
 
 
 def _instance(container):
@@ -162,10 +162,15 @@ def explain(params, error, since):
     secrets = secrets_in(os.path.join(params["directory"], "deepgram.env"))
     logs = [log_tail(params["engine"], f"deepgram-{name}", 5, secrets, since) for name in params["files"]]
     lines = [line for log in logs for line in log.splitlines()]
-    said = " | ".join([without(str(error), secrets), *lines])
+    reported = " | ".join([without(str(error), secrets), *lines])
     known = diagnose(lines)
-    fix = next((fix for pattern, fix in FIXES if re.search(pattern, said, re.IGNORECASE)), known and known.remediation)
-    return f"the Deepgram containers did not start: {said}", fix or "look at their logs on the server, then run again"
+    fix = next(
+        (fix for pattern, fix in FIXES if re.search(pattern, reported, re.IGNORECASE)), known and known.remediation
+    )
+    return (
+        f"the Deepgram containers did not start: {reported}",
+        fix or "look at their logs on the server, then run again",
+    )
 
 
 def main():

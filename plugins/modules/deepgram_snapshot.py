@@ -210,15 +210,15 @@ def keep(params, check_mode):
 
 def choose(params, now):
     """(slot, its state) to restore: what a restoration before began with, or what was asked for."""
-    kept = {slot: load(slot) for slot in SLOTS}
-    begun = [slot for slot in SLOTS if kept[slot] and kept[slot]["digest"] == note().get("digest")]
+    retained = {slot: load(slot) for slot in SLOTS}
+    started = [slot for slot in SLOTS if retained[slot] and retained[slot]["digest"] == note().get("digest")]
     slot = params["to"]
-    if slot == "auto" and begun:
-        slot = begun[0]
+    if slot == "auto" and started:
+        slot = started[0]
     elif slot == "auto":
-        at_current = now and kept["current"] and snapshot_state.same(now, kept["current"])
+        at_current = now and retained["current"] and snapshot_state.same(now, retained["current"])
         slot = "previous" if at_current else "current"
-    return slot, kept[slot]
+    return slot, retained[slot]
 
 
 def restore(params, check_mode):
@@ -237,12 +237,12 @@ def restore(params, check_mode):
     if not check_mode:
         # Models that only the later state has: they go when no container of it runs any more.
         models = sorted({*snapshot_state.surplus(target, now)[1], *note().get("models", [])} - set(target["models"]))
-        said = {
+        reported = {
             "digest": target["digest"],
             "from_release": note().get("from_release", now["release"]),
             "models": models,
         }
-        write_bytes(note_path(), json.dumps(said).encode(), 0o600)
+        write_bytes(note_path(), json.dumps(reported).encode(), 0o600)
     files = snapshot_state.restore(slot, target, now, check_mode)
     return {
         "changed": bool(files),
@@ -294,25 +294,27 @@ def health(slot, target):
 
 def settle(params, check_mode):
     """Ends a restoration."""
-    said = note()
-    gone = [path for path in said.get("models", []) if os.path.lexists(path)]
+    reported = note()
+    missing = [path for path in reported.get("models", []) if os.path.lexists(path)]
     if not check_mode:
-        for path in gone:
+        for path in missing:
             os.unlink(path)
         forget_note()
     now = snapshot_state.real(params["roles"])
-    return {"changed": bool(gone), "release": now["release"] if now else ""}
+    return {"changed": bool(missing), "release": now["release"] if now else ""}
 
 
 def report(params, _check_mode):
     now = snapshot_state.real(params["roles"])
-    kept = {slot: load(slot) for slot in SLOTS}
+    retained = {slot: load(slot) for slot in SLOTS}
     slot, target = choose(params, now)
     return {
         "changed": False,
-        **{name: state and brief(state) for name, state in kept.items()},
+        **{name: state and brief(state) for name, state in retained.items()},
         "real": now and {key: now[key] for key in ("release", "digest", "finished")},
-        "equals": next((name for name, state in kept.items() if now and state and snapshot_state.same(now, state)), ""),
+        "equals": next(
+            (name for name, state in retained.items() if now and state and snapshot_state.same(now, state)), ""
+        ),
         "would_restore": slot if target else "",
         "restoring": bool(note()),
     }

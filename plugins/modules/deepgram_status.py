@@ -112,10 +112,10 @@ def why_absent(engine, name):
     if engine == "podman" and os.geteuid():
         return f"not seen: {MAY_NOT}, and Podman shows each user only containers of their own. {AS_ROOT}"
     rc, out, err = run([engine, "container", "inspect", name], timeout=30, check=False)
-    said = last_words(err or out, 1) if rc else ""
-    if "permission denied" in said.lower():
-        return f"not seen: {MAY_NOT} ({said}). {AS_ROOT}"
-    return "there is none" if not said or ABSENT.search(said) else f"not seen: {said}"
+    reported = last_words(err or out, 1) if rc else ""
+    if "permission denied" in reported.lower():
+        return f"not seen: {MAY_NOT} ({reported}). {AS_ROOT}"
+    return "there is none" if not reported or ABSENT.search(reported) else f"not seen: {reported}"
 
 
 def containers(engine, components, problems):
@@ -203,10 +203,10 @@ def license_proxy(url, problems):
     """What the License Proxy says of its link; None where there is none."""
     if not url:
         return None
-    said = problems.note("License Proxy", get_json(f"{url}/v1/status"))
-    if isinstance(said, dict) and said.get("state") in ("TrustBased", "Failed"):
-        problems.append(f"License Proxy: it is {said['state']}: Deepgram's licence server does not answer it")
-    return said
+    reported = problems.note("License Proxy", get_json(f"{url}/v1/status"))
+    if isinstance(reported, dict) and reported.get("state") in ("TrustBased", "Failed"):
+        problems.append(f"License Proxy: it is {reported['state']}: Deepgram's licence server does not answer it")
+    return reported
 
 
 def watchdog(now, problems):
@@ -259,15 +259,15 @@ def gather(params, now):
         "engine": service_certificate(first(ask(engines, "Engine certificates", "/v1/certificates")), now),
     }
     if params.get("billing_url"):
-        said = problems.note("Billing", get_json(f"{params['billing_url']}/v1/certificates"))
-        certificates["billing"] = service_certificate(said, now)
+        reported = problems.note("Billing", get_json(f"{params['billing_url']}/v1/certificates"))
+        certificates["billing"] = service_certificate(reported, now)
     states = ask(apis, "/v1/status", "/v1/status")
     return {
         "release": release(params["record"], problems),
         "containers": containers(params["engine"], [*apis, *engines, *others], problems),
         "api": first(states),
         "engine_connection": first(ask(apis, "/v1/status/engine", "/v1/status/engine")),
-        "models": [model for said in listed.values() if said is not None for model in models(said)],
+        "models": [model for reported in listed.values() if reported is not None for model in models(reported)],
         "load": first(loads),
         "gpus": found,
         "driver": driver(found),

@@ -104,10 +104,10 @@ def stop(params, check_mode):
 def work(params, check_mode):
     due = deepgram_wipe.plan(deepgram_wipe.things()) if params["wipe"] else {}
     stopped, changed = stop(params, check_mode)
-    said = deepgram_wipe.wipe(due) if due and not check_mode else ""
+    reported = deepgram_wipe.wipe(due) if due and not check_mode else ""
     removed = [*due.get("units", []), *due.get("files", []), *due.get("folders", [])]
     removed += [f"{engine} image {name}" for engine, names in due.get("images", {}).items() for name in names]
-    return {"changed": changed or bool(removed), "stopped": stopped, "removed": removed, "note": said}
+    return {"changed": changed or bool(removed), "stopped": stopped, "removed": removed, "note": reported}
 
 
 def main():

@@ -73,9 +73,9 @@ def uninstall(module, paths):
     """Has NVIDIA's own uninstaller take its driver away."""
     rc, out, err = run([paths[0], *SILENT], timeout=900)
     if rc != 0 or any(os.path.exists(path) for path in paths):
-        said = last_line(err) or last_line(out) or "it ended well, and its files are still there"
+        reported = last_line(err) or last_line(out) or "it ended well, and its files are still there"
         fix = f"Look into /var/log/nvidia-uninstall.log, run {paths[0]} by hand, then run again."
-        fail(module, f"The driver of NVIDIA's .run installer cannot be removed: {said}", fix, said)
+        fail(module, f"The driver of NVIDIA's .run installer cannot be removed: {reported}", fix, reported)
 
 
 def switch_off(path, addresses):

@@ -42,9 +42,9 @@ def main():
     for kind in due if not module.check_mode else []:
         rc, out, err = run([COMMAND, *kind, f"--add-port={port}"])
         if rc != 0:
-            said = last_line(err) or last_line(out)
+            reported = last_line(err) or last_line(out)
             fix = f"{COMMAND} --list-all on the host shows the zone; open the port there by hand, or stop firewalld."
-            fail(module, f"firewalld does not let {port} in: {said}", fix, said)
+            fail(module, f"firewalld does not let {port} in: {reported}", fix, reported)
     module.exit_json(changed=bool(due))
 
 

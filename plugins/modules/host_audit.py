@@ -72,7 +72,7 @@ PUBLISHED = re.compile(
 )
 
 
-def said(words, problems, timeout=30):
+def reported(words, problems, timeout=30):
     """What a command prints; "" and a sentence where it fails."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
@@ -149,7 +149,7 @@ def certificate(path, problems):
     if not os.path.exists(path):
         return None
     words = ["openssl", "x509", "-in", path, "-noout", "-subject", "-issuer", "-enddate"]
-    fields = dict(line.partition("=")[::2] for line in said(words, problems).splitlines())
+    fields = dict(line.partition("=")[::2] for line in reported(words, problems).splitlines())
     end = fields.get("notAfter", "").strip()
     try:
         days = int((calendar.timegm(time.strptime(end, "%b %d %H:%M:%S %Y GMT")) - time.time()) / DAY_S)
@@ -205,9 +205,9 @@ def in_force(program):
 def gather(params):
     problems = []
     has_engine = shutil.which(params["engine"])
-    ports = said([params["engine"], "ps", "--format", "{{.Names}} {{.Ports}}"], problems) if has_engine else ""
+    ports = reported([params["engine"], "ps", "--format", "{{.Names}} {{.Ports}}"], problems) if has_engine else ""
     return {
-        "listens": listeners(said(["ss", "-Hltunp"], problems)),
+        "listens": listeners(reported(["ss", "-Hltunp"], problems)),
         "published": published(ports),
         "secrets": [row for row in map(secret, params["secrets"]) if row],
         "certificates": [row for row in (certificate(path, problems) for path in params["certificates"]) if row],

@@ -178,8 +178,8 @@ def work(params, check_mode):
         if put({**entry, "content": filled(entry["content"], fill)}, check_mode):
             paths.append(entry["path"])
             differences.append(difference(entry["path"], before, entry["content"]))
-    gone = [path for path in params["absent"] if remove(path, check_mode)]
-    return paths + gone, differences + [difference(path, "present\n", "") for path in gone]
+    missing = [path for path in params["absent"] if remove(path, check_mode)]
+    return paths + missing, differences + [difference(path, "present\n", "") for path in missing]
 
 
 def main():

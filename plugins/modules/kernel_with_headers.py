@@ -88,9 +88,9 @@ def update(module):
     rc, out, err = run(command, timeout=3600, env=dpkg.environment())
     coming = next_kernel.booting()
     if rc != 0 or coming == platform.release() or not next_kernel.has_headers(coming):
-        said = last_line(err) or last_line(out) if rc else f"kernel {coming} boots next"
+        reported = last_line(err) or last_line(out) if rc else f"kernel {coming} boots next"
         fix = "Bring the kernel up to date by hand, with its headers; reboot; then run again."
-        fail(module, f"No kernel with headers could be installed ({' '.join(command)}): {said}", fix, said)
+        fail(module, f"No kernel with headers could be installed ({' '.join(command)}): {reported}", fix, reported)
 
 
 def main():

@@ -95,7 +95,7 @@ import stat
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.deepgram.download import DownloadError
-from ansible.module_utils.deepgram.models import RECORD, RESERVE, Models, lock, wanted_files
+from ansible.module_utils.deepgram.models import RECORD, RESERVE, Models, desired_files, lock
 from ansible.module_utils.host.whole_file import is_ours
 
 SHOWN = ("name", "state", "size", "sha256", "downloaded")
@@ -136,7 +136,7 @@ def settle_mode(path, mode, check_mode):
 
 def work(params, check_mode):
     """Does what is asked. Returns the module's result; raises DownloadError."""
-    items = wanted_files(params["links"], params["pins"])
+    items = desired_files(params["links"], params["pins"])
     if params["prune"] and not items:
         raise DownloadError(
             "deepgram_models_prune is set and deepgram_models_links is empty: that would remove every model",

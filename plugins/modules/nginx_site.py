@@ -157,7 +157,7 @@ def read(path):
 
 def changes(params, main):
     """(path, content, mode) of the files that are not as they should be; the site's own last. `main`: the main file's text."""
-    wanted = [
+    desired = [
         (params["key"], params["key_content"], 0o600),
         (params["certificate"], params["certificate_content"], 0o644),
         (params["client_ca"], params["client_ca_content"], 0o644),
@@ -165,14 +165,14 @@ def changes(params, main):
         (params["main_path"], params["main_content"], 0o644),
         (params["path"], params["content"], 0o644),
     ]
-    return [entry for entry in wanted if entry[1] is not None and not is_so(*entry)]
+    return [entry for entry in desired if entry[1] is not None and not is_so(*entry)]
 
 
 def orphaned(params):
     """The authority of callers' certificates, where none is wanted any more, and what is to be absent."""
     path = params["client_ca"]
-    gone = [path] if path and params["client_ca_content"] is None else []
-    return [path for path in [*gone, *params["absent"]] if os.path.exists(path)]
+    missing = [path] if path and params["client_ca_content"] is None else []
+    return [path for path in [*missing, *params["absent"]] if os.path.exists(path)]
 
 
 def is_so(path, content, mode):
@@ -239,9 +239,9 @@ def apply(module):
         return False, reload_needed(params)
     complete = all(os.path.exists(path) for path in [params["key"], *params["includes"]])
     if shutil.which("nginx") and os.path.isdir(ROOT) and (not module.check_mode or complete):
-        said = test(files)
-        if said:
-            refused(module, said, "nothing was changed on the server")
+        reported = test(files)
+        if reported:
+            refused(module, reported, "nothing was changed on the server")
     if module.check_mode:
         return True, True
     for path, content, mode in files:
@@ -270,12 +270,12 @@ def own(module):
         )
 
 
-def refused(module, said, state):
+def refused(module, reported, state):
     """Fails with what nginx says against its configuration."""
     params = module.params
-    lines = [line for line in said.splitlines() if "[emerg]" in line] or said.splitlines()
+    lines = [line for line in reported.splitlines() if "[emerg]" in line] or reported.splitlines()
     what, fix = f"nginx refuses the configuration: {' | '.join(lines[:3])}", "correct what it names"
-    other = other_default(ROOT, params["path"], params["port"]) if "duplicate default server" in said else None
+    other = other_default(ROOT, params["path"], params["port"]) if "duplicate default server" in reported else None
     if other:
         what = (
             f"{other.path}:{other.line}: this server block says to be the default server of port {params['port']}, "
@@ -316,8 +316,8 @@ def fault(params):
 def stranger(params):
     """What is wrong with the site's paths, where another site or program answers; an empty string for nothing."""
     tls = {"address": "127.0.0.1", **{key: params[key] for key in ("port", "server_name", "certificate", "paths")}}
-    said = proxy_serving.answers(proxy_serving.start(tls))
-    return next((f"{path}: {wrong}" for path, kind, wrong in said if kind == proxy_serving.FOREIGN), "")
+    reported = proxy_serving.answers(proxy_serving.start(tls))
+    return next((f"{path}: {wrong}" for path, kind, wrong in reported if kind == proxy_serving.FOREIGN), "")
 
 
 def lasting(judge, params):

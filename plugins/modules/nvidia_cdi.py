@@ -127,14 +127,14 @@ def engine_is_old(engine, full_cdi_from):
     return bool(version) and tuple(map(int, version.groups())) < tuple(map(int, full_cdi_from.split(".")))
 
 
-def set_flag(wanted, check_mode, path=SETTINGS):
+def set_flag(desired, check_mode, path=SETTINGS):
     """Adds or removes the feature flag's line, keeping all others; True when that changes the file."""
     lines = read(path).splitlines()
-    kept = [line for line in lines if line.strip() != FLAG] + ([FLAG] if wanted else [])
-    if kept == lines or (FLAG in lines) == wanted:
+    retained = [line for line in lines if line.strip() != FLAG] + ([FLAG] if desired else [])
+    if retained == lines or (FLAG in lines) == desired:
         return False
     if not check_mode:
-        write(path, "\n".join(kept) + "\n", 0o644)
+        write(path, "\n".join(retained) + "\n", 0o644)
     return True
 
 

@@ -124,8 +124,8 @@ def load(module):
     """Loads the modules; only the first must succeed, the others are not in every build."""
     rc, out, err = run(["modprobe", driver_reload.LOAD[0]], timeout=300)
     if rc != 0:
-        said, fix = refusal(err + out)
-        fail(module, f"The NVIDIA module does not load: {said}", fix, said)
+        reported, fix = refusal(err + out)
+        fail(module, f"The NVIDIA module does not load: {reported}", fix, reported)
     for name in driver_reload.LOAD[1:]:
         run(["modprobe", name], timeout=120)
     cdi_refresh.restart_if_enabled()

@@ -79,8 +79,8 @@ def carry_out(module, todo):
     for argv in todo:
         rc, out, err = run(argv, timeout=module.params["timeout_s"])
         if rc != 0:
-            said = journal(fabric.UNIT) if argv[0] == "systemctl" else last_line(err) or last_line(out)
-            fail(module, "{}: {}".format(" ".join(argv), said), advice(argv), said)
+            reported = journal(fabric.UNIT) if argv[0] == "systemctl" else last_line(err) or last_line(out)
+            fail(module, "{}: {}".format(" ".join(argv), reported), advice(argv), reported)
 
 
 def advice(argv):

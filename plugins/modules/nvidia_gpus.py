@@ -46,8 +46,8 @@ def main():
         supports_check_mode=True,
     )
     tables = {**module.params["driver"], "gpus": module.params["gpus"]}
-    wanted = Wanted(tables, module.params["driver"])
-    module.exit_json(changed=False, ansible_facts={"ansible_nvidia_host": wanted.facts()})
+    desired = Wanted(tables, module.params["driver"])
+    module.exit_json(changed=False, ansible_facts={"ansible_nvidia_host": desired.facts()})
 
 
 if __name__ == "__main__":

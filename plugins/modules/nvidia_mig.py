@@ -52,8 +52,13 @@ def switch_off(module, buses):
             run(["nvidia-smi", "mig", what, "-i", bus], timeout=120)  # fails where there is none
         rc, out, err = run(["nvidia-smi", "-i", bus, "-mig", "0"], timeout=300)
         if rc != 0:
-            said = last_line(err) or last_line(out)
-            fail(module, f"MIG cannot be switched off on {bus}: {said}", "Stop what uses its slices; run again.", said)
+            reported = last_line(err) or last_line(out)
+            fail(
+                module,
+                f"MIG cannot be switched off on {bus}: {reported}",
+                "Stop what uses its slices; run again.",
+                reported,
+            )
 
 
 def reset(buses):

@@ -61,10 +61,10 @@ def unit():
     return properties(UNIT, "FragmentPath", "ActiveState", "UnitFileState", "NeedDaemonReload")
 
 
-def drop_in(fragment, wanted):
+def drop_in(fragment, desired):
     """Text of the drop-in that this packaged unit needs; "" for none."""
     command = next((line.split("=", 1)[1] for line in fragment.splitlines() if line.startswith("ExecStart=")), "")
-    if not wanted or "--no-persistence-mode" not in command:
+    if not desired or "--no-persistence-mode" not in command:
         return ""
     return "# Written by the nvidia_driver role.\n[Service]\nExecStart=\nExecStart={}\n".format(
         command.replace("--no-persistence-mode", "--persistence-mode")
@@ -95,7 +95,7 @@ def made():
     return {"drop_in": DROP_IN if os.path.exists(DROP_IN) else "", "unit": ["active", *enabled]}
 
 
-def settle(module, wanted):
+def settle(module, desired):
     """Brings the unit to the wanted state; (changed, modes)."""
     before = unit()
     if not before.get("FragmentPath"):
@@ -104,13 +104,13 @@ def settle(module, wanted):
             f"There is no unit {UNIT}",
             "Install the package nvidia-persistenced, or set nvidia_driver_persistence to false.",
         )
-    changed = write(drop_in(read(before["FragmentPath"]), wanted))
+    changed = write(drop_in(read(before["FragmentPath"]), desired))
     if changed or before["NeedDaemonReload"] == "yes":
         systemctl(module, UNIT, FIX, "daemon-reload")
     if before["UnitFileState"] not in ("enabled", "static"):
         systemctl(module, UNIT, FIX, "enable", UNIT)
         changed = True
-    without_effect = wanted and "Disabled" in modes(module).values()
+    without_effect = desired and "Disabled" in modes(module).values()
     if not is_active(before) or without_effect or changed:
         systemctl(module, UNIT, FIX, "restart", UNIT)
         changed = True
@@ -119,14 +119,14 @@ def settle(module, wanted):
 
 def main():
     module = AnsibleModule(argument_spec={"enabled": {"type": "bool", "default": True}}, supports_check_mode=True)
-    wanted = module.params["enabled"]
+    desired = module.params["enabled"]
     if module.check_mode:
         now = unit()
         there = now.get("FragmentPath") and is_active(now)
-        stale = not there or drop_in(read(now["FragmentPath"]), wanted).strip() != read(DROP_IN)
+        stale = not there or drop_in(read(now["FragmentPath"]), desired).strip() != read(DROP_IN)
         module.exit_json(changed=bool(stale), modes={}, **made())
-    changed, seen = settle(module, wanted)
-    if wanted and set(seen.values()) != {"Enabled"}:
+    changed, seen = settle(module, desired)
+    if desired and set(seen.values()) != {"Enabled"}:
         fail(module, f"Persistence mode stays off: {seen}", FIX, seen)
     module.exit_json(changed=changed, modes=seen, **made())
 

@@ -205,7 +205,7 @@ from ansible.module_utils.preflight import support as preflight_support
 from ansible.module_utils.preflight import units as preflight_units
 
 
-def wanted_of(params):
+def desired_of(params):
     """What is to be installed; what is not said is not to be."""
     nothing = dict.fromkeys(
         ("engine", "engine_source", "engine_repository", "driver_source", "driver_key", "branch", "kernel_module"), ""
@@ -218,23 +218,23 @@ def look(params, minimums, driver):
     machine, systems = params["machine"], params["systems"]
     # Before the probes take their time.
     clock = preflight_host.clock(machine["controller_time"], machine["max_clock_offset_s"])
-    system, wanted = os_release.entry(systems, os_release.fields()), wanted_of(params)
-    repositories = preflight_support.repositories(system, wanted)
+    system, desired = os_release.entry(systems, os_release.fields()), desired_of(params)
+    repositories = preflight_support.repositories(system, desired)
     models_dir = machine["models_dir"]
     over_network, missing_bytes, moved = preflight_network.of_host(
         params["network"], params["registry"], repositories, models_dir
     )
     found = preflight_host.administrator() + preflight_host.system(systems)
-    found += preflight_support.combination(systems, system, wanted) if system else []
+    found += preflight_support.combination(systems, system, desired) if system else []
     found += preflight_host.cores(minimums["cpu_cores"]) + preflight_host.memory(minimums["memory_mb"])
     deployed = os.path.exists(machine["deployed_mark"])
     found += preflight_host.disk(models_dir, minimums["disk_gb"], missing_bytes, deployed)
     found += preflight_host.journal(machine["journal"], models_dir, missing_bytes)
-    found += preflight_engine.findings(params["gpu"], minimums, system, driver, wanted)
+    found += preflight_engine.findings(params["gpu"], minimums, system, driver, desired)
     ports = params["ports"]
     parts = {port["part"] for port in ports["free"] if "part" in port}
     persistence = params["gpu"]["lifecycle"].get("persistence")
-    units = preflight_units.needed(parts, wanted["engine"], wanted["components"], persistence)
+    units = preflight_units.needed(parts, desired["engine"], desired["components"], persistence)
     found += preflight_units.masked(units)
     return found + clock + preflight_ports.ports(ports["free"], ports["nginx_config"]) + over_network, moved
 
@@ -309,7 +309,7 @@ def main():
     configured, base, usual = (numbers(params["machine"][key]) for key in ("minimums", "base", "usual"))
     minimums = preflight_minimums.effective(configured, base, usual)
     system = os_release.facts(params["systems"], os_release.fields())
-    driver = preflight_engine.wanted_driver(params["gpu"], params["systems"], system)
+    driver = preflight_engine.desired_driver(params["gpu"], params["systems"], system)
     findings, moved = look(params, minimums, driver)
     facts = {**system, **({"ansible_nvidia_host": driver.facts()} if driver else {})}
     facts["ansible_nvidia_leftovers"] = preflight_boot.seen_leftover(findings)

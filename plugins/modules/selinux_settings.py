@@ -57,32 +57,32 @@ from ansible.module_utils.host.outcome import fail, last_line, run
 ENFORCE = "/sys/fs/selinux/enforce"  # there while SELinux is on, in either mode
 
 
-def booleans(wanted):
+def booleans(desired):
     """Commands for the booleans that are not as wanted."""
-    for name, value in sorted(wanted.items()):
+    for name, value in sorted(desired.items()):
         state = "on" if value else "off"
         if run(["getsebool", name])[1].split()[-1:] != [state]:
             yield ["setsebool", "-P", name, state]
 
 
-def ports(wanted):
+def ports(desired):
     """Commands for the ports that have another type, or none."""
     known = {}
-    for line in run(["semanage", "port", "-l", "-n"])[1].splitlines() if wanted else []:
+    for line in run(["semanage", "port", "-l", "-n"])[1].splitlines() if desired else []:
         kind, protocol, numbers = [*line.split(None, 2), "", ""][:3]
         if protocol == "tcp":
             for number in numbers.replace(" ", "").split(","):
                 known.setdefault(number, []).append(kind)
-    for one in wanted:
+    for one in desired:
         types = known.get(str(one["port"]), [])
         if one["type"] not in types:
             yield ["semanage", "port", "-m" if types else "-a", "-t", one["type"], "-p", "tcp", str(one["port"])]
 
 
-def contexts(wanted):
+def contexts(desired):
     """Commands for the folders whose rule is missing."""
-    rules = run(["semanage", "fcontext", "-l", "-C", "-n"])[1].splitlines() if wanted else []
-    for one in wanted:
+    rules = run(["semanage", "fcontext", "-l", "-C", "-n"])[1].splitlines() if desired else []
+    for one in desired:
         pattern = one["path"] + "(/.*)?"
         found = [line for line in rules if line.split()[:1] == [pattern]]
         if not any(f":{one['type']}:" in line for line in found):
@@ -118,9 +118,9 @@ def main():
     for command in due if not module.check_mode else []:
         rc, out, err = run(command, timeout=300)
         if rc != 0:
-            said = last_line(err) or last_line(out)
+            reported = last_line(err) or last_line(out)
             fix = "semanage comes with policycoreutils-python-utils; by hand on the host, the command says more."
-            fail(module, f"{' '.join(command)}: {said}", fix, said)
+            fail(module, f"{' '.join(command)}: {reported}", fix, reported)
     module.exit_json(changed=bool(due), commands=[" ".join(command) for command in due])
 
 

@@ -46,12 +46,12 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(ACTION.ActionBase, "run", lambda *_: {})
     plugin._execute_module = execute
 
-    def said(names=NAMES, check=False, **more):
+    def reported(names=NAMES, check=False, **more):
         plugin._task = SimpleNamespace(args={"names": names, **more}, check_mode=check)
         return plugin.run(task_vars={"inventory_dir": str(tmp_path)})
 
-    said.runs, said.etc, said.folder = runs, tmp_path / "etc", tmp_path / "api-authority"
-    return said
+    reported.runs, reported.etc, reported.folder = runs, tmp_path / "etc", tmp_path / "api-authority"
+    return reported
 
 
 def test_a_server_gets_a_certificate_once_and_keeps_it(server):
@@ -114,8 +114,8 @@ def test_other_names_and_a_near_end_make_another_certificate(server):
 
 
 def test_check_mode_writes_nothing_on_a_blank_server(server):
-    said = server(check=True)
-    assert said["changed"] and not server.etc.exists() and not server.folder.exists()
+    reported = server(check=True)
+    assert reported["changed"] and not server.etc.exists() and not server.folder.exists()
     assert server(state="authority", check=True)["authority"].startswith("-----BEGIN CERTIFICATE")
     assert not server.folder.exists()
 
@@ -126,8 +126,10 @@ def test_the_user_s_own_files_are_put_in_place_and_never_renewed(server, tmp_pat
     for path in server.etc.iterdir():
         path.unlink()
     given = {"certificate_content": own["certificate"], "key_content": own["key"], "authority": "theirs"}
-    said = server(**given)
-    assert (said["changed"], said["renew_at"]) == (True, 0) and (server.etc / "api.key").read_text() == own["key"]
+    reported = server(**given)
+    assert (reported["changed"], reported["renew_at"]) == (True, 0) and (server.etc / "api.key").read_text() == own[
+        "key"
+    ]
     assert server(**given)["changed"] is False
 
 

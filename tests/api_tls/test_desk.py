@@ -73,11 +73,11 @@ def own(tmp_path):
     new("api", "-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=DNS:*.example.com")
     files = {"certificate": "api.crt", "key": "api.key", "ca": "ca.crt"}
 
-    def said(name="a.example.com", **changes):
+    def reported(name="a.example.com", **changes):
         lines = [f"deepgram_api_tls_{key}: {made / file}" for key, file in {**files, **changes}.items()]
         return "\n".join(["deepgram_api_tls: true", f"deepgram_api_tls_name: {name}", *lines, ""])
 
-    return said
+    return reported
 
 
 def test_files_that_fit_each_other_and_the_name_are_valid(own):

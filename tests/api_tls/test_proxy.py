@@ -175,9 +175,9 @@ def test_while_a_fleet_changes_its_ports_each_is_asked_where_it_listens(watch):
         assert serving(text) == {"a"} and "still has its port" in members["new"]["health"]
         text, _ = watch({"a": moved}, tls=False)
         assert moved in text and before not in text
-    for gone in (nobody, f"127.0.0.2:{nobody.rpartition(':')[2]}"):
-        _, members = watch({"a": gone}, tls=False)
-        assert members["a"]["health"].startswith("no answer") and members["a"]["address"] == gone
+    for missing in (nobody, f"127.0.0.2:{nobody.rpartition(':')[2]}"):
+        _, members = watch({"a": missing}, tls=False)
+        assert members["a"]["health"].startswith("no answer") and members["a"]["address"] == missing
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -198,14 +198,16 @@ def test_the_look_asks_over_tls(issued):
         assert "why" in network.ask(f"http://{at}/v1/status") or network.ask(f"http://{at}/v1/status")["status"] != 200
 
 
-@pytest.mark.parametrize(("authority", "name", "said"), [("authority", "deepgram-api", "pass"), ("other", "deepgram-api", "fail"),
-                                                         ("authority", "another", "fail")])  # fmt: skip
-def test_verify_proves_the_certificate_as_nginx_does(issued, authority, name, said):
+@pytest.mark.parametrize(
+    ("authority", "name", "reported"),
+    [("authority", "deepgram-api", "pass"), ("other", "deepgram-api", "fail"), ("authority", "another", "fail")],
+)
+def test_verify_proves_the_certificate_as_nginx_does(issued, authority, name, reported):
     with api(issued.context) as at:
         port, secured = int(at.rpartition(":")[2]), {"name": name, "authority": str(getattr(issued, authority))}
-        wanted = {"api_tls": secured, "deepgram_api_port": port, "deepgram_api_bind_address": "127.0.0.1"}
-        planned = {"route": {"login": ""}, "wanted": wanted}
-        assert verdict(test_api.test_certificate, {"planned": planned, "wanted": wanted}) == said
+        desired = {"api_tls": secured, "deepgram_api_port": port, "deepgram_api_bind_address": "127.0.0.1"}
+        planned = {"route": {"login": ""}, "desired": desired}
+        assert verdict(test_api.test_certificate, {"planned": planned, "desired": desired}) == reported
 
 
 @pytest.mark.skipif(not NGINX, reason="no nginx on this machine (apt-get install nginx)")

@@ -33,9 +33,9 @@ def test_an_engine_that_came_back_by_itself(host, docker, web, url, state):
     assert host.drift() == [f"container deepgram-api: is {state} of requests that failed before"]
 
 
-@pytest.mark.parametrize("said", ['{"system_health": "Critical"}', "Critical", '["Critical"]'])
-def test_an_engine_that_was_there_all_the_time(host, web, url, said):
-    web.table["/v1/status"] = (200, said)
+@pytest.mark.parametrize("reported", ['{"system_health": "Critical"}', "Critical", '["Critical"]'])
+def test_an_engine_that_was_there_all_the_time(host, web, url, reported):
+    web.table["/v1/status"] = (200, reported)
     assert host.drift() == []
 
 

@@ -69,8 +69,8 @@ def test_a_docker_that_fails(host, api, docker):
 
 def test_no_docker(host):
     host.record(containers={"engine": "docker", "names": {"deepgram-api": []}})
-    (said,) = host.drift()
-    assert said.startswith("container deepgram-api: cannot be inspected: Docker does not answer ([Errno 2]")
+    (reported,) = host.drift()
+    assert reported.startswith("container deepgram-api: cannot be inspected: Docker does not answer ([Errno 2]")
 
 
 def test_one_that_was_not_there_when_the_role_ended(host, docker):

@@ -34,7 +34,7 @@ def driver(host):
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("what", "reported"),
     [
         ({"module": "575.1"}, ["driver: module 575.1 is loaded instead of 580.173.02"]),
         ({"module": ""}, ["driver: its kernel module is not loaded"]),
@@ -52,9 +52,9 @@ def driver(host):
         ),
     ],
 )
-def test_each_difference(host, driver, what, said):
+def test_each_difference(host, driver, what, reported):
     driver(**what)
-    assert host.drift() == said
+    assert host.drift() == reported
 
 
 def test_no_library(host, driver):

@@ -16,8 +16,8 @@ STANDARD = {*sys.stdlib_module_names, "_sha2", "_sha256"}  # the name of these t
 def test_a_change_says_what_was_applied(host):
     desired = {"fingerprint": "f1", "content": "c", "variables": {"role_port": 443, "role_key": {"secret": "d1"}}}
     host.record(desired=desired, files=[host.file("a")])
-    said = host.role(fingerprint="f2")
-    assert (said["state"], said["applied"], said["drift"]) == ("changed", desired, [])
+    reported = host.role(fingerprint="f2")
+    assert (reported["state"], reported["applied"], reported["drift"]) == ("changed", desired, [])
     assert "applied" not in host.role(fingerprint="f1")
 
 
@@ -25,9 +25,9 @@ def test_drift_is_told_beside_a_change(host):
     path = host.file("a")
     host.record(files=[path])
     host.file("a", "other")
-    said = host.role(fingerprint="f2")
-    assert said["state"] == "changed"
-    assert said["drift"] == [{"thing": f"file {path}", "how": "content differs"}]
+    reported = host.role(fingerprint="f2")
+    assert reported["state"] == "changed"
+    assert reported["drift"] == [{"thing": f"file {path}", "how": "content differs"}]
     assert host.role()["state"] == "drifted"
 
 
@@ -36,18 +36,18 @@ def test_each_role_has_its_own_drift(host):
     for role, path in paths.items():
         host.record(role=role, files=[path])
     host.file("two", "other")
-    said = host.ask(one="f1", two="f1")[0]["roles"]
-    assert [entry["state"] for entry in said.values()] == ["right", "drifted"]
+    reported = host.ask(one="f1", two="f1")[0]["roles"]
+    assert [entry["state"] for entry in reported.values()] == ["right", "drifted"]
 
 
 def test_the_answer_around_the_roles(host):
     host.record()
-    said, _ = host.ask()
+    reported, _ = host.ask()
     parts = {"format", "seconds", "time", "boot_id", "roles", "verified", "answers", "reports", "system", "lease"}
-    assert set(said) == parts
-    assert (said["format"], said["verified"], said["answers"]) == (1, False, {})
-    assert set(said["system"]) <= {"ID", "VERSION_ID"} and said["system"]["ID"]
-    assert len(said["boot_id"]) == 36 and said["time"] > 1.7e9 and 0 < said["seconds"] < 30
+    assert set(reported) == parts
+    assert (reported["format"], reported["verified"], reported["answers"]) == (1, False, {})
+    assert set(reported["system"]) <= {"ID", "VERSION_ID"} and reported["system"]["ID"]
+    assert len(reported["boot_id"]) == 36 and reported["time"] > 1.7e9 and 0 < reported["seconds"] < 30
 
 
 def test_verified_holds_for_the_same_fingerprints_until_a_run_begins(host):

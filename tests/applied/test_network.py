@@ -11,17 +11,17 @@ def test_an_address_that_answers_and_what_it_says(host, web):
     url = f"http://127.0.0.1:{web.port}/v1/status"
     web.table["/v1/status"] = (200, '{"system_health": "Healthy"}')
     host.record(answers=[url])
-    said, _ = host.ask()
-    assert said["roles"]["role"]["drift"] == []
-    assert said["answers"] == {url: {"system_health": "Healthy"}}
+    reported, _ = host.ask()
+    assert reported["roles"]["role"]["drift"] == []
+    assert reported["answers"] == {url: {"system_health": "Healthy"}}
 
 
 def test_an_answer_that_is_no_json(host, web):
     url = f"http://localhost:{web.port}/metrics"
     web.table["/metrics"] = (200, "a 1\n")
     host.record(answers=[url])
-    said, _ = host.ask()
-    assert (said["roles"]["role"]["state"], said["answers"]) == ("right", {url: None})
+    reported, _ = host.ask()
+    assert (reported["roles"]["role"]["state"], reported["answers"]) == ("right", {url: None})
 
 
 def test_an_address_that_answers_something_else(host, web):
@@ -36,11 +36,11 @@ def test_an_address_where_nothing_listens(host):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     host.record(answers=[url])
-    said, _ = host.ask()
-    assert said["roles"]["role"]["drift"] == [
+    reported, _ = host.ask()
+    assert reported["roles"]["role"]["drift"] == [
         {"thing": f"address {url}", "how": "does not answer: [Errno 111] Connection refused"}
     ]
-    assert said["answers"] == {url: None}
+    assert reported["answers"] == {url: None}
 
 
 @pytest.mark.parametrize("speech", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 OK\r\n\r\n", None])
@@ -60,8 +60,10 @@ def test_an_address_that_speaks_something_else(host, speech):
         held = []
         threading.Thread(target=lambda: held.append(answer()), daemon=True).start()
         host.record(answers=[f"http://127.0.0.1:{server.getsockname()[1]}/"])
-        (said,) = host.drift()
-    assert said.endswith("does not answer: timed out" if speech is None else "does not answer: its answer is no HTTP")
+        (reported,) = host.drift()
+    assert reported.endswith(
+        "does not answer: timed out" if speech is None else "does not answer: its answer is no HTTP"
+    )
 
 
 @pytest.fixture
@@ -102,8 +104,8 @@ def test_a_certificate_s_file_that_cannot_be_used(host, port, tmp_path, text):
     if text is not None:
         path.write_text(text)
     host.record(tls=declared(port, str(path)))
-    (said,) = host.drift()
-    assert said.startswith(f"certificate on port {port}: ")
+    (reported,) = host.drift()
+    assert reported.startswith(f"certificate on port {port}: ")
 
 
 def test_a_port_that_serves_nothing(host, certificate):

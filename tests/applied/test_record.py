@@ -18,9 +18,9 @@ def edit(recorded, changes, resign=True):
 
 
 def distrusted(host):
-    said = host.role()
-    assert said["state"] == "distrusted"
-    return said["why"]
+    reported = host.role()
+    assert reported["state"] == "distrusted"
+    return reported["why"]
 
 
 @pytest.fixture
@@ -117,21 +117,21 @@ def test_dated_in_the_future(recorded):
 
 def test_run_without_dgctl(host):
     host.record(desired={}, files=[host.file("a")])
-    said = host.role()
-    assert (said["state"], said["why"]) == ("distrusted", "the role was last run without dgctl")
-    assert said["things"] == {"files": 1}
+    reported = host.role()
+    assert (reported["state"], reported["why"]) == ("distrusted", "the role was last run without dgctl")
+    assert reported["things"] == {"files": 1}
 
 
 def test_begun_and_not_ended(recorded):
     recorded.module(state="begun", host="gpu1", begin=["role", "other"])
-    said = recorded.ask(role="f1", other="f2", third="f3")[0]["roles"]
-    assert {role: entry["state"] for role, entry in said.items()} == {
+    reported = recorded.ask(role="f1", other="f2", third="f3")[0]["roles"]
+    assert {role: entry["state"] for role, entry in reported.items()} == {
         "role": "unfinished",
         "other": "unfinished",
         "third": "new",
     }
-    assert said["role"]["why"] == "a run ended before this role was done"
-    assert (said["role"]["things"], said["role"]["drift"]) == ({"files": 1}, [])
+    assert reported["role"]["why"] == "a run ended before this role was done"
+    assert (reported["role"]["things"], reported["role"]["drift"]) == ({"files": 1}, [])
 
 
 def test_a_role_that_ends_is_right_again(recorded):
@@ -145,16 +145,16 @@ def test_begun_without_dgctl_marks_all(recorded):
     recorded.ask("verified")
     recorded.module(state="begun", host="gpu1")
     assert {path.name for path in recorded.path.parent.iterdir()} == {"role.json", "other.json"}
-    said = recorded.ask(role="f1", other="f1")[0]["roles"]
-    assert [entry["state"] for entry in said.values()] == ["unfinished", "unfinished"]
+    reported = recorded.ask(role="f1", other="f1")[0]["roles"]
+    assert [entry["state"] for entry in reported.values()] == ["unfinished", "unfinished"]
 
 
 def test_begun_over_the_look_s_connection_is_the_same(recorded):
     recorded.ask("verified")
     assert recorded.ask("begun", role="", other="")[0] == {"format": 1, "begun": True}
-    said = recorded.ask(role="f1", other="f2", third="f3")[0]
-    assert [entry["state"] for entry in said["roles"].values()] == ["unfinished", "unfinished", "new"]
-    assert said["roles"]["role"]["things"] == {"files": 1} and said["verified"] is False
+    reported = recorded.ask(role="f1", other="f2", third="f3")[0]
+    assert [entry["state"] for entry in reported["roles"].values()] == ["unfinished", "unfinished", "new"]
+    assert reported["roles"]["role"]["things"] == {"files": 1} and reported["verified"] is False
     recorded.record()
     assert recorded.role()["state"] == "right"
 

@@ -119,8 +119,8 @@ def test_a_run_that_was_killed_and_ran_again_is_no_excuse(host, file):
 
 def test_what_is_not_there_or_must_not_be(host):
     path = host.file("foreign")
-    gone = str(host.root / "etc" / "gone")
-    refused(host.ended(files=[gone]), f"file {gone} is missing")
+    missing = str(host.root / "etc" / "gone")
+    refused(host.ended(files=[missing]), f"file {missing} is missing")
     refused(host.ended(absent=[path]), f"file {path} is there, and must not be", f"rm {path}")
 
 
@@ -156,5 +156,5 @@ def test_a_unit_that_settles_in_time(host):
 def test_containers(host, docker, state, words):
     if state:
         docker["/containers/deepgram-api/json"] = (200, json.dumps(container(state=state)))
-    said = host.ended(containers={"engine": "docker", "names": {"deepgram-api": []}})
-    refused(said, f"container deepgram-api {words}", "docker logs")
+    reported = host.ended(containers={"engine": "docker", "names": {"deepgram-api": []}})
+    refused(reported, f"container deepgram-api {words}", "docker logs")

@@ -116,8 +116,8 @@ def test_what_the_api_may_say_is_right(host, proxy, answer):
 )
 def test_who_else_serves_there_is_named(host, proxy, answer, words):
     host.record(tls=declared(proxy))
-    (said,) = found(host, proxy, answer)
-    assert said.startswith(f"path /v1/listen on port {proxy.server_port}: {words}"), said
+    (reported,) = found(host, proxy, answer)
+    assert reported.startswith(f"path /v1/listen on port {proxy.server_port}: {words}"), reported
     assert host.role()["state"] == "drifted"
 
 
@@ -134,22 +134,22 @@ def test_a_path_of_streams_may_refuse_a_plain_request_in_any_words(host, proxy, 
 def test_each_path_is_asked_and_all_at_once(host, proxy):
     proxy.table = {("POST", "/v1/listen"): (400, OURS, 0.6), ("GET", "/v2/listen"): (400, OURS, 0.6)}
     host.record(tls=declared(proxy, {"/v1/listen": [], "/v2/listen": []}))
-    said, _ = host.ask()
-    assert len(said["roles"]["role"]["drift"]) == 1  # an empty answer to a file is none
-    assert said["seconds"] < 1.1
+    reported, _ = host.ask()
+    assert len(reported["roles"]["role"]["drift"]) == 1  # an empty answer to a file is none
+    assert reported["seconds"] < 1.1
 
 
 def test_an_api_that_never_answers_ends_with_the_time(host, proxy):
     host.set("proxy.serving", TIMEOUT_S=0.4)
     host.record(tls=declared(proxy))
-    (said,) = found(host, proxy, (400, OURS, 3.0))
-    assert said.startswith(f"path /v1/listen on port {proxy.server_port}: no answer in 0.4 s")
+    (reported,) = found(host, proxy, (400, OURS, 3.0))
+    assert reported.startswith(f"path /v1/listen on port {proxy.server_port}: no answer in 0.4 s")
 
 
 def test_nobody_is_asked_who_shows_another_certificate(host, proxy, certificate):
     host.record(tls=declared(proxy, certificate=certificate("other")))
-    (said,) = host.drift()
-    assert said.startswith("certificate on port") and proxy.heard == []
+    (reported,) = host.drift()
+    assert reported.startswith("certificate on port") and proxy.heard == []
 
 
 def test_a_port_that_is_closed_is_said_once(host, proxy, certificate):
@@ -171,8 +171,8 @@ def test_a_port_that_is_closed_is_said_once(host, proxy, certificate):
 def test_a_proxy_with_nobody_behind_it_says_who_is_out(host, proxy, states, words):
     members = host.file("members.json", json.dumps({"members": {name: {"state": one} for name, one in states.items()}}))
     host.record(tls=declared(proxy, {"/v1/listen": ["gpu1", "gpu2"]}, members=members))
-    said = found(host, proxy, (503, OURS, BUSY))
-    assert [one.partition("requests ")[2] for one in said] == ([words] if words else [])
+    reported = found(host, proxy, (503, OURS, BUSY))
+    assert [one.partition("requests ")[2] for one in reported] == ([words] if words else [])
 
 
 CONTAINER = {
@@ -197,8 +197,8 @@ def test_an_own_api_s_fault_is_its_own_role_s(host, proxy, docker, web, status, 
     web.table["/v1/status"] = (status, json.dumps({"system_health": "Ready", "active_batch_requests": active}))
     containers = {"engine": "docker", "names": {"deepgram-api": []}}
     host.record(answers=[f"http://127.0.0.1:{web.port}/v1/status"], containers=containers, tls=declared(proxy))
-    said = found(host, proxy, (503, OURS, BUSY))
-    assert any(one.startswith("path ") for one in said) is path_fails
+    reported = found(host, proxy, (503, OURS, BUSY))
+    assert any(one.startswith("path ") for one in reported) is path_fails
 
 
 # What the role's own NGINX says to who shows no key that counts (roles/nginx_proxy/templates/deepgram.conf.j2).
@@ -212,8 +212,8 @@ def test_where_callers_show_keys_the_server_shows_its_own(host, proxy):
 
 def test_an_own_key_that_is_gone_or_refused_is_named(host, proxy):
     host.record(tls=declared(proxy, credential="/nonexistent/own.key"))
-    (said,) = found(host, proxy, (401, OURS, STRANGER))
-    assert said.endswith("HTTP 401: callers must show a key, and the server's own is refused or gone")
+    (reported,) = found(host, proxy, (401, OURS, STRANGER))
+    assert reported.endswith("HTTP 401: callers must show a key, and the server's own is refused or gone")
     assert proxy.shown == [None]
 
 

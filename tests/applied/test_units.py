@@ -18,7 +18,7 @@ def is_running(pid):
 
 
 @pytest.mark.parametrize(
-    ("active", "enabled", "declared", "said"),
+    ("active", "enabled", "declared", "reported"),
     [
         ("active", "enabled", ["active", "enabled"], []),
         ("reloading", "static", ["active", "enabled"], []),
@@ -34,10 +34,10 @@ def is_running(pid):
         ("inactive", "disabled", ["masked"], ["is disabled instead of masked"]),
     ],
 )
-def test_states(host, active, enabled, declared, said):
+def test_states(host, active, enabled, declared, reported):
     host.unit("x.service", active, enabled)
     host.record(units={"x.service": declared})
-    assert host.drift() == [f"unit x.service: {how}" for how in said]
+    assert host.drift() == [f"unit x.service: {how}" for how in reported]
 
 
 def test_each_unit_has_its_own_answer_also_one_that_is_not_there(host):

@@ -48,8 +48,8 @@ class Delayed:
 
     async def answer(self, socket, start):
         await asyncio.sleep(self.latency_s)
-        said = {"type": "Results", "start": start, "duration": STEP_S, "is_final": True}
-        await socket.send(json.dumps(said | {"channel": {"alternatives": [{"transcript": words(start)}]}}))
+        reported = {"type": "Results", "start": start, "duration": STEP_S, "is_final": True}
+        await socket.send(json.dumps(reported | {"channel": {"alternatives": [{"transcript": words(start)}]}}))
 
 
 @contextmanager

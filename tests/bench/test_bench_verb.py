@@ -38,8 +38,8 @@ def here(folder, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
     Path("inventory.ini").write_text(PROXIED + Path("inventory.ini").read_text())
     settings = Path("group_vars/all/main.yml")
-    kept = settings.read_text().split("deepgram_models_links")[0]
-    settings.write_text(kept + MODELS)
+    retained = settings.read_text().split("deepgram_models_links")[0]
+    settings.write_text(retained + MODELS)
     return folder
 
 
@@ -175,11 +175,11 @@ def test_a_bench_from_end_to_end(here, monkeypatch):
     with delayed(0.1, limit=3) as (port, _server):
         ended = run(monkeypatch, port, "--json")
     assert ended.exit_code == 0, ended.output
-    told = json.loads(ended.stdout)["hosts"]["gpu2"]["status"]["bench"]
-    assert (told["holds"], told["fails"], told["limited"], told["sustained"]) == (3, 4, True, True)
-    assert "raise deepgram_engine_max_active_requests" in told["advice"][0]
-    kept = Path(told["file"])
-    assert kept.parent == here / ".dgctl/bench" and kept.with_suffix(".svg").exists()
+    reported = json.loads(ended.stdout)["hosts"]["gpu2"]["status"]["bench"]
+    assert (reported["holds"], reported["fails"], reported["limited"], reported["sustained"]) == (3, 4, True, True)
+    assert "raise deepgram_engine_max_active_requests" in reported["advice"][0]
+    retained = Path(reported["file"])
+    assert retained.parent == here / ".dgctl/bench" and retained.with_suffix(".svg").exists()
 
 
 def test_serving_servers_and_both_kinds_are_refused_before_anything_is_asked(here, monkeypatch):

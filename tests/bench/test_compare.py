@@ -4,7 +4,7 @@ import json
 
 from click.testing import CliRunner
 
-from dgctl.bench import compare, kept
+from dgctl.bench import compare, retained
 from dgctl.cli import main
 from tests.bench.test_kept import DOCUMENT, keep
 from tests.unit.conftest import folder  # noqa: F401 - a deployment of gpu1 and gpu2
@@ -18,7 +18,7 @@ def one(place, day, holds, host="gpu1", release="release-260812", **changes):
 
 
 def rows(place):
-    return compare.rows(kept.read(place)[0])
+    return compare.rows(retained.read(place)[0])
 
 
 def test_equal_servers_are_one_row_each_with_its_newest_result(tmp_path):
@@ -63,5 +63,5 @@ def test_the_verb_measures_nothing(folder, tmp_path, monkeypatch):  # noqa: F811
     shown = CliRunner().invoke(main, ["bench", "inventory.ini", "--compare", "--streams"])
     assert shown.exit_code == 0 and "40 streams  -20%" in shown.stdout and "files a minute" not in shown.stdout
     assert "bad.json" in shown.output
-    told = json.loads(CliRunner().invoke(main, ["bench", "inventory.ini", "--compare", "--json"]).stdout)
-    assert [row["low"] for row in told["benches"]] == [60, 50, 40]
+    reported = json.loads(CliRunner().invoke(main, ["bench", "inventory.ini", "--compare", "--json"]).stdout)
+    assert [row["low"] for row in reported["benches"]] == [60, 50, 40]

@@ -51,9 +51,9 @@ def test_percentiles():
 
 def test_the_document_counts_what_failed():
     tally = Tally()
-    tally.failed("stream", "connect", "HTTP 503: busy", tally.began)
-    tally.failed("stream", "words", "2 words for 20", tally.began)
-    tally.failed("file", "request", "ConnectError", tally.began)
+    tally.failed("stream", "connect", "HTTP 503: busy", tally.started)
+    tally.failed("stream", "words", "2 words for 20", tally.started)
+    tally.failed("file", "request", "ConnectError", tally.started)
     document = json.loads(json.dumps(tally.document()))
     assert document["streams"]["broken"] == 2 and document["streams"]["refused"] == 1
     assert document["files"]["failed"] == 1 and document["files"]["p50_ms"] is None

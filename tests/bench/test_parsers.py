@@ -50,8 +50,8 @@ def test_recap_of_ansible_playbook():
 def test_verify_is_cut_off_where_its_line_came():
     lines = [(1.5, "     1s  Preflight\n"), (2.0, "some warning\n"), (61.25, "  1m01s  Verify\n")]
     assert records.phases(lines) == [("Preflight", 1.5), ("Verify", 61.25)]
-    assert records.verify_began(lines, 70) == 61.25
-    assert records.verify_began(lines[:1], 70) == 70
+    assert records.verify_started(lines, 70) == 61.25
+    assert records.verify_started(lines[:1], 70) == 70
 
 
 @pytest.mark.parametrize(

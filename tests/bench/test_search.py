@@ -140,9 +140,11 @@ def test_what_is_close_is_not_clear(mean, clear):
 
 
 def test_windows_of_several_processes_are_one():
-    one = Raw(latencies=[(1.0, 0.1), (20.0, 0.3)], lags=[0.001], words_said=10, words_heard=9, cpu_s=3, causes=["x"])
+    one = Raw(
+        latencies=[(1.0, 0.1), (20.0, 0.3)], lags=[0.001], words_reported=10, words_heard=9, cpu_s=3, causes=["x"]
+    )
     other = Raw(
-        latencies=[(2.0, 0.2)], lags=[0.03], broken=1, words_said=10, words_heard=10, cpu_s=3, causes=["x", "y"]
+        latencies=[(2.0, 0.2)], lags=[0.03], broken=1, words_reported=10, words_heard=10, cpu_s=3, causes=["x", "y"]
     )
     found = merged(7, 30.0, [one, other])
     assert (found.load, found.results, found.broken, found.causes) == (7, 3, 1, ("x", "y"))

@@ -227,8 +227,13 @@ def test_a_bench_from_end_to_end(here, monkeypatch):  # noqa: F811
     with speaking(limit=0) as (port, _server):
         ended = run(monkeypatch, port, "--tts", "--json", "--most", "60")
     assert ended.exit_code == 0, ended.output
-    told = json.loads(ended.stdout)["hosts"]["gpu2"]["status"]["bench"]
-    assert (told["kind"], told["unit"], told["holds"], told["limited"]) == (TTS, "requests a minute", 0, True)
+    reported = json.loads(ended.stdout)["hosts"]["gpu2"]["status"]["bench"]
+    assert (reported["kind"], reported["unit"], reported["holds"], reported["limited"]) == (
+        TTS,
+        "requests a minute",
+        0,
+        True,
+    )
     with speaking() as (port, _server):
         ended = run(monkeypatch, port, "--tts", "--most", "60")
     assert "gpu2 holds 60 requests a minute and more were not tried; before: 0" in ended.stdout

@@ -61,10 +61,10 @@ def prometheus(answer, code=200, raw=None):
             if callable(raw):
                 raw(self)
                 return
-            said = (
+            reported = (
                 answer(asked["query"], float(asked.get("start", 0)), float(asked.get("end", 0))) if raw is None else raw
             )
-            body = said if isinstance(said, bytes) else json.dumps(said).encode()
+            body = reported if isinstance(reported, bytes) else json.dumps(reported).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

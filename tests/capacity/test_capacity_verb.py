@@ -49,12 +49,12 @@ def test_how_full_it_is_and_when_it_will_be(here):
         ended = run("--prometheus", url)
         document = json.loads(run("--prometheus", url, "--json").stdout)
     assert ended.exit_code == 0, ended.output
-    said = document["capacity"]["profiles"]["stt"]
-    assert [(one["takes"], one["by"], one["bench"]["streams"]["measured"]) for one in said["servers"]] == [
+    reported = document["capacity"]["profiles"]["stt"]
+    assert [(one["takes"], one["by"], one["bench"]["streams"]["measured"]) for one in reported["servers"]] == [
         (36, "bench", "gpu1"),
         (36, "bench", "gpu1"),
     ]
-    requests = said["requests"]
+    requests = reported["requests"]
     assert requests["takes"] == {"all": 72, "without_largest": 36, "one_more": 108}
     assert requests["peak"]["value"] == pytest.approx(34, abs=0.6)
     assert requests["share"]["without_largest"] == pytest.approx(requests["peak"]["value"] / 36, abs=0.001)
@@ -63,7 +63,7 @@ def test_how_full_it_is_and_when_it_will_be(here):
     assert f"  all                  72   {requests['share']['all']:.0%}" in ended.stdout
     assert "+3.5 a week (+3.5 to +3.5, 9 of 10" in ended.stdout
     assert f"advice: Have another server ready by {requests['full']['likely']}" in ended.stdout
-    (row,) = said["gpus"]
+    (row,) = reported["gpus"]
     assert (row["gpus"], row["servers"], row["streams"], row["files_a_minute"]) == (
         "Tesla T4 (the least)",
         "2",
@@ -80,10 +80,10 @@ def speaking(here_, **about):
             "deepgram_models_links: [https://m.example.com/aura-2.voice-pack.en.a1b2.dg]\n"
         )
     windows = [Window(load, 30.0, load // 2, 0.1, p90_s=0.15, at_once=load / 30).as_dict() for load in (120, 240, 180)]
-    kept = {"kind": "tts", "holds": 180, "fails": 240, "windows": windows}
-    kept["bounds"] = {"mean_s": 0.2, "p90_s": 0.2, "p95_s": 0.5, "p99_s": 0.5, "factor": 100.0}
-    kept["about"] = DOCUMENT["about"] | {"profile": "aura", "model": "aura-2-thalia-en"} | about
-    keep(here_ / ".dgctl/bench", "20261130T080000Z-gpu1-tts", **kept)
+    retained = {"kind": "tts", "holds": 180, "fails": 240, "windows": windows}
+    retained["bounds"] = {"mean_s": 0.2, "p90_s": 0.2, "p95_s": 0.5, "p99_s": 0.5, "factor": 100.0}
+    retained["about"] = DOCUMENT["about"] | {"profile": "aura", "model": "aura-2-thalia-en"} | about
+    keep(here_ / ".dgctl/bench", "20261130T080000Z-gpu1-tts", **retained)
 
 
 def test_servers_that_speak_take_what_their_bench_had_at_a_time(here):
@@ -92,15 +92,15 @@ def test_servers_that_speak_take_what_their_bench_had_at_a_time(here):
     up = [({"instance": name, "profile": "aura"}, 1) for name in ("gpu1", "gpu2")]
     with asked.prometheus(asked.whole(NOW, {"aura": growing(4, 0)}, gpus=GPUS, up=up)) as url:
         ended = run("--prometheus", url)
-        said = json.loads(run("--prometheus", url, "--json").stdout)["capacity"]["profiles"]["aura"]
+        reported = json.loads(run("--prometheus", url, "--json").stdout)["capacity"]["profiles"]["aura"]
     assert ended.exit_code == 0, ended.output
-    assert [(one["takes"], one["by"], one["bench"]["speech"]["holds"]) for one in said["servers"]] == [
+    assert [(one["takes"], one["by"], one["bench"]["speech"]["holds"]) for one in reported["servers"]] == [
         (5, "bench", 180),
         (5, "bench", 180),
     ]
-    assert said["requests"]["share"]["all"] == pytest.approx(0.4, abs=0.01)
+    assert reported["requests"]["share"]["all"] == pytest.approx(0.4, abs=0.01)
     assert "bench of speech" in ended.stdout and "180, not 240 a minute, as gpu1" in ended.stdout
-    assert "bench of streams" not in ended.stdout and said["gpus"][0]["texts_a_minute"] == "180"
+    assert "bench of streams" not in ended.stdout and reported["gpus"][0]["texts_a_minute"] == "180"
 
 
 def test_what_speaks_is_measured_with_tts(here):
@@ -116,13 +116,13 @@ def test_what_speaks_is_measured_with_tts(here):
 def test_without_anything_known_there_is_no_number(here):
     ended = run()
     assert ended.exit_code == 0, ended.output
-    advice = "Measure what gpu1 holds (not known either: gpu2): dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
-    assert f"advice: {advice}" in ended.stdout
+    measure = "dgctl drain inventory.ini gpu1, then dgctl bench inventory.ini gpu1"
+    assert f"advice: Measure what gpu1 holds (not known either: gpu2): {measure}" in ended.stdout
     assert "advice: Nothing says how much is used" in ended.stdout
-    said = json.loads(run("--json").stdout)["capacity"]["profiles"]["stt"]
-    assert "takes" not in said["requests"] and "peak" not in said["requests"]
-    assert [(one["takes"], one["by"]) for one in said["servers"]] == [(None, ""), (None, "")]
-    assert [row["streams"] for row in said["gpus"]] == ["-"]
+    reported = json.loads(run("--json").stdout)["capacity"]["profiles"]["stt"]
+    assert "takes" not in reported["requests"] and "peak" not in reported["requests"]
+    assert [(one["takes"], one["by"]) for one in reported["servers"]] == [(None, ""), (None, "")]
+    assert [row["streams"] for row in reported["gpus"]] == ["-"]
 
 
 def test_limits_benches_of_other_releases_and_files_that_are_none(here):
@@ -143,9 +143,9 @@ def test_with_servers_of_which_nothing_is_known_there_is_no_share(here):
     gpus = [GPUS[0], ({"instance": "gpu2", "gpu": "0", "name": "NVIDIA L4"}, 1)]
     with asked.prometheus(asked.whole(NOW, {"stt": growing()}, gpus=gpus, up=UP)) as url:
         ended = run("--prometheus", url)
-        said = json.loads(run("--prometheus", url, "--json").stdout)["capacity"]["profiles"]["stt"]["requests"]
-    assert said["takes"] == {"known": 36} and said["unknown"] == ["gpu2"]
-    assert "share" not in said and "full" not in said and said["peak"]["value"] > 30
+        reported = json.loads(run("--prometheus", url, "--json").stdout)["capacity"]["profiles"]["stt"]["requests"]
+    assert reported["takes"] == {"known": 36} and reported["unknown"] == ["gpu2"]
+    assert "share" not in reported and "full" not in reported and reported["peak"]["value"] > 30
     assert "without gpu2, of which nothing is known" in ended.stdout and "without the largest" not in ended.stdout
     assert "Add a server" not in ended.stdout and "Have another" not in ended.stdout
 

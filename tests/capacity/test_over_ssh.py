@@ -68,8 +68,8 @@ def test_where_one_tells_nothing_the_other_is_asked(ssh, first, says):
     with figures() as url:
         ssh.servers({ONE: first, OTHER: {"to": port(url)}})
         ended = run("--json")
-    told = json.loads(ended.stdout)
-    assert ended.exit_code == 0 and told["capacity"]["profiles"]["stt"]["requests"]["peak"]["value"] > 30
+    reported = json.loads(ended.stdout)
+    assert ended.exit_code == 0 and reported["capacity"]["profiles"]["stt"]["requests"]["peak"]["value"] > 30
     assert [words[-1] for words in ssh.calls] == [ONE, OTHER] and says not in ended.output
 
 
@@ -92,8 +92,8 @@ def test_a_server_out_of_reach(ssh, says, what, fix):
 
 def test_a_server_that_lets_nobody_forward(ssh):
     """sshd without AllowTcpForwarding: the way opens, and each connection through it is refused."""
-    told = {"to": 1, "refuses": "administratively prohibited: open failed"}
-    ssh.servers({ONE: told, OTHER: told})
+    reported = {"to": 1, "refuses": "administratively prohibited: open failed"}
+    ssh.servers({ONE: reported, OTHER: reported})
     ended = run()
     assert ended.exit_code == 7 and "administratively prohibited" in ended.output
     assert "AllowTcpForwarding" in ended.output
@@ -135,9 +135,9 @@ def test_an_answer_that_is_none(ssh, raw, says):
 
 def test_much_that_ssh_says_holds_nothing_up(ssh):
     """ssh writes a line for each connection that it cannot make; into a pipe that nobody reads it once stood still."""
-    began = time.monotonic()
+    started = time.monotonic()
     ssh.servers({ONE: {"to": 1, "times": 20_000}, OTHER: {"to": 1, "times": 20_000}})
-    assert run().exit_code == 7 and time.monotonic() - began < 25
+    assert run().exit_code == 7 and time.monotonic() - started < 25
 
 
 def test_nothing_runs_on_afterwards(ssh, tmp_path):

@@ -29,9 +29,9 @@ class VirtualTime(asyncio.SelectorEventLoop):
         return self.now
 
 
-def engine(said, work_s, load, files, seed):
+def engine(reported, work_s, load, files, seed):
     """What files take in the lab's Engine, in their order."""
-    chance, lanes, took = random.Random(seed), Lanes(said), []
+    chance, lanes, took = random.Random(seed), Lanes(reported), []
 
     async def one(loop):
         came = loop.time()
@@ -100,10 +100,10 @@ def test_how_a_server_queues_is_read_from_its_bench(true):
     models = queueing.fit(bench(true, [*loads, int(0.8 * true.most), int(0.9 * true.most)], seed=2))
     assert models and all(abs(one.lanes - true.lanes) <= 1 for one in models)
     load = 0.7 * true.most
-    said = queueing.times(models, load, 3.0)
+    reported = queueing.times(models, load, 3.0)
     real = percentile(queueing.sampled(true, load, seed=77), 0.95)
-    assert 0.8 * said.p95_s[0] <= real <= 1.2 * said.p95_s[1]
-    assert 0 <= said.late[0] <= said.late[1] <= 1
+    assert 0.8 * reported.p95_s[0] <= real <= 1.2 * reported.p95_s[1]
+    assert 0 <= reported.late[0] <= reported.late[1] <= 1
 
 
 def test_what_lasts_is_less_than_what_a_short_bench_may_find():

@@ -106,7 +106,7 @@ def main() -> int:
 
     names = [*sorted(specs.options(content.root())), "ansible_host", "ansible_port", "mine"]
     known = [row for row in rows() if not row.shell]
-    failed, began = 0, time.monotonic()
+    failed, started = 0, time.monotonic()
     print(f"seed {arguments.seed}, {arguments.tries} tries", flush=True)
     for number in range(arguments.first, arguments.first + arguments.tries):
         row = some(random.Random(f"{arguments.seed}-{number}"), names, known)
@@ -116,7 +116,7 @@ def main() -> int:
             failed += 1
             changed = {name: text for name, text in row.files.items() if BASE.get(name) != text}
             print(f"try {number}: dgctl {row.run}\n{changed!r:.600}\n{wrong:.2000}", flush=True)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     print(f"{arguments.tries} tries, {failed} of them wrong, {arguments.tries / max(seconds, 0.001):.1f} a second")
     return int(failed > 0)
 

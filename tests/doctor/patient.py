@@ -124,7 +124,7 @@ class Programs:
         self.answers: dict[str, Answer] = {}
         self.later: dict[str, Callable[..., Answer]] = {}
 
-    def said(self, name: str) -> Answer | None:
+    def reported(self, name: str) -> Answer | None:
         return self.answers.get(name)
 
     def also(self, name: str, *argv: str) -> Answer:

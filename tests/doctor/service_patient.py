@@ -144,8 +144,8 @@ def units(patient: Patient, *argv: str) -> Answer:
     for name in argv[argv.index("--") + 1 :]:
         there = name not in ("ufw.service", "firewalld.service")
         usual = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "MainPID": "900"}
-        gone = {"LoadState": "not-found", "ActiveState": "inactive", "UnitFileState": "", "MainPID": "0"}
-        found = (usual if there else gone) | patient.states.get(name, {})
+        missing = {"LoadState": "not-found", "ActiveState": "inactive", "UnitFileState": "", "MainPID": "0"}
+        found = (usual if there else missing) | patient.states.get(name, {})
         blocks.append("".join(f"{key}={value}\n" for key, value in found.items()))
     return Answer("\n".join(blocks), 0, "")
 

@@ -157,7 +157,7 @@ def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):
     [
         (service.engine_hangs, certificate.certificate_of_five_days),
         (service.model_truncated, system.first_resolver_dead),
-        (nginx.upstream_gone, system.key_file_for_everybody),
+        (nginx.upstream_missing, system.key_file_for_everybody),
         (engines.engine_on_cpu, nginx.nginx_not_reloaded),
         (system.conntrack_full, gpus.needs_reset),
     ],

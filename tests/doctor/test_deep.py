@@ -18,8 +18,8 @@ PENDING = dcgm.Fault("Page Retirement/Row Remap", 1, "Pending page retirements",
 def asked(patient, monkeypatch):
     """asked(faults, said, status): the findings of the deep look, by their check, of a host whose DCGM says that."""
 
-    def ask(*faults, said="", status=0):
-        monkeypatch.setattr(dcgm, "diagnose", lambda: dcgm.Answer(status, said, 4, list(faults)))
+    def ask(*faults, reported="", status=0):
+        monkeypatch.setattr(dcgm, "diagnose", lambda: dcgm.Answer(status, reported, 4, list(faults)))
         return {found["check"]: found for found in doctor_deep.findings(patient.host())}
 
     return ask
@@ -59,15 +59,15 @@ def test_the_fix_follows_dcgm_s_severity(asked, severity, fix):
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "seen", "fix"),
+    ("reported", "status", "seen", "fix"),
     [
         ("timeout: failed to run command", 127, "DCGM is not installed", "nvidia_driver_dcgm: true"),
         ("Return: (-39) : A diag instance is already running, cannot run a new", 217, "in use", "ask again"),
         ("Return: (-34) : the affected resource is in use", 222, "in use", "ask again"),
     ],
 )
-def test_what_keeps_the_diagnosis_from_being_made_is_no_fault(asked, said, status, seen, fix):
-    (found,) = asked(said=said, status=status).values()
+def test_what_keeps_the_diagnosis_from_being_made_is_no_fault(asked, reported, status, seen, fix):
+    (found,) = asked(reported=reported, status=status).values()
     assert found["verdict"] == "skip" and seen in found["seen"] and fix in found["fix"]
 
 
@@ -81,7 +81,7 @@ def test_persistence_has_a_check_of_its_own(asked):
 
 
 def test_a_host_engine_that_does_not_answer(asked):
-    (found,) = asked(said="Unable to connect to host engine", status=1).values()
+    (found,) = asked(reported="Unable to connect to host engine", status=1).values()
     assert found["verdict"] == "fail" and "systemctl restart nvidia-dcgm" in found["fix"]
 
 

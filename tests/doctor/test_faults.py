@@ -102,7 +102,7 @@ def test_a_branch_past_its_end_is_told(patient):
     [
         (toolkit.cdi_of_an_older_driver, f"/run/cdi/nvidia.yaml is for driver {OLDER}, loaded is {VERSION}"),
         (toolkit.cdi_without_libcuda, "/run/cdi/nvidia.yaml hands out no libcuda"),
-        (toolkit.cdi_names_what_is_gone, f"libcuda.so.{VERSION}, which is not there"),
+        (toolkit.cdi_names_what_is_missing, f"libcuda.so.{VERSION}, which is not there"),
     ],
 )
 def test_each_fault_of_a_cdi_file_is_called_by_its_name(patient, change, words):
@@ -118,7 +118,7 @@ def test_a_cdi_file_with_everything_but_libcuda_hands_out_no_cuda(patient):
 
 
 def test_of_a_module_that_is_not_loaded_the_one_on_the_disk_counts(patient):
-    driver.module_gone(patient)
+    driver.module_missing(patient)
     patient.module("535.309.01")
     assert "its support ended in 2026-06" in patient.findings()["driver support"]["seen"]
     patient.loaded("580.95.05")

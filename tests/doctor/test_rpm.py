@@ -45,7 +45,7 @@ def test_dnf_automatic(rpm):
 
 
 def test_toolkit_versions(rpm):
-    rpm.say("rpm", rpm.programs.said("rpm").text.replace(f"{TOOLKIT[0]}\t1.20.1", f"{TOOLKIT[0]}\t1.19.1"))
+    rpm.say("rpm", rpm.programs.reported("rpm").text.replace(f"{TOOLKIT[0]}\t1.20.1", f"{TOOLKIT[0]}\t1.19.1"))
     assert "toolkit versions" in rpm.failing()
 
 

@@ -182,11 +182,11 @@ def signed(sourced, monkeypatch):
     bodies = {name: signature(key) for name, key in keys.items()}
     asked = []
 
-    def ask(served, kept="", file="nvidia-container-toolkit", check="1"):
+    def ask(served, retained="", file="nvidia-container-toolkit", check="1"):
         sourced.remove("/etc/yum.repos.d")
         repository(sourced, "toolkit", "https://n/rpm/", file, repo_gpgcheck=check, gpgkey=f"file://{KEY}")
-        if kept:
-            sourced.write("/var/cache/dnf/toolkit-0a1b/repodata/repomd.xml.asc", bodies[kept])
+        if retained:
+            sourced.write("/var/cache/dnf/toolkit-0a1b/repodata/repomd.xml.asc", bodies[retained])
         answer = https.Answer(200, {}, bodies[served].encode()) if served else https.Answer(404)
         monkeypatch.setattr(https, "ask", lambda url, **_: asked.append(url) or answer)
         return trusted(sourced)
@@ -212,8 +212,8 @@ def test_a_stranger_s_signature(signed):
 
 
 def test_what_dnf_has_kept_may_be_older_than_the_key(signed):
-    assert signed("", kept="stranger")["verdict"] == "skip"
-    assert signed("ours", kept="stranger")["verdict"] == "pass"
+    assert signed("", retained="stranger")["verdict"] == "skip"
+    assert signed("ours", retained="stranger")["verdict"] == "pass"
 
 
 def test_where_dnf_does_not_ask_for_a_signature_nobody_else_does(signed):

@@ -28,7 +28,7 @@ def busy_nginx(patient):
 
 
 def nginx_that_was_full_yesterday(patient):
-    nginx.said(patient, nginx.NO_CONNECTIONS, 86400)
+    nginx.reported(patient, nginx.NO_CONNECTIONS, 86400)
 
 
 def no_cap_where_the_engine_has_no_limit(patient):
@@ -112,7 +112,7 @@ def limit_with_a_comment_and_underscores(patient):
 
 def licence_server_that_was_late_once(patient):
     words = "Aegis request to https://license.deepgram.com failed: TimedOut"
-    patient.say("recent_engine", log_forms.said("full", words, "ERROR", "hermes::license"))
+    patient.say("recent_engine", log_forms.reported("full", words, "ERROR", "hermes::license"))
 
 
 def license_proxy_that_nobody_asked_yet(patient):

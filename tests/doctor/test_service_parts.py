@@ -71,8 +71,8 @@ def name_server():
                 question, asker = bound.recvfrom(512)
             except OSError:
                 return
-            for said in answer(question) if answer else ():
-                bound.sendto(said, asker)
+            for reported in answer(question) if answer else ():
+                bound.sendto(reported, asker)
 
         threading.Thread(target=serve, daemon=True).start()
         return bound.getsockname()[1]
@@ -102,8 +102,8 @@ def test_a_name_server_that_is_dead(name_server, server):
 
 def test_a_page_that_is_late_is_asked_twice(patient, monkeypatch):
     asked = []
-    said = [{"why": "does not answer: timed out"}, {"status": 200, "text": "x"}]
-    monkeypatch.setattr(network, "page", lambda url: [asked.append(url), said[len(asked) - 1]][1])
+    reported = [{"why": "does not answer: timed out"}, {"status": 200, "text": "x"}]
+    monkeypatch.setattr(network, "page", lambda url: [asked.append(url), reported[len(asked) - 1]][1])
     host = doctor_host.Host(patient.parameters, patient.programs, patient.engine, str(patient.root))
     assert host.page("http://x/metrics")["status"] == 200 and len(asked) == 2
     assert host.page("http://x/metrics")["status"] == 200 and len(asked) == 2
@@ -121,7 +121,7 @@ def test_the_log_of_a_time(engine, words):
 def test_a_log_ends_where_it_is_too_long(monkeypatch):
     monkeypatch.setattr(doctor_engine, "LOG_BYTES", 1000)
     programs = doctor_host.Programs({"long": doctor_engine.headed("yes", "said")})
-    assert len(programs.said("long").text) == 1000
+    assert len(programs.reported("long").text) == 1000
 
 
 def test_the_fullest_worker_counts(patient):

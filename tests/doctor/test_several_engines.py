@@ -74,10 +74,10 @@ def found(rack):
 
 
 def test_each_is_told_by_its_name(rack):
-    said = found(rack)
-    assert {name: one["verdict"] for name, one in said.items()} == dict.fromkeys(CHECKS, "pass")
-    assert said["engine limit"]["seen"] == "engine-a: 40; engine-b: 40"
-    assert said["api health"]["seen"] == "api-stt: Healthy; api-flux: Healthy"
+    reported = found(rack)
+    assert {name: one["verdict"] for name, one in reported.items()} == dict.fromkeys(CHECKS, "pass")
+    assert reported["engine limit"]["seen"] == "engine-a: 40; engine-b: 40"
+    assert reported["api health"]["seen"] == "api-stt: Healthy; api-flux: Healthy"
 
 
 def hangs(rack):
@@ -96,7 +96,7 @@ def has_another_limit(rack):
 
 
 def computes_on_the_cpu(rack):
-    rack.say("start_engine-b", log_forms.said("json", "Using devices: CPU", "INFO", "impeller::config"))
+    rack.say("start_engine-b", log_forms.reported("json", "Using devices: CPU", "INFO", "impeller::config"))
 
 
 def has_no_engine(rack):
@@ -150,14 +150,14 @@ def runs_another_image(rack):
 def has_its_key_refused(rack):
     """Engine a only lost its licence server for a moment, and serves."""
     lost = "Aegis request to https://license.deepgram.com failed: TimedOut"
-    rack.say("recent_engine-a", log_forms.said("pretty", lost, "ERROR", "hermes::license"))
-    rack.say("recent_engine-b", log_forms.said("compact", REFUSED, "ERROR", "hermes::license"))
+    rack.say("recent_engine-a", log_forms.reported("pretty", lost, "ERROR", "hermes::license"))
+    rack.say("recent_engine-b", log_forms.reported("compact", REFUSED, "ERROR", "hermes::license"))
 
 
 def lost_its_licence_server(rack):
     """The other API serves, which says nothing of this one's Engine."""
     lost = "Aegis request to https://license.deepgram.com failed: TimedOut"
-    rack.say("recent_engine-b", log_forms.said("pretty", lost, "ERROR", "hermes::license"))
+    rack.say("recent_engine-b", log_forms.reported("pretty", lost, "ERROR", "hermes::license"))
     rack.answers[STATUS["api-flux"]] = {"status": 200, "body": {"system_health": "Critical"}}
 
 
@@ -212,24 +212,26 @@ BROKEN = [
 @pytest.mark.parametrize(("break_it", "check", "seen", "fix"), BROKEN)
 def test_the_unhealthy_one_is_named_with_its_fix(rack, break_it, check, seen, fix):
     break_it(rack)
-    said = found(rack)[check]
-    assert said["verdict"] == "fail" and said["seen"].startswith(seen) and fix in said["fix"], said
-    assert not {"engine-a", "api-stt"} & set(re.findall(r"(?:engine|api)-\w+", f"{said['seen']} {said['fix']}"))
+    reported = found(rack)[check]
+    assert reported["verdict"] == "fail" and reported["seen"].startswith(seen) and fix in reported["fix"], reported
+    assert not {"engine-a", "api-stt"} & set(re.findall(r"(?:engine|api)-\w+", f"{reported['seen']} {reported['fix']}"))
 
 
 def test_one_that_cannot_be_asked_stands_beside_the_others(rack):
     rack.container("engine-b", 0, "exited")
-    said = found(rack)["engine answers"]
-    assert said["verdict"] == "pass" and "engine-b: deepgram-engine-b does not run" in said["seen"]
+    reported = found(rack)["engine answers"]
+    assert reported["verdict"] == "pass" and "engine-b: deepgram-engine-b does not run" in reported["seen"]
 
 
 def test_of_two_each_has_its_own_fix(rack):
     for part in METRICS:
         rack.say(f"inside {part}", "Failed to initialize NVML: Unknown Error\n", 255)
-    said = found(rack)["gpu in containers"]
-    assert "engine-a: nvidia-smi in deepgram-engine-a" in said["seen"] and "engine-b: nvidia-smi" in said["seen"]
-    assert "--force-recreate engine-a" in said["fix"] and "--force-recreate engine-b" in said["fix"]
-    assert said["cause"].count("daemon-reload") == 1, "the same cause is said once"
+    reported = found(rack)["gpu in containers"]
+    assert (
+        "engine-a: nvidia-smi in deepgram-engine-a" in reported["seen"] and "engine-b: nvidia-smi" in reported["seen"]
+    )
+    assert "--force-recreate engine-a" in reported["fix"] and "--force-recreate engine-b" in reported["fix"]
+    assert reported["cause"].count("daemon-reload") == 1, "the same cause is said once"
 
 
 def test_a_cap_is_missed_where_the_engines_of_this_server_have_limits(rack):
@@ -258,11 +260,14 @@ def test_of_several_that_do_not_run_each_is_named_with_its_cause_and_its_log(rac
     rack.container("engine-b", 0, "exited", ExitCode=1)
     line = "impeller::licensing: Provided license key is not valid: 401 Unauthorized"
     rack.say("log_engine-b", f"2026-11-29T10:00:08.1Z ERROR {line}\n")
-    said = found(rack)["containers"]
-    assert "deepgram-engine-a exited (exit 137)" in said["seen"] and "deepgram-engine-b exited (exit 1)" in said["seen"]
-    assert "engine-a: OOM killed" in said["cause"] and "engine-b: " in said["cause"]
+    reported = found(rack)["containers"]
     assert (
-        "docker logs --tail 50 deepgram-engine-a" in said["fix"]
-        and "docker logs --tail 50 deepgram-engine-b" in said["fix"]
+        "deepgram-engine-a exited (exit 137)" in reported["seen"]
+        and "deepgram-engine-b exited (exit 1)" in reported["seen"]
     )
-    assert "deepgram_api_key" in said["fix"]
+    assert "engine-a: OOM killed" in reported["cause"] and "engine-b: " in reported["cause"]
+    assert (
+        "docker logs --tail 50 deepgram-engine-a" in reported["fix"]
+        and "docker logs --tail 50 deepgram-engine-b" in reported["fix"]
+    )
+    assert "deepgram_api_key" in reported["fix"]

@@ -113,8 +113,8 @@ class Proxy:
                 break
             time.sleep(0.02)
         else:
-            said = "".join(f"{log.name}:\n{log.read_text()}" for log in self.folder.glob("*.log"))
-            raise AssertionError(f"nothing listens on {self.port}; exit status {self.children[-1].poll()}\n{said}")
+            reported = "".join(f"{log.name}:\n{log.read_text()}" for log in self.folder.glob("*.log"))
+            raise AssertionError(f"nothing listens on {self.port}; exit status {self.children[-1].poll()}\n{reported}")
         if self.program == "nginx":
             self.children.append(
                 subprocess.Popen([sys.executable, "-B", f"{self.folder}/upstreams", "watch"], stdout=out)
@@ -132,10 +132,10 @@ class Proxy:
             *headers,
         ]
         stream.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        said = b""
+        reported = b""
         while part := stream.recv(65536):
-            said += part
-        head, _, rest = said.partition(b"\r\n\r\n")
+            reported += part
+        head, _, rest = reported.partition(b"\r\n\r\n")
         return int(head.split()[1]), head.decode().lower(), rest
 
     def stream(self, path="/v1/listen"):
@@ -144,10 +144,10 @@ class Proxy:
         lines = [f"GET {path} HTTP/1.1", "Host: gpu1", "Connection: Upgrade", "Upgrade: websocket"]
         lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
         stream.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        said = b""
-        while b"\r\n\r\n" not in said and (part := stream.recv(1)):
-            said += part
-        assert b" 101 " in said, said
+        reported = b""
+        while b"\r\n\r\n" not in reported and (part := stream.recv(1)):
+            reported += part
+        assert b" 101 " in reported, reported
         return stream
 
     def open(self):

@@ -193,8 +193,8 @@ def test_the_program_takes_the_file_of_a_mixed_fleet(program, fleet, tmp_path, c
     assert export(program).exit_code == 0
     at = tmp_path / "proxy"
     at.mkdir()
-    status, said = Proxy(program, at, texts(), {}, certificate).accepted()
-    assert status == 0 and "warn" not in said.lower(), said
+    status, reported = Proxy(program, at, texts(), {}, certificate).accepted()
+    assert status == 0 and "warn" not in reported.lower(), reported
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

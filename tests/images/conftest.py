@@ -95,10 +95,10 @@ def registry(https: Callable[..., str], tmp_path: Path) -> Registry:  # noqa: F8
 @pytest.fixture
 def saved(registry: Registry, tmp_path: Path) -> Iterator[Path]:
     """An archive of the API's and the Engine's image."""
-    wanted = []
+    desired = []
     for image in ("self-hosted-api", "self-hosted-engine"):
         registry.push(image)
-        wanted.append(archive.Image(f"{registry.name(image)}:{RELEASE}", "", USER, PASSWORD))
+        desired.append(archive.Image(f"{registry.name(image)}:{RELEASE}", "", USER, PASSWORD))
     file = tmp_path / "images.tar"
-    archive.save(file, wanted, "amd64", lambda text: None)
+    archive.save(file, desired, "amd64", lambda text: None)
     return file

@@ -105,11 +105,11 @@ def test_a_moved_tag_is_said_and_the_new_one_taken_when_asked(places: Path, regi
     assert all(word in hint["what"] for word in (api, first, now, "go on to run")) and hint["where"] == "images.lock"
     assert hint["fix"].endswith("dgctl images update inventory.ini, then dgctl provision inventory.ini --full")
     assert lock.read(Path("inventory.ini"))[api] == first
-    told = CliRunner().invoke(main, ["images", "update", "inventory.ini"]).output
-    assert f"{api} {first} -> {now}" in told and "images.lock: 1 of 2 images updated" in told
-    assert "next: dgctl provision inventory.ini --full" in told and lock.read(Path("inventory.ini"))[api] == now
-    told = CliRunner().invoke(main, ["images", "update", "inventory.ini"]).output
-    assert "0 of 2 images updated" in told and "next:" not in told
+    reported = CliRunner().invoke(main, ["images", "update", "inventory.ini"]).output
+    assert f"{api} {first} -> {now}" in reported and "images.lock: 1 of 2 images updated" in reported
+    assert "next: dgctl provision inventory.ini --full" in reported and lock.read(Path("inventory.ini"))[api] == now
+    reported = CliRunner().invoke(main, ["images", "update", "inventory.ini"]).output
+    assert "0 of 2 images updated" in reported and "next:" not in reported
     code, document = call("update")
     assert code == 0 and {"name": api, "digest": now} in document["images"]
     assert "hints" not in save()
@@ -201,8 +201,8 @@ def test_a_torn_archive_touches_no_server(untouched: Callable[..., tuple[str, st
     save()
     data = Path("images.tar").read_bytes()
     Path("images.tar").write_bytes(data[: len(data) // 3])
-    said, fix = untouched("images.tar")
-    assert "torn" in said and "dgctl images save" in fix
+    reported, fix = untouched("images.tar")
+    assert "torn" in reported and "dgctl images save" in fix
     flipped = bytearray(data)
     flipped[len(data) // 6] ^= 1
     Path("images.tar").write_bytes(flipped)
@@ -212,8 +212,8 @@ def test_a_torn_archive_touches_no_server(untouched: Callable[..., tuple[str, st
 def test_an_archive_of_another_release_touches_no_server(untouched: Any, places: Path, registry: Registry) -> None:
     save()
     inventory(places, registry, "release-260826")
-    said, fix = untouched("images.tar")
-    assert "self-hosted-engine:release-260826: it has release-260812" in said and "dgctl images save" in fix
+    reported, fix = untouched("images.tar")
+    assert "self-hosted-engine:release-260826: it has release-260812" in reported and "dgctl images save" in fix
 
 
 def test_an_archive_of_another_image_touches_no_server(untouched: Any, registry: Registry) -> None:
@@ -221,8 +221,8 @@ def test_an_archive_of_another_image_touches_no_server(untouched: Any, registry:
     name = f"{registry.name('self-hosted-api')}:{RELEASE}"
     lines = Path("images.lock").read_text().splitlines()
     Path("images.lock").write_text("\n".join(f"{name} sha256:{'9' * 64}" if name in line else line for line in lines))
-    said, fix = untouched("images.tar")
-    assert "another image" in said and "9" * 64 in said and "images.lock" in fix
+    reported, fix = untouched("images.tar")
+    assert "another image" in reported and "9" * 64 in reported and "images.lock" in fix
 
 
 def test_an_archive_of_another_architecture_uploads_nothing(places: Path, registry: Registry) -> None:
@@ -247,8 +247,10 @@ def test_each_server_is_asked_for_its_room_before_anything_is_uploaded(places: P
     lines = [json.loads(line) for line in events().splitlines()]
     asked = [each for each in lines if each.get("task") == ROOM and each.get("event") == "runner_on_ok"]
     assert [each["host"] for each in asked] == ["gpu1"], "only where the upload passes through"
-    (begun,) = (at for at, each in enumerate(lines) if each.get("task") == "Upload the archive" and each.get("changed"))
-    assert lines.index(asked[0]) < begun
+    (started,) = (
+        at for at, each in enumerate(lines) if each.get("task") == "Upload the archive" and each.get("changed")
+    )
+    assert lines.index(asked[0]) < started
 
 
 def test_a_server_without_room_for_its_images_gets_no_archive(places: Path, tmp_path: Path) -> None:
@@ -265,8 +267,8 @@ def test_a_server_without_room_for_its_images_gets_no_archive(places: Path, tmp_
 
 
 def test_there_is_no_such_file(untouched: Callable[..., tuple[str, str]]) -> None:
-    said, fix = untouched("none.tar")
-    assert "it does not exist" in said and "dgctl images save" in fix
+    reported, fix = untouched("none.tar")
+    assert "it does not exist" in reported and "dgctl images save" in fix
 
 
 MIXED = (

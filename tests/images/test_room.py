@@ -75,11 +75,12 @@ def test_room_everywhere_is_enough(disks: Any) -> None:
 def test_the_home_of_the_ssh_user_is_too_small(disks: Any) -> None:
     folders = disks({1: 9, 2: 100, 3: 100}, home=1, archive=2, images=3)
     MODULE.checked(params(folders), False)
-    said = refused(MODULE.passable, params(folders))
+    reported = refused(MODULE.passable, params(folders))
     assert (
-        f"the archive on its way (10.0 GB at {folders['home']}): 11.1 GB are needed there, and 9.0 GB are free" in said
+        f"the archive on its way (10.0 GB at {folders['home']}): 11.1 GB are needed there, and 9.0 GB are free"
+        in reported
     )
-    assert "ansible_remote_tmp" in said
+    assert "ansible_remote_tmp" in reported
 
 
 def test_a_home_beside_the_archive_needs_no_room_of_its_own(disks: Any) -> None:
@@ -91,22 +92,30 @@ def test_a_home_beside_the_archive_needs_no_room_of_its_own(disks: Any) -> None:
 
 def test_the_archive_s_own_place_is_too_small(disks: Any) -> None:
     folders = disks({1: 100, 2: 10.5, 3: 100}, home=1, archive=2, images=3)
-    said = refused(MODULE.checked, params(folders))
-    assert "the archive (10.0 GB" in said and "10.5 GB are free" in said and "deepgram_image_archive" in said
-    assert "images (" not in said
+    reported = refused(MODULE.checked, params(folders))
+    assert (
+        "the archive (10.0 GB" in reported and "10.5 GB are free" in reported and "deepgram_image_archive" in reported
+    )
+    assert "images (" not in reported
 
 
 def test_the_engine_s_images_are_too_large(disks: Any) -> None:
     folders = disks({1: 100, 2: 100, 3: 19}, home=1, archive=2, images=3)
-    said = refused(MODULE.checked, params(folders))
-    assert f"docker's images (20.0 GB at {folders['images']}): 21.1 GB are needed there, and 19.0 GB are free" in said
-    assert "larger disk" in said and "deepgram_image_archive" not in said
+    reported = refused(MODULE.checked, params(folders))
+    assert (
+        f"docker's images (20.0 GB at {folders['images']}): 21.1 GB are needed there, and 19.0 GB are free" in reported
+    )
+    assert "larger disk" in reported and "deepgram_image_archive" not in reported
 
 
 def test_what_shares_a_filesystem_is_added_up(disks: Any) -> None:
     folders = disks({1: 100, 2: 25}, home=1, archive=2, images=2)
-    said = refused(MODULE.checked, params(folders))
-    assert "the archive (10.0 GB" in said and "and docker's images (20.0 GB" in said and "31.1 GB are needed" in said
+    reported = refused(MODULE.checked, params(folders))
+    assert (
+        "the archive (10.0 GB" in reported
+        and "and docker's images (20.0 GB" in reported
+        and "31.1 GB are needed" in reported
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,11 +144,11 @@ INFO = {
 }
 
 
-@pytest.mark.parametrize(("engine", "said", "place"), INFO.values(), ids=INFO)
+@pytest.mark.parametrize(("engine", "reported", "place"), INFO.values(), ids=INFO)
 def test_an_engine_says_where_its_images_are(
-    monkeypatch: pytest.MonkeyPatch, engine: str, said: Any, place: str
+    monkeypatch: pytest.MonkeyPatch, engine: str, reported: Any, place: str
 ) -> None:
-    monkeypatch.setattr(room, "run", lambda argv: (0, json.dumps(said), ""))
+    monkeypatch.setattr(room, "run", lambda argv: (0, json.dumps(reported), ""))
     assert room.store(engine, "/configured") == place
 
 
@@ -167,9 +176,9 @@ SIZES = (
 )
 
 
-@pytest.mark.parametrize(("size", "said", "bytes_"), SIZES)
-def test_unpacked(size: int, said: int, bytes_: int) -> None:
-    assert shape.unpacked(size, said) == bytes_
+@pytest.mark.parametrize(("size", "reported", "bytes_"), SIZES)
+def test_unpacked(size: int, reported: int, bytes_: int) -> None:
+    assert shape.unpacked(size, reported) == bytes_
 
 
 def test_the_room_of_images_is_that_of_their_layers(saved: Path, registry: Registry) -> None:

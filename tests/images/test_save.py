@@ -86,8 +86,8 @@ def test_a_token_that_runs_out_is_asked_for_again(registry: Registry, tmp_path: 
 def test_a_token_that_is_never_accepted_is_not_asked_for_for_ever(registry: Registry, tmp_path: Path) -> None:
     registry.push(API)
     registry.lasts = 0
-    said, fix = refused(registry, tmp_path / "images.tar")
-    assert "HTTP 401" in said and "deepgram_registry_password" in fix
+    reported, fix = refused(registry, tmp_path / "images.tar")
+    assert "HTTP 401" in reported and "deepgram_registry_password" in fix
 
 
 def test_a_blob_that_breaks_off_is_taken_again(registry: Registry, tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_a_blob_that_breaks_off_is_taken_again(registry: Registry, tmp_path: Pat
 def test_a_blob_that_never_arrives_leaves_no_archive(registry: Registry, tmp_path: Path) -> None:
     registry.push(API)
     registry.torn = 99
-    said, fix = refused(registry, tmp_path / "images.tar")
-    assert "does not arrive" in said and "try again" in fix
+    reported, fix = refused(registry, tmp_path / "images.tar")
+    assert "does not arrive" in reported and "try again" in fix
 
 
 def test_a_blob_that_is_another_is_never_kept(registry: Registry, tmp_path: Path) -> None:
@@ -135,13 +135,13 @@ def test_an_older_archive_stays_when_a_new_one_fails(registry: Registry, saved: 
 @pytest.mark.parametrize("index", [True, False])
 def test_another_architecture_is_refused_with_those_there_are(registry: Registry, tmp_path: Path, index: bool) -> None:
     registry.push(API, index=index)
-    said, fix = refused(registry, tmp_path / "images.tar", architecture="arm64")
-    assert "amd64" in said and "not for arm64" in said and "--arch" in fix
+    reported, fix = refused(registry, tmp_path / "images.tar", architecture="arm64")
+    assert "amd64" in reported and "not for arm64" in reported and "--arch" in fix
 
 
 def test_a_release_that_is_not_there_is_named(registry: Registry, tmp_path: Path) -> None:
-    said, fix = refused(registry, tmp_path / "images.tar")
-    assert f"{API}:{RELEASE}" in said and "HTTP 404" in said and "deepgram_release" in fix
+    reported, fix = refused(registry, tmp_path / "images.tar")
+    assert f"{API}:{RELEASE}" in reported and "HTTP 404" in reported and "deepgram_release" in fix
 
 
 def test_a_manifest_that_is_no_json_is_refused(registry: Registry, tmp_path: Path) -> None:

@@ -20,21 +20,21 @@ def test_another_file_or_word_has_them_built_again(tmp_path, monkeypatch):
 
 
 def test_a_build_is_there_once_it_is_done(tmp_path, monkeypatch):
-    home, wanted, asked = Home(tmp_path), tmp_path / "apt/debs-1", []
-    wanted.parent.mkdir()
+    home, desired, asked = Home(tmp_path), tmp_path / "apt/debs-1", []
+    desired.parent.mkdir()
 
     def docker(*words, stdin):
         asked.append((words, stdin))
-        (wanted.with_suffix(".unfinished") / "Packages").write_text(str(len(asked)))
+        (desired.with_suffix(".unfinished") / "Packages").write_text(str(len(asked)))
         if len(asked) == 1:
             raise SystemExit("killed")
 
     monkeypatch.setattr(built, "docker", docker)
     with pytest.raises(SystemExit):
-        built.build(home, "tag", wanted, "lab.debs.build /out")
-    assert not wanted.exists()
-    built.build(home, "tag", wanted, "lab.debs.build /out", "--volume=/a:/served:ro")
-    assert (wanted / "Packages").read_text() == "2" and not wanted.with_suffix(".unfinished").exists()
+        built.build(home, "tag", desired, "lab.debs.build /out")
+    assert not desired.exists()
+    built.build(home, "tag", desired, "lab.debs.build /out", "--volume=/a:/served:ro")
+    assert (desired / "Packages").read_text() == "2" and not desired.with_suffix(".unfinished").exists()
     words, stdin = asked[1]
     assert stdin == "python3 -B -m lab.debs.build /out" and words[words.index("tag") - 1] == "--volume=/a:/served:ro"
 

@@ -22,11 +22,11 @@ def offered(branch):
 )
 def test_the_stand_ins_have_what_the_roles_ask_for(scheme, branch):
     row = next(row for row in NAMES[scheme] if row["from"] <= int(branch))
-    wanted = [row["lead"]["open"], *row.get("more", [])]
-    wanted += (
+    desired = [row["lead"]["open"], *row.get("more", [])]
+    desired += (
         [f"{row['modules']['open']}-{build.KERNEL}", f"{row['modules']['open']}-generic"] if "modules" in row else []
     )
-    assert {name.replace("BRANCH", branch) for name in wanted} <= offered(branch)
+    assert {name.replace("BRANCH", branch) for name in desired} <= offered(branch)
     assert not [name for name in offered(branch) if "@" in name and "@V@" not in name]
 
 

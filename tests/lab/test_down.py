@@ -17,7 +17,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(engine, "ensure", lambda _: done.append("ensure"))
     monkeypatch.setattr(engine, "stop", lambda _: done.append("stop"))
     monkeypatch.setattr(servers, "listed", lambda *_: list(there))
-    monkeypatch.setattr(servers, "remove", lambda _, gone: (there.remove(gone), done.append(gone.name)))
+    monkeypatch.setattr(servers, "remove", lambda _, missing: (there.remove(missing), done.append(missing.name)))
     monkeypatch.setattr(cli.services, "remove", lambda _: done.append("services"))
     monkeypatch.setattr(cli.network, "remove", lambda _: done.append("network"))
     return place, done
@@ -32,12 +32,12 @@ def test_a_server_that_outlived_its_docker_is_removed(machine):
 
 
 def test_services_that_are_stopped_are_told_nothing(monkeypatch, tmp_path):
-    told = []
-    monkeypatch.setattr(services, "execute", lambda *words: told.append(words))
+    reported = []
+    monkeypatch.setattr(services, "execute", lambda *words: reported.append(words))
     for running in ("", "0123456789ab"):
         monkeypatch.setattr(services, "docker", lambda *_, running=running: running)
         services.name_servers(home.Home(tmp_path), {f"lab-gpu{len(running)}": "172.30.0.2"})
-    assert told == [(home.Home(tmp_path).services, "systemctl kill --signal=HUP dnsmasq")]
+    assert reported == [(home.Home(tmp_path).services, "systemctl kill --signal=HUP dnsmasq")]
     assert "lab-gpu12.lab.test" in (tmp_path / "hosts/servers").read_text()
 
 

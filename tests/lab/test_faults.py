@@ -69,7 +69,7 @@ class Shell:
         return next((answer for part, answer in self.answers.items() if part in script), "")
 
     @property
-    def said(self):
+    def reported(self):
         return "\n".join(self.scripts)
 
 
@@ -140,7 +140,7 @@ def test_a_missing_gpu_comes_back_to_its_place(target, tmp_path):
     server, bus = target("t4:2", "gpu-missing"), tmp_path / "servers/lab-gpu1/pci"
     FAULTS["gpu-missing"].inject(server)
     assert [path.name for path in bus.iterdir()] == ["0000:3b:00.0"]
-    assert "nvidia refresh" in target.shell.said
+    assert "nvidia refresh" in target.shell.reported
     FAULTS["gpu-missing"].heal(server)
     assert sorted(path.name for path in bus.iterdir()) == ["0000:3b:00.0", "0000:43:00.0"]
     assert json.loads((bus / "0000:43:00.0/simulated.json").read_text())["name"] == "Tesla T4"
@@ -150,8 +150,8 @@ def test_a_missing_gpu_comes_back_to_its_place(target, tmp_path):
 def test_memory_waits_for_what_the_gpu_has(target, gpu, key):
     target.shell.answers["/usr/bin/nvidia-smi"] = "yes"
     FAULTS["retirement-pending"].inject(target(gpu, "retirement-pending"))
-    assert f"set 0000:3b:00.0 {key} '\"Yes\"'" in target.shell.said
-    assert "63, pid=" in target.shell.said
+    assert f"set 0000:3b:00.0 {key} '\"Yes\"'" in target.shell.reported
+    assert "63, pid=" in target.shell.reported
 
 
 def test_half_a_link_is_half_on_the_bus(target, tmp_path):
@@ -168,7 +168,7 @@ def test_secure_boot_is_switched_on_in_the_firmware(target, tmp_path):
     FAULTS["module-key-rejected"].inject(target("t4", "module-key-rejected"))
     variable = tmp_path / "servers/lab-gpu1/hardware/efi/efivars" / hardware.SECURE_BOOT
     assert variable.read_bytes()[-1] == 1
-    assert "modprobe -r nvidia" in target.shell.said
+    assert "modprobe -r nvidia" in target.shell.reported
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,9 @@ def test_secure_boot_is_switched_on_in_the_firmware(target, tmp_path):
 def test_a_fault_of_the_service_is_made_and_healed(target, monkeypatch, fault, made, healed):
     monkeypatch.setattr(Target, "require", lambda self, *needs: None)
     FAULTS[fault].inject(target("t4", fault))
-    assert made in target.shell.said and healed not in target.shell.said
+    assert made in target.shell.reported and healed not in target.shell.reported
     FAULTS[fault].heal(target("t4", fault))
-    assert healed in target.shell.said
+    assert healed in target.shell.reported
 
 
 def test_no_product_code_knows_a_fault():

@@ -51,21 +51,21 @@ def test_the_newer_kernel_is_named_as_the_next_update_would_be(running, next_one
 
 
 def test_a_branch_without_proprietary_modules_has_no_package_of_theirs():
-    offered = {(name, version) for name, _, version in build.wanted(TABLE["driver"])}
+    offered = {(name, version) for name, _, version in build.desired(TABLE["driver"])}
     newest = max(TABLE["driver"]["versions"], key=lambda version: int(version.split(".")[0]))
     assert ("nvidia-open", newest) in offered
     assert not offered & {("cuda-drivers", newest), ("nvidia-kernel-dkms", newest)}
 
 
 def test_a_preferences_file_has_a_name_that_apt_reads(tmp_path, monkeypatch):
-    kept = {}
-    monkeypatch.setattr(tree.Tree, "pack", lambda self, directory: kept.update(
+    retained = {}
+    monkeypatch.setattr(tree.Tree, "pack", lambda self, directory: retained.update(
         {path.name: path.read_text() for path in (self.path / "etc/apt/preferences.d").iterdir()}
     ))  # fmt: skip
     build.pinning("580.95.05", "580.95.05-1", tmp_path, tmp_path)
-    (name,) = kept
+    (name,) = retained
     assert re.fullmatch(r"[\w-]+", name)
-    assert "Pin: version 580.95.05-*" in kept[name]
+    assert "Pin: version 580.95.05-*" in retained[name]
 
 
 def test_a_library_is_compiled_once_and_knows_each_version(tmp_path, monkeypatch):

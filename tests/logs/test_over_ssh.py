@@ -35,9 +35,9 @@ def line(text, **more):
     return "log: " + json.dumps({"time": TIME, "source": "engine", "text": text} | more)
 
 
-def says(*said, then="exec sleep 300"):
+def says(*reported, then="exec sleep 300"):
     """A server that reads the program it is sent, and writes these lines."""
-    return {"runs": "; ".join(["cat >/dev/null", *(f"printf '%s\\n' {shlex.quote(text)}" for text in said), then])}
+    return {"runs": "; ".join(["cat >/dev/null", *(f"printf '%s\\n' {shlex.quote(text)}" for text in reported), then])}
 
 
 def heeding():
@@ -157,9 +157,9 @@ def test_escape_sequences_are_written_out(ssh, options):
 def test_escape_sequences_in_a_document(ssh):
     ssh.servers({ONE: says(*HOSTILE, then="true"), OTHER: says(then="true")})
     command = [sys.executable, "-m", "dgctl", "logs", "inventory.ini", "--json"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
-    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said)
-    assert any("\x9b2J\u202e" in one["text"] for one in json.loads(said)["lines"]), "the value is as it was"
+    reported = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(reported)
+    assert any("\x9b2J\u202e" in one["text"] for one in json.loads(reported)["lines"]), "the value is as it was"
 
 
 def test_escape_sequences_in_json(ssh):
@@ -191,11 +191,11 @@ NO_LINES = [
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("reported", "words"),
     [*(([one], ["--follow"]) for one in NO_LINES), (NO_LINES, []), (NO_LINES, ["--follow", "--json"])],
 )
-def test_a_server_that_writes_what_it_likes_breaks_nothing(ssh, said, words):
-    ssh.servers({ONE: says(*said, line("after"), then="true"), OTHER: says(line("there"), then="true")})
+def test_a_server_that_writes_what_it_likes_breaks_nothing(ssh, reported, words):
+    ssh.servers({ONE: says(*reported, line("after"), then="true"), OTHER: says(line("there"), then="true")})
     done = subprocess.run(
         [sys.executable, "-m", "dgctl", "logs", "inventory.ini", *words], capture_output=True, text=True, timeout=60
     )
@@ -214,7 +214,7 @@ def test_a_flood_of_lines_ends(ssh, monkeypatch):
     hosts = [Host(name, at, ["node"], {"ansible_user": "ops"}) for name, at in (("gpu1", ONE), ("gpu2", OTHER))]
     found = list(host_logs.read(hosts, {"ago": 1, "follow": False}))
     assert ("gpu1", {"note": host_logs.TOO_MUCH}) in found and 500 < len(found) < 5000
-    assert [said["text"] for name, said in found if name == "gpu2"] == ["there"]
+    assert [reported["text"] for name, reported in found if name == "gpu2"] == ["there"]
 
 
 def test_who_reads_slowly_keeps_no_flood_here(ssh):
@@ -239,6 +239,8 @@ def test_a_line_without_end_does_not_fill_this_machine(ssh):
     watched = "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True);"
     watched += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, done.stdout, done.stderr)"
     command = [sys.executable, "-m", "dgctl", "logs", "inventory.ini", "--follow"]
-    said = subprocess.run([sys.executable, "-c", watched, *command], capture_output=True, text=True, timeout=120).stdout
-    kib, text = said.split(" ", 1)
+    reported = subprocess.run(
+        [sys.executable, "-c", watched, *command], capture_output=True, text=True, timeout=120
+    ).stdout
+    kib, text = reported.split(" ", 1)
     assert int(kib) < 250_000 and "before" in text and "there" in text

@@ -77,10 +77,10 @@ def test_one_stream_by_time(stream):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_event_is_one_line_in_every_format_and_is_known(stream, form):
-    said = log_forms.said(
+    reported = log_forms.reported(
         form, "Configuration file not found at /config/api.toml. Falling back to default", "WARN", "stem::config"
     )
-    text = "".join(DOCKER.format(n=n, text=line) for n, line in enumerate(said.splitlines()))
+    text = "".join(DOCKER.format(n=n, text=line) for n, line in enumerate(reported.splitlines()))
     (found,) = stream(explain=True, api=text)
     assert found["signature"] == "default configuration" and "/config" in found["fix"]
     assert "Configuration file not found" in found["text"] and "\n" not in found["text"]
@@ -103,7 +103,7 @@ def test_a_message_that_is_no_text(stream):
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("reported", "shown"),
     [
         ("Authorization: Token dg-abc123 x", f"Authorization: Token {MASK} x"),
         ('"authorization":"Bearer dg-abc123"', f'"authorization":"Bearer {MASK}"'),
@@ -119,9 +119,9 @@ def test_a_message_that_is_no_text(stream):
         ("the server's own k3y-of-ours", f"the server's own {MASK}"),
     ],
 )
-def test_keys_do_not_leave_the_server(stream, tmp_path, said, shown):
+def test_keys_do_not_leave_the_server(stream, tmp_path, reported, shown):
     (tmp_path / "deepgram.env").write_text("# note\nDEEPGRAM_API_KEY='k3y-of-ours'\n")
-    (found,) = stream(redact=Redaction((str(tmp_path / "*.env"),)), api=DOCKER.format(n=1, text=said))
+    (found,) = stream(redact=Redaction((str(tmp_path / "*.env"),)), api=DOCKER.format(n=1, text=reported))
     assert found["text"] == shown and "abc123" not in found["text"]
 
 
@@ -150,8 +150,8 @@ def test_known_lines_have_a_meaning_and_a_remedy(source, line, name):
 
 
 def test_every_signature_has_a_line_here():
-    said = [mark.args[1] for mark in test_known_lines_have_a_meaning_and_a_remedy.pytestmark]
-    assert {one.name for one in (*NGINX, *KERNEL)} <= {name for _, _, name in said[0]}
+    reported = [mark.args[1] for mark in test_known_lines_have_a_meaning_and_a_remedy.pytestmark]
+    assert {one.name for one in (*NGINX, *KERNEL)} <= {name for _, _, name in reported[0]}
 
 
 def test_a_source_that_is_too_long_is_told(stream, monkeypatch):
@@ -182,12 +182,12 @@ def test_following_tells_lines_as_they_come_and_ends_with_its_reader(tmp_path, m
     script = f"echo '{early}'; sleep 1; echo '{late}'; exec sleep 60"
     found = {"deepgram-api": (("sh", "-c", script), sources.of_docker("deepgram-api"))}
     stream = logs.Stream(0.0, True, False, Redaction(()), found)
-    reader, began = Reader(2), time.monotonic()
+    reader, started = Reader(2), time.monotonic()
     with pytest.raises(BrokenPipeError):
         stream.run(reader)
     (sooner, first), (later, second) = reader.lines
     assert (first, second) == ("early", "late") and sooner < later
-    assert time.monotonic() - began < 30, "a quiet stream that nobody reads any more ends by its beat"
+    assert time.monotonic() - started < 30, "a quiet stream that nobody reads any more ends by its beat"
     (program,) = stream.programs.values()
     assert program.poll() is None
     stream.end()
@@ -216,8 +216,8 @@ def test_the_commands_of_each_source():
     ],
 )
 def test_each_of_several_containers_speaks_under_its_own_name(name, component):
-    said = json.dumps({**JOURNAL, "SYSLOG_IDENTIFIER": name, "UNIT": None})
-    assert sources.of_journal(said)[1] == component
+    reported = json.dumps({**JOURNAL, "SYSLOG_IDENTIFIER": name, "UNIT": None})
+    assert sources.of_journal(reported)[1] == component
     other = json.dumps({**JOURNAL, "SYSLOG_IDENTIFIER": "deepgram-metrics", "UNIT": None})
     assert sources.of_journal(other)[1] == "deepgram-metrics"
 

@@ -55,8 +55,8 @@ def say(monkeypatch: pytest.MonkeyPatch):
 
 def run(capsys: pytest.CaptureFixture[str], *hosts: str, **options: object) -> tuple[int, str, str]:
     code = main(called("logs", Path("inventory.ini"), hosts=hosts, **options), logs.logs)
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    reported = capsys.readouterr()
+    return code, reported.out, reported.err
 
 
 def test_lines_by_time_and_nothing_that_a_terminal_obeys(capsys, say) -> None:
@@ -160,10 +160,10 @@ def test_lines_come_while_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     )
     packed = bundle.packed(program)
     monkeypatch.setattr(bundle, "program", lambda folder, entry: packed)
-    began, found = time.monotonic(), host_logs.read([host("x")], {"ago": 1, "follow": True})
+    started, found = time.monotonic(), host_logs.read([host("x")], {"ago": 1, "follow": True})
     assert next(found) == ("x", {"note": json.dumps({"ago": 1, "follow": True})})
     found.close()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - started < 30
 
 
 def test_the_real_program_follows_a_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -176,10 +176,12 @@ def test_the_real_program_follows_a_log(monkeypatch: pytest.MonkeyPatch, tmp_pat
     found = host_logs.read([host("x")], {"ago": 3600, "follow": True, "explain": True})
     written = threading.Timer(4, lambda: log.write_text(f"{time.strftime('%Y/%m/%d %H:%M:%S')} [alert] 1#1: {FULL}\n"))
     written.start()
-    said = next(line for _, line in found if line.get("source") == "nginx")
+    reported = next(line for _, line in found if line.get("source") == "nginx")
     found.close()
     assert (
-        said["text"].endswith(FULL) and said["signature"] == "no room in NGINX" and abs(said["time"] - time.time()) < 60
+        reported["text"].endswith(FULL)
+        and reported["signature"] == "no room in NGINX"
+        and abs(reported["time"] - time.time()) < 60
     )
 
 
@@ -193,4 +195,4 @@ def test_a_program_that_breaks_and_a_server_that_is_not_there(monkeypatch: pytes
 def test_this_machine_can_be_read() -> None:
     """The real program: whatever is here, nothing breaks."""
     found = list(host_logs.read([host("x")], {"ago": 60, "follow": False, "explain": True}))
-    assert not [said for _, said in found if isinstance(said, Problem)]
+    assert not [reported for _, reported in found if isinstance(reported, Problem)]

@@ -19,8 +19,8 @@ class Case:
 
 
 def engine(name: str, **labels: str) -> str:
-    told = {"job": "deepgram_engine", "instance": "gpu1", "profile": "stt", **labels}
-    return name + "{" + ",".join(f'{key}="{value}"' for key, value in told.items()) + "}"
+    reported = {"job": "deepgram_engine", "instance": "gpu1", "profile": "stt", **labels}
+    return name + "{" + ",".join(f'{key}="{value}"' for key, value in reported.items()) + "}"
 
 
 def host(name: str, **labels: str) -> str:
@@ -28,8 +28,8 @@ def host(name: str, **labels: str) -> str:
 
 
 def proxy(name: str, **labels: str) -> str:
-    told = {"job": "deepgram_host", "instance": "lb1", **labels}
-    return name + "{" + ",".join(f'{key}="{value}"' for key, value in told.items()) + "}"
+    reported = {"job": "deepgram_host", "instance": "lb1", **labels}
+    return name + "{" + ",".join(f'{key}="{value}"' for key, value in reported.items()) + "}"
 
 
 def rising(per_minute: float, minutes: int) -> str:

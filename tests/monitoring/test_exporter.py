@@ -39,8 +39,8 @@ ANSWERS = {
 
 class Deepgram(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        said = ANSWERS[self.path]
-        body = (said if isinstance(said, str) else json.dumps(said)).encode()
+        reported = ANSWERS[self.path]
+        body = (reported if isinstance(reported, str) else json.dumps(reported)).encode()
         self.send_response(200)
         kind = (
             "application/openmetrics-text; version=1.0.0" if "openmetrics" in self.headers["Accept"] else "text/plain"
@@ -189,13 +189,13 @@ def test_a_collector_that_hangs_holds_up_nobody_and_tells_nothing_old():
     collectors, page = PROGRAM.collectors, PROGRAM.page
     collector = collectors.Collector("gpus", lambda found: found.add("x", "X", 1), 15)
     collector.look()
-    told = page.Page()
-    collector.tell(told)
-    assert "x 1" in told.text() and 'dgctl_collector_up{collector="gpus"} 1' in told.text()
+    reported = page.Page()
+    collector.tell(reported)
+    assert "x 1" in reported.text() and 'dgctl_collector_up{collector="gpus"} 1' in reported.text()
     collector.good_at -= 3 * 15 + 6
-    told = page.Page()
-    collector.tell(told)
-    assert "x 1" not in told.text() and 'dgctl_collector_up{collector="gpus"} 0' in told.text()
+    reported = page.Page()
+    collector.tell(reported)
+    assert "x 1" not in reported.text() and 'dgctl_collector_up{collector="gpus"} 0' in reported.text()
 
 
 def test_a_collector_that_fails_says_it_once(capsys):

@@ -23,8 +23,8 @@ CARD = (
 )
 
 
-def figures(monkeypatch, said, bus=("0000:06:00.0",)):
-    monkeypatch.setattr(gpus, "query", lambda: said)
+def figures(monkeypatch, reported, bus=("0000:06:00.0",)):
+    monkeypatch.setattr(gpus, "query", lambda: reported)
     monkeypatch.setattr(gpus, "on_bus", lambda: list(bus))
     found = page.Page()
     gpus.figures(found)
@@ -57,7 +57,7 @@ def test_a_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("reported", "line"),
     [
         (
             "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.173\n",
@@ -67,8 +67,8 @@ def test_a_gpu(monkeypatch):
         ("", "dgctl_gpus_answering 0"),
     ],
 )
-def test_a_driver_that_fails(monkeypatch, said, line):
-    lines = figures(monkeypatch, said)
+def test_a_driver_that_fails(monkeypatch, reported, line):
+    lines = figures(monkeypatch, reported)
     assert line in lines and "dgctl_gpus_on_bus 1" in lines and not any("dgctl_gpu_info" in one for one in lines)
 
 
@@ -82,9 +82,9 @@ def test_gpus_on_the_bus(monkeypatch, tmp_path):
 
 
 def xids(monkeypatch, *texts):
-    said = [f"{text}\n-- cursor: s={number}\n" for number, text in enumerate(texts)]
+    reported = [f"{text}\n-- cursor: s={number}\n" for number, text in enumerate(texts)]
     asked = []
-    monkeypatch.setattr(ask, "run", lambda *words, **_: asked.append(words) or (0, said.pop(0)))
+    monkeypatch.setattr(ask, "run", lambda *words, **_: asked.append(words) or (0, reported.pop(0)))
     counter = gpus.Xids()
     for _ in texts:
         found = page.Page()
@@ -117,7 +117,7 @@ def test_a_program_that_hangs_is_left_behind():
 
 
 @pytest.mark.parametrize(
-    ("said", "moment"),
+    ("reported", "moment"),
     [
         ("2027-05-15 3:25:28.0 +00:00:00", "2027-05-15T03:25:28+00:00"),
         ("2027-05-15T03:25:28.123456Z", "2027-05-15T03:25:28+00:00"),
@@ -127,9 +127,9 @@ def test_a_program_that_hangs_is_left_behind():
         ("2027-13-45 99:99:99", None),
     ],
 )
-def test_dates(said, moment):
+def test_dates(reported, moment):
     expected = datetime.datetime.fromisoformat(moment).timestamp() if moment else None
-    assert ask.moment(said) == expected
+    assert ask.moment(reported) == expected
 
 
 TABLE = """\
@@ -307,14 +307,14 @@ def test_the_access_log_of_a_proxy_with_another_deployment(tmp_path, caller):
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "reported"),
     [
         ('{"cloud.example.com:443": "203.0.113.7:443"}', (1, 2)),
         ("{}", (0, 0)),
         (None, (0, 0)),
     ],
 )
-def test_the_state_of_another_deployment(monkeypatch, tmp_path, known, told):
+def test_the_state_of_another_deployment(monkeypatch, tmp_path, known, reported):
     monkeypatch.setattr(proxy, "TABLES", (str(tmp_path / "tcp"),))
     here, there = "050200C0:9C40", "077100CB:01BB"
     rows = [f"   {n}: {here} {there} {state} 0" for n, state in enumerate(("01", "01", "06"))]
@@ -328,8 +328,8 @@ def test_the_state_of_another_deployment(monkeypatch, tmp_path, known, told):
     proxy.overflow(found, str(tmp_path / "c.json"), str(tmp_path / "k.json"))
     lines = found.text().splitlines()
     assert "dgctl_proxy_overflow_limit 32" in lines
-    assert f"dgctl_proxy_overflow_address_known {told[0]}" in lines
-    assert f"dgctl_proxy_overflow_connections {told[1]}" in lines
+    assert f"dgctl_proxy_overflow_address_known {reported[0]}" in lines
+    assert f"dgctl_proxy_overflow_connections {reported[1]}" in lines
 
 
 def test_a_proxy_without_another_deployment_tells_nothing_of_one(tmp_path):
@@ -398,13 +398,13 @@ def test_the_end_of_a_served_certificate(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("reported", "line"),
     [('{"since": 0, "error": ""}', "0"), ('{"since": 1796000000, "error": "x"}', "1796000000"), (None, "")],
 )
-def test_a_certificate_that_is_not_renewed(tmp_path, said, line):
+def test_a_certificate_that_is_not_renewed(tmp_path, reported, line):
     path, found = tmp_path / "state.json", page.Page()
-    if said:
-        path.write_text(said)
+    if reported:
+        path.write_text(reported)
     PROGRAM.services.renewal(found, str(path))
     metric = "dgctl_tls_renewal_failing_since_timestamp_seconds"
     assert (f"{metric} {line}" in found.text().splitlines()) is bool(line)
@@ -417,7 +417,7 @@ def test_the_watchdog_of_this_server(tmp_path):
     whole, path = PROGRAM.page.Page(), tmp_path / "state.json"
     PROGRAM.watchdog.figures(whole, str(path))
     assert "dgctl_watch_up 0\n" in whole.text() and "dgctl_watch_out" not in whole.text()
-    said = {
+    reported = {
         "at": time.time(),
         "phase": "hand",
         "out": True,
@@ -426,7 +426,7 @@ def test_the_watchdog_of_this_server(tmp_path):
         "frozen": "",
         "warnings": ["disk"],
     }
-    path.write_text(json.dumps(said))
+    path.write_text(json.dumps(reported))
     whole = PROGRAM.page.Page()
     PROGRAM.watchdog.figures(whole, str(path))
     lines = [line for line in whole.text().splitlines() if line[0] != "#" and not line.endswith(" 0")]
@@ -434,7 +434,7 @@ def test_the_watchdog_of_this_server(tmp_path):
         "dgctl_watch_up 1", 'dgctl_watch_phase{phase="hand"} 1', "dgctl_watch_out 1", "dgctl_watch_tries 3",
         "dgctl_watch_healed 1", "dgctl_watch_warnings 1",
     ]  # fmt: skip
-    path.write_text(json.dumps({**said, "at": time.time() - 99}))
+    path.write_text(json.dumps({**reported, "at": time.time() - 99}))
     whole = PROGRAM.page.Page()
     PROGRAM.watchdog.figures(whole, str(path))
     assert "dgctl_watch_up 0\n" in whole.text(), "what it wrote before it ended is old"

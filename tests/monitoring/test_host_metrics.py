@@ -16,11 +16,15 @@ def config(*groups, servers=MONITORS, **changes):
 
 
 def test_a_node():
-    told = config("node")
-    assert told["relays"] == {"engine": "http://127.0.0.1:9991/metrics", "node": "http://127.0.0.1:9100/metrics"}
-    assert told["gpus"] is True and told["apis"] == {"api": "http://127.0.0.1:8080"} and told["license_proxy"] == ""
-    assert told["proxy"]["members"] == "" and told["proxy"]["servers"] == {"gpu1": "127.0.0.1:8080"}
-    assert (told["address"], told["allow"]) == ("0.0.0.0", ["10.0.0.2", "192.0.2.20"])
+    reported = config("node")
+    assert reported["relays"] == {"engine": "http://127.0.0.1:9991/metrics", "node": "http://127.0.0.1:9100/metrics"}
+    assert (
+        reported["gpus"] is True
+        and reported["apis"] == {"api": "http://127.0.0.1:8080"}
+        and reported["license_proxy"] == ""
+    )
+    assert reported["proxy"]["members"] == "" and reported["proxy"]["servers"] == {"gpu1": "127.0.0.1:8080"}
+    assert (reported["address"], reported["allow"]) == ("0.0.0.0", ["10.0.0.2", "192.0.2.20"])
 
 
 def test_a_node_as_ansible_itself_has_its_variables():
@@ -28,8 +32,8 @@ def test_a_node_as_ansible_itself_has_its_variables():
     found = rendering.variables("host_metrics", **of("node", servers=MONITORS))
     seen = {name: HostVarsVars(values, DataLoader(), name) for name, values in found["hostvars"].items()}
     templar = Templar(loader=DataLoader(), variables=found | {"hostvars": seen})
-    told = templar.template(trust_as_template("{{ _host_metrics_content }}"))
-    assert told == config("node")
+    reported = templar.template(trust_as_template("{{ _host_metrics_content }}"))
+    assert reported == config("node")
 
 
 def test_a_node_behind_proxies_has_no_nginx():
@@ -37,33 +41,33 @@ def test_a_node_behind_proxies_has_no_nginx():
 
 
 def test_a_proxy_and_a_license_proxy():
-    told = config("proxy", "license_proxy")
-    assert (told["gpus"], told["apis"]) == (False, {}) and list(told["relays"]) == ["node"]
-    assert told["proxy"]["members"] and told["license_proxy"] == "http://127.0.0.1:8089"
+    reported = config("proxy", "license_proxy")
+    assert (reported["gpus"], reported["apis"]) == (False, {}) and list(reported["relays"]) == ["node"]
+    assert reported["proxy"]["members"] and reported["license_proxy"] == "http://127.0.0.1:8089"
 
 
 def test_another_deployment_is_looked_at_where_there_is_one():
     assert config("proxy")["proxy"]["overflow"] == ""
-    told = config("proxy", nginx_proxy_overflow_url="https://cloud.example.com")
-    assert told["proxy"]["overflow"] == "/var/lib/deepgram-upstreams/overflow.json"
+    reported = config("proxy", nginx_proxy_overflow_url="https://cloud.example.com")
+    assert reported["proxy"]["overflow"] == "/var/lib/deepgram-upstreams/overflow.json"
 
 
 def test_ports_and_addresses_of_other_roles_count():
-    told = config(
+    reported = config(
         "node", deepgram_metrics_port=9992, deepgram_api_port=8081, nginx_proxy_port=8443, host_metrics_allow=["a.test"]
     )
-    assert told["relays"]["engine"].endswith(":9992/metrics") and told["apis"]["api"].endswith(":8081")
-    assert told["proxy"]["port"] == 8443 and told["allow"][-1] == "a.test"
+    assert reported["relays"]["engine"].endswith(":9992/metrics") and reported["apis"]["api"].endswith(":8081")
+    assert reported["proxy"]["port"] == 8443 and reported["allow"][-1] == "a.test"
 
 
 def test_of_several_engines_and_apis_each_is_asked():
     engines = [{"name": "a"}, {"name": "b"}, {"name": "turns", "profile": "flux"}]
-    told = config("node", deepgram_engines=engines)
-    assert {name: url.split(":")[-1] for name, url in told["relays"].items()} == {
+    reported = config("node", deepgram_engines=engines)
+    assert {name: url.split(":")[-1] for name, url in reported["relays"].items()} == {
         "engine-a": "9991/metrics", "engine-b": "9992/metrics", "engine-turns": "9993/metrics", "node": "9100/metrics",
     }  # fmt: skip
-    assert told["apis"] == {"api-stt": "http://127.0.0.1:8080", "api-flux": "http://127.0.0.1:8081"}
-    assert told["proxy"]["servers"] == {"gpu1/stt": "127.0.0.1:8080", "gpu1/flux": "127.0.0.1:8081"}
+    assert reported["apis"] == {"api-stt": "http://127.0.0.1:8080", "api-flux": "http://127.0.0.1:8081"}
+    assert reported["proxy"]["servers"] == {"gpu1/stt": "127.0.0.1:8080", "gpu1/flux": "127.0.0.1:8081"}
 
 
 def test_one_server_that_watches_itself_listens_on_loopback():
@@ -72,11 +76,11 @@ def test_one_server_that_watches_itself_listens_on_loopback():
 
 
 @pytest.mark.parametrize(
-    ("servers", "changes", "wanted"),
+    ("servers", "changes", "desired"),
     [({}, {}, False), (MONITORS, {}, True), ({}, {"host_metrics_allow": ["192.0.2.50"]}, True)],
 )
-def test_there_is_one_where_somebody_may_read_it(servers, changes, wanted):
-    assert value("host_metrics", "_host_metrics_wanted", **of("node", servers=servers), **changes) is wanted
+def test_there_is_one_where_somebody_may_read_it(servers, changes, desired):
+    assert value("host_metrics", "_host_metrics_wanted", **of("node", servers=servers), **changes) is desired
 
 
 def test_the_node_exporter_listens_on_loopback():

@@ -34,11 +34,11 @@ def test_prometheus_takes_its_configuration(tmp_path):
 
 @pytest.mark.skipif(not shutil.which("amtool"), reason="amtool is not installed (package prometheus-alertmanager)")
 @pytest.mark.parametrize(
-    "told", [{}, TOLD, TOLD | {"monitoring_mail_username": "u", "monitoring_mail_password": "p{{ 1 }}"}]
+    "reported", [{}, TOLD, TOLD | {"monitoring_mail_username": "u", "monitoring_mail_password": "p{{ 1 }}"}]
 )
-def test_alertmanager_takes_its_configuration(tmp_path, told):
+def test_alertmanager_takes_its_configuration(tmp_path, reported):
     path = tmp_path / "alertmanager.json"
-    path.write_text(json.dumps(alertmanager(**told)))
+    path.write_text(json.dumps(alertmanager(**reported)))
     done = subprocess.run(["amtool", "check-config", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -55,7 +55,7 @@ THROUGH = (
     ("dgctl/run/history", ["tests/unit/test_run_record.py", "tests/unit/test_parts.py", "tests/unit/test_files.py"]),
     (
         "dgctl/rollout/provisioning",
-        ["tests/unit/test_provision.py", "tests/unit/verbs/test_plan_verb.py", "tests/plan/test_begun.py"],
+        ["tests/unit/test_provision.py", "tests/unit/verbs/test_plan_verb.py", "tests/plan/test_started.py"],
     ),
     (
         "dgctl/run/outcomes",
@@ -79,9 +79,9 @@ class ByMap:
         self.tests: dict[str, set[str]] = defaultdict(set)
         self.of_file: dict[str, set[str]] = defaultdict(set)
         for part in sorted(path.glob("*.json")):
-            said = json.loads(part.read_text())
-            self.durations |= said["durations"]
-            for place, tests in said["tests"].items():
+            reported = json.loads(part.read_text())
+            self.durations |= reported["durations"]
+            for place, tests in reported["tests"].items():
                 self.tests[place].update(tests)
                 self.of_file[place.rpartition(":")[0]].update(tests)
         self.untraced = self.durations.keys() - {test for tests in self.tests.values() for test in tests}

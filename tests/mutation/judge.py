@@ -32,21 +32,21 @@ def judged(mutation: Mutation, tests: list[str], place: Path) -> tuple[str, str]
     tests = list(tests)
     while tests:
         with _mutated(mutation, place):
-            status, said = _tested(tests, place)
+            status, reported = _tested(tests, place)
         if status == 0:
             return "survived", ""
         if status == HANGS:
             return "hung", ""
-        failed = _failed(said)
+        failed = _failed(reported)
         if _tested([failed] if failed else tests, place)[0] == 0:
             return "killed", failed
         tests.remove(failed if failed in tests else tests[0])
     return "no test", ""
 
 
-def _failed(said: str) -> str:
+def _failed(reported: str) -> str:
     """The name of the test that failed; nothing where pytest did not come so far."""
-    lines = (line.split(" - ")[0] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR ")))
+    lines = (line.split(" - ")[0] for line in reported.splitlines() if line.startswith(("FAILED ", "ERROR ")))
     return next((line.partition(" ")[2] for line in lines if "::" in line), "")
 
 

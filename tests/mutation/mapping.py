@@ -39,14 +39,14 @@ def every_file() -> list[str]:
 
 
 def _map(file: str, place: Path, result: Path) -> None:
-    told = CACHE / "told"
-    shutil.rmtree(told, ignore_errors=True)
-    told.mkdir(parents=True)
+    reported = CACHE / "told"
+    shutil.rmtree(reported, ignore_errors=True)
+    reported.mkdir(parents=True)
     plugins = ["-p", "no:xdist", "-p", "sitecustomize"]
     words = [sys.executable, "-m", "pytest", *OPTIONS, *plugins, "--tb=no", "--disable-warnings", file]
     try:
         for site in (str(SITE), ""):  # a test that fails only while it is traced is known by its time alone
-            more = {"MUTATION_TRACE": str(told), "MUTATION_ROOT": str(place), "MUTATION_SITE": site}
+            more = {"MUTATION_TRACE": str(reported), "MUTATION_ROOT": str(place), "MUTATION_SITE": site}
             environment = {**os.environ, **more, "PYTHONPATH": f"{place}:{site}".rstrip(":")}
             if not subprocess.run(words, cwd=place, env=environment, check=False, timeout=LIMIT_S).returncode:
                 break
@@ -55,6 +55,6 @@ def _map(file: str, place: Path, result: Path) -> None:
         return
     for old in MAP.glob(f"{file.replace('/', '.')}-*.json"):
         old.unlink()
-    read = [sys.executable, "-m", "tests.mutation.read", str(told), str(place), str(result)]
+    read = [sys.executable, "-m", "tests.mutation.read", str(reported), str(place), str(result)]
     print(file, end=": ", flush=True)
     subprocess.run(read, cwd=PROJECT, env={**os.environ, "PYTHONPATH": f"{PROJECT}:{SITE}"}, check=True)

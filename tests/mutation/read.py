@@ -10,10 +10,10 @@ from pathlib import Path
 from coverage import CoverageData
 
 
-def read(told: Path, root: Path) -> dict[str, dict]:
+def read(reported: Path, root: Path) -> dict[str, dict]:
     durations: dict[str, float] = {}
     tests: dict[str, set[str]] = defaultdict(set)
-    for path in told.iterdir():
+    for path in reported.iterdir():
         if path.suffix == ".json":
             durations |= json.loads(path.read_text())
             continue

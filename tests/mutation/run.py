@@ -54,9 +54,9 @@ def _work(number: int, mutations: list[Mutation], results: Path, of: int) -> Non
         for mutation in mutations:
             tests = chooser.of(mutation)
             end, by = judged(mutation, tests, place)
-            said = {"file": mutation.file, "line": mutation.line, "what": mutation.what, "tests": len(tests)}
-            said["text"] = _line_of(mutation)
-            file.write(json.dumps({**said, "end": end, "by": by, **same}) + "\n")
+            reported = {"file": mutation.file, "line": mutation.line, "what": mutation.what, "tests": len(tests)}
+            reported["text"] = _line_of(mutation)
+            file.write(json.dumps({**reported, "end": end, "by": by, **same}) + "\n")
 
 
 def run(mutations: list[Mutation], results: Path, workers: int, of: int) -> None:

@@ -66,11 +66,13 @@ def defaults(text: str, values: dict[str, Any]) -> dict[str, Any]:
     for line in text.splitlines():
         if head := re.match(r"\s*\[(\[?)([\w.]+)\]+\s*$", line):
             table = head[2] + ("[]." if head[1] else ".")
-        elif said := re.match(r"\s+(\w+) = \"?\{\{ (int )?\$?\.Values\.([\w.]+)(?: \| default \w+)? \}\}\"?$", line):
+        elif reported := re.match(
+            r"\s+(\w+) = \"?\{\{ (int )?\$?\.Values\.([\w.]+)(?: \| default \w+)? \}\}\"?$", line
+        ):
             value: Any = values
-            for step in said[3].split("."):
+            for step in reported[3].split("."):
                 value = value.get(step) if isinstance(value, dict) else None
-            found[table + said[1]] = int(value) if said[2] else value
+            found[table + reported[1]] = int(value) if reported[2] else value
     return found
 
 
@@ -89,22 +91,22 @@ def main() -> None:
         path: git("show", f"{commit}:{path}") for path in paths if any(p.search(path) for p in (TOMLS, COMPOSES, CHART))
     }
     facts["toml"] = {
-        path: {"set": flat(tomllib.loads(said)), "offered": offered(said)}
-        for path, said in text.items()
+        path: {"set": flat(tomllib.loads(reported)), "offered": offered(reported)}
+        for path, reported in text.items()
         if TOMLS.search(path)
     }
     facts["compose"] = {
         path: {
             name: {item: service[item] for item in SERVICE if item in service}
-            for name, service in yaml.safe_load(said)["services"].items()
+            for name, service in yaml.safe_load(reported)["services"].items()
         }
-        for path, said in text.items()
+        for path, reported in text.items()
         if COMPOSES.search(path)
     }
-    facts["chart"] = {CHART.search(path)[1]: keys(said) for path, said in text.items() if CHART.search(path)}
+    facts["chart"] = {CHART.search(path)[1]: keys(reported) for path, reported in text.items() if CHART.search(path)}
     values = yaml.safe_load(git("show", f"{commit}:charts/deepgram-self-hosted/values.yaml"))
     facts["chart_defaults"] = {
-        CHART.search(path)[1]: defaults(said, values) for path, said in text.items() if CHART.search(path)
+        CHART.search(path)[1]: defaults(reported, values) for path, reported in text.items() if CHART.search(path)
     }
     print(yaml.safe_dump(facts, sort_keys=False, width=125, default_flow_style=None), end="")
 

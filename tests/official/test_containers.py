@@ -44,7 +44,7 @@ DIFFERENCES: dict[tuple[str, str], tuple[Any, str]] = {
 }  # fmt: skip
 
 
-def said(service: dict[str, Any]) -> dict[str, Any]:
+def reported(service: dict[str, Any]) -> dict[str, Any]:
     """A service of an official compose file, in the terms of `ours`."""
     environment = dict(service["environment"])
     assert environment.pop("DEEPGRAM_API_KEY") == "${DEEPGRAM_API_KEY}"
@@ -110,7 +110,7 @@ def podman(part: str, **values: Any) -> dict[str, Any]:
 
 
 def expected(engine: str, folder: str, part: str) -> dict[str, Any]:
-    found = said(FACTS["compose"][FILES[engine, folder]][part])
+    found = reported(FACTS["compose"][FILES[engine, folder]][part])
     for (item, its), (value, _why) in DIFFERENCES.items():
         if its == part and found.get(item) != value:
             found[item] = value
@@ -127,7 +127,7 @@ def test_a_container_is_as_the_official_file_says(engine: str, folder: str, part
 def test_every_difference_is_one_of_some_file() -> None:
     for (item, part), (value, why) in DIFFERENCES.items():
         official = [
-            said(services[part]).get(item)
+            reported(services[part]).get(item)
             for path in FILES.values()
             for its, services in [(path, FACTS["compose"][path])]
             if part in services

@@ -180,9 +180,9 @@ def test_no_known_key_is_of_nowhere(file: str) -> None:
     names = [name for name, ours in FILES.items() if ours == file]
     seen = {
         bare(key)
-        for path, said in TOML.items()
+        for path, reported in TOML.items()
         if FILES[Path(path).name.split(".")[0]] == file
-        for part in said.values()
+        for part in reported.values()
         for key in part
     }
     seen |= {key for name in names for key in FACTS["chart"][name]} | LATER[file]
@@ -204,7 +204,9 @@ EXAMPLES = {"text": "/x", "duration": "1s", "integer": 5, "number": 0.5, "boolea
 @pytest.mark.parametrize("file", SETTINGS)
 def test_what_the_official_files_offer_can_be_set(file: str) -> None:
     """By a variable of its own (OFFERED), else through the file's settings."""
-    keys = {bare(key) for path, said in TOML.items() if Path(path).name.startswith(file) for key in said["offered"]}
+    keys = {
+        bare(key) for path, reported in TOML.items() if Path(path).name.startswith(file) for key in reported["offered"]
+    }
     assert keys
     for key in sorted(keys):
         if key in OFFERED:

@@ -20,7 +20,7 @@ def fingerprints(name: str = "gpu1") -> dict[str, str]:
     """Role -> fingerprint, read again."""
     roles._role.cache_clear()
     deployment = read()
-    return {role: said["fingerprint"] for role, said in Desired(deployment).of(deployment.hosts[name]).items()}
+    return {role: reported["fingerprint"] for role, reported in Desired(deployment).of(deployment.hosts[name]).items()}
 
 
 def differing(before: dict[str, str]) -> set[str]:
@@ -103,8 +103,8 @@ def test_another_server_counts_for_a_role_that_reads_it(small: Path) -> None:
 
 def test_a_secret_is_a_digest_and_still_counts(small: Path) -> None:
     deployment = read()
-    said = json.dumps(Desired(deployment).of(deployment.hosts["gpu1"]))
-    assert "key-of-the-unit-tests" not in said
+    reported = json.dumps(Desired(deployment).of(deployment.hosts["gpu1"]))
+    assert "key-of-the-unit-tests" not in reported
     before = fingerprints()
     vault = Path("group_vars/all/vault.yml")
     vault.write_text("deepgram_api_key: another-key-of-the-tests\n")
@@ -114,9 +114,9 @@ def test_a_secret_is_a_digest_and_still_counts(small: Path) -> None:
 def test_the_signature_of_a_link_is_no_text(small: Path) -> None:
     write(small / "roles" / "deepgram" / "tasks" / "more.yml", "- thing: '{{ deepgram_models_links }}'\n")
     deployment = read()
-    said = json.dumps(Desired(deployment).of(deployment.hosts["gpu1"]))
-    assert "signature=abc" not in said
-    assert "nova-2.dg?" in said
+    reported = json.dumps(Desired(deployment).of(deployment.hosts["gpu1"]))
+    assert "signature=abc" not in reported
+    assert "nova-2.dg?" in reported
 
 
 def test_what_only_facts_can_tell_is_not_settled(small: Path) -> None:
@@ -152,14 +152,14 @@ def imported(path: Path) -> set[Path]:
 
 @pytest.mark.parametrize("module", sorted((PROJECT / "plugins/modules").glob("*.py")), ids=lambda path: path.stem)
 def test_what_a_module_imports_counts_with_it(module: Path) -> None:
-    wanted, waiting = set(), [module]
+    desired, waiting = set(), [module]
     while waiting:
-        found = imported(waiting.pop()) - wanted
-        wanted |= found
+        found = imported(waiting.pop()) - desired
+        desired |= found
         waiting += found
     if not module.stem.startswith("applied_"):
         action = (PROJECT / "plugins/action").glob(f"{module.stem}.py")
-        assert set(roles._plugins(frozenset({module.stem}))) == {module, *action, *wanted}
+        assert set(roles._plugins(frozenset({module.stem}))) == {module, *action, *desired}
 
 
 def test_the_digest_of_a_secret_is_the_same_in_every_version() -> None:
@@ -175,7 +175,9 @@ def test_the_digest_of_a_secret_is_the_same_in_every_version() -> None:
 def test_the_digests_of_a_role_s_variables_are_the_same_in_every_version(small: Path) -> None:
     write(small / "roles" / "deepgram" / "tasks" / "more.yml", "- thing: '{{ deepgram_models_links }}'\n")
     deployment = read()
-    said = Desired(deployment).of(deployment.hosts["gpu1"])["deepgram"]
-    assert said["variables"]["deepgram_api_key"] == {"secret": "573fff9e94185799bab7190238fe6f78872ec76eabdd0f8c"}
-    assert said["variables"]["deepgram_models_links"][1] == {"url": "https://models.example.com/nova-2.dg?ebdda5a28e1b"}
-    assert said["fingerprint"] == _digest({name: said[name] for name in ("content", "variables")})
+    reported = Desired(deployment).of(deployment.hosts["gpu1"])["deepgram"]
+    assert reported["variables"]["deepgram_api_key"] == {"secret": "573fff9e94185799bab7190238fe6f78872ec76eabdd0f8c"}
+    assert reported["variables"]["deepgram_models_links"][1] == {
+        "url": "https://models.example.com/nova-2.dg?ebdda5a28e1b"
+    }
+    assert reported["fingerprint"] == _digest({name: reported[name] for name in ("content", "variables")})

@@ -50,8 +50,8 @@ def test_the_lease_s_program_runs_as_it_is_sent() -> None:
 
 
 def test_a_server_that_is_not_there() -> None:
-    gone = host(ansible_connection="ssh", ansible_port=1, ansible_user="root")
-    seen = found_by_a_look(gone)
+    missing = host(ansible_connection="ssh", ansible_port=1, ansible_user="root")
+    seen = found_by_a_look(missing)
     assert seen.problem.what == "nothing listens on the SSH port"
     assert seen.problem.where == "here"
 

@@ -20,7 +20,7 @@ def plan(*steps: Step) -> Plan:
 STEP = Step("deepgram", "f1", [Reason("changed", "variable x", "1", "2")])
 
 
-def kept(tmp_path: Path, planned: Plan) -> dict:
+def retained(tmp_path: Path, planned: Plan) -> dict:
     plan_file.write(planned, tmp_path / "plan.json")
     return plan_file.read(tmp_path / "plan.json")
 
@@ -45,7 +45,7 @@ def kept(tmp_path: Path, planned: Plan) -> dict:
     ids=["the same", "less", "unfinished", "only unfinished"],
 )
 def test_what_it_holds_may_be_done(tmp_path: Path, now: Plan) -> None:
-    plan_file.require_within(kept(tmp_path, plan(STEP)), now)
+    plan_file.require_within(retained(tmp_path, plan(STEP)), now)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_it_holds_may_be_done(tmp_path: Path, now: Plan) -> None:
 )
 def test_more_is_refused(tmp_path: Path, now: Plan, word: str) -> None:
     with pytest.raises(DgctlError) as refused:
-        plan_file.require_within(kept(tmp_path, plan(STEP)), now)
+        plan_file.require_within(retained(tmp_path, plan(STEP)), now)
     assert refused.value.exit_code == 10
     assert word in refused.value.problems[0].what
     assert refused.value.problems[0].fix

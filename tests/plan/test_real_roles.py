@@ -118,7 +118,7 @@ def test_a_filter_counts_with_the_one_that_it_loads(role: str) -> None:
 
 
 def test_what_is_read_of_other_servers_is_said_without_digests() -> None:
-    wanted = {"content": "a", "variables": {"other servers": "4" * 64}}
+    desired = {"content": "a", "variables": {"other servers": "4" * 64}}
     seen = {"content": "a", "variables": {"other servers": "d" * 64}}
-    (reason,) = reasons._changes(seen, wanted)
+    (reason,) = reasons._changes(seen, desired)
     assert "ddd" not in json.dumps(reason.as_dict()) and reason.subject == "other servers"

@@ -48,15 +48,15 @@ FLEET = {"node": ["gpu1", "gpu2", "gpu3", "gpu4"], "proxy": ["lb"]}
 
 def test_new_servers_are_built_before_the_proxies_and_serving_ones_left_alone() -> None:
     of = deployment(**FLEET)
-    wanted = {"gpu3": change(Kind.NEW), "gpu4": change(Kind.NEW), "lb": change(role="nginx_proxy", calls=False)}
-    found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2"), Policy())
+    desired = {"gpu3": change(Kind.NEW), "gpu4": change(Kind.NEW), "lb": change(role="nginx_proxy", calls=False)}
+    found = rollout.make(of, plan(desired, of), seen("gpu1", "gpu2"), Policy())
     assert (found.build, found.proxies, found.batches) == (["gpu3", "gpu4"], ["lb"], [])
 
 
 def test_everything_new_is_one_run() -> None:
     of = deployment(**FLEET)
-    wanted = {name: change(Kind.NEW) for name in FLEET["node"]} | {"lb": change(Kind.NEW, "nginx_proxy")}
-    found = rollout.make(of, plan(wanted, of), {}, Policy())
+    desired = {name: change(Kind.NEW) for name in FLEET["node"]} | {"lb": change(Kind.NEW, "nginx_proxy")}
+    found = rollout.make(of, plan(desired, of), {}, Policy())
     assert found.simple and found.build == of.targets
     assert plan_text.order(found) == []
 
@@ -74,16 +74,16 @@ def test_everything_new_is_one_run() -> None:
 )
 def test_one_alone_then_batches_and_always_one_serves(batch: str, batches: list[list[str]]) -> None:
     of = deployment(**FLEET)
-    wanted = {name: change() for name in FLEET["node"]}
-    found = rollout.make(of, plan(wanted, of), seen(*FLEET["node"]), Policy(batch))
+    desired = {name: change() for name in FLEET["node"]}
+    found = rollout.make(of, plan(desired, of), seen(*FLEET["node"]), Policy(batch))
     assert [each.hosts for each in found.batches] == batches
     assert [each.drained for each in found.batches] == batches
 
 
 def test_a_change_that_no_call_notices_drains_nobody() -> None:
     of = deployment(**FLEET)
-    wanted = {name: change(calls=False) for name in FLEET["node"]}
-    found = rollout.make(of, plan(wanted, of), seen(*FLEET["node"]), Policy())
+    desired = {name: change(calls=False) for name in FLEET["node"]}
+    found = rollout.make(of, plan(desired, of), seen(*FLEET["node"]), Policy())
     assert (found.build, found.batches) == (FLEET["node"], [])
 
 
@@ -114,8 +114,8 @@ def test_what_a_killed_run_left_drained_waits_to_be_given_back() -> None:
 
 def test_engines_come_before_the_apis_that_use_them() -> None:
     of = deployment(api=["api1", "api2"], engine=["e1", "e2"], license_proxy=["l1", "l2"], proxy=["lb"])
-    wanted = {name: change() for name in ("api1", "api2", "e1", "e2", "l1", "l2")}
-    found = rollout.make(of, plan(wanted, of), seen("api1", "api2"), Policy("100%"))
+    desired = {name: change() for name in ("api1", "api2", "e1", "e2", "l1", "l2")}
+    found = rollout.make(of, plan(desired, of), seen("api1", "api2"), Policy("100%"))
     assert [each.hosts for each in found.batches] == [["l1"], ["l2"], ["e1"], ["e2"], ["api1"], ["api2"]]
     assert [each.drained for each in found.batches] == [[], [], [], [], ["api1"], ["api2"]]
 
@@ -143,8 +143,8 @@ def test_the_only_billing_is_changed_where_license_proxies_remember() -> None:
 
 def test_of_several_billings_one_is_changed_at_a_time_and_before_those_that_ask_it() -> None:
     of = deployment(node=["gpu1", "gpu2"], billing=["b1", "b2"], license_proxy=["l1", "l2"], proxy=["lb"])
-    wanted = {name: change() for name in ("gpu1", "l1", "b1", "b2", "l2")}
-    found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2"), Policy("100%"))
+    desired = {name: change() for name in ("gpu1", "l1", "b1", "b2", "l2")}
+    found = rollout.make(of, plan(desired, of), seen("gpu1", "gpu2"), Policy("100%"))
     assert [each.hosts for each in found.batches] == [["b1"], ["b2"], ["l1"], ["l2"], ["gpu1"]]
 
 
@@ -207,8 +207,8 @@ def test_the_last_engine_is_not_taken_away() -> None:
 
 def test_without_a_proxy_for_all_each_is_changed_in_its_turn() -> None:
     of = deployment(node=["gpu1", "gpu2", "gpu3"])
-    wanted = {"gpu1": change(), "gpu2": change(), "gpu3": change(Kind.NEW)}
-    found = rollout.make(of, plan(wanted, of), {}, Policy())
+    desired = {"gpu1": change(), "gpu2": change(), "gpu3": change(Kind.NEW)}
+    found = rollout.make(of, plan(desired, of), {}, Policy())
     assert found.build == ["gpu3"] and [each.hosts for each in found.batches] == [["gpu1"], ["gpu2"]]
     assert not any(each.drained for each in found.batches)
 
@@ -225,8 +225,8 @@ def test_what_is_no_batch(text: str) -> None:
 
 def test_the_order_is_said() -> None:
     of = deployment(**FLEET)
-    wanted = {"gpu1": change(), "gpu4": change(Kind.NEW), "lb": change(role="nginx_proxy", calls=False)}
-    found = rollout.make(of, plan(wanted, of), seen("gpu1", "gpu2", "gpu3"), Policy())
+    desired = {"gpu1": change(), "gpu4": change(Kind.NEW), "lb": change(role="nginx_proxy", calls=False)}
+    found = rollout.make(of, plan(desired, of), seen("gpu1", "gpu2", "gpu3"), Policy())
     assert plan_text.order(found) == [
         "order:",
         "  1. at once: gpu4",
@@ -243,7 +243,7 @@ def test_a_line_deleted_by_hand_is_said() -> None:
         seen("gpu1", "gpu2", "gpu3", gpu4="operator"),
         Policy(),
     )
-    assert found.gone == ["gpu3"] and "gpu3: no longer in the inventory" in plan_text.order(found)[-1]
+    assert found.missing == ["gpu3"] and "gpu3: no longer in the inventory" in plan_text.order(found)[-1]
 
 
 def test_a_limit_without_proxies_leaves_a_new_server_unheard_of() -> None:

@@ -50,7 +50,7 @@ class Authority:
         at: str = "127.0.0.1", server: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self.folder, self.children, self.at, self.server = folder, [], at, server
-        self.port, self.management, self.dns, self.told = (free_port() for _ in range(4))
+        self.port, self.management, self.dns, self.reported = (free_port() for _ in range(4))
         signed(folder, "DNS:localhost", "IP:127.0.0.1", *([f"IP:{at}"] if at != "127.0.0.1" else []))
         self.ca = folder / "ca.pem"
         settings = {
@@ -75,12 +75,12 @@ class Authority:
 
     def start(self) -> None:
         answers = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", self.server, "-defaultIPv6", ""]
-        dns = [*answers, "-dns01", f"127.0.0.1:{self.dns}", "-management", f"127.0.0.1:{self.told}"]
+        dns = [*answers, "-dns01", f"127.0.0.1:{self.dns}", "-management", f"127.0.0.1:{self.reported}"]
         self._run("dns.log", [PROGRAMS["pebble-challtestsrv"], *dns])
         words = [PROGRAMS["pebble"], "-config", str(self.folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{self.dns}"]
         self._run("pebble.log", words, PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0")
         self._wait(self.at, self.port)
-        self._wait("127.0.0.1", self.told)
+        self._wait("127.0.0.1", self.reported)
 
     def _run(self, log: str, words: list[str | None], **environment: str) -> None:
         with (self.folder / log).open("w") as out:
@@ -116,8 +116,8 @@ class Server:
 
     def __init__(self, folder: Path, http: int, **variables: object) -> None:
         self.folder, self.http, self.port, self.child = folder, http, free_port(), None
-        self.config, self.kept = folder / "etc", folder / "lib"
-        for path in (self.config, self.kept / "www", folder / "log", folder / "tls"):
+        self.config, self.retained = folder / "etc", folder / "lib"
+        for path in (self.config, self.retained / "www", folder / "log", folder / "tls"):
             path.mkdir(parents=True)
         self.certificate, self.key = folder / "tls/deepgram.crt", folder / "tls/deepgram.key"
         openssl(folder / "tls", "req", "-x509", *EC, "-keyout", "deepgram.key", "-out", "deepgram.crt", "-subj", f"/CN={NAME}",
@@ -144,7 +144,7 @@ class Server:
             "_nginx_proxy_certificate": str(self.certificate),
             "_nginx_proxy_key": str(self.key),
             "_nginx_proxy_acme_folder": str(self.config),
-            "_nginx_proxy_acme_kept": str(self.kept),
+            "_nginx_proxy_acme_kept": str(self.retained),
             "_nginx_proxy_acme_logs": str(self.folder / "log"),
             "_nginx_proxy_acme_program": str(self.program),
             "_nginx_proxy_acme_test": [*nginx, "-t", "-q"],
@@ -185,7 +185,7 @@ class Server:
         return json.loads(self.run("due").stdout)
 
     def state(self) -> dict[str, object]:
-        return json.loads((self.kept / "state.json").read_text())
+        return json.loads((self.retained / "state.json").read_text())
 
     def served(self, trust: str | None = None) -> dict[str, object]:
         """The certificate that callers see (serialNumber, subjectAltName ...), verified against this root alone."""
@@ -200,10 +200,10 @@ class Server:
         """(status, body) at http-01's port."""
         with socket.create_connection(("127.0.0.1", self.http), 5) as stream:
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-            said = b""
+            reported = b""
             while part := stream.recv(65536):
-                said += part
-        head, _, body = said.partition(b"\r\n\r\n")
+                reported += part
+        head, _, body = reported.partition(b"\r\n\r\n")
         return int(head.split()[1]), body.decode()
 
     def close(self) -> None:

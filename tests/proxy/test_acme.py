@@ -42,14 +42,14 @@ def start(folder):
         authority = Authority(folder / "authority", http, days, binding)
         running.append(authority)
         shutil.copy(authority.ca, folder / "ca.pem")
-        said = {
+        reported = {
             "nginx_proxy_acme_directory_url": authority.directory,
             "nginx_proxy_acme_ca_file": str(folder / "ca.pem"),
             "_nginx_proxy_acme_ca": str(folder / "ca.pem"),
             **variables,
         }
-        server = Server(folder / "server", http, **said)
-        server.said = said
+        server = Server(folder / "server", http, **reported)
+        server.reported = reported
         running.append(server)
         return authority, server.start() if nginx else server
 
@@ -102,7 +102,7 @@ def test_what_ends_soon_is_renewed(start):
 def test_another_name_is_ordered_again(start):
     authority, server = start()
     server.run("renew")
-    server.set(**server.said, nginx_proxy_acme_names=[NAME, "voice.example.com"])
+    server.set(**server.reported, nginx_proxy_acme_names=[NAME, "voice.example.com"])
     assert server.due()["order"] == "its names differ"
     # NGINX answers for the new name as soon as the role has reloaded it.
     assert server.run("deploy").returncode == 0
@@ -112,7 +112,7 @@ def test_another_name_is_ordered_again(start):
     assert names == {NAME, "voice.example.com"} and server.due() == {"order": "", "deploy": False}
 
     # One that is taken out, too, which certbot would ask about.
-    server.set(**server.said)
+    server.set(**server.reported)
     assert server.due()["order"] == "its names differ" and server.run("renew").returncode == 0, server.state()
     assert server.served(authority.root())["subjectAltName"] == (("DNS", NAME),)
 
@@ -120,7 +120,7 @@ def test_another_name_is_ordered_again(start):
 def test_another_authority_is_asked_again(start):
     _, server = start()
     server.run("renew")
-    server.set(**{**server.said, "nginx_proxy_acme_directory_url": "https://127.0.0.1:1/dir"})
+    server.set(**{**server.reported, "nginx_proxy_acme_directory_url": "https://127.0.0.1:1/dir"})
     assert server.due()["order"] == "it is of another authority"
     done = server.run("renew")
     assert done.returncode == 1 and "Connection refused" in done.stderr and "https://127.0.0.1:1/dir" in done.stderr
@@ -150,7 +150,7 @@ def test_nginx_that_refuses_keeps_what_it_had(start):
 
 def test_only_tokens_are_served_without_tls(start):
     _, server = start()
-    token = server.kept / "www/.well-known/acme-challenge/abc"
+    token = server.retained / "www/.well-known/acme-challenge/abc"
     token.parent.mkdir(parents=True)
     token.write_text("abc.thumbprint")
     assert server.get("/.well-known/acme-challenge/abc") == (200, "abc.thumbprint")
@@ -164,7 +164,7 @@ def test_only_tokens_are_served_without_tls(start):
         "/.well-known/acme-challenge/../../deepgram.key",
     ):
         assert server.get(path)[0] in (400, 403), path
-    server.set(**server.said, nginx_proxy_acme_challenge="dns-01", nginx_proxy_acme_dns_hook="/x")
+    server.set(**server.reported, nginx_proxy_acme_challenge="dns-01", nginx_proxy_acme_dns_hook="/x")
     assert str(server.http) not in (server.folder / "site.conf").read_text()
 
 
@@ -188,7 +188,7 @@ def test_a_challenge_that_nobody_answers_is_explained(start):
 
 def test_a_directory_that_is_not_trusted_is_explained(start):
     _, server = start()
-    server.set(**{**server.said, "nginx_proxy_acme_ca_file": ""})
+    server.set(**{**server.reported, "nginx_proxy_acme_ca_file": ""})
     done = server.run("renew")
     assert (
         done.returncode == 1
@@ -201,10 +201,10 @@ def test_an_external_account_is_bound_without_a_secret_in_the_arguments(start):
     _, server = start(binding=True)
     done = server.run("renew")
     assert done.returncode == 1 and "nginx_proxy_acme_eab_kid" in done.stderr, done
-    server.set(**server.said, nginx_proxy_acme_eab_kid=KID, nginx_proxy_acme_eab_hmac_key=HMAC[::-1])
+    server.set(**server.reported, nginx_proxy_acme_eab_kid=KID, nginx_proxy_acme_eab_hmac_key=HMAC[::-1])
     done = server.run("renew")
     assert done.returncode == 1 and "nginx_proxy_acme_eab_kid" in done.stderr, done
-    server.set(**server.said, nginx_proxy_acme_eab_kid=KID, nginx_proxy_acme_eab_hmac_key=HMAC)
+    server.set(**server.reported, nginx_proxy_acme_eab_kid=KID, nginx_proxy_acme_eab_hmac_key=HMAC)
     done = server.run("renew")
     assert done.returncode == 0, done
     assert HMAC not in done.stdout + done.stderr and HMAC not in (server.config / "acme.json").read_text()
@@ -230,8 +230,10 @@ def hooked(start):
     hook.write_text(HOOK)
     hook.chmod(0o700)
     record = server.folder / "hook.log"
-    secrets.write_text(f'{{"DNS_KEY": "secret", "DNS_API": "http://127.0.0.1:{authority.told}", "RECORD": "{record}"}}')
-    server.set(**server.said, nginx_proxy_acme_challenge="dns-01", nginx_proxy_acme_dns_hook=str(hook),
+    secrets.write_text(
+        f'{{"DNS_KEY": "secret", "DNS_API": "http://127.0.0.1:{authority.reported}", "RECORD": "{record}"}}'
+    )
+    server.set(**server.reported, nginx_proxy_acme_challenge="dns-01", nginx_proxy_acme_dns_hook=str(hook),
                nginx_proxy_acme_names=["*.example.com"])  # fmt: skip
     return authority, server, record
 

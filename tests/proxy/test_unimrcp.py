@@ -52,11 +52,11 @@ class Nginx(Proxy):
             ]
             lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
             stream.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-            said = b""
-            while b"\r\n\r\n" not in said:
-                said += stream.recv(1)
+            reported = b""
+            while b"\r\n\r\n" not in reported:
+                reported += stream.recv(1)
             stream.sendall(b"words")
-            return b" 101 " in said and stream.recv(100) == b"words"
+            return b" 101 " in reported and stream.recv(100) == b"words"
 
 
 @pytest.fixture

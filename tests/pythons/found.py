@@ -17,10 +17,10 @@ def interpreter(version: str) -> str:
     """Path of a working Python `3.N`, "" where there is none."""
     for path in _candidates(version):
         try:
-            said = subprocess.run([path, "-c", _ASK], capture_output=True, text=True, timeout=60)
+            reported = subprocess.run([path, "-c", _ASK], capture_output=True, text=True, timeout=60)
         except OSError:
             continue
-        if said.stdout.strip() == version:
+        if reported.stdout.strip() == version:
             return str(path)
     return ""
 

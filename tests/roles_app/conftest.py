@@ -13,15 +13,15 @@ utilities.use()
 
 def results(monkeypatch, module, params, check_mode=False):
     """What the module's `main` says, success or failure, as each ends with SystemExit."""
-    said = []
+    reported = []
 
     def end(**words):
-        said.append(words)
+        reported.append(words)
         raise SystemExit
 
     one = SimpleNamespace(params=params, check_mode=check_mode, exit_json=end, fail_json=end)
     monkeypatch.setattr(module, "AnsibleModule", lambda **_: one)
-    return said
+    return reported
 
 
 def load(kind, name):

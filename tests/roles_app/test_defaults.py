@@ -52,8 +52,8 @@ def test_values_used_across_roles_are_the_other_roles_defaults():
         for name, given in re.findall(r"(\w+) \| default\(([^()]*)\)", path.read_text()):
             role, value = known.get(name, (None, None))
             if role and role not in path.parts and not str(value).startswith("{{"):
-                wanted = None if given.partition(",")[0] in ("none", "omit") else yaml.safe_load(given)
-                assert value == wanted, (
+                desired = None if given.partition(",")[0] in ("none", "omit") else yaml.safe_load(given)
+                assert value == desired, (
                     f"{path.relative_to(ROOT)}: {name} falls back to {given}, its default is {value}"
                 )
                 checked += 1

@@ -12,7 +12,7 @@ from .conftest import load
 MODULE = load("modules", "host_files")
 
 
-def wanted(tmp_path, **changes):
+def desired(tmp_path, **changes):
     """The module's parameters: a directory, a file and a secret in it, and two files to be absent."""
     folder = tmp_path / "etc"
     params = {
@@ -29,7 +29,7 @@ def mode(path):
 
 
 def test_everything_is_made_and_the_second_run_changes_nothing(tmp_path):
-    params = wanted(tmp_path)
+    params = desired(tmp_path)
     (tmp_path / "old.conf").write_text("x")
     os.symlink("nowhere", tmp_path / "older.conf")
     paths, differences = MODULE.work(params, False)
@@ -43,7 +43,7 @@ def test_everything_is_made_and_the_second_run_changes_nothing(tmp_path):
 
 
 def test_check_mode_tells_the_same_and_touches_nothing(tmp_path):
-    params = wanted(tmp_path)
+    params = desired(tmp_path)
     (tmp_path / "old.conf").write_text("x")
     paths, differences = MODULE.work(params, True)
     assert len(paths) == 4 and len(differences) == 2
@@ -52,7 +52,7 @@ def test_check_mode_tells_the_same_and_touches_nothing(tmp_path):
 
 @pytest.mark.parametrize("what", ["directories", "files", "secrets"])
 def test_another_mode_is_mended(tmp_path, what):
-    params = wanted(tmp_path, absent=[])
+    params = desired(tmp_path, absent=[])
     MODULE.work(params, False)
     (entry,) = params[what]
     os.chmod(entry["path"], 0o777)
@@ -62,7 +62,7 @@ def test_another_mode_is_mended(tmp_path, what):
 
 @pytest.mark.parametrize("what", ["files", "secrets"])
 def test_other_content_is_replaced(tmp_path, what):
-    params = wanted(tmp_path)
+    params = desired(tmp_path)
     MODULE.work(params, False)
     (entry,) = params[what]
     with open(entry["path"], "w") as file:
@@ -74,14 +74,18 @@ def test_other_content_is_replaced(tmp_path, what):
 
 def test_a_file_in_the_place_of_a_directory_is_reported(tmp_path, call_module):
     (tmp_path / "etc").write_text("x")
-    said = call_module(wanted(tmp_path))
-    assert f"{tmp_path}/etc cannot be written" in said["msg"] and "Fix: " in said["msg"]
+    reported = call_module(desired(tmp_path))
+    assert f"{tmp_path}/etc cannot be written" in reported["msg"] and "Fix: " in reported["msg"]
 
 
 def test_a_secret_of_two_lines_is_refused_by_its_path_alone(tmp_path, call_module):
     secrets = [{"path": str(tmp_path / "key"), "mode": "0600", "content": "hush\nhush"}]
-    said = call_module(wanted(tmp_path, secrets=secrets))
-    assert "more than one line" in said["msg"] and str(tmp_path / "key") in said["msg"] and "hush" not in said["msg"]
+    reported = call_module(desired(tmp_path, secrets=secrets))
+    assert (
+        "more than one line" in reported["msg"]
+        and str(tmp_path / "key") in reported["msg"]
+        and "hush" not in reported["msg"]
+    )
 
 
 @pytest.fixture
@@ -89,10 +93,10 @@ def call_module(monkeypatch):
     """call_module(parameters): what the module reports, success or failure."""
 
     def run(params, check_mode=False):
-        said = []
+        reported = []
 
         def end(**words):
-            said.append(words)
+            reported.append(words)
             raise SystemExit
 
         def module(argument_spec, supports_check_mode):
@@ -102,16 +106,16 @@ def call_module(monkeypatch):
         monkeypatch.setattr(MODULE, "AnsibleModule", module)
         with pytest.raises(SystemExit):
             MODULE.main()
-        return said[0]
+        return reported[0]
 
     return run
 
 
 def test_the_result_names_what_changed(tmp_path, call_module):
-    assert call_module(wanted(tmp_path), check_mode=True)["changed"] and not (tmp_path / "etc").exists()
-    said = call_module(wanted(tmp_path))
-    assert said["changed"] and said["paths"] and said["diff"]
-    assert not call_module(wanted(tmp_path))["changed"]
+    assert call_module(desired(tmp_path), check_mode=True)["changed"] and not (tmp_path / "etc").exists()
+    reported = call_module(desired(tmp_path))
+    assert reported["changed"] and reported["paths"] and reported["diff"]
+    assert not call_module(desired(tmp_path))["changed"]
 
 
 KEYED = 'server_url = ["https://b:8443"]\nkey = "${LICENCE}"\n'
@@ -119,7 +123,7 @@ KEYED = 'server_url = ["https://b:8443"]\nkey = "${LICENCE}"\n'
 
 def keyed(tmp_path, key="hush-1", **changes):
     files = [{"path": str(tmp_path / "etc" / "api.toml"), "mode": "0600", "content": KEYED}]
-    return wanted(tmp_path, files=files, secrets=[], absent=[], fill={"LICENCE": key}, **changes)
+    return desired(tmp_path, files=files, secrets=[], absent=[], fill={"LICENCE": key}, **changes)
 
 
 def test_a_secret_inside_a_file_is_filled_in_on_the_server_and_shown_nowhere(tmp_path):
@@ -136,7 +140,7 @@ def test_a_secret_inside_a_file_is_filled_in_on_the_server_and_shown_nowhere(tmp
 def test_a_file_that_held_a_secret_is_not_shown_when_it_becomes_public(tmp_path):
     MODULE.work(keyed(tmp_path), False)
     path = tmp_path / "etc" / "api.toml"
-    public = wanted(tmp_path, files=[{"path": str(path), "mode": "0644", "content": "a = 1\n"}], secrets=[], absent=[])
+    public = desired(tmp_path, files=[{"path": str(path), "mode": "0644", "content": "a = 1\n"}], secrets=[], absent=[])
     paths, differences = MODULE.work(public, False)
     assert paths == [str(path)] and path.read_text() == "a = 1\n" and "hush" not in json.dumps(differences)
 
@@ -145,7 +149,7 @@ def test_another_owner_reads_his_secret(tmp_path, monkeypatch):
     owned = []
     monkeypatch.setattr(MODULE.os, "fchown", lambda _handle, *who: owned.append(who))
     monkeypatch.setattr(MODULE.os, "chown", lambda _path, *who: owned.append(who))
-    params = wanted(tmp_path, absent=[])
+    params = desired(tmp_path, absent=[])
     params["secrets"][0]["owner"] = params["directories"][0]["owner"] = 1000
     paths, _ = MODULE.work(params, False)
     assert (1000, 1000) in owned and str(tmp_path / "etc" / "key") in paths

@@ -157,7 +157,7 @@ class Server:
         assert status in (0, KILLED)
         return status == 0
 
-    def kept(self):
+    def retained(self):
         return {slot: (MODULE.load(slot) or {}).get("release") for slot in ("current", "previous")}
 
 

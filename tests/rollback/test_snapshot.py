@@ -36,7 +36,7 @@ def test_kept_once_and_then_unchanged(server):
     assert server.call("kept", check_mode=True) == {"changed": True, "release": OLD}
     assert not (server.root / "verified").exists()
     assert server.call("kept")["changed"] and not server.call("kept")["changed"]
-    assert server.kept() == {"current": OLD, "previous": None}
+    assert server.retained() == {"current": OLD, "previous": None}
     assert all(path.stat().st_mode & 0o077 == 0 for path in (server.root / "verified").glob("current/files/**/*.env"))
     assert (server.root / "verified").stat().st_mode & 0o777 == 0o700
 
@@ -68,7 +68,7 @@ def test_a_rewritten_record_is_no_other_state(server):
     record = (server.root / "state/deepgram.json").read_text()
     (server.root / "state/deepgram.json").write_text(record.replace('"host"', ' "host"'))
     assert not server.call("kept")["changed"]
-    assert server.kept() == {"current": NEW, "previous": OLD}
+    assert server.retained() == {"current": NEW, "previous": OLD}
     assert ' "host"' in MODULE.load("current")["records"]["deepgram"]
 
 
@@ -94,7 +94,7 @@ def test_back_to_the_release_before_and_right_for_its_variables(server):
     assert result["health"]["waits"][0] == engine and result["health"]["gpu_required"] is True
     assert result["health"]["models_dir"] == server.path("models")
     assert result["service"]["files"] == {"engine": [server.path("etc/deepgram.env")]}
-    assert server.call("kept")["changed"] and server.kept() == {"current": OLD, "previous": NEW}
+    assert server.call("kept")["changed"] and server.retained() == {"current": OLD, "previous": NEW}
     assert server.call("restored")["release"] == NEW and server.look() == []
 
 
@@ -131,7 +131,7 @@ def test_going_back_brings_no_old_key_back_and_unchanged_files_keep_their_time(s
     assert (server.root / "etc/deepgram.env").stat().st_mode & 0o777 == 0o600
     assert os.stat(server.path("models/a.dg")).st_mtime_ns == before
     assert server.look() == [], "the record that was put back says what is there"
-    assert server.call("kept")["changed"] and server.kept() == {"current": OLD, "previous": NEW}
+    assert server.call("kept")["changed"] and server.retained() == {"current": OLD, "previous": NEW}
 
 
 def test_no_copy_of_a_key_is_kept(server):
@@ -149,15 +149,15 @@ def test_a_state_of_an_earlier_version_is_usable_and_loses_its_copy_of_the_key(s
     server.call("kept")
     state = MODULE.snapshot_state
     manifest = server.root / "verified/current/manifest.json"
-    kept = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**kept, "digest": state.digest(kept, True)}))
+    retained = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**retained, "digest": state.digest(retained, True)}))
     copy = state.copy_of("current", server.path("etc/deepgram.env"))
     os.makedirs(os.path.dirname(copy), exist_ok=True)
     with open(copy, "w") as stream:
         stream.write("KEY=one\n")
     server.become(NEW, secret="two")
     server.call("kept")
-    assert server.kept() == {"current": NEW, "previous": OLD}
+    assert server.retained() == {"current": NEW, "previous": OLD}
     assert not os.path.exists(state.copy_of("previous", server.path("etc/deepgram.env")))
     assert server.call("restored")["release"] == OLD and (server.root / "etc/deepgram.env").read_text() == "KEY=two\n"
 
@@ -271,8 +271,8 @@ def test_an_image_that_cannot_be_had_is_told_with_its_own_way_back(server, monke
 
 def test_models_are_second_names_and_go_with_the_last_state_that_has_them(server):
     upgraded(server)
-    kept = {path.name.split(".dg")[0] for path in (server.root / "verified/models").iterdir()}
-    assert kept == {"a", "b", "c"}
+    retained = {path.name.split(".dg")[0] for path in (server.root / "verified/models").iterdir()}
+    assert retained == {"a", "b", "c"}
     assert os.stat(server.path("models/a.dg")).st_nlink == 2
     server.become(NEWEST, ["a.dg"])
     server.call("kept")
@@ -349,9 +349,9 @@ def test_keeping_may_be_killed_anywhere(make):
         server.become(NEWEST, ["a.dg", "d.dg"])
         done = server.call_killed(step, "kept")
         MODULE.hold_place().close()
-        assert server.kept() in ({"current": NEW, "previous": OLD}, {"current": NEWEST, "previous": NEW}), step
+        assert server.retained() in ({"current": NEW, "previous": OLD}, {"current": NEWEST, "previous": NEW}), step
         server.call("kept")
-        assert server.kept() == {"current": NEWEST, "previous": NEW}, step
+        assert server.retained() == {"current": NEWEST, "previous": NEW}, step
         assert sorted(os.listdir(server.root / "verified")) == [".lock", "current", "models", "previous"]
         assert server.call("restored")["release"] == NEW and server.look() == [], step
         if done:
@@ -366,12 +366,12 @@ def test_keeping_the_first_and_keeping_the_same_may_be_killed_anywhere(make):
         server.become(OLD)
         first = server.call_killed(step, "kept")
         server.call("kept")
-        assert server.kept() == {"current": OLD, "previous": None}, step
+        assert server.retained() == {"current": OLD, "previous": None}, step
         server.record(NEW, ["etc/compose.yaml"], ["a.dg"])  # other files of the record, other wishes
         server.become(OLD)
         again = server.call_killed(step, "kept")
         server.call("kept")
-        assert server.kept() == {"current": OLD, "previous": None}, step
+        assert server.retained() == {"current": OLD, "previous": None}, step
         if first and again:
             break
 

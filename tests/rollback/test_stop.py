@@ -174,8 +174,10 @@ def test_what_cannot_be_removed_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(MODULE.lease, "wait", lambda: None)
     with patch_module_args({"_ansible_remote_tmp": str(tmp_path)}), pytest.raises(SystemExit):
         MODULE.main()
-    said = json.loads(capsys.readouterr().out)
-    assert said["failed"] and said["msg"].startswith("/etc/deepgram/compose.yaml cannot be removed: Permission denied")
+    reported = json.loads(capsys.readouterr().out)
+    assert reported["failed"] and reported["msg"].startswith(
+        "/etc/deepgram/compose.yaml cannot be removed: Permission denied"
+    )
 
 
 @pytest.mark.parametrize("check", [True, False])

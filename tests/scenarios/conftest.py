@@ -88,5 +88,5 @@ def pytest_sessionfinish(session):
     if not place or hasattr(session.config, "workerinput"):
         return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
-    new = results.told(OUTCOMES, SECONDS, commit.stdout.strip(), time.strftime("%Y-%m-%d"), stories.of)
-    Path(place).write_text(results.page(results.kept(PROJECT / ".cache/applied", new)))
+    new = results.reported(OUTCOMES, SECONDS, commit.stdout.strip(), time.strftime("%Y-%m-%d"), stories.of)
+    Path(place).write_text(results.page(results.retained(PROJECT / ".cache/applied", new)))

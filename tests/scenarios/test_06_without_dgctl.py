@@ -27,11 +27,11 @@ def test_the_collection_finds_nothing_to_do(deployment, server, tmp_path):
     _run("ansible-galaxy", "collection", "install", "--offline", "-p", tmp_path, *tmp_path.glob("*.tar.gz"))
     (tmp_path / "ansible.cfg").write_text("[defaults]\n")
     words = ("-i", deployment.inventory, "--vault-password-file", deployment.folder / ".vault_pass")
-    said = _run(
+    reported = _run(
         "ansible-playbook", *words, "dgctl.selfhosted.provision",
         ANSIBLE_COLLECTIONS_PATH=str(tmp_path), ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"),
     )  # fmt: skip
-    assert re.search(rf"{server.name} .* changed=0 +unreachable=0 +failed=0", said), said[-3000:]
-    assert "dgctl.selfhosted.nginx_proxy : Record" in said and "dgctl.selfhosted.deepgram : Record" in said
+    assert re.search(rf"{server.name} .* changed=0 +unreachable=0 +failed=0", reported), reported[-3000:]
+    assert "dgctl.selfhosted.nginx_proxy : Record" in reported and "dgctl.selfhosted.deepgram : Record" in reported
     roles = server.sh("ls /var/lib/deepgram/applied-state")
     assert "deepgram" in roles and "dgctl.selfhosted" not in roles

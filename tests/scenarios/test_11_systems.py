@@ -29,10 +29,10 @@ def lab(request) -> tuple[Way, Deployment, Server]:
     name = "".join(way)  # stories run two at a time: each its own servers
     lab_down(name)
     deployment, servers = lab_up(name, folder, f"--system={way.system}", f"--engine={way.engine}")
-    wanted = f"nvidia_driver_source: {way.source}\nnvidia_driver_branch: '{way.branch}'\n"
+    desired = f"nvidia_driver_source: {way.source}\nnvidia_driver_branch: '{way.branch}'\n"
     # The lab's inventory names a mirror of NVIDIA's repository: the distribution's driver has none.
     mirror = 'nvidia_driver_repository_url: ""\n' if way.source == "distribution" else ""
-    (folder / "group_vars/all/yy_way.yml").write_text(wanted + mirror)
+    (folder / "group_vars/all/yy_way.yml").write_text(desired + mirror)
     yield way, deployment, servers[0]
     lab_down(name)
 
@@ -74,8 +74,8 @@ def test_check_mode_passes_on_a_blank_host(way, deployment, server):
 def test_provision_and_verify(way, deployment, server):
     run = deployment.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
-    said = server.sh("nvidia-smi --query-gpu=driver_version --format=csv,noheader")
-    assert said.startswith(way.branch + ".")
+    reported = server.sh("nvidia-smi --query-gpu=driver_version --format=csv,noheader")
+    assert reported.startswith(way.branch + ".")
     assert deployment.dgctl("doctor").failed_checks() == set()
 
 

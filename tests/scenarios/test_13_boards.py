@@ -34,16 +34,16 @@ class Board:
 
     def loaded(self) -> tuple[str, str]:
         """(version, flavour) of the module in the kernel."""
-        said = self.server.sh("cat /sys/module/nvidia/version; head -1 /proc/driver/nvidia/version")
-        return said.split()[0], "open" if "Open Kernel Module" in said else "proprietary"
+        reported = self.server.sh("cat /sys/module/nvidia/version; head -1 /proc/driver/nvidia/version")
+        return reported.split()[0], "open" if "Open Kernel Module" in reported else "proprietary"
 
     def fabric(self) -> tuple[str, str, set[str]]:
         """(unit's state, version of Fabric Manager, what nvidia-smi says of the GPUs)."""
-        said = self.server.sh(
+        reported = self.server.sh(
             f"systemctl is-active {UNIT}; nv-fabricmanager --version; "
             "nvidia-smi --query-gpu=fabric.state,fabric.status --format=csv,noheader"
         ).splitlines()
-        return said[0], said[1].split()[5], set(said[2:])
+        return reported[0], reported[1].split()[5], set(reported[2:])
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def test_another_driver_takes_fabric_manager_along(boards, tmp_path):
 )  # fmt: skip
 def test_fabric_manager_is_put_right(boards, tmp_path, fault, check):
     board = boards("hgx-h100")
-    wanted = board.variant(tmp_path, nvidia_driver_version=NEWER)
+    desired = board.variant(tmp_path, nvidia_driver_version=NEWER)
     board.server.sh(fault)
-    assert check in wanted.dgctl("verify").failed_checks()
-    run = wanted.dgctl("provision", "--yes")
+    assert check in desired.dgctl("verify").failed_checks()
+    run = desired.dgctl("provision", "--yes")
     assert run.exit_code == 0, run.problems() + run.stderr
     assert board.fabric() == ("active", NEWER, JOINED)
     assert board.server.sh(f"systemctl is-enabled {UNIT}").strip() == "enabled"

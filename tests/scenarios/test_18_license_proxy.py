@@ -25,8 +25,8 @@ def lab() -> Iterator[tuple[Deployment, Server, list[Server]]]:
 
 def state(proxy: Server) -> str:
     """What it says of its own connection; empty when it does not answer."""
-    said = proxy.sh(f"{STATE} || true")
-    return json.loads(said)["state"] if said else ""
+    reported = proxy.sh(f"{STATE} || true")
+    return json.loads(reported)["state"] if reported else ""
 
 
 def provisioned(deployment: Deployment) -> None:

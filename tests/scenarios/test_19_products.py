@@ -128,7 +128,7 @@ def test_status_shows_each(lab):
     deployment, server = lab
     status = deployment.dgctl("status").document["hosts"][server.name]["status"]
     assert set(status["apis"]) == {"api-stt", "api-flux", "api-aura-en", "api-flux-tts", "api-agent"}
-    assert all(said["system_health"] in ("Ready", "Healthy") for said in status["apis"].values())
+    assert all(reported["system_health"] in ("Ready", "Healthy") for reported in status["apis"].values())
     assert status["loads"]["engine-a"]["max_active_requests"] == 20 and len(status["loads"]) == len(ENGINES)
 
 

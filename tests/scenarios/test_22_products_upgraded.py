@@ -38,8 +38,8 @@ def change(deployment: Deployment, **variables) -> None:
     path = deployment.folder / OWN
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    kept = yaml.safe_load(path.read_text()) or {}
-    path.write_text(yaml.safe_dump(kept | variables))
+    retained = yaml.safe_load(path.read_text()) or {}
+    path.write_text(yaml.safe_dump(retained | variables))
 
 
 def provisioned(deployment: Deployment, verb: str, *options: str) -> None:

@@ -37,7 +37,7 @@ def variables(lab: tuple[Deployment, Server], authority: Authority) -> Iterator[
     trust = authority.folder / "both.pem"
     trust.write_text(authority.ca.read_text() + authority.root())
     path = deployment.folder / "group_vars/all/zz_acme.yml"
-    said = {
+    reported = {
         "nginx_proxy_tls_source": "acme",
         "nginx_proxy_server_name": server.name,
         "nginx_proxy_acme_directory_url": authority.directory,
@@ -45,7 +45,7 @@ def variables(lab: tuple[Deployment, Server], authority: Authority) -> Iterator[
         "nginx_proxy_acme_agree_tos": True,
         "nginx_proxy_acme_ca_file": str(trust),
     }
-    path.write_text(yaml.safe_dump(said))
+    path.write_text(yaml.safe_dump(reported))
     yield path
     path.unlink(missing_ok=True)
 

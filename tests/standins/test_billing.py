@@ -119,17 +119,17 @@ def test_no_licence_without_a_line_in_the_journal(billing):
     one = billing()
     one.program.wait_for("Listening on https")
     before = one.journal.read_text()
-    kept = one.journal.rename(one.journal.with_name("kept"))
+    retained = one.journal.rename(one.journal.with_name("kept"))
     one.journal.mkdir()
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    said = httpx.post(
+    reported = httpx.post(
         f"https://127.0.0.1:{one.ports['work']}/v1/checkin",
         json={"component": "stem"},
         headers={"Authorization": f"Token {KEY}"},
         verify=context,
     )
-    assert said.status_code == 503 and kept.read_text() == before
+    assert reported.status_code == 503 and retained.read_text() == before
     assert "Unable to write the journal" in one.program.output
 
 

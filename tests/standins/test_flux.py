@@ -95,14 +95,14 @@ def test_sdk(flux):
         assert isinstance(connection.recv(), ListenV2Connected)
         for at in range(0, len(SOUND), STEP):
             connection.send_media(SOUND[at : at + STEP])
-        told = [connection.recv()]
-        while told[-1].event != "EndOfTurn":
-            told.append(connection.recv())
+        reported = [connection.recv()]
+        while reported[-1].event != "EndOfTurn":
+            reported.append(connection.recv())
         connection.send_close_stream()
-    assert all(isinstance(one, ListenV2TurnInfo) for one in told)
-    assert "StartOfTurn" in [one.event for one in told] and told[-1].trigger == "model"
-    assert plain(told[-1].transcript) == TEXT
-    assert told[-1].words[0].word == "Life" and 0 < told[-1].words[0].start < told[-1].words[0].end < 1
+    assert all(isinstance(one, ListenV2TurnInfo) for one in reported)
+    assert "StartOfTurn" in [one.event for one in reported] and reported[-1].trigger == "model"
+    assert plain(reported[-1].transcript) == TEXT
+    assert reported[-1].words[0].word == "Life" and 0 < reported[-1].words[0].start < reported[-1].words[0].end < 1
 
 
 def test_messages_of_a_stream(flux):
@@ -153,8 +153,8 @@ def test_configure(flux):
     with turns(flux[1]) as socket:
         socket.recv()
         socket.send('{"type":"Configure","thresholds":{"eot_threshold":0.9}}')
-        told = json.loads(socket.recv(timeout=5))
-        assert (told["type"], told["thresholds"]["eot_threshold"]) == ("ConfigureSuccess", 0.9)
+        reported = json.loads(socket.recv(timeout=5))
+        assert (reported["type"], reported["thresholds"]["eot_threshold"]) == ("ConfigureSuccess", 0.9)
         socket.send('{"type":"Configure","thresholds":{"eot_threshold":9}}')
         assert json.loads(socket.recv(timeout=5))["type"] == "ConfigureFailure"
 
@@ -178,7 +178,7 @@ def test_streams_are_counted_and_limited(flux):
 
 
 @pytest.mark.parametrize(
-    ("query", "code", "said"),
+    ("query", "code", "reported"),
     [
         ("model=flux-general-multi", "Bad Request", "No such model"),
         ("model=nova-3-general", "Bad Request", "No such model"),
@@ -187,9 +187,9 @@ def test_streams_are_counted_and_limited(flux):
         (f"model={NAME}&eot_timeout_ms=soon", "INVALID_QUERY_PARAMETER", "soon"),
     ],
 )
-def test_what_flux_cannot_do_is_refused(flux, query, code, said):
+def test_what_flux_cannot_do_is_refused(flux, query, code, reported):
     status, body = refused(flux[1], query)
-    assert (status, body["err_code"]) == (400, code) and said in body["err_msg"]
+    assert (status, body["err_code"]) == (400, code) and reported in body["err_msg"]
     assert body.keys() == {"err_code", "err_msg", "request_id"}
 
 

@@ -99,17 +99,17 @@ def test_the_real_client_gets_speech(aura):
 
 
 def test_the_real_client_gets_a_stream_of_speech(aura):
-    sound, said, closed = [], [], threading.Event()
+    sound, reported, closed = [], [], threading.Event()
     with sdk(aura[1]).speak.v1.connect(model="aura-2-thalia-en", encoding="linear16", sample_rate=24000) as connection:
-        connection.on(EventType.MESSAGE, lambda one: (sound if isinstance(one, bytes) else said).append(one))
+        connection.on(EventType.MESSAGE, lambda one: (sound if isinstance(one, bytes) else reported).append(one))
         connection.on(EventType.CLOSE, lambda _: closed.set())
         threading.Thread(target=connection.start_listening, daemon=True).start()
         connection.send_text(type_of(connection, "Speak", "Hello there"))
         connection.send_flush()
         connection.send_close()
         assert closed.wait(10)
-    assert [one.type for one in said] == ["Metadata", "Flushed"] and sum(map(len, sound)) > 20_000
-    assert said[0].model_uuid == T2C
+    assert [one.type for one in reported] == ["Metadata", "Flushed"] and sum(map(len, sound)) > 20_000
+    assert reported[0].model_uuid == T2C
 
 
 def type_of(connection, kind, text):

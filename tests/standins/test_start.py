@@ -114,7 +114,7 @@ def test_without_libcuda_the_loader_ends_it(bench):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (["-v", "serve", "--log-format=json", "x"], "error: unexpected argument '--log-format' found"),
         (["-v", "--log-format=xml", "serve", "x"], "error: invalid value 'xml'"),
@@ -123,10 +123,10 @@ def test_without_libcuda_the_loader_ends_it(bench):
         (["serve"], "expected one <CONFIG>"),
     ],
 )
-def test_wrong_arguments(bench, arguments, said):
+def test_wrong_arguments(bench, arguments, reported):
     api = bench.run("stem", *arguments)
     assert api.ended() == 2
-    assert said in api.output
+    assert reported in api.output
 
 
 def test_json_lines(bench):
@@ -190,19 +190,19 @@ def test_past_end_of_life(bench, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("[server\n", "Unable to parse configuration file"),
         ("[server]\nport = 'x'\n", "invalid type for key `server.port`"),
         ("[[driver_pool.standard]]\nurl = 'http://engine:8080/v2'\n", "url must be https"),
     ],
 )
-def test_wrong_config(bench, text, said):
+def test_wrong_config(bench, text, reported):
     path = bench.directory / "wrong.toml"
     path.write_text(text + f"[license]\nserver_url = ['http://127.0.0.1:{bench.license_port}']\n")
     api = bench.run("stem", "-v", "serve", str(path))
     assert api.ended() == 1
-    assert said in api.output
+    assert reported in api.output
 
 
 def test_port_in_use(bench):

@@ -39,7 +39,7 @@ class Servers:
             )
             return host.name, Seen(lease=getattr(self.program, mode)(request))
 
-    def kept(self, name: str) -> dict[str, Any]:
+    def retained(self, name: str) -> dict[str, Any]:
         """What a server has in its file; empty where there is none."""
         path = next(
             (path for path in (self.folder / each / "lease.json" for each in (name, LOCAL)) if path.exists()),

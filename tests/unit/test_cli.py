@@ -44,9 +44,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_help_names_every_verb_and_exit_code(dgctl: Dgctl) -> None:
-    said = " ".join(dgctl("--help").stdout.split())
-    assert all(verb in said for verb in VERBS)
-    assert all(f"{code} " in said for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130))
+    reported = " ".join(dgctl("--help").stdout.split())
+    assert all(verb in reported for verb in VERBS)
+    assert all(f"{code} " in reported for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130))
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -152,10 +152,10 @@ def test_an_unexpected_exception_is_one_line_and_a_log(folder: Path, capsys: obj
         raise ZeroDivisionError("nobody thought of this")
 
     assert main(called("validate", Path("inventory.ini")), broken) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("error: bug in dgctl: ZeroDivisionError\n")
-    assert "Traceback" not in said.err
-    log = Path(said.out.split("log:")[1].split()[0])
+    reported = capsys.readouterr()
+    assert reported.err.startswith("error: bug in dgctl: ZeroDivisionError\n")
+    assert "Traceback" not in reported.err
+    log = Path(reported.out.split("log:")[1].split()[0])
     assert "nobody thought of this" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
     log.unlink()
@@ -178,9 +178,9 @@ def test_a_no_touches_nothing(root: Path, folder: Path, monkeypatch: pytest.Monk
         "dgctl.plan.plan.look", lambda requests, tell: [tell(host.name, Seen()) for host, _ in requests]
     )
     assert main(called("provision", Path("inventory.ini")), provision.provision) == 130
-    said = capsys.readouterr().err
-    assert "gpu1, gpu2: 1 role to run" in said
-    assert "not confirmed: nothing was touched" in said
+    reported = capsys.readouterr().err
+    assert "gpu1, gpu2: 1 role to run" in reported
+    assert "not confirmed: nothing was touched" in reported
 
 
 def test_init_writes_a_deployment_that_validate_finds_unfilled(dgctl: Dgctl, tmp_path: Path) -> None:

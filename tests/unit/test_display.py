@@ -78,9 +78,9 @@ def printed(problems: list[Problem], width: int = 200) -> str:
 
 def test_a_thousand_mistakes_are_a_page_and_a_count() -> None:
     found = [Problem(f"no variable is named x{n}", f"inventory.ini:{n}", f"x{n}", "remove it") for n in range(1000)]
-    said = printed(found).splitlines()
-    assert len(said) <= PAGE + 1
-    assert said[-1] == f"1000 errors, of which these are the first {PAGE // 4}: --json has all of them"
+    reported = printed(found).splitlines()
+    assert len(reported) <= PAGE + 1
+    assert reported[-1] == f"1000 errors, of which these are the first {PAGE // 4}: --json has all of them"
     assert len(Outcome(Exit.INVALID, found).document("validate", 1.0)["errors"]) == 1000
 
 

@@ -47,10 +47,10 @@ def answer(stdout: bytes) -> look.Seen:
 
 
 @pytest.mark.parametrize(
-    "said", ["{", "[]", "null", "7", '{"roles": []}', '{"reports": "x"}', '{"seconds": "soon"}', "[" * 100_000]
+    "reported", ["{", "[]", "null", "7", '{"roles": []}', '{"reports": "x"}', '{"seconds": "soon"}', "[" * 100_000]
 )
-def test_an_answer_of_another_shape_is_that_server_s_error_alone(said: str) -> None:
-    seen = answer(f"{look._MARK}{said}\n".encode())
+def test_an_answer_of_another_shape_is_that_server_s_error_alone(reported: str) -> None:
+    seen = answer(f"{look._MARK}{reported}\n".encode())
     assert seen.problem and seen.problem.where == "gpu1" and seen.problem.fix
 
 

@@ -41,7 +41,7 @@ def refused(work: Any, seen: Any = None) -> Any:
 
 def looked(servers: Servers, *names: str) -> dict[str, dict[str, Any]]:
     """What a look finds."""
-    return {name: {**servers.kept(name), "time": time.time()} for name in names}
+    return {name: {**servers.retained(name), "time": time.time()} for name in names}
 
 
 @contextmanager
@@ -80,9 +80,9 @@ def test_a_run_leaves_nothing_that_holds(tmp_path: Path, servers: Servers) -> No
     for failure in (KeyboardInterrupt, DgctlError([], Exit.HALTED)):
         work = clone(tmp_path / "a")
         with pytest.raises((KeyboardInterrupt, DgctlError)), lease.held(work):
-            assert servers.kept("lb")["until"] > time.time() + 170 and work.session.lease
+            assert servers.retained("lb")["until"] > time.time() + 170 and work.session.lease
             raise failure
-        assert servers.kept("lb")["until"] == 0 and work.session.lease is None
+        assert servers.retained("lb")["until"] == 0 and work.session.lease is None
     assert (servers.folder / "lb" / "lease.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -110,7 +110,7 @@ def test_a_clock_that_was_set_back_lengthens_no_lease(
     with left_by_a_kill(clone(tmp_path / "a"), servers, "lb"):
         back = time.time() - 3600
         monkeypatch.setattr(servers.program, "time", SimpleNamespace(time=lambda: back))
-        lease.require_free(clone(tmp_path / "b"), {"lb": {**servers.kept("lb"), "time": back}})
+        lease.require_free(clone(tmp_path / "b"), {"lb": {**servers.retained("lb"), "time": back}})
         with lease.held(clone(tmp_path / "b")):
             pass
 
@@ -134,8 +134,10 @@ def test_a_lock_is_broken_by_option_and_the_broken_run_learns_of_it(
             while not dead.session.lease.lost and time.monotonic() < until:
                 time.sleep(0.02)
             assert "took this one's lease" in dead.session.lease.lost.what
-            mine = servers.kept("lb")["run"]
-    assert servers.kept("lb") == servers.kept("lb") | {"run": mine, "until": 0}, "the broken run gave back another's"
+            mine = servers.retained("lb")["run"]
+    assert servers.retained("lb") == servers.retained("lb") | {"run": mine, "until": 0}, (
+        "the broken run gave back another's"
+    )
 
 
 def test_it_is_renewed_and_a_wiped_one_is_not_made_again(
@@ -144,13 +146,13 @@ def test_it_is_renewed_and_a_wiped_one_is_not_made_again(
     monkeypatch.setattr(lease, "RENEW_S", 0.05)
     work = clone(tmp_path / "a", node=["a", "b"])
     with lease.held(work):
-        first = servers.kept("a")["until"]
+        first = servers.retained("a")["until"]
         shutil.rmtree(servers.folder / "b")
         until = time.monotonic() + 5
-        while servers.kept("a")["until"] == first and time.monotonic() < until:
+        while servers.retained("a")["until"] == first and time.monotonic() < until:
             time.sleep(0.02)
-        assert servers.kept("a")["until"] > first and work.session.lease.lost is None
-    assert servers.kept("b") == {}
+        assert servers.retained("a")["until"] > first and work.session.lease.lost is None
+    assert servers.retained("b") == {}
 
 
 def test_a_plan_that_another_run_made_old_is_not_carried_out(tmp_path: Path, servers: Servers) -> None:
@@ -172,7 +174,7 @@ def test_two_names_of_one_server_are_no_two_runs(tmp_path: Path, servers: Server
     (servers.folder / "a").symlink_to("b")
     with lease.held(clone(tmp_path / "a", node=["a", "b"]), looked(servers, "a", "b")):
         refused(clone(tmp_path / "b", node=["a", "b"]))
-    assert servers.kept("b")["until"] == 0
+    assert servers.retained("b")["until"] == 0
 
 
 def test_of_two_at_the_same_moment_one_gets_all(tmp_path: Path, servers: Servers) -> None:
@@ -203,7 +205,7 @@ def test_servers_that_do_not_answer_hold_no_run_up(tmp_path: Path, servers: Serv
 def test_one_that_is_refused_gives_back_what_it_got(tmp_path: Path, servers: Servers) -> None:
     with lease.held(clone(tmp_path / "a", proxy=["p2"], node=["n"])):
         refused(clone(tmp_path / "b", proxy=["p1", "p2"], node=["n"]))
-        assert servers.kept("p1")["until"] == 0
+        assert servers.retained("p1")["until"] == 0
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"until": "x"}', '{"until": true, "run": 5}', "[" * 9999])
@@ -211,7 +213,7 @@ def test_a_file_that_nobody_wrote_holds_nothing(text: str, tmp_path: Path, serve
     (servers.folder / "lb").mkdir(parents=True)
     (servers.folder / "lb" / "lease.json").write_text(text)
     with lease.held(clone(tmp_path / "a")):
-        assert servers.kept("lb")["until"] > 0
+        assert servers.retained("lb")["until"] > 0
 
 
 def test_the_servers_and_this_side_agree_how_long_it_lasts(servers: Servers) -> None:

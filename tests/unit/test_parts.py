@@ -54,10 +54,10 @@ def test_short_names_of_ones_own_are_no_slips(name: str) -> None:
 
 def test_ansibles_own_names_are_known_and_slips_of_them_are_not() -> None:
     known = names.ansible_names()
-    wanted = {"ansible_host", "ansible_port", "ansible_user", "ansible_become", "ansible_become_password"}
-    wanted |= {"ansible_ssh_private_key_file", "ansible_ssh_common_args", "ansible_python_interpreter"}
-    wanted |= {"ansible_connection", "ansible_password", "ansible_ssh_host_key_checking", "ansible_become_method"}
-    assert wanted <= known
+    desired = {"ansible_host", "ansible_port", "ansible_user", "ansible_become", "ansible_become_password"}
+    desired |= {"ansible_ssh_private_key_file", "ansible_ssh_common_args", "ansible_python_interpreter"}
+    desired |= {"ansible_connection", "ansible_password", "ansible_ssh_host_key_checking", "ansible_become_method"}
+    assert desired <= known
     assert not {"ansible_hots", "ansible_ssh_key", "ansible_sudo"} & known
     assert names.is_ansible("ansible_ruby_interpreter", known)
 
@@ -77,8 +77,8 @@ def test_no_secret_survives_what_writes_it_in_quotes(secret: str) -> None:
         repr([secret]),
         json.dumps(json.dumps(secret))[3:-3],
     ):
-        said = history.Redactor({secret})(written)
-        assert secret not in said and secret[-5:] not in said, said
+        reported = history.Redactor({secret})(written)
+        assert secret not in reported and secret[-5:] not in reported, reported
 
 
 def test_the_longer_of_two_secrets_leaves_no_rest() -> None:
@@ -128,7 +128,7 @@ def test_causes_of_unreachable(message: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "reported"),
     [
         ({"msg": "Task failed: Action failed: no such package"}, "no such package"),
         # ansible-core 2.19 and 2.20 (modules/command.py), then 2.21's words for the same.
@@ -147,9 +147,9 @@ def test_causes_of_unreachable(message: str, what: str) -> None:
         ({}, "said nothing"),
     ],
 )
-def test_the_words_of_a_failed_task(result: dict, said: str) -> None:
-    assert events.message(result).endswith(said) or "hidden" in said
-    assert said in events.message(result)
+def test_the_words_of_a_failed_task(result: dict, reported: str) -> None:
+    assert events.message(result).endswith(reported) or "hidden" in reported
+    assert reported in events.message(result)
     assert "hunter22" not in events.message(result)
 
 
@@ -166,20 +166,20 @@ def test_a_sudo_that_wants_a_password_names_its_fix() -> None:
 @pytest.mark.parametrize("end", ["over SSH.", "over SSH: [Errno 32] Broken pipe", "over ssh: [Errno 32] Broken pipe"])
 def test_ssh_itself_is_asked_where_ansible_lost_its_words(end: str, tmp_path: Path) -> None:
     lost = f"Data could not be sent to remote host '127.0.0.1'. Make sure this host can be reached {end}"
-    told = events.problem(_unreachable(lost), "log", lambda name: _way(tmp_path, "Connection refused", 255))
-    assert told.what == "nothing listens on the SSH port" and "Connection refused" in told.value
+    reported = events.problem(_unreachable(lost), "log", lambda name: _way(tmp_path, "Connection refused", 255))
+    assert reported.what == "nothing listens on the SSH port" and "Connection refused" in reported.value
     well = events.problem(_unreachable(lost), "log", lambda name: _way(tmp_path, "a banner", 0))
     assert well.value == lost
 
 
 def test_what_ssh_said_to_ansible_stands() -> None:
-    said = 'Data could not be sent to remote host "g". Make sure this host can be reached over ssh: g: Permission denied (x)'
-    problem = events.problem(_unreachable(said), "log", lambda name: ssh.Route("g", ["/no/ssh", "--", "g"]))
-    assert problem.value == said and "refuses this user" in problem.what
+    reported = 'Data could not be sent to remote host "g". Make sure this host can be reached over ssh: g: Permission denied (x)'
+    problem = events.problem(_unreachable(reported), "log", lambda name: ssh.Route("g", ["/no/ssh", "--", "g"]))
+    assert problem.value == reported and "refuses this user" in problem.what
 
 
-def _unreachable(said: str) -> dict:
-    return {"event": events.UNREACHABLE, "event_data": {"host": "a", "res": {"msg": said}}}
+def _unreachable(reported: str) -> dict:
+    return {"event": events.UNREACHABLE, "event_data": {"host": "a", "res": {"msg": reported}}}
 
 
 def _way(folder: Path, says: str, status: int) -> ssh.Route:
@@ -248,8 +248,8 @@ def test_lines_name_a_failure_when_its_phase_ends(capsys: pytest.CaptureFixture[
     lines.host("b", "failed", "rescued later")
     lines.host("b", "running", "next task")
     lines.phase("Models")
-    said = [line.split(maxsplit=1)[1] for line in capsys.readouterr().err.splitlines()]
-    assert said == ["Preflight", "a failed: no disk", "Models"]
+    reported = [line.split(maxsplit=1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert reported == ["Preflight", "a failed: no disk", "Models"]
 
 
 def test_the_table_shows_failing_hosts_first_when_not_all_fit() -> None:
@@ -261,15 +261,15 @@ def test_the_table_shows_failing_hosts_first_when_not_all_fit() -> None:
     table.host("gpu49", "failed", "no [disk]")
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(table)
-    said = console.export_text()
-    assert "Preflight (1/1)" in said
-    assert "gpu49" in said and "no [disk]" in said
-    assert "and 44 more" in said
+    reported = console.export_text()
+    assert "Preflight (1/1)" in reported
+    assert "gpu49" in reported and "no [disk]" in reported
+    assert "and 44 more" in reported
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59.9, "59s"), (185, "3m05s"), (3720, "1h02m")])
-def test_times(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+@pytest.mark.parametrize(("seconds", "reported"), [(0, "0s"), (59.9, "59s"), (185, "3m05s"), (3720, "1h02m")])
+def test_times(seconds: float, reported: str) -> None:
+    assert clock(seconds) == reported
 
 
 def test_the_document_has_the_keys_of_the_contract() -> None:

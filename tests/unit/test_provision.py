@@ -45,13 +45,15 @@ def test_servers_that_are_right_cost_a_look(
     assert "checks" not in document
 
 
-@pytest.mark.parametrize(("limit", "said"), [(None, "all 2 servers are right in "), ("a", "the server is right in ")])
+@pytest.mark.parametrize(
+    ("limit", "reported"), [(None, "all 2 servers are right in "), ("a", "the server is right in ")]
+)
 def test_servers_that_are_right_are_counted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limit: str | None, said: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limit: str | None, reported: str
 ) -> None:
     looks(monkeypatch)
     assert main(called("provision", Path("inventory.ini"), yes=True, limit=limit), provision.provision) == 0
-    assert said in capsys.readouterr().out
+    assert reported in capsys.readouterr().out
 
 
 def test_full_runs_every_role(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

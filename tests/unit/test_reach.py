@@ -52,8 +52,8 @@ def test_rules_that_forget_what_is_open_are_refused_where_they_stand() -> None:
 
 
 def test_a_port_that_is_opened_beside_the_rules_is_refused() -> None:
-    said = found(LAYOUTS["nodes behind a proxy"], "deepgram_metrics_bind_address: 0.0.0.0\n")
-    assert said[0] == ("deepgram_metrics_bind_address opens port 9991", "group_vars/all/main.yml")
+    reported = found(LAYOUTS["nodes behind a proxy"], "deepgram_metrics_bind_address: 0.0.0.0\n")
+    assert reported[0] == ("deepgram_metrics_bind_address opens port 9991", "group_vars/all/main.yml")
 
 
 @pytest.mark.parametrize(

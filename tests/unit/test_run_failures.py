@@ -85,13 +85,13 @@ def test_a_playbook_that_cannot_run_is_a_bug_with_ansibles_words(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reported",
     [
         "ansible-core requires a minimum of Python version 3.8. Current version: 3.6.8",
         "SyntaxError: future feature annotations is not defined",
     ],
 )
-def test_a_python_that_is_too_old_is_told_with_what_to_install(said: str) -> None:
-    event = {"event": "runner_on_failed", "event_data": {"host": "a", "task": "Look", "res": {"msg": said}}}
+def test_a_python_that_is_too_old_is_told_with_what_to_install(reported: str) -> None:
+    event = {"event": "runner_on_failed", "event_data": {"host": "a", "task": "Look", "res": {"msg": reported}}}
     problem = events.problem(event, "ansible.log", ssh.Route)
-    assert "too old" in problem.what and problem.value == said and "dnf install python39" in problem.fix
+    assert "too old" in problem.what and problem.value == reported and "dnf install python39" in problem.fix

@@ -76,7 +76,7 @@ def verdict(check: Callable[..., None], world: dict[str, Any], **parameters: str
     try:
         check(**{name: known[name] for name in inspect.signature(check).parameters})
     except Unmet as unmet:
-        assert unmet.said["fix"], "a failed check says what to do"
+        assert unmet.reported["fix"], "a failed check says what to do"
         return "fail"
     except pytest.skip.Exception:
         return "skip"
@@ -104,7 +104,7 @@ def test_healthy_server_passes(check, case):
     world = healthy()
     if check is test_ports.test_closed:
         # Nothing listens on port 1, and the address is not the host's own.
-        world["wanted"] |= {"deepgram_api_port": 1, "deepgram_metrics_port": 1}
+        world["desired"] |= {"deepgram_api_port": 1, "deepgram_metrics_port": 1}
         world["address"] = "127.0.0.2"
     assert verdict(check, world, **case) == (
         "skip" if check in (test_config.test_fips, test_api.test_certificate) else "pass"
@@ -132,7 +132,7 @@ def refusing(span: str) -> dict[str, Any]:
 def without_tls() -> dict[str, Any]:
     """An API that is to have TLS, and nobody is there who has."""
     secured = want(api_tls={"name": "deepgram-api", "authority": "/nowhere"}, deepgram_api_port=1)
-    return secured | {"planned": {"route": {"login": ""}, "wanted": secured["wanted"]}}
+    return secured | {"planned": {"route": {"login": ""}, "desired": secured["desired"]}}
 
 
 LATER = str(int(STARTED.timestamp()) + 60)
@@ -294,13 +294,13 @@ def test_every_check_has_a_fault_here():
 def test_open_port_is_seen():
     world = healthy()
     with socket.create_server(("127.0.0.2", 0)) as server:
-        world["wanted"] |= {"deepgram_api_port": server.getsockname()[1]}
+        world["desired"] |= {"deepgram_api_port": server.getsockname()[1]}
         world["address"] = "127.0.0.2"
         assert verdict(test_ports.test_closed, world, part="api") == "fail"
         assert verdict(test_ports.test_closed, world | {"behind_jump": True}, part="api") == "skip"
-        world["wanted"] |= {"deepgram_api_bind_address": "0.0.0.0"}
+        world["desired"] |= {"deepgram_api_bind_address": "0.0.0.0"}
         assert verdict(test_ports.test_closed, world, part="api") == "skip"
-        world["wanted"] |= {"host_firewall_rules": [{"port": 8080}]}
+        world["desired"] |= {"host_firewall_rules": [{"port": 8080}]}
         assert verdict(test_ports.test_closed, world, part="api") == "fail"
 
 

@@ -132,9 +132,9 @@ def test_only_what_ssh_itself_asks_is_answered(tmp_path, prompt, answered):
     program = tmp_path / "askpass"
     program.write_text(ASKPASS)
     words = ["/bin/sh", str(program), prompt.format(here=program)]
-    said = subprocess.run(words, env={"DGCTL_SSH_PASSWORD": "word", "DGCTL_SSH_PASSPHRASE": "phrase", "PATH": os.environ["PATH"]},
-                          capture_output=True, text=True)  # fmt: skip
-    assert (said.stdout, said.returncode) == ((f"{answered}\n", 0) if answered else ("", 1))
+    secrets = {"DGCTL_SSH_PASSWORD": "word", "DGCTL_SSH_PASSPHRASE": "phrase"}
+    reported = subprocess.run(words, env={**secrets, "PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert (reported.stdout, reported.returncode) == ((f"{answered}\n", 0) if answered else ("", 1))
 
 
 def test_ssh_s_own_failure_is_unreachable_and_keeps_its_words(tmp_path):

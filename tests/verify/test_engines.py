@@ -47,7 +47,7 @@ def here(route=None):
     return backend._host
 
 
-def wanted(**changes):
+def desired(**changes):
     return {
         "deepgram_profile": "stt",
         "deepgram_verify_language": "en",
@@ -60,7 +60,7 @@ def wanted(**changes):
 
 
 def of_engine(program, **changes):
-    return wanted(deepgram_metrics_port=program.ports["metrics"], **changes)
+    return desired(deepgram_metrics_port=program.ports["metrics"], **changes)
 
 
 def address(program):
@@ -74,16 +74,16 @@ def api_host(pair, tmp_path, monkeypatch):
     toml = tmp_path / "api.toml"
     monkeypatch.setattr(engines, "API_TOML", str(toml))
     toml.write_text("".join(f'[[driver_pool.standard]]\nurl = "https://{address(one)}/v2"\n' for one in programs))
-    planned = {"route": {"login": []}, "wanted": wanted(deepgram_api_port=api.ports["http"])}
-    gone = Route("192.0.2.1", problem="no way there")
-    return lambda name: Other(name, planned, here() if name == "api1" else here(gone))
+    planned = {"route": {"login": []}, "desired": desired(deepgram_api_port=api.ports["http"])}
+    missing = Route("192.0.2.1", problem="no way there")
+    return lambda name: Other(name, planned, here() if name == "api1" else here(missing))
 
 
 def checked(check, recording, **fixtures):
     """What a check records: {seen, expected}. Raises Unmet and pytest's skip."""
-    said = {}
-    check(recording=recording, expect=Expect(said.__setitem__), **fixtures)
-    return said
+    reported = {}
+    check(recording=recording, expect=Expect(reported.__setitem__), **fixtures)
+    return reported
 
 
 def of_one(program, recording, others, apis, **changes):
@@ -93,7 +93,7 @@ def of_one(program, recording, others, apis, **changes):
         host=here(),
         host_name="engine1",
         planned={"apis": apis},
-        wanted=of_engine(program, **changes),
+        desired=of_engine(program, **changes),
         others=others,
     )
 
@@ -103,7 +103,7 @@ def unmet(check, *words, **named):
     try:
         passed = check(*words, **named)
     except Unmet as failure:
-        return failure.said
+        return failure.reported
     except pytest.skip.Exception as skipped:
         pytest.fail(f"skipped: {skipped}")
     pytest.fail(f"passed: {passed}")
@@ -112,8 +112,8 @@ def unmet(check, *words, **named):
 @pytest.mark.parametrize("modes", [("batch",), ("streaming",)])
 def test_an_engine_is_proven_through_the_api_that_asks_it(pair, api_host, recording, modes):
     for program in pair[1]:
-        said = of_one(program, recording, api_host, {"api1": address(program)}, speech=dict.fromkeys(modes, MODEL))
-        assert said["seen"].startswith("engine1 (engine_requests_total ") and "through api1" in said["seen"]
+        reported = of_one(program, recording, api_host, {"api1": address(program)}, speech=dict.fromkeys(modes, MODEL))
+        assert reported["seen"].startswith("engine1 (engine_requests_total ") and "through api1" in reported["seen"]
 
 
 def test_what_fails_by_the_engine_s_own_checks_is_not_said_twice(pair, api_host, recording, monkeypatch):
@@ -133,9 +133,10 @@ def test_one_whose_api_never_reaches_it_fails_after_four_requests_an_engine(benc
     stranger.wait_for("Listening on http")
     toml = Path(engines.API_TOML)
     toml.write_text(toml.read_text() + f'[[driver_pool.standard]]\nurl = "https://{address(stranger)}/v2"\n')
-    said = unmet(of_one, stranger, recording, api_host, {"api1": address(stranger)})
+    reported = unmet(of_one, stranger, recording, api_host, {"api1": address(stranger)})
     assert (
-        said["seen"] == "engine1 (engine_requests_total 0 before, 0 after) did not answer in 12 requests through api1"
+        reported["seen"]
+        == "engine1 (engine_requests_total 0 before, 0 after) did not answer in 12 requests through api1"
     )
     for word in (
         "deepgram-engine",
@@ -143,7 +144,7 @@ def test_one_whose_api_never_reaches_it_fails_after_four_requests_an_engine(benc
         f"on api1: curl -kv https://{address(stranger)} ",
         "firewall",
     ):
-        assert word in said["fix"]
+        assert word in reported["fix"]
 
 
 def test_no_api_asks_it_yet(pair, api_host, recording):
@@ -159,7 +160,7 @@ def test_no_api_asks_it_yet(pair, api_host, recording):
 
     def stopped(name):
         other = api_host(name)
-        return Other(name, {**other.planned, "wanted": wanted(deepgram_api_port=1)}, other.host)
+        return Other(name, {**other.planned, "desired": desired(deepgram_api_port=1)}, other.host)
 
     with pytest.raises(pytest.skip.Exception, match=f"{NO_API_YET}: api1: no API runs"):
         of_one(program, recording, stopped, {"api1": address(program)})
@@ -170,14 +171,14 @@ def test_no_api_asks_it_yet(pair, api_host, recording):
 
 def test_another_api_is_taken_where_the_first_cannot_be_asked(pair, api_host, recording):
     program = pair[1][0]
-    said = of_one(program, recording, api_host, {"gone": address(program), "api1": address(program)})
-    assert "through api1" in said["seen"]
+    reported = of_one(program, recording, api_host, {"gone": address(program), "api1": address(program)})
+    assert "through api1" in reported["seen"]
 
 
 def test_an_engine_whose_apis_cannot_be_asked_at_all_is_not_proven(pair, api_host, recording):
-    said = unmet(of_one, pair[1][0], recording, api_host, {"gone": address(pair[1][0])})
-    assert said["seen"].startswith("gone: no way there")
-    assert said["fix"] == "dgctl verify --limit gone"
+    reported = unmet(of_one, pair[1][0], recording, api_host, {"gone": address(pair[1][0])})
+    assert reported["seen"].startswith("gone: no way there")
+    assert reported["fix"] == "dgctl verify --limit gone"
 
 
 def test_an_engine_without_a_model_to_ask_for_is_skipped_for_another_reason(pair, api_host, recording):
@@ -188,7 +189,7 @@ def test_an_engine_without_a_model_to_ask_for_is_skipped_for_another_reason(pair
 def of_all(api, programs, recording, **named):
     """The check of an API's host: `named` are its Engines' programs."""
     planned = {
-        name: {"wanted": of_engine(program), "route": {"login": []}} for name, program in (programs | named).items()
+        name: {"desired": of_engine(program), "route": {"login": []}} for name, program in (programs | named).items()
     }
     return checked(
         test_transcription.test_engines,
@@ -196,7 +197,7 @@ def of_all(api, programs, recording, **named):
         host=here(),
         host_name="api1",
         planned={"engines": {address(program): name for name, program in programs.items()}},
-        wanted=wanted(),
+        desired=desired(),
         others=lambda name: Other(name, planned[name], here()),
         entrance=tls.Proxy("127.0.0.1", api.ports["http"], "localhost", plain=True),
     )
@@ -212,9 +213,11 @@ def test_an_api_names_the_engines_that_never_answered(bench, pair, recording):
     api, (one, two) = pair
     stranger = bench.engine()
     stranger.wait_for("Listening on http")
-    said = unmet(of_all, api, {"engine1": one, "engine2": two, "engine3": stranger}, recording)
-    assert said["seen"].startswith("engine3 (engine_requests_total 0 before, 0 after) did not answer in 12 requests")
-    assert "engine1" not in said["seen"] + said["fix"] and "doctor --limit engine3" in said["fix"]
+    reported = unmet(of_all, api, {"engine1": one, "engine2": two, "engine3": stranger}, recording)
+    assert reported["seen"].startswith(
+        "engine3 (engine_requests_total 0 before, 0 after) did not answer in 12 requests"
+    )
+    assert "engine1" not in reported["seen"] + reported["fix"] and "doctor --limit engine3" in reported["fix"]
 
 
 def test_an_engine_that_is_down_is_its_own_checks_affair(bench, pair, recording):
@@ -256,7 +259,7 @@ class Fleet:
             self.counts[chosen] += 1
 
     def engines(self):
-        return [_Counted(f"e{number}", "a:1", None, wanted(), fleet=self) for number in range(len(self.counts))]
+        return [_Counted(f"e{number}", "a:1", None, desired(), fleet=self) for number in range(len(self.counts))]
 
     def run(self, until=60.0):
         made = self.engines()
@@ -361,4 +364,4 @@ def test_samples_are_chosen_by_their_labels():
     ],
 )
 def test_the_request_of_an_engine(values, request_):
-    assert Request.of(wanted(**values)) == request_
+    assert Request.of(desired(**values)) == request_

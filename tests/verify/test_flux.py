@@ -8,8 +8,8 @@ from websockets.frames import Close
 
 from dgctl.verify import speech, streams, tls
 from dgctl.verify.checks import test_transcription
+from dgctl.verify.desired import desired
 from dgctl.verify.expect import NO_CONCERN, Expect, Unmet
-from dgctl.verify.wanted import wanted
 from lab.deepgram.models import write_model
 from lab.deepgram.programs.model_file import Model
 from tests.verify import loopback
@@ -51,13 +51,13 @@ def turn(event, index, transcript):
 def test_of_each_turn_its_last_transcript_counts():
     words = streams._Turns()
     assert words.take({"type": "Connected"}) is None
-    said = [
+    reported = [
         turn("StartOfTurn", 0, "Life"),
         turn("EndOfTurn", 0, "Life moves."),
         turn("Update", 1, "If"),
         turn("Update", 1, "If you"),
     ]
-    assert [words.take(one) for one in said] == [1.0] * 4
+    assert [words.take(one) for one in reported] == [1.0] * 4
     assert words.take(turn("Update", 2, "")) == 1.0
     assert words.text() == "Life moves. If you"
 
@@ -101,27 +101,27 @@ def test_flux_may_close_without_a_status_once_all_was_sent(code, all_sent, good)
     ],
 )
 def test_the_model_of_a_server_of_the_profile_flux(values, model):
-    made = wanted({"deepgram_profile": "flux"} | values)
+    made = desired({"deepgram_profile": "flux"} | values)
     assert (made["flux"], made["speech"]) == (model, {})
 
 
 def test_a_flux_model_is_none_for_the_other_profiles():
     links = ["https://m/flux-general-en.en.streaming.1.dg", "https://m/nova-3-general.en.streaming.2.dg"]
-    made = wanted({"deepgram_profile": "stt", "deepgram_models_links": links, "deepgram_verify_model": MODEL})
+    made = desired({"deepgram_profile": "stt", "deepgram_models_links": links, "deepgram_verify_model": MODEL})
     assert (made["flux"], made["speech"]) == (None, {"streaming": "nova-3-general"})
 
 
 def checked(check, entrance, recording, **values):
     """What a check records: {seen, expected}."""
-    said = {}
-    check(entrance, recording, wanted(values), "look", Expect(said.__setitem__))
-    return said
+    reported = {}
+    check(entrance, recording, desired(values), "look", Expect(reported.__setitem__))
+    return reported
 
 
 def test_a_flux_server_is_asked_for_turns_alone(flux, recording):
-    said = checked(test_transcription.test_flux, flux, recording, deepgram_profile="flux")
+    reported = checked(test_transcription.test_flux, flux, recording, deepgram_profile="flux")
     pace = rf"100% of the words, {MODEL}, opened in \d\.\d s, \d+ results, median delay \d+ ms: "
-    assert re.match(pace, said["seen"])
+    assert re.match(pace, reported["seen"])
     for check in (test_transcription.test_file, test_transcription.test_stream):
         with pytest.raises(pytest.skip.Exception, match=NO_CONCERN):
             checked(check, flux, recording, deepgram_profile="flux")
@@ -136,7 +136,7 @@ def test_an_api_without_flux_does_not_pass(bench, recording):
     plain = tls.Proxy("127.0.0.1", bench.api(engine).ports["http"], NAME, plain=True)
     with pytest.raises(Unmet) as caught:
         checked(test_transcription.test_flux, plain, recording, deepgram_profile="flux")
-    assert caught.value.said["seen"].startswith("HTTP 404: ")
+    assert caught.value.reported["seen"].startswith("HTTP 404: ")
 
 
 def test_what_a_service_says_of_itself_is_the_problem():

@@ -17,9 +17,9 @@ from dgctl.content import bundle
 from dgctl.verify import health, suite
 from dgctl.verify.checks.test_health import test_health as check_health
 from dgctl.verify.connection import Connection
+from dgctl.verify.desired import desired
 from dgctl.verify.expect import Expect, Unmet
 from dgctl.verify.plugin import _runs_here
-from dgctl.verify.wanted import wanted
 from tests import documented
 from tests.paths import PROJECT
 
@@ -27,7 +27,7 @@ FOLDER = content.utilities()
 
 
 def test_the_same_is_asked_as_by_the_playbook():
-    asked = health.request_for("gpu1", wanted({}), engine=True)
+    asked = health.request_for("gpu1", desired({}), engine=True)
     assert set(asked) | {"controller_time"} == set(documented.options("host_doctor"))
     play = yaml.safe_load((PROJECT / "playbooks/doctor.yml").read_text())[0]
     given = next(task["host_doctor"] for task in play["tasks"] if "host_doctor" in task)
@@ -73,13 +73,13 @@ def test_the_program_travels_on_stdin(here, monkeypatch):
     monkeypatch.setattr(health.bundle, "program", lambda folder, entry: longer)
     monkeypatch.setattr(health.json, "loads", lambda text: [{"check": "all", "request": text}])
     assert (
-        len(longer) > 128 * 1024 and "gpu_count" in health.ask(here._host, "here", wanted({}), False)["all"]["request"]
+        len(longer) > 128 * 1024 and "gpu_count" in health.ask(here._host, "here", desired({}), False)["all"]["request"]
     )
 
 
 @pytest.mark.parametrize("engine", [True, False])
 def test_one_round_trip_tells_of_every_check(here, engine):
-    found = health.ask(here._host, "here", wanted({}), engine)
+    found = health.ask(here._host, "here", desired({}), engine)
     assert here.commands == 1
     assert set(found) == {check.name for check in content.utility("doctor.doctor").CHECKS if engine or not check.gpu}
     assert found["clock"]["verdict"] == "pass"
@@ -91,7 +91,7 @@ def test_the_python_that_the_inventory_names_runs_it(here, tmp_path):
     python = tmp_path / "python3.9"
     python.write_text(f'#!/bin/sh\ntouch {tmp_path}/used\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    assert health.ask(here._host, "here", wanted({"ansible_python_interpreter": str(python)}), False)
+    assert health.ask(here._host, "here", desired({"ansible_python_interpreter": str(python)}), False)
     assert (tmp_path / "used").exists()
     assert {bundle.interpreter(named) for named in (None, "auto", "auto_silent")} == {"python3"}
 
@@ -99,7 +99,7 @@ def test_the_python_that_the_inventory_names_runs_it(here, tmp_path):
 def test_a_host_that_cannot_run_it_is_no_healthy_one(here, monkeypatch):
     monkeypatch.setattr(health.bundle, "BOOT", "raise SystemExit('no such thing')")
     with pytest.raises(ValueError, match="no such thing"):
-        health.ask(here._host, "here", wanted({}), False)
+        health.ask(here._host, "here", desired({}), False)
 
 
 def test_the_sources_need_the_standard_library_alone():
@@ -124,15 +124,15 @@ def test_checks_of_gpus_are_made_where_an_engine_runs():
 @pytest.mark.parametrize("verdict", ["pass", "fail", "skip"])
 def test_a_finding_becomes_a_check(verdict):
     found = {"check": "disk", "verdict": verdict, "seen": "full", "expected": "room", "fix": "rm", "cause": "logs"}
-    said: dict[str, str] = {}
-    expect = Expect(said.__setitem__)
+    reported: dict[str, str] = {}
+    expect = Expect(reported.__setitem__)
     try:
-        check_health({"disk": found}, "disk", said.__setitem__, expect)
+        check_health({"disk": found}, "disk", reported.__setitem__, expect)
         result = "pass"
     except Unmet as unmet:
-        result, said = "fail", said | unmet.said
+        result, reported = "fail", reported | unmet.reported
     except pytest.skip.Exception:
         result = "skip"
     assert result == verdict
     if verdict == "fail":
-        assert said == {"cause": "logs", "seen": "full", "expected": "room", "fix": "rm"}
+        assert reported == {"cause": "logs", "seen": "full", "expected": "room", "fix": "rm"}

@@ -17,15 +17,15 @@ def running(unit):
 def test_a_masked_nginx_is_named_with_the_command():
     with pytest.raises(Unmet) as unmet:
         running({"ActiveState": "inactive", "UnitFileState": "masked"})
-    assert unmet.value.said["seen"] == "nginx is masked"
-    assert unmet.value.said["fix"].startswith("systemctl unmask nginx; ")
+    assert unmet.value.reported["seen"] == "nginx is masked"
+    assert unmet.value.reported["fix"].startswith("systemctl unmask nginx; ")
 
 
 @pytest.mark.parametrize("state", ["inactive", "failed"])
 def test_a_stopped_nginx(state):
     with pytest.raises(Unmet) as unmet:
         running({"ActiveState": state, "UnitFileState": "enabled"})
-    assert unmet.value.said["seen"] == f"nginx is {state}" and "unmask" not in unmet.value.said["fix"]
+    assert unmet.value.reported["seen"] == f"nginx is {state}" and "unmask" not in unmet.value.reported["fix"]
 
 
 def test_one_that_runs():
@@ -43,8 +43,8 @@ def test_what_is_trusted_by_the_certificate_s_source(source, monkeypatch, tmp_pa
     monkeypatch.setattr(
         facts, "ask", lambda host, asked: {name: Answer(0, "-----BEGIN CERTIFICATE-----") for name in asked}
     )
-    wanted = {**WANTED, "nginx_proxy_tls_source": source, "nginx_proxy_acme_ca_file": str(tmp_path / "ca.pem")}
-    found = proxy({"ActiveState": "active"}, None, "192.0.2.11", False, "gpu1", {}, wanted)
+    desired = {**WANTED, "nginx_proxy_tls_source": source, "nginx_proxy_acme_ca_file": str(tmp_path / "ca.pem")}
+    found = proxy({"ActiveState": "active"}, None, "192.0.2.11", False, "gpu1", {}, desired)
     assert (found.only_trust is None) is (source in ("files", "acme"))
     assert found.also_trust == ("root of the company" if source == "acme" else "")
 

@@ -12,7 +12,7 @@ from dgctl import content
 from dgctl.verify import certificates, containers, facts, gpus, metrics, models
 from dgctl.verify.ask import Answer
 from dgctl.verify.containers import Runtime
-from dgctl.verify.wanted import NAMES, wanted
+from dgctl.verify.desired import NAMES, desired
 from tests import log_forms
 from tests.log_forms import FORMS, NAMELESS
 from tests.verify.world import BATCH
@@ -64,7 +64,7 @@ def test_metric_zero_is_not_absent():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reported",
     [
         "2027-05-15 3:25:28.0 +00:00:00",
         "2027-05-15 05:25:28.123 +02:00:00",
@@ -72,8 +72,8 @@ def test_metric_zero_is_not_absent():
         "2027-05-15 03:25:28",
     ],
 )
-def test_every_spelling_of_a_moment(said):
-    assert certificates.moment(said) == datetime(2027, 5, 15, 3, 25, 28, tzinfo=UTC)
+def test_every_spelling_of_a_moment(reported):
+    assert certificates.moment(reported) == datetime(2027, 5, 15, 3, 25, 28, tzinfo=UTC)
 
 
 def test_no_moment_is_an_error():
@@ -84,8 +84,8 @@ def test_no_moment_is_an_error():
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)), st.integers(-14, 14))
 def test_moment_reads_what_deepgram_writes(when, hours):
     zone = f"{'-' if hours < 0 else '+'}{abs(hours):02}:00:00"
-    said = f"{when:%Y-%m-%d} {when.hour}:{when:%M:%S}.0 {zone}"
-    assert certificates.moment(said) == when.replace(microsecond=0, tzinfo=UTC) - timedelta(hours=hours)
+    reported = f"{when:%Y-%m-%d} {when.hour}:{when:%M:%S}.0 {zone}"
+    assert certificates.moment(reported) == when.replace(microsecond=0, tzinfo=UTC) - timedelta(hours=hours)
 
 
 def test_days_left_is_negative_after_the_end():
@@ -125,7 +125,7 @@ def answer(text: str) -> Answer:
 def test_log_of_loaded_and_refused_models(form):
     """By the command that asks for the log: what it leaves out is missing here."""
     bad = "nova-3-general.en.streaming.2.dgv2"
-    text = log_forms.new(form, BATCH) + log_forms.inserted(form, BATCH) + log_forms.said(form, "Listening", port=1)
+    text = log_forms.new(form, BATCH) + log_forms.inserted(form, BATCH) + log_forms.reported(form, "Listening", port=1)
     text += log_forms.new(form, bad) + log_forms.refused(form, bad) + log_forms.new(form, "other.dg")
     (model,), refused = models.logged(models.events(answer(asked_for(text))))
     assert model.serves(BATCH) and not model.serves(bad)
@@ -157,7 +157,7 @@ def asked_for(text: str) -> str:
     ],
 )
 def test_what_checks_look_for_leaves_the_host_in_every_form(form, words, fields, name):
-    found = models.diagnose(models.events(answer(asked_for(log_forms.said(form, words, **fields)))), fips=True)
+    found = models.diagnose(models.events(answer(asked_for(log_forms.reported(form, words, **fields)))), fips=True)
     assert found.name == name
 
 
@@ -179,8 +179,8 @@ def test_model_files_of_both_suffixes_are_found(tmp_path):
     for name in ("a.dg", "b.dgv2", "c.dg.partial", ".sha256.json"):
         (tmp_path / name).write_text("12345")
     (tmp_path / "d.dg").mkdir()
-    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
-    assert models.read_sizes(said.splitlines()) == {"a.dg": 5, "b.dgv2": 5}
+    reported = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert models.read_sizes(reported.splitlines()) == {"a.dg": 5, "b.dgv2": 5}
     for name in ("a.dg", "b.dgv2"):
         (tmp_path / name).unlink()
         assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.count(b"\n") == (
@@ -193,8 +193,8 @@ WHOLE = {"a.dg": {"sha256": "ab", "size": 5}}
 
 
 def test_fault_of_a_model_file_that_other_servers_have_otherwise():
-    own, said = {"file": "a.dg", "sha256": None}, {"file": "a.dg", "sha256": "ab"}
-    assert models.fault(own, {"a.dg": 5}, WHOLE, "ab") == models.fault(said, {"a.dg": 5}, WHOLE, "cd") == ""
+    own, reported = {"file": "a.dg", "sha256": None}, {"file": "a.dg", "sha256": "ab"}
+    assert models.fault(own, {"a.dg": 5}, WHOLE, "ab") == models.fault(reported, {"a.dg": 5}, WHOLE, "cd") == ""
     assert (
         models.fault(own, {"a.dg": 5}, WHOLE, "cd")
         == "recorded checksum is ab, that of other servers (models.lock) is cd"
@@ -240,12 +240,12 @@ def test_container_of_docker():
 
 
 def test_container_of_podman_takes_restarts_from_its_unit():
-    said = (
+    reported = (
         '{"state":{"Running":true,"Status":"running","StartedAt":"2026-11-21T07:00:00.1+02:00"},"restarts":0,'
         f'"policy":{{"Name":""}},"log":{{"Type":"journald"}},"digest":"{DIGEST}"}}'
     )
     unit = Answer(0, "Restart=always\nNRestarts=7")
-    answers = {"api": Answer(0, said), "api_digests": Answer(0, "[]"), "api_unit": unit}
+    answers = {"api": Answer(0, reported), "api_digests": Answer(0, "[]"), "api_unit": unit}
     seen = containers.read(answers | LAST, "api")
     assert (seen.policy, seen.restarts, seen.digests, seen.log_capped) == ("always", 7, {DIGEST}, True)
     assert seen.started == datetime(2026, 11, 21, 5, tzinfo=UTC)
@@ -255,21 +255,21 @@ def test_container_that_is_not_there():
     answers = {"api": Answer(1, "", "No such container"), "api_last": Answer(1, "", "No such container")}
     assert containers.read(answers, "api") == containers.ABSENT
     unit = {"api_unit": Answer(0, "Restart=always\nNRestarts=4")}
-    gone = containers.read(answers | LAST | unit, "api")
-    assert (str(gone), gone.restarts, gone.running) == ("no such container, last words", 4, False)
+    missing = containers.read(answers | LAST | unit, "api")
+    assert (str(missing), missing.restarts, missing.running) == ("no such container, last words", 4, False)
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "reported"),
     [
         ('{"Running":false,"Status":"created","Error":"runc create failed"}', "created, runc create failed"),
         ('{"Running":false,"Status":"exited","Error":""}', "exited, last words"),
         ('{"Running":true,"Status":"running","Error":""}', "running"),
     ],
 )
-def test_container_that_is_not_well_says_why(state, said):
+def test_container_that_is_not_well_says_why(state, reported):
     answers = {"api": Answer(0, f'{{"state":{state}}}'), "api_digests": Answer(1, "")}
-    assert str(containers.read(answers | LAST, "api")) == said
+    assert str(containers.read(answers | LAST, "api")) == reported
 
 
 def test_never_started_is_no_time():
@@ -300,7 +300,7 @@ LINKS = [
 
 
 def test_wanted_holds_no_signature_and_no_secret():
-    values = wanted({"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"})
+    values = desired({"deepgram_models_links": LINKS, "deepgram_api_key": "hush", "deepgram_registry_password": "hush"})
     assert "hush" not in repr(values)
     assert values["models"][3] == {"file": "nova-3-general.en.streaming.2.dg", "sha256": "ab"}
 
@@ -315,25 +315,25 @@ def test_gpus_that_the_engine_is_given(devices, given):
 
 def test_limit_of_the_engine_s_own_settings_counts():
     values = {"deepgram_engine_max_active_requests": 5, "deepgram_engine_settings": {"max_active_requests": 9}}
-    assert wanted(values)["deepgram_engine_max_active_requests"] == 9
+    assert desired(values)["deepgram_engine_max_active_requests"] == 9
 
 
 def test_model_that_does_not_speak_the_language_gives_way():
     """The role's default takes the first link, whatever it speaks."""
     links = [LINKS[1], LINKS[2]]
-    values = wanted({"deepgram_models_links": links, "deepgram_verify_model": "nova-2-general"})
+    values = desired({"deepgram_models_links": links, "deepgram_verify_model": "nova-2-general"})
     assert values["speech"] == {"batch": "nova-3-general"}
 
 
 def test_model_of_the_test_request_is_the_first_that_fits():
-    assert wanted({"deepgram_models_links": LINKS})["speech"] == {
+    assert desired({"deepgram_models_links": LINKS})["speech"] == {
         "batch": "nova-3-general",
         "streaming": "nova-3-general",
     }
-    assert wanted({"deepgram_models_links": LINKS, "deepgram_verify_language": "es"})["speech"] == {
+    assert desired({"deepgram_models_links": LINKS, "deepgram_verify_language": "es"})["speech"] == {
         "streaming": "nova-2-general"
     }
-    named = wanted({"deepgram_models_links": LINKS, "deepgram_verify_model": "mine"})
+    named = desired({"deepgram_models_links": LINKS, "deepgram_verify_model": "mine"})
     assert named["speech"] == {"batch": "mine", "streaming": "mine"}
 
 
@@ -345,4 +345,4 @@ def test_every_desired_value_is_a_variable_of_a_role():
 
 
 def test_value_that_needs_facts_counts_as_not_set():
-    assert wanted({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None
+    assert desired({"nginx_proxy_server_name": "{{ ansible_facts['fqdn'] }}"})["nginx_proxy_server_name"] is None

@@ -7,7 +7,7 @@ import pytest
 
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.verify import suite, topology
-from dgctl.verify.wanted import wanted
+from dgctl.verify.desired import desired
 
 GPU = "nvidia.com/gpu={}".format
 ENGINES = [
@@ -121,4 +121,4 @@ def test_the_plan_has_them_all(tmp_path):
     ],
 )
 def test_a_voice_for_each_product_that_speaks(values, voices):
-    assert wanted(values)["voices"] == voices
+    assert desired(values)["voices"] == voices

@@ -125,10 +125,10 @@ def test_a_stream_that_breaks_is_a_problem(service, recording):
 
 def test_a_stream_that_never_ends_is_a_problem(service, recording, monkeypatch):
     monkeypatch.setattr(streams, "_STREAM_LIMIT_S", 1)
-    begun = time.monotonic()
+    started = time.monotonic()
     heard = streams.transcribe_stream(service(never_close=True), recording, MODEL, "en")
     assert heard.problem.endswith("s: CloseStream sent, no messages") and "did not end within" in heard.problem
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -138,11 +138,11 @@ def test_a_stream_that_nobody_answers_is_given_up(recording, monkeypatch, tmp_pa
     monkeypatch.setattr(streams, "_ANSWER_LIMIT_S", 0.5)
     pem, file = loopback.self_signed(tmp_path)
     with Silent(None if plain else loopback.server_context(file)) as port:
-        begun = time.monotonic()
+        started = time.monotonic()
         way = tls.Proxy("127.0.0.1", port, NAME, pem, plain=plain)
         heard = streams.transcribe_stream(way, recording, MODEL, "en")
     assert heard.problem == "connected, but no answer to the request for /v1/listen within 0.5 s"
-    assert time.monotonic() - begun < Silent.SECONDS
+    assert time.monotonic() - started < Silent.SECONDS
 
 
 def test_one_thread_reads_and_writes(service, recording, monkeypatch):

@@ -129,8 +129,8 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
 
 def test_unreachable_host_fails_once_and_skips_the_rest(deployment, progress, tmp_path):
     """ssh goes to a port where nothing listens; the real suite runs."""
-    gone = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
-    checks = run(deployment, progress, tmp_path, suite.CHECKS, gone=gone)
+    missing = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
+    checks = run(deployment, progress, tmp_path, suite.CHECKS, missing=missing)
     reachable = checks.pop(("gone", "reachable"))
     assert (reachable.verdict, "refused" in reachable.seen) == ("fail", True)
     assert "ansible_port" in reachable.fix
@@ -218,7 +218,7 @@ def test_through(others, planned, host_name, expect):
     (name,) = planned["apis"]
     other = others(name)
     assert others(name).host is other.host
-    expect([other.planned["wanted"]["deepgram_api_port"], other.host.run("echo two").stdout.strip()], [8081, "two"], "x")
+    expect([other.planned["desired"]["deepgram_api_port"], other.host.run("echo two").stdout.strip()], [8081, "two"], "x")
 
 def test_elsewhere(host, expect):
     expect(1, 1, "x")

@@ -14,8 +14,8 @@ STT = "https://m/nova-3-general.en.batch.1.dg"
 def fleet(**hosts):
     """A deployment of these hosts: name to its groups, or (groups, variables)."""
     made, groups = {}, {}
-    for name, said in hosts.items():
-        names, variables = said if isinstance(said, tuple) else (said, {})
+    for name, reported in hosts.items():
+        names, variables = reported if isinstance(reported, tuple) else (reported, {})
         parts = ["engine", "api"] if "node" in names else [one for one in ("engine", "api") if one in names]
         made[name] = Host(
             name, "127.0.0.1", names, {"ansible_connection": "local", "deepgram_parts": parts} | variables
@@ -79,9 +79,9 @@ def test_a_proxy_is_asked_what_the_servers_behind_it_transcribe():
 )
 def test_each_kind_of_host_gets_its_checks(kind, there, not_there, progress, tmp_path):
     """The real suite, on hosts that cannot be reached: its checks are skipped, and by name are these."""
-    gone = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
+    missing = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
     asks = {"deepgram_engine_addresses": {"api": ["e1:8080"], "node": ["engine:8080"]}.get(kind[0], [])}
-    made = fleet(gone=(kind, gone | asks), e1=["engine"], lb=["proxy"])
+    made = fleet(missing=(kind, missing | asks), e1=["engine"], lb=["proxy"])
     checks = {found.check for found in suite.run(made, ["gone"], progress, tmp_path / "log")}
     assert there <= checks and not not_there & checks
     part = {"api": "engine", "engine": "api"}.get(kind[0])

@@ -17,7 +17,7 @@ BATCH, STREAM, HELPER = "nova-3-general.en.batch.1.dg", "nova-3-general.en.strea
 NOTHING = Answer(1, "", "no such thing")
 
 
-def said(**texts: str | Answer) -> dict[str, Answer]:
+def reported(**texts: str | Answer) -> dict[str, Answer]:
     return {name: text if isinstance(text, Answer) else Answer(0, text) for name, text in texts.items()}
 
 
@@ -69,7 +69,7 @@ LOG = ["INFO impeller::config: Using devices: Gpu(0), Gpu(1)", inserted("diarize
 
 def healthy() -> dict[str, Any]:
     """What the fixtures of a good server give."""
-    driver = said(
+    driver = reported(
         loaded=VERSION,
         installed=VERSION,
         smi=smi(VERSION, VERSION),
@@ -80,7 +80,7 @@ def healthy() -> dict[str, Any]:
         nouveau="",
         fabric=FABRIC,
     )
-    wanted = {
+    desired = {
         "images_locked": {},
         "models_locked": {},
         "preflight_gpu_count": None,
@@ -123,23 +123,24 @@ def healthy() -> dict[str, Any]:
             "groups": ["api", "engine", "billing", "license_proxy", "node", "proxy", "tls"],
         },
         "parts": list(PARTS),
-        "wanted": wanted | {"api_tls": None},
+        "desired": desired | {"api_tls": None},
         "runtime": Runtime("docker"),
         "driver": driver,
         "seen": gpus.smi(driver["gpus"].lines),
         "seen_gpus": 2,
         "board": fabric.read(FABRIC.splitlines()),
         "engine_gpus": [A, B],
-        "packages": said(
+        "packages": reported(
             installed="nvidia-open\nnvidia-kernel-open-dkms\nlibnvidia-ml1", held="nvidia-open\nnvidia-kernel-open-dkms"
         ),
         "toolkit": Answer(0, "\n".join(f"{package} 1.20.1-1" for package in test_toolkit.PACKAGES)),
-        "cdi": said(file=CDI, second="", refresh="enabled"),
+        "cdi": reported(file=CDI, second="", refresh="enabled"),
         "containers_seen": dict.fromkeys(PARTS, CONTAINER),
-        "on_host": said(gpus=listed(A, B), boot="enabled") | {f"images_{name}": Answer(0, images) for name in PARTS},
-        "files": said(**files),
+        "on_host": reported(gpus=listed(A, B), boot="enabled")
+        | {f"images_{name}": Answer(0, images) for name in PARTS},
+        "files": reported(**files),
         "service": Service(
-            said(
+            reported(
                 status='{"system_health":"Ready"}',
                 engine='{"engine_connection_status":"Connected"}',
                 models=PAGE,
@@ -149,12 +150,16 @@ def healthy() -> dict[str, Any]:
             ),
             {"api": [], "engine": LOG, "license-proxy": [], "billing": []},
         ),
-        "license_proxy": said(
+        "license_proxy": reported(
             status='{"state":"Connected"}', certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'
         ),
-        "billing": said(journal="journal 120", certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'),
-        "upstreams": said(unit="active", state='{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained"}}}'),
-        "disk": said(records=f"{{{record}}}"),
+        "billing": reported(
+            journal="journal 120", certificates=f'{{"end_of_life":"{end:%Y-%m-%d} 3:00:00.0 +00:00:00"}}'
+        ),
+        "upstreams": reported(
+            unit="active", state='{"members": {"gpu1": {"state": "up"}, "gpu2": {"state": "drained"}}}'
+        ),
+        "disk": reported(records=f"{{{record}}}"),
         "sizes": dict.fromkeys((BATCH, STREAM, HELPER), 5),
         "address": "127.0.0.1",
         "behind_jump": False,
@@ -169,15 +174,15 @@ def engine(**changes: Any) -> dict[str, Any]:
 
 def serving(log: list[str] = LOG, **changes: str | Answer) -> dict[str, Any]:
     good = healthy()["service"]
-    return {"service": Service(good.answers | said(**changes), dict.fromkeys(PARTS, log))}
+    return {"service": Service(good.answers | reported(**changes), dict.fromkeys(PARTS, log))}
 
 
 def part(name: str, **changes: str | Answer) -> dict[str, Any]:
-    return {name: healthy()[name] | said(**changes)}
+    return {name: healthy()[name] | reported(**changes)}
 
 
 def want(**changes: Any) -> dict[str, Any]:
-    return {"wanted": healthy()["wanted"] | changes}
+    return {"desired": healthy()["desired"] | changes}
 
 
 def days(number: int) -> str:

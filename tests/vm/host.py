@@ -30,8 +30,8 @@ class Host:
             "nvidia_driver_repository_key_fingerprint": (machine.disk / "fingerprint").read_text().strip(),
         }
 
-    def said(self, command: str) -> str:
-        return self.machine.said(command).strip()
+    def reported(self, command: str) -> str:
+        return self.machine.reported(command).strip()
 
     def role(self, **variables) -> subprocess.CompletedProcess:
         """The role nvidia_driver with these variables; stdout has Ansible's own words."""
@@ -53,7 +53,7 @@ class Host:
         program = f"import json; from ansible.module_utils.boot import {names}; print(json.dumps({expression}))"
         self.machine.shell(f"mkdir -p {JUDGE} && tar -x -C {JUDGE}", stdin=_utils())
         quoted = program.replace("'", "'\"'\"'")
-        return json.loads(self.said(f"PYTHONPATH={JUDGE} python3 -c '{quoted}'"))
+        return json.loads(self.reported(f"PYTHONPATH={JUDGE} python3 -c '{quoted}'"))
 
     def console(self) -> str:
         """What the machine printed since it was switched on."""

@@ -22,7 +22,7 @@ def server(built, host):
 @pytest.fixture
 def trusted(server):
     """trusted(): whether the judge says that the running kernel would take the module."""
-    return lambda: server.judged(JUDGED.replace("K", f'"{server.said("uname -r")}"'))
+    return lambda: server.judged(JUDGED.replace("K", f'"{server.reported("uname -r")}"'))
 
 
 def loads(server):
@@ -52,9 +52,11 @@ def test_an_enrolled_key_is_taken(server, trusted):
 
 
 def test_another_key_of_the_same_name_is_not_the_enrolled_one(server, trusted):
-    kernel = server.said("uname -r")
-    server.said("rm /var/lib/dkms/mok.*")
-    server.said(f"dkms build --force nvidia/{VERSION} -k {kernel} && dkms install --force nvidia/{VERSION} -k {kernel}")
+    kernel = server.reported("uname -r")
+    server.reported("rm /var/lib/dkms/mok.*")
+    server.reported(
+        f"dkms build --force nvidia/{VERSION} -k {kernel} && dkms install --force nvidia/{VERSION} -k {kernel}"
+    )
     assert server.judged(f'next_kernel.module_signer("{kernel}")') == "DKMS module signing key"
     assert trusted() is False
     assert REJECTED in loads(server)

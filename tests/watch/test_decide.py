@@ -134,7 +134,7 @@ def test_nobody_is_killed_before_it_is_sure():
 def test_what_is_not_safe_is_left_to_a_hand():
     step, events = run(fresh(), [World((XID,), proxies=OTHERS)] * 3)
     assert (step.state["phase"], events) == (HAND, ["out", "hand"])
-    assert decide.told(step.state) == "Xid 79; waits for a hand: reseat the card"
+    assert decide.reported(step.state) == "Xid 79; waits for a hand: reseat the card"
     assert run(fresh(), [World((XID,), proxies=LEFT)] * 2, Policy(unsafe=True))[0].action == ("remedy", XID)
 
 

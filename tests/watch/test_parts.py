@@ -36,10 +36,14 @@ CONFIG = {
 @pytest.fixture
 def node(monkeypatch):
     """A watch whose server is a table: what each address says, the containers, and whether a GPU was lost."""
-    said = {URLS["engine"]: {"status": 200, "text": ""}, URLS["api"]: READY, URLS["api"] + "/engine": link("Connected")}
+    reported = {
+        URLS["engine"]: {"status": 200, "text": ""},
+        URLS["api"]: READY,
+        URLS["api"] + "/engine": link("Connected"),
+    }
     container = {"running": True, "gpu": True, "pid": 7, "started": STARTED}
     world = types.SimpleNamespace(
-        said=said, containers={"engine": container, "api": {**container, "gpu": False}}, lost=""
+        reported=reported, containers={"engine": container, "api": {**container, "gpu": False}}, lost=""
     )
 
     class Docker:
@@ -52,7 +56,7 @@ def node(monkeypatch):
             return world.containers[component]
 
     monkeypatch.setattr(seen, "ENGINES", {"docker": Docker})
-    monkeypatch.setattr(seen.host_network, "page", lambda url: world.said[url])
+    monkeypatch.setattr(seen.host_network, "page", lambda url: world.reported[url])
     monkeypatch.setattr(
         seen.container_gpus, "lost", lambda engine, name, pid: world.lost if name == "deepgram-engine" else ""
     )
@@ -74,18 +78,18 @@ def test_a_healthy_node_has_no_finding(node):
 
 def test_an_engine_that_hangs(node):
     names(node, 100)
-    node.said[URLS["engine"]] = LATE
+    node.reported[URLS["engine"]] = LATE
     (found,) = node.watch.round(102)
     assert (found.name, found.remedy, found.finishes) == ("engine hangs", "kill engine", False)
 
 
 def test_one_that_is_loading_or_refuses_a_connection_does_not_hang(node, monkeypatch):
     monkeypatch.setattr(seen.time, "time", lambda: seen.moment(STARTED) + 60)
-    node.said[URLS["engine"]] = LATE
+    node.reported[URLS["engine"]] = LATE
     assert names(node, 100) == [], "it never answered since its start"
-    node.said[URLS["engine"]] = {"why": "does not answer: Connection refused"}
+    node.reported[URLS["engine"]] = {"why": "does not answer: Connection refused"}
     assert names(node, 102) == []
-    node.said[URLS["engine"]] = LATE
+    node.reported[URLS["engine"]] = LATE
     monkeypatch.setattr(seen.time, "time", lambda: seen.moment(STARTED) + 601)
     assert names(node, 104) == ["engine hangs"], "it had time enough"
 
@@ -94,35 +98,35 @@ def test_one_that_started_again_is_loading_again(node, monkeypatch):
     names(node, 100)
     node.containers["engine"] = {**node.containers["engine"], "started": "2026-11-30T09:00:00Z"}
     monkeypatch.setattr(seen.time, "time", lambda: seen.moment("2026-11-30T09:00:10Z"))
-    node.said[URLS["engine"]] = LATE
+    node.reported[URLS["engine"]] = LATE
     assert names(node, 110) == []
 
 
 def test_a_container_that_lost_its_gpu_and_an_api_without_engine(node):
     node.lost = "Failed to initialize NVML: Unknown Error"
-    node.said[URLS["api"] + "/engine"] = link("Disconnected")
+    node.reported[URLS["api"] + "/engine"] = link("Disconnected")
     assert names(node, 100) == ["engine gpu", "api without engine"]
     node.containers["engine"] = {**node.containers["engine"], "running": False}
     assert names(node, 110) == ["api without engine"], "of one that does not run nothing is asked"
 
 
 def test_an_api_that_blames_itself_for_what_is_over(node):
-    node.said[URLS["api"]] = {"status": 200, "text": '{"system_health": "Critical"}'}
+    node.reported[URLS["api"]] = {"status": 200, "text": '{"system_health": "Critical"}'}
     assert names(node, 100) == [], "its Engine ran all the time: to restart it would hide the reason"
     node.containers["engine"] = {**node.containers["engine"], "started": "2026-11-30T09:00:00Z"}
     assert names(node, 110) == ["api health"]
-    node.said[URLS["api"] + "/engine"] = link("Disconnected")
+    node.reported[URLS["api"] + "/engine"] = link("Disconnected")
     assert names(node, 112) == ["api without engine"]
 
 
 def test_of_several_products_an_api_answers_for_its_own_engine(node):
     """Flux's API failed while its own Engine ran; that the other product's Engine was restarted since excuses nothing."""
     urls = {f"{kind}-{name}": f"{URLS[kind]}/{name}" for name in ("a", "flux") for kind in ("engine", "api")}
-    node.said.update(dict.fromkeys(urls.values(), READY))
-    node.said.update({urls[f"api-{name}"] + "/engine": link("Connected") for name in ("a", "flux")})
+    node.reported.update(dict.fromkeys(urls.values(), READY))
+    node.reported.update({urls[f"api-{name}"] + "/engine": link("Connected") for name in ("a", "flux")})
     node.containers.update({name: node.containers[name.partition("-")[0]] for name in urls})
     node.watch = seen.Watch({**CONFIG, "urls": urls, "engines": {"api-a": ["engine-a"], "api-flux": ["engine-flux"]}})
-    node.said[urls["api-flux"]] = {"status": 200, "text": '{"system_health": "Critical"}'}
+    node.reported[urls["api-flux"]] = {"status": 200, "text": '{"system_health": "Critical"}'}
     later = {**node.containers["engine-a"], "started": "2026-11-30T09:00:00Z"}
     node.containers["engine-a"] = later
     assert names(node, 100) == []
@@ -135,7 +139,7 @@ def test_a_container_engine_that_is_silent_is_no_fault(node):
         raise seen.Silent("Docker does not answer")
 
     seen.ENGINES["docker"].container = lambda self, component: silent(component)
-    node.said[URLS["engine"]] = LATE
+    node.reported[URLS["engine"]] = LATE
     assert names(node, 100) == []
 
 
@@ -144,8 +148,8 @@ def asked(server, state, others, path="/watch"):
 
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=5)
     connection.request("GET", path, headers={"X-Deepgram-State": state, "X-Deepgram-Others": others})
-    said = connection.getresponse()
-    return said.status, json.loads(said.read())
+    reported = connection.getresponse()
+    return reported.status, json.loads(reported.read())
 
 
 def test_proxies_ask_and_tell():
@@ -167,7 +171,7 @@ def test_proxies_ask_and_tell():
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "why"),
+    ("status", "reported", "why"),
     [
         (200, "Life moves pretty fast.", ""),
         (200, "", "of 2 words that are said it heard 0"),
@@ -175,9 +179,11 @@ def test_proxies_ask_and_tell():
         (200, None, "a transcription got HTTP 200"),
     ],
 )
-def test_the_proof_compares_words(status, said, why):
+def test_the_proof_compares_words(status, reported, why):
     body = (
-        {"results": {"channels": [{"alternatives": [{"transcript": said}]}]}} if said is not None else {"err_msg": "no"}
+        {"results": {"channels": [{"alternatives": [{"transcript": reported}]}]}}
+        if reported is not None
+        else {"err_msg": "no"}
     )
     assert proof.judged(status, json.dumps(body).encode(), ["life", "moves"]).startswith(why)
     assert bool(proof.judged(status, json.dumps(body).encode(), ["life", "moves"])) is bool(why)
@@ -221,14 +227,14 @@ def test_the_proof_reaches_an_api_with_tls_and_one_without(tmp_path, scheme):
 
 
 def test_the_model_that_is_asked_is_an_english_one(monkeypatch):
-    said = {"stt": [{"canonical_name": "nova-3-de", "languages": ["de"], "batch": True},
+    reported = {"stt": [{"canonical_name": "nova-3-de", "languages": ["de"], "batch": True},
                     {"canonical_name": "nova-3-stream", "languages": ["en"], "batch": False},
                     {"canonical_name": "nova-3-general", "languages": ["en-US"], "batch": True}]}  # fmt: skip
-    monkeypatch.setattr(proof.host_network, "page", lambda url: {"status": 200, "text": json.dumps(said)})
+    monkeypatch.setattr(proof.host_network, "page", lambda url: {"status": 200, "text": json.dumps(reported)})
     assert proof.query("http://x") == "model=nova-3-general"
-    del said["stt"][1:]
+    del reported["stt"][1:]
     assert proof.query("http://x") == "model=nova-3-de&language=de"
-    said.clear()
+    reported.clear()
     assert proof.query("http://x") == ""
 
 
@@ -280,13 +286,13 @@ def test_a_round_takes_a_hung_engine_out_heals_it_and_comes_back(places, node, c
 
     def heal(words, config, frozen):
         done.append(words)
-        node.said[URLS["engine"]] = {"status": 200, "text": ""}
+        node.reported[URLS["engine"]] = {"status": 200, "text": ""}
         return ""
 
     monkeypatch.setattr(remedy, "carry_out", heal)
     monkeypatch.setattr(proof, "failure", lambda config: "")
     dog.turn()
-    node.said[URLS["engine"]] = LATE
+    node.reported[URLS["engine"]] = LATE
     phases = []
     for _ in range(12):
         clock[0] += 3
@@ -303,8 +309,8 @@ def test_a_round_takes_a_hung_engine_out_heals_it_and_comes_back(places, node, c
     ]
     report = files.report(time.time())
     assert (report["out"], report["reason"], report["healed"], report["tries"]) == (False, "", 1, 1)
-    said = capsys.readouterr().out
-    assert [line.split(":")[0] for line in said.splitlines()] == ["out", "remedy", "back"]
+    reported = capsys.readouterr().out
+    assert [line.split(":")[0] for line in reported.splitlines()] == ["out", "remedy", "back"]
 
 
 def test_who_works_on_the_server_freezes_it(places):
@@ -315,7 +321,7 @@ def test_who_works_on_the_server_freezes_it(places):
     assert dog.frozen(time.time() + lease.RUN_S + 1) == "", "a run that was killed is over at some time"
     host_record.write("nvidia_driver", "gpu1", role="nvidia_driver", finished=True, desired={}, things={})
     assert dog.frozen(time.time()) == ""
-    dog.proxies.told["x"] = {"state": "drained", "up": 1, "all": 1, "at": time.monotonic()}
+    dog.proxies.reported["x"] = {"state": "drained", "up": 1, "all": 1, "at": time.monotonic()}
     assert dog.frozen(time.time()) == "it is drained"
 
 
@@ -334,12 +340,12 @@ def test_a_remedy_and_a_run_wait_for_each_other(places, monkeypatch):
     assert remedy.carry_out("kill engine", CONFIG, lambda: "") == "" and ran == ["engine"]
     with open(lease.LOCK, "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        began = time.monotonic()
+        started = time.monotonic()
         lease.wait(0.3)
-        assert time.monotonic() - began >= 0.3
-    began = time.monotonic()
+        assert time.monotonic() - started >= 0.3
+    started = time.monotonic()
     lease.wait(5)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - started < 1
 
 
 def test_a_remedy_that_breaks_is_a_failure_in_words(places, monkeypatch):

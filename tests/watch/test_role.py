@@ -23,10 +23,13 @@ def config(*groups, servers=PROXIES, **changes):
 
 
 def test_a_node_behind_proxies():
-    told = config("node")
-    assert told["proxies"] == ["10.0.0.2", "192.0.2.9"] and told["port"] == 9810
-    assert told["urls"] == {"engine": "http://127.0.0.1:9991/metrics", "api": "http://127.0.0.1:8080/v1/status"}
-    assert told["apis"] == {"api": {"url": "http://127.0.0.1:8080/v1/status", "profile": "stt"}} and told["gpu"] is True
+    reported = config("node")
+    assert reported["proxies"] == ["10.0.0.2", "192.0.2.9"] and reported["port"] == 9810
+    assert reported["urls"] == {"engine": "http://127.0.0.1:9991/metrics", "api": "http://127.0.0.1:8080/v1/status"}
+    assert (
+        reported["apis"] == {"api": {"url": "http://127.0.0.1:8080/v1/status", "profile": "stt"}}
+        and reported["gpu"] is True
+    )
     policy = {
         "tries": 3,
         "backoff_s": 60,
@@ -36,29 +39,29 @@ def test_a_node_behind_proxies():
         "when_last": False,
         "unsafe": False,
     }
-    assert told["policy"] == policy
+    assert reported["policy"] == policy
 
 
 def test_of_several_engines_each_is_watched():
-    told = config("node", deepgram_engines=[{"name": "a"}, {"name": "turns", "profile": "flux"}])
-    assert list(told["urls"]) == ["engine-a", "engine-turns", "api-stt", "api-flux"]
-    assert {name: one["profile"] for name, one in told["apis"].items()} == {"api-stt": "stt", "api-flux": "flux"}
-    assert told["engines"] == {"api-stt": ["engine-a"], "api-flux": ["engine-turns"]}
+    reported = config("node", deepgram_engines=[{"name": "a"}, {"name": "turns", "profile": "flux"}])
+    assert list(reported["urls"]) == ["engine-a", "engine-turns", "api-stt", "api-flux"]
+    assert {name: one["profile"] for name, one in reported["apis"].items()} == {"api-stt": "stt", "api-flux": "flux"}
+    assert reported["engines"] == {"api-stt": ["engine-a"], "api-flux": ["engine-turns"]}
 
 
 def test_a_server_alone_asks_nobody_and_an_engine_alone_has_no_api():
     assert config("node", servers={})["proxies"] == []
-    told = config("engine")
-    assert (told["proxies"], told["apis"], list(told["urls"])) == ([], {}, ["engine"])
+    reported = config("engine")
+    assert (reported["proxies"], reported["apis"], list(reported["urls"])) == ([], {}, ["engine"])
     assert config("api")["gpu"] is False
 
 
 @pytest.mark.parametrize(
-    ("groups", "enabled", "wanted"), [("node", True, True), ("node", "false", False), ("proxy", True, False)]
+    ("groups", "enabled", "desired"), [("node", True, True), ("node", "false", False), ("proxy", True, False)]
 )
-def test_where_there_is_one(groups, enabled, wanted):
+def test_where_there_is_one(groups, enabled, desired):
     assert (
-        value("node_watch", "_node_watch_wanted", **of(groups, servers=PROXIES), node_watch_enabled=enabled) is wanted
+        value("node_watch", "_node_watch_wanted", **of(groups, servers=PROXIES), node_watch_enabled=enabled) is desired
     )
 
 

@@ -25,12 +25,12 @@ def problems(context: Context) -> Iterator[Problem]:
             continue
         yield from _by_hand(context, host)
         paths = {name: str(host.vars.get(name) or "") for name in (CERTIFICATE, KEY, AUTHORITY)}
-        said = list(paths.values())
+        reported = list(paths.values())
         if (
             content.filters("deepgram_topology").Server(host.vars).tls
-            and any(said)
-            and not has(said, "{{")
-            and not has(said, PLACEHOLDER)
+            and any(reported)
+            and not has(reported, "{{")
+            and not has(reported, PLACEHOLDER)
         ):
             yield from _files(context, host, paths)
 

@@ -15,9 +15,9 @@ WRITTEN = "find {} -maxdepth 1 -type f -size +0 -printf '%f %s\\n'"
 
 
 @pytest.fixture(scope="module")
-def billing(host: Host, wanted) -> dict[str, Answer]:
-    at = f"http://{ask_at(wanted['billing_certificates_bind_address'])}:{wanted['billing_certificates_port']}/v1"
-    journal = WRITTEN.format(shlex.quote(wanted["billing_journal_dir"]))
+def billing(host: Host, desired) -> dict[str, Answer]:
+    at = f"http://{ask_at(desired['billing_certificates_bind_address'])}:{desired['billing_certificates_port']}/v1"
+    journal = WRITTEN.format(shlex.quote(desired["billing_journal_dir"]))
     return ask(host, {"certificates": f"fetch {at}/certificates", "journal": journal})
 
 
@@ -25,10 +25,13 @@ def test_end_of_life(billing, expect):
     certificates.expect_life(billing["certificates"], expect)
 
 
-def test_journal(billing, runtime, wanted, expect):
+def test_journal(billing, runtime, desired, expect):
     """What Deepgram is paid by: without it the service may be suspended."""
-    said = billing["journal"]
-    fix = f"{runtime.logs('billing')}; is there room, and may billing_owner write to {wanted['billing_journal_dir']}?"
+    reported = billing["journal"]
+    fix = f"{runtime.logs('billing')}; is there room, and may billing_owner write to {desired['billing_journal_dir']}?"
     expect(
-        said.lines or str(said), f"a journal in {wanted['billing_journal_dir']}", fix, ok=said.ok and bool(said.lines)
+        reported.lines or str(reported),
+        f"a journal in {desired['billing_journal_dir']}",
+        fix,
+        ok=reported.ok and bool(reported.lines),
     )

@@ -27,11 +27,11 @@ done"""
 
 
 @pytest.fixture(scope="module")
-def files(host: Host, runtime, parts, wanted) -> dict[str, Answer]:
+def files(host: Host, runtime, parts, desired) -> dict[str, Answer]:
     """Each TOML on the host and as its running process sees it under /config, and the files with secrets."""
     folders = sorted({folder(name) for name in parts})
     secrets = " ".join(SECRET_FILES.format(etc) for etc in folders)
-    keyed = [name for name in parts if name != WITHOUT_KEY] if wanted["deepgram_air_gap"] else []
+    keyed = [name for name in parts if name != WITHOUT_KEY] if desired["deepgram_air_gap"] else []
     secrets += "".join(f" {runtime.file(name)}" for name in keyed)
     asked = {"modes": f"stat -c '%a %U %n' {secrets} 2>/dev/null | sort -u"}
     with_key = [etc for etc in folders if etc != folder(WITHOUT_KEY)]

@@ -33,10 +33,10 @@ def test_not_in_a_loop(containers_seen, runtime, part, expect):
 
 
 @each
-def test_pinned_image(containers_seen, on_host, wanted, part, expect):
+def test_pinned_image(containers_seen, on_host, desired, part, expect):
     """The image's digest is the one in the inventory, or that all servers got, or else the one that provision wrote down."""
-    locked = wanted["images_locked"].get(part)
-    inventory = (wanted["deepgram_image_digests"] or {}).get(part) or locked
+    locked = desired["images_locked"].get(part)
+    inventory = (desired["deepgram_image_digests"] or {}).get(part) or locked
     record = f"{containers.folder(part)}/images.json"
     expected = inventory or containers.pinned(on_host[f"images_{part}"].json(), part)
     digests = containers_seen[part].digests
@@ -45,10 +45,10 @@ def test_pinned_image(containers_seen, on_host, wanted, part, expect):
 
 
 @each
-def test_release(containers_seen, wanted, runtime, part, expect):
+def test_release(containers_seen, desired, runtime, part, expect):
     """The container was made for the release in the inventory."""
     release = containers_seen[part].release
-    expect(release, wanted["deepgram_release"], "dgctl provision", ok=release == wanted["deepgram_release"])
+    expect(release, desired["deepgram_release"], "dgctl provision", ok=release == desired["deepgram_release"])
 
 
 @each

@@ -37,8 +37,8 @@ def test_tools_match(driver, expect):
     expect(set(tools.lines) or tools, loaded, RELOAD, ok=bool(loaded.text) and set(tools.lines) == {loaded.text})
 
 
-def test_version(driver, wanted, expect):
-    exact, branch, loaded = wanted["nvidia_driver_version"], wanted["nvidia_driver_branch"], driver["loaded"]
+def test_version(driver, desired, expect):
+    exact, branch, loaded = desired["nvidia_driver_version"], desired["nvidia_driver_branch"], driver["loaded"]
     # An exact version may carry a package's revision: 580.173.02-1 is version 580.173.02.
     expected = str(exact).partition("-")[0] if exact else str(branch)
     seen = loaded.text if exact else loaded.text.partition(".")[0]
@@ -49,8 +49,8 @@ def test_nouveau_absent(driver, expect):
     expect(driver["nouveau"].lines, [], "modprobe -r nouveau; cat /etc/modprobe.d/*nouveau*; then reboot")
 
 
-def test_persistent(driver, wanted, expect):
-    if not wanted["nvidia_driver_persistence"]:
+def test_persistent(driver, desired, expect):
+    if not desired["nvidia_driver_persistence"]:
         pytest.skip("nvidia_driver_persistence is off")
     modes = driver["persistence"]
     fix = "systemctl status nvidia-persistenced"
@@ -62,9 +62,9 @@ def packages(host: Host) -> dict[str, Answer]:
     return ask(host, {"installed": INSTALLED, "held": HELD})
 
 
-def test_held(packages, wanted, expect):
+def test_held(packages, desired, expect):
     """The package that makes the module is held: an upgrade would change it under the running Engine."""
-    if not wanted["nvidia_driver_hold"]:
+    if not desired["nvidia_driver_hold"]:
         pytest.skip("nvidia_driver_hold is off")
     drivers = {name for name in packages["installed"].lines if _makes_the_module(name)}
     loose = {name for name in drivers if not any(name in held for held in packages["held"].lines)}

@@ -25,8 +25,8 @@ def test_all_in_use(driver, seen, expect):
     )
 
 
-def test_count(seen, wanted, expect):
-    exact, least = wanted["preflight_gpu_count"], wanted["preflight_min_gpu_count"] or 1
+def test_count(seen, desired, expect):
+    exact, least = desired["preflight_gpu_count"], desired["preflight_min_gpu_count"] or 1
     expect(
         len(seen),
         exact if exact is not None else f"at least {least}",
@@ -35,17 +35,17 @@ def test_count(seen, wanted, expect):
     )
 
 
-def test_names(seen, wanted, expect):
+def test_names(seen, desired, expect):
     names = [gpu.name for gpu in seen]
-    if not wanted["preflight_gpu_names"]:
+    if not desired["preflight_gpu_names"]:
         expect(names, "any model", LOOK, ok=bool(names))
         return
-    allowed = set(wanted["preflight_gpu_names"])
+    allowed = set(desired["preflight_gpu_names"])
     expect(names, allowed, f"{LOOK}; or change preflight_gpu_names", ok=bool(names) and set(names) <= allowed)
 
 
-def test_memory(seen, wanted, expect):
-    least = int(wanted["preflight_min_gpu_memory_mb"] or 0)
+def test_memory(seen, desired, expect):
+    least = int(desired["preflight_min_gpu_memory_mb"] or 0)
     expect(
         [f"{gpu.name} {gpu.memory_mb} MiB" for gpu in seen],
         f"each at least {least} MiB",

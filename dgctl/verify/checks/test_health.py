@@ -7,8 +7,8 @@ from dgctl.verify import health
 
 
 @pytest.fixture(scope="module")
-def findings(host: Host, host_name: str, wanted: dict, parts: list[str]) -> dict[str, dict[str, str]]:
-    return health.ask(host, host_name, wanted, "engine" in parts)
+def findings(host: Host, host_name: str, desired: dict, parts: list[str]) -> dict[str, dict[str, str]]:
+    return health.ask(host, host_name, desired, "engine" in parts)
 
 
 @pytest.mark.parametrize("health_check", health.checks())

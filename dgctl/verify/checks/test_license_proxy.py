@@ -11,17 +11,17 @@ GROUPS = ("license_proxy",)
 
 
 @pytest.fixture(scope="module")
-def license_proxy(host: Host, wanted) -> dict[str, Answer]:
-    at = f"http://{ask_at(wanted['license_proxy_status_bind_address'])}:{wanted['license_proxy_status_port']}/v1"
+def license_proxy(host: Host, desired) -> dict[str, Answer]:
+    at = f"http://{ask_at(desired['license_proxy_status_bind_address'])}:{desired['license_proxy_status_port']}/v1"
     return ask(host, {"status": f"fetch {at}/status", "certificates": f"fetch {at}/certificates"})
 
 
 def test_state(license_proxy, runtime, expect):
     """Ready: nobody has asked it yet. TrustBased: it answers from memory, for a time that is not known."""
-    said = license_proxy["status"]
-    state = (said.json() or {}).get("state") if said.ok else None
+    reported = license_proxy["status"]
+    state = (reported.json() or {}).get("state") if reported.ok else None
     fix = f"{runtime.logs('license-proxy')}; does this server reach license_proxy_servers, port 443?"
-    expect(state or str(said), "Connected or Ready", fix, ok=state in ("Connected", "Ready"))
+    expect(state or str(reported), "Connected or Ready", fix, ok=state in ("Connected", "Ready"))
 
 
 def test_end_of_life(license_proxy, expect):

@@ -12,11 +12,11 @@ PORTS = {"api": "api", "engine": "metrics"}
 
 
 @pytest.mark.parametrize("part", list(PORTS))
-def test_closed(address, behind_jump, planned, wanted, part, expect):
+def test_closed(address, behind_jump, planned, desired, part, expect):
     """A port bound to the loopback address, or guarded by host_firewall, does not answer from here."""
     port = PORTS[part]
-    number, bound = wanted[f"deepgram_{port}_port"], wanted[f"deepgram_{port}_bind_address"]
-    if bound not in LOOPBACK and not wanted["host_firewall_rules"]:
+    number, bound = desired[f"deepgram_{port}_port"], desired[f"deepgram_{port}_bind_address"]
+    if bound not in LOOPBACK and not desired["host_firewall_rules"]:
         pytest.skip(f"bound to {bound} as configured")
     if behind_jump:
         pytest.skip("SSH goes through another machine: what this one cannot reach proves nothing")

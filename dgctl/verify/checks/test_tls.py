@@ -29,8 +29,8 @@ FIXES = {
 TRUST_FIXES = {"acme": "set nginx_proxy_acme_ca_file to a file with the authority's own certificate"}
 
 
-def certificate_fix(wanted):
-    return FIXES[wanted["nginx_proxy_tls_source"] or "files"]
+def certificate_fix(desired):
+    return FIXES[desired["nginx_proxy_tls_source"] or "files"]
 
 
 def attempt(action):
@@ -49,31 +49,31 @@ def test_running(nginx, expect):
     expect(f"nginx is {state}", "nginx is active", f"{begin}dgctl provision", ok=runs(nginx) and not masked)
 
 
-def test_trusted(proxy, wanted, expect):
+def test_trusted(proxy, desired, expect):
     """The chain leads to this machine's trust, or the self-signed certificate is exactly the server's own."""
     shaken, problem = attempt(lambda: tls.trusted(proxy))
-    own = TRUST_FIXES.get(wanted["nginx_proxy_tls_source"], "name its file in SSL_CERT_FILE")
+    own = TRUST_FIXES.get(desired["nginx_proxy_tls_source"], "name its file in SSL_CERT_FILE")
     trust = "the server's own self-signed certificate" if proxy.only_trust else "this machine's trusted authorities"
     expect(
         shaken.version if shaken else problem,
         f"a chain to {trust}",
-        f"{certificate_fix(wanted)}; with an authority of your own, {own}",
+        f"{certificate_fix(desired)}; with an authority of your own, {own}",
         ok=shaken is not None,
     )
 
 
-def test_name(proxy, wanted, expect):
+def test_name(proxy, desired, expect):
     shaken, problem = attempt(lambda: tls.named(proxy))
-    fix = f"{certificate_fix(wanted)}; or set nginx_proxy_server_name to a name in the certificate"
+    fix = f"{certificate_fix(desired)}; or set nginx_proxy_server_name to a name in the certificate"
     expect(tls.names(shaken.certificate) if shaken else problem, proxy.name, fix, ok=shaken is not None)
 
 
-def test_expiry(proxy, wanted, expect):
+def test_expiry(proxy, desired, expect):
     shaken, problem = attempt(lambda: tls.looked_at(proxy))
     expect(
         f"{shaken.days_left} days left" if shaken else problem,
         f"more than {TLS_DAYS} days",
-        certificate_fix(wanted),
+        certificate_fix(desired),
         ok=shaken is not None and shaken.days_left > TLS_DAYS,
     )
 
@@ -91,11 +91,11 @@ def test_http2(proxy, expect):
     expect(shaken.protocol if shaken else problem, "h2", f"`http2 on` in {CONFIG}")
 
 
-def test_private(proxy, wanted, expect):
+def test_private(proxy, desired, expect):
     """Status and metrics are not for the public."""
     if proxy.tunnel:
         pytest.skip("this machine reaches the proxy only from the server itself, through SSH")
-    if _allowed(proxy, wanted["nginx_proxy_status_allow"] or []):
+    if _allowed(proxy, desired["nginx_proxy_status_allow"] or []):
         pytest.skip("nginx_proxy_status_allow lets this machine ask")
     answers = {path: attempt(lambda path=path: speech.get(proxy, path)) for path in PRIVATE_PATHS}
     seen = [f"{path} {problem or status}" for path, (status, problem) in answers.items()]
@@ -105,12 +105,12 @@ def test_private(proxy, wanted, expect):
 
 
 @pytest.mark.parametrize("shown", ["nothing", "a key of nobody's"])
-def test_strangers(proxy, wanted, shown, expect):
+def test_strangers(proxy, desired, shown, expect):
     """Who shows no key, or a wrong one, is refused; that the right one is served the transcription proves."""
-    if not is_guarded(wanted):
+    if not is_guarded(desired):
         pytest.skip(NO_CONCERN)
     key = secrets.token_hex(32) if shown != "nothing" else ""
-    path = PATHS.get(wanted["deepgram_profile"] or "stt", "/v1/listen")
+    path = PATHS.get(desired["deepgram_profile"] or "stt", "/v1/listen")
     status, problem = attempt(lambda: speech.post(replace(proxy, key=key), path))
     fix = "dgctl provision; on the server: nginx -T | grep auth_request"
     expect(

@@ -28,8 +28,8 @@ def toolkit(host: Host) -> Answer:
     return ask(host, {"versions": VERSIONS})["versions"]
 
 
-def test_one_version(toolkit, wanted, expect):
-    version = str(wanted["nvidia_container_toolkit_version"])
+def test_one_version(toolkit, desired, expect):
+    version = str(desired["nvidia_container_toolkit_version"])
     versions = dict(line.split(" ", 1) for line in toolkit.lines)
     install = "apt-get install " + " ".join(f"{package}={version}" for package in PACKAGES)
     one = set(versions) == set(PACKAGES) and set(versions.values()) == {version}

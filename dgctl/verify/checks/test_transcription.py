@@ -13,10 +13,10 @@ from websockets.exceptions import WebSocketException
 
 from dgctl.base.words import count
 from dgctl.verify import engines, speech, streams, topology, voices
+from dgctl.verify.desired import made_with
 from dgctl.verify.engines import Engine, Request, Trial
 from dgctl.verify.expect import NO_CONCERN
 from dgctl.verify.facts import api_port
-from dgctl.verify.wanted import made_with
 
 GROUPS = ("api", "proxy")
 LOOK = "tail /var/log/nginx/deepgram.access.log"
@@ -27,17 +27,17 @@ def recording():
     return speech.Recording.shipped()
 
 
-def model_for(mode, wanted):
-    if wanted["deepgram_profile"] not in (None, "stt"):
+def model_for(mode, desired):
+    if desired["deepgram_profile"] not in (None, "stt"):
         pytest.skip(NO_CONCERN)
-    if not wanted["speech"]:
+    if not desired["speech"]:
         pytest.skip(
             "no model in deepgram_models_links transcribes speech in deepgram_verify_language; "
             "name one in deepgram_verify_model"
         )
-    if mode not in wanted["speech"]:
+    if mode not in desired["speech"]:
         pytest.skip(f"no {mode} model in deepgram_models_links")
-    return wanted["speech"][mode]
+    return desired["speech"][mode]
 
 
 @pytest.fixture(scope="module")
@@ -57,47 +57,47 @@ def judge(heard, recording, note, look, expect):
     )
 
 
-def test_file(entrance, recording, wanted, look, expect):
-    model = model_for("batch", wanted)
+def test_file(entrance, recording, desired, look, expect):
+    model = model_for("batch", desired)
     try:
-        heard = speech.transcribe_file(entrance, recording, model, wanted["deepgram_verify_language"] or "en")
+        heard = speech.transcribe_file(entrance, recording, model, desired["deepgram_verify_language"] or "en")
     except httpx.HTTPError as problem:
         heard = speech.Heard(problem=speech.refusal(problem))
     factor = recording.seconds / heard.seconds if heard.seconds else 0
     judge(heard, recording, f"{model}, {factor:.0f} x real time", look, expect)
 
 
-def test_stream(entrance, recording, wanted, look, expect):
-    model, language = model_for("streaming", wanted), wanted["deepgram_verify_language"] or "en"
+def test_stream(entrance, recording, desired, look, expect):
+    model, language = model_for("streaming", desired), desired["deepgram_verify_language"] or "en"
     heard = attempt(lambda: streams.transcribe_stream(entrance, recording, model, language))
     judge(heard, recording, f"{model}, {pace(heard)}", look, expect)
 
 
-def test_flux(entrance, recording, wanted, look, expect):
+def test_flux(entrance, recording, desired, look, expect):
     """On a proxy beside the other checks, when servers of both profiles are behind it."""
-    if not wanted["flux"]:
+    if not desired["flux"]:
         pytest.skip(NO_CONCERN)
-    heard = attempt(lambda: streams.transcribe_turns(entrance, recording, wanted["flux"]))
-    judge(heard, recording, f"{wanted['flux']}, {pace(heard)}", look, expect)
+    heard = attempt(lambda: streams.transcribe_turns(entrance, recording, desired["flux"]))
+    judge(heard, recording, f"{desired['flux']}, {pace(heard)}", look, expect)
 
 
-def test_speech(entrance, wanted, look, expect):
+def test_speech(entrance, desired, look, expect):
     """A text comes back as sound, from each kind of voice that is served."""
-    if made_with(wanted["deepgram_profile"]) == "voices" and not wanted["voices"]:
+    if made_with(desired["deepgram_profile"]) == "voices" and not desired["voices"]:
         pytest.skip("the name of a voice is not known; name one in deepgram_verify_voice")
-    if not wanted["voices"]:
+    if not desired["voices"]:
         pytest.skip(NO_CONCERN)
-    spoken = {voice["model"]: voices.speak(entrance, voice["path"], voice["model"]) for voice in wanted["voices"]}
+    spoken = {voice["model"]: voices.speak(entrance, voice["path"], voice["model"]) for voice in desired["voices"]}
     seen = "; ".join(f"{model}: {one}" for model, one in spoken.items())
     expect(seen, f"at least {voices.LEAST_S:.0f} s of sound", look, ok=all(one.is_enough for one in spoken.values()))
 
 
-def test_agent(entrance, wanted, look, expect):
+def test_agent(entrance, desired, look, expect):
     """The voice agent welcomes, and where a language model is configured, greets with sound."""
-    if not wanted["agent"]:
+    if not desired["agent"]:
         pytest.skip(NO_CONCERN)
-    said = voices.converse(entrance, wanted["agent"]["voice"], wanted["agent"]["providers"])
-    expect(said, "a greeting", look, ok=said.is_enough)
+    reported = voices.converse(entrance, desired["agent"]["voice"], desired["agent"]["providers"])
+    expect(reported, "a greeting", look, ok=reported.is_enough)
 
 
 def attempt(stream):
@@ -115,15 +115,15 @@ def pace(heard):
     return f"{opened}, {len(heard.delays)} results, median delay {delay * 1000:.0f} ms"
 
 
-def test_engine(host, host_name, planned, wanted, others, recording, expect):
+def test_engine(host, host_name, planned, desired, others, recording, expect):
     """Through the first API that asks this Engine; where none does yet, test_engines of that API proves it."""
-    request = Request.of(wanted) or model_for("batch", wanted)
+    request = Request.of(desired) or model_for("batch", desired)
     try:
         api, address, size = engines.knowing(planned["apis"], others)
     except engines.NotYet as reason:
         pytest.skip(str(reason))
     send = partial(request.send, api_port(api.planned), recording)
-    trial = Trial([Engine(host_name, address, host, wanted)], size, request.kind, recording, send)
+    trial = Trial([Engine(host_name, address, host, desired)], size, request.kind, recording, send)
     trial.run(time.monotonic() + engines.LIMIT_S)
     if not trial.engines:
         pytest.skip("follows from: the Engine's metrics cannot be read")
@@ -133,7 +133,7 @@ def test_engine(host, host_name, planned, wanted, others, recording, expect):
 test_engine.groups = (topology.ENGINE_ONLY,)
 
 
-def test_engines(host, host_name, planned, wanted, others, entrance, recording, expect):
+def test_engines(host, host_name, planned, desired, others, entrance, recording, expect):
     """Every Engine of this deployment that the API asks, each with a model of its own.
 
     Not one whose metrics cannot be read from the start: its own checks say so.
@@ -141,7 +141,7 @@ def test_engines(host, host_name, planned, wanted, others, entrance, recording, 
     until, trials = time.monotonic() + engines.LIMIT_S, {}
     for address, name in planned["engines"].items():
         own = name == host_name
-        theirs = wanted if own or not name else others(name).planned["wanted"]
+        theirs = desired if own or not name else others(name).planned["desired"]
         request = Request.of(theirs) if name else None
         if request:
             send = partial(request.send, entrance, recording)

@@ -14,23 +14,26 @@ LOOK = "journalctl -u deepgram-upstreams -n 50; "
 
 
 @pytest.fixture(scope="module")
-def upstreams(host: Host, wanted: dict) -> dict[str, Answer]:
+def upstreams(host: Host, desired: dict) -> dict[str, Answer]:
     """What the proxy says, once it has made up its mind about every server."""
     until = time.monotonic() + PATIENCE_S
     while True:
-        said = ask(host, {"state": f"cat {STATE}", "unit": "systemctl is-active deepgram-upstreams.service"})
-        if not set(_states(said["state"], _names(wanted)).values()) - {"up", "drained"} or time.monotonic() > until:
-            return said
+        reported = ask(host, {"state": f"cat {STATE}", "unit": "systemctl is-active deepgram-upstreams.service"})
+        if (
+            not set(_states(reported["state"], _names(desired)).values()) - {"up", "drained"}
+            or time.monotonic() > until
+        ):
+            return reported
         time.sleep(1)
 
 
-def _names(wanted: dict) -> list[str]:
-    return [node["name"] for node in wanted["nginx_proxy_nodes"] or []]
+def _names(desired: dict) -> list[str]:
+    return [node["name"] for node in desired["nginx_proxy_nodes"] or []]
 
 
-def _states(said: Answer, names: list[str]) -> dict[str, str]:
+def _states(reported: Answer, names: list[str]) -> dict[str, str]:
     """Server -> up, down, drained, or that the proxy does not know it."""
-    members = (said.json() or {}).get("members") or {}
+    members = (reported.json() or {}).get("members") or {}
     known = {name: str(member.get("state")) for name, member in members.items()}
     return dict.fromkeys(names, "not known here") | known
 
@@ -41,9 +44,9 @@ def test_watched(upstreams, expect):
     expect(state, "active", f"{LOOK}systemctl restart deepgram-upstreams.service")
 
 
-def test_members_up(upstreams, wanted, expect):
+def test_members_up(upstreams, desired, expect):
     """Every server that is not drained is up, and there is one."""
-    states = _states(upstreams["state"], _names(wanted))
+    states = _states(upstreams["state"], _names(desired))
     open_ones = [state for state in states.values() if state != "drained"]
     seen = [f"{name} {state}" for name, state in sorted(states.items())] or upstreams["state"]
     down = [name for name, state in sorted(states.items()) if state not in ("up", "drained")]

@@ -76,11 +76,11 @@ def pretty_page(event: Event) -> str:
 
 def in_json(event: Event, flat: bool = True, current: bool = True, listed: bool = True) -> str:
     spans = [{**{key: _plain(value) for key, value in fields.items()}, "name": name} for name, fields in event.spans]
-    said = {"message": event.message, **{key: _plain(value) for key, value in event.fields.items()}}
+    reported = {"message": event.message, **{key: _plain(value) for key, value in event.fields.items()}}
     record = {
         "timestamp": event.now,
         "level": event.level,
-        **(said if flat else {"fields": said}),
+        **(reported if flat else {"fields": reported}),
         "target": event.target,
     }
     if spans and current:

@@ -28,8 +28,8 @@ def stale(kernel, blacklist, module_file="", boot="/boot"):
         return ""
     rc, out, _err = run(lister, timeout=120)
     inside = set(MODULE.findall(out)) if rc == 0 else set()
-    kept_off = os.path.exists(blacklist) and blacklist not in older
-    if inside & {"nouveau", "nova_core", "nova-core"} and not kept_off:
+    retained_off = os.path.exists(blacklist) and blacklist not in older
+    if inside & {"nouveau", "nova_core", "nova-core"} and not retained_off:
         return "it would load nouveau"
     if module_file in older and inside & {"nvidia", "nvidia-current"}:
         return "it holds an older NVIDIA module"

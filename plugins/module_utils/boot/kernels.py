@@ -51,8 +51,8 @@ def without_module(boot="/boot", modules="/lib/modules"):
 
 def _by_entries(boot):
     """What a menu of one file an entry says; "" where there is none."""
-    kept = _environment(boot).get("saved_entry", "")
-    found = ENTRY.search(read(os.path.join(boot, "loader/entries", kept + ".conf"))) if kept else None
+    retained = _environment(boot).get("saved_entry", "")
+    found = ENTRY.search(read(os.path.join(boot, "loader/entries", retained + ".conf"))) if retained else None
     return found.group(1) if found else ""
 
 
@@ -65,10 +65,10 @@ def _environment(boot):
 def _by_grub(boot):
     """What GRUB's menu and environment say; "" where there is no menu, or it says nothing known."""
     menu = next((text for text in (read(os.path.join(boot, name)) for name in CONFIGS) if text), "")
-    kept = _environment(boot)
-    said = [value for value in DEFAULT.findall(menu) if value != "${next_entry}"]
-    wanted = kept.get("next_entry") or (said[-1] if said else "0")
-    return _chosen(_entries(menu), kept.get("saved_entry", "0") if wanted == "${saved_entry}" else wanted)
+    retained = _environment(boot)
+    reported = [value for value in DEFAULT.findall(menu) if value != "${next_entry}"]
+    desired = retained.get("next_entry") or (reported[-1] if reported else "0")
+    return _chosen(_entries(menu), retained.get("saved_entry", "0") if desired == "${saved_entry}" else desired)
 
 
 def _entries(menu):
@@ -89,10 +89,10 @@ def _entries(menu):
     return stack[0]["entries"]
 
 
-def _chosen(entries, wanted):
+def _chosen(entries, desired):
     """The kernel of the entry that `wanted` names: "0", "1>2", a title or an id, or a way of those."""
     kernel = ""
-    for step in wanted.split(">"):
+    for step in desired.split(">"):
         by_name = [entry for entry in entries if step in entry["names"]]
         by_number = entries[int(step) : int(step) + 1] if step.isdigit() else []
         entry = next(iter(by_name or by_number), None)

@@ -61,17 +61,17 @@ def _build(kernel, version):
             rc, out, err = run(["dkms", "install", "--force", f"{name}/{built}", "-k", kernel], timeout=BUILD_S)
     seen = next_kernel.module_version(kernel)
     if seen != version:
-        said = stumbled(err or out, version, kernel) if rc else ""
+        reported = stumbled(err or out, version, kernel) if rc else ""
         raise Stranded(
             f"kernel {kernel} {_when(kernel)} and has {f'module {seen}' if seen else 'no NVIDIA module'}, although "
-            f"driver {version} is installed" + (f": {said}" if said else ""),
+            f"driver {version} is installed" + (f": {reported}" if reported else ""),
             f"See dkms status and /var/lib/dkms/nvidia*/{version}/build/make.log: a kernel newer than the driver knows "
             "needs a newer driver (dgctl upgrade --driver), or an older kernel to boot.",
             seen or "none",
         )
 
 
-def stumbled(said, version, kernel, tree="/var/lib/dkms"):
+def stumbled(reported, version, kernel, tree="/var/lib/dkms"):
     """What a build stumbled over: the compiler's first error, else the first that DKMS said, else its last line.
 
     The last lines of DKMS 3.2 only say where to read.
@@ -82,8 +82,8 @@ def stumbled(said, version, kernel, tree="/var/lib/dkms"):
         found = next((line.strip() for line in lines if " error: " in line), "")
         if found and f" for kernel {kernel} " in lines[0]:  # not what is left of another kernel's build
             return found
-    errors = [line.strip() for line in said.splitlines() if line.startswith("Error!")]
-    return errors[0] if errors else last_line(said)
+    errors = [line.strip() for line in reported.splitlines() if line.startswith("Error!")]
+    return errors[0] if errors else last_line(reported)
 
 
 def _when(kernel):

@@ -25,10 +25,10 @@ def enabled(variable=VARIABLE):
     return on(rc, out, variable)
 
 
-def on(status, said, variable):
+def on(status, reported, variable):
     """The same by what STATE ended with and said; by the firmware's variable where that is nothing."""
-    if status == 0 and "SecureBoot" in said:
-        return "SecureBoot enabled" in said and "validation is disabled" not in said
+    if status == 0 and "SecureBoot" in reported:
+        return "SecureBoot enabled" in reported and "validation is disabled" not in reported
     try:
         with open(variable, "rb") as stream:
             return stream.read()[-1:] == b"\x01"

@@ -109,11 +109,11 @@ class Archive:
                 raise Unusable(f"it is damaged: {name} is not what its name says")
 
 
-def unpacked(size, said):
+def unpacked(size, reported):
     """Bytes in a gzip file of this size that says `said` (RFC 1952, ISIZE: the number modulo 2**32, of its last part alone)."""
-    if said < size:
-        said += -(-(size - said) // WRAP) * WRAP
-    return said if said <= MOST_RATIO * size or said < WRAP else 2 * size
+    if reported < size:
+        reported += -(-(size - reported) // WRAP) * WRAP
+    return reported if reported <= MOST_RATIO * size or reported < WRAP else 2 * size
 
 
 def texts(mapping):

@@ -58,14 +58,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         parts = self.path.strip("/").split("/")
         if parts == ["v2"]:
             return self._send("application/json", 2, [b"{}"], body)
-        kind, wanted = parts[-2:] if len(parts) > 3 else ("", "")
+        kind, desired = parts[-2:] if len(parts) > 3 else ("", "")
         archive = self.server.archive
-        here = DIGEST.fullmatch(wanted) and blob(wanted) in archive.members
-        if not here or kind not in ("manifests", "blobs") or (kind == "manifests" and wanted not in archive.manifests):
-            said = b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown: not in the archive"}]}'
-            return self._send("application/json", len(said), [said], body, status=404)
-        form = archive.manifests[wanted] if kind == "manifests" else "application/octet-stream"
-        return self._send(form, archive.members[blob(wanted)][1], archive.pieces(blob(wanted)), body, digest=wanted)
+        here = DIGEST.fullmatch(desired) and blob(desired) in archive.members
+        if not here or kind not in ("manifests", "blobs") or (kind == "manifests" and desired not in archive.manifests):
+            reported = b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown: not in the archive"}]}'
+            return self._send("application/json", len(reported), [reported], body, status=404)
+        form = archive.manifests[desired] if kind == "manifests" else "application/octet-stream"
+        return self._send(form, archive.members[blob(desired)][1], archive.pieces(blob(desired)), body, digest=desired)
 
     def _send(self, form, size, pieces, body, status=200, digest=""):
         self.send_response(status)

@@ -32,10 +32,10 @@ def store(engine, configured=""):
     usual = (configured if engine == "docker" else "") or STORES[engine]
     status, text, _ = run([engine, "info", "--format", "{{json .}}"])
     try:
-        said = json.loads(text) if status == 0 else {}
+        reported = json.loads(text) if status == 0 else {}
         if engine == "podman":
-            return said["store"]["graphRoot"]
-        return CONTAINERD if SNAPSHOTTER in str(said.get("DriverStatus")) else said["DockerRootDir"]
+            return reported["store"]["graphRoot"]
+        return CONTAINERD if SNAPSHOTTER in str(reported.get("DriverStatus")) else reported["DockerRootDir"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return usual
 

@@ -87,8 +87,8 @@ def _view(entry):
 def asks_for_gpu(entry):
     """Whether it was made to be given a GPU."""
     made, command = entry.get("HostConfig") or {}, (entry.get("Config") or {}).get("CreateCommand")
-    said = [made.get("DeviceRequests"), made.get("Devices"), made.get("Runtime"), command]
-    return any("nvidia" in text or '"gpu"' in text for text in map(json.dumps, filter(None, said)))
+    reported = [made.get("DeviceRequests"), made.get("Devices"), made.get("Runtime"), command]
+    return any("nvidia" in text or '"gpu"' in text for text in map(json.dumps, filter(None, reported)))
 
 
 def _made_by(command):

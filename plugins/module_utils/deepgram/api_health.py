@@ -7,26 +7,26 @@ SERVING = ("Ready", "Healthy")
 FAILED_MANY = ("Degraded", "Critical")  # too many of its recent requests did
 
 
-def state(said):
+def state(reported):
     """The name of its health; None where it does not say."""
-    return said.get("system_health") if isinstance(said, dict) else None
+    return reported.get("system_health") if isinstance(reported, dict) else None
 
 
-def active(said):
+def active(reported):
     """How many requests it has now, of every kind; None where it does not say."""
-    counts = said.items() if isinstance(said, dict) else ()
+    counts = reported.items() if isinstance(reported, dict) else ()
     numbers = [count for name, count in counts if name.startswith("active_") and isinstance(count, int)]
     return sum(numbers) if numbers else None
 
 
-def reproach(said, started):
+def reproach(reported, started):
     """The state in which an API blames itself for what is over, or "".
 
     started(part): seconds since 1970 at which `api` or `engine` started; 0: it does not run, None: it is not to run here.
     It is over where the Engine started after the API. Where the Engines are on other servers, it counts as over when
     there are no requests that could change its mind.
     """
-    if state(said) not in FAILED_MANY:
+    if state(reported) not in FAILED_MANY:
         return ""
     engine = started("engine")
-    return state(said) if (active(said) == 0 if engine is None else engine > (started("api") or 0)) else ""
+    return state(reported) if (active(reported) == 0 if engine is None else engine > (started("api") or 0)) else ""

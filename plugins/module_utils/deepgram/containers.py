@@ -48,8 +48,8 @@ def run(argv, timeout=120, check=True):
 
 def last_words(text, lines):
     """The last lines of a text that are not empty, in one line."""
-    said = [line.strip() for line in text.splitlines() if line.strip() and not _ENGINES_OWN.match(line.strip())]
-    return " | ".join(said[-lines:])
+    reported = [line.strip() for line in text.splitlines() if line.strip() and not _ENGINES_OWN.match(line.strip())]
+    return " | ".join(reported[-lines:])
 
 
 def inspect(engine, name):

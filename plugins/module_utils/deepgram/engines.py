@@ -57,8 +57,8 @@ def reproached(urls, containers, asks):
         engines = [containers[one]["started"] or 0 for one in around[1:]]
         if engines:
             started["engine"] = max(engines)
-        said = host_network.ask(urls[name]).get("body")  # with whatever HTTP status: nobody says which one it is
-        if deepgram_api_health.reproach(said, started.get):
+        reported = host_network.ask(urls[name]).get("body")  # with whatever HTTP status: nobody says which one it is
+        if deepgram_api_health.reproach(reported, started.get):
             found.append(name)
     return found
 
@@ -94,10 +94,12 @@ def _by_its_unit(name, container):
     seen = properties(f"deepgram-{name}.service", "ActiveState", "ExecStart")
     if seen.get("ActiveState") in ("inactive", "failed"):
         return False
-    wanted = re.search(r"argv\[\]=(.*?) ; ignore_errors=", seen.get("ExecStart", ""))
+    desired = re.search(r"argv\[\]=(.*?) ; ignore_errors=", seen.get("ExecStart", ""))
     # systemd puts a variable's value in when it starts the command, so what holds one cannot be compared. The order
     # says nothing: Quadlet writes a unit's options in another one each time that it makes the unit.
-    return not wanted or "$" in wanted[1] or sorted(wanted[1].split()) == sorted(" ".join(container["command"]).split())
+    return (
+        not desired or "$" in desired[1] or sorted(desired[1].split()) == sorted(" ".join(container["command"]).split())
+    )
 
 
 def unread(unit):
@@ -175,13 +177,13 @@ class Docker:
         True when that was needed, or would be.
         """
         seen = properties(self.unit, "ActiveState", "UnitFileState")
-        wanted = {"ActiveState": "active", "UnitFileState": "enabled"}
+        desired = {"ActiveState": "active", "UnitFileState": "enabled"}
         stale = unread(self.unit)
         if not self.check_mode and stale:
             run(["systemctl", "daemon-reload"])
-        if not self.check_mode and seen != wanted:
+        if not self.check_mode and seen != desired:
             run(["systemctl", "enable", "--now", self.unit], timeout=self.timeout)
-        return seen != wanted or stale
+        return seen != desired or stale
 
     def drop(self, name):
         """Takes away the container of a part that is not to run here, when its requests are done."""
@@ -231,8 +233,8 @@ class Podman:
         if self._unread():
             run(["systemctl", "daemon-reload"])
         if self._unread():
-            said = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
-            raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(said, 3)}")
+            reported = run(["/usr/libexec/podman/quadlet", "-dryrun"], check=False)[2]
+            raise CommandFailed(f"Quadlet makes no unit of the files in {QUADLETS}: {last_words(reported, 3)}")
         if (
             os.path.exists(f"{QUADLETS}/{NETWORK}.network")
             and run(["podman", "network", "exists", NETWORK], check=False)[0]

@@ -39,12 +39,12 @@ def get(url, timeout=5):
 
 def get_either(url, timeout=5):
     """The same, with or without TLS: what runs may still have been started without it, or with it."""
-    said = get(url, timeout)
+    reported = get(url, timeout)
     scheme, _, rest = url.partition("://")
-    if said[0] is not None or "timed out" in said[1] or "refused" in said[1]:
-        return said
+    if reported[0] is not None or "timed out" in reported[1] or "refused" in reported[1]:
+        return reported
     other = get(f"{_SCHEMES.get(scheme, scheme)}://{rest}", timeout)
-    return said if other[0] is None and not other[1].startswith("HTTP ") else other
+    return reported if other[0] is None and not other[1].startswith("HTTP ") else other
 
 
 def get_json(url, timeout=5, ask=get):

@@ -30,9 +30,9 @@ def hung(urls, names, containers, wait_s):
     silent = {}
     until, late = time.monotonic() + wait_s, []
     while left:
-        said = {name: get_either(urls[name], timeout=ASK_S) for name in left}
+        reported = {name: get_either(urls[name], timeout=ASK_S) for name in left}
         # An error of HTTP is an answer.
-        silent = {name: why for name, (text, why) in said.items() if text is None and not why.startswith("HTTP ")}
+        silent = {name: why for name, (text, why) in reported.items() if text is None and not why.startswith("HTTP ")}
         late = [name for name, why in silent.items() if _LATE in why]
         if not late or time.monotonic() >= until:
             break

@@ -120,7 +120,7 @@ class Loaded:
     def __init__(self, names=(), languages=(), modes=(), file=""):
         self.names, self.file = frozenset(names), file
         self.languages = frozenset(language.lower() for language in languages)
-        self.modes = frozenset(mode for said in modes for mode in meant(said))
+        self.modes = frozenset(mode for reported in modes for mode in meant(reported))
 
     def serves(self, file):
         """True when this is the model of a file named like nova-3-general.en.batch.a1b2.dg."""
@@ -169,9 +169,9 @@ def models(found):
     return loaded, refused
 
 
-def _file(line, said):
+def _file(line, reported):
     """The model file that a line is about: of the span before the message, else of the fields after it, the span's being last."""
-    before, after = _PATH.findall(line[: said.start()]), _PATH.findall(line[said.end() :])
+    before, after = _PATH.findall(line[: reported.start()]), _PATH.findall(line[reported.end() :])
     found = [path.rpartition("/")[2] for path in [*after, *before]]
     return next((file for file in reversed(found) if file.endswith(SUFFIXES)), found[-1] if found else "")
 

@@ -54,6 +54,13 @@ class Marks:
         found = {}
         for name in names:
             mark = self.read(name) or {}
-            kept = {key: mark.get(key) for key in ("reason", "note", "since")}
-            found[name] = {"state": "drained", **kept, "health": None, "active": None, "address": None, "known": False}
+            retained = {key: mark.get(key) for key in ("reason", "note", "since")}
+            found[name] = {
+                "state": "drained",
+                **retained,
+                "health": None,
+                "active": None,
+                "address": None,
+                "known": False,
+            }
         return found

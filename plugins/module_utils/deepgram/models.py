@@ -85,17 +85,17 @@ class Models:
     def examine(self, item, check_mode):
         """Sets item.state: present, adopted (right, but not in the record) or missing. Hashes only in doubt."""
         known = self.recognised(item["name"])
-        wanted = self.expected(item)
+        desired = self.expected(item)
         item["state"] = "missing"
         if not os.path.exists(self.path(item["name"])):
             return
         if known:
-            item.update(state="present" if known == (wanted or known) else "missing", sha256=known)
+            item.update(state="present" if known == (desired or known) else "missing", sha256=known)
             return
-        if not wanted and os.path.getsize(self.path(item["name"])) != self.ask(item).total:
+        if not desired and os.path.getsize(self.path(item["name"])) != self.ask(item).total:
             return
         found = sha256_of(self.path(item["name"])).hexdigest()
-        if wanted in (None, "", found):
+        if desired in (None, "", found):
             item.update(state="adopted", sha256=found)
             if not check_mode:
                 self.record(item["name"], found, self.path(item["name"]))
@@ -181,7 +181,7 @@ class Models:
         self.save_records()
 
 
-def wanted_files(links, pins):
+def desired_files(links, pins):
     """Work items from links ({url, sha256}) and pins {name: sha256}; raises DownloadError on a link that cannot be meant."""
     items = [
         {"name": file_name(link["url"]), "url": link["url"], "wanted": link["sha256"], "downloaded": 0}

@@ -93,10 +93,10 @@ def wipe(due):
         _prune(os.path.dirname(path))
     if due["units"]:
         run(["systemctl", "daemon-reload"])
-    said = reload_nginx() if any("/nginx/" in path for path in [*due["files"], *due["folders"]]) else ""
+    reported = reload_nginx() if any("/nginx/" in path for path in [*due["files"], *due["folders"]]) else ""
     for folder in sorted(due["folders"], key=lambda folder: host_record.FOLDER.startswith(folder)):
         _empty(folder)
-    return said
+    return reported
 
 
 def _prune(folder):

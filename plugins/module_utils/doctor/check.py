@@ -48,12 +48,12 @@ def together(results):
     )
 
 
-def alike(said):
+def alike(reported):
     """What is said of several, once where it is the same of each; else by name."""
-    said = [(name, words) for name, words in said if words]
-    if len({words for _, words in said}) < 2:
-        return said[0][1] if said else ""
-    return "; ".join(f"{name}: {words}" for name, words in said)
+    reported = [(name, words) for name, words in reported if words]
+    if len({words for _, words in reported}) < 2:
+        return reported[0][1] if reported else ""
+    return "; ".join(f"{name}: {words}" for name, words in reported)
 
 
 def judge(check, host):

@@ -164,15 +164,17 @@ def inside(host, part):
         return unknown(asleep(container, part))
     if not devices(host, container):
         return unknown("it has no GPU device: see engine on gpu")
-    said = host.engine.inside(part)
+    reported = host.engine.inside(part)
     if not cards(host)[0]:
         return unknown("no GPU answers on the host: see gpu answers")
-    if said is None or (said.status is not None and re.search(r"not found|no such file", said.text, re.IGNORECASE)):
+    if reported is None or (
+        reported.status is not None and re.search(r"not found|no such file", reported.text, re.IGNORECASE)
+    ):
         return unknown("there is no nvidia-smi in the container")
-    found = GPU.findall(said.text)
-    if said.status == 0 and found:
+    found = GPU.findall(reported.text)
+    if reported.status == 0 and found:
         return healthy(f"{len(found)} of {len(cards(host)[0])} on the host")
-    words = said.why if said.status is None else said.text
+    words = reported.why if reported.status is None else reported.text
     cause = (
         "the container lost the right to the device (a daemon-reload takes it from containers that got it without CDI)"
     )

@@ -33,9 +33,9 @@ def answer(host):
     return host.once("dcgm", dcgm.diagnose) if asked else None
 
 
-def bad(said):
+def bad(reported):
     """The faults that no other check tells, and nobody else is the cause of."""
-    return [fault for fault in (said.faults if said else ()) if fault.code not in (GRAPHICS, PERSISTENCE)]
+    return [fault for fault in (reported.faults if reported else ()) if fault.code not in (GRAPHICS, PERSISTENCE)]
 
 
 def of_test(name, faults):
@@ -66,19 +66,19 @@ def diagnosis(host):
     """The whole, where no test has failed."""
     if not host.gpus():
         return unknown("no NVIDIA GPU on the bus")
-    said = answer(host)
-    if said is None:
+    reported = answer(host)
+    if reported is None:
         return unknown("no NVIDIA driver is loaded: see driver versions")
-    if said.status == dcgm.NOT_INSTALLED:
+    if reported.status == dcgm.NOT_INSTALLED:
         return unknown("DCGM is not installed", INSTALL)
-    if any(word in said.said for word in BUSY):
-        return unknown(f"DCGM or a GPU is in use: {said.said}", "ask again when that has ended")
-    if said.said:
-        return unhealthy(f"no diagnosis: {said.said}", "DCGM's host engine does not answer, or waits for a GPU",
+    if any(word in reported.reported for word in BUSY):
+        return unknown(f"DCGM or a GPU is in use: {reported.reported}", "ask again when that has ended")
+    if reported.reported:
+        return unhealthy(f"no diagnosis: {reported.reported}", "DCGM's host engine does not answer, or waits for a GPU",
                          "dgctl provision; or on the server: systemctl restart nvidia-dcgm")  # fmt: skip
-    if any(fault.code == GRAPHICS for fault in said.faults):
+    if any(fault.code == GRAPHICS for fault in reported.faults):
         return unknown("a program draws on a GPU, and DCGM's tests may fail of that", "end it, then ask again")
-    return healthy(f"{said.results} results, none failed")
+    return healthy(f"{reported.results} results, none failed")
 
 
 CHECK = Check(

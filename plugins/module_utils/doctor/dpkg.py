@@ -67,10 +67,10 @@ class Dpkg:
 
     def lacking(self):
         """Sentences on packages that miss what they depend on; None when that is not known."""
-        said = self.host.said("apt_check")
-        if said is None or said.status is None:
+        reported = self.host.reported("apt_check")
+        if reported is None or reported.status is None:
             return None
-        lines = [" ".join(line.split()) for line in said.text.splitlines()]
+        lines = [" ".join(line.split()) for line in reported.text.splitlines()]
         return [line for line in lines if re.search(r" : (Depends|PreDepends|Conflicts|Breaks):", line)]
 
     def owner(self, path):
@@ -83,8 +83,8 @@ class Dpkg:
 
     def settings(self):
         """[(name, value)] of apt's configuration."""
-        said = self.host.said("apt_config")
-        return re.findall(r'^(\S+) "(.*)";$', said.text, re.MULTILINE) if said else []
+        reported = self.host.reported("apt_config")
+        return re.findall(r'^(\S+) "(.*)";$', reported.text, re.MULTILINE) if reported else []
 
     def nightly(self):
         """(does something upgrade packages by itself, patterns of those that it must not touch)."""
@@ -95,13 +95,13 @@ class Dpkg:
 
     def origins(self):
         """{installed package: {addresses that offer its version}} of those that apt was asked for."""
-        said = self.host.said("apt_policy")
-        return read_policy(said.text)[0] if said and said.status == 0 else {}
+        reported = self.host.reported("apt_policy")
+        return read_policy(reported.text)[0] if reported and reported.status == 0 else {}
 
     def candidates(self):
         """{installed package: (candidate version, its addresses)} where apt would take another one."""
-        said = self.host.said("apt_policy")
-        return read_policy(said.text)[1] if said and said.status == 0 else {}
+        reported = self.host.reported("apt_policy")
+        return read_policy(reported.text)[1] if reported and reported.status == 0 else {}
 
 
 def read_policy(text):

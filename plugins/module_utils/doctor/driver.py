@@ -23,10 +23,10 @@ MISMATCH = "version mismatch"
 
 def module(host):
     """{field: value} of the module file that modprobe would load; {} for none."""
-    said = host.said("modinfo")
-    if not said or said.status != 0:
+    reported = host.reported("modinfo")
+    if not reported or reported.status != 0:
         return {}
-    pairs = [line.partition(":")[::2] for line in said.text.splitlines() if not line[:1].isspace()]
+    pairs = [line.partition(":")[::2] for line in reported.text.splitlines() if not line[:1].isspace()]
     return {name.strip(): value.strip() for name, value in reversed(pairs)}
 
 
@@ -56,7 +56,7 @@ def unfit(host):
 
 def versions(host):
     loaded, on_disk, beside = host.loaded(), module(host).get("version", ""), library(host)
-    said = host.said("smi")
+    reported = host.reported("smi")
     seen = f"loaded {loaded or 'none'}, module file {on_disk or 'none'}, library {beside or 'none'}"
     if not (loaded or on_disk or beside):
         if not host.recorded("nvidia_driver"):
@@ -66,8 +66,8 @@ def versions(host):
         return unhealthy(seen, why_not_loaded(host))
     if len({loaded, on_disk, beside} - {""}) > 1 or not beside:
         return unhealthy(f"{seen}{evidence(host)}")
-    if said and MISMATCH in said.text:
-        return unhealthy(f"{seen}; nvidia-smi: {said.text.strip().splitlines()[0]}{evidence(host)}")
+    if reported and MISMATCH in reported.text:
+        return unhealthy(f"{seen}; nvidia-smi: {reported.text.strip().splitlines()[0]}{evidence(host)}")
     return healthy(seen)
 
 
@@ -137,8 +137,9 @@ def nouveau(host):
 
 def signature(host):
     """Would the kernel take the module, where it takes signed ones alone?"""
-    said = host.said("secure_boot")
-    if not secure_boot.on(said.status if said else None, said.text if said else "", host.path(secure_boot.VARIABLE)):
+    mokutil = host.reported("secure_boot")
+    status, text = (mokutil.status, mokutil.text) if mokutil else (None, "")
+    if not secure_boot.on(status, text, host.path(secure_boot.VARIABLE)):
         return healthy("off")
     on_disk = module(host)
     refused = host.logged(*REFUSED)
@@ -147,7 +148,7 @@ def signature(host):
     signer = on_disk.get("signer", "")
     if host.loaded() and host.loaded() == on_disk.get("version"):
         return healthy(f"on, and the kernel took the module (signer: {signer or 'none'})")
-    enrolled = host.said("enrolled")
+    enrolled = host.reported("enrolled")
     listed, keyrings = enrolled.text if enrolled else "", host.read(secure_boot.KEYRINGS)
     known = secure_boot.believed(signer, listed, keyrings, on_disk.get("sig_key", ""))
     if known and not refused:
@@ -194,9 +195,9 @@ def support(host):
     branch = version_of(host).partition(".")[0]
     if not branch:
         return unknown("no NVIDIA driver is installed")
-    said = host.drivers().described(branch)
+    reported = host.drivers().described(branch)
     if not host.drivers().ended(branch) or host.params.get("driver_source", "nvidia") != "nvidia":
-        return healthy(f"branch {said}")
+        return healthy(f"branch {reported}")
     lasting = {
         one: row["ends"]
         for one, row in host.table("branches").items()
@@ -204,7 +205,7 @@ def support(host):
     }
     newer = ", ".join(f"{one} to {end}" for one, end in sorted(lasting.items()))
     return unknown(
-        f"branch {said}", f"set nvidia_driver_branch to one that is supported ({newer}), then dgctl provision"
+        f"branch {reported}", f"set nvidia_driver_branch to one that is supported ({newer}), then dgctl provision"
     )
 
 

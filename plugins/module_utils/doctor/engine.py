@@ -62,7 +62,7 @@ class Engine:
 
     def inside(self, part):
         """What nvidia-smi says in an Engine's container; None when nobody asked."""
-        return self.programs.said(INSIDE.format(part))
+        return self.programs.reported(INSIDE.format(part))
 
 
 class Docker(Engine):
@@ -103,8 +103,8 @@ class Docker(Engine):
 
     def settings(self):
         """{runtimes, cdi: folders that CDI files are read from, none when it is off}. Raises Silent."""
-        said = self.ask("/info") or {}
-        return {"runtimes": sorted(said.get("Runtimes") or {}), "cdi": said.get("CDISpecDirs") or []}
+        reported = self.ask("/info") or {}
+        return {"runtimes": sorted(reported.get("Runtimes") or {}), "cdi": reported.get("CDISpecDirs") or []}
 
     def container(self, part):
         return view(self.ask(f"/containers/deepgram-{part}/json"))
@@ -127,10 +127,10 @@ class Podman(Engine):
         return {**asked, **cls.gpus_inside()} if engine else asked
 
     def version(self):
-        said = self.programs.said("podman_version")
-        if said.status != 0:
-            raise Silent(said.why or "podman says nothing")
-        return numbers(said.text)
+        reported = self.programs.reported("podman_version")
+        if reported.status != 0:
+            raise Silent(reported.why or "podman says nothing")
+        return numbers(reported.text)
 
     def log(self, part):
         """Quadlet removes a container that ends; the journal keeps its words."""
@@ -147,11 +147,11 @@ class Podman(Engine):
         return {"runtimes": ["nvidia"], "cdi": ["/etc/cdi", "/var/run/cdi"]}
 
     def container(self, part):
-        said = self.programs.said("podman")
-        if said.status is None:
-            raise Silent(said.why)
+        reported = self.programs.reported("podman")
+        if reported.status is None:
+            raise Silent(reported.why)
         # Its errors about containers that are not there stand before or after the list.
-        text = said.text[said.text.find("[") : said.text.rfind("]") + 1]
+        text = reported.text[reported.text.find("[") : reported.text.rfind("]") + 1]
         try:
             found = {entry["Name"]: entry for entry in json.loads(text or "[]")}
         except ValueError as error:

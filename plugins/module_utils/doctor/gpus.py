@@ -11,25 +11,25 @@ LOST = ("GPU is lost", "requires reset", "Unknown Error", "ERR!", "Unable to det
 
 def answers(host):
     on_bus = [gpu["address"] for gpu in host.gpus()]
-    found, said = cards(host)
+    found, reported = cards(host)
     if not on_bus:
         return unknown("no NVIDIA GPU on the bus")
     if not host.loaded():
         return unknown("no NVIDIA driver is loaded: see driver versions")
-    if doctor_driver.MISMATCH in said:
+    if doctor_driver.MISMATCH in reported:
         return unknown("the driver's versions differ: see driver versions")
     wrong = {gpu["address"] for gpu in doctor_driver.unfit(host)}
     missing = [address for address in on_bus if address not in found and address not in wrong]
     lost = [address for address, card in found.items() if any(sign in cell for cell in card.values() for sign in LOST)]
-    if not (missing or lost) and host.said("smi").status is None:
+    if not (missing or lost) and host.reported("smi").status is None:
         missing = on_bus
     if not (missing or lost):
         return healthy(f"{len(found)} of {len(on_bus)}")
-    if host.said("smi").status is None:
+    if host.reported("smi").status is None:
         cause = "nvidia-smi hangs: the driver waits for a GPU"
     else:
-        cause = "it fell off the bus" if host.logged("fallen off the bus", "GPU is lost") or "lost" in said else ""
-    words = said or host.logged("NVRM:")
+        cause = "it fell off the bus" if host.logged("fallen off the bus", "GPU is lost") or "lost" in reported else ""
+    words = reported or host.logged("NVRM:")
     return unhealthy(f"{listed(missing or lost)} does not answer" + (f": {words}" if words else ""), cause)
 
 

@@ -44,7 +44,7 @@ class Programs:
         self.running = {name: Command(*argv, errors=True) for name, argv in commands.items()}
         self.turns = {name: threading.Lock() for name in commands}
 
-    def said(self, name):
+    def reported(self, name):
         """The answer of a program; None for one that was not started."""
         if name not in self.turns:
             return None
@@ -89,9 +89,9 @@ class Host:
                 self.cache[key] = function()
             return self.cache[key]
 
-    def said(self, name):
+    def reported(self, name):
         """The answer of a program; None for one that was not asked."""
-        return self.programs.said(name)
+        return self.programs.reported(name)
 
     def today(self):
         return datetime.date.fromtimestamp(self.started)
@@ -180,8 +180,8 @@ class Host:
         return self.once("page " + url, lambda: self._page(url))
 
     def _page(self, url):
-        said = host_network.page(url)
-        return host_network.page(url) if LATE in said.get("why", "") else said
+        reported = host_network.page(url)
+        return host_network.page(url) if LATE in reported.get("why", "") else reported
 
     def unit(self, name):
         """What systemd says of a unit that a role recorded or OTHER_UNITS names; {} where it says nothing."""
@@ -189,8 +189,8 @@ class Host:
 
     def _units(self):
         names = sorted({*self.all_recorded("units"), *OTHER_UNITS})
-        said = self.programs.also("service_units", *host_units.show(names, *UNIT))
-        return host_units.by_unit(said.text, names) if said.status == 0 else {}
+        reported = self.programs.also("service_units", *host_units.show(names, *UNIT))
+        return host_units.by_unit(reported.text, names) if reported.status == 0 else {}
 
     def reloaded(self, pid):
         """When a process, or the newest of its children, started: seconds since 1970."""
@@ -225,8 +225,8 @@ class Host:
 
     def log(self):
         """The kernel's log of this boot, by lines; None when it cannot be read."""
-        said = self.said("log")
-        return said.text.splitlines() if said and said.status == 0 else None
+        reported = self.reported("log")
+        return reported.text.splitlines() if reported and reported.status == 0 else None
 
     def logged(self, *words):
         """The last line of the kernel's log with one of the words; "" for none."""
@@ -235,5 +235,5 @@ class Host:
 
     def units(self):
         """{unit: {ActiveState, Result, ...}} of those that systemd was asked for; {} when it does not say."""
-        said = self.said("units")
-        return host_units.by_id(said.text) if said else {}
+        reported = self.reported("units")
+        return host_units.by_id(reported.text) if reported else {}

@@ -13,8 +13,8 @@ def xids(lines):
 def xid(host):
     lines = host.log()
     if lines is None:
-        said = host.said("log")
-        return unknown(f"the kernel's log cannot be read: {said.why if said else 'not asked'}")
+        reported = host.reported("log")
+        return unknown(f"the kernel's log cannot be read: {reported.why if reported else 'not asked'}")
     found = xids(lines)
     grave = [(number, address, line) for address, number, line in found if number in XIDS]
     if not grave:

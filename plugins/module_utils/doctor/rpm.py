@@ -36,10 +36,10 @@ class Rpm:
         return self.host.once("packages", self._read)
 
     def _read(self):
-        said = self.host.said("rpm")
-        if not said or said.status != 0:  # no answer is no failure
-            raise RuntimeError(said.why if said else "rpm was not asked")
-        return rpm_query.parsed(said.text, rpm_query.locks(self.host.path(rpm_query.LOCKLIST)))
+        reported = self.host.reported("rpm")
+        if not reported or reported.status != 0:  # no answer is no failure
+            raise RuntimeError(reported.why if reported else "rpm was not asked")
+        return rpm_query.parsed(reported.text, rpm_query.locks(self.host.path(rpm_query.LOCKLIST)))
 
     def version(self, name):
         return self.known().get(name, {}).get("version", "")
@@ -57,10 +57,10 @@ class Rpm:
 
     def lacking(self):
         """Sentences on packages that miss what they depend on; None when that is not known."""
-        said = self.host.said("rpm_check")
-        if said is None or said.status is None:
+        reported = self.host.reported("rpm_check")
+        if reported is None or reported.status is None:
             return None
-        return [" ".join(line.split()) for line in said.text.splitlines() if "Unsatisfied dependencies" in line]
+        return [" ".join(line.split()) for line in reported.text.splitlines() if "Unsatisfied dependencies" in line]
 
     def owner(self, path):
         """Whether a package brought the file."""

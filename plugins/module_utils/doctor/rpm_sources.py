@@ -64,10 +64,10 @@ def mixed(repositories, installed, origins, usual):
 
 def would_come(host, repositories, origins, usual):
     """The result on what dnf would take, or could be told to."""
-    said = host.said("dnf_offers")
-    if not said or said.status != 0 or usual not in [place(repositories, one) for one in repositories]:
+    reported = host.reported("dnf_offers")
+    if not reported or reported.status != 0 or usual not in [place(repositories, one) for one in repositories]:
         return healthy(usual)
-    rows = [line.split() for line in said.text.splitlines() if line.count(" ") == 2]
+    rows = [line.split() for line in reported.text.splitlines() if line.count(" ") == 2]
     offers = [(name, version, one) for name, version, one in rows if place(repositories, one) != usual]
     known = host.packages().known()
     other = [row for row in offers if row[0] in origins and not known[row[0]]["held"] and newer(row[1], known[row[0]])]

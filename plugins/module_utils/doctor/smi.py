@@ -24,12 +24,12 @@ def query(fields=FIELDS):
 
 def answer(host):
     """What nvidia-smi says to the query; a driver that does not know all fields is asked for those it knows."""
-    said = host.said("smi")
-    if said is None or said.status != 2 or UNKNOWN_FIELD not in said.text:
-        return said
+    reported = host.reported("smi")
+    if reported is None or reported.status != 2 or UNKNOWN_FIELD not in reported.text:
+        return reported
     known = host.programs.also("smi_fields", "nvidia-smi", "--help-query-gpu").text
     fields = [field for field in FIELDS if f'"{field}"' in known]
-    return host.programs.also("smi_again", *query(fields)) if fields else said
+    return host.programs.also("smi_again", *query(fields)) if fields else reported
 
 
 def cards(host):
@@ -38,22 +38,22 @@ def cards(host):
 
 
 def read_cards(host):
-    said = answer(host)
-    if said is None:
+    reported = answer(host)
+    if reported is None:
         return {}, "nvidia-smi was not asked"
     fields = FIELDS
-    if said is not host.said("smi"):
+    if reported is not host.reported("smi"):
         known = host.programs.also("smi_fields", "nvidia-smi", "--help-query-gpu").text
         fields = [field for field in FIELDS if f'"{field}"' in known]
     found, rest = {}, []
-    for line in filter(str.strip, said.text.splitlines()):
+    for line in filter(str.strip, reported.text.splitlines()):
         row = [cell.strip() for cell in line.split(", ")]
         if len(row) == len(fields):
             card = dict(zip(fields, row))
             found[card["pci.bus_id"].lower()[-12:]] = card  # it writes 00000000:3B:00.0
         else:
             rest.append(line.strip())
-    return found, " ".join(rest) or said.why
+    return found, " ".join(rest) or reported.why
 
 
 def known(value):

@@ -44,7 +44,7 @@ class Runs:
     """The roles that a run of dgctl has begun here; read again only where a record was written."""
 
     def __init__(self, host):
-        self.host, self.written, self.begun = host, None, {}
+        self.host, self.written, self.started = host, None, {}
 
     def at_work(self, now):
         """Who works on this server, in words; "" for nobody."""
@@ -53,10 +53,10 @@ class Runs:
         except OSError:
             return ""
         if written != self.written:
-            self.written, self.begun = written, self._begun()
-        found = sorted(role for role, at in self.begun.items() if now - RUN_S < at <= now + host_record.AHEAD_S)
+            self.written, self.started = written, self._started()
+        found = sorted(role for role, at in self.started.items() if now - RUN_S < at <= now + host_record.AHEAD_S)
         return f"dgctl is at work (role {', '.join(found)})" if found else ""
 
-    def _begun(self):
+    def _started(self):
         records = {name: host_record.read(name, self.host)[0] for name in host_record.names()}
         return {name: record["at"] for name, record in records.items() if record and record.get("finished") is False}

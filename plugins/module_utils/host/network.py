@@ -10,13 +10,13 @@ TIMEOUT_S = 3
 
 def ask(url):
     """{"status": 200, "body": parsed JSON or None}, or {"why": text}."""
-    said = page(url)
-    if "why" in said:
-        return said
+    reported = page(url)
+    if "why" in reported:
+        return reported
     try:
-        return {"status": said["status"], "body": json.loads(said["text"])}
+        return {"status": reported["status"], "body": json.loads(reported["text"])}
     except ValueError:
-        return {"status": said["status"], "body": None}
+        return {"status": reported["status"], "body": None}
 
 
 def page(url):

@@ -64,8 +64,8 @@ def begin(roles, host, found):
     for role in roles:
         # A record not to be believed is not signed again, but gives way to an empty one.
         known = read(role, host)[0] or {}
-        kept = {key: known.get(key, {}) for key in ("desired", "things")}
-        write(role, host, role=role, finished=False, found=found(kept["things"]), **kept)
+        retained = {key: known.get(key, {}) for key in ("desired", "things")}
+        write(role, host, role=role, finished=False, found=found(retained["things"]), **retained)
 
 
 def checksum(record):

@@ -24,16 +24,16 @@ def refused(system, kind, source):
 def engine(systems, system, name, source=""):
     """Is this engine served on this system, from this source ("": the table's first)?"""
     offers = system.get(name) or {}
-    wanted = source or next(iter(offers), "distribution")
-    if wanted in offers:
-        return "{} from {}: {}".format(ENGINES[name], SOURCES[wanted], ", ".join(offers[wanted])), ""
+    desired = source or next(iter(offers), "distribution")
+    if desired in offers:
+        return "{} from {}: {}".format(ENGINES[name], SOURCES[desired], ", ".join(offers[desired])), ""
     others = [other for other in ENGINES if other != name and system.get(other)]
     ways = [f"docker_source to {other}" for other in offers if name == "docker"]
     ways += [] if ways else [f"deepgram_container_engine to {other}" for other in others]
-    elsewhere = [one["name"] for one in systems if wanted in (one.get(name) or {})]
+    elsewhere = [one["name"] for one in systems if desired in (one.get(name) or {})]
     ways = ["Set " + " or ".join(ways)] if ways else []
     ways += ["use a server with " + " or ".join(elsewhere)] if elsewhere else []
-    return refused(system, name, wanted), "; or ".join(ways)
+    return refused(system, name, desired), "; or ".join(ways)
 
 
 def driver(systems, system, source, branch):
@@ -71,5 +71,5 @@ def anywhere(systems, source, branch):
 
 def nearest(branches, branch):
     """The branch next to the wanted one; of two at the same distance the newer."""
-    wanted = int(branch) if branch.isdigit() else 0
-    return min(branches, key=lambda one: (abs(int(one) - wanted), -int(one)))
+    desired = int(branch) if branch.isdigit() else 0
+    return min(branches, key=lambda one: (abs(int(one) - desired), -int(one)))

@@ -15,9 +15,9 @@ def systemctl(module, unit, fix, *words, timeout=120):
     expect_success(module, unit, fix, argv, run(argv, timeout=timeout))
 
 
-def expect_success(module, unit, fix, argv, said):
+def expect_success(module, unit, fix, argv, reported):
     """The same for a command that ended with `said`: (exit status, stdout, stderr)."""
-    rc, out, err = said
+    rc, out, err = reported
     if rc != 0:
         words = " | ".join(filter(None, [last_line(err) or last_line(out), journal(unit)]))
         fail(module, f"{' '.join(argv)}: {words}", fix)

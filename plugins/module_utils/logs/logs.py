@@ -47,12 +47,12 @@ def containers():
     """Names of our containers in Docker, also those that have ended."""
     words = ["docker", "ps", "--all", "--format", "{{.Names}}"]
     try:
-        said = subprocess.run(
+        reported = subprocess.run(
             words, capture_output=True, text=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [name for name in said.split() if component(name)]
+    return [name for name in reported.split() if component(name)]
 
 
 class Stream:
@@ -102,13 +102,13 @@ class Stream:
         found, open_ones = [], set(self.programs)
         while open_ones and time.monotonic() < end:
             try:
-                name, said = self.lines.get(timeout=max(0.01, min(IDLE_S, end - time.monotonic())))
+                name, reported = self.lines.get(timeout=max(0.01, min(IDLE_S, end - time.monotonic())))
             except queue.Empty:
                 continue
-            if said is DONE:
+            if reported is DONE:
                 open_ones.discard(name)
             else:
-                found += self.added(name, said)
+                found += self.added(name, reported)
         if open_ones and not self.follow:
             self.notes += [f"{name}: no end in {LIMIT_S} s; what it said until then" for name in sorted(open_ones)]
         return found + self.rest()
@@ -118,8 +118,8 @@ class Stream:
         beat = time.monotonic()
         while True:
             try:
-                name, said = self.lines.get(timeout=IDLE_S)
-                events = [] if said is DONE else self.added(name, said)
+                name, reported = self.lines.get(timeout=IDLE_S)
+                events = [] if reported is DONE else self.added(name, reported)
             except queue.Empty:
                 events = self.rest()
             for event in events:
@@ -129,8 +129,8 @@ class Stream:
                 out.flush()
                 beat = time.monotonic()
 
-    def added(self, name, said):
-        when, source, text = said
+    def added(self, name, reported):
+        when, source, text = reported
         group = self.groups.setdefault((name, source), Grouping())
         return [self.line(*mark, event) for mark, event in group.add(text, (when, source))]
 

@@ -66,8 +66,8 @@ def explained(source, text):
         return of_xid(text) or named(KERNEL, text)
     if source == "nginx":
         return named(NGINX, text)
-    told = diagnose([text])
-    return {"signature": told.name, "meaning": told.meaning, "fix": told.remediation} if told else {}
+    reported = diagnose([text])
+    return {"signature": reported.name, "meaning": reported.meaning, "fix": reported.remediation} if reported else {}
 
 
 def of_xid(text):

@@ -20,15 +20,15 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 def main(text):
     """Carries out a request in JSON; prints one line that is found again in whatever a login shell says."""
     request = json.loads(text)
-    answer = {"look": look, "begun": begun, "verified": verified}[request["mode"]](request)
+    answer = {"look": look, "begun": started, "verified": verified}[request["mode"]](request)
     print("applied-state: " + json.dumps(answer))
 
 
 def look(request):
-    begin, host, wanted = time.monotonic(), request["host"], request["roles"]
-    records = {role: host_record.read(role, host) for role in wanted}
+    begin, host, desired = time.monotonic(), request["host"], request["roles"]
+    records = {role: host_record.read(role, host) for role in desired}
     server = look_things.Server([record["things"] for record, _ in records.values() if record]).call()
-    roles = {role: judge(*records[role], fingerprint, server) for role, fingerprint in wanted.items()}
+    roles = {role: judge(*records[role], fingerprint, server) for role, fingerprint in desired.items()}
     urls, reports = (
         sorted({one for record, _ in records.values() if record for one in record["things"].get(kind, [])})
         for kind in ("answers", "reports")
@@ -40,7 +40,7 @@ def look(request):
         "boot_id": _boot_id(),
         "system": {key: value for key, value in os_release.fields().items() if key in SYSTEM},
         "roles": roles,
-        "verified": bool(done) and done["fingerprints"] == wanted,
+        "verified": bool(done) and done["fingerprints"] == desired,
         "answers": {url: server.answer(url).get("body") for url in urls},
         "reports": {path: server.report(path) for path in reports},
         "lease": server.report(LEASE) or {},
@@ -68,7 +68,7 @@ def judge(record, why, fingerprint, server):
     return {"state": "right", "why": "", **answer}
 
 
-def begun(request):
+def started(request):
     """Marks these roles as begun and not done, before a run that is to run them."""
     host_record.begin(request["roles"], request["host"], host_files.found)
     return {"format": FORMAT, "begun": True}

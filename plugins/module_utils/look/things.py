@@ -23,7 +23,7 @@ class Server:
 
     def __init__(self, things):
         """things: what roles declare or recorded, one dict by kind for each of them."""
-        self.things, self.kept = things, {}
+        self.things, self.retained = things, {}
         self.smi = any(one["driver"]["persistence"] for one in self._all("driver")) and nvidia_driver.start()
         units = {unit for kind in OF_UNITS for one in self._all(kind) for unit in one[kind]}
         self.question = host_units.start(units) if units else None
@@ -40,9 +40,9 @@ class Server:
         return [one for one in self.things if one.get(kind)]
 
     def _once(self, key, function, *arguments):
-        if key not in self.kept:
-            self.kept[key] = function(*arguments)
-        return self.kept[key]
+        if key not in self.retained:
+            self.retained[key] = function(*arguments)
+        return self.retained[key]
 
     def packages(self):
         names = {name for one in self._all("packages") for name in one["packages"]}
@@ -76,9 +76,9 @@ class Server:
         """The containers of APIs that somebody declared."""
         return self._named("api")
 
-    def _named(self, wanted):
+    def _named(self, desired):
         names = [name for one in self._all("containers") for name in one["containers"]["names"]]
-        return [name for name in names if deepgram_components.kind(deepgram_components.component(name)) == wanted]
+        return [name for name in names if deepgram_components.kind(deepgram_components.component(name)) == desired]
 
     def engines_started(self):
         """When the last of the Engines here started; None without one, 0 where one does not run."""

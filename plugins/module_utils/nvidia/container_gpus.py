@@ -28,7 +28,7 @@ def lost(engine, name, pid):
 
     pid: of the container's first process, on the host.
     """
-    return "" if _reaches(pid) else _said(Command(engine, "exec", name, "nvidia-smi", "-L", errors=True))
+    return "" if _reaches(pid) else _reported(Command(engine, "exec", name, "nvidia-smi", "-L", errors=True))
 
 
 def _reaches(pid):
@@ -57,7 +57,7 @@ def _group(pid):
     return f"{CONTROL_GROUPS}/devices{paths['devices']}" if "devices" in paths else CONTROL_GROUPS + paths[""]
 
 
-def _said(command):
+def _reported(command):
     text, _ = command.output(SMI_TIMEOUT_S)
     lines = [line.strip() for line in text.splitlines() if any(word in line for word in BLIND)]
     return lines[0] if command.status and lines else ""

@@ -29,12 +29,16 @@ def diagnose():
     document = part(out)
     found = tests(document)
     if status in LATE:
-        said = f"no answer in {LIMIT_S} s"
+        reported = f"no answer in {LIMIT_S} s"
     elif found:
-        said = ""
+        reported = ""
     else:
-        said = document.get("runtime_error") or last_line(err) or last_line(out) or f"dcgmi ended with status {status}"
-    return Answer(status, " ".join(str(said).split()), sum(len(rows(one, "results")) for one in found), faults(found))
+        reported = (
+            document.get("runtime_error") or last_line(err) or last_line(out) or f"dcgmi ended with status {status}"
+        )
+    return Answer(
+        status, " ".join(str(reported).split()), sum(len(rows(one, "results")) for one in found), faults(found)
+    )
 
 
 def part(text):

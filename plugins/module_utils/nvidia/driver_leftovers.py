@@ -99,9 +99,9 @@ def installed():
     return [(name, maker) for status, name, maker in rows if status == "installed"]
 
 
-def _maker(said):
+def _maker(reported):
     """By the address's domain where there is one: pkg-nvidia-devel@lists.debian.org is Debian's."""
-    domain = said.rpartition("@")[2]
+    domain = reported.rpartition("@")[2]
     return next((kind for kind, pattern in MAKERS.items() if pattern.search(domain)), "")
 
 

@@ -67,16 +67,18 @@ def replace(load):
 def remember(who, path=STOPPED):
     """Writes down what is about to be stopped, beside what an earlier run left stopped."""
     before = pending(path)
-    kept = {kind: sorted({*before.get(kind, []), *who.get(kind, [])}) for kind in (*who, *before) if kind != "others"}
+    retained = {
+        kind: sorted({*before.get(kind, []), *who.get(kind, [])}) for kind in (*who, *before) if kind != "others"
+    }
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    write(path, json.dumps({**kept, "modules": before.get("modules") or who.get("modules", [])}), 0o600)
+    write(path, json.dumps({**retained, "modules": before.get("modules") or who.get("modules", [])}), 0o600)
 
 
 def resume(path=STOPPED):
     """Starts what was stopped; returns "" or what does not start. Only then it is forgotten."""
     who = pending(path)
-    gone = {engine: gpu_clients.existing(engine, who.get(engine, [])) for engine in ("docker", "podman")}
-    failed = gpu_clients.start({**who, **gone}) if who else ""
+    missing = {engine: gpu_clients.existing(engine, who.get(engine, [])) for engine in ("docker", "podman")}
+    failed = gpu_clients.start({**who, **missing}) if who else ""
     if not failed and os.path.exists(path):
         os.unlink(path)
     return failed

@@ -86,13 +86,13 @@ class Drivers:
         One that NVIDIA supports comes before one whose end is unknown, that before one that has ended; then the
         wanted flavour; then the least distance.
         """
-        wanted = int(branch) if str(branch).isdigit() else 0
+        desired = int(branch) if str(branch).isdigit() else 0
         found = [
             (
                 bool(self.ended(one)),
                 not row.get("ends"),
                 other not in (flavour, AUTO),
-                abs(int(one) - wanted),
+                abs(int(one) - desired),
                 one,
                 other,
             )

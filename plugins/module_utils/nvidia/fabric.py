@@ -48,9 +48,9 @@ def missing(driver, has_state):
 
     driver: the version that Fabric Manager must have; has_state: nvidia-smi tells the state of these GPUs.
     """
-    now, said = unit(), version()
-    if said != driver:
-        return f"Fabric Manager is {said or 'none'}, and the driver {driver}"
+    now, reported = unit(), version()
+    if reported != driver:
+        return f"Fabric Manager is {reported or 'none'}, and the driver {driver}"
     if now.get("ActiveState") != "active":
         return "{} is {}".format(UNIT, now.get("ActiveState") or "unknown")
     if not has_state:

@@ -53,8 +53,8 @@ def gpu_information(root="/proc/driver/nvidia/gpus"):
 
 def loaded_flavour(path="/proc/driver/nvidia/version"):
     """ "open" or "proprietary": the flavour of the loaded module; "" for none."""
-    said = read(path)
-    return ("open" if "Open Kernel Module" in said else "proprietary") if said else ""
+    reported = read(path)
+    return ("open" if "Open Kernel Module" in reported else "proprietary") if reported else ""
 
 
 def module_loaded(name, root="/sys/module"):

@@ -14,7 +14,7 @@ COMPANION, RELEASE = (
 EXACT = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ([^)]+)\)")
 
 
-def wanted_together(lead, version):
+def desired_together(lead, version):
     """{name: whether nothing else would do} that `lead` asks for in exactly this version, directly or through another."""
     asks = _asks()
     found, waiting = {}, [(lead, True)]
@@ -37,7 +37,7 @@ def strays(lead, versions):
     if lead not in versions:
         return {}
     version = versions[lead]
-    members = wanted_together(lead, version)
+    members = desired_together(lead, version)
     return {
         name: version for name in sorted(members) if versions.get(name, "" if members[name] else version) != version
     }
@@ -56,7 +56,7 @@ def moves(lead, versions, fits, offers):
     newest = max((versions.get(name, "") for name in left), key=numbers)
     if not (newest and fits(newest) and offers(lead, newest)):
         return [f"{name}={version}" for name, version in left.items()]
-    members = wanted_together(lead, versions[lead])
+    members = desired_together(lead, versions[lead])
     return [f"{name}={newest}" for name in sorted(members) if name in {**versions, **left}]
 
 

@@ -20,35 +20,35 @@ BY_HAND = "Bring the file from a server of the same system and version, then run
 def packaged(path, give_up):
     """The text of a file as its package has it; give_up(what, fix) does not return."""
 
-    def gone(why, fix=BY_HAND):
+    def missing(why, fix=BY_HAND):
         give_up(f"{path} is gone, and {why}", fix)
 
     name = packages_manager.owner(path)
     if not name:
-        gone("no installed package has it")
+        missing("no installed package has it")
     folder = tempfile.mkdtemp(prefix="package-files-")
     try:
-        UNPACK[families.here().name](name, folder, gone)
+        UNPACK[families.here().name](name, folder, missing)
         text = text_of(folder + path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if text is None:
-        gone(f"package {name} as it is offered now does not have it")
+        missing(f"package {name} as it is offered now does not have it")
     return text
 
 
-def unpack_deb(name, folder, gone):
+def unpack_deb(name, folder, missing):
     """Into the folder comes what the installed version has; where that is offered no more, what is offered now."""
-    said = download(f"{name}={dpkg.packages()[name]['version']}", folder)
-    if said[0] != 0:
+    reported = download(f"{name}={dpkg.packages()[name]['version']}", folder)
+    if reported[0] != 0:
         rc, out, err = Apt(LOCK_TIMEOUT_S).update()
         if rc != 0:
-            gone(f"apt-get update: {errors(rc, out, err)}", advice(err))
-        said = download(name, folder)
-    if said[0] != 0:
-        what = errors(*said)
-        gone(f"apt-get download {name} ends with: {what}", advice(what))
-    must(["dpkg-deb", "-x", *glob.glob(f"{folder}/*.deb"), folder], gone)
+            missing(f"apt-get update: {errors(rc, out, err)}", advice(err))
+        reported = download(name, folder)
+    if reported[0] != 0:
+        what = errors(*reported)
+        missing(f"apt-get download {name} ends with: {what}", advice(what))
+    must(["dpkg-deb", "-x", *glob.glob(f"{folder}/*.deb"), folder], missing)
 
 
 def download(request, folder):
@@ -57,24 +57,24 @@ def download(request, folder):
     return run(["sh", "-c", command, "sh", folder, request], timeout=600, env=dpkg.environment())
 
 
-def unpack_rpm(name, folder, gone):
+def unpack_rpm(name, folder, missing):
     """The same with dnf, for which the version that is offered now is an upgrade."""
     dnf = dnf_command.Dnf(LOCK_TIMEOUT_S)
     for verb in ("reinstall", "upgrade"):
-        said = dnf.plain(verb, "--downloadonly", f"--downloaddir={folder}", name)
+        reported = dnf.plain(verb, "--downloadonly", f"--downloaddir={folder}", name)
         found = glob.glob(f"{folder}/{name}-[0-9]*.rpm")
         if found:
             break
     else:
-        gone(f"dnf downloads no {name}: {dnf_command.errors(*said)}", dnf_command.advice("".join(said[1:])))
-    must(["rpm2archive", found[0]], gone)
+        missing(f"dnf downloads no {name}: {dnf_command.errors(*reported)}", dnf_command.advice("".join(reported[1:])))
+    must(["rpm2archive", found[0]], missing)
     shutil.unpack_archive(f"{found[0]}.tgz", folder)
 
 
 UNPACK = {"apt": unpack_deb, "dnf": unpack_rpm}
 
 
-def must(command, gone):
+def must(command, missing):
     rc, out, err = run(command, timeout=120)
     if rc != 0:
-        gone(f"{command[0]} ends with: {last_line(err) or last_line(out)}")
+        missing(f"{command[0]} ends with: {last_line(err) or last_line(out)}")

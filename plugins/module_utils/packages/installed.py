@@ -32,8 +32,8 @@ def look_at(names, question=None):
 
 
 def _of_rpm(names, known):
-    wanted = {name: known[name] for name in names if name in known}
-    found = {name: {key: package[key] for key in ("version", "held", "status")} for name, package in wanted.items()}
+    desired = {name: known[name] for name in names if name in known}
+    found = {name: {key: package[key] for key in ("version", "held", "status")} for name, package in desired.items()}
     return {**found, **({INTERRUPTED: {}} if rpm_query.half_done(known) else {})}
 
 

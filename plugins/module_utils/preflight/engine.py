@@ -10,17 +10,17 @@ from ansible.module_utils.preflight import gpu as preflight_gpu
 from ansible.module_utils.preflight import support as preflight_support
 
 
-def wanted_driver(gpu, systems, facts):
+def desired_driver(gpu, systems, facts):
     """The wanted driver with the host's GPUs; None for a host that needs none."""
     if not gpu["engine"] or not gpu["driver"]:
         return None
     row = os_release.entry(systems, os_release.fields())
     offered = ((row.get("driver") or {}).get(gpu["driver"]["source"]) or {}).get("branches")
-    wanted = {**gpu["driver"], "packages": facts.get("ansible_pkg_mgr", ""), "offered": offered}
-    return preflight_driver.Wanted({**gpu["driver"], "gpus": gpu["table"]}, wanted)
+    desired = {**gpu["driver"], "packages": facts.get("ansible_pkg_mgr", ""), "offered": offered}
+    return preflight_driver.Wanted({**gpu["driver"], "gpus": gpu["table"]}, desired)
 
 
-def findings(gpu, minimums, system, driver, wanted):
+def findings(gpu, minimums, system, driver, desired):
     """Findings about GPUs and what their driver will need; none for a host that needs no GPU."""
     if not gpu["engine"]:
         return []
@@ -32,7 +32,7 @@ def findings(gpu, minimums, system, driver, wanted):
     allowed = gpu["driver"].get("mig_disable_allowed", False)
     found += [preflight_gpu.mig(allowed=allowed), preflight_gpu.nouveau(), *lifecycle(gpu["lifecycle"])]
     decided = {"kernel_module": driver.facts()["kernel_module"]} if driver else {}
-    found += preflight_support.for_kernel(system, gpu["driver_packages"], {**wanted, **decided})
+    found += preflight_support.for_kernel(system, gpu["driver_packages"], {**desired, **decided})
     return preflight_boot.without_headers(found, gpu["lifecycle"].get("reboot"))
 
 

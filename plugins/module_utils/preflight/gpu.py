@@ -8,12 +8,12 @@ from ansible.module_utils.nvidia import host as nvidia_host
 from ansible.module_utils.nvidia.drivers import number
 
 
-def gpus(table, minimums, wanted, root="/sys/bus/pci/devices"):
+def gpus(table, minimums, desired, root="/sys/bus/pci/devices"):
     """Findings for count, model, memory, capability and names; `wanted` is {count, names, excluded}."""
     devices = nvidia_host.pci_gpus(root)
     if minimums["gpu_count"] == 0 and not devices:
         return []
-    found = [count(devices, minimums["gpu_count"], wanted["count"])]
+    found = [count(devices, minimums["gpu_count"], desired["count"])]
     known = [(device, table[device["id"]]) for device in devices if device["id"] in table]
     unknown = [device for device in devices if device["id"] not in table]
     if unknown:
@@ -29,12 +29,12 @@ def gpus(table, minimums, wanted, root="/sys/bus/pci/devices"):
         )
     if known:
         found += [
-            of_model(known, wanted["excluded"]),
+            of_model(known, desired["excluded"]),
             of_memory(known, minimums),
             of_capability(known, minimums),
         ]
-    if wanted["names"]:
-        found.append(of_names(known, unknown, wanted["names"]))
+    if desired["names"]:
+        found.append(of_names(known, unknown, desired["names"]))
     return found
 
 
@@ -79,12 +79,12 @@ def of_memory(known, minimums):
 
 def of_capability(known, minimums):
     least = min((model["compute_capability"] for _device, model in known), key=number)
-    wanted = minimums["gpu_compute_capability"]
+    desired = minimums["gpu_compute_capability"]
     return finding(
         "gpu compute capability",
-        number(least) >= number(wanted),
+        number(least) >= number(desired),
         least,
-        f"at least {wanted}",
+        f"at least {desired}",
         f"Use a newer GPU: the Engine has no code for compute capability {least}.",
     )
 

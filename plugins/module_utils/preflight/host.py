@@ -114,16 +114,16 @@ def disk(models_dir, minimum_gb, missing_bytes, deployed):
     ]
 
 
-def journal(wanted, models_dir, missing_bytes):
+def journal(desired, models_dir, missing_bytes):
     """Room for Billing's journal, whose filesystem may be its own; beside models on one, for those that are missing too."""
-    if not wanted:
+    if not desired:
         return []
-    directory = wanted["directory"]
+    directory = desired["directory"]
     place, models = existing_parent(directory), existing_parent(models_dir)
     stat = os.statvfs(place)
     free = stat.f_bavail * stat.f_frsize
     beside = missing_bytes if os.stat(place).st_dev == os.stat(models).st_dev else 0
-    needed = int(wanted["minimum_gb"]) * GB + beside
+    needed = int(desired["minimum_gb"]) * GB + beside
     more = f", and {beside / GB:.1f} GB of models still to come" if beside else ""
     return [
         finding(

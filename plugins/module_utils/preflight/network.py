@@ -122,11 +122,11 @@ def twice(call, pause=1):
 
 def once(findings):
     """Without repetition: both images log in at the same registry."""
-    kept = []
+    retained = []
     for item in findings:
-        if item not in kept:
-            kept.append(item)
-    return kept
+        if item not in retained:
+            retained.append(item)
+    return retained
 
 
 def links(raw):
@@ -184,13 +184,13 @@ def images(registry_of, but=()):
 def of_host(network, registry_of, repositories, models_dir):
     """(findings of all probes, bytes of models still to come, moved tags); by the parameters of module preflight_probe."""
     known = from_archive(registry_of)
-    wanted = images(registry_of, known)
+    desired = images(registry_of, known)
     servers = [(label, url) for label, urls in {**network["servers"], **repositories}.items() for url in urls]
-    if not wanted and registry_of["images"] and not known:
+    if not desired and registry_of["images"] and not known:
         servers.append(("registry", "https://" + registry_of["address"]))
     account = (registry_of["username"], registry_of["password"])
     models, timeout, pins, moved = links(network["model_links"]), network["timeout_s"], registry_of["pins"], []
-    found, size = probes(servers, wanted, account, models, models_dir, timeout, pins, moved)
+    found, size = probes(servers, desired, account, models, models_dir, timeout, pins, moved)
     release = registry_of["release"]
     here = [
         finding(f"image {image}", True, f"{release}: from an archive", f"{release} in an archive or the registry")

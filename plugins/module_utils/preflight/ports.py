@@ -106,11 +106,11 @@ def is_ours(pid, port, nginx_config, proc="/proc"):
     return bool(OWN_CONTAINER.match(container_of(pid, proc)))
 
 
-def ports(wanted, nginx_config, proc="/proc"):
+def ports(desired, nginx_config, proc="/proc"):
     """One finding a wanted port; `wanted` is [{port, address, service, shared_by: a program of which anybody's may hold it}]."""
     listening = listeners(proc)
     found = []
-    for want in wanted:
+    for want in desired:
         inodes = [inode for host, port, inode in listening if port == want["port"] and overlaps(host, want["address"])]
         pids = holders(inodes, proc) if inodes else []
         others = [pid for pid in pids if read(f"{proc}/{pid}/comm") != want.get("shared_by", "")]

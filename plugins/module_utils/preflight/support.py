@@ -12,20 +12,20 @@ from ansible.module_utils.host.outcome import finding
 from ansible.module_utils.preflight import host as preflight_host
 
 
-def combination(systems, system, wanted):
+def combination(systems, system, desired):
     """Findings: is this system served with the engine, the driver's source and its branch?"""
     found = []
-    if wanted["engine"] and wanted["engine_packages"]:
-        seen = "packages of your own: " + ", ".join(wanted["engine_packages"])
+    if desired["engine"] and desired["engine_packages"]:
+        seen = "packages of your own: " + ", ".join(desired["engine_packages"])
         found.append(finding("container engine", True, seen, "an engine that this system has"))
-    elif wanted["engine"]:
-        answer = supported.engine(systems, system, wanted["engine"], wanted["engine_source"])
+    elif desired["engine"]:
+        answer = supported.engine(systems, system, desired["engine"], desired["engine_source"])
         found.append(judged("container engine", answer, "an engine that this system has"))
-    if wanted["driver_source"]:
-        answer = supported.driver(systems, system, wanted["driver_source"], wanted["branch"])
+    if desired["driver_source"]:
+        answer = supported.driver(systems, system, desired["driver_source"], desired["branch"])
         found.append(judged("driver source", answer, "a source and a branch that this system has"))
-        found += driver_key(system, wanted)
-    return found + packaged(system, [*(wanted.get("monitoring") or []), *(wanted.get("certificates") or [])])
+        found += driver_key(system, desired)
+    return found + packaged(system, [*(desired.get("monitoring") or []), *(desired.get("certificates") or [])])
 
 
 def packaged(system, asked):
@@ -42,10 +42,10 @@ def packaged(system, asked):
     return found
 
 
-def driver_key(system, wanted):
+def driver_key(system, desired):
     """Finding where nothing says which key signs the driver's packages: one that is only fetched proves nothing."""
-    source = system["driver"].get(wanted["driver_source"]) or {}
-    if source.get("fingerprint") != "" or source.get("key_sha256") or wanted["driver_key"]:
+    source = system["driver"].get(desired["driver_source"]) or {}
+    if source.get("fingerprint") != "" or source.get("key_sha256") or desired["driver_key"]:
         return []
     advice = (
         f"Fetch {source['key_url']}, have gpg --show-keys tell its fingerprint, compare it with what NVIDIA publishes, and set "
@@ -60,20 +60,20 @@ def judged(check, answer, expected):
     return finding(check, not instead, seen, expected, instead + "." if instead else "")
 
 
-def repositories(system, wanted):
+def repositories(system, desired):
     """{label: [URL]} of the engine's repository, where it has one of its own."""
-    source = wanted["engine_source"] or next(iter(system.get(wanted["engine"]) or {}), "")
-    if wanted["engine"] != "docker" or source != "docker" or wanted["engine_packages"]:
+    source = desired["engine_source"] or next(iter(system.get(desired["engine"]) or {}), "")
+    if desired["engine"] != "docker" or source != "docker" or desired["engine_packages"]:
         return {}
-    return {"Docker packages": [wanted["engine_repository"] or system["docker_repository"]["url"]]}
+    return {"Docker packages": [desired["engine_repository"] or system["docker_repository"]["url"]]}
 
 
-def module_package(system, tables, wanted):
+def module_package(system, tables, desired):
     """The package with built modules for the running kernel; "" where DKMS builds them."""
-    source = (system.get("driver") or {}).get(wanted["driver_source"])
-    branch = str(wanted["branch"])
+    source = (system.get("driver") or {}).get(desired["driver_source"])
+    branch = str(desired["branch"])
     rows = [row for row in tables[source["names"]] if row["from"] <= int(branch)] if source else []
-    prefix = (rows[0].get("modules") or {}).get(wanted["kernel_module"], "") if rows else ""
+    prefix = (rows[0].get("modules") or {}).get(desired["kernel_module"], "") if rows else ""
     return f"{prefix.replace('BRANCH', branch)}-{platform.release()}" if prefix else ""
 
 
@@ -93,9 +93,9 @@ def kernel_modules(package):
     ]
 
 
-def for_kernel(system, tables, wanted):
+def for_kernel(system, tables, desired):
     """Findings on what the driver needs of the running kernel and of Secure Boot."""
-    package = module_package(system, tables, wanted)
+    package = module_package(system, tables, desired)
     if package:
         return kernel_modules(package)
     return preflight_host.kernel_headers() + preflight_host.secure_boot()

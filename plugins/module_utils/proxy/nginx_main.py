@@ -38,13 +38,13 @@ def included(text, path):
 
 def outermost(text):
     """What stands outside of every block, without comments."""
-    depth, kept = 0, []
+    depth, retained = 0, []
     for part in re.split(r"([{}])", COMMENT.sub("", text)):
         if part in "{}" and part:
             depth += 1 if part == "{" else -1
         elif depth == 0:
-            kept.append(part)
-    return "".join(kept)
+            retained.append(part)
+    return "".join(retained)
 
 
 def without_welcome(text):

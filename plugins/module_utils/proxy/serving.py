@@ -80,13 +80,13 @@ def _judged(path, status, head, body):
 
 def _of_api(path, status, head, body):
     try:
-        said = json.loads(body)
+        reported = json.loads(body)
     except ValueError:
-        said = None
+        reported = None
     if b"\r\ndg-" in head or status == 429:
         return True
-    if isinstance(said, dict):
-        return status == 200 or ("request_id" in said and ("err_code" in said or "category" in said))
+    if isinstance(reported, dict):
+        return status == 200 or ("request_id" in reported and ("err_code" in reported or "category" in reported))
     return path in STREAMS and 400 <= status < 500 and not body.lstrip().startswith(b"<")
 
 
@@ -100,6 +100,6 @@ def unavailable(wrong, names, server, members):
         return f"{wrong} ({', '.join(f'{name} {state}' for name, state in sorted(states.items())) or 'no server'})"
     if not server.apis():
         return wrong
-    said = [server.answer(url) for url in server.urls() if url.endswith("/v1/status")]
-    broken = any(one.get("status") != 200 or deepgram_api_health.active(one.get("body")) for one in said)
+    reported = [server.answer(url) for url in server.urls() if url.endswith("/v1/status")]
+    broken = any(one.get("status") != 200 or deepgram_api_health.active(one.get("body")) for one in reported)
     return "" if broken or not all(server.started(name) for name in server.apis()) else wrong

@@ -38,10 +38,10 @@ def hold(engine, images):
 
 def release(engine, states):
     """Takes the tags away that no kept state needs."""
-    wanted = {_tag(image) for state in states for image in state["images"].values()}
+    desired = {_tag(image) for state in states for image in state["images"].values()}
     out = run([engine, "images", "--format", "{{.Repository}}:{{.Tag}}"], check=False)[1]
     for name in out.split():
-        if name.rpartition(":")[2].startswith(TAG) and name not in wanted:
+        if name.rpartition(":")[2].startswith(TAG) and name not in desired:
             run([engine, "rmi", name], check=False)  # one in use by a container stays
 
 

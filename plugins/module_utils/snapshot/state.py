@@ -111,13 +111,17 @@ def load(slot):
     """A kept state, or None."""
     text = _text(os.path.join(PLACE, slot, "manifest.json"))
     try:
-        kept = json.loads(text) if text else None
+        retained = json.loads(text) if text else None
     except ValueError:
         return None
     # Earlier versions counted secrets among what makes a state, and kept copies of them.
-    if not kept or kept.get("format") != FORMAT or kept.get("digest") not in (digest(kept), digest(kept, True)):
+    if (
+        not retained
+        or retained.get("format") != FORMAT
+        or retained.get("digest") not in (digest(retained), digest(retained, True))
+    ):
         return None
-    return {**kept, "digest": digest(kept)}
+    return {**retained, "digest": digest(retained)}
 
 
 def forget_secrets():
@@ -207,12 +211,12 @@ def _link(path, was):
 
 def forget_models():
     """Removes the second names that no kept state has."""
-    kept = [state for state in map(load, SLOTS) if state]
-    wanted = {link for state in kept for link in state["links"].values()}
-    folders = {os.path.dirname(link) for link in wanted} | {os.path.join(PLACE, MODELS)}
+    retained = [state for state in map(load, SLOTS) if state]
+    desired = {link for state in retained for link in state["links"].values()}
+    folders = {os.path.dirname(link) for link in desired} | {os.path.join(PLACE, MODELS)}
     for folder in filter(os.path.isdir, folders):
         for name in os.listdir(folder):
-            if os.path.join(folder, name) not in wanted:
+            if os.path.join(folder, name) not in desired:
                 os.unlink(os.path.join(folder, name))
 
 
@@ -263,7 +267,7 @@ def surplus(target, now):
 def restore(slot, target, now, check_mode):
     """Puts files and models back as they were; the paths that this changed. The records go last."""
     changed = []
-    gone = [path for path in surplus(target, now)[0] if not is_secret(now["files"].get(path, {}))]
+    missing = [path for path in surplus(target, now)[0] if not is_secret(now["files"].get(path, {}))]
     if not check_mode and os.path.exists(_record(host_record.VERIFIED)):
         os.unlink(_record(host_record.VERIFIED))  # what was verified counts no longer
     for path, was in target["models"].items():
@@ -274,7 +278,7 @@ def restore(slot, target, now, check_mode):
     for path in sorted(path for path, was in target["files"].items() if not is_secret(was)):
         if put(path, target["files"][path], copy_of(slot, path), check_mode):
             changed.append(path)
-    for path in gone:
+    for path in missing:
         changed.append(path)
         if not check_mode:
             os.unlink(path)

@@ -22,7 +22,7 @@ class Proxies:
     """What the proxies told with their questions, by their address."""
 
     def __init__(self, names):
-        self.names, self.told, self.lock = names, {}, threading.Lock()
+        self.names, self.reported, self.lock = names, {}, threading.Lock()
         self.addresses, self.until = set(), 0.0
 
     def may_ask(self, address, now):
@@ -37,12 +37,12 @@ class Proxies:
         found = OTHERS.fullmatch(others or "")
         if state in STATES and found:
             with self.lock:
-                self.told[plain(address)] = {"state": state, "up": int(found[1]), "all": int(found[2]), "at": now}
+                self.reported[plain(address)] = {"state": state, "up": int(found[1]), "all": int(found[2]), "at": now}
 
     def lately(self, now):
         """What each proxy said that asked lately."""
         with self.lock:
-            return tuple(dict(one) for one in self.told.values() if now - one["at"] < FRESH_S)
+            return tuple(dict(one) for one in self.reported.values() if now - one["at"] < FRESH_S)
 
 
 def plain(address):
@@ -73,8 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.proxies.learn(address, state, others, now)
         self._say(200, server.answer)
 
-    def _say(self, status, said):
-        body = json.dumps(said).encode()
+    def _say(self, status, reported):
+        body = json.dumps(reported).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -205,6 +205,6 @@ def stays(proxies, policy):
     return why
 
 
-def told(state):
+def reported(state):
     """What an operator is told of a node that is out; "" for one that is in."""
     return f"{state['reason']}; {state['note']}".strip("; ") if is_out(state) else ""

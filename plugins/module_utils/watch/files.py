@@ -31,8 +31,10 @@ def read_state():
     if os.path.exists(path):
         found = host_files.read_json(path)
         return found.get("state", "torn") if isinstance(found, dict) else "torn"
-    kept = host_files.read_json(os.path.join(KEPT, STATE))
-    return {"tried": kept["tries"]} if isinstance(kept, dict) and isinstance(kept.get("tries"), list) else None
+    retained = host_files.read_json(os.path.join(KEPT, STATE))
+    return (
+        {"tried": retained["tries"]} if isinstance(retained, dict) and isinstance(retained.get("tries"), list) else None
+    )
 
 
 def write_state(document):

@@ -14,9 +14,9 @@ class Hook:
     def __init__(self, words):
         self.words = words
 
-    def call(self, said):
+    def call(self, reported):
         if self.words:
-            threading.Thread(target=self._run, args=(json.dumps(said) + "\n",), daemon=True).start()
+            threading.Thread(target=self._run, args=(json.dumps(reported) + "\n",), daemon=True).start()
 
     def _run(self, text):
         try:

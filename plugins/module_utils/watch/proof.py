@@ -39,12 +39,12 @@ def _of_api(api, config, busy_is_well):
     with open(config["speech"], "rb") as stream:
         sound = base64.b64decode(stream.read())
     try:
-        status, said = post(base, "/v1/listen?" + query(base), sound)
+        status, reported = post(base, "/v1/listen?" + query(base), sound)
     except (OSError, http.client.HTTPException) as error:
         return f"a transcription got no answer: {error or type(error).__name__}"
     if status in BUSY and busy_is_well:
         return ""
-    return judged(status, said, config["words"])
+    return judged(status, reported, config["words"])
 
 
 def query(base):
@@ -74,14 +74,14 @@ def post(base, target, body):
         connection.close()
 
 
-def judged(status, said, words):
+def judged(status, reported, words):
     """Why an answer is no transcript of these words; what a model of another language hears is not compared."""
     try:
-        found = json.loads(said)
+        found = json.loads(reported)
         best = found["results"]["channels"][0]["alternatives"][0]
         heard = str(best["transcript"]).lower()
     except (ValueError, KeyError, IndexError, TypeError):
-        text = " ".join(said[:200].decode("utf-8", "replace").split())
+        text = " ".join(reported[:200].decode("utf-8", "replace").split())
         return f"a transcription got HTTP {status}: {text}"
     if status != 200:
         return f"a transcription got HTTP {status}"

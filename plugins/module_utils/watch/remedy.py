@@ -92,12 +92,12 @@ def _afterwards(component, config):
         if kind(api) != "api":
             continue
         engine = kind_of(Programs(kind_of.commands(False)))
-        since = {"api": began(engine.container(api)), "engine": began(engine.container(component))}
+        since = {"api": started(engine.container(api)), "engine": started(engine.container(component))}
         if api_health.reproach(document(host_network.page(url)), since.get):
             _restart(api, config, config["grace_s"])
 
 
-def began(container):
+def started(container):
     return (moment(container["started"]) or 0) if container and container["running"] else 0
 
 
@@ -111,6 +111,6 @@ def _until_it_answers(url, seconds):
 
 def run(*words, seconds=MORE_S, must=True):
     command = Command(*words, errors=True)
-    said, why = command.output(seconds)
+    reported, why = command.output(seconds)
     if must and (command.status or why):
-        raise Failed(f"{' '.join(words)}: {said.strip()[-200:] or why}")
+        raise Failed(f"{' '.join(words)}: {reported.strip()[-200:] or why}")

@@ -22,7 +22,7 @@ class Rounds:
         self.policy = decide.Policy(**config["policy"])
         self.slow = seldom.Background(lambda: seldom.failures(config), config["seldom_s"], [])
         self.served = seldom.Background(self._transcribe, config["transcription_s"], 0)
-        self.done, self.proven, self.running, self.said = None, None, None, ""
+        self.done, self.proven, self.running, self.reported = None, None, None, ""
         self.state = self._read(time.monotonic(), time.time())
 
     def _read(self, now, wall):
@@ -99,7 +99,7 @@ class Rounds:
     def _publish(self, now, wall, frozen):
         """For the proxies, and for whoever asks on this server: status, the exporter, a person."""
         out, since = decide.is_out(self.state), wall - (now - self.state["since"])
-        reason = decide.told(self.state)
+        reason = decide.reported(self.state)
         if self.server:
             self.server.answer = {"out": out, "reason": reason[:200], "since": int(since) if out else None}
         document = {
@@ -121,10 +121,10 @@ class Rounds:
         """A disk that cannot be written keeps nobody from serving; it is said once."""
         try:
             write()
-            self.said = ""
+            self.reported = ""
         except OSError as error:
-            if str(error) != self.said:
-                self.said = str(error)
+            if str(error) != self.reported:
+                self.reported = str(error)
                 tell(f"cannot write its state: {error}; it goes on without")
 
 
@@ -142,14 +142,14 @@ def tell(text):
 
 def forever(rounds, interval_s):
     """A round that breaks is said once, and the next one comes."""
-    said = ""
+    reported = ""
     while True:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             rounds.turn()
-            said = ""
+            reported = ""
         except Exception as error:
-            if str(error) != said:
-                said = str(error)
+            if str(error) != reported:
+                reported = str(error)
                 print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        time.sleep(max(0.1, interval_s - (time.monotonic() - began)))
+        time.sleep(max(0.1, interval_s - (time.monotonic() - started)))

@@ -65,10 +65,10 @@ class Watch:
         """Component -> what it says: {status, text} or {why}; of an API also `engine`, what it says of its Engine."""
         asked = dict(self.urls)
         asked.update({f"{name} engine": f"{url}/engine" for name, url in self.urls.items() if kind(name) == "api"})
-        said = in_parallel(
+        reported = in_parallel(
             [lambda url=url: host_network.page(url) for url in asked.values()], LIMIT_S, lambda _: {"why": LATE}
         )
-        return dict(zip(asked, said))
+        return dict(zip(asked, reported))
 
     def _started(self, component):
         """When the running container of a component started, 0 where it does not run or nobody says."""
@@ -93,21 +93,21 @@ class Watch:
             if not (container and container["running"] and container["gpu"] and container["pid"]):
                 self.gpus.pop(component, None)
                 continue
-            again, pid, said = self.gpus.get(component, (0, 0, ""))
+            again, pid, reported = self.gpus.get(component, (0, 0, ""))
             if now >= again or pid != container["pid"]:
-                began = time.monotonic()
-                said = container_gpus.lost(self.config["engine"], f"deepgram-{component}", container["pid"])
-                dear = not said and time.monotonic() - began > 0.2  # nvidia-smi was asked, and works
-                self.gpus[component] = (now + (DOUBT_S if dear else GPU_S), container["pid"], said)
-            if said:
-                seen = f"{title(component)} has lost its GPU: {said}"
+                started = time.monotonic()
+                reported = container_gpus.lost(self.config["engine"], f"deepgram-{component}", container["pid"])
+                dear = not reported and time.monotonic() - started > 0.2  # nvidia-smi was asked, and works
+                self.gpus[component] = (now + (DOUBT_S if dear else GPU_S), container["pid"], reported)
+            if reported:
+                seen = f"{title(component)} has lost its GPU: {reported}"
                 yield Finding(f"{component} gpu", seen, f"restart {component}", LOSES)
 
     def _lonely(self, answers):
         """Which API says of itself that no Engine answers it."""
         for component in self.urls:
-            said = document(answers.get(f"{component} engine"))
-            connected = said.get("engine_connection_status")
+            reported = document(answers.get(f"{component} engine"))
+            connected = reported.get("engine_connection_status")
             if connected and connected != "Connected":
                 seen = f"{title(component)} has no Engine (engine_connection_status: {connected})"
                 yield Finding(f"{component} without engine", seen, "", LONELY)
@@ -144,6 +144,8 @@ def document(answer):
 def requests(answers):
     """How many requests the APIs here have; None where not all of them say."""
     counts = [
-        api_health.active(document(said)) for name, said in answers.items() if kind(name) == "api" and " " not in name
+        api_health.active(document(reported))
+        for name, reported in answers.items()
+        if kind(name) == "api" and " " not in name
     ]
     return None if not counts or None in counts else sum(counts)

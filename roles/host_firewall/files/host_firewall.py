@@ -157,12 +157,12 @@ def indented(lines):
     return "".join(f"        {line}\n" for line in lines)
 
 
-def wanted():
+def desired():
     """(comment, text, name -> addresses, names that lead nowhere). Raises OSError, or one of WRONG for rules that are torn."""
-    said = load(RULES)
+    reported = load(RULES)
     rules, (ports, reach, blocked) = (
-        said["rules"],
-        (said.get(f"container_{key}", ()) for key in ("ports", "reach", "blocked")),
+        reported["rules"],
+        (reported.get(f"container_{key}", ()) for key in ("ports", "reach", "blocked")),
     )
     sources = [*(source for rule in rules for source in rule["sources"]), *reach]
     addresses, lost = resolved(sources, remembered())
@@ -183,7 +183,7 @@ def put(text):
 
 def apply():
     try:
-        _comment, text, addresses, lost = wanted()
+        _comment, text, addresses, lost = desired()
     except WRONG as error:
         return again(error)
     put(text)
@@ -213,7 +213,7 @@ def remove():
 def check():
     seen = nft("list", "table", *TABLE.split())
     try:
-        sys.exit(0 if seen.returncode == 0 and wanted()[0] in seen.stdout and os.path.exists(IN_FORCE) else 1)
+        sys.exit(0 if seen.returncode == 0 and desired()[0] in seen.stdout and os.path.exists(IN_FORCE) else 1)
     except WRONG as error:
         sys.exit(f"host-firewall: {RULES}: {error}")
 

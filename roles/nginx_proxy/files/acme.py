@@ -125,7 +125,7 @@ def ends(path):
     return first, last
 
 
-def wanted(config):
+def desired(config):
     """What a certificate is ordered for: it is ordered again when this changes."""
     return {"names": sorted(config["names"]), "server": config["server"]}
 
@@ -136,7 +136,7 @@ def due(config, now=None):
     if not (os.path.exists(chain) and os.path.exists(os.path.join(config["live"], "privkey.pem"))):
         return "there is none"
     ordered = state_of(config).get("ordered") or {}
-    if ordered.get("names") != wanted(config)["names"]:
+    if ordered.get("names") != desired(config)["names"]:
         return "its names differ"
     if ordered.get("server") != config["server"]:
         return "it is of another authority"
@@ -176,14 +176,14 @@ def deploy(config):
         return False
     before = [(path, read(path), mode) for path, _, mode in pair(config)]
     _put(pair(config))
-    code, said = run(config["test"], 60)
+    code, reported = run(config["test"], 60)
     if code:
         _put(before)
-        raise Failed(f"nginx refuses its configuration, so the certificate of before stays: {_emergency(said)}",
+        raise Failed(f"nginx refuses its configuration, so the certificate of before stays: {_emergency(reported)}",
                      "correct what `nginx -t` names on the server")  # fmt: skip
-    code, said = run(config["reload"], 120)
+    code, reported = run(config["reload"], 120)
     if code:
-        raise Failed(f"{' '.join(config['reload'])}: {_last(said)}", "see `journalctl -u nginx` on the server")
+        raise Failed(f"{' '.join(config['reload'])}: {_last(reported)}", "see `journalctl -u nginx` on the server")
     _served(config)
     return True
 
@@ -194,12 +194,12 @@ def _put(files):
             write(path, text, mode)
 
 
-def _emergency(said):
-    return next((line for line in said.splitlines() if "[emerg]" in line), _last(said))
+def _emergency(reported):
+    return next((line for line in reported.splitlines() if "[emerg]" in line), _last(reported))
 
 
-def _last(said):
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _last(reported):
+    lines = [line.strip() for line in reported.splitlines() if line.strip()]
     return lines[-1] if lines else "nothing said"
 
 
@@ -248,47 +248,47 @@ def environment(config):
 def order(config):
     """Has certbot order a certificate, whatever it has; raises Failed with the authority's own words."""
     words = ["certbot", "certonly", "--config", config["ini"], "--force-renewal"]
-    code, said = run(words, ORDER_S, environment(config))
+    code, reported = run(words, ORDER_S, environment(config))
     if code:
-        raise Failed(*explained(said, config))
-    note(config, ordered=wanted(config))
+        raise Failed(*explained(reported, config))
+    note(config, ordered=desired(config))
 
 
-def explained(said, config):
+def explained(reported, config):
     """(what, fix) of certbot's words."""
     more = {
         "http": config.get("http_port") or 80,
         "server": config["server"],
         "accounts": os.path.join(config["folder"], "accounts"),
     }
-    problems = PROBLEM.findall(said)
+    problems = PROBLEM.findall(reported)
     if problems:
         name, kind, _detail = problems[0]
         dns = not config.get("http_port") and kind in ("unauthorized", "dns", "incorrectResponse")
         fix = FIXES.get("unauthorizedDns" if dns else kind, "see what the authority says")
         what = "; ".join(f"{one}: {kind}: {detail.strip()}" for one, kind, detail in problems[:3])
-        return f"{_hook(said)}the authority refuses: {what}", _fix(fix.format(name=name, **more))
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
+        return f"{_hook(reported)}the authority refuses: {what}", _fix(fix.format(name=name, **more))
+    lines = [line.strip() for line in reported.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
     what = lines[-1][:400] if lines else "certbot says nothing"
-    return what, _fix(_advice(said, what).format(name=config["names"][0], **more))
+    return what, _fix(_advice(reported, what).format(name=config["names"][0], **more))
 
 
-def _hook(said):
+def _hook(reported):
     """That the operator's hook failed; not what it said, which may be a secret, and which certbot's log has."""
-    found = HOOK.search(said)
+    found = HOOK.search(reported)
     return f"nginx_proxy_acme_dns_hook ({found[1]} of {found[2]}) ended with {found[3]}; " if found else ""
 
 
-def _advice(said, what):
+def _advice(reported, what):
     """What helps against an error that is of no single name."""
-    if "externalaccount" in said.lower() or "external account" in said.lower():
+    if "externalaccount" in reported.lower() or "external account" in reported.lower():
         return FIXES["externalAccountRequired"]
-    kinds = [kind for kind in KIND.findall(said) if kind in FIXES]
+    kinds = [kind for kind in KIND.findall(reported) if kind in FIXES]
     if kinds:
         return FIXES[kinds[-1]]
-    if "SSLCertVerificationError" in said or "CERTIFICATE_VERIFY_FAILED" in said:
+    if "SSLCertVerificationError" in reported or "CERTIFICATE_VERIFY_FAILED" in reported:
         return UNTRUSTED
-    if "Requesting " in what or "HTTPSConnectionPool" in said or "NameResolutionError" in said:
+    if "Requesting " in what or "HTTPSConnectionPool" in reported or "NameResolutionError" in reported:
         return UNREACHABLE
     return "see its log"
 

@@ -52,11 +52,11 @@ class Watched:
 
 def read_config(text):
     """(accept, {sha256: name}); raises ValueError for anything else."""
-    said = json.loads(text)
-    keys = {str(digest): str(name) for digest, name in said["keys"].items()}
-    if said["accept"] not in ACCEPT:
-        raise ValueError(f"accept is {said['accept']!r}")
-    return said["accept"], keys
+    reported = json.loads(text)
+    keys = {str(digest): str(name) for digest, name in reported["keys"].items()}
+    if reported["accept"] not in ACCEPT:
+        raise ValueError(f"accept is {reported['accept']!r}")
+    return reported["accept"], keys
 
 
 def credential(authorization, protocols):

@@ -31,7 +31,7 @@ def certificate_cut_off(patient):
 
 
 @fault({"certificate": "dgctl provision"})
-def certificate_gone(patient):
+def certificate_missing(patient):
     patient.remove(CERTIFICATE)
 
 
@@ -80,7 +80,7 @@ def key_of_another_certificate(patient):
 
 
 @fault({"certificate key": "nginx_proxy_tls_key"})
-def key_gone(patient):
+def key_missing(patient):
     patient.remove(TLS_KEY)
 
 

@@ -22,14 +22,14 @@ def library_mismatch(patient):
 
 
 @fault({"driver versions": "dgctl provision"})
-def module_gone(patient):
+def module_missing(patient):
     patient.loaded("")
     patient.say("smi", NOT_LOADED, 9)
 
 
 @fault({"driver versions": "dgctl provision"})
-def driver_gone(patient):
-    module_gone(patient)
+def driver_missing(patient):
+    module_missing(patient)
     patient.module("")
     patient.remove("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
 
@@ -51,20 +51,20 @@ def first_boot_entry_without_module(patient):
 
 @fault({"driver versions": "", "nouveau": "dgctl provision"})
 def nouveau(patient):
-    module_gone(patient)
+    module_missing(patient)
     patient.write("/sys/module/nouveau/initstate", "live\n")
     patient.gpu(A, "1eb8", "nouveau")
 
 
 @fault({"driver versions": "", "nouveau": "modprobe -r nouveau nova_core"})
 def nova(patient):
-    module_gone(patient)
+    module_missing(patient)
     patient.write("/sys/module/nova_core/initstate", "live\n")
 
 
 @fault({"driver versions": "", "secure boot": "mokutil --import /var/lib/dkms/mok.pub"})
 def key_rejected(patient):
-    module_gone(patient)
+    module_missing(patient)
     patient.say("secure_boot", "SecureBoot enabled\n")
     patient.say("enrolled", "[key 1]\nSubject: CN=Debian Secure Boot CA\n")
     patient.log(REJECTED)
@@ -72,6 +72,6 @@ def key_rejected(patient):
 
 @fault({"driver versions": "", "secure boot": "mokutil --import"})
 def key_rejected_without_mokutil(patient):
-    module_gone(patient)
+    module_missing(patient)
     patient.write("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\x06\x00\x00\x00\x01")
     patient.log("Loading of unsigned module is rejected")

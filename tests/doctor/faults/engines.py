@@ -111,7 +111,7 @@ def libcuda_missing(patient):
 @fault({"containers": "set deepgram_api_key in group_vars/all/vault.yml"})
 def engine_without_a_key(patient):
     patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
-    patient.say("log_engine", log_forms.said("json", "Missing license configuration", "ERROR", "impeller::config"))
+    patient.say("log_engine", log_forms.reported("json", "Missing license configuration", "ERROR", "impeller::config"))
 
 
 @fault({"containers": "set deepgram_release to release-251015 or newer; on the server: journalctl -u deepgram-engine"})

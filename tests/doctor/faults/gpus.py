@@ -35,7 +35,7 @@ def gpu_missing(patient):
 
 
 @fault({"gpu count": "reseat"})
-def fewer_than_said(patient):
+def fewer_than_reported(patient):
     patient.parameters["gpu_count"] = 2
     patient.records.clear()
 

@@ -52,19 +52,19 @@ def nginx_without_files(patient):
     patient.write("/proc/901/limits", service_patient.LIMITS.format(12, 12))
 
 
-def said(patient, words, ago):
+def reported(patient, words, ago):
     moment = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(time.time() - ago))
     patient.write(ERRORS, f"2026/11/01 00:00:00 [notice] 1#1: x\n{moment} {words}\n")
 
 
 @fault({"nginx room": "nginx_proxy_worker_connections"})
 def nginx_says_that_connections_are_out(patient):
-    said(patient, NO_CONNECTIONS, 60)
+    reported(patient, NO_CONNECTIONS, 60)
 
 
 @fault({"nginx room": "nginx_proxy_worker_connections"})
 def nginx_says_that_files_are_out(patient):
-    said(patient, NO_FILES, 60)
+    reported(patient, NO_FILES, 60)
 
 
 def upstream(patient, text):
@@ -109,7 +109,7 @@ def nobody_watches_the_upstreams(patient):
 
 
 @fault({"upstreams": "dgctl doctor --limit gpu2"})
-def upstream_gone(patient):
+def upstream_missing(patient):
     fleet(patient, {"gpu1": member(), "gpu2": member("down", health="no answer: timed out")})
 
 

@@ -19,7 +19,7 @@ def packages_apart_without_a_record(patient):
 def tool_of_another_branch(patient):
     """The record has it so by now: only the driver beside it tells."""
     patient.package("nvidia-modprobe", "595.91.07-1")
-    text = patient.programs.said("apt_policy").text + policy("nvidia-modprobe", "595.91.07-1")
+    text = patient.programs.reported("apt_policy").text + policy("nvidia-modprobe", "595.91.07-1")
     patient.say("apt_policy", text)
 
 

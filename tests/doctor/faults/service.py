@@ -31,7 +31,7 @@ def engine_hangs_soon_after_its_start(patient):
     for part, pid in (("engine", 4711), ("api", 4712)):
         patient.container(part, pid, StartedAt=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 90)))
     patient.say(
-        "start_engine", service_patient.STARTED_LOG + log_forms.said("full", "Listening on http://0.0.0.0:8080")
+        "start_engine", service_patient.STARTED_LOG + log_forms.reported("full", "Listening on http://0.0.0.0:8080")
     )
     patient.pages[METRICS] = LATE
     patient.answers[f"{STATUS}/engine"] = {"status": 200, "body": {"engine_connection_status": "Disconnected"}}
@@ -60,7 +60,7 @@ def engine_does_not_listen(patient):
 @fault({"engine device": "force-recreate engine"})
 def engine_on_the_cpu(patient):
     """roles/deepgram sets gpu_required, which an operator may switch off."""
-    patient.say("start_engine", log_forms.said("json", "Using devices: CPU", "INFO", "impeller::config"))
+    patient.say("start_engine", log_forms.reported("json", "Using devices: CPU", "INFO", "impeller::config"))
 
 
 @fault({"images": "--force-recreate engine"})
@@ -103,7 +103,7 @@ def limit_not_read_yet(patient):
 def api_on_the_default_configuration(patient):
     """dg_log_parser.sh of deepgram/self-hosted-resources."""
     words = "Configuration file not found at /config/api.toml. Falling back to default/bundled configuration"
-    patient.say("start_api", log_forms.said("full", words, "WARN", "stem::config"))
+    patient.say("start_api", log_forms.reported("full", words, "WARN", "stem::config"))
 
 
 @fault({"configuration": "--force-recreate api"})
@@ -128,22 +128,22 @@ def api_without_an_engine(patient):
 
 @fault({"licence": "deepgram_api_key"})
 def licence_refused(patient):
-    patient.say("recent_engine", log_forms.said("compact", REFUSED, "ERROR", "hermes::license"))
+    patient.say("recent_engine", log_forms.reported("compact", REFUSED, "ERROR", "hermes::license"))
 
 
 @fault({"licence": "port 443", "api health": "deepgram-engine"})
 def licence_server_unreachable(patient):
     words = "Aegis request to https://license.deepgram.com failed: TimedOut"
-    patient.say("recent_engine", log_forms.said("pretty", words, "ERROR", "hermes::license"))
+    patient.say("recent_engine", log_forms.reported("pretty", words, "ERROR", "hermes::license"))
     patient.api("Critical", active=2)
 
 
-def license_proxy(patient, said):
+def license_proxy(patient, reported):
     url = "http://127.0.0.1:8089/v1/status"
     names = {"deepgram-license-proxy": {"image_id": service_patient.IMAGE}}
     patient.records["license_proxy"] = {"containers": {"engine": "docker", "names": names}, "answers": [url]}
     patient.container("license-proxy", 4713)
-    patient.answers[url] = {"status": 200, "body": said}
+    patient.answers[url] = {"status": 200, "body": reported}
 
 
 @fault({"license proxy": "docker logs --tail 50 deepgram-license-proxy"})

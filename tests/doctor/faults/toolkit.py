@@ -36,7 +36,7 @@ def cdi_without_libcuda(patient):
 
 
 @fault({"cdi specifications": "systemctl restart nvidia-cdi-refresh"})
-def cdi_names_what_is_gone(patient):
+def cdi_names_what_is_missing(patient):
     patient.remove(f"/usr/lib/x86_64-linux-gnu/libcuda.so.{VERSION}")
 
 

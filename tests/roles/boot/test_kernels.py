@@ -31,7 +31,7 @@ def test_flavours_of_the_kernels_to_come(installed, flavours):
 
 
 @pytest.mark.parametrize(
-    ("release", "wanted"),
+    ("release", "desired"),
     [
         ("4.18.0-553.el8_10.x86_64", ["kernel-devel=4.18.0-553.el8_10", "kernel-headers"]),
         ("5.14.0-503.11.1.el9_5.x86_64", ["kernel-devel-matched=5.14.0-503.11.1.el9_5", "kernel-headers"]),
@@ -39,7 +39,7 @@ def test_flavours_of_the_kernels_to_come(installed, flavours):
         ("5.15.0-300.163.18.el9uek.x86_64", ["kernel-uek-devel=5.15.0-300.163.18.el9uek"]),
     ],
 )
-def test_headers_of_rpm_s_kernels(tmp_path, release, wanted):
-    assert kernel.rpm_headers(release, str(tmp_path)) == wanted
+def test_headers_of_rpm_s_kernels(tmp_path, release, desired):
+    assert kernel.rpm_headers(release, str(tmp_path)) == desired
     (tmp_path / release / "build").mkdir(parents=True)
     assert kernel.rpm_headers(release, str(tmp_path)) == []

@@ -112,7 +112,7 @@ def test_grubby_knows_better(boot, tmp_path, program):
 
 
 @pytest.mark.parametrize(
-    ("said", "variable", "on"),
+    ("reported", "variable", "on"),
     [
         ("SecureBoot enabled", b"\6\0\0\0\0", True),
         ("SecureBoot disabled", b"\6\0\0\0\1", False),
@@ -121,11 +121,11 @@ def test_grubby_knows_better(boot, tmp_path, program):
         ("EFI variables are not supported on this system", b"\6\0\0\0\0", False),
     ],
 )
-def test_secure_boot_is_on(tmp_path, program, said, variable, on):
-    program("mokutil", f"echo '{said}'; case '{said}' in EFI*) exit 1;; esac\n")
+def test_secure_boot_is_on(tmp_path, program, reported, variable, on):
+    program("mokutil", f"echo '{reported}'; case '{reported}' in EFI*) exit 1;; esac\n")
     (tmp_path / "variable").write_bytes(variable)
     assert secure_boot.enabled(str(tmp_path / "variable")) is on
-    assert secure_boot.enabled(str(tmp_path / "none")) is (said == "SecureBoot enabled")
+    assert secure_boot.enabled(str(tmp_path / "none")) is (reported == "SecureBoot enabled")
 
 
 @pytest.mark.parametrize(

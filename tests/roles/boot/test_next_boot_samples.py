@@ -24,10 +24,10 @@ def test_dkms_status_names_the_driver():
 @pytest.mark.parametrize("built", [True, False])
 def test_modules_with_nvidia_in_their_names_are_not_the_driver(tmp_path, built):
     lines = sample("modules_dep.txt").splitlines()
-    kept = [line for line in lines if built or not line.startswith("updates/dkms/")]
-    assert len(lines) > 3 and any("nvidia" in line for line in kept)
-    assert bool(boot_kernels.MODULE.search("\n".join(kept))) is built
-    assert any(doctor_driver.MODULE_FILES.search(line.split(":")[0]) for line in kept) is built
+    retained = [line for line in lines if built or not line.startswith("updates/dkms/")]
+    assert len(lines) > 3 and any("nvidia" in line for line in retained)
+    assert bool(boot_kernels.MODULE.search("\n".join(retained))) is built
+    assert any(doctor_driver.MODULE_FILES.search(line.split(":")[0]) for line in retained) is built
 
 
 def test_an_initramfs_with_nouveau_is_told_from_one_without(tmp_path, program):
@@ -46,8 +46,8 @@ def test_what_a_failed_build_stumbled_over_is_told_and_not_where_to_read(tmp_pat
     log.parent.mkdir(parents=True)
     log.write_text(sample("dkms_make.log"))
     err = sample("dkms_autoinstall_failed.err")
-    told = next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path))
-    assert "nvidia-uvm.c:20:1: error: unknown type name" in told
+    reported = next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path))
+    assert "nvidia-uvm.c:20:1: error: unknown type name" in reported
     first = f"Error! Bad return status for module build on kernel: {NEWER} (x86_64)"
     assert next_boot.stumbled(err, "580.173.02", NEWER, str(tmp_path / "none")) == first
     assert next_boot.stumbled(err, "580.173.02", OLDER, str(tmp_path)) == first  # the log is of another kernel

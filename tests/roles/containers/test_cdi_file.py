@@ -35,7 +35,7 @@ def test_cdi_file_that_is_stale(text, names, driver, gpus):
 
 
 @pytest.mark.parametrize(
-    ("said", "old"),
+    ("reported", "old"),
     [
         ("Docker version 26.1.5+dfsg1, build a72d7cd", False),
         ("Docker version 25.0.3, build 4debf41", True),
@@ -45,8 +45,8 @@ def test_cdi_file_that_is_stale(text, names, driver, gpus):
         ("", False),
     ],
 )
-def test_engine_that_needs_the_flag(program, said, old):
-    program("docker", f"echo '{said}'\n")
+def test_engine_that_needs_the_flag(program, reported, old):
+    program("docker", f"echo '{reported}'\n")
     assert nvidia_cdi.engine_is_old("docker", "26.1.0") is old
 
 
@@ -246,8 +246,8 @@ def test_a_second_specification_is_set_aside(host, module):
     host.right().second.write_text("old")
     assert module(check=True)["changed"] and host.second.exists()
     assert module()["changed"] and not host.second.exists()
-    kept = host.second.with_name("second.yaml.replaced-by-nvidia-cdi-refresh")
-    assert kept.read_text() == "old" and not module()["changed"]
+    retained = host.second.with_name("second.yaml.replaced-by-nvidia-cdi-refresh")
+    assert retained.read_text() == "old" and not module()["changed"]
 
 
 @pytest.mark.parametrize(
@@ -268,8 +268,8 @@ def test_a_second_specification_is_set_aside(host, module):
 def test_what_cannot_be_mended_is_a_failure(host, module, state, words):
     host.enabled = False
     vars(host).update(state)
-    said = module()
-    assert said["failed"] and words in said["msg"] and said["fix"]
+    reported = module()
+    assert reported["failed"] and words in reported["msg"] and reported["fix"]
 
 
 @pytest.mark.parametrize("state", [{"driver": ""}, {"toolkit": False}])

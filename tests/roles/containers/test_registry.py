@@ -115,13 +115,13 @@ OTHER = "sha256:" + "2" * 64
 )
 def test_a_moved_tag_is_seen(https, pinned, now):
     """OCI distribution specification: a manifest's digest is that of its bytes. Podman may know an image by its index's entry."""
-    for gone in (False, True):
-        status = 404 if gone else 200
+    for missing in (False, True):
+        status = 404 if missing else 200
         answers = {"/v2/": (200, {}, b""), f"/v2/{IMAGE}/manifests/release-1": (200, {}, INDEX)}
         host = https(lambda method, path, headers, known=answers, other=status: known.get(path, (other, {}, b"")))
         name = f"{host}/{IMAGE}:release-1"
         found = registry.moved(name, pinned, USER, PASSWORD, 5)
-        assert found == ([{"name": name, "pinned": pinned, "now": now, "gone": gone}] if now else [])
+        assert found == ([{"name": name, "pinned": pinned, "now": now, "gone": missing}] if now else [])
 
 
 @pytest.mark.parametrize(

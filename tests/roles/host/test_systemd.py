@@ -29,12 +29,12 @@ def test_one_unit_is_asked_for_its_properties(program):
 
 
 def test_what_systemd_refuses_is_said_with_the_unit_s_own_words(program):
-    said = {}
-    module = SimpleNamespace(fail_json=said.update)
+    reported = {}
+    module = SimpleNamespace(fail_json=reported.update)
     program("systemctl", "echo 'Job failed.' >&2; exit 1\n")
     program("journalctl", "echo; echo bind failed; echo '  Failed to start X.'\n")
     systemd.systemctl(module, "x.service", "see there", "start", "x.service")
-    assert said["msg"] == "systemctl start x.service: Job failed. | bind failed | Failed to start X. Fix: see there"
+    assert reported["msg"] == "systemctl start x.service: Job failed. | bind failed | Failed to start X. Fix: see there"
 
 
 def test_a_restart_forgives_failures_and_ends_with_the_first_step_that_is_refused(program, tmp_path):

@@ -14,7 +14,7 @@ def warning(text, code=0, category=0, severity=0):
     return {"warning": text, "error_id": code, "error_category": category, "error_severity": severity}
 
 
-def said(*gpus, name="software", summary=None):
+def reported(*gpus, name="software", summary=None):
     """DCGM's JSON for GPUs in their order, each (status, warning, ...); summary: the same for the whole test."""
     results = [
         {"entity_group": "GPU", "entity_id": number, "status": status, "warnings": [warning(*one) for one in warnings]}
@@ -38,23 +38,23 @@ def answers(monkeypatch):
 
 
 def test_nothing_wrong(answers):
-    found = answers(0, said(("Pass",), ("Skip",), summary=("Pass",)), "")
-    assert (found.said, found.results, found.faults) == ("", 2, [])
+    found = answers(0, reported(("Pass",), ("Skip",), summary=("Pass",)), "")
+    assert (found.reported, found.results, found.faults) == ("", 2, [])
 
 
 def test_a_part_of_the_test_that_a_gpu_fails(answers):
-    (fault,) = answers(226, said(("Pass",), ("Fail", PENDING), summary=("Fail", PENDING)), "").faults
+    (fault,) = answers(226, reported(("Pass",), ("Fail", PENDING), summary=("Fail", PENDING)), "").faults
     assert fault == ("Page Retirement/Row Remap", 1, "A pending retired page has been detected in GPU 1.", 6, 10, 6)
 
 
 def test_what_is_no_gpu_s_stands_in_the_summary_alone(answers):
-    text = said(("Pass",), summary=("Warn", ("Permissions and OS Blocks: The number of GPUs differs", 20, 3, 5)))
+    text = reported(("Pass",), summary=("Warn", ("Permissions and OS Blocks: The number of GPUs differs", 20, 3, 5)))
     (fault,) = answers(0, text, "").faults
     assert (fault.test, fault.gpu, fault.text) == ("Permissions and OS Blocks", None, "The number of GPUs differs")
 
 
 def test_a_bad_status_without_a_word(answers):
-    (fault,) = answers(0, said(("Fail",), name="memory", summary=("Fail",)), "").faults
+    (fault,) = answers(0, reported(("Fail",), name="memory", summary=("Fail",)), "").faults
     assert fault[:3] == ("memory", 0, "Fail")
 
 
@@ -70,12 +70,12 @@ def test_a_bad_status_without_a_word(answers):
         ((0, "{}", ""), "{}"),
         ((9, "", ""), "status 9"),
         ((127, "", "timeout: failed to run command 'dcgmi'"), "failed to run"),
-        ((124, said(("Pass",)), ""), "no answer in 120 s"),
+        ((124, reported(("Pass",)), ""), "no answer in 120 s"),
         ((137, "", ""), "no answer in 120 s"),
     ],
 )
 def test_no_diagnosis(answers, answer, words):
-    assert words in answers(*answer).said
+    assert words in answers(*answer).reported
 
 
 def test_dcgmi_is_asked_to_end_when_it_is_late(monkeypatch, tmp_path):

@@ -146,8 +146,8 @@ def test_a_repository_of_dnf_is_switched_off(host, call):
     )
     (folder / "cuda.repo").write_text(text)
     call("driver_leftovers", remove=True)
-    wanted = text.replace("enabled=1\n", "enabled=0\n")
-    assert (folder / "cuda.repo").read_text() == wanted and leftovers.of_sources() == []
+    desired = text.replace("enabled=1\n", "enabled=0\n")
+    assert (folder / "cuda.repo").read_text() == desired and leftovers.of_sources() == []
 
 
 @pytest.mark.parametrize(

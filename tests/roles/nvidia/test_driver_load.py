@@ -62,7 +62,7 @@ class Kernel:
     def clients(self):
         return dict(self.users.pop(0) if len(self.users) > 1 else self.users[0])
 
-    def said(self, verb):
+    def reported(self, verb):
         return [entry[1] for entry in self.log if isinstance(entry, tuple) and entry[0] == verb]
 
 
@@ -138,7 +138,7 @@ def test_reload_stops_unloads_in_order_loads_and_starts(load, machine):
     kernel = machine(loaded="580.95.05", clients={"docker": [ID], "units": ["engine.service"]})
     assert load()["reboot_needed"] == ""
     assert kernel.log[0][0] == "stop" and kernel.log[-1][0] == "start"
-    for (who,) in (kernel.said("stop"), kernel.said("start")):
+    for (who,) in (kernel.reported("stop"), kernel.reported("start")):
         assert who["docker"] == [ID] and who["units"] == ["engine.service", "nvidia-persistenced.service"]
     order = [entry for entry in kernel.log if isinstance(entry, str)]
     assert order.index("modprobe -r nvidia_uvm") < order.index("modprobe -r nvidia") < order.index("modprobe nvidia")
@@ -156,17 +156,19 @@ def test_a_run_that_is_killed_between_stop_and_start_is_completed_by_the_next(lo
         patched.setattr(driver_reload, "in_use", killed)
         with pytest.raises(ValueError):  # it said nothing
             load()
-    assert kernel.said("stop") and not kernel.said("start")
+    assert kernel.reported("stop") and not kernel.reported("start")
     kernel.users = [NOBODY]
     assert load(check=True)["changed"]
-    assert load()["reboot_needed"] == "" and kernel.said("start")[0]["docker"] == [ID]
+    assert load()["reboot_needed"] == "" and kernel.reported("start")[0]["docker"] == [ID]
     assert not kernel.stopped.exists() and not load()["changed"]
 
 
 def test_a_run_that_is_killed_before_the_start_only_starts(load, machine):
     kernel = machine(loaded="580.173.02")
     kernel.stopped.write_text('{"docker": ["x"], "units": ["engine.service"], "modules": []}')
-    assert load()["changed"] and kernel.said("start")[0]["units"] == ["engine.service"] and not kernel.said("stop")
+    assert (
+        load()["changed"] and kernel.reported("start")[0]["units"] == ["engine.service"] and not kernel.reported("stop")
+    )
 
 
 def test_module_that_stays_needs_a_reboot_and_clients_run_again(load, machine):
@@ -178,19 +180,19 @@ def test_module_that_stays_needs_a_reboot_and_clients_run_again(load, machine):
 
 def test_program_of_nobody_is_not_killed(load, machine):
     kernel = machine(loaded="580.95.05", clients={"others": ["python (pid 7, of x.scope)"]})
-    assert "python (pid 7, of x.scope)" in load()["reboot_needed"] and not kernel.said("stop")
+    assert "python (pid 7, of x.scope)" in load()["reboot_needed"] and not kernel.reported("stop")
 
 
 def test_what_runs_on_a_display_stops_with_it(load, machine):
     kernel = machine(loaded="580.95.05", clients={"others": ["Xorg (pid 7, of session-1.scope)"]})
     kernel.display = ["display-manager.service"]
-    assert load()["reboot_needed"] == "" and "display-manager.service" in kernel.said("start")[0]["units"]
+    assert load()["reboot_needed"] == "" and "display-manager.service" in kernel.reported("start")[0]["units"]
 
 
 def test_who_does_not_stop_is_named_and_everybody_runs_again(load, machine):
     kernel = machine(loaded="580.95.05", clients={"units": ["a.service"]})
     kernel.users[1] = NOBODY | {"others": ["python (pid 9, of y.scope)"]}
-    assert "python (pid 9, of y.scope) still uses" in load()["reboot_needed"] and kernel.said("start")
+    assert "python (pid 9, of y.scope) still uses" in load()["reboot_needed"] and kernel.reported("start")
 
 
 def test_a_module_that_the_kernel_holds_is_seen_before_one_is_unloaded(load, machine, tmp_path):
@@ -210,7 +212,7 @@ def test_a_module_that_the_kernel_holds_is_seen_before_one_is_unloaded(load, mac
 def test_a_module_of_others_on_top_needs_a_reboot_before_anything_is_stopped(load, machine, monkeypatch):
     kernel = machine(loaded="580.95.05")
     monkeypatch.setattr(driver_reload, "holders", lambda: {"nvidia_uvm", "somebodys"})
-    assert "module somebodys" in load()["reboot_needed"] and not kernel.said("stop")
+    assert "module somebodys" in load()["reboot_needed"] and not kernel.reported("stop")
 
 
 @pytest.mark.parametrize(

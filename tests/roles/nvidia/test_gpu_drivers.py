@@ -130,7 +130,7 @@ def bus(tmp_path):
     return add
 
 
-def wanted(root, **driver):
+def desired(root, **driver):
     chosen = {"branch": "580", "kernel_module": "auto", "source": "nvidia", "packages": "apt"} | driver
     return preflight_driver.Wanted(TABLES, chosen, root)
 
@@ -141,26 +141,26 @@ def names(found):
 
 def test_boards_are_told_by_their_switches(bus):
     root = bus("10de:20b2")
-    assert wanted(root).facts() == {
+    assert desired(root).facts() == {
         "gpus": ["10de:20b2"], "kernel_module": "open", "nvswitch": "", "fabric_packages": [],
     }  # fmt: skip
     bus("10de:1af1", "0x068000")
-    assert wanted(root).board == "hgx-a100" and names(wanted(root)) == ["nvidia-fabricmanager", "libnvidia-nscq"]
+    assert desired(root).board == "hgx-a100" and names(desired(root)) == ["nvidia-fabricmanager", "libnvidia-nscq"]
 
 
 def test_board_whose_switches_are_behind_network_functions(bus):
     root = bus("15b3:1021", "0x020700", "ConnectX-7 SW_MNG")
-    assert wanted(root).board == ""
+    assert desired(root).board == ""
     bus("10de:2901")
-    found = wanted(root)
+    found = desired(root)
     assert found.board == "hgx-blackwell" and found.facts()["kernel_module"] == "open"
     assert "nvlsm" in names(found) and [f["verdict"] for f in found.findings()] == ["pass", "pass"]
-    assert [f["verdict"] for f in wanted(root, source="distribution").findings()] == ["pass", "fail"]
+    assert [f["verdict"] for f in desired(root, source="distribution").findings()] == ["pass", "fail"]
 
 
 def test_network_card_of_no_board(bus):
     bus("15b3:1021", "0x020700", "ConnectX-7")
-    assert wanted(bus("10de:2901")).board == ""
+    assert desired(bus("10de:2901")).board == ""
 
 
 def test_switch_that_is_given_to_a_virtual_machine(bus, tmp_path):
@@ -194,18 +194,18 @@ def test_boards_need_what_packages_are_known_for():
 
 def test_preflight_refuses_with_what_works(bus):
     bus("10de:1db4")
-    (finding,) = wanted(bus("10de:1eb8"), branch="595").findings()
+    (finding,) = desired(bus("10de:1eb8"), branch="595").findings()
     assert finding["verdict"] == "fail" and "V100" in finding["seen"] and "580" in finding["fix"]
-    (finding,) = wanted(bus("10de:1eb8")).findings()
+    (finding,) = desired(bus("10de:1eb8")).findings()
     assert finding["verdict"] == "pass" and "proprietary kernel module" in finding["seen"]
 
 
 def test_host_without_gpu_has_nothing_to_say(tmp_path):
-    assert wanted(str(tmp_path)).findings() == [] and nvidia_host.pci_gpus(str(tmp_path)) == []
+    assert desired(str(tmp_path)).findings() == [] and nvidia_host.pci_gpus(str(tmp_path)) == []
 
 
 def test_unknown_gpu_is_taken_for_a_new_one(bus):
-    assert wanted(bus("10de:ffff")).facts()["kernel_module"] == "open"
+    assert desired(bus("10de:ffff")).facts()["kernel_module"] == "open"
 
 
 def test_facts_without_a_preflight(call, monkeypatch, bus):

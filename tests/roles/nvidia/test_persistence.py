@@ -128,7 +128,7 @@ def test_persistence_that_stays_off_is_a_failure(daemon, call):
 def test_a_step_of_systemd_that_fails_is_a_failure(daemon, call, step):
     host = daemon(enabled="disabled", active="inactive")
     host.refuses = step
-    assert f"systemctl {step}" in (said := call("nvidia_persistence")["msg"]) and "service failed" in said
+    assert f"systemctl {step}" in (reported := call("nvidia_persistence")["msg"]) and "service failed" in reported
     assert host.did[-1] == step
 
 

@@ -5,7 +5,7 @@ from ansible.module_utils.packages.apt import advice as apt_advice
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("reported", "hint"),
     [
         ("E: Conflicting values set for option Signed-By regarding source https://x", "sources.list.d"),
         ("E: Unable to correct problems, you have held broken packages.", "unhold"),
@@ -18,8 +18,8 @@ from ansible.module_utils.packages.apt import advice as apt_advice
         ("something new", "By hand"),
     ],
 )
-def test_advice(said, hint):
-    assert hint in apt_advice.advice(said)
+def test_advice(reported, hint):
+    assert hint in apt_advice.advice(reported)
 
 
 def test_apt_that_was_killed():
@@ -29,6 +29,6 @@ def test_apt_that_was_killed():
 def test_a_branch_that_is_not_there_names_those_that_are(monkeypatch):
     names = "nvidia-driver-pinning-580\nnvidia-driver-pinning-595\nnvidia-driver-pinning-extra\n"
     monkeypatch.setattr(apt_advice, "run", lambda argv, **options: (0, names, ""))
-    said = apt_advice.offered("E: Unable to locate package nvidia-driver-pinning-999")
-    assert said == " The repositories offer: nvidia-driver-pinning-580, nvidia-driver-pinning-595."
+    reported = apt_advice.offered("E: Unable to locate package nvidia-driver-pinning-999")
+    assert reported == " The repositories offer: nvidia-driver-pinning-580, nvidia-driver-pinning-595."
     assert apt_advice.offered("E: something else") == ""

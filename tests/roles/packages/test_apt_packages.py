@@ -161,12 +161,12 @@ def test_a_transaction_that_touches_nothing_out_of_bounds_is_not_rehearsed(apt, 
 
 
 def test_guard_reads_what_apt_tells_a_program_before_dpkg_begins(tmp_path):
-    told = "VERSION 2\nAPT::NeverAutoRemove::=^linux-image-x$\n\nsed 4.9-1 < 4.9-2 /x/sed.deb\n"
+    reported = "VERSION 2\nAPT::NeverAutoRemove::=^linux-image-x$\n\nsed 4.9-1 < 4.9-2 /x/sed.deb\n"
     _, hook, _, version = apt_command.guard(["linux-image-*", "linux-modules-*"])
     command = shlex.split(hook.partition("=")[2])
     assert version == f"DPkg::Tools::Options::{command[0]}::Version=2" and apt_command.guard([]) == []
     for more, status in (("", 0), ("linux-modules-6.12.50 - < 6.12.50-1 /x/y.deb\n", 1)):
-        assert subprocess.run(command, input=told + more, text=True, check=False).returncode == status
+        assert subprocess.run(command, input=reported + more, text=True, check=False).returncode == status
 
 
 def test_check_mode_installs_nothing_and_accepts_what_no_source_has_yet(apt, call):

@@ -308,7 +308,7 @@ def test_rpm_at_work_is_waited_for_too(dnf, call):
 
 
 @pytest.mark.parametrize(
-    ("said", "fix"),
+    ("reported", "fix"),
     [
         ("No match for argument: kernel-devel-matched-5.14.0-1.el9", "reboot into the new kernel"),
         ("All matches were filtered out by modular filtering for argument: nvidia-open", "dnf module list"),
@@ -319,8 +319,8 @@ def test_rpm_at_work_is_waited_for_too(dnf, call):
         ("something new", "Run again"),
     ],
 )
-def test_advice(said, fix):
-    assert fix in dnf_command.advice(said)
+def test_advice(reported, fix):
+    assert fix in dnf_command.advice(reported)
 
 
 # A package that left the driver's version.

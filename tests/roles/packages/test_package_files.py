@@ -25,8 +25,8 @@ def debian(program, monkeypatch, tmp_path):
 
     def set_up(*offers, owner=f"nginx-common: {PATH}"):
         log.write_text("")
-        said = f'[ "$1" != --search ] || {{ [ -n "{owner}" ] || exit 1; echo "{owner}"; exit 0; }}\n'
-        program("dpkg-query", said + 'printf "nginx-common\\tall\\t1.22\\tinstall\\tinstalled\\n"\n')
+        reported = f'[ "$1" != --search ] || {{ [ -n "{owner}" ] || exit 1; echo "{owner}"; exit 0; }}\n'
+        program("dpkg-query", reported + 'printf "nginx-common\\tall\\t1.22\\tinstall\\tinstalled\\n"\n')
         program("dpkg-deb", UNPACK.format('"$3"', '"$2"') + "\n")
         program(
             "apt-get",
@@ -75,10 +75,10 @@ def test_a_package_without_the_file(debian):
 
 
 @pytest.mark.parametrize(
-    "said", ["nginx-common: {}", "nginx-common:amd64: {}", "diversion by a from: {}\nnginx-common, b: {}"]
+    "reported", ["nginx-common: {}", "nginx-common:amd64: {}", "diversion by a from: {}\nnginx-common, b: {}"]
 )
-def test_whose_file_it_is_by_dpkg(debian, said):
-    debian(owner=said.replace("{}", PATH))
+def test_whose_file_it_is_by_dpkg(debian, reported):
+    debian(owner=reported.replace("{}", PATH))
     assert packages_manager.owner(PATH) == "nginx-common"
 
 

@@ -27,8 +27,8 @@ def bus(tmp_path):
     return add
 
 
-def verdicts(root, minimums=MINIMUMS, **wanted):
-    return {f["check"]: f["verdict"] for f in preflight_gpu.gpus(TABLE, minimums, ANY | wanted, root)}
+def verdicts(root, minimums=MINIMUMS, **desired):
+    return {f["check"]: f["verdict"] for f in preflight_gpu.gpus(TABLE, minimums, ANY | desired, root)}
 
 
 def test_only_gpus_count(bus):

@@ -80,21 +80,21 @@ def filesystems(monkeypatch, tmp_path):
 def test_the_journal_has_a_filesystem_of_its_own(filesystems):
     """The models' has room; it is the journal's that counts, also while the journal's folder is not made yet."""
     at = filesystems(models=100, journal=0.9)
-    wanted = {"directory": at["journal"] + "/billing/journal", "minimum_gb": "1"}
-    (found,) = preflight_host.journal(wanted, at["models"], 0)
+    desired = {"directory": at["journal"] + "/billing/journal", "minimum_gb": "1"}
+    (found,) = preflight_host.journal(desired, at["models"], 0)
     assert found["verdict"] == "fail" and found["seen"] == f"0.9 GB free at {at['journal']}"
     assert "at least 1.0 GB" in found["expected"] and "preflight_min_journal_gb" in found["expected"]
     assert "billing_journal_dir" in found["fix"] and "dgctl journal" in found["fix"]
-    assert verdicts(preflight_host.journal({**wanted, "minimum_gb": 0}, at["models"], 0)) == ["pass"]
-    assert verdicts(preflight_host.journal(wanted, at["models"], 10**12)) == ["fail"]
-    assert "models" not in preflight_host.journal(wanted, at["models"], 10**12)[0]["expected"]
+    assert verdicts(preflight_host.journal({**desired, "minimum_gb": 0}, at["models"], 0)) == ["pass"]
+    assert verdicts(preflight_host.journal(desired, at["models"], 10**12)) == ["fail"]
+    assert "models" not in preflight_host.journal(desired, at["models"], 10**12)[0]["expected"]
 
 
 def test_beside_models_the_journal_needs_its_room_too(filesystems):
     at = filesystems(one=("models", "journal"), models=10, journal=10)
-    wanted = {"directory": at["journal"], "minimum_gb": 1}
-    assert verdicts(preflight_host.journal(wanted, at["models"], 8 * 10**9)) == ["pass"]
-    (found,) = preflight_host.journal(wanted, at["models"], 9.5 * 10**9)
+    desired = {"directory": at["journal"], "minimum_gb": 1}
+    assert verdicts(preflight_host.journal(desired, at["models"], 8 * 10**9)) == ["pass"]
+    (found,) = preflight_host.journal(desired, at["models"], 9.5 * 10**9)
     assert found["verdict"] == "fail" and "and 9.5 GB of models still to come" in found["expected"]
 
 

@@ -29,8 +29,8 @@ def proc(tmp_path):
     return write
 
 
-def verdict(wanted, proc, nginx_config="/nonexistent"):
-    (found,) = preflight_ports.ports(wanted, nginx_config, proc)
+def verdict(desired, proc, nginx_config="/nonexistent"):
+    (found,) = preflight_ports.ports(desired, nginx_config, proc)
     return found["verdict"], found["seen"]
 
 
@@ -51,11 +51,11 @@ def test_wildcard_listener_is_in_the_way(proc):
     assert verdict(WANT, proc("httpd", "0.0.0.0", 8080)) == ("fail", "held by httpd (pid 123)")
 
 
-@pytest.mark.parametrize(("holder", "said"), [("nginx", "pass"), ("apache2", "fail")])
-def test_a_port_that_nginx_may_have_for_other_sites(proc, holder, said):
+@pytest.mark.parametrize(("holder", "reported"), [("nginx", "pass"), ("apache2", "fail")])
+def test_a_port_that_nginx_may_have_for_other_sites(proc, holder, reported):
     """Server blocks share a port: where an ACME authority asks, anybody's NGINX may be, and nobody else."""
     want = [{"port": 80, "address": "0.0.0.0", "service": "nginx_proxy_acme_http_port", "shared_by": "nginx"}]
-    assert verdict(want, proc(holder, "0.0.0.0", 80))[0] == said
+    assert verdict(want, proc(holder, "0.0.0.0", 80))[0] == reported
 
 
 def test_own_nginx_is_known_by_its_file(proc, tmp_path):

@@ -119,15 +119,17 @@ def test_billing_toml_is_the_official_one(licence):
 
 
 def test_docker_mounts_the_licence_to_read_and_the_journal_to_write(licence):
-    said = yaml.safe_load(render("billing", "compose.yaml.j2", **licence))["services"]["billing"]
-    assert said["command"] == ["serve", "--config", "/config/billing.toml"]
-    assert said["volumes"] == [
+    reported = yaml.safe_load(render("billing", "compose.yaml.j2", **licence))["services"]["billing"]
+    assert reported["command"] == ["serve", "--config", "/config/billing.toml"]
+    assert reported["volumes"] == [
         "/etc/deepgram-billing/billing:/config:ro",
         "/etc/deepgram-billing/license:/license:ro",
         "/var/lib/deepgram-billing/journal:/journal",
     ]
-    assert said["ports"] == ["0.0.0.0:8443:8443", "127.0.0.1:8090:8080"]
-    assert "env_file" not in said and said["environment"] == {"DEEPGRAM_DEPLOYMENT_ORCHESTRATOR": "docker-compose"}
+    assert reported["ports"] == ["0.0.0.0:8443:8443", "127.0.0.1:8090:8080"]
+    assert "env_file" not in reported and reported["environment"] == {
+        "DEEPGRAM_DEPLOYMENT_ORCHESTRATOR": "docker-compose"
+    }
 
 
 def test_podman_says_the_same(licence):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import log_forms
-from tests.log_forms import FORMS, NAMELESS, NAMING, inserted, refused, said
+from tests.log_forms import FORMS, NAMELESS, NAMING, inserted, refused, reported
 from tests.roles_app.conftest import ROOT
 
 from ansible.module_utils.deepgram import log  # isort: skip
@@ -52,10 +52,10 @@ def test_the_four_formats_that_deepgram_publishes_say_the_same():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_loaded_and_refused_models_in_every_form(form):
-    text = said(form, "Listening on http://0.0.0.0:8080")
+    text = reported(form, "Listening on http://0.0.0.0:8080")
     for file in (BATCH, STREAM):
         text += log_forms.new(form, file)
-    text += inserted(form, BATCH) + refused(form, STREAM) + said(form, "Finished prewarming Flux model")
+    text += inserted(form, BATCH) + refused(form, STREAM) + reported(form, "Finished prewarming Flux model")
     (loaded, flux), refusals = read(text)
     assert loaded.serves(BATCH) and not loaded.serves(STREAM) and flux.names == log.FLUX_MODELS
     assert list(refusals) == ([""] if form in NAMELESS else [STREAM])
@@ -141,7 +141,7 @@ def test_what_stands_after_a_name_is_no_language_unless_it_looks_like_one(file):
 def test_a_stack_trace_is_no_event_of_its_own_and_json_takes_no_lines_from_outside():
     text = "thread 'main' panicked at src/lib.rs:1:\nError: x\n  what():  CUDA error\n\n   |\n"
     assert log.events(text) == ["thread 'main' panicked at src/lib.rs:1:", "Error: x what():  CUDA error |"]
-    assert len(log.events(said("json", "one") + "  loose\n" + said("json", "two"))) == 3
+    assert len(log.events(reported("json", "one") + "  loose\n" + reported("json", "two"))) == 3
 
 
 @pytest.mark.parametrize(

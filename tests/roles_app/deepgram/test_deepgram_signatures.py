@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.log_forms import FORMS, inserted, new, said
+from tests.log_forms import FORMS, inserted, new, reported
 from tests.roles_app.conftest import ROOT, load
 
 from ansible.module_utils.deepgram import log  # isort: skip
@@ -74,7 +74,9 @@ def name(found):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("line", "expected"), LINES)
 def test_lines_are_recognised_in_every_form(form, line, expected):
-    found = signatures.diagnose(log.events(said(form, "Listening on http://0.0.0.0:8080") + said(form, line, "ERROR")))
+    found = signatures.diagnose(
+        log.events(reported(form, "Listening on http://0.0.0.0:8080") + reported(form, line, "ERROR"))
+    )
     assert name(found) == expected and line in found.line
     assert found.meaning and found.remediation and "{" not in found.remediation.replace("{half_precision: {", "")
 
@@ -82,9 +84,10 @@ def test_lines_are_recognised_in_every_form(form, line, expected):
 def test_half_precision_as_a_field_in_every_form():
     for form in FORMS:
         assert (
-            name(signatures.diagnose(log.events(said(form, "Device", half_precision=False)))) == "half precision off"
+            name(signatures.diagnose(log.events(reported(form, "Device", half_precision=False))))
+            == "half precision off"
         ), form
-        assert not signatures.diagnose(log.events(said(form, "Device", half_precision=True))), form
+        assert not signatures.diagnose(log.events(reported(form, "Device", half_precision=True))), form
 
 
 @pytest.mark.parametrize(("sample", "expected"), SAMPLES.items())
@@ -156,7 +159,7 @@ moments = st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1)) | st.builds(
 @given(st.sampled_from(ORDINARY), moments, st.integers(0, 10**6) | st.just(401), st.sampled_from(sorted(FORMS)))
 def test_no_ordinary_line_at_any_time_has_a_remediation(words, moment, number, form):
     time = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06}Z"
-    text = said(form, words.format(n=number, t=time), now=time)
+    text = reported(form, words.format(n=number, t=time), now=time)
     assert not signatures.diagnose(log.events(text))
     engine = load("modules", "deepgram_service").FIXES
     assert not [pattern for pattern, _ in engine if re.search(pattern, text, re.IGNORECASE)]

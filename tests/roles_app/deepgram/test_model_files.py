@@ -297,14 +297,14 @@ def test_prunes_only_when_asked(run, tmp_path):
 )
 def test_link_that_names_no_model(url):
     with pytest.raises(download.DownloadError):
-        models.wanted_files([{"url": url, "sha256": ""}], {})
+        models.desired_files([{"url": url, "sha256": ""}], {})
 
 
 def test_two_links_to_one_name_and_a_sum_that_is_none():
     with pytest.raises(download.DownloadError, match=r"2 model links lead to a file called a.dg"):
-        models.wanted_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}], {})
+        models.desired_files([{"url": "https://h/1/a.dg", "sha256": ""}, {"url": "https://h/2/a.dg", "sha256": ""}], {})
     with pytest.raises(download.DownloadError, match=r"not a SHA-256 sum: abc"):
-        models.wanted_files([{"url": "https://h/a.dg", "sha256": "abc"}], {})
+        models.desired_files([{"url": "https://h/a.dg", "sha256": "abc"}], {})
 
 
 def test_shown_link_has_neither_query_nor_password():

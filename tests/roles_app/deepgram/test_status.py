@@ -129,7 +129,7 @@ DENIED = "permission denied while trying to connect to the Docker daemon socket 
 
 
 @pytest.mark.parametrize(
-    ("engine", "user", "said", "sentence"),
+    ("engine", "user", "reported", "sentence"),
     [
         ("docker", 0, "Error response from daemon: No such container: deepgram-engine", "there is none"),
         (
@@ -148,9 +148,9 @@ DENIED = "permission denied while trying to connect to the Docker daemon socket 
         ("docker", 0, "Cannot connect to the Docker daemon", "not seen: Cannot connect to the Docker daemon"),
     ],
 )
-def test_who_may_not_see_a_container_does_not_hear_that_there_is_none(monkeypatch, engine, user, said, sentence):
+def test_who_may_not_see_a_container_does_not_hear_that_there_is_none(monkeypatch, engine, user, reported, sentence):
     monkeypatch.setattr(MODULE.os, "geteuid", lambda: user)
-    monkeypatch.setattr(MODULE, "run", lambda words, timeout, check: (1, "[]", said + "\n"))
+    monkeypatch.setattr(MODULE, "run", lambda words, timeout, check: (1, "[]", reported + "\n"))
     assert MODULE.why_absent(engine, "deepgram-engine").startswith(sentence)
 
 
@@ -179,12 +179,12 @@ def test_a_driver_that_does_not_answer_is_a_problem(server, answer, sentence):
 
 
 @pytest.mark.parametrize(
-    ("state", "said"), [("TrustBased", True), ("Failed", True), ("Connected", False), (None, False)]
+    ("state", "reported"), [("TrustBased", True), ("Failed", True), ("Connected", False), (None, False)]
 )
-def test_a_license_proxy_on_its_own_is_a_problem(server, state, said):
+def test_a_license_proxy_on_its_own_is_a_problem(server, state, reported):
     server.pages["http://licence/v1/status"] = json.dumps({"state": state})
     problems = server.status()["problems"]
-    assert problems == [f"License Proxy: it is {state}: Deepgram's licence server does not answer it"] * said
+    assert problems == [f"License Proxy: it is {state}: Deepgram's licence server does not answer it"] * reported
 
 
 def test_billing_tells_its_container_and_when_its_release_ends(server):
@@ -216,7 +216,7 @@ def test_a_record_that_is_missing_or_torn_names_no_release(server, tmp_path, tex
 
 
 def test_the_module_changes_nothing(server, monkeypatch):
-    said = []
+    reported = []
     monkeypatch.setattr(time, "time", lambda: NOW)
 
     class Module:
@@ -225,22 +225,22 @@ def test_the_module_changes_nothing(server, monkeypatch):
             self.params = server.params
 
         def exit_json(self, **words):
-            said.append(words)
+            reported.append(words)
 
     monkeypatch.setattr(MODULE, "AnsibleModule", Module)
     MODULE.main()
-    assert said[0]["changed"] is False and said[0]["status"]["release"] == "release-260812"
+    assert reported[0]["changed"] is False and reported[0]["status"]["release"] == "release-260812"
 
 
 def test_what_the_watchdog_did_is_told(server, tmp_path, monkeypatch):
     monkeypatch.setattr(MODULE.watch_files, "RUN", str(tmp_path))
     assert server.status()["watch"] is None and not server.status()["problems"]
-    said = {"at": NOW - 2, "phase": "hand", "out": True, "since": NOW - 3600, "reason": "Xid 79; waits for a hand"}
-    (tmp_path / "state.json").write_text(json.dumps(said))
+    reported = {"at": NOW - 2, "phase": "hand", "out": True, "since": NOW - 3600, "reason": "Xid 79; waits for a hand"}
+    (tmp_path / "state.json").write_text(json.dumps(reported))
     status = server.status()
     assert status["problems"] == ["out by itself since 2026-11-29 11:00 UTC: Xid 79; waits for a hand"]
     assert (status["watch"]["phase"], status["watch"]["out"]) == ("hand", True)
     (tmp_path / "state.json").write_text(json.dumps({"at": NOW, "phase": "in", "out": False, "note": "it is the last"}))
     assert server.status()["problems"] == ["the watchdog tells: it is the last"]
-    (tmp_path / "state.json").write_text(json.dumps({**said, "at": NOW - 999}))
+    (tmp_path / "state.json").write_text(json.dumps({**reported, "at": NOW - 999}))
     assert server.status()["watch"] is None, "one that ended long ago"

@@ -85,9 +85,9 @@ def test_a_buffer_and_further_folders_of_models_are_mounted_where_the_files_say(
     own = {"deepgram_api_disk_buffer_dir": "/var/buffer", "deepgram_engine_models_dirs": ["/srv/models", "/mnt/more"]}
     assert config("engine", **own)["model_manager"]["search_paths"] == ["/models", "/models-1", "/models-2"]
     assert config("api", **own)["features"]["disk_buffer_path"] == "/buffer"
-    _, said = compose(**own)
-    assert said["services"]["engine"]["volumes"][-2:] == ["/srv/models:/models-1:ro", "/mnt/more:/models-2:ro"]
-    assert said["services"]["api"]["volumes"][-1] == "/var/buffer/api:/buffer"
+    _, reported = compose(**own)
+    assert reported["services"]["engine"]["volumes"][-2:] == ["/srv/models:/models-1:ro", "/mnt/more:/models-2:ro"]
+    assert reported["services"]["api"]["volumes"][-1] == "/var/buffer/api:/buffer"
     _, engine = unit("deepgram-engine.container", **own)
     assert "/mnt/more:/models-2:ro" in engine["Container"]["Volume"]
     _, api = unit("deepgram-api.container", **own)
@@ -98,8 +98,8 @@ def test_a_buffer_and_further_folders_of_models_are_mounted_where_the_files_say(
 
 
 def test_the_api_s_certificate_is_mounted_and_asked_for_over_tls():
-    _, said = compose(deepgram_api_tls=True)
-    api = said["services"]["api"]
+    _, reported = compose(deepgram_api_tls=True)
+    api = reported["services"]["api"]
     assert (
         "/etc/deepgram/tls:/tls:ro" in api["volumes"] and "curl -sk https://localhost:" in api["healthcheck"]["test"][1]
     )
@@ -327,7 +327,7 @@ def test_model_of_test_requests(links, model):
 
 
 def test_usage_is_redacted_as_it_is_said():
-    said = {None: None, True: True, False: False, "false": False}
-    for given, found in said.items():
+    reported = {None: None, True: True, False: False, "false": False}
+    for given, found in reported.items():
         api = value("deepgram", "_deepgram_config", deepgram_redact_usage=given)["api"]
         assert api["features"].get("redact_usage") is found

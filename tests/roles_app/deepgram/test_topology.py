@@ -76,7 +76,11 @@ def test_defaults_are_those_of_the_role():
 def test_the_role_gives_the_filter_every_variable_that_the_table_names():
     profiles, languages = FILTER.tables()
     named = {
-        name for row in profiles.values() for key, said in row.items() if key.endswith("_of") for name in said.values()
+        name
+        for row in profiles.values()
+        for key, reported in row.items()
+        if key.endswith("_of")
+        for name in reported.values()
     }
     named |= {row["limit"]["variable"] for row in profiles.values()} | {
         row["groups_by"] for row in profiles.values() if "groups_by" in row
@@ -231,8 +235,8 @@ def test_an_api_of_a_voice_agent_knows_what_each_engine_of_other_servers_is_for(
         for number, kind in enumerate(("stt", "tts", "eot"))
     }
     apart = of("api", host="a1", servers={"engine": engines})
-    said = tomllib.loads(render("deepgram", "config.toml.j2", item="api", deepgram_profile="agent", **apart))
-    assert [(one["url"], one["streaming_stt"], one["tts"], one["eot"]) for one in said["driver_pool"]["standard"]] == [
+    reported = tomllib.loads(render("deepgram", "config.toml.j2", item="api", deepgram_profile="agent", **apart))
+    assert [(one["url"], one["streaming_stt"], one["tts"], one["eot"]) for one in reported["driver_pool"]["standard"]] == [
         ("https://e0:8080/v2", True, False, False),
         ("https://e1:8080/v2", False, True, False),
         ("https://e2:8080/v2", False, False, True),

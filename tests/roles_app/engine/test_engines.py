@@ -96,7 +96,7 @@ def test_compose_starts_what_is_due(host, due, state, containers, asked):
 
 
 @pytest.mark.parametrize(
-    ("said", "state", "due"),
+    ("reported", "state", "due"),
     [
         (" DRY-RUN MODE -  Container deepgram-api  Running\n", {}, set()),
         (" DRY-RUN MODE -  Container deepgram-api  Recreate\n", {}, {"api"}),
@@ -106,9 +106,9 @@ def test_compose_starts_what_is_due(host, due, state, containers, asked):
         ("", {"reproached": ["api"]}, {"api"}),
     ],
 )
-def test_compose_says_what_it_would_recreate(host, said, state, due):
+def test_compose_says_what_it_would_recreate(host, reported, state, due):
     vars(host).update(state)
-    host.answers["compose"] = (0, "", said)
+    host.answers["compose"] = (0, "", reported)
     assert host.engine("docker").due(BOTH) == due
     assert host.asked == [f"compose --dry-run --ansi=never {UP}"]
 
@@ -263,7 +263,7 @@ def test_what_is_a_project_of_its_own_is_no_matter_of_engines(host, alone):
 
 
 @pytest.mark.parametrize(
-    ("said", "seen"),
+    ("reported", "seen"),
     [
         ("LoadState=loaded\nNeedDaemonReload=no\n", False),
         ("LoadState=loaded\nNeedDaemonReload=yes\n", True),
@@ -272,8 +272,8 @@ def test_what_is_a_project_of_its_own_is_no_matter_of_engines(host, alone):
         ("Failed to connect to bus: No such file or directory\n", True),
     ],
 )
-def test_what_systemd_says_of_a_unit(monkeypatch, said, seen):
-    monkeypatch.setattr(engines, "run", lambda words, check: (0, said, ""))
+def test_what_systemd_says_of_a_unit(monkeypatch, reported, seen):
+    monkeypatch.setattr(engines, "run", lambda words, check: (0, reported, ""))
     assert engines.unread("deepgram-api.service") is seen
 
 
@@ -374,15 +374,16 @@ def test_a_start_that_failed_says_why_and_what_to_do_without_the_key(host, monke
     (Path(host.folder) / "deepgram.env").write_text("DEEPGRAM_API_KEY=topsecretkey\n")
     monkeypatch.setattr(SERVICE, "log_tail", lambda engine, name, lines, secrets, since: f"{name} at {since}")
     service = Service(host, monkeypatch, BOTH)
-    said = results(monkeypatch, SERVICE, service.params)
+    reported = results(monkeypatch, SERVICE, service.params)
     monkeypatch.setattr(SERVICE.time, "time", lambda: 5.0)
     with pytest.raises(SystemExit):
         SERVICE.main()
-    assert said.pop() == {"changed": False, "started": []}
+    assert reported.pop() == {"changed": False, "started": []}
     monkeypatch.setattr(SERVICE, "work", lambda *_: (_ for _ in ()).throw(CommandFailed(f"{log} (topsecretkey)")))
     with pytest.raises(SystemExit):
         SERVICE.main()
     assert (
-        f"did not start: {log}" in said[0]["msg"] and "deepgram-engine at 5.0 | deepgram-api at 5.0" in said[0]["msg"]
+        f"did not start: {log}" in reported[0]["msg"]
+        and "deepgram-engine at 5.0 | deepgram-api at 5.0" in reported[0]["msg"]
     )
-    assert fix in said[0]["fix"] and "topsecretkey" not in str(said)
+    assert fix in reported[0]["fix"] and "topsecretkey" not in str(reported)

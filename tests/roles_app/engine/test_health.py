@@ -11,7 +11,7 @@ from ansible.module_utils.deepgram import containers, engines, http
 from ansible.module_utils.deepgram.log import events
 
 from tests import log_forms
-from tests.log_forms import FORMS, NAMELESS, said
+from tests.log_forms import FORMS, NAMELESS, reported
 from tests.roles_app.conftest import ROOT, load
 from tests.roles_app.engine.fake_engine import FakeEngine
 
@@ -134,7 +134,7 @@ def test_no_key_is_told_from_a_refused_one(params, engine):
 def test_an_older_image_is_named_whatever_the_format(params, engine, form):
     """`missing field` alone is the line, and comes after one that is an error."""
     text = (SAMPLES / "flux_page_old_image.txt").read_text()
-    engine.set(logs={"deepgram-engine": said(form, "Loading configuration from /config/engine.toml") + text})
+    engine.set(logs={"deepgram-engine": reported(form, "Loading configuration from /config/engine.toml") + text})
     fix = HEALTH.diagnosis(params, HEALTH.NotReady("it does not answer", "engine"), 0)[2]
     assert "release-251015" in fix
 
@@ -330,9 +330,9 @@ def test_the_container_of_a_part_that_left_is_taken_away(engine, tmp_path, monke
     assert service.drop(runner, params, True) and (tmp_path / "deepgram-api.container").exists()
     before = len(engine.calls)
     assert service.drop(runner, params, False)
-    said = [" ".join(call) for call in engine.calls[before:]]
+    reported = [" ".join(call) for call in engine.calls[before:]]
     stop = "docker stop -t 7 deepgram-api" if kind == "docker" else "systemctl stop deepgram-api.service"
-    assert stop in said and not [call for call in said if "stop" in call and "engine" in call]
+    assert stop in reported and not [call for call in reported if "stop" in call and "engine" in call]
     assert (tmp_path / "deepgram-api.container").exists() is (kind == "docker")
     assert list(service.views(params)) == ["engine"]
 
@@ -363,10 +363,10 @@ def module(params, engine, monkeypatch):
     engine.set(logs={"deepgram-engine": GOOD})
 
     def run(check_mode=False, **changes):
-        said = []
+        reported = []
 
         def end(failed, words):
-            said.append((failed, words))
+            reported.append((failed, words))
             raise SystemExit
 
         one = SimpleNamespace(
@@ -378,23 +378,23 @@ def module(params, engine, monkeypatch):
         monkeypatch.setattr(HEALTH, "AnsibleModule", lambda **_: one)
         with pytest.raises(SystemExit):
             HEALTH.main()
-        return said[0]
+        return reported[0]
 
     return run
 
 
 def test_a_service_as_configured_passes_every_check(module):
-    failed, said = module()
-    assert not failed and not said["changed"] and said["seconds"] >= 0
-    assert {entry["verdict"] for entry in said["findings"]} == {"pass"} and len(said["findings"]) == 6
+    failed, reported = module()
+    assert not failed and not reported["changed"] and reported["seconds"] >= 0
+    assert {entry["verdict"] for entry in reported["findings"]} == {"pass"} and len(reported["findings"]) == 6
 
 
 def test_one_that_runs_but_not_as_configured_is_a_failure(module, engine):
     engine.set(logs={"deepgram-engine": "INFO impeller::config: Using devices: CPU\n"})
-    failed, said = module(max_active_requests="5")
-    assert failed and said["msg"].startswith("Deepgram runs, but not as configured: engine computes on the GPU: ")
-    assert "engine limits its requests: 20, expected 5" in said["msg"] and "nvidia-ctk cdi list" in said["fix"]
-    assert [entry["check"] for entry in said["findings"] if entry["verdict"] == "fail"] == [
+    failed, reported = module(max_active_requests="5")
+    assert failed and reported["msg"].startswith("Deepgram runs, but not as configured: engine computes on the GPU: ")
+    assert "engine limits its requests: 20, expected 5" in reported["msg"] and "nvidia-ctk cdi list" in reported["fix"]
+    assert [entry["check"] for entry in reported["findings"] if entry["verdict"] == "fail"] == [
         "engine computes on the GPU",
         "engine limits its requests",
     ]
@@ -407,18 +407,18 @@ def test_one_that_does_not_answer_in_time_is_a_failure_with_its_log(module, page
             "deepgram-api": "fine\nERROR stem: Aegis request to https://license.deepgram.com failed: 401 Unauthorized\n"
         }
     )
-    failed, said = module()
+    failed, reported = module()
     reason = f"the API at {pages['url']}/v1/status does not answer (HTTP 503: busy) after 0 s"
-    assert failed and said["msg"].startswith(reason), "nothing of Python's before it"
-    assert "last lines of deepgram-api: " in said["msg"] and "401 Unauthorized" in said["msg"]
-    assert "deepgram_api_key" in said["fix"]
-    (entry,) = said["findings"]
+    assert failed and reported["msg"].startswith(reason), "nothing of Python's before it"
+    assert "last lines of deepgram-api: " in reported["msg"] and "401 Unauthorized" in reported["msg"]
+    assert "deepgram_api_key" in reported["fix"]
+    (entry,) = reported["findings"]
     assert entry == {
         "check": "deepgram answers",
         "verdict": "fail",
         "seen": reason,
         "expected": "connected and Ready or Healthy",
-        "fix": said["fix"],
+        "fix": reported["fix"],
     }
 
 

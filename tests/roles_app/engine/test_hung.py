@@ -69,9 +69,9 @@ def status(streams):
 
 
 def test_an_engine_that_hangs_is_killed_after_the_wait(hanging, answers):
-    asked, began = urls(hanging, answers(status(0))), time.monotonic()
+    asked, started = urls(hanging, answers(status(0))), time.monotonic()
     assert deepgram_hung.hung(asked, ["engine", "api"], BOTH, 1) == ["engine"]
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - started < 5
 
 
 def test_its_calls_keep_their_time(hanging, answers):
@@ -86,9 +86,9 @@ def test_of_an_api_that_hangs_the_engine_knows_whether_it_has_requests(hanging, 
 
 
 def test_where_nobody_listens_nothing_is_waited_for(nobody, answers):
-    began = time.monotonic()
+    started = time.monotonic()
     assert deepgram_hung.hung(urls(nobody, answers(status(1))), ["engine", "api"], BOTH, 60) == ["engine"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
 
 
 def test_a_container_with_the_port_from_before_is_asked_there(nobody, answers):
@@ -110,8 +110,8 @@ def test_without_a_wait_nobody_is_killed_for_being_slow(hanging):
 
 
 def test_one_slow_answer_is_no_hanging(monkeypatch, answers):
-    said = [(None, "timed out"), ("fine", "")]
-    monkeypatch.setattr(deepgram_hung, "get_either", lambda url, timeout: said.pop(0))
+    reported = [(None, "timed out"), ("fine", "")]
+    monkeypatch.setattr(deepgram_hung, "get_either", lambda url, timeout: reported.pop(0))
     assert deepgram_hung.hung({"engine": "http://x/metrics"}, ["engine"], {"engine": BOTH["engine"]}, 30) == []
 
 
@@ -133,8 +133,17 @@ def test_whatever_stops_a_container_kills_it_first_if_it_hangs(monkeypatch, tmp_
         act
     ]()
     kills = {"docker": ("docker rm --force", "docker kill"), "podman": ("podman kill",)}[kind]
-    killed = {name for name in ("engine", "api") for said in done if said.startswith(kills) and said.endswith(name)}
+    killed = {
+        name
+        for name in ("engine", "api")
+        for reported in done
+        if reported.startswith(kills) and reported.endswith(name)
+    }
     assert killed == ({"engine"} if act == "drop" else {"engine", "api"})
-    stops = [number for number, said in enumerate(done) if "stop" in said or "restart" in said or "down" in said]
-    first = next(number for number, said in enumerate(done) if said.startswith(kills))
+    stops = [
+        number
+        for number, reported in enumerate(done)
+        if "stop" in reported or "restart" in reported or "down" in reported
+    ]
+    first = next(number for number, reported in enumerate(done) if reported.startswith(kills))
     assert not stops or first < stops[0]

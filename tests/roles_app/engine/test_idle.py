@@ -27,8 +27,8 @@ def idle(monkeypatch):
 
         def get_json(url, timeout, ask=None):
             asked.append(url)
-            said = pages.pop(0) if len(pages) > 1 else pages[0]
-            return (None, "timed out") if said is None else (said, "")
+            reported = pages.pop(0) if len(pages) > 1 else pages[0]
+            return (None, "timed out") if reported is None else (reported, "")
 
         usual = {
             "apis": {"api": f"{URL}/v1/status"},
@@ -42,11 +42,11 @@ def idle(monkeypatch):
         class Module:
             params, check_mode = usual | parameters, False
 
-            def exit_json(self, **said):
-                raise Exit({"failed": False, **said})
+            def exit_json(self, **reported):
+                raise Exit({"failed": False, **reported})
 
-            def fail_json(self, **said):
-                raise Exit({"failed": True, **said})
+            def fail_json(self, **reported):
+                raise Exit({"failed": True, **reported})
 
         monkeypatch.setattr(IDLE, "AnsibleModule", lambda **_: Module())
         monkeypatch.setattr(IDLE, "get_json", get_json)
@@ -68,8 +68,10 @@ def busy(count):
 
 
 def test_requests_are_waited_for_where_the_api_listens(idle):
-    said, asked = idle([busy(2), busy(1), busy(0), busy(0)])
-    assert (said["failed"], said["left"]) == (False, 0) and set(asked) == {f"{URL}/v1/status"} and len(asked) == 4
+    reported, asked = idle([busy(2), busy(1), busy(0), busy(0)])
+    assert (
+        (reported["failed"], reported["left"]) == (False, 0) and set(asked) == {f"{URL}/v1/status"} and len(asked) == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,9 @@ def test_requests_are_waited_for_where_the_api_listens(idle):
     ],
 )
 def test_no_answer_is_never_idle(idle, inspect):
-    said, asked = idle([None], inspect)
-    assert said["failed"] and said["left"] is None and len(asked) > 5
-    assert "not known" in said["msg"] and "timed out" in said["msg"]
+    reported, asked = idle([None], inspect)
+    assert reported["failed"] and reported["left"] is None and len(asked) > 5
+    assert "not known" in reported["msg"] and "timed out" in reported["msg"]
     assert idle([None], inspect, silent_allowed=True)[0]["failed"] is False
     assert idle([None], inspect, force=True)[0]["failed"] is False
 
@@ -100,8 +102,8 @@ def test_no_answer_is_never_idle(idle, inspect):
     ],
 )
 def test_a_container_that_is_known_not_to_run_has_none(idle, inspect, words):
-    said, _ = idle([None], inspect)
-    assert (said["failed"], said["left"]) == (False, 0) and words in said["seen"]
+    reported, _ = idle([None], inspect)
+    assert (reported["failed"], reported["left"]) == (False, 0) and words in reported["seen"]
 
 
 def test_an_answer_without_counters_says_nothing(idle):
@@ -109,13 +111,13 @@ def test_an_answer_without_counters_says_nothing(idle):
 
 
 def test_one_lost_answer_does_not_count(idle):
-    said, _ = idle([busy(3), None, None, busy(3), busy(0), busy(0)])
-    assert (said["failed"], said["left"]) == (False, 0)
+    reported, _ = idle([busy(3), None, None, busy(3), busy(0), busy(0)])
+    assert (reported["failed"], reported["left"]) == (False, 0)
 
 
 def test_calls_that_go_on_keep_the_server_as_it_is(idle):
-    said, _ = idle([busy(1)])
-    assert said["failed"] and said["left"] == 1 and "deepgram_drain_timeout_s" in said["fix"]
+    reported, _ = idle([busy(1)])
+    assert reported["failed"] and reported["left"] == 1 and "deepgram_drain_timeout_s" in reported["fix"]
     assert idle([busy(1)], force=True)[0]["left"] == 1
 
 
@@ -137,7 +139,7 @@ def test_where_a_server_reaches_its_own_ports(bound, asked):
 
 def test_no_playbook_asks_the_loopback_address_whatever_is_bound():
     text = {path.name: path.read_text() for path in ROOT.glob("playbooks/*.yml")}
-    assert [name for name, said in text.items() if "//127.0.0.1" in said] == []
+    assert [name for name, reported in text.items() if "//127.0.0.1" in reported] == []
     play = yaml.safe_load(text["drain.yml"])[1]
     assert "deepgram_api_bind_address | default('') | local_address" in play["vars"]["_urls"]
     assert "_urls" in play["tasks"][0]["deepgram_idle"]["apis"]
@@ -152,8 +154,8 @@ def test_no_playbook_asks_the_loopback_address_whatever_is_bound():
     ],
 )
 def test_two_quiet_looks_in_a_row_are_waited_for(idle, counts, asked):
-    said, urls = idle([busy(count) for count in counts])
-    assert (said["failed"], said["left"], len(urls)) == (False, 0, asked)
+    reported, urls = idle([busy(count) for count in counts])
+    assert (reported["failed"], reported["left"], len(urls)) == (False, 0, asked)
 
 
 def bound(inside, port):
@@ -178,5 +180,7 @@ def bound(inside, port):
     ],
 )
 def test_an_api_is_asked_where_its_container_listens_now(idle, inspect, port):
-    said, asked = idle([busy(0)], inspect, apis={"api-agent": "http://192.0.2.11:8084/v1/status"})
-    assert (said["failed"], said["left"]) == (False, 0) and set(asked) == {f"http://192.0.2.11:{port}/v1/status"}
+    reported, asked = idle([busy(0)], inspect, apis={"api-agent": "http://192.0.2.11:8084/v1/status"})
+    assert (reported["failed"], reported["left"]) == (False, 0) and set(asked) == {
+        f"http://192.0.2.11:{port}/v1/status"
+    }

@@ -124,7 +124,7 @@ def test_images_are_pulled_together_and_the_first_failure_is_told(run, engine):
 
 
 @pytest.mark.parametrize(
-    "said, fix, attempts",
+    "reported, fix, attempts",
     [
         ("unauthorized: authentication required", "deepgram_registry_username", 1),
         ("manifest unknown", "deepgram_release", 1),
@@ -133,11 +133,11 @@ def test_images_are_pulled_together_and_the_first_failure_is_told(run, engine):
         ("dial tcp: lookup registry.test: no such host", "reaches the registry", 3),
     ],
 )
-def test_refusals_name_the_cure(run, engine, said, fix, attempts):
-    engine.set(registry={f"{REPOSITORY}:release-1": {"error": said}})
+def test_refusals_name_the_cure(run, engine, reported, fix, attempts):
+    engine.set(registry={f"{REPOSITORY}:release-1": {"error": reported}})
     with pytest.raises(MODULE.PullFailed) as failure:
         run()
-    assert fix in failure.value.fix and said in str(failure.value) and len(engine.pulls()) == attempts
+    assert fix in failure.value.fix and reported in str(failure.value) and len(engine.pulls()) == attempts
 
 
 @pytest.fixture
@@ -195,8 +195,8 @@ def test_pulling_for_later_pins_nothing_and_pulls_once(run, engine, monkeypatch,
 @pytest.mark.parametrize("number", ["401", "403"])
 def test_a_digest_or_a_time_is_no_refusal(number):
     """What passes by itself is tried again, whichever digits stand in it."""
-    said = f'time="2026-03-19T14:30:00.{number}140Z" copying sha256:ab{number}ef: read tcp 10.0.0.1:4{number}: reset by peer'
-    failure = MODULE.PullFailed("registry.test/x@sha256:1", said)
+    reported = f'time="2026-03-19T14:30:00.{number}140Z" copying sha256:ab{number}ef: read tcp 10.0.0.1:4{number}: reset by peer'
+    failure = MODULE.PullFailed("registry.test/x@sha256:1", reported)
     assert failure.passing and "reaches the registry" in failure.fix
     refused = MODULE.PullFailed("registry.test/x", f"unexpected status from HEAD request: {number}")
     assert not refused.passing and "deepgram_registry_username" in refused.fix
@@ -242,7 +242,7 @@ def test_folders_that_others_could_read_are_closed(run, tmp_path):
     ("way", "flags"), [("work", {}), ("begin", {"ahead": True}), ("only_pull", {"only_pull": True})]
 )
 def test_what_is_asked_for_is_what_is_done(engine, monkeypatch, tmp_path, way, flags):
-    said = results(monkeypatch, MODULE, {"ahead": False, "only_pull": False} | flags)
+    reported = results(monkeypatch, MODULE, {"ahead": False, "only_pull": False} | flags)
     for name in ("work", "begin", "only_pull"):
         monkeypatch.setattr(MODULE, name, lambda given, check, name=name: {"way": name})
     with pytest.raises(SystemExit):
@@ -250,7 +250,9 @@ def test_what_is_asked_for_is_what_is_done(engine, monkeypatch, tmp_path, way, f
     monkeypatch.setattr(MODULE, way, lambda *_: (_ for _ in ()).throw(MODULE.PullFailed("r:1", "unauthorized")))
     with pytest.raises(SystemExit):
         MODULE.main()
-    assert said[0] == {"way": way} and "the image r:1 could not be pulled: unauthorized. Fix: " in said[1]["msg"]
+    assert (
+        reported[0] == {"way": way} and "the image r:1 could not be pulled: unauthorized. Fix: " in reported[1]["msg"]
+    )
 
 
 def test_where_all_comes_from_the_registry_no_port_is_opened(monkeypatch):

@@ -112,16 +112,16 @@ def test_other_rules_have_another_sum():
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """The program's files, and what it gave to nft."""
-    said = []
+    reported = []
     monkeypatch.setattr(PROGRAM, "RULES", str(tmp_path / "rules.json"))
     for name, path in (("KEPT", "kept/addresses.json"), ("LAST", "kept/table.nft"), ("IN_FORCE", "in-force")):
         monkeypatch.setattr(PROGRAM, name, str(tmp_path / path))
     monkeypatch.setattr(
-        PROGRAM, "nft", lambda *words, text=None: said.append(text) or SimpleNamespace(returncode=0, stderr="")
+        PROGRAM, "nft", lambda *words, text=None: reported.append(text) or SimpleNamespace(returncode=0, stderr="")
     )
     sources = ["lb.test", "lost.test"]
     (tmp_path / "rules.json").write_text(json.dumps({"rules": [{"name": "API", "port": 1, "sources": sources}]}))
-    return said
+    return reported
 
 
 def test_a_name_that_no_longer_resolves_keeps_its_addresses(program, monkeypatch, capsys):
@@ -170,8 +170,8 @@ class Server:
         return 0, "", ""
 
     def be_present(self, check=False):
-        def fail_json(**said):
-            raise AssertionError(said["msg"])
+        def fail_json(**reported):
+            raise AssertionError(reported["msg"])
 
         params = {"unit": str(self.unit), "program": str(self.program), "files": [], "reread": False}
         return MODULE.present(SimpleNamespace(params=params, check_mode=check, fail_json=fail_json))
@@ -317,8 +317,8 @@ def test_what_containers_may_not_reach():
 
 def test_check_compares_the_whole_table(program, monkeypatch, tmp_path):
     (tmp_path / "in-force").touch()
-    told = SimpleNamespace(returncode=0, stdout="")
-    monkeypatch.setattr(PROGRAM, "nft", lambda *words, text=None: told)
+    reported = SimpleNamespace(returncode=0, stdout="")
+    monkeypatch.setattr(PROGRAM, "nft", lambda *words, text=None: reported)
     monkeypatch.setattr(PROGRAM.socket, "getaddrinfo", lambda name, _port: [(0, 0, 0, "", ("192.0.2.4", 0))])
 
     def status():
@@ -327,9 +327,9 @@ def test_check_compares_the_whole_table(program, monkeypatch, tmp_path):
         return ended.value.code
 
     assert status() == 1
-    told.stdout = PROGRAM.wanted()[1]
+    reported.stdout = PROGRAM.desired()[1]
     assert status() == 0
-    told.returncode = 1
+    reported.returncode = 1
     assert status() == 1
 
 

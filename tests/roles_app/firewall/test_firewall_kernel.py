@@ -141,8 +141,13 @@ def test_what_a_caller_names_leads_a_container_to_nothing_that_is_blocked(world,
     """`url` and `callback` have the API ask any address: 169.254.169.254 gives a cloud's credentials away."""
     reached = {"port": 8080, "source": CONTAINER, "where": "box"}
     assert world.reaches(NEIGHBOUR, **reached) and world.reaches(FRIEND, **reached)
-    said = {"rules": [], "container_ports": [8080], "container_blocked": ["192.0.2.0/24"], "container_reach": [FRIEND]}
-    (tmp_path / "rules.json").write_text(json.dumps(said))
+    reported = {
+        "rules": [],
+        "container_ports": [8080],
+        "container_blocked": ["192.0.2.0/24"],
+        "container_reach": [FRIEND],
+    }
+    (tmp_path / "rules.json").write_text(json.dumps(reported))
     program.apply()
     assert not world.reaches(NEIGHBOUR, **reached) and world.reaches(FRIEND, **reached)
     assert world.reaches(HOST, 8090), "callers still reach the container, and get its answers"

@@ -56,14 +56,14 @@ def status_of(payload):
 
 def frames(stream):
     """(kind, flags, payload) as they come, until the connection ends."""
-    said = b""
+    reported = b""
     with contextlib.suppress(OSError):
         while part := stream.recv(65536):
-            said += part
-            while len(said) >= 9 and len(said) >= 9 + int.from_bytes(said[:3], "big"):
-                size = int.from_bytes(said[:3], "big")
-                yield said[3], said[4], said[9 : 9 + size]
-                said = said[9 + size :]
+            reported += part
+            while len(reported) >= 9 and len(reported) >= 9 + int.from_bytes(reported[:3], "big"):
+                size = int.from_bytes(reported[:3], "big")
+                yield reported[3], reported[4], reported[9 : 9 + size]
+                reported = reported[9 + size :]
 
 
 def answer(stream, headers, body=None):

@@ -73,11 +73,11 @@ class Proxy:
 
     def _nginx(self, certificate, variables):
         node = {"tls": True} if "_nginx_proxy_api_ca" in variables else {}
-        said = subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr
+        reported = subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr
         text = render(
             "nginx_proxy",
             "deepgram.conf.j2",
-            __nginx_proxy_packages={"installed": {"nginx": re.search(r"/([\d.]+)", said)[1]}},
+            __nginx_proxy_packages={"installed": {"nginx": re.search(r"/([\d.]+)", reported)[1]}},
             nginx_proxy_port=self.port,
             nginx_proxy_listen_ipv6=False,
             nginx_proxy_nodes=[
@@ -141,13 +141,13 @@ class Proxy:
         lines += ["Content-Length: 0"] if method == "POST" else []
         lines += [] if keep else ["Connection: close"]
         stream.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        said = b""
-        while b"\r\n\r\n" not in said or not keep:
+        reported = b""
+        while b"\r\n\r\n" not in reported or not keep:
             part = stream.recv(65536)
             if not part:
                 break
-            said += part
-        head, _, body = said.partition(b"\r\n\r\n")
+            reported += part
+        head, _, body = reported.partition(b"\r\n\r\n")
         answer = int(head.split()[1]), head.decode().lower(), body
         return (*answer, stream) if keep else answer
 

@@ -42,10 +42,10 @@ def module(tmp_path, monkeypatch):
     program.touch()
 
     def ran(host, check_mode=False, **changes):
-        said, warned = [], []
+        reported, warned = [], []
 
         def end(**words):
-            said.append(words)
+            reported.append(words)
             raise SystemExit
 
         params = {
@@ -61,7 +61,7 @@ def module(tmp_path, monkeypatch):
         monkeypatch.setattr(MODULE, "run", host)
         with pytest.raises(SystemExit):
             MODULE.main()
-        return {**said[0], "warned": warned}
+        return {**reported[0], "warned": warned}
 
     return ran
 
@@ -106,11 +106,11 @@ def test_check_mode_on_a_blank_host(module):
 
 
 def test_a_refusal_is_an_error_with_its_fix(module):
-    said = module(Host(FIRST, REFUSED, NEW))
-    assert said["msg"].startswith(
+    reported = module(Host(FIRST, REFUSED, NEW))
+    assert reported["msg"].startswith(
         "no certificate from the ACME authority: the authority refuses: x: connection: refused. Fix: let x"
     )
-    assert said["fix"].startswith("let x lead here") and "enable" not in said
+    assert reported["fix"].startswith("let x lead here") and "enable" not in reported
 
 
 @pytest.fixture
@@ -139,10 +139,10 @@ def certificate(tmp_path):
 @pytest.mark.parametrize(("days", "fails"), [(20, False), (10, True)])
 def test_a_renewal_that_fails_is_a_warning_while_there_is_time(module, certificate, days, fails):
     certificate(days)
-    said = module(Host({"order": f"it ends in {days} days", "deploy": False}, REFUSED, RUNS))
-    assert ("msg" in said) is fails
+    reported = module(Host({"order": f"it ends in {days} days", "deploy": False}, REFUSED, RUNS))
+    assert ("msg" in reported) is fails
     if not fails:
-        assert said["changed"] is False and REFUSAL.partition(". Fix")[0] in said["warned"][0]
+        assert reported["changed"] is False and REFUSAL.partition(". Fix")[0] in reported["warned"][0]
 
 
 def test_another_name_is_no_matter_of_time(module, certificate):

@@ -135,7 +135,7 @@ def test_a_file_of_the_controller_may_be_one_of_one_s_home(there, tmp_path, monk
     """As validation and the lookups have it: `~` is whose home it is."""
     monkeypatch.setenv("HOME", str(tmp_path))
     names = ("acme_dns_hook", "acme_ca_file", "client_ca", "tls_certificate", "tls_key")
-    said = {**DNS, **{f"nginx_proxy_{name}": f"~/{name}" for name in names}}
+    reported = {**DNS, **{f"nginx_proxy_{name}": f"~/{name}" for name in names}}
     for name in names if there else ():
         (tmp_path / name).touch()
     asserted = [
@@ -145,4 +145,4 @@ def test_a_file_of_the_controller_may_be_one_of_one_s_home(there, tmp_path, monk
         for condition in task.get("ansible.builtin.assert", {}).get("that", [])
     ]
     of_files = [condition for condition in asserted if " is file" in condition]
-    assert len(of_files) == 5 and [one(f"({condition})", **said) for condition in of_files] == [there] * 5
+    assert len(of_files) == 5 and [one(f"({condition})", **reported) for condition in of_files] == [there] * 5

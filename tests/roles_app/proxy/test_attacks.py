@@ -58,13 +58,13 @@ def sent(its, attack):
 def sent_by_http1(its, attack):
     lines = [attack.line, attack.host, *attack.headers, "Connection: close"]
     lines += [] if any(one.startswith("X-Forwarded-For") for one in attack.headers) else [STRANGER]
-    said = b""
+    reported = b""
     with its.open() as stream, contextlib.suppress(OSError):
         stream.settimeout(5)
         stream.sendall(("\r\n".join(filter(None, lines)) + "\r\n\r\n" + attack.body).encode("latin-1"))
-        while b"\r\n" not in said and (part := stream.recv(65536)):
-            said += part
-    return int(said.split()[1]) if said.startswith(b"HTTP/") else 0
+        while b"\r\n" not in reported and (part := stream.recv(65536)):
+            reported += part
+    return int(reported.split()[1]) if reported.startswith(b"HTTP/") else 0
 
 
 def sent_by_http2(its, attack):
@@ -119,9 +119,9 @@ def test_slow_headers_of_one_hold_up_nobody_else(its):
             stream.sendall(b"POST /v1/listen HTTP/1.1\r\nHost: gpu1\r\nX-Drop")
         times = []
         for _ in range(5):
-            began = time.monotonic()
+            started = time.monotonic()
             assert its.ask(headers=[tuple(WITH_KEY.split(": "))])[0] == 200
-            times.append(time.monotonic() - began)
+            times.append(time.monotonic() - started)
     assert min(times) < FAST_S, times
 
 
@@ -142,14 +142,14 @@ def test_what_never_ends_is_ended(its):
     site.write_text(text.replace("client_header_timeout   15s;", "client_header_timeout   1s;"))
     its.children[0].send_signal(signal.SIGHUP)
     time.sleep(0.5)
-    began = time.monotonic()
+    started = time.monotonic()
     with socket.create_connection(("127.0.0.1", its.port), 5) as silent, its.open() as stream:
         stream.sendall(b"POST /v1/listen HTTP/1.1\r\nHost: gpu1\r\n")
         with contextlib.suppress(OSError):
             for _ in range(40):  # drops do not lengthen it
                 stream.sendall(b"X: y\r\n")
                 time.sleep(0.1)
-        assert 0.5 < time.monotonic() - began < 3.9
+        assert 0.5 < time.monotonic() - started < 3.9
         silent.settimeout(3)
         assert silent.recv(10) == b""
 
@@ -176,7 +176,7 @@ def buffered(its):
     return found
 
 
-def said(stream, seconds):
+def reported(stream, seconds):
     """The answer's status; nothing where none comes in time."""
     stream.settimeout(seconds)
     try:
@@ -208,9 +208,9 @@ def test_many_large_bodies_hold_up_nobody_else_and_leave_nothing(buffering):
         until(lambda: len(buffered(buffering)) == 40)
         times = []
         for _ in range(5):
-            began = time.monotonic()
+            started = time.monotonic()
             assert buffering.ask(headers=[tuple(WITH_KEY.split(": "))])[0] == 200
-            times.append(time.monotonic() - began)
+            times.append(time.monotonic() - started)
         assert min(times) < FAST_S, times
         assert len(buffering.api.heard) == 5, "no server hears of a file before it is whole"
     until(lambda: buffered(buffering) == [])
@@ -230,7 +230,7 @@ def test_a_full_buffer_is_the_matter_of_those_who_filled_it(buffering, small_dis
     own = tuple(WITH_KEY.split(": "))
     with contextlib.ExitStack() as opened:
         streams = [announced(buffering, opened, 4 << 20, WITH_KEY) for _ in range(8)]
-        answers = [said(stream, 1) for stream in streams]
+        answers = [reported(stream, 1) for stream in streams]
         assert set(answers) == {b"", b"503"}, "some have no room, and the others are still to come"
         assert buffering.ask(headers=[own])[0] == 200
     until(lambda: buffered(buffering) == [])

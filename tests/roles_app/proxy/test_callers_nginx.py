@@ -203,14 +203,14 @@ def test_no_request_rides_in_on_another_s_key(proxy, head):
 def test_a_kept_connection_is_asked_each_time(proxy):
     its = proxy()
     with its.open() as stream:
-        said = []
+        reported = []
         for header in (f"Authorization: Token {KEY}\r\n", "", f"Authorization: Token {KEY}\r\n"):
             stream.sendall(f"POST /v1/listen HTTP/1.1\r\nHost: x\r\n{header}Content-Length: 0\r\n\r\n".encode())
             answer = b""
             while not answer.rstrip().endswith(b"}"):
                 answer += stream.recv(65536)
-            said.append(int(answer.split()[1]))
-    assert said == [200, 401, 200]
+            reported.append(int(answer.split()[1]))
+    assert reported == [200, 401, 200]
 
 
 @pytest.mark.parametrize(
@@ -340,10 +340,10 @@ def test_what_verify_shows_and_what_it_expects_of_strangers(proxy, certificates)
     assert speech.post(entrance(its, certificates, own), "/v1/listen") == 200
     stream = its.ask("/v1/listen", "GET", [(*streams_header(own),), *UPGRADE], keep=True)
     assert stream[0] == 101 and 'caller="dgctl"' in logged(its, 2)
-    wanted = {"nginx_proxy_callers": "keys", "deepgram_profile": "stt"}
+    desired = {"nginx_proxy_callers": "keys", "deepgram_profile": "stt"}
     for shown in ("nothing", "a key of nobody's"):
         noted = {}
-        test_tls.test_strangers(entrance(its, certificates, own), wanted, shown, Expect(noted.__setitem__))
+        test_tls.test_strangers(entrance(its, certificates, own), desired, shown, Expect(noted.__setitem__))
         assert noted["seen"] == f"/v1/listen with {shown}: HTTP 401"
     assert own not in repr(entrance(its, certificates, own))
 
@@ -372,10 +372,10 @@ def test_what_asking_costs(proxy, record_property):
     stream = socket.socket(socket.AF_UNIX)
     stream.connect(its.sock)
     for _ in range(300):
-        began = time.perf_counter()
+        started = time.perf_counter()
         stream.sendall(f"GET / HTTP/1.1\r\nX-Authorization: Token {KEY}\r\nX-Protocols: \r\n\r\n".encode())
         assert b"billing" in stream.recv(4096)
-        took.append(time.perf_counter() - began)
+        took.append(time.perf_counter() - started)
     median = sorted(took)[150] * 1000
     record_property("median_ms", median)
     print(f"median {median:.3f} ms")

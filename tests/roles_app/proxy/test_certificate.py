@@ -108,10 +108,10 @@ def module(params, monkeypatch):
     """module(check_mode=False, **changes): what the module reports."""
 
     def run(check_mode=False, **changes):
-        said = results(monkeypatch, MODULE, params | changes, check_mode)
+        reported = results(monkeypatch, MODULE, params | changes, check_mode)
         with pytest.raises(SystemExit):
             MODULE.main()
-        return said[0]
+        return reported[0]
 
     return run
 
@@ -143,8 +143,8 @@ def test_a_certificate_of_somebody_else_is_not_kept_for_ours(made, tmp_path):
 
 
 def test_openssl_that_is_missing_or_refuses_is_reported(module, params, monkeypatch, tmp_path):
-    said = module(days=0, names=["bad name\n"])
-    assert "no certificate could be made: " in said["msg"] and said["fix"] and not os.path.exists(params["key"])
+    reported = module(days=0, names=["bad name\n"])
+    assert "no certificate could be made: " in reported["msg"] and reported["fix"] and not os.path.exists(params["key"])
     assert os.listdir(os.path.dirname(params["key"])) == []
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "openssl is not installed" in module()["msg"]

@@ -131,8 +131,8 @@ def test_nginx_gets_as_many_connections_and_keeps_the_rest_of_its_file(site):
     main = site.root / "nginx.conf"
     main.write_text("events {\n\tworker_connections 768;\n}\n# mine")
     assert site(worker_connections=8192)[0]
-    said = f"\n\n# Added by Ansible.\ninclude {site.root}/modules-enabled/90-deepgram.conf;\n"
-    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine" + said
+    reported = f"\n\n# Added by Ansible.\ninclude {site.root}/modules-enabled/90-deepgram.conf;\n"
+    assert main.read_text() == "events {\n\tworker_connections 8192;\n}\n# mine" + reported
     assert not site(worker_connections=8192)[0] and not site(worker_connections=1000)[0]
 
 
@@ -189,13 +189,15 @@ def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeyp
 class Site:
     """A site in place whose nginx -T prints `dump`, and whose paths answer `said` one after the other."""
 
-    def __init__(self, monkeypatch, dump="", rc=0, said=(), check_mode=False):
-        self.ran, self.said = [], list(said)
+    def __init__(self, monkeypatch, dump="", rc=0, reported=(), check_mode=False):
+        self.ran, self.reported = [], list(reported)
         monkeypatch.setattr(
             MODULE, "run", lambda words, timeout=0: (rc, dump, dump) if words[1:] == ["-T"] else (0, "", "")
         )
         monkeypatch.setattr(MODULE, "made", lambda module, verb: self.ran.append(verb))
-        monkeypatch.setattr(MODULE, "stranger", lambda params: self.said.pop(0) if len(self.said) > 1 else self.said[0])
+        monkeypatch.setattr(
+            MODULE, "stranger", lambda params: self.reported.pop(0) if len(self.reported) > 1 else self.reported[0]
+        )
         params = {"path": "/etc/nginx/conf.d/deepgram.conf", "port": 443, "server_name": "gpu1", "timeout_s": 0.5}
         self.module = SimpleNamespace(params=params, check_mode=check_mode, fail_json=self.fail)
 
@@ -220,25 +222,25 @@ def test_a_site_that_takes_the_requests_is_named_and_stays(monkeypatch):
 
 def test_another_default_server_is_named(monkeypatch, tmp_path):
     # The words of nginx 1.26.3, which names the last of them: the role's own.
-    said = "nginx: [emerg] a duplicate default server for 0.0.0.0:443 in /etc/nginx/conf.d/deepgram.conf:27\n"
+    reported = "nginx: [emerg] a duplicate default server for 0.0.0.0:443 in /etc/nginx/conf.d/deepgram.conf:27\n"
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d/00-foreign.conf").write_text("server { listen 443 ssl default_server; return 418; }")
     monkeypatch.setattr(MODULE, "ROOT", str(tmp_path))
     with pytest.raises(Failed, match=r"00-foreign\.conf:1: .* Fix: remove `default_server` in \S+/00-foreign\.conf"):
-        MODULE.own(Site(monkeypatch, said, rc=1).module)
-    MODULE.own(Site(monkeypatch, said, rc=1, check_mode=True).module)
+        MODULE.own(Site(monkeypatch, reported, rc=1).module)
+    MODULE.own(Site(monkeypatch, reported, rc=1, check_mode=True).module)
 
 
 def test_nginx_reads_its_files_again_where_another_site_still_answers(monkeypatch):
-    site = Site(monkeypatch, said=["/v1/listen: HTTP 418", "/v1/listen: HTTP 418", ""])
+    site = Site(monkeypatch, reported=["/v1/listen: HTTP 418", "/v1/listen: HTTP 418", ""])
     assert MODULE.prove_own(site.module) is True and site.ran == ["reload"]
-    site = Site(monkeypatch, said=[""])
+    site = Site(monkeypatch, reported=[""])
     assert MODULE.prove_own(site.module) is False and site.ran == []
 
 
 def test_another_program_that_answers_is_a_failure(monkeypatch):
     with pytest.raises(Failed, match=r"127\.0\.0\.1:443/v1/listen: HTTP 418.* Fix: "):
-        MODULE.prove_own(Site(monkeypatch, said=["/v1/listen: HTTP 418"]).module)
+        MODULE.prove_own(Site(monkeypatch, reported=["/v1/listen: HTTP 418"]).module)
 
 
 class Systemd:
@@ -258,8 +260,8 @@ class Systemd:
         return (1, "", "Job failed.\n") if words[1] == self.refuses else (0, "", "")
 
     def serve(self, reload=False, check_mode=False):
-        def fail_json(**said):
-            raise Failed(said["msg"])
+        def fail_json(**reported):
+            raise Failed(reported["msg"])
 
         module = SimpleNamespace(params={"reload": []}, check_mode=check_mode, fail_json=fail_json)
         return MODULE.serve(module, reload)
@@ -309,8 +311,8 @@ def proved(monkeypatch):
         def sleep(seconds):
             clock.now += seconds
 
-        def fail_json(**said):
-            raise Failed(said["msg"])
+        def fail_json(**reported):
+            raise Failed(reported["msg"])
 
         monkeypatch.setattr(MODULE, "served_certificate", served)
         monkeypatch.setattr(MODULE, "first_certificate", lambda path: f"of {path}")
@@ -329,8 +331,11 @@ def proved(monkeypatch):
 def test_the_port_must_serve_the_certificate_of_the_file_in_time(proved):
     assert proved("of /c") == ("", 1)
     assert proved(ConnectionRefusedError("refused"), "other", "of /c") == ("", 3)
-    said, looks = proved("other")
-    assert "127.0.0.1:443 serves another certificate than the one in the file (/c). Fix: " in said and 10 <= looks <= 12
+    reported, looks = proved("other")
+    assert (
+        "127.0.0.1:443 serves another certificate than the one in the file (/c). Fix: " in reported
+        and 10 <= looks <= 12
+    )
     assert "127.0.0.1:443 does not answer: refused (/c)" in proved(ConnectionRefusedError("refused"))[0]
 
 
@@ -374,6 +379,6 @@ def test_a_diff_shows_the_site_before_and_after(site, monkeypatch, capsys, tmp_p
     arguments = {"path": str(path), "content": "good", "port": 443, "server_name": "x", **tls}
     with patch_module_args({**arguments, "_ansible_remote_tmp": str(tmp_path)}), pytest.raises(SystemExit):
         MODULE.main()
-    said = json.loads(capsys.readouterr().out)
-    assert said["changed"] and path.read_text() == "good"
-    assert said["diff"] == {"before": before or "", "after": "good", "before_header": str(path)}
+    reported = json.loads(capsys.readouterr().out)
+    assert reported["changed"] and path.read_text() == "good"
+    assert reported["diff"] == {"before": before or "", "after": "good", "before_header": str(path)}

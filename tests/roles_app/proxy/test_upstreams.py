@@ -161,9 +161,9 @@ def test_the_other_deployment_is_listed_at_the_address_that_its_name_led_to_last
             .strip()
         )
 
-    kept = found.pop("cloud.example.com")
+    retained = found.pop("cloud.example.com")
     assert line() == "server 127.0.0.1:9 down;  # cloud.example.com:443", "NGINX starts without DNS too"
-    found["cloud.example.com"] = kept
+    found["cloud.example.com"] = retained
     assert line() == "server 192.0.2.99:443 max_conns=5 max_fails=0;  # cloud.example.com:443"
     found.clear()
     assert line() == "server 192.0.2.99:443 max_conns=5 max_fails=0;  # cloud.example.com:443"
@@ -202,10 +202,10 @@ def test_a_server_that_answers_drop_by_drop_holds_nobody_up(monkeypatch):
                     over.wait(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
-        began = time.monotonic()
-        said, active = health.ask(f"127.0.0.1:{server.getsockname()[1]}")
-        assert said.startswith("no answer: ") and active is None
-        assert time.monotonic() - began < 1.5
+        started = time.monotonic()
+        reported, active = health.ask(f"127.0.0.1:{server.getsockname()[1]}")
+        assert reported.startswith("no answer: ") and active is None
+        assert time.monotonic() - started < 1.5
         over.set()
 
 
@@ -221,11 +221,11 @@ def test_a_name_that_dns_is_silent_about_holds_nobody_up(proxy, monkeypatch):
         return real(host, *words, **more)
 
     monkeypatch.setattr(health.socket, "getaddrinfo", silent)
-    began = time.monotonic()
+    started = time.monotonic()
     found = health.look_at(
         [{"name": name, "address": f"{host}:1"} for name, host in (("a", "slow.test"), ("b", "127.0.0.1"))]
     )
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     waiting.set()
     assert took < 2 and found["a"]["health"].endswith("takes too long") and found["b"]["address"] == "127.0.0.1:1"
 
@@ -431,7 +431,7 @@ def test_a_changed_address_is_not_the_old_one(proxy):
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said", "active"),
+    ("status", "body", "reported", "active"),
     [
         (200, {"system_health": "Healthy", "active_batch_requests": 2, "active_stream_requests": 3}, "Healthy", 5),
         (200, {"system_health": "Critical"}, "Critical", 0),
@@ -440,7 +440,7 @@ def test_a_changed_address_is_not_the_old_one(proxy):
         (200, [], "no answer: not a status", None),
     ],
 )
-def test_the_body_counts_and_not_the_code(status, body, said, active):
+def test_the_body_counts_and_not_the_code(status, body, reported, active):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
@@ -452,7 +452,7 @@ def test_the_body_counts_and_not_the_code(status, body, said, active):
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert health.ask(f"127.0.0.1:{server.server_port}") == (said, active)
+        assert health.ask(f"127.0.0.1:{server.server_port}") == (reported, active)
         server.shutdown()
     assert health.ask(f"127.0.0.1:{server.server_port}")[0].startswith("no answer: ")
 
@@ -521,8 +521,8 @@ class Installed:
         params = {"state": state, "names": list(names), "reason": "rollout", "note": "why"}
         return MODULE.work(SimpleNamespace(params=params, check_mode=check, fail_json=self.fail_json))
 
-    def fail_json(self, **said):
-        raise AssertionError(said["msg"])
+    def fail_json(self, **reported):
+        raise AssertionError(reported["msg"])
 
 
 def test_the_module_has_the_program_drain_and_undrain(tmp_path, monkeypatch):
@@ -667,9 +667,9 @@ def test_the_last_address_of_a_name_outlives_a_boot_without_dns(proxy, monkeypat
     assert json.loads((proxy.folder / "kept/addresses.json").read_text())["a"] == "192.0.2.8:8080"
 
 
-@pytest.mark.parametrize("kept_by", ["the program", "the module"])
-def test_a_mark_says_since_when_a_server_is_drained_whatever_the_reason_becomes(proxy, monkeypatch, kept_by):
-    marks = PROGRAM.marks if kept_by == "the program" else MODULE.Marks(files.KEPT)
+@pytest.mark.parametrize("retained_by", ["the program", "the module"])
+def test_a_mark_says_since_when_a_server_is_drained_whatever_the_reason_becomes(proxy, monkeypatch, retained_by):
+    marks = PROGRAM.marks if retained_by == "the program" else MODULE.Marks(files.KEPT)
     moments = iter([60, 120, 180])
     monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2026, 11, 29, 0, next(moments) // 60, 0, 6, 333, 0)))
     assert marks.put("a", "rollout", "upgrade")
@@ -680,29 +680,29 @@ def test_a_mark_says_since_when_a_server_is_drained_whatever_the_reason_becomes(
 
 def test_a_server_that_takes_itself_out_goes_at_once_and_comes_back_after_two_looks(proxy):
     proxy.configure(("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", ""))
-    config, said = files.configuration(), {"a": ""}
+    config, reported = files.configuration(), {"a": ""}
     for node in config["nodes"]:
         node["watch"] = "192.0.2.1:9810"
 
     def tick():
-        settle.settle(config, health.look_at(config["nodes"], lambda node: said.get(node["name"], "")))
+        settle.settle(config, health.look_at(config["nodes"], lambda node: reported.get(node["name"], "")))
         return down(proxy)
 
     assert tick() == set()
-    said["a"] = "the Engine hangs"
+    reported["a"] = "the Engine hangs"
     assert tick() == {"a"}
     assert members.report()["a"]["health"] == "out by itself: the Engine hangs"
-    said["a"] = ""
+    reported["a"] = ""
     assert [tick(), tick()] == [{"a"}, set()]
-    said.update(a="x", b="y")
+    reported.update(a="x", b="y")
     assert tick() == set(), "where nobody serves, nobody is believed"
 
 
 def test_a_watchdog_is_told_how_many_others_serve():
     nodes = [{"name": name, "profile": "stt"} for name in "abc"] + [{"name": "f", "profile": "flux"}]
     members_ = {"a": {"up": True}, "b": {"up": False}}
-    told = PROGRAM.watchdog.told({"nodes": nodes}, members_, {"c": {}})
-    assert told == {"a": ("up", 0, 2), "b": ("down", 1, 2), "c": ("drained", 1, 2), "f": ("up", 0, 0)}
+    reported = PROGRAM.watchdog.reported({"nodes": nodes}, members_, {"c": {}})
+    assert reported == {"a": ("up", 0, 2), "b": ("down", 1, 2), "c": ("drained", 1, 2), "f": ("up", 0, 0)}
 
 
 def test_of_several_apis_of_a_server_the_loneliest_counts():
@@ -710,8 +710,8 @@ def test_of_several_apis_of_a_server_the_loneliest_counts():
         {"name": "a", "id": "a/stt", "profile": "stt"}, {"name": "a", "id": "a/flux", "profile": "flux"},
         {"name": "b", "id": "b/stt", "profile": "stt"},
     ]  # fmt: skip
-    assert PROGRAM.watchdog.told({"nodes": nodes}, {}, {})["a"] == ("up", 0, 0)
-    assert PROGRAM.watchdog.told({"nodes": nodes}, {"a/flux": {"up": False}}, {})["b"] == ("up", 0, 1)
+    assert PROGRAM.watchdog.reported({"nodes": nodes}, {}, {})["a"] == ("up", 0, 0)
+    assert PROGRAM.watchdog.reported({"nodes": nodes}, {"a/flux": {"up": False}}, {})["b"] == ("up", 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -77,12 +77,14 @@ def test_all_of_the_other_flavour_goes(key, source, branch, flavour):
 def test_nothing_else_goes(key, source, branch, flavour):
     """Of what is wanted, what it brings, and what serves both."""
     patterns = driver("_nvidia_driver_other_flavour", key, source, branch, flavour)
-    wanted = [request.partition("=")[0] for request in driver("_nvidia_driver_requested", key, source, branch, flavour)]
-    assert wanted[0] in brought(key, source, branch, flavour)
+    desired = [
+        request.partition("=")[0] for request in driver("_nvidia_driver_requested", key, source, branch, flavour)
+    ]
+    assert desired[0] in brought(key, source, branch, flavour)
     modules = driver("_nvidia_driver_modules", key, source, branch, flavour)
     built = [f"{modules}-{kernel}" for kernel in KERNELS if modules]
     first = driver("_nvidia_driver_first", key, source, branch, flavour)
-    stays = [*wanted, *built, *first, *brought(key, source, branch, flavour), *(one.format(branch) for one in SHARED)]
+    stays = [*desired, *built, *first, *brought(key, source, branch, flavour), *(one.format(branch) for one in SHARED)]
     assert [name for name in stays if goes(name, patterns)] == []
 
 

@@ -242,7 +242,7 @@ def test_other_drivers_are_refused_with_the_nearest():
     assert "Ubuntu 24.04" in supported.driver(ROWS, SYSTEMS["debian13"], "distribution", "580")[1]
 
 
-def wanted(**changes):
+def desired(**changes):
     nothing = {"engine_packages": [], "engine_source": "", "engine_repository": ""}
     driver = {"driver_source": "nvidia", "driver_key": "", "branch": "580", "kernel_module": "open"}
     return {"engine": "docker", **nothing, **driver, **changes}
@@ -250,7 +250,7 @@ def wanted(**changes):
 
 def test_preflight_says_what_is_not_served():
     def verdicts(key, **changes):
-        found = preflight_support.combination(ROWS, SYSTEMS[key], wanted(**changes))
+        found = preflight_support.combination(ROWS, SYSTEMS[key], desired(**changes))
         return [(one["check"], one["verdict"]) for one in found]
 
     good = [("container engine", "pass"), ("driver source", "pass")]
@@ -262,14 +262,14 @@ def test_preflight_says_what_is_not_served():
     assert verdicts("el10") == good, "its key is pinned by the sum of its file"
     source = {name: what for name, what in SYSTEMS["el10"]["driver"]["nvidia"].items() if name != "key_sha256"}
     nobody = {**SYSTEMS["el10"], "driver": {"nvidia": source}}
-    found = preflight_support.driver_key(nobody, wanted())
+    found = preflight_support.driver_key(nobody, desired())
     assert [(one["check"], one["verdict"]) for one in found] == [("driver source key", "fail")]
-    assert preflight_support.driver_key(nobody, wanted(driver_key="0" * 40)) == []
+    assert preflight_support.driver_key(nobody, desired(driver_key="0" * 40)) == []
 
 
 def test_preflight_asks_for_docker_s_repository_where_it_is_used():
     def asked(key, **changes):
-        return preflight_support.repositories(SYSTEMS[key], wanted(**changes))
+        return preflight_support.repositories(SYSTEMS[key], desired(**changes))
 
     assert asked("debian12") == {"Docker packages": ["https://download.docker.com/linux/debian"]}
     assert asked("debian12", engine_repository="https://m") == {"Docker packages": ["https://m"]}
@@ -281,7 +281,7 @@ def test_preflight_asks_for_built_modules_instead_of_headers(monkeypatch):
     tables = TABLES["drivers"]["_platform_driver_packages"]
 
     def package(key, **changes):
-        return preflight_support.module_package(SYSTEMS[key], tables, wanted(**changes))
+        return preflight_support.module_package(SYSTEMS[key], tables, desired(**changes))
 
     assert package("ubuntu2404") == "" and package("debian12", driver_source="distribution") == ""
     assert (
@@ -308,8 +308,8 @@ def test_units_use_no_key_that_podman_4_9_does_not_know():
 def test_every_file_of_the_driver_but_its_mark_comes_back_without_a_restart(key, source):
     branch = next(iter(SYSTEMS[key]["driver"][source]["branches"]))
     files, role = driver("_nvidia_driver_files", key, source, branch), roles.role("nvidia_driver")
-    felt = [path for path in files if not role.is_calm([f"file {path}"], {})]
-    assert felt == ["/var/lib/deepgram/nvidia-driver"] and len(files) > 1
+    affected = [path for path in files if not role.is_calm([f"file {path}"], {})]
+    assert affected == ["/var/lib/deepgram/nvidia-driver"] and len(files) > 1
     for name in ("reboot_allowed", "remove_other_sources", "mig_disable_allowed"):
         assert not role.is_calm([f"file {files[0]}"], {f"nvidia_driver_{name}": True})
     for other in ("role", "driver", "package nvidia-open", "package libcuda1", "unit nvidia-persistenced.service"):

@@ -82,9 +82,9 @@ class LiveStream:
             self.error = repr(error)
 
     def _send(self, live) -> None:
-        size, began = int(RATE * STEP_S) * 2, time.monotonic()
+        size, started = int(RATE * STEP_S) * 2, time.monotonic()
         for step in range(int(self.seconds / STEP_S)):
-            time.sleep(max(0.0, began + step * STEP_S - time.monotonic()))
+            time.sleep(max(0.0, started + step * STEP_S - time.monotonic()))
             at = step * size % (len(PCM) - size)
             live.send(PCM[at : at + size])
         live.send(json.dumps({"type": "CloseStream"}))

@@ -81,16 +81,16 @@ def rounds(found: Iterable[Change]) -> list[list[Change]]:
 Way = tuple[str, str, str] | tuple[str, str, str, bool]
 
 
-def _kept(path: str) -> str:
+def _retained(path: str) -> str:
     return f"{KEPT}/{shlex.quote(path.replace('/', '!'))}"
 
 
 def _keep(path: str) -> str:
-    return f"mkdir -p {KEPT} && rm -rf {_kept(path)} && cp -a {shlex.quote(path)} {_kept(path)} && "
+    return f"mkdir -p {KEPT} && rm -rf {_retained(path)} && cp -a {shlex.quote(path)} {_retained(path)} && "
 
 
 def _put_back(path: str) -> str:
-    return f"rm -rf {shlex.quote(path)} && cp -a {_kept(path)} {shlex.quote(path)}"
+    return f"rm -rf {shlex.quote(path)} && cp -a {_retained(path)} {shlex.quote(path)}"
 
 
 def _files(recorded: dict[str, Any]) -> Iterator[Way]:
@@ -127,7 +127,7 @@ def _absent(paths: list[str]) -> Iterator[Way]:
 def _large_files(recorded: dict[str, Any]) -> Iterator[Way]:
     for path, was in recorded.items():
         yield f"file {path}", _keep(path) + f"printf x >> {path}", _put_back(path)
-        yield f"file {path}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
+        yield f"file {path}", _keep(path) + f"touch {path}", f"touch -r {_retained(path)} {path}"
         yield f"file {path}", _keep(path) + f"rm {path}", _put_back(path)
         yield f"file {path}", f"chmod 0601 {path}", f"chmod {was['mode']} {path}"
         yield (
@@ -174,13 +174,13 @@ def _units(declared: dict[str, list[str]]) -> Iterator[Way]:
 def _reads(declared: dict[str, list[str]]) -> Iterator[Way]:
     for unit, paths in declared.items():
         for path in paths:
-            yield f"unit {unit}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
+            yield f"unit {unit}", _keep(path) + f"touch {path}", f"touch -r {_retained(path)} {path}"
 
 
 def _containers(recorded: dict[str, Any]) -> Iterator[Way]:
     for name, was in recorded["names"].items():
         for path in was["reads"]:
-            yield f"container {name}", _keep(path) + f"touch {path}", f"touch -r {_kept(path)} {path}"
+            yield f"container {name}", _keep(path) + f"touch {path}", f"touch -r {_retained(path)} {path}"
         other = f"run -d --name {name} --entrypoint sleep {was['image']} 1000"
         if recorded["engine"] == "docker":
             yield f"container {name}", f"docker stop {name}", f"docker start {name}"
@@ -206,10 +206,10 @@ def _containers(recorded: dict[str, Any]) -> Iterator[Way]:
 def _driver(recorded: dict[str, Any]) -> Iterator[Way]:
     version = "/sys/module/nvidia/version"
     yield "driver", f"echo 1.2.3 > {version}", f"echo {recorded['module']} > {version}"
-    gone = "/run/gone-by-the-drift-test"
+    missing = "/run/gone-by-the-drift-test"
     for address in recorded["gpus"]:
         path = f"/proc/driver/nvidia/gpus/{address}"
-        yield f"GPU {address}", f"mv {path} {gone}", f"mv {gone} {path}", False
+        yield f"GPU {address}", f"mv {path} {missing}", f"mv {missing} {path}", False
     if recorded["persistence"]:
         yield f"GPU {recorded['gpus'][0]}", "nvidia-smi -pm 0", "nvidia-smi -pm 1"
     # Whose library that is nobody can tell: provision names it, and leaves it to a person.

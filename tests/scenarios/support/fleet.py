@@ -110,14 +110,14 @@ def interrupted(
         [DGCTL, verb, deployment.inventory, *options],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as running:  # fmt: skip
-        said = []
+        reported = []
         for line in running.stderr:
-            said.append(line)
+            reported.append(line)
             nth -= phase in line
             if not nth:
                 break
         else:
-            raise AssertionError(f"dgctl {verb} ended before it reached {phase!r}:\n{''.join(said)}")
+            raise AssertionError(f"dgctl {verb} ended before it reached {phase!r}:\n{''.join(reported)}")
         time.sleep(1)
         running.send_signal(number)
         # What a killed run has started may hold stderr open.
@@ -158,11 +158,11 @@ def shares(nodes: list[Server], seconds: float = 30) -> list[int]:
 
 def at_proxies(fleet: Fleet, node: Server, state: str, within_s: float) -> float:
     """Seconds until every proxy has the node in this state."""
-    began = time.monotonic()
-    while time.monotonic() - began < within_s:
+    started = time.monotonic()
+    while time.monotonic() - started < within_s:
         reports = [proxy.sh("cat /run/deepgram-upstreams/members.json") for proxy in fleet.servers("proxy")]
-        if {json.loads(said)["members"][node.name]["state"] for said in reports} == {state}:
-            return time.monotonic() - began
+        if {json.loads(reported)["members"][node.name]["state"] for reported in reports} == {state}:
+            return time.monotonic() - started
         time.sleep(0.25)
     raise AssertionError(
         f"{node.name} is not {state} after {within_s} s: {node.sh('journalctl -o cat -u deepgram-watch -n 20')}"

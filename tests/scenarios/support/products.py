@@ -139,19 +139,19 @@ async def is_spoken_fluently(client: AsyncDeepgramClient) -> bool:
 
 async def is_greeted(client: AsyncDeepgramClient) -> bool:
     """The agent says Welcome first, takes the settings, and greets with sound."""
-    said: list[str] = []
+    reported: list[str] = []
     sound = bytearray()
 
     def hear(message: Any) -> bool:
         if isinstance(message, bytes):
             sound.extend(message)
             return False
-        said.append(message.type)
+        reported.append(message.type)
         return message.type == "AgentAudioDone"
 
     async with client.agent.v1.connect() as talk:
         await heard(talk, hear, talk.send_settings(AgentV1Settings(**AGENT)))
-    return said[0] == "Welcome" and "SettingsApplied" in said and len(sound) > 10_000
+    return reported[0] == "Welcome" and "SettingsApplied" in reported and len(sound) > 10_000
 
 
 async def heard(connection: Any, hear: Callable[[Any], bool], sending: Coroutine[Any, Any, None]) -> None:

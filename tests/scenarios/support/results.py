@@ -38,7 +38,7 @@ class Told:
     seconds: float
 
 
-def told(
+def reported(
     outcomes: Outcomes, seconds: Counter[str], commit: str, day: str, story_of: Callable[[str], str]
 ) -> list[Told]:
     """The stories that these tests belong to."""
@@ -48,7 +48,7 @@ def told(
     return [Told(story, commit, day, found, round(seconds[story])) for story, found in stories.items()]
 
 
-def kept(folder: Path, new: Iterable[Told]) -> list[Told]:
+def retained(folder: Path, new: Iterable[Told]) -> list[Told]:
     """All stories that `folder` holds, after these have taken the place of what it held of them."""
     folder.mkdir(parents=True, exist_ok=True)
     for one in new:

@@ -44,18 +44,18 @@ WORKSHOP_HAS = ("any", "none", "mig")
 
 def of(nodeid: str) -> str:
     """The story of a test, by its id."""
-    number, _, said = re.search(r"test_(\d+)_\w+\.py(::\w+(?:\[(.*)\])?)?", nodeid).groups()
-    return _BY_NUMBER.get(number) or _by_place(number, said or "")
+    number, _, reported = re.search(r"test_(\d+)_\w+\.py(::\w+(?:\[(.*)\])?)?", nodeid).groups()
+    return _BY_NUMBER.get(number) or _by_place(number, reported or "")
 
 
-def _by_place(number: str, said: str) -> str:
+def _by_place(number: str, reported: str) -> str:
     """Of a test whose parameters say where it takes place: a way to provision a system, a drill's ground."""
     if number == "11":
-        return said
-    ground = re.match(r"(docker|podman)-([a-z]+\d+)-", said)
+        return reported
+    ground = re.match(r"(docker|podman)-([a-z]+\d+)-", reported)
     if ground and ground[0] != "docker-debian13-":
         return f"drills-{ground[0].rstrip('-')}"
-    name = said.removeprefix("docker-debian13-")
+    name = reported.removeprefix("docker-debian13-")
     # Without parameters, and without any that apply (pytest calls that NOTSET), it is about the table of drills itself.
     return "workshop" if name not in FAULTS or FAULTS[name]["gpu"] in WORKSHOP_HAS else "boards"
 

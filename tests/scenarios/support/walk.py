@@ -46,7 +46,7 @@ class Looks:
             read = deployments.load(deployment.inventory, passwords)
         self.host = read.hosts[read.targets[0]]
         desired = Desired(read).of(self.host)
-        self.request = [(self.host, {role: said["fingerprint"] for role, said in desired.items()})]
+        self.request = [(self.host, {role: reported["fingerprint"] for role, reported in desired.items()})]
 
     def drift(self) -> dict[tuple[str, str], str]:
         """(role, thing) -> how it differs."""
@@ -55,7 +55,9 @@ class Looks:
         (seen,) = found
         assert not seen.problem and not seen.doubt, seen
         return {
-            (role, each["thing"]): each["how"] for role, said in seen.roles.items() for each in said.get("drift", [])
+            (role, each["thing"]): each["how"]
+            for role, reported in seen.roles.items()
+            for each in reported.get("drift", [])
         }
 
     def settled(self, seconds: float = 90) -> dict[tuple[str, str], str]:
@@ -126,10 +128,10 @@ MADE_HERE = (
 
 def state(server: Server, roles: list[str]) -> dict[str, object]:
     """Everything that the roles answer for, as the server's own programs show it: thing -> its state."""
-    said = json.loads(server.sh(f"python3 - {' '.join(roles)} <<'END'\n{STATE}\nEND"))
+    reported = json.loads(server.sh(f"python3 - {' '.join(roles)} <<'END'\n{STATE}\nEND"))
     for name in MADE_HERE:
-        said[name][3] = "a content of its own"
-    return said
+        reported[name][3] = "a content of its own"
+    return reported
 
 
 def not_restored(deployment: Deployment, server: Server, roles: list[str], turn: int) -> list[str]:

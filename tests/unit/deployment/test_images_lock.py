@@ -46,7 +46,7 @@ def test_the_first_that_is_pulled_is_everybody_s() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         {"quay.io/elsewhere/self-hosted-api:release-260812": ONE},
         {"quay.io/deepgram/self-hosted-api:release-250101": ONE},
@@ -57,8 +57,8 @@ def test_the_first_that_is_pulled_is_everybody_s() -> None:
         {API: [ONE]},
     ],
 )
-def test_what_is_no_image_of_the_server_s_own_is_not_believed(told: dict[str, Any]) -> None:
-    images.learn(INVENTORY, host(), told)
+def test_what_is_no_image_of_the_server_s_own_is_not_believed(reported: dict[str, Any]) -> None:
+    images.learn(INVENTORY, host(), reported)
     assert not images.path(INVENTORY).exists()
 
 
@@ -153,10 +153,10 @@ def test_they_come_from_whichever_task_says_them() -> None:
 
 
 def test_what_is_locked_is_not_unpinned() -> None:
-    def said() -> bool:
+    def reported() -> bool:
         return any(text.startswith("images:") for text in audit.unpinned(host(), INVENTORY))
 
     images.learn(INVENTORY, host(), {API: ONE})
-    assert said()
+    assert reported()
     images.learn(INVENTORY, host(), {ENGINE: ONE})
-    assert not said()
+    assert not reported()

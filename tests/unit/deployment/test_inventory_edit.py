@@ -64,11 +64,11 @@ def refused(function, *arguments):
 
 
 def test_a_host_goes_from_every_group_and_nothing_else_changes():
-    wanted = INI.replace("gpu1 ansible_host=192.0.2.11   # the first\n", "").replace("[old]\ngpu1\n", "[old]\n")
-    assert edit.without_host(INI, "gpu1", HERE) == wanted
+    desired = INI.replace("gpu1 ansible_host=192.0.2.11   # the first\n", "").replace("[old]\ngpu1\n", "[old]\n")
+    assert edit.without_host(INI, "gpu1", HERE) == desired
     assert "gpu3" not in edit.without_host(INI, "gpu3", HERE)
     crlf = INI.replace("\n", "\r\n")
-    assert edit.without_host(crlf, "gpu1", HERE) == wanted.replace("\n", "\r\n")
+    assert edit.without_host(crlf, "gpu1", HERE) == desired.replace("\n", "\r\n")
 
 
 @pytest.mark.parametrize("line", ["gpu[1:3]", "gpu[1:3] a=1", "gpu[01:10]:22", "g[o:q]u1"])
@@ -123,11 +123,11 @@ HOST_LINES = st.lists(st.tuples(NAMES, st.sampled_from(["", " a=1", " # b", " b=
 @settings(max_examples=60, deadline=None)
 def test_ansible_sees_every_host_but_the_one_removed(hosts, end, data):
     lines = ["[node]", *(name + more for name, more in hosts), "; note", "", "[all:vars]", "x=1"]
-    gone = data.draw(st.sampled_from(hosts))[0]
+    missing = data.draw(st.sampled_from(hosts))[0]
     text = end.join(lines) + end
-    new = edit.without_host(text, gone, HERE)
-    assert set(parsed(new).hosts) == {name for name, _ in hosts} - {gone}
-    assert [line for line in text.splitlines() if line.split(" ")[0] != gone] == new.splitlines()
+    new = edit.without_host(text, missing, HERE)
+    assert set(parsed(new).hosts) == {name for name, _ in hosts} - {missing}
+    assert [line for line in text.splitlines() if line.split(" ")[0] != missing] == new.splitlines()
 
 
 YAML = """\

@@ -47,17 +47,17 @@ def test_the_first_that_is_downloaded_is_everybody_s() -> None:
 
 def test_a_link_with_a_sum_and_a_server_without_an_engine_need_none() -> None:
     models.learn(INVENTORY, host(), {A: ONE, B: ONE})
-    said = {"url": LINKS[0], "sha256": TWO}
-    assert models.locked(INVENTORY, host(links=[said, LINKS[1]])) == {B: ONE}
+    reported = {"url": LINKS[0], "sha256": TWO}
+    assert models.locked(INVENTORY, host(links=[reported, LINKS[1]])) == {B: ONE}
     assert models.locked(INVENTORY, host(group="proxy")) == models.locked(INVENTORY, host(links="{{ x }}")) == {}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [{"other.dg": ONE}, {A: "1"}, {A: ONE.replace("1", "G")}, {A: f"{ONE}\n{TWO}"}, {A: None}, {A: [ONE]}],
 )
-def test_what_is_no_model_of_the_server_s_own_is_not_believed(told: dict[str, Any]) -> None:
-    models.learn(INVENTORY, host(), told)
+def test_what_is_no_model_of_the_server_s_own_is_not_believed(reported: dict[str, Any]) -> None:
+    models.learn(INVENTORY, host(), reported)
     assert not models.path(INVENTORY).exists()
 
 
@@ -105,11 +105,11 @@ def test_a_run_gives_them_to_its_servers_and_learns_of_those_that_got_them(monke
 
 
 def test_what_is_locked_is_not_unpinned() -> None:
-    def said() -> str:
+    def reported() -> str:
         return "".join(text for text in audit.unpinned(host(), INVENTORY) if text.startswith("models"))
 
-    assert A in said() and B in said()
+    assert A in reported() and B in reported()
     models.learn(INVENTORY, host(), {A: ONE})
-    assert A not in said() and B in said()
+    assert A not in reported() and B in reported()
     models.learn(INVENTORY, host(), {B: ONE})
-    assert not said()
+    assert not reported()

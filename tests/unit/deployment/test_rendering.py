@@ -75,7 +75,7 @@ def write(every: dict[str, Any], groups: list[dict[str, Any]], hosts: list[dict[
             Path(f"{folder}/{name}.yml").write_text(yaml.safe_dump(each))
 
 
-def said(found: Deployment) -> dict[str, Any]:
+def reported(found: Deployment) -> dict[str, Any]:
     return {
         name: (
             {each: host.vars[each] for each in (*host.written, *DEFAULTS)},
@@ -102,10 +102,10 @@ def test_shared_is_what_each_host_has_alone(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         write(every, groups, hosts)
-        shared = said(read())
+        shared = reported(read())
         own = References.of  # all of it, for each host, by Ansible; the names tell a ring
         patch.setattr(References, "of", lambda self, value: Reading(steady=False, names=own(self, value).names))
-        assert shared == said(read())
+        assert shared == reported(read())
 
 
 @pytest.fixture

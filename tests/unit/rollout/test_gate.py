@@ -39,8 +39,8 @@ def test_a_skipped_transcription_is_no_proof(verdicts: dict[str, str], proven: b
 
 def test_what_fails_already_is_not_said_twice() -> None:
     of = deployment(node=["gpu1"])
-    gone = [Check("gpu1", "reachable", FAIL), Check("gpu1", "transcription.file", SKIP, "not asked")]
-    assert outcomes.unproven(of, ["gpu1"], gone) == []
+    missing = [Check("gpu1", "reachable", FAIL), Check("gpu1", "transcription.file", SKIP, "not asked")]
+    assert outcomes.unproven(of, ["gpu1"], missing) == []
     assert outcomes.unproven(of, ["gpu1"], [*checks(), Check("gpu1", "transcription.file", FAIL)]) == []
 
 

@@ -39,16 +39,16 @@ def test_who_reads_nothing_is_no_error() -> None:
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_endless_output_ends(stream: str) -> None:
     """A server that never stops would fill this machine's memory."""
-    began = time.monotonic()
+    started = time.monotonic()
     done = python(f"import sys\nwhile True: sys.{stream}.write('x' * 65536)")
-    assert done.returncode == limited.TOO_MUCH and b"more than 1 MiB" in done.stderr and time.monotonic() - began < 15
+    assert done.returncode == limited.TOO_MUCH and b"more than 1 MiB" in done.stderr and time.monotonic() - started < 15
 
 
 def test_a_silent_one_ends_in_time() -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
         python("import time; time.sleep(60)", timeout_s=0.5)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started < 10
 
 
 def test_no_such_program() -> None:

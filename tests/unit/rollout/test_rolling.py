@@ -27,14 +27,14 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **fails: list[str]):
         self.done: list[str] = []
         self.silent: list[str] = []
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.fails = fails
         self.interrupt_at = ""
         monkeypatch.setattr("dgctl.rollout.rolling.outcomes.ran", self._ran)
         monkeypatch.setattr("dgctl.rollout.rolling.outcomes.verify", self._verify)
         self.noted: list[str] = []
         monkeypatch.setattr(
-            "dgctl.rollout.provisioning.begun", lambda work, plan, part: self.noted.extend(part.hosts) or part
+            "dgctl.rollout.provisioning.started", lambda work, plan, part: self.noted.extend(part.hosts) or part
         )
         monkeypatch.setattr("dgctl.rollout.rolling.look.mark_verified", lambda requests: list(requests))
         monkeypatch.setattr("dgctl.deployment.deployment.Deployment.digest", lambda deployment: self.inventory)
@@ -67,15 +67,15 @@ class World:
 
 
 def roll(
-    world: World, wanted: dict[str, Any], members: dict[str, Any], policy: Policy = ONE, least: int = 1
+    world: World, desired: dict[str, Any], members: dict[str, Any], policy: Policy = ONE, least: int = 1
 ) -> Outcome:
     of = deployment(least, **FLEET)
     session = SimpleNamespace(
         again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
     )
-    work: Any = SimpleNamespace(deployment=of, session=session, log="", lowered=list, tell=world.told.append)
+    work: Any = SimpleNamespace(deployment=of, session=session, log="", lowered=list, tell=world.reported.append)
     work.require_lease = world.require_lease
-    found: Plan = plan(wanted, of)
+    found: Plan = plan(desired, of)
     found.desired = {name: {"deepgram": {"fingerprint": "f"}} for name in of.targets}
     return Rolling(work, found, rollout.make(of, found, members, policy), members, policy).run()
 
@@ -119,8 +119,8 @@ def test_nothing_is_fetched_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_new_server_is_verified_before_the_proxies_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
-    wanted = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
-    assert roll(world, wanted, seen("gpu1", "gpu2", "gpu3")).exit_code == Exit.OK
+    desired = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
+    assert roll(world, desired, seen("gpu1", "gpu2", "gpu3")).exit_code == Exit.OK
     assert world.done[1:] == ["change: gpu4", "verify: gpu4", "change: lb", "verify: lb"]
 
 
@@ -158,8 +158,8 @@ def test_a_proxy_may_miss_a_product_until_the_servers_have_it(
         times[0] += 1
         pairs = [one.partition(": ")[::2] for one in asks]
         return [
-            Check("lb", name, said.split(", then ")[min(times[0], len(said.split(", then "))) - 1])
-            for name, said in pairs
+            Check("lb", name, reported.split(", then ")[min(times[0], len(reported.split(", then "))) - 1])
+            for name, reported in pairs
         ]
 
     monkeypatch.setattr("dgctl.rollout.rolling.outcomes.verify", verify)
@@ -176,8 +176,8 @@ def test_a_proxy_may_miss_a_product_until_the_servers_have_it(
 
 def test_a_new_server_that_fails_is_held_back_and_the_proxies_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, verify=["gpu4"])
-    wanted = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
-    outcome = roll(world, wanted, seen("gpu1", "gpu2", "gpu3"))
+    desired = {"gpu4": change("new"), "lb": change(role="nginx_proxy", calls=False)}
+    outcome = roll(world, desired, seen("gpu1", "gpu2", "gpu3"))
     assert world.done[-1] == "drain failed: gpu4"
     assert outcome.exit_code == Exit.HALTED and states(outcome)["gpu4"] == "failed"
 
@@ -207,7 +207,7 @@ def test_within_the_budget_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_canary_that_fails_ends_the_run_whatever_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, change=["gpu1"])
     outcome = roll(world, ALL, seen(*FLEET["node"]), Policy("1", max_fail=3))
-    assert outcome.exit_code == Exit.HALTED and world.told == ["Change 1/4: gpu1, drained first"]
+    assert outcome.exit_code == Exit.HALTED and world.reported == ["Change 1/4: gpu1, drained first"]
     assert [states(outcome)[name] for name in FLEET["node"]] == ["failed", "skipped", "skipped", "skipped"]
 
 
@@ -255,8 +255,8 @@ def test_healthy_peers_of_a_batch_finish(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_batch_that_failures_leave_no_room_for_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, verify=["gpu2"])
-    wanted = {name: change() for name in ("gpu1", "gpu2", "gpu3", "gpu4")}
-    outcome = roll(world, wanted, seen(*FLEET["node"]), Policy("1", max_fail=9), least=3)
+    desired = {name: change() for name in ("gpu1", "gpu2", "gpu3", "gpu4")}
+    outcome = roll(world, desired, seen(*FLEET["node"]), Policy("1", max_fail=9), least=3)
     assert world.done[-1] == "drain failed: gpu2" and outcome.exit_code == Exit.HALTED
     assert "gpu3 cannot stop serving" in outcome.errors[-1].what
     assert "deepgram_min_serving is 3" in outcome.errors[-1].value
@@ -265,8 +265,8 @@ def test_a_batch_that_failures_leave_no_room_for_does_not_begin(monkeypatch: pyt
 def test_the_last_that_serve_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A change that no call notices, after which no server transcribes any more: one must go on as it can."""
     world = World(monkeypatch, verify=list(FLEET["node"]))
-    wanted = {name: change(calls=False) for name in FLEET["node"]}
-    outcome = roll(world, wanted, seen(*FLEET["node"]))
+    desired = {name: change(calls=False) for name in FLEET["node"]}
+    outcome = roll(world, desired, seen(*FLEET["node"]))
     assert world.done[-1] == "drain failed: gpu1 gpu2 gpu3" and outcome.exit_code == Exit.HALTED
     assert ("it does not work, and still gets requests", "gpu4") in {(each.what, each.where) for each in outcome.errors}
 
@@ -311,7 +311,7 @@ def test_the_next_run_goes_on_where_the_last_was_killed(monkeypatch: pytest.Monk
 
 def test_what_a_person_drained_is_changed_and_stays_drained(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
-    wanted = {"gpu2": change(), "gpu1": change()}
-    outcome = roll(world, wanted, seen("gpu1", "gpu3", "gpu4", gpu2="operator"))
+    desired = {"gpu2": change(), "gpu1": change()}
+    outcome = roll(world, desired, seen("gpu1", "gpu3", "gpu4", gpu2="operator"))
     assert "undrain: gpu2" not in world.done and "verify: gpu2" in world.done
     assert states(outcome)["gpu2"] == "drained" and outcome.exit_code == Exit.OK

@@ -244,13 +244,13 @@ def test_keys_of_the_future_pass_as_extra_settings_and_known_ones_keep_their_typ
 
 def test_streams_of_flux_without_a_limit_are_said(dgctl: Callable[..., CompletedProcess[str]]) -> None:
     assert problems("deepgram_profile: flux", links=(MULTI,)) == []
-    said = dgctl("validate", "inventory.ini")
-    assert said.returncode == 0
-    assert "hint: deepgram_flux_max_streams is not set, and production needs it (gpu1, gpu2): ask" in said.stdout
+    reported = dgctl("validate", "inventory.ini")
+    assert reported.returncode == 0
+    assert "hint: deepgram_flux_max_streams is not set, and production needs it (gpu1, gpu2): ask" in reported.stdout
     (hint,) = json.loads(dgctl("validate", "inventory.ini", "--json").stdout)["hints"]
     assert "Account Representative" in hint["fix"] and hint["where"] == "gpu1, gpu2"
     assert problems("deepgram_profile: flux", "deepgram_flux_max_streams: 25", links=(MULTI,)) == []
-    said = dgctl("validate", "inventory.ini")
-    assert said.returncode == 0 and "hint" not in said.stdout
+    reported = dgctl("validate", "inventory.ini")
+    assert reported.returncode == 0 and "hint" not in reported.stdout
     (problem, *_) = problems("deepgram_profile: flux", "deepgram_flux_max_streams: 0", links=(MULTI,))
     assert "deepgram_flux_max_streams must be 1 or more" in problem.what

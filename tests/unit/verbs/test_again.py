@@ -56,8 +56,8 @@ def test_no_option_of_a_verb_is_forgotten(verb: str) -> None:
     given = ["inventory.ini", *hosts, *(word for option in options for word in words(option))]
     again = shlex.split(session(verb, given).again())
     assert again[:2] == ["dgctl", verb]
-    wanted = {name: value for name, value in parsed(verb, given).items() if name not in SHOWS_ONLY}
-    assert {name: value for name, value in parsed(verb, again[2:]).items() if name not in SHOWS_ONLY} == wanted
+    desired = {name: value for name, value in parsed(verb, given).items() if name not in SHOWS_ONLY}
+    assert {name: value for name, value in parsed(verb, again[2:]).items() if name not in SHOWS_ONLY} == desired
     assert not {"--yes", "--break-lock"} & {*again} and "--json" not in again
 
 

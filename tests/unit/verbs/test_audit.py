@@ -52,7 +52,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "reported"),
     [
         (
             "nginx_proxy_tls_source: acme\nnginx_proxy_acme_http_port: 443\nnginx_proxy_port: 8443\n",
@@ -64,26 +64,26 @@ def status(**changes: Any) -> dict[str, Any]:
         ("nginx_proxy_allow: [192.0.2.0/24]\n", "whoever reaches it, from 192.0.2.0/24"),
     ],
 )
-def test_for_whom_the_proxy_is(more: str, said: str) -> None:
+def test_for_whom_the_proxy_is(more: str, reported: str) -> None:
     add(more)
     found = loaded()
     seen = status()
     audit.add(found.hosts["gpu1"], Context(found, {}), seen, found.inventory)
-    assert seen["listens"][0]["for"] == said and seen["published"][0]["for"] == "this server alone"
+    assert seen["listens"][0]["for"] == reported and seen["published"][0]["for"] == "this server alone"
 
 
 @pytest.mark.parametrize(
-    ("firewall", "said"),
+    ("firewall", "reported"),
     [
         (True, "192.0.2.5"),
         (False, "whoever reaches it: the firewall is not in force"),
         (None, "whoever reaches it: the firewall is not in force"),
     ],
 )
-def test_for_whom_an_api_behind_a_proxy_is(firewall: bool | None, said: str) -> None:
+def test_for_whom_an_api_behind_a_proxy_is(firewall: bool | None, reported: str) -> None:
     found = loaded("[node]\ngpu1 ansible_host=192.0.2.11\n[proxy]\nlb1 ansible_host=192.0.2.5\n")
     row = {"address": "0.0.0.0", "port": "8080"}
-    assert asked.audience(found.hosts["gpu1"], set(), row, firewall) == said
+    assert asked.audience(found.hosts["gpu1"], set(), row, firewall) == reported
 
 
 def test_what_is_unpinned() -> None:
@@ -155,13 +155,13 @@ def test_the_text_has_all_of_it() -> None:
     found = loaded()
     seen = {"gpu1": status(firewall=False)}
     audit.add(found.hosts["gpu1"], Context(found, {}), seen["gpu1"], found.inventory)
-    said = {
+    reported = {
         "callers": {"gpu1": "x"},
         "keys": [{"name": "billing", "added": None, "age_days": None}],
         "controller": [],
         "concerns": [{"what": "y", "hosts": ["gpu1"]}],
     }
-    text = "\n".join(audit_text.lines(said, seen))
+    text = "\n".join(audit_text.lines(reported, seen))
     for word in (
         "tcp 0.0.0.0:443",
         "127.0.0.1:8080 -> 8080/tcp",

@@ -59,10 +59,10 @@ def test_with_yes_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_removal_that_nobody_else_hears_of_says_only_that() -> None:
     both = ["gpu1", "gpu2"]
-    assert remove.said(both, plan({}, deployment(**FLEET))) == [
+    assert remove.reported(both, plan({}, deployment(**FLEET))) == [
         "gpu1, gpu2: drained, stopped, and removed from the inventory"
     ]
-    assert "lb: informed of" in remove.said(both, plan({"lb": change()}, deployment(**FLEET)))[1]
+    assert "lb: informed of" in remove.reported(both, plan({"lb": change()}, deployment(**FLEET)))[1]
 
 
 @pytest.mark.parametrize(

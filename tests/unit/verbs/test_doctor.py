@@ -59,8 +59,8 @@ def finds(root: Path, here: Path):
 def read(capsys: pytest.CaptureFixture[str], **options: object) -> tuple[int, str, str]:
     """(exit code, stdout, stderr), as a person gets them."""
     code = main(called("doctor", Path("inventory.ini"), **options), doctor.doctor)
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    reported = capsys.readouterr()
+    return code, reported.out, reported.err
 
 
 def test_healthy_servers_are_a_line_each(capsys: pytest.CaptureFixture[str], finds) -> None:

@@ -75,12 +75,12 @@ def test_the_last_of_a_kind_is_not_removed() -> None:
 def test_nor_the_last_that_gets_requests() -> None:
     of = deployment(**FLEET)
     members = seen("gpu1", "gpu2", gpu3="operator", gpu4="failed")
-    remove._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
+    remove._require_serving(of, Plan({}, {}, members=members), ["gpu1"], missing=[])
     members = seen("gpu1", gpu2="operator", gpu3="operator", gpu4="failed")
     code, _, value = refusal(remove._require_serving, of, Plan({}, {}, members=members), ["gpu1"], [])
     assert code == Exit.HALTED and value == "1 of 4 serving now, deepgram_min_serving is 1"
     members["gpu1"].states["lb"] = "down"  # a dead one serves nobody
-    remove._require_serving(of, Plan({}, {}, members=members), ["gpu1"], gone=[])
+    remove._require_serving(of, Plan({}, {}, members=members), ["gpu1"], missing=[])
 
 
 def test_of_two_engines_both_must_stay_where_the_minimum_is_two() -> None:
@@ -90,7 +90,7 @@ def test_of_two_engines_both_must_stay_where_the_minimum_is_two() -> None:
     assert (
         code == Exit.HALTED and what == "e1 cannot stop serving: too few of [engine], profile stt would serve meanwhile"
     )
-    remove._require_serving(of, plan, ["e1"], gone=["e1"])
+    remove._require_serving(of, plan, ["e1"], missing=["e1"])
 
 
 def test_the_last_of_a_profile_is_not_drained_by_default() -> None:
@@ -147,7 +147,7 @@ def test_green_and_blue(written: Deployment) -> None:
     assert refusal(blue_green.sides, written, "proxy")[0] == Exit.USAGE
 
 
-def kept(real: str, current: str, slot: str = "current", **more: Any) -> dict[str, Any]:
+def retained(real: str, current: str, slot: str = "current", **more: Any) -> dict[str, Any]:
     return {
         "real": {"release": real, "finished": True},
         "current": {"release": current},
@@ -158,19 +158,19 @@ def kept(real: str, current: str, slot: str = "current", **more: Any) -> dict[st
 
 
 def test_those_go_back_that_have_another_release() -> None:
-    said = {"gpu1": kept("r2", "r1"), "gpu2": kept("r1", "r1"), "gpu3": kept("r2", "", "")}
-    assert list(snapshots.to_go_back(said)) == ["gpu1"]
-    assert snapshots.release(snapshots.to_go_back(said)) == "r1"
+    reported = {"gpu1": retained("r2", "r1"), "gpu2": retained("r1", "r1"), "gpu3": retained("r2", "", "")}
+    assert list(snapshots.to_go_back(reported)) == ["gpu1"]
+    assert snapshots.release(snapshots.to_go_back(reported)) == "r1"
 
 
 def test_of_one_release_all_go_back_that_kept_something() -> None:
-    assert list(snapshots.to_go_back({"gpu1": kept("r1", "r1"), "gpu2": kept("r1", "", "")})) == ["gpu1"]
+    assert list(snapshots.to_go_back({"gpu1": retained("r1", "r1"), "gpu2": retained("r1", "", "")})) == ["gpu1"]
 
 
 def test_a_rollback_or_an_upgrade_that_was_cut_off_goes_on() -> None:
-    half = kept("r2", "r1") | {"real": {"release": "r1", "finished": False}}
+    half = retained("r2", "r1") | {"real": {"release": "r1", "finished": False}}
     assert list(
-        snapshots.to_go_back({"gpu1": half, "gpu2": kept("r1", "r1", restoring=True), "gpu3": kept("r1", "r1")})
+        snapshots.to_go_back({"gpu1": half, "gpu2": retained("r1", "r1", restoring=True), "gpu3": retained("r1", "r1")})
     ) == [
         "gpu1",
         "gpu2",
@@ -179,14 +179,14 @@ def test_a_rollback_or_an_upgrade_that_was_cut_off_goes_on() -> None:
 
 def test_nothing_kept_and_different_releases_are_refused() -> None:
     assert refusal(snapshots.release, {})[0] == Exit.HALTED
-    assert refusal(snapshots.release, {"gpu1": kept("r3", "r1"), "gpu2": kept("r3", "r2")})[0] == Exit.HALTED
+    assert refusal(snapshots.release, {"gpu1": retained("r3", "r1"), "gpu2": retained("r3", "r2")})[0] == Exit.HALTED
 
 
 def test_a_rollback_remembers_whom_it_has_done(tmp_path: Path) -> None:
-    begun = rollback.Begun(tmp_path / "rollback.json")
-    assert (begun.release, begun.done) == ("", [])
-    begun.done.append("gpu1")
-    begun.write("r1")
-    assert (rollback.Begun(begun.path).release, rollback.Begun(begun.path).done) == ("r1", ["gpu1"])
-    begun.path.write_text("{")
-    assert rollback.Begun(begun.path).done == []
+    started = rollback.Begun(tmp_path / "rollback.json")
+    assert (started.release, started.done) == ("", [])
+    started.done.append("gpu1")
+    started.write("r1")
+    assert (rollback.Begun(started.path).release, rollback.Begun(started.path).done) == ("r1", ["gpu1"])
+    started.path.write_text("{")
+    assert rollback.Begun(started.path).done == []

@@ -15,7 +15,7 @@ API, ONE, OTHER = "quay.io/deepgram/self-hosted-api:release-260812", f"sha256:{'
 
 
 @pytest.fixture
-def wanted(monkeypatch: pytest.MonkeyPatch) -> Any:
+def desired(monkeypatch: pytest.MonkeyPatch) -> Any:
     """wanted(digest of gpu1's API, that of gpu2's): what one file has."""
 
     def of(*digests: str, **variables: str) -> list[images.Image]:
@@ -25,22 +25,22 @@ def wanted(monkeypatch: pytest.MonkeyPatch) -> Any:
         needed = dict(zip(("gpu1", "gpu2"), digests, strict=True))
         monkeypatch.setattr(images.lock, "needed", lambda inventory, host, release: {API: needed[host.name]})
         work: Any = SimpleNamespace(deployment=hosts, session=SimpleNamespace(options=images.Options(to="x.tar")))
-        return images._wanted(work)
+        return images._desired(work)
 
     return of
 
 
 @pytest.mark.parametrize("digest", [ONE, ""])
-def test_what_servers_share_is_taken_once(wanted: Any, digest: str) -> None:
-    assert wanted(digest, digest) == [images.Image(API, digest, "", "")]
+def test_what_servers_share_is_taken_once(desired: Any, digest: str) -> None:
+    assert desired(digest, digest) == [images.Image(API, digest, "", "")]
     account = {"deepgram_registry_username": "user", "deepgram_registry_password": "password"}
-    assert wanted(digest, digest, **account) == [images.Image(API, digest, "user", "password")]
+    assert desired(digest, digest, **account) == [images.Image(API, digest, "user", "password")]
 
 
 @pytest.mark.parametrize(("second", "value"), [(OTHER, OTHER), ("", "the release's")])
-def test_two_images_of_one_name_need_a_file_each(wanted: Any, second: str, value: str) -> None:
+def test_two_images_of_one_name_need_a_file_each(desired: Any, second: str, value: str) -> None:
     with pytest.raises(DgctlError) as error:
-        wanted(ONE, second)
+        desired(ONE, second)
     (problem,) = error.value.problems
     assert error.value.exit_code == Exit.INVALID and "gpu1 and gpu2 are to run different images" in problem.what
     assert (problem.where, problem.value, problem.fix) == (API, value, "add --limit gpu2")

@@ -189,19 +189,19 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def test_every_server_with_billing_is_asked_and_told(capsys, server, folders) -> None:
     gap(*folders)
     (folders[0] / "journal").write_text("began\n")
-    code, said = run(capsys)
-    assert code == 5 and list(said["hosts"]) == ["bl1", "bl2"]
-    (one,) = said["journals"]
+    code, reported = run(capsys)
+    assert code == 5 and list(reported["hosts"]) == ["bl1", "bl2"]
+    (one,) = reported["journals"]
     assert Path(one["path"]).parent.name == "journals" and (one["host"], one["files"], one["bytes"]) == ("bl1", 1, 6)
-    assert os.path.exists(one["path"]) and said["hosts"]["bl2"]["state"] == "failed"
+    assert os.path.exists(one["path"]) and reported["hosts"]["bl2"]["state"] == "failed"
     (folders[1] / "journal").write_text("began\n")
-    code, said = run(capsys)
-    assert code == 0 and [host["state"] for host in said["hosts"].values()] == ["ok", "ok"]
-    code, said = run(capsys, limit="bl2")
-    assert code == 0 and list(said["hosts"]) == ["bl2"]
-    assert "key-of-the-licence" not in json.dumps(said)
+    code, reported = run(capsys)
+    assert code == 0 and [host["state"] for host in reported["hosts"].values()] == ["ok", "ok"]
+    code, reported = run(capsys, limit="bl2")
+    assert code == 0 and list(reported["hosts"]) == ["bl2"]
+    assert "key-of-the-licence" not in json.dumps(reported)
 
 
 def test_without_billing_it_says_so(capsys) -> None:
-    code, said = run(capsys)
-    assert code == 2 and "[billing]" in said["errors"][0]["what"]
+    code, reported = run(capsys)
+    assert code == 2 and "[billing]" in reported["errors"][0]["what"]

@@ -39,12 +39,12 @@ def written() -> dict[str, Any]:
 
 
 def test_a_key_is_shown_once_and_stands_nowhere(here: Path) -> None:
-    said = call("add", "billing")
-    assert said.exit_code == 0, said.output
-    (key,) = re.findall(r"^[0-9a-f]{64}$", said.stdout, re.M)
+    reported = call("add", "billing")
+    assert reported.exit_code == 0, reported.output
+    (key,) = re.findall(r"^[0-9a-f]{64}$", reported.stdout, re.M)
     assert written()["nginx_proxy_keys"]["billing"]["sha256"] == hashlib.sha256(key.encode()).hexdigest()
     assert written()["nginx_proxy_callers"] == "keys", "from now on a key is needed"
-    assert "next: dgctl provision inventory.ini" in said.stdout
+    assert "next: dgctl provision inventory.ini" in reported.stdout
     files = [path for path in here.rglob("*") if path.is_file()]
     assert len(files) == 2 and not any(key in path.read_text() for path in files)
     assert key not in call("list").stdout
@@ -76,16 +76,16 @@ def test_a_revoked_last_key_opens_nothing(here: Path) -> None:
     ],
 )
 def test_refusals(here: Path, words: tuple[str, ...], what: str) -> None:
-    said = call(*words)
-    assert said.exit_code == 2 and what in said.stderr and "fix:" in said.stderr
+    reported = call(*words)
+    assert reported.exit_code == 2 and what in reported.stderr and "fix:" in reported.stderr
     assert not Path("group_vars/all/callers.yml").exists()
 
 
 def test_a_name_has_one_key(here: Path) -> None:
     call("add", "billing")
     before = written()
-    said = call("add", "billing")
-    assert said.exit_code == 2 and "billing-2" in said.stderr and written() == before
+    reported = call("add", "billing")
+    assert reported.exit_code == 2 and "billing-2" in reported.stderr and written() == before
 
 
 def test_other_settings_of_the_file_stay(here: Path) -> None:
@@ -97,8 +97,8 @@ def test_other_settings_of_the_file_stay(here: Path) -> None:
 def test_a_file_of_all_hosts_is_not_hidden_by_a_folder(here: Path) -> None:
     """Ansible's host_group_vars reads the folder group_vars/all, and then group_vars/all.yml no more."""
     write(here / "group_vars/all.yml", "deepgram_release: x\n")
-    said = call("add", "billing")
-    assert said.exit_code == 3 and "mkdir group_vars/all" in said.stderr and not Path("group_vars/all").exists()
+    reported = call("add", "billing")
+    assert reported.exit_code == 3 and "mkdir group_vars/all" in reported.stderr and not Path("group_vars/all").exists()
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_file_that_cannot_be_edited_stays(here: Path, text: str) -> None:
 
 
 def test_no_inventory(here: Path) -> None:
-    said = CliRunner().invoke(main, ["keys", "none.ini", "list"])
-    assert said.exit_code == 2 and "there is no such inventory" in said.stderr
+    reported = CliRunner().invoke(main, ["keys", "none.ini", "list"])
+    assert reported.exit_code == 2 and "there is no such inventory" in reported.stderr
 
 
 # What validation says of it.

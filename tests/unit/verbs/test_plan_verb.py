@@ -44,8 +44,8 @@ def test_plan_with_v_prints_what_files_become(
     Path("b.txt").write_text("release-1")
     looks(monkeypatch, b={"deepgram": "drifted"})
     assert main(called("plan", Path("inventory.ini"), verbosity=1), plan.plan) == 10
-    said = capsys.readouterr().out
-    assert "-release-1" in said and "+release-260812" in said
+    reported = capsys.readouterr().out
+    assert "-release-1" in reported and "+release-260812" in reported
 
 
 def test_a_plan_in_a_file_is_carried_out_once_and_no_more_than_it_says(

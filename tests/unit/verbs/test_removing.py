@@ -47,7 +47,7 @@ def fleet(small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[W
     def run(
         verb: Callable[[Session], Outcome],
         members: dict[str, Any],
-        gone: str = "",
+        missing: str = "",
         fails: dict[str, list[str]] | None = None,
         **options: Any,
     ) -> tuple[World, Any]:
@@ -55,7 +55,7 @@ def fleet(small: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[W
             targets = work.deployment.targets
             hosts = {name: change(role="nginx_proxy" if name == "lb1" else "deepgram") for name in targets}
             hosts |= {
-                name: HostPlan(problem=Problem("no way there", name, fix="x")) for name in targets if name == gone
+                name: HostPlan(problem=Problem("no way there", name, fix="x")) for name in targets if name == missing
             }
             known = {"fingerprint": "f"}
             desired = {name: {"nginx_proxy": known, "deepgram": known} for name in targets}
@@ -144,7 +144,7 @@ def test_what_is_refused_touches_nothing(fleet: Any, hosts: Any, members: Any, c
 
 
 def test_a_server_that_stays_and_does_not_answer_ends_it_before_harm(fleet: Any) -> None:
-    world, outcome = fleet(remove.remove, BOTH, gone="lb1", hosts=("gpu2",))
+    world, outcome = fleet(remove.remove, BOTH, missing="lb1", hosts=("gpu2",))
     assert outcome.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
 
 
@@ -203,7 +203,7 @@ def test_an_upgrade_that_is_not_confirmed_leaves_the_files(fleet: Any, options: 
 
 @pytest.mark.parametrize("options", [GREEN, {"release": "release-260812"}])
 def test_an_upgrade_of_what_does_not_answer_leaves_the_files(fleet: Any, options: dict[str, str]) -> None:
-    world, error = fleet(upgrade.upgrade, BOTH, gone="gpu2", **options)
+    world, error = fleet(upgrade.upgrade, BOTH, missing="gpu2", **options)
     assert error.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
 
 

@@ -14,7 +14,7 @@ from dgctl.run.collector import HostResult, RunResult
 from dgctl.verbs import rollback
 from tests.plan.conftest import small  # noqa: F401 - a fixture
 from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
-from tests.unit.verbs.test_fleet_verbs import INVENTORY, kept
+from tests.unit.verbs.test_fleet_verbs import INVENTORY, retained
 from tests.unit.verbs.test_removing import BOTH, FILE, fleet, released  # noqa: F401 - a fixture
 
 NOW, BEFORE = "release-260714", "release-260226"
@@ -24,14 +24,14 @@ NOW, BEFORE = "release-260714", "release-260226"
 def back(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
     """back(gpu1=what it kept, ..., **options): runs the verb."""
 
-    def run(fails: dict[str, list[str]] | None = None, yes: bool = True, gone: str = "", **said: Any) -> Any:
-        monkeypatch.setattr(snapshots, "ask", lambda work: said)
-        return fleet(rollback.rollback, BOTH, fails=fails, yes=yes, gone=gone)
+    def run(fails: dict[str, list[str]] | None = None, yes: bool = True, missing: str = "", **reported: Any) -> Any:
+        monkeypatch.setattr(snapshots, "ask", lambda work: reported)
+        return fleet(rollback.rollback, BOTH, fails=fails, yes=yes, missing=missing)
 
     return run
 
 
-KEPT = {name: kept(NOW, BEFORE) for name in ("gpu1", "gpu2")}
+KEPT = {name: retained(NOW, BEFORE) for name in ("gpu1", "gpu2")}
 
 
 def test_each_server_goes_back_drained_and_verified(back: Any) -> None:
@@ -47,16 +47,16 @@ def test_each_server_goes_back_drained_and_verified(back: Any) -> None:
 
 
 def test_who_runs_the_other_release_already_stays(back: Any) -> None:
-    world, outcome = back(gpu1=kept(BEFORE, BEFORE), gpu2=kept(NOW, BEFORE))
+    world, outcome = back(gpu1=retained(BEFORE, BEFORE), gpu2=retained(NOW, BEFORE))
     assert "rollback: gpu2" in world.done and "rollback: gpu1" not in world.done and outcome.exit_code == Exit.OK
 
 
 def test_one_that_fails_ends_it_and_the_next_run_goes_on_with_the_others(back: Any) -> None:
     world, outcome = back(fails={"rollback": ["gpu2"]}, **KEPT)
     assert outcome.exit_code == Exit.HALTED and "rollback: gpu2" in world.done
-    begun = rollback.Begun(history.rollback(FILE))
-    assert (begun.release, begun.done) == (BEFORE, ["gpu1"])
-    world, outcome = back(gpu1=kept(BEFORE, "release-251029"), gpu2=kept(NOW, BEFORE))
+    started = rollback.Begun(history.rollback(FILE))
+    assert (started.release, started.done) == (BEFORE, ["gpu1"])
+    world, outcome = back(gpu1=retained(BEFORE, "release-251029"), gpu2=retained(NOW, BEFORE))
     assert outcome.exit_code == Exit.OK and [word for word in world.done if word.startswith("rollback")] == [
         "rollback: gpu2"
     ]
@@ -69,16 +69,16 @@ def test_one_that_was_not_verified_is_not_done(back: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "options", "code"),
+    ("reported", "options", "code"),
     [
         ({}, {}, Exit.HALTED),
-        ({"gpu1": kept(NOW, BEFORE), "gpu2": kept(NOW, "release-251029")}, {}, Exit.HALTED),
+        ({"gpu1": retained(NOW, BEFORE), "gpu2": retained(NOW, "release-251029")}, {}, Exit.HALTED),
         (KEPT, {"yes": False}, Exit.USAGE),
         (KEPT, {"gone": "gpu1"}, Exit.UNREACHABLE),
     ],
 )
-def test_what_is_refused_touches_neither_servers_nor_files(back: Any, said: Any, options: Any, code: Exit) -> None:
-    world, refused = back(**options, **said)
+def test_what_is_refused_touches_neither_servers_nor_files(back: Any, reported: Any, options: Any, code: Exit) -> None:
+    world, refused = back(**options, **reported)
     assert refused.exit_code == code and world.done == [] and FILE.read_text() == INVENTORY
     assert not history.rollback(FILE).exists()
 

@@ -116,8 +116,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(members: Any = None, of: Any = None, **answers: Any) -> Outcome:
         hosts = {
-            name: HostResult("unreachable" if said is None else "ok", 0, [], data=dict(said or {}))
-            for name, said in answers.items()
+            name: HostResult("unreachable" if reported is None else "ok", 0, [], data=dict(reported or {}))
+            for name, reported in answers.items()
         }
         monkeypatch.setattr("dgctl.run.outcomes.ran", lambda work, name, alone, part: RunResult(hosts))
         monkeypatch.setattr("dgctl.rollout.provisioning.seen_by_proxies", lambda work: members or {})
@@ -184,7 +184,7 @@ def test_watched_it_shows_each_and_keeps_the_last(
     monkeypatch.setattr(status.time, "sleep", slept.append)
     session = called("status", Path("inventory.ini"), watch=5.0, as_json=True)
     outcome = status.watched(SimpleNamespace(session=session))  # type: ignore[arg-type]
-    assert outcome.exit_code == Exit.VERIFY and outcome.said
+    assert outcome.exit_code == Exit.VERIFY and outcome.reported
     assert [json.loads(line)["exit_code"] for line in capsys.readouterr().out.splitlines()] == [0, 8]
     assert len(slept) == 2 and all(4 < seconds <= 5 for seconds in slept)
 

@@ -83,10 +83,10 @@ def visible(driver_floor: str = "0") -> tuple[list[int], str]:
     return _chosen(chosen, listed), "CUDA_VISIBLE_DEVICES hides every device"
 
 
-def _chosen(wanted: str, listed: list[str]) -> list[int]:
+def _chosen(desired: str, listed: list[str]) -> list[int]:
     """CUDA's rule: indices or UUID prefixes; the first one that names no device hides it and all after it."""
     found = []
-    for one in filter(None, (part.strip() for part in wanted.split(","))):
+    for one in filter(None, (part.strip() for part in desired.split(","))):
         by_uuid = [index for index, line in enumerate(listed) if one.startswith("GPU-") and f"UUID: {one}" in line]
         if one.isdigit() and int(one) < len(listed):
             by_uuid = [int(one)]

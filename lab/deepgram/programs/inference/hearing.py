@@ -31,10 +31,10 @@ class Lanes:
 
     STEPS = 12  # in which a file that shares does its work
 
-    def __init__(self, said: str = ""):
-        self._kind, _, count = said.partition(" ")
+    def __init__(self, reported: str = ""):
+        self._kind, _, count = reported.partition(" ")
         if self._kind not in ("", "queue", "shared") or (self._kind and not count.isdigit()):
-            raise ValueError(f"SIMULATED_FILES is {said!r}: queue N or shared N")
+            raise ValueError(f"SIMULATED_FILES is {reported!r}: queue N or shared N")
         self._count, self._here = int(count or 0), 0
         self._turn = asyncio.Semaphore(self._count) if self._kind == "queue" else None
 

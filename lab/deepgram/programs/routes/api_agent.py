@@ -70,8 +70,8 @@ class Conversation:
             self._heard = 0
             await self._answer("(sound)")
 
-    async def _answer(self, said: str) -> None:
-        await self._client.send_json({"type": "ConversationText", "role": "user", "content": said})
+    async def _answer(self, reported: str) -> None:
+        await self._client.send_json({"type": "ConversationText", "role": "user", "content": reported})
         await self._client.send_json({"type": "AgentThinking", "content": ""})
         await self._say(ANSWER)
 

@@ -106,13 +106,13 @@ class Files:
 
 def query_string(query) -> str:
     """What an Engine needs of the request's query."""
-    wanted = {name: query[name] for name in ("encoding", "sample_rate", "channels", "language") if name in query}
-    wanted["model"] = query.get("model", "base-general")
+    desired = {name: query[name] for name in ("encoding", "sample_rate", "channels", "language") if name in query}
+    desired["model"] = query.get("model", "base-general")
     if shapes.asked(query, "detect_language"):
-        wanted.pop("language", None)
+        desired.pop("language", None)
     else:
-        wanted.setdefault("language", "en")
-    return urlencode(wanted)
+        desired.setdefault("language", "en")
+    return urlencode(desired)
 
 
 def _checked(status: int, answer: dict) -> dict:

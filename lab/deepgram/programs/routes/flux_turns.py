@@ -21,12 +21,12 @@ class Limits:
 
     def changed(self, asked: Mapping) -> Limits:
         """These limits with what `asked` names of them; ValueError for a value out of its range."""
-        wanted = {name: float(asked[name]) for name in RANGES if asked.get(name) is not None}
-        for name, value in wanted.items():
+        desired = {name: float(asked[name]) for name in RANGES if asked.get(name) is not None}
+        for name, value in desired.items():
             low, high = RANGES[name]
             if not low <= value <= high:
                 raise ValueError(f"`{name}` must be between {low} and {high}")
-        return replace(self, **wanted)
+        return replace(self, **desired)
 
 
 class Turns:
@@ -49,17 +49,17 @@ class Turns:
 
     def heard(self, until: float, silent: bool, words: list[dict]) -> Iterator[dict]:
         self._silence = self._silence + until - self._until if silent else 0.0
-        self._until, begun = until, bool(self._words)
+        self._until, started = until, bool(self._words)
         self._words += words
         if self._closing:
             yield self._info("Update")
         elif self._eager and not silent:
             self._eager = False
             yield self._info("TurnResumed")
-        elif begun and silent:
+        elif started and silent:
             yield from self._pause()
         else:
-            yield self._info("StartOfTurn" if words and not begun else "Update")
+            yield self._info("StartOfTurn" if words and not started else "Update")
 
     def forced(self) -> Iterator[dict]:
         """ForceEndTurn; ignored while no turn goes on."""

@@ -28,23 +28,23 @@ def mode(value):
 
 
 def persistence(gpus, value):
-    wanted = mode(value)
-    (driver.STATE / "persistence").write_text(wanted + "\n")
-    lines = [f"{wanted} persistence mode for GPU {gpu['smi_bus_id']}." for gpu in gpus]
+    desired = mode(value)
+    (driver.STATE / "persistence").write_text(desired + "\n")
+    lines = [f"{desired} persistence mode for GPU {gpu['smi_bus_id']}." for gpu in gpus]
     return "\n".join([*lines, "All done."])
 
 
 def mig(gpus, value):
     """Takes effect at once on an idle GPU; on one in use it waits for a reset."""
-    wanted, lines = mode(value), []
+    desired, lines = mode(value), []
     for gpu in gpus:
         name = f"MIG Mode for GPU {gpu['smi_bus_id']}"
         if not gpu["mig"]:
-            lines += [f"Unable to {wanted[:-1].lower()} {name}: Not Supported", "Treating as warning and moving on."]
-        elif kernel("mig", gpu["bus_id"], wanted):
-            lines.append(f"{wanted} {name}")
+            lines += [f"Unable to {desired[:-1].lower()} {name}: Not Supported", "Treating as warning and moving on."]
+        elif kernel("mig", gpu["bus_id"], desired):
+            lines.append(f"{desired} {name}")
         else:
-            pending = f"{wanted[:-1].lower()} state for GPU {gpu['smi_bus_id']}:In use by another client"
+            pending = f"{desired[:-1].lower()} state for GPU {gpu['smi_bus_id']}:In use by another client"
             lines.append(f"Warning: MIG mode is in pending {pending}")
     return "\n".join([*lines, "All done."])
 
@@ -59,5 +59,5 @@ def reset(gpus):
     if not busy:
         return "\n".join([*done, "All done."])
     refused = [f"  GPU {bus}: In use by another client" for bus in busy]
-    told = IN_USE.format(count=len(busy))
-    raise SmiError("\n".join([*done, "The following GPUs could not be reset:", *refused, "", told]), 255)
+    reported = IN_USE.format(count=len(busy))
+    raise SmiError("\n".join([*done, "The following GPUs could not be reset:", *refused, "", reported]), 255)

@@ -118,12 +118,12 @@ def refuse_lost(gpus):
             raise SmiError(LOST.format(bus=gpu["bus_id"].upper()), 15)
 
 
-def chosen(gpus, wanted):
+def chosen(gpus, desired):
     """`-i 0,GPU-...,00000000:3B:00.0`"""
-    if wanted is None:
+    if desired is None:
         return gpus
     found = []
-    for one in wanted.split(","):
+    for one in desired.split(","):
         names = one.upper(), "0000" + one.upper()
         match = [
             gpu for gpu in gpus

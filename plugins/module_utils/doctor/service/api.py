@@ -44,13 +44,13 @@ def connected(host, part):
     container, why = running(host, part)
     if why or not url:
         return why or unknown("no API is on record here")
-    said = host.answer(f"{url}/engine")
-    body = said.get("body")
+    reported = host.answer(f"{url}/engine")
+    body = reported.get("body")
     seen = body.get("engine_connection_status") if isinstance(body, dict) else None
     if seen == "Connected":
         return healthy(seen)
     if not seen:
-        return unknown(f"it does not say: {said.get('why') or 'HTTP ' + str(said['status'])}", logs(host, part))
+        return unknown(f"it does not say: {reported.get('why') or 'HTTP ' + str(reported['status'])}", logs(host, part))
     engines = engines_of(host, part)
     patience = max(_patience(host, engine) for engine in engines)
     log = logs(host, engines[0])
@@ -65,14 +65,14 @@ def _patience(host, part):
     return PATIENCE_S if not engine or loading(host, engine, part) else CONNECTS_S
 
 
-def judged(host, part, said, containers):
-    seen = state(said)
+def judged(host, part, reported, containers):
+    seen = state(reported)
     if seen in SERVING:
         return healthy(seen)
     if seen not in FAILED_MANY:
         return unknown(f"{seen}: it has no Engine yet", logs(host, engines_of(host, part)[0]))
     names = {"api": [part], "engine": engines_of(host, part)}
-    if reproach(said, lambda one: started(containers, names[one])):
+    if reproach(reported, lambda one: started(containers, names[one])):
         return unhealthy(seen, fix=recreate_fix(host, part))
     fix = f"on the server: {logs(host, names['engine'][0])}; after a repair: {recreate(host, part)} forgets them"
     return unhealthy(seen, "too many of its recent requests failed", fix)

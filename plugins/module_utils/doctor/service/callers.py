@@ -48,9 +48,9 @@ def callers(host):
     tls = host.recorded("nginx_proxy").get("tls") or {}
     if not tls.get("paths"):
         return unknown("no proxy is on record here")
-    said = host.said("nginx")
-    if said and said.status not in (0, None):
-        return refused(host, tls, said.text)
+    reported = host.reported("nginx")
+    if reported and reported.status not in (0, None):
+        return refused(host, tls, reported.text)
     asked = host.serving(tls)
     if len(asked) < len(tls["paths"]):
         return unhealthy(f"port {tls['port']} does not show the certificate in {tls['certificate']}")
@@ -62,7 +62,7 @@ def callers(host):
         return healthy(listed(tls["paths"]))
     seen = listed(f"{path}: {what}" for path, _, what in wrong)
     kinds = {kind for _, kind, _ in wrong}
-    other = rival(said.text, CONFIG, tls["port"], tls["server_name"]) if said else None
+    other = rival(reported.text, CONFIG, tls["port"], tls["server_name"]) if reported else None
     if proxy_serving.FOREIGN in kinds and other:
         cause = f"the server block at {other.path}:{other.line} takes {tls['server_name']}:{tls['port']}"
         return unhealthy(seen, cause, taken(other, "give its server another server_name or port"))

@@ -35,8 +35,8 @@ def openssl(host, name, *words):
 def fields(host):
     """{notAfter, subject, issuer} of the first certificate; {} where it cannot be read."""
     path = host.path(tls(host).get("certificate", ""))
-    said = openssl(host, "x509", "x509", "-in", path, "-noout", "-enddate", "-subject", "-issuer")
-    lines = said.text.splitlines() if said and said.status == 0 else []
+    reported = openssl(host, "x509", "x509", "-in", path, "-noout", "-enddate", "-subject", "-issuer")
+    lines = reported.text.splitlines() if reported and reported.status == 0 else []
     return dict(line.partition("=")[::2] for line in lines if "=" in line)
 
 
@@ -87,14 +87,14 @@ def on_disk(host):
     path = tls(host).get("certificate")
     if not path:
         return unknown("no proxy is on record here")
-    said = openssl(host, "x509", "x509", "-in", host.path(path), "-noout", "-enddate", "-subject", "-issuer")
-    if said is None:
+    reported = openssl(host, "x509", "x509", "-in", host.path(path), "-noout", "-enddate", "-subject", "-issuer")
+    if reported is None:
         return unhealthy(f"{path} is not there", "somebody removed it", "dgctl provision")
-    if said.status is None:
-        return unknown(said.why)
-    if said.status:
-        return unhealthy(f"{path} is no certificate: {one_line(said.text.splitlines()[-1] if said.text else said.why, 120)}",
-                         "the file was overwritten or cut off", "dgctl provision")  # fmt: skip
+    if reported.status is None:
+        return unknown(reported.why)
+    if reported.status:
+        why = one_line(reported.text.splitlines()[-1] if reported.text else reported.why, 120)
+        return unhealthy(f"{path} is no certificate: {why}", "the file was overwritten or cut off", "dgctl provision")
     end = calendar.timegm(time.strptime(fields(host)["notAfter"], "%b %d %H:%M:%S %Y GMT"))
     days = int((end - host.started) // 86400)
     if days < DAYS:
@@ -109,11 +109,11 @@ def name(host):
         option = "-checkip"
     except ValueError:
         option = "-checkhost"
-    said = openssl(host, "name", "x509", "-in", path, "-noout", option, asked)
-    if "NOT match" in said.text:
+    reported = openssl(host, "name", "x509", "-in", path, "-noout", option, asked)
+    if "NOT match" in reported.text:
         return unhealthy(f"not for {asked}, but {fields(host)['subject'].strip() or 'other names'}",
                          fix=renewal(host) + "; or set nginx_proxy_server_name to a name in the certificate")  # fmt: skip
-    return healthy(asked) if "does match" in said.text else unknown(one_line(said.text or said.why))
+    return healthy(asked) if "does match" in reported.text else unknown(one_line(reported.text or reported.why))
 
 
 def chain(host):
@@ -121,8 +121,8 @@ def chain(host):
     found, count = fields(host), host.read(tls(host)["certificate"]).count(BLOCK)
     if found["subject"] == found["issuer"]:
         return healthy("signed by itself")
-    said = openssl(host, "verify", "verify", "-untrusted", path, path)
-    if not NO_ISSUER.search(said.text):
+    reported = openssl(host, "verify", "verify", "-untrusted", path, path)
+    if not NO_ISSUER.search(reported.text):
         return healthy(f"{count} certificates")
     seen = f"its issuer is not in the file:{found['issuer']}"
     text = openssl(host, "authority", "x509", "-in", path, "-noout", "-ext", "authorityInfoAccess").text

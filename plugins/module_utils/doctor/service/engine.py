@@ -49,10 +49,10 @@ def answers(host, part):
     url = metrics_url(host, part)
     if why or not url:
         return why or unknown("the address of its metrics is not on record")
-    said = host.page(url)
-    if said.get("status") == 200:
+    reported = host.page(url)
+    if reported.get("status") == 200:
         return healthy("it answers")
-    seen = said.get("why") or f"HTTP {said['status']}"
+    seen = reported.get("why") or f"HTTP {reported['status']}"
     if loading(host, container, part):
         return unknown(
             f"{seen}; it started {age(host, container):.0f} s ago, and may load its models", logs(host, part)
@@ -66,8 +66,8 @@ def answers(host, part):
 def load(host, part):
     """What the Engine says of its load: see engine_load; None where it says nothing."""
     url = metrics_url(host, part)
-    said = host.page(url) if url and not running(host, part)[1] else {}
-    return engine_load(metrics(said["text"])) if said.get("status") == 200 else None
+    reported = host.page(url) if url and not running(host, part)[1] else {}
+    return engine_load(metrics(reported["text"])) if reported.get("status") == 200 else None
 
 
 def places(text, key):
@@ -159,13 +159,13 @@ def device(host, part):
     _, why = running(host, part)
     if why:
         return why
-    said = [line for line in host.start_log(part) if DEVICES.search(line)]
-    if not said:
+    reported = [line for line in host.start_log(part) if DEVICES.search(line)]
+    if not reported:
         return unknown("the log of its start is not there any more, or does not say")
-    signature = diagnose(said, {"CPU"})
+    signature = diagnose(reported, {"CPU"})
     if signature:
         return unhealthy(signature.line, signature.meaning, recreate_fix(host, part))
-    return healthy(said[-1].rpartition(": ")[2])
+    return healthy(reported[-1].rpartition(": ")[2])
 
 
 CHECKS = (

@@ -20,14 +20,14 @@ def unreached(host):
 
 def licence(host):
     asked = [part for part in parts(host) if not running(host, part)[1]]
-    said = {part: diagnose(host.recent_log(part), {*REFUSED, *UNREACHED}) for part in asked}
-    said = {part: signature for part, signature in said.items() if signature}
-    wrong = {part: one for part, one in said.items() if one.name in REFUSED or not serves(host, part)}
+    reported = {part: diagnose(host.recent_log(part), {*REFUSED, *UNREACHED}) for part in asked}
+    reported = {part: signature for part, signature in reported.items() if signature}
+    wrong = {part: one for part, one in reported.items() if one.name in REFUSED or not serves(host, part)}
     if wrong:
         seen = "; ".join(f"deepgram-{part}: {signature.name}" for part, signature in wrong.items())
         causes, fixes = ([(part, one[index]) for part, one in wrong.items()] for index in (1, 2))
         return unhealthy(seen, alike(causes), alike(fixes))
-    for part, signature in said.items():
+    for part, signature in reported.items():
         return unknown(f"deepgram-{part} said in the last minutes: {signature.name}; it serves", signature.remediation)
     return healthy("nothing said against it") if asked else unknown("no container of ours runs")
 
@@ -44,13 +44,13 @@ def proxy(host):
     url = next(iter(host.recorded("license_proxy").get("answers") or []), None)
     if not url or running(host, "license-proxy")[1]:
         return unknown("no License Proxy runs here")
-    said = host.answer(url).get("body")
-    seen = said.get("state") if isinstance(said, dict) else None
+    reported = host.answer(url).get("body")
+    seen = reported.get("state") if isinstance(reported, dict) else None
     if seen in ("Connected", "Ready"):
         return healthy(seen)
     if not seen:
         return unknown("it does not say", logs(host, "license-proxy"))
-    end = said.get("trust_expiration")
+    end = reported.get("trust_expiration")
     until = f", until {end}" if end and seen == "TrustBased" else ""
     cause = "Deepgram's licence servers do not answer it: it lives on what it remembers" if until else ""
     return unhealthy(

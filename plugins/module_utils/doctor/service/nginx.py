@@ -37,8 +37,8 @@ def runs(host):
     state = unit.get("ActiveState", "")
     if state in ("active", "reloading"):
         return healthy(state)
-    said = host.said("nginx")
-    refused = [line for line in said.text.splitlines() if "[emerg]" in line] if said and said.status else []
+    reported = host.reported("nginx")
+    refused = [line for line in reported.text.splitlines() if "[emerg]" in line] if reported and reported.status else []
     return unhealthy(f"nginx is {state or 'not there'}", one_line(refused[0]) if refused else "")
 
 
@@ -63,8 +63,8 @@ def room(host):
     workers = host.read(f"/proc/{pid}/task/{pid}/children").split() if pid else []
     if not workers:
         return unknown("nginx does not run: see nginx")
-    said = host.said("nginx")
-    written = CONNECTIONS.search(said.text) if said and said.status == 0 else None
+    reported = host.reported("nginx")
+    written = CONNECTIONS.search(reported.text) if reported and reported.status == 0 else None
     worst = max(((use(host, worker, written), worker) for worker in workers), key=lambda one: one[0][0])
     (share, text), _ = worst
     recent = exhausted(host)
@@ -107,10 +107,11 @@ def tail(path):
 
 
 def cap(host):
-    said = host.said("nginx")
-    if not here(host) or not said or said.status != 0:
+    reported = host.reported("nginx")
+    if not here(host) or not reported or reported.status != 0:
         return unknown("NGINX's configuration cannot be read")
-    members = [(name or address, words) for block in UPSTREAM.findall(said.text) for address, words, name in MEMBER.findall(block)
+    blocks = UPSTREAM.findall(reported.text)
+    members = [(name or address, words) for block in blocks for address, words, name in MEMBER.findall(block)
                if not re.search(r"\bdown\b", words)]  # fmt: skip
     loose = [name for name, words in members if not re.search(r"\bmax_conns=[1-9]", words)]
     bound = expected_caps(host)

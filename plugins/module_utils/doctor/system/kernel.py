@@ -37,9 +37,9 @@ def devices(host):
     if not host.loaded():
         return unknown("no NVIDIA driver is loaded: see driver versions")
     parameters = host.read(PARAMETERS)
-    said = MODE.search(parameters)
+    reported = MODE.search(parameters)
     # Where the driver may not touch them, udev's rules decide.
-    mode = 0 if "ModifyDeviceFiles: 0" in parameters else int(said[1]) if said else WORLD
+    mode = 0 if "ModifyDeviceFiles: 0" in parameters else int(reported[1]) if reported else WORLD
     gpus = host.glob("/dev/nvidia[0-9]*")
     expected = len(host.glob("/proc/driver/nvidia/gpus/*"))
     missing = [path for path in NODES if not host.exists(path)]

@@ -108,10 +108,10 @@ def closed_by_ufw(host, port):
 
 
 def closed_by_firewalld(host, port):
-    said = host.programs.also("firewalld", "firewall-cmd", f"--query-port={port}/tcp")
+    reported = host.programs.also("firewalld", "firewall-cmd", f"--query-port={port}/tcp")
     return (
-        said.status == 1
-        and said.text.strip() == "no"
+        reported.status == 1
+        and reported.text.strip() == "no"
         and (
             int(port) != 443
             or host.programs.also("firewalld_https", "firewall-cmd", "--query-service=https").text.strip() == "no"

@@ -88,9 +88,9 @@ def errors(rc, out, err):
     return "; ".join(lines) or last_line(err) or last_line(out)
 
 
-def offered(said):
+def offered(reported):
     """The sources' packages that differ from one that apt could not find in their number alone: " They offer: ..."."""
-    missing = re.search(r"Unable to locate package (\S*?)([\d.]+)$", said, re.MULTILINE)
+    missing = re.search(r"Unable to locate package (\S*?)([\d.]+)$", reported, re.MULTILINE)
     if not missing:
         return ""
     _, out, _ = run(["apt-cache", "pkgnames", missing[1]], timeout=60, env=dpkg.environment())

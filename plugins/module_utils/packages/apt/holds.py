@@ -42,10 +42,10 @@ class Holds:
         if self.params["hold"] is None:
             return [], []
         members = self.to_hold(versions)
-        wanted = self.params["hold"]
-        concerned = [*members, *pinned(self.along(), wanted)]
-        todo = [name for name in concerned if self.known[name]["held"] != wanted and name not in back]
-        verb = "hold" if wanted else "unhold"
+        desired = self.params["hold"]
+        concerned = [*members, *pinned(self.along(), desired)]
+        todo = [name for name in concerned if self.known[name]["held"] != desired and name not in back]
+        verb = "hold" if desired else "unhold"
         if todo and not self.check_mode:
             self.mark(verb, todo)
-        return [f"{verb.capitalize()} {name}" for name in todo], members if wanted else []
+        return [f"{verb.capitalize()} {name}" for name in todo], members if desired else []

@@ -43,12 +43,12 @@ class Guard(DNF.Plugin if DNF else object):
         """Takes the unwanted versions of the lead, and all that has one of them, out of sight."""
         offered = self.base.sack.query().available()
         leads = list(offered.filter(name=self.request["lead"]))
-        right = {package.version for package in leads if self._wanted(package)}
+        right = {package.version for package in leads if self._desired(package)}
         wrong = {package.version for package in leads} - right
         if wrong:
             self.base.sack.add_excludes(offered.filter(version=sorted(wrong)))
 
-    def _wanted(self, package):
+    def _desired(self, package):
         return fnmatch.fnmatchcase(package.version + "-" + package.release, self.request["version"])
 
     def resolved(self):

@@ -25,13 +25,13 @@ def installed(known):
 
 def locklist_with(add, drop):
     """Text of the list with locks on add ({name: version}) and none on drop; other lines stay as they are."""
-    kept = []
+    retained = []
     for line in lines(rpm_query.LOCKLIST):
         match = LOCK_LINE.fullmatch(line.strip())
         if not (match and (match["name"] in drop or match["name"] in add)):
-            kept.append(line)
+            retained.append(line)
     added = [f"{name}-{version if ':' in version else '0:' + version}.*" for name, version in sorted(add.items())]
-    return "".join(line + "\n" for line in kept + added)
+    return "".join(line + "\n" for line in retained + added)
 
 
 def duplicates(known):

@@ -49,11 +49,11 @@ def run(*command, timeout_s=20):
     except OSError as error:
         raise Silent(f"{command[0]}: {error.strerror}") from error
     try:
-        said = process.communicate(timeout=timeout_s)[0]
+        reported = process.communicate(timeout=timeout_s)[0]
     except subprocess.TimeoutExpired:
         process.kill()
         raise Silent(f"{command[0]}: no answer in {timeout_s} s") from None
-    return process.returncode, said.decode("utf-8", "replace")
+    return process.returncode, reported.decode("utf-8", "replace")
 
 
 def certificate_end(address, port, name, timeout_s=5):
@@ -74,12 +74,12 @@ def certificate_end(address, port, name, timeout_s=5):
         raise Silent(f"{address}:{port}: {error}") from error
 
 
-def moment(said):
+def moment(reported):
     """Seconds since 1970 of a date, None for none. Without a zone it is UTC.
 
     /v1/certificates writes `2027-05-15 3:25:28.0 +00:00:00`, the License Proxy RFC 3339.
     """
-    match = _DATE.match(str(said or "").strip())
+    match = _DATE.match(str(reported or "").strip())
     if not match:
         return None
     try:

@@ -17,18 +17,18 @@ class Collector:
 
     def __init__(self, name, gather, interval_s):
         self.name, self.gather, self.interval_s = name, gather, interval_s
-        self.page, self.good_at, self.began, self.said = Page(), None, time.monotonic(), ""
+        self.page, self.good_at, self.started, self.reported = Page(), None, time.monotonic(), ""
 
     def look(self):
         """Gathers once; what fails is said once, and leaves the last page to grow old."""
         page = Page()
         try:
             self.gather(page)
-            self.page, self.good_at, self.said = page, time.monotonic(), ""
+            self.page, self.good_at, self.reported = page, time.monotonic(), ""
         except Exception as error:
             kind = "" if isinstance(error, ask.Silent) else f"{type(error).__name__}: "
-            if str(error) != self.said:
-                self.said = str(error)
+            if str(error) != self.reported:
+                self.reported = str(error)
                 print(f"{self.name}: {kind}{error}", file=sys.stderr, flush=True)
 
     def run(self):
@@ -43,7 +43,7 @@ class Collector:
 
     def tell(self, page):
         about = "Whether this part of the exporter has figures of now; without them it tells none"
-        young = self.good_at is None and time.monotonic() - self.began < 3 * self.interval_s
+        young = self.good_at is None and time.monotonic() - self.started < 3 * self.interval_s
         page.add("dgctl_collector_up", about, None if young else self.fresh(), collector=self.name)
         if self.fresh():
             page.extend(self.page)

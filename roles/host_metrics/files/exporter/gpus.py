@@ -43,13 +43,13 @@ GRAVE = ("48", "62", "64", "74", "79", "94", "95", "119", "120", "140", "143")
 def figures(page):
     """Everything about the GPUs but the log. Raises ask.Silent when nvidia-smi hangs."""
     page.add("dgctl_gpus_on_bus", "NVIDIA GPUs on the PCI bus", len(on_bus()))
-    said = query()
+    reported = query()
     page.add(
         "dgctl_driver_mismatch",
         "nvidia-smi finds a driver in the kernel of another version than its own",
-        MISMATCH in said,
+        MISMATCH in reported,
     )
-    cards = [card for card in map(card_of, said.splitlines()) if card]
+    cards = [card for card in map(card_of, reported.splitlines()) if card]
     page.add("dgctl_gpus_answering", "GPUs that nvidia-smi tells of", len(cards))
     for card in cards:
         _card(page, card)

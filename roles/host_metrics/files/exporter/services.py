@@ -20,10 +20,10 @@ DATES = ("end_of_support", "end_of_life")
 def api(page, url, **names):
     """/v1/status of the API. One that does not answer is down, whatever the reason. names: labels of one of several."""
     try:
-        said = ask.get_json(f"{url}/v1/status")
+        reported = ask.get_json(f"{url}/v1/status")
     except ask.Silent:
-        said = {}
-    health = said.get("system_health")
+        reported = {}
+    health = reported.get("system_health")
     page.add("dgctl_api_up", "Whether the API answers /v1/status", bool(health), **names)
     if not health:
         return
@@ -31,16 +31,16 @@ def api(page, url, **names):
         page.add("dgctl_api_health", "1 for the state that /v1/status has", state == health, state=state, **names)
     for key, kind in KINDS.items():
         about = "Requests that the API has, by kind"
-        page.add("dgctl_api_active_requests", about, _whole(said.get(key)), kind=kind, **names)
+        page.add("dgctl_api_active_requests", about, _whole(reported.get(key)), kind=kind, **names)
 
 
 def license_proxy(page, url):
     """/v1/status of the License Proxy."""
     try:
-        said = ask.get_json(f"{url}/v1/status")
+        reported = ask.get_json(f"{url}/v1/status")
     except ask.Silent:
-        said = {}
-    state = said.get("state")
+        reported = {}
+    state = reported.get("state")
     page.add("dgctl_license_proxy_up", "Whether the License Proxy answers /v1/status", bool(state))
     if not state:
         return
@@ -48,18 +48,18 @@ def license_proxy(page, url):
         page.add("dgctl_license_proxy_state", "1 for the state that it has", one == state, state=one)
     for key in ("last_successful_checkin", "trust_expiration"):
         about = f"{key} of its /v1/status, seconds since 1970"
-        page.add(f"dgctl_license_proxy_{key}_timestamp_seconds", about, ask.moment(said.get(key)))
+        page.add(f"dgctl_license_proxy_{key}_timestamp_seconds", about, ask.moment(reported.get(key)))
 
 
 def certificates(page, part, url):
     """/v1/certificates of a part: when its release ends. Releases before 260319 have none."""
     try:
-        said = ask.get_json(f"{url}/v1/certificates")
+        reported = ask.get_json(f"{url}/v1/certificates")
     except ask.Silent:
         return
     for key in DATES:
         about = f"{key} of the release, from /v1/certificates, seconds since 1970"
-        page.add(f"dgctl_release_{key}_timestamp_seconds", about, ask.moment(said.get(key)), part=part)
+        page.add(f"dgctl_release_{key}_timestamp_seconds", about, ask.moment(reported.get(key)), part=part)
 
 
 def renewal(page, path):

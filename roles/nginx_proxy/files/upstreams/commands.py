@@ -44,9 +44,9 @@ def render():
 def reload():
     """NGINX takes the files that somebody has changed."""
     with alone():
-        pid, said = nginx.master(), nginx.refusal()
-        if pid is None or said:
-            raise files.Refused(f"nginx refuses its configuration: {said}" if said else "NGINX does not run")
+        pid, reported = nginx.master(), nginx.refusal()
+        if pid is None or reported:
+            raise files.Refused(f"nginx refuses its configuration: {reported}" if reported else "NGINX does not run")
         nginx.renew(pid)
     return True
 

@@ -71,7 +71,7 @@ def look(node, last, tls=None):
 
     Servers are changed one after the other: one that nobody answers for at its new port, and at once, is asked at the one before.
     """
-    address, began = resolve(node["address"], last), time.monotonic()
+    address, started = resolve(node["address"], last), time.monotonic()
     if not address:
         return {
             "asked": node["address"],
@@ -80,7 +80,7 @@ def look(node, last, tls=None):
             "active": None,
         }
     found = look_there(node, address, tls)
-    if found["active"] is None and moved(last, address) and time.monotonic() - began < SPARE_S:
+    if found["active"] is None and moved(last, address) and time.monotonic() - started < SPARE_S:
         before = look_there(node, last, tls)
         return found if before["active"] is None else before
     return found

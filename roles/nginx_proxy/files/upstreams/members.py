@@ -85,6 +85,6 @@ def report():
 
 def together(looks):
     """{health, active} of a server: what its APIs say, each answer once, and how many requests they have."""
-    said = dict.fromkeys(look["health"] for look in looks if look.get("health"))
+    reported = dict.fromkeys(look["health"] for look in looks if look.get("health"))
     counts = [look["active"] for look in looks if look.get("active") is not None]
-    return {"health": ", ".join(said) or None, "active": sum(counts) if counts else None}
+    return {"health": ", ".join(reported) or None, "active": sum(counts) if counts else None}

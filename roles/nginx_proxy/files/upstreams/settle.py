@@ -54,11 +54,11 @@ def serve(text, most_s):
     if before != text:
         files.write(path, text)
     if pid is not None:
-        said = nginx.refusal()
-        if said:
+        reported = nginx.refusal()
+        if reported:
             if before is not None:
                 files.write(path, before)
-            raise files.Refused(f"nginx refuses its configuration: {said}")
+            raise files.Refused(f"nginx refuses its configuration: {reported}")
         nginx.renew(pid, most_s)
         files.write(f"{files.RUN}/live", sum_)
     return before != text

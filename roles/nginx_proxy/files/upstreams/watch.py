@@ -15,14 +15,14 @@ FALL_CLOSING_S = 1.5  # the most for what the watch has found: a server that fel
 
 def watch():
     """A failure is said once, and tried again."""
-    said = ""
+    reported = ""
     while True:
         begin = time.monotonic()
         interval = 2.0
         try:
             config = files.configuration()
             interval = float(config.get("interval_s") or interval)
-            news = watchdog.told(config, members.known(config), marks.read())
+            news = watchdog.reported(config, members.known(config), marks.read())
             seen = health.look_at(config["nodes"], lambda node, news=news: watchdog.out(node, news[node["name"]]))
             health.find_overflow(config)
             with alone():
@@ -31,11 +31,11 @@ def watch():
                     settle(files.configuration(), seen, FALL_CLOSING_S)
                 finally:
                     tell(before, members.state())
-            said = ""
+            reported = ""
         except Exception as error:
-            if str(error) != said:
-                said = str(error)
-                print(said, file=sys.stderr, flush=True)
+            if str(error) != reported:
+                reported = str(error)
+                print(reported, file=sys.stderr, flush=True)
         time.sleep(max(0.1, interval - (time.monotonic() - begin)))
 
 

@@ -11,7 +11,7 @@ import health
 TIMEOUT_S = 1
 
 
-def told(config, members, drained):
+def reported(config, members, drained):
     """Name of a server -> (its state here, how many other servers of its profile serve, how many there are)."""
     found = {}
     for node in config["nodes"]:
@@ -34,12 +34,12 @@ def state(name, config, members, drained):
     return "drained" if name in drained else "up" if all(member.get("up", True) for member in own) else "down"
 
 
-def out(node, said=None):
+def out(node, reported=None):
     """Why the server takes itself out; "" where it does not, and where nothing is known of that."""
     if not node.get("watch"):
         return ""
     host, port = health.split(node["watch"])
-    headers = {"X-Deepgram-State": said[0], "X-Deepgram-Others": f"{said[1]}/{said[2]}"} if said else {}
+    headers = {"X-Deepgram-State": reported[0], "X-Deepgram-Others": f"{reported[1]}/{reported[2]}"} if reported else {}
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/watch", headers=headers)

@@ -91,8 +91,8 @@ def driven(version, open_flavour):
         if taken(card):
             continue
         card["minor"] = len(mine)
-        verdict, said = probe(card, version, open_flavour)
-        lines += said
+        verdict, reported = probe(card, version, open_flavour)
+        lines += reported
         if verdict != "refused":
             mine.append(card | {"initialised": verdict == "bound"})
     return mine, lines

@@ -45,9 +45,9 @@ def signature_list(certificate):
     return X509 + struct.pack("<III", HEADER + each, 0, each) + owner + certificate
 
 
-def openssl(certificate, *wanted):
+def openssl(certificate, *desired):
     """What `openssl x509` says of a DER certificate."""
-    command = ["openssl", "x509", "-inform", "DER", "-noout", *wanted]
+    command = ["openssl", "x509", "-inform", "DER", "-noout", *desired]
     return subprocess.run(command, input=certificate, capture_output=True).stdout.decode()
 
 

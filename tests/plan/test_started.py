@@ -16,7 +16,7 @@ from dgctl.content import bundle
 from dgctl.plan import look
 from dgctl.plan.plan import BEGIN, HostPlan, Plan, Step
 from dgctl.plan.reasons import Kind, Reason
-from dgctl.rollout.provisioning import begun, part_of
+from dgctl.rollout.provisioning import part_of, started
 from dgctl.run import playbook
 from tests.plan.test_look import host
 from tests.plan.test_rollout import deployment
@@ -38,7 +38,7 @@ def one(kind: str, *roles: str, preflight: bool = False) -> HostPlan:
 
 
 def work(check: bool = False) -> Any:
-    shown = SimpleNamespace(phase=phases.append, host=lambda *said: None)
+    shown = SimpleNamespace(phase=phases.append, host=lambda *reported: None)
 
     @contextmanager
     def progress(phases: list[str], hosts: list[str]) -> Any:
@@ -64,7 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
             found[each.name] = list(roles)
             tell(each.name, each.name != "b")
 
-    monkeypatch.setattr("dgctl.plan.look.mark_begun", mark)
+    monkeypatch.setattr("dgctl.plan.look.mark_started", mark)
     phases.clear()
     return found
 
@@ -72,7 +72,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 def part(plans: dict[str, HostPlan], check: bool = False) -> tuple[Plan, playbook.Part]:
     plan = Plan(plans, {name: {} for name in plans}, facts={name: FACTS for name in plans})
     at = work(check)
-    return plan, begun(at, plan, part_of(plan, at))
+    return plan, started(at, plan, part_of(plan, at))
 
 
 def test_it_goes_the_look_s_way_and_the_playbook_asks_who_could_not(asked: dict[str, list[str]]) -> None:
@@ -107,7 +107,7 @@ def test_a_server_that_cannot_write_its_record_is_not_taken_for_one_that_has(
         own = f"sys.modules['ansible.module_utils.host.record'].FOLDER = {str(place)!r}\n"
         packed = bundle.packed(full + own + bundle.call(look.ENTRY))
         monkeypatch.setattr(bundle, "program", lambda folder, entry, packed=packed: packed)
-        look.mark_begun([(host(), {"docker": ""})], heard.__setitem__)
+        look.mark_started([(host(), {"docker": ""})], heard.__setitem__)
         assert heard == {"here": noted}
     assert (tmp_path / "state" / "docker.json").is_file()
 

@@ -46,7 +46,7 @@ def read(folder: Path) -> tuple[list[Kept], list[str]]:
     found, bad = [], []
     for path in sorted(folder.glob("*.json"), reverse=True):
         try:
-            found.append(_kept(path))
+            found.append(_retained(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             bad.append(path.name)
     return found, bad
@@ -62,36 +62,36 @@ def within(windows: tuple[Window, ...], good: Callable[[Window], bool]) -> tuple
     votes: dict[int, list[bool]] = {}
     for window in windows:
         votes.setdefault(window.load, []).append(good(window))
-    bad = [load for load, said in votes.items() if sum(said) * 2 <= len(said)]
+    bad = [load for load, reported in votes.items() if sum(reported) * 2 <= len(reported)]
     upper = min(bad, default=None)
     return max((load for load in votes if upper is None or load < upper), default=0), upper
 
 
-def _kept(path: Path) -> Kept:
-    said = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refused)
-    fails, file_s = said["fails"], said.get("file_s")
+def _retained(path: Path) -> Kept:
+    reported = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refused)
+    fails, file_s = reported["fails"], reported.get("file_s")
     found = Kept(
         path,
-        str(said["host"]),
-        str(said["kind"]),
-        str(said["moment"]),
-        int(said["holds"]),
+        str(reported["host"]),
+        str(reported["kind"]),
+        str(reported["moment"]),
+        int(reported["holds"]),
         None if fails is None else int(fails),
-        str(said.get("cause") or ""),
-        bool(said.get("limited")),
-        bool(said.get("sustained")),
+        str(reported.get("cause") or ""),
+        bool(reported.get("limited")),
+        bool(reported.get("sustained")),
         None if file_s is None else float(file_s),
-        {str(key): str(value) for key, value in said["about"].items()},
-        {str(key): float(value) for key, value in said["bounds"].items()},
-        tuple(_window(one) for one in said["windows"]),
+        {str(key): str(value) for key, value in reported["about"].items()},
+        {str(key): float(value) for key, value in reported["bounds"].items()},
+        tuple(_window(one) for one in reported["windows"]),
     )
     if found.holds < 0 or (found.fails is not None and found.fails <= 0):
         raise ValueError("a load below nothing")
     return found
 
 
-def _window(said: dict[str, Any]) -> Window:
-    known = {name: value for name, value in said.items() if name in _NAMES}
+def _window(reported: dict[str, Any]) -> Window:
+    known = {name: value for name, value in reported.items() if name in _NAMES}
     window = Window(**{**known, "causes": tuple(known.get("causes") or ())})
     numbers = [value for value in vars(window).values() if not isinstance(value, tuple)]
     if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers):

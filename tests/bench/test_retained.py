@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dgctl.bench import kept
+from dgctl.bench import retained
 from dgctl.bench.window import Bounds, Window, fault, sla
 
 DOCUMENT = {
@@ -28,9 +28,9 @@ def keep(folder, name="20261130T080000Z-gpu1-streams", **changes):
 def test_results_are_read_the_newest_first(tmp_path):
     keep(tmp_path)
     keep(tmp_path, "20261201T080000Z-gpu1-streams", moment="20261201T080000Z", holds=44, fails=None)
-    found, bad = kept.read(tmp_path)
+    found, bad = retained.read(tmp_path)
     assert [one.holds for one in found] == [44, 40] and bad == []
-    assert kept.newest(found, "gpu1", "streams").fails is None and kept.newest(found, "gpu1", "files") is None
+    assert retained.newest(found, "gpu1", "streams").fails is None and retained.newest(found, "gpu1", "files") is None
     assert found[1].subject == ("stt", "Tesla T4", "release-260812", "nova-3-general")
     assert [one.load for one in found[1].windows] == [10, 20, 40, 41] and found[0].file_s is None
 
@@ -55,7 +55,7 @@ def test_results_are_read_the_newest_first(tmp_path):
 def test_what_is_no_result_is_named_and_gives_no_number(tmp_path, text):
     keep(tmp_path)
     (tmp_path / "bad.json").write_text(text)
-    found, bad = kept.read(tmp_path)
+    found, bad = retained.read(tmp_path)
     assert [one.holds for one in found] == [40] and bad == ["bad.json"]
 
 
@@ -63,15 +63,15 @@ def test_a_load_is_good_by_most_of_its_windows():
     windows = tuple(
         Window(load, 30.0, 9, mean) for load, mean in ((8, 0.1), (16, 0.5), (16, 0.3), (16, 0.3), (32, 0.9))
     )
-    assert kept.within(windows, lambda one: one.mean_s <= 0.4) == (16, 32)
-    assert kept.within(windows[:3], lambda one: one.mean_s <= 0.4) == (8, 16), "one of two is not most"
-    assert kept.within(windows, lambda one: one.mean_s <= 1) == (32, None)
-    assert kept.within(windows, lambda one: False) == (0, 8) and kept.within((), bool) == (0, None)
+    assert retained.within(windows, lambda one: one.mean_s <= 0.4) == (16, 32)
+    assert retained.within(windows[:3], lambda one: one.mean_s <= 0.4) == (8, 16), "one of two is not most"
+    assert retained.within(windows, lambda one: one.mean_s <= 1) == (32, None)
+    assert retained.within(windows, lambda one: False) == (0, 8) and retained.within((), bool) == (0, None)
 
 
 def test_a_good_load_above_a_bad_one_does_not_count():
     windows = tuple(Window(load, 30.0, 9, mean) for load, mean in ((8, 0.1), (16, 0.5), (32, 0.3)))
-    assert kept.within(windows, lambda one: one.mean_s <= 0.4) == (8, 16)
+    assert retained.within(windows, lambda one: one.mean_s <= 0.4) == (8, 16)
 
 
 def test_what_is_promised_is_the_bound():

@@ -66,7 +66,7 @@ VOICES = {"en": "aura-2-thalia-en", "es": "aura-2-celeste-es", "flux_tts": "flux
 _FLUX = "flux-"
 
 
-def wanted(variables: dict[str, Any]) -> dict[str, Any]:
+def desired(variables: dict[str, Any]) -> dict[str, Any]:
     """The desired values of one host: NAMES, plus `models`, `speech` and `flux`, all without any query string of a
     link.
 
