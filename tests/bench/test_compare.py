@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from dgctl.bench import compare, retained
 from dgctl.cli import main
-from tests.bench.test_kept import DOCUMENT, keep
+from tests.bench.test_retained import DOCUMENT, keep
 from tests.unit.conftest import folder  # noqa: F401 - a deployment of gpu1 and gpu2
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from dgctl.bench.window import Window
 from dgctl.cli import main
-from tests.bench.test_kept import DOCUMENT, keep
+from tests.bench.test_retained import DOCUMENT, keep
 from tests.capacity import asked
 from tests.unit.conftest import folder  # noqa: F401 - a deployment of gpu1 and gpu2
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.test_kept import keep
+from tests.bench.test_retained import keep
 from tests.capacity import asked
 from tests.capacity.test_capacity_verb import GPUS, NOW, UP, growing, here, run  # noqa: F401
 from tests.ports import free_port

@@ -12,7 +12,7 @@ from dgctl.content import roles
 from dgctl.plan import reasons
 from dgctl.plan.desired import Desired
 from tests.paths import PROJECT
-from tests.plan.conftest import read
+from tests.unit.validating import read
 
 INVENTORY = """\
 [node]

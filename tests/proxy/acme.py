@@ -78,7 +78,7 @@ class Authority:
         dns = [*answers, "-dns01", f"127.0.0.1:{self.dns}", "-management", f"127.0.0.1:{self.reported}"]
         self._run("dns.log", [PROGRAMS["pebble-challtestsrv"], *dns])
         words = [PROGRAMS["pebble"], "-config", str(self.folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{self.dns}"]
-        self._run("pebble.log", words, PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0")
+        self._run("pebble.log", words, PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0", PEBBLE_WFE_NONCEREJECT="0")
         self._wait(self.at, self.port)
         self._wait("127.0.0.1", self.reported)
 
@@ -188,13 +188,22 @@ class Server:
         return json.loads((self.retained / "state.json").read_text())
 
     def served(self, trust: str | None = None) -> dict[str, object]:
-        """The certificate that callers see (serialNumber, subjectAltName ...), verified against this root alone."""
-        context = ssl.create_default_context(cadata=trust)
-        with (
-            socket.create_connection(("127.0.0.1", self.port), 10) as plain,
-            context.wrap_socket(plain, server_hostname=NAME) as secure,
-        ):
-            return secure.getpeercert()
+        """The certificate that callers see (serialNumber, subjectAltName ...), verified against this root alone.
+
+        After a reload a worker of before may answer once more, with the certificate of before.
+        """
+        context, until = ssl.create_default_context(cadata=trust), time.monotonic() + 10
+        while True:
+            try:
+                with (
+                    socket.create_connection(("127.0.0.1", self.port), 10) as plain,
+                    context.wrap_socket(plain, server_hostname=NAME) as secure,
+                ):
+                    return secure.getpeercert()
+            except ssl.SSLCertVerificationError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def get(self, path: str, name: str = NAME) -> tuple[int, str]:
         """(status, body) at http-01's port."""

@@ -46,7 +46,7 @@ def test_servers_that_are_right_cost_a_look(
 
 
 @pytest.mark.parametrize(
-    ("limit", "reported"), [(None, "all 2 servers are right in "), ("a", "the server is right in ")]
+    ("limit", "reported"), [(None, "all 2 servers are in sync in "), ("a", "the server is in sync in ")]
 )
 def test_servers_that_are_right_are_counted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limit: str | None, reported: str

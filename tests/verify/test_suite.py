@@ -38,8 +38,8 @@ def test_skipped(expect):
 def test_of_no_concern(expect):
     pytest.skip(NO_CONCERN)
 
-def test_breaks(host, wanted, expect):
-    expect(wanted["no such variable"], 1, "x")
+def test_breaks(host, desired, expect):
+    expect(desired["no such variable"], 1, "x")
 
 def test_says_nothing(host):
     pass
@@ -129,14 +129,14 @@ def test_every_end_of_a_check_becomes_a_verdict(deployment, progress, tmp_path, 
 
 def test_unreachable_host_fails_once_and_skips_the_rest(deployment, progress, tmp_path):
     """ssh goes to a port where nothing listens; the real suite runs."""
-    missing = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
-    checks = run(deployment, progress, tmp_path, suite.CHECKS, missing=missing)
-    reachable = checks.pop(("gone", "reachable"))
+    off = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
+    checks = run(deployment, progress, tmp_path, suite.CHECKS, missing=off)
+    reachable = checks.pop(("missing", "reachable"))
     assert (reachable.verdict, "refused" in reachable.seen) == ("fail", True)
     assert "ansible_port" in reachable.fix
     assert {check.verdict for check in checks.values()} == {"skip"}
     assert len(checks) > 30
-    assert ("gone", "unreachable", "reachable") in progress.hosts
+    assert ("missing", "unreachable", "reachable") in progress.hosts
 
 
 def test_users_pytest_settings_do_not_reach_the_suite(deployment, progress, tmp_path, small, monkeypatch):

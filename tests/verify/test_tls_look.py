@@ -58,9 +58,9 @@ def test_the_system_s_trust_is_what_ssl_cert_file_says(served, tmp_path, monkeyp
 def test_an_authority_of_one_s_own_is_trusted_beside_the_system_s(served):
     proxy, _ = served(trusted="")
     own = shown_pem(proxy)
-    assert tls.verified(replace(proxy, also_trust=own)).days_left == 100
+    assert as_clients(replace(proxy, also_trust=own)).days_left == 100
     with pytest.raises(ssl.SSLCertVerificationError):
-        tls.verified(proxy)
+        as_clients(proxy)
 
 
 def shown_pem(proxy):

@@ -82,7 +82,7 @@ def test_each_kind_of_host_gets_its_checks(kind, there, not_there, progress, tmp
     missing = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_user": "nobody"}
     asks = {"deepgram_engine_addresses": {"api": ["e1:8080"], "node": ["engine:8080"]}.get(kind[0], [])}
     made = fleet(missing=(kind, missing | asks), e1=["engine"], lb=["proxy"])
-    checks = {found.check for found in suite.run(made, ["gone"], progress, tmp_path / "log")}
+    checks = {found.check for found in suite.run(made, ["missing"], progress, tmp_path / "log")}
     assert there <= checks and not not_there & checks
     part = {"api": "engine", "engine": "api"}.get(kind[0])
     assert not [name for name in checks if part and name.endswith(f".{part}")]

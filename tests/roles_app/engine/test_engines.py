@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.deepgram import engines
 from ansible.module_utils.deepgram.containers import CommandFailed
+from ansible.module_utils.host import systemd
 
 from tests.roles_app.conftest import load, results
 
@@ -273,7 +274,7 @@ def test_what_is_a_project_of_its_own_is_no_matter_of_engines(host, alone):
     ],
 )
 def test_what_systemd_says_of_a_unit(monkeypatch, reported, seen):
-    monkeypatch.setattr(engines, "run", lambda words, check: (0, reported, ""))
+    monkeypatch.setattr(systemd, "run", lambda words: (0, reported, ""))
     assert engines.unread("deepgram-api.service") is seen
 
 

@@ -193,7 +193,7 @@ def test_the_first_failure_ends_the_rollout_and_stays_drained(monkeypatch: pytes
     ]
     assert outcome.exit_code == Exit.HALTED
     assert [states(outcome)[name] for name in FLEET["node"]] == ["changed", "failed", "skipped", "skipped"]
-    assert outcome.summary.startswith("5 servers: 1 changed, 1 right, gpu2 failed, 2 not done; ")
+    assert outcome.summary.startswith("5 servers: 1 changed, 1 in sync, gpu2 failed, 2 not done; ")
     assert "gpu2 gets no requests (drained)" in outcome.summary
 
 

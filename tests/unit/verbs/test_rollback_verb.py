@@ -74,7 +74,7 @@ def test_one_that_was_not_verified_is_not_done(back: Any) -> None:
         ({}, {}, Exit.HALTED),
         ({"gpu1": retained(NOW, BEFORE), "gpu2": retained(NOW, "release-251029")}, {}, Exit.HALTED),
         (KEPT, {"yes": False}, Exit.USAGE),
-        (KEPT, {"gone": "gpu1"}, Exit.UNREACHABLE),
+        (KEPT, {"missing": "gpu1"}, Exit.UNREACHABLE),
     ],
 )
 def test_what_is_refused_touches_neither_servers_nor_files(back: Any, reported: Any, options: Any, code: Exit) -> None:
