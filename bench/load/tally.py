@@ -34,7 +34,7 @@ class Tally:
         self.most_live = max(self.most_live, self.live)
 
     def failed(self, kind: str, stage: str, cause: str, started: float) -> None:
-        """`kind`: file or stream; `stage`: connect, listen, request or words; `began`: when it began (monotonic)."""
+        """`kind`: file or stream; `stage`: connect, listen, request or words; `started`: when it began (monotonic)."""
         if kind == "file":
             self.files_failed += 1
         else:

@@ -14,7 +14,7 @@ QUESTIONS = ("files", "packages", "services", "containers", "driver", "answers")
 
 
 class Fan:
-    """One script on all hosts of a deployment; `kept`: connections are kept, and found warm by the next call."""
+    """One script on all hosts of a deployment; `retained`: connections are kept, and found warm by the next call."""
 
     def __init__(self, deployment: Deployment, parallel: int, folder: Path, retained: bool):
         self.answers = folder / "answers"

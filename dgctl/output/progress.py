@@ -134,7 +134,7 @@ def clock(seconds: float) -> str:
 def shown(hosts: list[str], phases: list[str], plain: bool, started: float) -> Iterator[Progress]:
     """The progress that fits stderr; `plain`: lines even on a terminal (-v prints between them).
 
-    `began`: the run's start, as time.monotonic() gave it.
+    `started`: the run's start, as time.monotonic() gave it.
     """
     if plain or not sys.stderr.isatty():
         lines = Lines(started)

@@ -34,7 +34,7 @@ class Stopped(Exception):
 class Rolling:
     """A rollout on its way.
 
-    `out`: servers that this run or an earlier one keeps from the proxies' requests. `begun`: those whose change began.
+    `out`: servers that this run or an earlier one keeps from the proxies' requests. `started`: those whose change started.
     `later`: proxies that are verified again when all servers have the products that they are to have.
     """
 

@@ -60,7 +60,7 @@ class Batch:
 @dataclass
 class Rollout:
     """`build`: servers that nobody's calls depend on, and changes that no call notices; then `proxies`; then
-    `batches`. `waiting`: right servers that an earlier run left drained. `gone`: servers that the inventory no longer
+    `batches`. `waiting`: servers in sync that an earlier run left drained. `missing`: servers that the inventory no longer
     names, and proxies still send requests to. `unheard`: new servers that no proxy of this run hears of. `problems`: why it
     must not begin.
     """

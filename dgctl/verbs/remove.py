@@ -87,7 +87,7 @@ def _require_others(deployment: Deployment, hosts: list[str]) -> None:
 
 
 def _require_serving(whole: Deployment, plan: Plan, hosts: list[str], missing: list[str]) -> None:
-    """Raises DgctlError (exit 6) when too few of those that stay serve at this moment; those `gone` serve no more."""
+    """Raises DgctlError (exit 6) when too few of those that stay serve at this moment; those `missing` serve no more."""
     short = floor.shortage(whole, hosts, plan.members, [*rollout.down(plan), *missing])
     if short:
         raise DgctlError(short, Exit.HALTED)

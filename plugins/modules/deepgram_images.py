@@ -256,7 +256,7 @@ Choice = namedtuple("Choice", "repository digest due")
 
 
 def choose(images, repository, release, desired):
-    """The Choice for an image; `wanted` is a digest, or None where what the release's tag leads to counts."""
+    """The Choice for an image; `desired` is a digest, or None where what the release's tag leads to counts."""
     offered = images.offered(f"{repository}:{release}")
     desired = desired or offered
     for place in (repository, loopback.local(repository)) if desired else ():

@@ -106,7 +106,7 @@ FIXES = (
 
 
 def views(params, desired=True):
-    """What runs, by component, in the order in which they start; not `wanted`: of those that are not to run here."""
+    """What runs, by component, in the order in which they start; not `desired`: of those that are not to run here."""
     names = params["components"] if desired else [*params["components"], *unwanted(params)]
     names = [name for name in dict.fromkeys(names) if (name in params["files"]) is desired]
     return {name: inspect(params["engine"], f"deepgram-{name}") for name in names}

@@ -90,7 +90,7 @@ def _entries(menu):
 
 
 def _chosen(entries, desired):
-    """The kernel of the entry that `wanted` names: "0", "1>2", a title or an id, or a way of those."""
+    """The kernel of the entry that `desired` names: "0", "1>2", a title or an id, or a way of those."""
     kernel = ""
     for step in desired.split(">"):
         by_name = [entry for entry in entries if step in entry["names"]]

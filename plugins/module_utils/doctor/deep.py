@@ -66,19 +66,19 @@ def diagnosis(host):
     """The whole, where no test has failed."""
     if not host.gpus():
         return unknown("no NVIDIA GPU on the bus")
-    reported = answer(host)
-    if reported is None:
+    dcgmi = answer(host)
+    if dcgmi is None:
         return unknown("no NVIDIA driver is loaded: see driver versions")
-    if reported.status == dcgm.NOT_INSTALLED:
+    if dcgmi.status == dcgm.NOT_INSTALLED:
         return unknown("DCGM is not installed", INSTALL)
-    if any(word in reported.reported for word in BUSY):
-        return unknown(f"DCGM or a GPU is in use: {reported.reported}", "ask again when that has ended")
-    if reported.reported:
-        return unhealthy(f"no diagnosis: {reported.reported}", "DCGM's host engine does not answer, or waits for a GPU",
+    if any(word in dcgmi.reported for word in BUSY):
+        return unknown(f"DCGM or a GPU is in use: {dcgmi.reported}", "ask again when that has ended")
+    if dcgmi.reported:
+        return unhealthy(f"no diagnosis: {dcgmi.reported}", "DCGM's host engine does not answer, or waits for a GPU",
                          "dgctl provision; or on the server: systemctl restart nvidia-dcgm")  # fmt: skip
-    if any(fault.code == GRAPHICS for fault in reported.faults):
+    if any(fault.code == GRAPHICS for fault in dcgmi.faults):
         return unknown("a program draws on a GPU, and DCGM's tests may fail of that", "end it, then ask again")
-    return healthy(f"{reported.results} results, none failed")
+    return healthy(f"{dcgmi.results} results, none failed")
 
 
 CHECK = Check(

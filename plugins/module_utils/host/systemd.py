@@ -16,7 +16,7 @@ def systemctl(module, unit, fix, *words, timeout=120):
 
 
 def expect_success(module, unit, fix, argv, reported):
-    """The same for a command that ended with `said`: (exit status, stdout, stderr)."""
+    """The same for a command that ended with `reported`: (exit status, stdout, stderr)."""
     rc, out, err = reported
     if rc != 0:
         words = " | ".join(filter(None, [last_line(err) or last_line(out), journal(unit)]))

@@ -9,7 +9,7 @@ from ansible.module_utils.nvidia.drivers import number
 
 
 def gpus(table, minimums, desired, root="/sys/bus/pci/devices"):
-    """Findings for count, model, memory, capability and names; `wanted` is {count, names, excluded}."""
+    """Findings for count, model, memory, capability and names; `desired` is {count, names, excluded}."""
     devices = nvidia_host.pci_gpus(root)
     if minimums["gpu_count"] == 0 and not devices:
         return []

@@ -1,6 +1,6 @@
 """Preflight checks of what is to be installed against the tables: system, container engine, driver's source and branch.
 
-`wanted`: {engine ("" where no container runs), engine_source, engine_packages, engine_repository, driver_source ("" where no
+`desired`: {engine ("" where no container runs), engine_source, engine_packages, engine_repository, driver_source ("" where no
 GPU is used), driver_key (a fingerprint that the user gives, or ""), branch, kernel_module, monitoring and certificates (see
 packaged)}. Each function changes nothing.
 """

@@ -187,7 +187,7 @@ def test_a_running_nginx_takes_its_files_by_the_command_that_it_is_given(monkeyp
 
 
 class Site:
-    """A site in place whose nginx -T prints `dump`, and whose paths answer `said` one after the other."""
+    """A site in place whose nginx -T prints `dump`, and whose paths answer `reported` one after the other."""
 
     def __init__(self, monkeypatch, dump="", rc=0, reported=(), check_mode=False):
         self.ran, self.reported = [], list(reported)
