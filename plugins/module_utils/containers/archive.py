@@ -110,7 +110,7 @@ class Archive:
 
 
 def unpacked(size, reported):
-    """Bytes in a gzip file of this size that says `reported` (RFC 1952, ISIZE: the number modulo 2**32, of its last part alone)."""
+    """Bytes in a gzip file of this size that says `reported` (RFC 1952, ISIZE: the number modulo 2**32, of its last part)."""
     if reported < size:
         reported += -(-(size - reported) // WRAP) * WRAP
     return reported if reported <= MOST_RATIO * size or reported < WRAP else 2 * size

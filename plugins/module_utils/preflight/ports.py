@@ -107,7 +107,7 @@ def is_ours(pid, port, nginx_config, proc="/proc"):
 
 
 def ports(desired, nginx_config, proc="/proc"):
-    """One finding a desired port; `desired` is [{port, address, service, shared_by: a program of which anybody's may hold it}]."""
+    """One finding a port; `desired` is [{port, address, service, shared_by: a program of which anybody's may hold it}]."""
     listening = listeners(proc)
     found = []
     for want in desired:
