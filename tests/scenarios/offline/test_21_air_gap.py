@@ -10,7 +10,9 @@ import pytest
 from lab.home import DEFAULT, Home
 from tests.scenarios.support.calls import transcribe
 from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.stories import with_all
 
+pytestmark = with_all
 NAME = "airgap"
 SERVICES, LOG = Home(DEFAULT).services, "/var/log/nginx/access.log"
 Lab = tuple[Deployment, Server, Server]
