@@ -72,7 +72,10 @@ def _outside(context: Context, host: Host) -> Iterator[Problem]:
 
 
 def _is_deepgram(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:  # brackets without an address of IPv6: no URL, which the variable's own form says
+        return False
     return name == _DEEPGRAM or name.endswith(f".{_DEEPGRAM}")
 
 

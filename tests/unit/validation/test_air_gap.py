@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgctl.base.errors import Problem
+from dgctl.validation import licences
 from tests.unit import conftest, validating
 from tests.unit.conftest import write
 
@@ -140,3 +141,9 @@ def test_a_journal_is_kept_where_nothing_is_wiped(path: str) -> None:
 def test_a_slip_in_billing_toml(setting: str, words: str) -> None:
     (problem,) = problems(setting)
     assert words in problem.fix and problem.where == f"{MAIN}:5"
+
+
+def test_an_address_with_brackets_that_is_none_is_no_bug():
+    """Found by bin/fuzz, seed 26: urlsplit raises for what stands between brackets and is no address."""
+    assert not licences._is_deepgram("https://192.0.2.gpu[1:3]0:8443")
+    assert licences._is_deepgram("https://license.deepgram.com")
