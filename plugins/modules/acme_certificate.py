@@ -60,29 +60,20 @@ import shutil
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.host.openssl import OpensslFailed, ends_within
 from ansible.module_utils.host.outcome import fail, last_line, run
+from ansible.module_utils.host.systemd import properties, systemctl
+from ansible.module_utils.host.units import is_active, is_enabled
 
 TIMER, SERVICE = "deepgram-acme.timer", "deepgram-acme.service"
 UNITS = "/etc/systemd/system"
 DAYS = 14  # with fewer left doctor and verify call a certificate unhealthy
 ORDER_S = 1500
-
-
-def systemctl(module, *words):
-    rc, out, err = run(["systemctl", *words], timeout=60)
-    if rc != 0:
-        fix = f"see `systemctl status {TIMER} {SERVICE}` on the server"
-        fail(module, f"systemctl {' '.join(words)}: {last_line(err) or last_line(out)}", fix)
+FIX = f"see `systemctl status {TIMER} {SERVICE}` on the server"
 
 
 def timer_due():
     """Whether the timer must be started or enabled, or its files be read again."""
-    _rc, out, _err = run(["systemctl", "show", TIMER, "--property=ActiveState,UnitFileState,NeedDaemonReload"])
-    seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-    return (seen.get("ActiveState"), seen.get("UnitFileState"), seen.get("NeedDaemonReload")) != (
-        "active",
-        "enabled",
-        "no",
-    )
+    seen = properties(TIMER, "ActiveState", "UnitFileState", "NeedDaemonReload")
+    return not (is_active(seen) and is_enabled(seen) and seen.get("NeedDaemonReload") == "no")
 
 
 def asked(module, command):
@@ -134,9 +125,9 @@ def present(module):
         if rc != 0:
             refused(module, why, error)
     if units:
-        systemctl(module, "daemon-reload")
-        systemctl(module, "enable", TIMER)
-        systemctl(module, "restart", TIMER)
+        systemctl(module, TIMER, FIX, "daemon-reload")
+        systemctl(module, TIMER, FIX, "enable", TIMER)
+        systemctl(module, TIMER, FIX, "restart", TIMER)
     return units or (needed and rc == 0), why
 
 
@@ -146,13 +137,13 @@ def absent(module):
     if not there or module.check_mode:
         return bool(there)
     if os.path.lexists(f"{UNITS}/{TIMER}"):
-        systemctl(module, "disable", "--now", TIMER)
+        systemctl(module, TIMER, FIX, "disable", "--now", TIMER)
     for path in there:
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             os.unlink(path)
-    systemctl(module, "daemon-reload")
+    systemctl(module, TIMER, FIX, "daemon-reload")
     run(["systemctl", "reset-failed", SERVICE])
     return True
 

@@ -6,6 +6,7 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.host import systemd
 
 from tests.roles_app.conftest import load
 
@@ -20,12 +21,12 @@ class Host:
         self.due, self.renewal, self.timer, self.asked = due, renewal, timer, []
 
     def __call__(self, words, timeout=60):
-        self.asked.append(" ".join(words[-2:] if words[0] == "systemctl" else words[1:]))
+        self.asked.append(" ".join(words[-2:] if words[0] == "systemctl" and words[1] != "show" else words[1:]))
         if words[-1] == "due":
             return (0, json.dumps(self.due), "") if self.due else (1, "", REFUSAL)
         if words[-1] == "renew":
             return self.renewal
-        if words[:2] == ["systemctl", "show"]:
+        if words[1] == "show":
             return 0, "ActiveState={}\nUnitFileState={}\nNeedDaemonReload=no\n".format(*self.timer), ""
         return 0, "", ""
 
@@ -59,6 +60,7 @@ def module(tmp_path, monkeypatch):
         one = SimpleNamespace(params=params, check_mode=check_mode, exit_json=end, fail_json=end, warn=warned.append)
         monkeypatch.setattr(MODULE, "AnsibleModule", lambda **_: one)
         monkeypatch.setattr(MODULE, "run", host)
+        monkeypatch.setattr(systemd, "run", host)
         with pytest.raises(SystemExit):
             MODULE.main()
         return {**reported[0], "warned": warned}
