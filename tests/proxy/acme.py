@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.paths import PROJECT
 from tests.ports import free_port
+from tests.roles_app.proxy.real_nginx import configuration
 from tests.roles_app.rendering import render, value
 
 PATH = f"{os.environ['PATH']}:/usr/sbin"
@@ -158,14 +159,7 @@ class Server:
         (self.config / "acme.json").write_text(json.dumps(content))
         site = render("nginx_proxy", "deepgram.conf.j2", **settings).replace("/var/log/nginx", str(self.folder))
         (self.folder / "site.conf").write_text(site)
-        scratch = "".join(
-            f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        (self.folder / "nginx.conf").write_text(
-            f"{'user nobody nogroup;' if os.getuid() == 0 else ''}\nworker_processes 1;\npid {self.folder}/pid;\n"
-            f"error_log {self.folder}/error.log;\nevents {{ worker_connections 512; }}\n"
-            f"http {{\n{scratch}include {self.folder}/site.conf;\n}}\n"
-        )
+        (self.folder / "nginx.conf").write_text(configuration(self.folder, "nobody nogroup"))
         self.words = nginx
 
     def start(self) -> Server:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from tests import tls_server
 from tests.ports import free_port
@@ -17,6 +18,18 @@ from tests.roles_app.conftest import ROOT
 from tests.roles_app.rendering import render
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def configuration(folder: Path, user: str) -> str:
+    """An nginx.conf for the site.conf beside it; NGINX writes in this folder alone. `user`: its workers', where root runs it."""
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return (
+        f"{f'user {user};' if os.getuid() == 0 else ''}\nworker_processes 1;\npid {folder}/pid;\n"
+        f"error_log {folder}/error.log;\nevents {{ worker_connections 512; }}\n"
+        f"http {{\n{temporary}include {folder}/site.conf;\n}}\n"
+    )
 
 
 class Api(BaseHTTPRequestHandler):
@@ -89,14 +102,7 @@ class Proxy:
             **variables,
         ).replace("/var/log/nginx", str(self.folder))
         (self.folder / "site.conf").write_text(text)
-        temporary = "".join(
-            f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        (self.folder / "nginx.conf").write_text(
-            f"{'user root;' if os.getuid() == 0 else ''}\nworker_processes 1;\npid {self.folder}/pid;\n"
-            f"error_log {self.folder}/error.log;\nevents {{ worker_connections 512; }}\n"
-            f"http {{\n{temporary}include {self.folder}/site.conf;\n}}\n"
-        )
+        (self.folder / "nginx.conf").write_text(configuration(self.folder, "root"))
         words = [NGINX, "-p", str(self.folder), "-e", f"{self.folder}/early.log", "-c", f"{self.folder}/nginx.conf"]
         self.children.append(subprocess.Popen([*words, "-g", "daemon off;"]))
         self._wait()
