@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -67,10 +68,9 @@ class Proxy:
             "hcinterval=1 ": "hcinterval=200ms ",
             '"interval_s": 1,': '"interval_s": 0.2,',
             "ThreadLimit 8192": "ThreadLimit 256",
-            "4096": "256",
         }.items():
             text = text.replace(old, new)
-        return text
+        return re.sub(r"\b4096\b", "256", text)  # a port of the kernel's may have these digits in it
 
     def _haproxy(self):
         return ["-db", "-f", f"{self.folder}/haproxy.cfg"], ["-c", "-f", f"{self.folder}/haproxy.cfg"]
