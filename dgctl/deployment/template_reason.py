@@ -9,19 +9,22 @@ from typing import Any
 from dgctl.deployment.inventory_refusal import chain, words
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_HINT = re.compile(r" *Use -v+ to see [^.:]*\.?")  # dgctl has no such option
 _MARKED = re.compile(r"\{[{%](.*?)[%}]\}", re.DOTALL)
 
 
 def reason(error: BaseException, name: str, variables: dict[str, Any]) -> str:
-    """The outer error and its innermost cause; a chain that is only long is told from one that ends in itself."""
+    """The outer error and its causes down to the innermost; a chain that is only long is told from one that ends in itself."""
     causes = chain(error)
     if any(isinstance(each, RecursionError) for each in causes) or "Recursive loop" in words(error):
         return loop(name, variables) or (
             "it refers to variables that refer to others, through more of them than Ansible can follow"
         )
-    reported = [text.rstrip(".") for text in map(words, causes) if text and "captured exception marker" not in text]
-    outer, inner = reported[0], reported[-1]
-    return outer if inner in outer else f"{outer}: {inner}"
+    reported = [_HINT.sub("", text).rstrip(".") for text in map(words, causes) if "captured exception marker" not in text]
+    said = ""
+    for text in filter(None, reported):
+        said = said if text in said else f"{said}: {text}" if said else text
+    return said
 
 
 def loop(name: str, variables: dict[str, Any], referred: Callable[[Any], Iterable[str]] | None = None) -> str:

@@ -64,4 +64,4 @@ def _unrendered(context: Context, host: Host) -> Iterator[Problem]:
             problem = vault_secrets.shut_value(value, "")
             yield context.problem(host, name, f"{name} cannot be decrypted: {problem.what}", problem.fix)
         elif "ansible_facts" not in why and "ansible_facts" not in str(value):
-            yield context.problem(host, name, f"the template of {name} fails: {why}", "correct the template")
+            yield context.problem(host, name, f"the template of {name} fails: {why}", "correct the template", value)
