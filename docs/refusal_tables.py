@@ -14,7 +14,7 @@ valid server in `[node]`, changes what the first column says, and runs `dgctl va
 dgctl prints a traceback or the API key, changes a file of the deployment, or exits with 1.
 Exit codes: [exit-codes.md](exit-codes.md).
 
-Inputs that nobody wrote down are tried by `bin/fuzz --tries 50000 --seed 16` (about 10 tries a second and core): text, YAML,
+Inputs that nobody wrote down are tried by `bin/fuzz --tries 50000 --seed 31` (about 10 tries a second and core): text, YAML,
 vaults and options mutated from these rows. A try that ends with exit 1, a traceback or an escape sequence is printed with its
 number; `--first NUMBER` repeats it.
 """
