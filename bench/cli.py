@@ -31,7 +31,9 @@ PARTS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="bin/bench", description="What dgctl costs, beside others: docs/benchmark.md.")
+    top = argparse.ArgumentParser(
+        prog="bin/bench", description="What dgctl costs, beside others: docs/evidence/benchmark.md."
+    )
     top.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,..", help=f"of {', '.join(PARTS)}")
     top.add_argument("--hosts", type=_positive, default=40, metavar="N", help="servers that are right (default: 40)")
     top.add_argument("--repeat", type=_positive, default=5, metavar="N", help="runs of each thing (default: 5)")

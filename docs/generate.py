@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "docs")]
+sys.path.insert(0, str(PROJECT))
 
 # In the order in which a node is built.
 ROLES = (
@@ -41,7 +41,7 @@ NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->\
 
 def variables() -> str:
     """The page of all public variables, a table a role."""
-    from docs import role_pages
+    from docs.tables import role_pages
 
     page = [NOTE + VARIABLES]
     for role in ROLES:
@@ -69,38 +69,38 @@ def exit_codes() -> str:
 
 
 def _written_by(module: str) -> Callable[[], str]:
-    """The page that a file beside this one writes."""
+    """The page that a file of docs/tables/ writes."""
 
     def page() -> str:
-        return NOTE + importlib.import_module(module).page()
+        return NOTE + importlib.import_module(f"docs.tables.{module}").page()
 
     return page
 
 
 def architecture() -> str:
     """The page of the architecture, written by hand, with the picture of the rooms in it."""
-    return str(importlib.import_module("room_tables").page())
+    return str(importlib.import_module("docs.tables.rooms").page())
 
 
 PAGES = {
-    "doctor.md": _written_by("doctor_table"),
-    "variables.md": variables,
-    "inventory.schema.json": json_schema,
-    "exit-codes.md": exit_codes,
-    "gpus.md": _written_by("gpu_tables"),
-    "systems.md": _written_by("system_tables"),
-    "log-lines.md": _written_by("log_tables"),
-    "refusals.md": _written_by("refusal_tables"),
-    "attacks.md": _written_by("attack_tables"),
-    "alerts.md": _written_by("alert_tables"),
+    "reference/doctor.md": _written_by("doctor"),
+    "reference/variables.md": variables,
+    "reference/inventory.schema.json": json_schema,
+    "reference/exit-codes.md": exit_codes,
+    "reference/gpus.md": _written_by("gpus"),
+    "reference/systems.md": _written_by("systems"),
+    "reference/log-lines.md": _written_by("log_lines"),
+    "reference/refusals.md": _written_by("refusals"),
+    "reference/attacks.md": _written_by("attacks"),
+    "reference/alerts.md": _written_by("alerts"),
     "architecture.md": architecture,
-    "coverage.md": _written_by("coverage_tables"),
+    "reference/coverage.md": _written_by("coverage"),
 }
 
 
 def readmes() -> dict[str, str]:
     """The README.md of each role."""
-    from docs import role_pages
+    from docs.tables import role_pages
 
     return {"platform": role_pages.platform(), **{role: role_pages.readme(role) for role in ROLES}}
 

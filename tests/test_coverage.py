@@ -1,18 +1,11 @@
-"""docs/coverage.yml: what it names exists, and every page of Deepgram's self-hosted section is in it."""
-
-import importlib.util
-import sys
+"""docs/tables/coverage.yml: what it names exists, and every page of Deepgram's self-hosted section is in it."""
 
 import pytest
 
 from dgctl.cli import main
 from dgctl.content import specs
+from docs.tables import coverage
 from tests.paths import PROJECT
-
-sys.path.append(str(PROJECT / "docs"))
-spec = importlib.util.spec_from_file_location("coverage_tables", PROJECT / "docs/coverage_tables.py")
-coverage = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(coverage)
 
 ASKS = [(row["page"], ask) for row in coverage.rows() for ask in row["asks"]]
 # The navigation of developers.deepgram.com/docs, "Self-Hosted Deployments", as the second seed shows it.

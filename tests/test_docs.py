@@ -59,10 +59,23 @@ def documented():
     """(page, variable) of every name that a page or the example gives in backticks, or sets, and that a role's prefix begins."""
     prefixes = "|".join(sorted((path.name for path in PROJECT.glob("roles/*")), key=len, reverse=True))
     name = re.compile(rf"(?<![\w./-])((?:{prefixes})_[a-z0-9_]*[a-z0-9])(?![\w*./(-])")
-    pages = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
+    pages = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
     texts = [(page, " ".join(re.findall(r"`[^`\n]+`", page.read_text()))) for page in pages]
     texts += [(path, path.read_text()) for path in sorted(PROJECT.glob("inventories/example/**/*.*"))]
     return sorted({(str(path.relative_to(PROJECT)), found) for path, text in texts for found in name.findall(text)})
+
+
+def links():
+    """(page, target) of each link of a page to a file."""
+    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("roles/*/README.md")]
+    found = [(page, link) for page in pages for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    return [(page, link.partition("#")[0]) for page, link in found if not re.match(r"[a-z]+:|#", link)]
+
+
+def test_every_link_leads_to_a_file():
+    found = links()
+    assert len(found) > 100, "the pattern finds no links any more"
+    assert [(str(page.relative_to(PROJECT)), to) for page, to in found if not (page.parent / to).exists()] == []
 
 
 def test_every_variable_of_the_pages_is_known_to_validation():
@@ -100,5 +113,5 @@ def test_the_page_of_json_names_every_key():
     document = Outcome(hosts={"gpu1": host}, checks=[], **reported).document("plan", 1.0)
     check = Check("gpu1", "x", "fail", cause="y").as_dict()
     keys = {*document, *document["hosts"]["gpu1"], *HostPlan().as_dict(), *check, *Problem("x").as_dict()}
-    page = (PROJECT / "docs/json.md").read_text()
+    page = (PROJECT / "docs/reference/json.md").read_text()
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []

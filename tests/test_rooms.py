@@ -18,7 +18,7 @@ CHECK = (
     "-c",
     "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))",
 )
-SOURCES = ("*.py", "*.yml", "*.j2", "*.toml", "*.sh")
+SOURCES = ("*.py", "*.yml", "*.j2", "*.toml", "*.sh", "*.md")
 # Ansible wants its modules flat.
 FLAT = {"plugins/modules"}
 

@@ -15,7 +15,7 @@ from dgctl.content.schema.faults import faults
 from tests.paths import PROJECT
 
 VARIABLES = schema.variables(PROJECT)
-PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
+PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 EXAMPLES = sorted(PROJECT.glob("inventories/example/**/*.*"))
 SETTING = re.compile(r"([a-z][a-z0-9_]+)(?:=|: *)(\S.*)")
 

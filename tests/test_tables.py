@@ -16,7 +16,7 @@ APPLIED = {way.system for way in (*WAYS, *ELSEWHERE)}
 
 
 def test_every_system_is_applied_or_said_to_be_rendered_alone():
-    """tests/scenarios/support/systems.py names it; docs/systems.md follows from that."""
+    """tests/scenarios/support/systems.py names it; docs/reference/systems.md follows from that."""
     assert sorted(set(SYSTEMS) - APPLIED - set(RENDERED)) == [], "name them in tests/scenarios/support/systems.py"
     assert sorted((APPLIED | set(RENDERED)) - set(SYSTEMS)) == [], f"they have no row in {PLATFORM}/systems.yml"
     assert sorted(APPLIED & set(RENDERED)) == [], "they are applied"

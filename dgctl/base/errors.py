@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so: docs/exit-codes.md, docs/json.md."""
+"""What can go wrong, and the exit code that says so: docs/reference/exit-codes.md, docs/reference/json.md."""
 
 from __future__ import annotations
 

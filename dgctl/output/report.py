@@ -101,7 +101,7 @@ class Outcome:
     journals: list[dict[str, Any]] = field(default_factory=list)  # that were fetched
 
     def document(self, command: str, seconds: float) -> dict[str, Any]:
-        """The document that `--json` prints (docs/json.md), made text by json_text."""
+        """The document that `--json` prints (docs/reference/json.md), made text by json_text."""
         found: dict[str, Any] = {
             "command": command,
             "exit_code": int(self.exit_code),

@@ -1,4 +1,4 @@
-"""Hostile but fair inputs: each ends in its exit code, names the cause, and harms nothing. The table: docs/refusals.md."""
+"""Hostile but fair inputs: each ends in its exit code, names the cause, and harms nothing. Table: docs/reference/refusals.md."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def test_every_alert_has_a_case():
 def test_an_alert_says_what_why_and_what_to_do(name):
     alert = ALERTS[name]
     assert set(alert["annotations"]) == {"summary", "why", "fix", "command", "runbook"}
-    assert alert["annotations"]["runbook"] == f"docs/alerts.md#{name.lower()}"
-    assert f"\n## {name}\n" in (PROJECT / "docs/alerts.md").read_text()
+    assert alert["annotations"]["runbook"] == f"docs/reference/alerts.md#{name.lower()}"
+    assert f"\n## {name}\n" in (PROJECT / "docs/reference/alerts.md").read_text()
     assert alert["labels"]["severity"] in ("info", "warning", "critical")
     assert re.match(r"dgctl [a-z]+ INVENTORY", alert["annotations"]["command"])
 

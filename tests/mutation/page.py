@@ -1,4 +1,4 @@
-"""docs/mutation.md from the results of a run and from what tests/mutation/equivalent.yml says of its survivors."""
+"""docs/evidence/mutation.md from the results of a run and from what tests/mutation/equivalent.yml says of its survivors."""
 
 from __future__ import annotations
 

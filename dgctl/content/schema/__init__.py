@@ -1,6 +1,6 @@
 """What every public variable may hold: one JSON Schema each, of argument_specs, roles/*/meta/schema.yml and forms.yml.
 
-Validation, docs/variables.md and docs/inventory.schema.json come from it. See forms.yml for its keywords.
+Validation, docs/reference/variables.md and docs/reference/inventory.schema.json come from it. See forms.yml for its keywords.
 """
 
 from __future__ import annotations

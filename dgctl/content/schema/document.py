@@ -1,4 +1,4 @@
-"""The schemas of all variables as one plain JSON Schema, which editors know how to read (docs/inventory.schema.json)."""
+"""The schemas of all variables as plain JSON Schema, which editors know how to read (docs/reference/inventory.schema.json)."""
 
 from __future__ import annotations
 

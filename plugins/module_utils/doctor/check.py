@@ -7,7 +7,7 @@ import collections
 
 from ansible.module_utils.host.outcome import finding
 
-# name: of the finding; about, cause, fix: in general, for docs/doctor.md and where the probe says nothing nearer;
+# name: of the finding; about, cause, fix: in general, for docs/reference/doctor.md and where the probe says nothing nearer;
 # verify: checks of `dgctl verify` that see the same; gpu: only for a host with an Engine; repair: provision puts it right;
 # stands_on: checks whose failure explains this one's (see causes.py); None is declared by nobody.
 Check = collections.namedtuple("Check", "name probe about expected cause fix repair verify gpu stands_on")

@@ -1,4 +1,4 @@
-"""What strangers try at the proxy, a row each: what they send, and the only answers that may come. docs/attacks.md shows it.
+"""What strangers try at the proxy, a row each: what they send, the only answers that may come. It is docs/reference/attacks.md.
 
 Sent by a stranger (203.0.113.9), without a key unless the row has one. Whatever the answer is, the API must not have heard of it;
 or, of what is `served`, of one request alone, whatever stands in its body.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables import table
+from docs.tables.markdown import table
 
 INTRO = """\
 # Log lines: what they mean, and what to do

@@ -1,4 +1,4 @@
-"""The README of each role, from its specs, and the rows of its variables, which docs/variables.md has too."""
+"""The README of each role, from its specs, and the rows of its variables, which docs/reference/variables.md has too."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from docs.tables import table
+from docs.tables.markdown import table
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 NOTE = "<!-- Written by docs/generate.py: change meta/ and defaults/, not this page. -->\n\n"
 PLATFORM = """\
 # platform

@@ -6,7 +6,7 @@ import tomllib
 from itertools import product
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 PAGE = PROJECT / "docs/architecture.md"
 BEGIN, END = "<!-- rooms: written by docs/generate.py -->\n", "<!-- end of rooms -->\n"
 

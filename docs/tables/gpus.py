@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from docs.tables import table
+from docs.tables.markdown import table
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 HEAD = """# GPUs, drivers and boards
 
 What the tables of `roles/platform/vars/main/` say, with dates and sources there. `dgctl validate` refuses what the inventory

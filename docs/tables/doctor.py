@@ -20,7 +20,7 @@ seconds and one line; an unhealthy one a paragraph, with what is seen, what was 
 command that fixes it.
 
 - What was there before, it knows from the record that `provision` leaves on the server: how many GPUs, which packages and
-  versions ([plan.md](plan.md)). Where there is no record, or none to be believed, that is not asked.
+  versions ([plan.md](../plan.md)). Where there is no record, or none to be believed, that is not asked.
 - What cannot be judged is `skip`, with the reason, and is no failure. A driver branch past its support and a reboot that
   packages ask for are reported the same way.
 - One fault has one cause and one command. Each check stands on others, from the PCI bus up to the port that callers come to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from docs.tables import table
+from docs.tables.markdown import table
 
 HEAD = """# Systems, container engines and sources
 

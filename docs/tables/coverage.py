@@ -1,12 +1,14 @@
-"""docs/coverage.md: each page that a customer comes from, what it asks for, and what serves it here."""
+"""docs/reference/coverage.md: each page that a customer comes from, what it asks for, and what serves it here."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tables import table
+
+from docs.tables.markdown import table
 
 SOURCE = Path(__file__).with_name("coverage.yml")
 HEAD = """\
@@ -33,6 +35,6 @@ def page() -> str:
 
 def cells(ask: dict[str, Any]) -> list[str]:
     code = [" ".join(f"`{word}`" for word in ask.get(key, [])) for key in ("variables", "commands")]
-    links = " ".join(f"[{name}]({name})" for name in ask.get("pages", []))
+    links = " ".join(f"[{name}]({os.path.relpath(name, 'reference')})" for name in ask.get("pages", []))
     tests = " ".join(f"`{name}`" for name in ask.get("tests", []))
     return [ask["ask"], *code, links, tests, ask.get("missing", "")]

@@ -13,7 +13,7 @@ the API**, but for the rows with "one request": of these it hears the one that t
 of what is hidden in it. Unless a row says "with a key", the caller has none. "-" is a connection or a stream that is closed
 without an answer.
 Requests that ride in behind another's key, rotation, limits and logs: `tests/roles_app/proxy/test_callers_nginx.py`. How
-callers show who they are: [callers.md](callers.md).
+callers show who they are: [callers.md](../callers.md).
 """
 
 
