@@ -56,6 +56,30 @@ def test_hook_and_authority_are_there_where_they_are_used_alone():
     assert one("_nginx_proxy_acme_content", **trusted)["ca"] and not one("_nginx_proxy_acme_content", **ACME)["ca"]
 
 
+def test_the_authority_s_port_is_open_while_it_asks_over_http():
+    plain = {"nginx_proxy_plain_port": 8081}
+    assert one("_nginx_proxy_ports", **ACME) == [443, 80] and one("_nginx_proxy_ports", **ACME, **plain) == [
+        443,
+        8081,
+        80,
+    ]
+    assert one("_nginx_proxy_ports", **DNS) == one("_nginx_proxy_ports") == [443]
+
+
+def test_ports_are_opened_before_the_site_and_closed_after_it():
+    """While NGINX serves an earlier site its callers still reach it, and after a run that failed before the new one too."""
+    folder = ROOT / "roles/nginx_proxy/tasks"
+    order = [task["name"] for task in yaml.safe_load((folder / "main.yml").read_text())]
+    assert order.index("Access") < order.index("Site") < order.index("No other access")
+    opened, closed = (
+        next(
+            task["firewalld_ports"] for task in yaml.safe_load((folder / name).read_text()) if "firewalld_ports" in task
+        )
+        for name in ("access.yml", "access_closed.yml")
+    )
+    assert opened["close"] is False and closed == {key: opened[key] for key in ("owner", "ports")}
+
+
 def test_what_is_taken_away_holds_all_that_is_written():
     traces = one("_nginx_proxy_acme_traces")
     written = [
