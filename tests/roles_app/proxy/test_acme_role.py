@@ -1,8 +1,13 @@
 """The role with a certificate of an ACME authority: what it writes, records and takes away."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
+from dgctl import content
+from dgctl.content import roles
 from tests.roles_app.conftest import ROOT
 from tests.roles_app.rendering import render, value
 
@@ -170,3 +175,16 @@ def test_a_file_of_the_controller_may_be_one_of_one_s_home(there, tmp_path, monk
     ]
     of_files = [condition for condition in asserted if " is file" in condition]
     assert len(of_files) == 5 and [one(f"({condition})", **reported) for condition in of_files] == [there] * 5
+
+
+def test_the_program_runs_by_itself_and_counts_with_the_role(tmp_path):
+    path = tmp_path / "deepgram-acme"
+    path.write_text(one("_nginx_proxy_acme_files[0].content"))
+    words = [sys.executable, "-IB", path, "due", tmp_path / "none.json"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd="/", check=False)
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path}/none.json is not there. Fix: dgctl provision\n")
+    done = subprocess.run(words[:3], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "deepgram-acme renew [CONFIG]" in done.stderr
+    _, plugins = roles._parts(ROOT / "roles/nginx_proxy")
+    counted = {str(path.relative_to(content.utilities())) for path in plugins if content.utilities() in path.parents}
+    assert {"proxy/acme/main.py", "proxy/acme/words.py", "host/whole_file.py"} <= counted
