@@ -77,7 +77,7 @@ READING = {
     "deepgram_callers",
     "acme_certificate",
     "host_firewall",
-    "firewalld_port",
+    "firewalld_ports",
     "selinux_settings",
     "host_packages",
     "driver_leftovers",

@@ -13,6 +13,7 @@ from dgctl.deployment.pins import LockFile
 
 VARIABLE = "deepgram_models_pins"  # how the role is told
 LINKS = "deepgram_models_links"
+SUMS = ".sha256.json"  # in the models' directory of a server: name -> {sha256, ...}, by module_utils/deepgram/models.py
 LOCK = LockFile(
     "models.lock",
     """\
@@ -42,6 +43,19 @@ def locked(inventory: Path, host: Host) -> dict[str, str]:
     """Name -> the SHA-256 that the file has for this server's."""
     found = read(inventory)
     return {name: found[name] for name in bare(host) if name in found}
+
+
+def differing(inventory: Path, host: Host, reports: Mapping[str, object]) -> dict[str, tuple[str, str]]:
+    """Name -> (the SHA-256 that a server's file has, the one that it is to have) where the file asks for another one.
+
+    `reports`: file -> what it holds, as the server's look says. What it says of no file, or no sum of, is not compared.
+    """
+    sums = next((held for path, held in reports.items() if path.endswith(f"/{SUMS}")), None)
+    entries = sums if isinstance(sums, dict) else {}
+    has = {name: str(entry.get("sha256")) for name, entry in entries.items() if isinstance(entry, dict)}
+    asked = locked(inventory, host) if has else {}
+    known = {name: pin for name, pin in asked.items() if name in has and LOCK.holds(name, has[name])}
+    return {name: (has[name], pin) for name, pin in known.items() if pin != has[name]}
 
 
 def learn(inventory: Path, host: Host, got: Mapping[str, object]) -> list[Problem]:

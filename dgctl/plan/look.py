@@ -41,6 +41,8 @@ Request = tuple[Host, dict[str, str]]
 class Seen:
     """What a look found on one server: `roles` as look/look.py answers; `problem` when it could not be asked.
 
+    Of a role `asked` (by checksums.py): {thing, how} of what is asked for otherwise, though the server is as recorded.
+
     `system`: ID and VERSION_ID of its os-release.
     `answers`: address -> what it said; `reports`: file -> what it holds; both only of roles that recorded them.
     `lease`: whose run may change it: what look/lease.py keeps there, and the server's `time`.
@@ -56,6 +58,12 @@ class Seen:
     lease: dict[str, Any] = field(default_factory=dict)
     doubt: str = ""
     problem: Problem | None = None
+
+    @property
+    def is_in_sync(self) -> bool:
+        """Whether every role is as desired; False where nothing is known of any."""
+        roles = self.roles.values()
+        return bool(roles) and all(role["state"] == "right" and not role.get("asked") for role in roles)
 
 
 def look(requests: Iterable[Request], tell: Callable[[str, Seen], None]) -> None:

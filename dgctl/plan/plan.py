@@ -12,7 +12,7 @@ from dgctl.content.roles import matches, plays
 from dgctl.content.roles import role as role_of
 from dgctl.deployment.deployment import Deployment, Host
 from dgctl.deployment.fleet import Member
-from dgctl.plan import reasons
+from dgctl.plan import checksums, reasons
 from dgctl.plan.desired import Desired
 from dgctl.plan.look import Seen, look
 from dgctl.plan.reasons import Kind, Reason
@@ -78,15 +78,14 @@ class Plan:
     """A deployment's plan.
 
     `desired`: host -> role -> {fingerprint, content, variables} of every target. `timings`: phase -> seconds.
-    `members`: the servers as the proxies see them. `reports`: host -> file -> what it holds. `facts`: host -> which
-    system it is, as Ansible's own facts would say. `leases`: host -> whose run may change it.
+    `members`: the servers as the proxies see them. `facts`: host -> which system it is, as Ansible's own facts would say.
+    `leases`: host -> whose run may change it.
     """
 
     hosts: dict[str, HostPlan]
     desired: dict[str, dict[str, dict[str, Any]]]
     timings: dict[str, Any] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
-    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
     leases: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -136,6 +135,7 @@ def make(
     plan = Plan({}, {name: planner.desired.of(host) for name, host in hosts.items()})
 
     def hear(name: str, seen: Seen) -> None:
+        checksums.compare(deployment.inventory, hosts[name], seen)
         tell(name, seen)
         plan.hosts[name] = planner.of(hosts[name], plan.desired[name], seen)  # of what was seen no more is kept
         plan.facts[name] = systems.facts(seen.system)

@@ -62,6 +62,7 @@ def of_role(name: str, desired: dict[str, Any], seen: Seen, unsettled: list[str]
         found.append(Reason(reported["state"], reported.get("why") or ""))
     if reported["state"] == Kind.CHANGED:
         found += _changes(reported.get("applied") or {}, desired)
+    found += [Reason(Kind.CHANGED, thing["thing"], now=thing["how"]) for thing in reported.get("asked") or []]
     found += [Reason(Kind.DRIFTED, thing["thing"], now=thing["how"]) for thing in reported.get("drift") or []]
     if reported["state"] != "right" and not found:
         found.append(Reason(Kind.DISTRUSTED, f"the look calls it {reported['state']}, and does not say why"))

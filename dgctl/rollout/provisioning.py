@@ -40,7 +40,7 @@ def planned(work: Work) -> Plan:
         def tell(name: str, seen: look.Seen) -> None:
             nonlocal runner
             reports[name], leases[name] = seen.reports, seen.lease
-            right = all(reported["state"] == "right" for reported in seen.roles.values()) and seen.roles
+            right = seen.is_in_sync
             state = "unreachable" if seen.problem else "ok" if right else "changed"
             shown.host(name, state, seen.problem.what if seen.problem else "in sync" if right else "not in sync")
             if not right and runner is None and work.session.command == "provision":
@@ -48,7 +48,6 @@ def planned(work: Work) -> Plan:
                 runner.start()  # it takes half a second, which other looks can use
 
         plan = plans.make(work.deployment, lately, tell, work.session.options.full)
-        plan.reports = {name: files for name, files in reports.items() if files}
         plan.members = fleet.members((name, files) for name, files in _proxies(work, reports, leases) if files)
         plan.leases = leases
     plan.timings = {"start": round(start, 2), "look": round(time.monotonic() - started, 2)}

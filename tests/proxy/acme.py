@@ -17,7 +17,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.paths import PROJECT
 from tests.ports import free_port
 from tests.roles_app.proxy.real_nginx import configuration
 from tests.roles_app.rendering import render, value
@@ -125,7 +124,7 @@ class Server:
                 "-days", "9")  # fmt: skip
         self.key.chmod(0o600)
         self.program = folder / "deepgram-acme"
-        shutil.copy(PROJECT / "roles/nginx_proxy/files/acme.py", self.program)
+        self.program.write_text(value("nginx_proxy", "_nginx_proxy_acme_files[0].content"))
         self.program.chmod(0o755)
         self.set(**variables)
 

@@ -1,8 +1,13 @@
 """The role with a certificate of an ACME authority: what it writes, records and takes away."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
+from dgctl import content
+from dgctl.content import roles
 from tests.roles_app.conftest import ROOT
 from tests.roles_app.rendering import render, value
 
@@ -54,6 +59,30 @@ def test_hook_and_authority_are_there_where_they_are_used_alone():
     trusted = {**ACME, "nginx_proxy_acme_ca_file": "/ca.pem"}
     assert "/etc/deepgram-acme/authorities.pem" in one("_nginx_proxy_acme_paths", **trusted)
     assert one("_nginx_proxy_acme_content", **trusted)["ca"] and not one("_nginx_proxy_acme_content", **ACME)["ca"]
+
+
+def test_the_authority_s_port_is_open_while_it_asks_over_http():
+    plain = {"nginx_proxy_plain_port": 8081}
+    assert one("_nginx_proxy_ports", **ACME) == [443, 80] and one("_nginx_proxy_ports", **ACME, **plain) == [
+        443,
+        8081,
+        80,
+    ]
+    assert one("_nginx_proxy_ports", **DNS) == one("_nginx_proxy_ports") == [443]
+
+
+def test_ports_are_opened_before_the_site_and_closed_after_it():
+    """While NGINX serves an earlier site its callers still reach it, and after a run that failed before the new one too."""
+    folder = ROOT / "roles/nginx_proxy/tasks"
+    order = [task["name"] for task in yaml.safe_load((folder / "main.yml").read_text())]
+    assert order.index("Access") < order.index("Site") < order.index("No other access")
+    opened, closed = (
+        next(
+            task["firewalld_ports"] for task in yaml.safe_load((folder / name).read_text()) if "firewalld_ports" in task
+        )
+        for name in ("access.yml", "access_closed.yml")
+    )
+    assert opened["close"] is False and closed == {key: opened[key] for key in ("owner", "ports")}
 
 
 def test_what_is_taken_away_holds_all_that_is_written():
@@ -146,3 +175,16 @@ def test_a_file_of_the_controller_may_be_one_of_one_s_home(there, tmp_path, monk
     ]
     of_files = [condition for condition in asserted if " is file" in condition]
     assert len(of_files) == 5 and [one(f"({condition})", **reported) for condition in of_files] == [there] * 5
+
+
+def test_the_program_runs_by_itself_and_counts_with_the_role(tmp_path):
+    path = tmp_path / "deepgram-acme"
+    path.write_text(one("_nginx_proxy_acme_files[0].content"))
+    words = [sys.executable, "-IB", path, "due", tmp_path / "none.json"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd="/", check=False)
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path}/none.json is not there. Fix: dgctl provision\n")
+    done = subprocess.run(words[:3], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "deepgram-acme renew [CONFIG]" in done.stderr
+    _, plugins = roles._parts(ROOT / "roles/nginx_proxy")
+    counted = {str(path.relative_to(content.utilities())) for path in plugins if content.utilities() in path.parents}
+    assert {"proxy/acme/main.py", "proxy/acme/words.py", "host/whole_file.py"} <= counted

@@ -138,6 +138,26 @@ def test_the_exporter_reads_every_line_with_its_caller(proxy):
     assert {caller for caller, _ in log.requests} <= {"-", "billing"} and ("-", "4xx") in log.requests, lines
 
 
+def test_the_exporter_counts_a_stream_with_its_whole_length_for_its_key(proxy):
+    its = proxy()
+    keys(its, {"billing": KEY, "ivr": REVOKED})
+    *_, stream = its.ask("/v1/listen", "GET", [token(), *UPGRADE], keep=True)
+    time.sleep(0.5)
+    stream.close()
+    its.ask("/v1/listen", headers=[token(REVOKED)])
+    exporter = program()
+    log, page = exporter.proxy.AccessLog(its.folder / "read.log"), exporter.page.Page()
+    (its.folder / "read.log").touch()
+    log.read_on()
+    (its.folder / "read.log").write_text(logged(its, 2))
+    log.figures(page, {})
+    lines = page.text().splitlines()
+    for line in ('{caller="billing",status="1xx"} 1', '{caller="ivr",status="2xx"} 1'):
+        assert f"dgctl_proxy_caller_requests_total{line}" in lines, lines
+    assert log.seconds["billing"] >= 0.5 and log.seconds.keys() == {"billing", "ivr"}
+    assert f'dgctl_proxy_caller_seconds_total{{caller="billing"}} {log.seconds["billing"]:g}' in lines, lines
+
+
 def test_a_browser_s_stream_gets_its_subprotocol_back(proxy):
     """RFC 6455, 4.1: a client fails the connection when the answer has none of, or another than, those it offered."""
     its = proxy()
