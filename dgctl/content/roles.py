@@ -53,9 +53,18 @@ class Play:
         """The role's name for a host with these variables."""
         if "{{" not in self.role:
             return self.role
-        from jinja2 import Template
+        template, asked = _chosen(self.role)
+        # By name: rendering a host's variables takes long, and a template that is given them has all of them rendered.
+        return str(template.render({name: variables[name] for name in asked if name in variables}))
 
-        return str(Template(self.role).render(variables))
+
+@functools.cache
+def _chosen(role: str) -> tuple[Any, set[str]]:
+    """(template, the variables that it asks for) of a play's role that hosts choose by a variable."""
+    from jinja2 import Environment, meta
+
+    environment = Environment()
+    return environment.from_string(role), meta.find_undeclared_variables(environment.parse(role))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ class Desired:
         self._plays = [(play, play.among(deployment.groups)) for play in roles.plays()]
         self._known: dict[str, dict[str, Any]] = {}
         self._unserved: dict[str, frozenset[str]] = {}
+        self._names: dict[str, frozenset[str]] = {}
+        self._same: dict[frozenset[str], frozenset[str]] = {}
+        self._of_others: dict[str, str] = {}
 
     def roles(self, host: Host) -> list[roles.Role]:
         """The roles that make this host, in the order in which they run."""
@@ -46,7 +49,10 @@ class Desired:
 
     def unsettled(self, role: roles.Role, host: Host) -> list[str]:
         """Variables of the role whose value only the server's facts could tell: they cannot be compared."""
-        return sorted(name for name in host.unrendered if name in role.words - self._not_served(host))
+        asked = self._known_of(host, role.words)
+        for name in asked:
+            host.vars.get(name)  # it is rendered when somebody asks for it, or seen to fail
+        return sorted(asked & host.unrendered.keys())
 
     def _role(self, role: roles.Role, host: Host) -> dict[str, Any]:
         variables = self._variables(role, host)
@@ -56,22 +62,30 @@ class Desired:
         return self._known.setdefault(fingerprint, {"fingerprint": fingerprint, **reported})
 
     def _variables(self, role: roles.Role, host: Host) -> dict[str, Any]:
-        known = {"inventory_hostname": host.name, **host.vars}
-        names = [name for name in sorted(self._read(role, host) & known.keys()) if _counts(name)]
-        found = {name: self._value(host, name, known[name]) for name in names}
-        for name in sorted(role.controller_files & known.keys()):
-            found[f"{name} (the file)"] = _file(known[name])
+        own = {"inventory_hostname": host.name} if "inventory_hostname" in role.read else {}
+        values = own | {name: host.vars[name] for name in self._known_of(host, role.read)}
+        found = {name: self._value(host, name, values[name]) for name in sorted(values) if _counts(name)}
+        for name in sorted(role.controller_files & self._names_of(host)):
+            found[f"{name} (the file)"] = _file(host.vars[name])
         if role.read & set(_OTHERS):
             found[OTHERS] = self._others(role)
         return found
 
-    def _read(self, role: roles.Role, host: Host) -> frozenset[str]:
-        """What a role can see of a host, without the variables of products that are not served there."""
-        return role.read - self._not_served(host)
+    def _known_of(self, host: Host, names: frozenset[str]) -> frozenset[str]:
+        """Those of the names that the host has a value of, without the variables of products that are not served there."""
+        return (self._names_of(host) & names) - self._not_served(host)
+
+    def _names_of(self, host: Host) -> frozenset[str]:
+        """All variables of a host by name; one set for the many hosts that have the same."""
+        if host.name not in self._names:
+            names = frozenset(host.vars)
+            self._names[host.name] = self._same.setdefault(names, names)
+        return self._names[host.name]
 
     def _not_served(self, host: Host) -> frozenset[str]:
         if host.name not in self._unserved:
-            self._unserved[host.name] = topology.unserved(host)
+            names = topology.unserved(host)
+            self._unserved[host.name] = self._same.setdefault(names, names)
         return self._unserved[host.name]
 
     def _value(self, host: Host, name: str, value: Any) -> Any:
@@ -80,15 +94,16 @@ class Desired:
         return {"secret": _slow_digest(name, json.dumps(value, sort_keys=True))} if value else value
 
     def _others(self, role: roles.Role) -> str:
-        """One digest over the groups, and what the role could read of every other host."""
-        hosts = self.deployment.hosts.values()
-        seen = {
-            host.name: {
-                name: self._value(host, name, host.vars[name]) for name in self._read(role, host) & host.vars.keys()
+        """One digest over the groups, and what the role could read of every host: the same for each that runs it."""
+        if role.name not in self._of_others:
+            seen = {
+                host.name: {
+                    name: self._value(host, name, host.vars[name]) for name in self._known_of(host, role.read)
+                }
+                for host in self.deployment.hosts.values()
             }
-            for host in hosts
-        }
-        return _digest([self.deployment.groups, seen])
+            self._of_others[role.name] = _digest([self.deployment.groups, seen])
+        return self._of_others[role.name]
 
 
 def _without_queries(value: Any) -> Any:

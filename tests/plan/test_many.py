@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from dgctl.base import json_text
+from dgctl.content import roles
 from dgctl.deployment.deployment import Deployment
 from dgctl.plan import plan as plans
+from dgctl.plan.desired import Desired
 from dgctl.plan.look import Seen
 from dgctl.plan.plan import Plan
 from tests.unit.validating import read, set_variable
@@ -79,3 +81,29 @@ def test_servers_share_equal_values(small: Path) -> None:
     set_variable("deepgram_verify_language: [a text that all have, {key: 'another {{ deepgram_release }}'}]")
     one, other = (host.vars["deepgram_verify_language"] for host in read().hosts.values())
     assert one[0] is other[0] and one[1]["key"] is other[1]["key"] == "another release-260812"
+
+
+def test_what_a_role_reads_of_others_is_read_once_a_host(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each pair of hosts; and of a host only what its own roles read is rendered."""
+    asked: list[str] = []
+    monkeypatch.setattr(Desired, "_value", lambda self, host, name, value: asked.append(name) or value)
+    counts = []
+    for count in (FEW, 2 * FEW):
+        deployment = of(count)
+        desired = Desired(deployment)
+        asked.clear()
+        for host in deployment.hosts.values():
+            desired.of(host)
+        counts.append(len(asked))
+    assert counts[0] > 100 and counts[1] < 2.2 * counts[0]
+    assert "nginx_proxy_server_name" in asked and "monitoring_jobs" not in asked
+
+
+def test_a_play_of_a_chosen_role_asks_for_the_choice_alone() -> None:
+    class Once(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            assert name == "deepgram_container_engine"
+            return super().__getitem__(name)
+
+    [chosen] = [play for play in roles.plays() if "{{" in play.role]
+    assert chosen.role_of(Once(deepgram_container_engine="podman", other=1)) == "podman"
