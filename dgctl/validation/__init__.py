@@ -77,6 +77,12 @@ def problems(deployment: Deployment) -> list[Problem]:
     return list(dict.fromkeys(problem for topic in TOPICS for problem in topic.problems(context)))
 
 
+def unserved(deployment: Deployment) -> list[Problem]:
+    """The APIs that have no Engine to ask, or of a voice agent none of a kind."""
+    context = Context(deployment, {})
+    return list(dict.fromkeys(problem for topic in (regions, products) for problem in topic.problems(context)))
+
+
 def hints(deployment: Deployment) -> list[Problem]:
     """What `deployment` works without and should not; what servers share is said once, `where` names them."""
     context = Context(deployment, {})
