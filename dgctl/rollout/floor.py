@@ -71,6 +71,29 @@ def _asks_others(host: Host, own: set[str]) -> bool:
     return any(urlsplit(str(url)).hostname not in own for url in servers)
 
 
+def needs(deployment: Deployment) -> dict[str, list[set[str]]]:
+    """Server of [api] -> the servers with the Engines that its API asks; of a voice agent those of each kind."""
+    from dgctl.verify import topology  # with it come the checks
+
+    asked = topology.asked(deployment)
+    return {name: _kinds_asked(deployment.hosts[name], asked.get(name, {})) for name in deployment.members("api")}
+
+
+def _kinds_asked(host: Host, asked: Mapping[str, str]) -> list[set[str]]:
+    """`asked`: address -> key of the Engine there, "" where it is not of this deployment."""
+    flags = host.vars.get("deepgram_engine_flags")
+    found: dict[str, set[str]] = {}
+    for address, key in asked.items():
+        use = flags.get(address, "") if isinstance(flags, dict) else ""
+        found.setdefault(use, set()).add(key.partition("/")[0])
+    return list(found.values())
+
+
+def dependents(needed: Mapping[str, list[set[str]]], engines: Collection[str]) -> list[str]:
+    """The servers of `needs` that have nobody to ask, or of a voice agent nobody of a kind, without these Engines."""
+    return [name for name, kinds_asked in needed.items() if any(one <= set(engines) for one in kinds_asked)]
+
+
 def room(
     deployment: Deployment, kind: Kind, names: Collection[str], members: Mapping[str, Member], down: Collection[str]
 ) -> int | None:

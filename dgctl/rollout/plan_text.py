@@ -54,7 +54,7 @@ def _order(rollout: Rollout) -> list[str]:
     found += [f"proxies: {listed(rollout.proxies)}"] if rollout.proxies else []
     found += [f"undrained when verified: {listed(rollout.waiting)}"] if rollout.waiting else []
     for batch in rollout.batches:
-        found.append(f"{batch.name}{', drained' if batch.drained else ''}")
+        found.append(batch.name + batch.out)
     return ["order:", *(f"  {number}. {text}" for number, text in enumerate(found, 1))]
 
 

@@ -127,18 +127,28 @@ class Rolling:
 
     def _unproven(self) -> list[str]:
         waiting = self.rollout.waiting
-        return [name for name in self.plan.unverified if name not in waiting]
+        return [name for name in self.plan.unverified if name not in waiting and name not in self.rollout.dependents]
 
     def _batch(self, batch: Batch) -> None:
-        self.work.tell(f"{batch.name}{', drained first' if batch.drained else ''}")
+        self.work.tell(f"{batch.name}{batch.out}{' first' if batch.out else ''}")
         started = [name for name in batch.hosts if name not in self.failed]
-        took = [name for name in batch.drained if name in started and name not in self.out]
-        self._require_floor(started)
+        drained = [*(name for name in batch.drained if name in started), *batch.dependents]
+        took = [name for name in drained if name not in self.out]
+        self._require_floor([*started, *batch.dependents])
         if not self._drained(took):
             raise Stopped
         proven = self._verified(self._change(started))
         self._hold([name for name in started if name not in proven and name in batch.drained])
-        self._give_back([name for name in proven if name in took])
+        self._give_back([name for name in (*proven, *self._with_engine(batch, proven)) if name in took])
+        # What an earlier run left drained may be so for its own sake.
+        self._give_back(self._verified([name for name in self._with_engine(batch, proven) if name not in took]))
+
+    def _with_engine(self, batch: Batch, proven: list[str]) -> list[str]:
+        """Those of a batch's dependents that have an Engine to ask, now that these are proven."""
+        broken = [name for name in batch.hosts if name not in proven]
+        needed = floor.needs(self.work.deployment) if broken and batch.dependents else {}
+        stranded = floor.dependents(needed, broken)
+        return [name for name in batch.dependents if name not in stranded]
 
     def _require_floor(self, hosts: list[str]) -> None:
         """Ends the rollout where, after what failed before, too few others would serve while these are changed."""

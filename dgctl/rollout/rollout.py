@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dgctl.base.errors import Problem
 from dgctl.base.words import listed
@@ -48,13 +48,22 @@ class Policy:
 class Batch:
     """Servers that are changed together.
 
-    `drained`: those of them that get no requests meanwhile. `first`: the one whose failure ends the run, whatever may fail.
+    `drained`: those of them that get no requests meanwhile. `dependents`: APIs that get none either, because they ask only
+    these Engines. `first`: the one whose failure ends the run, whatever may fail.
     """
 
     name: str
     hosts: list[str]
     drained: list[str] = field(default_factory=list)
     first: bool = False
+    dependents: list[str] = field(default_factory=list)
+
+    @property
+    def out(self) -> str:
+        """Who gets no requests meanwhile, as the end of a line."""
+        if self.dependents:
+            return f", {listed(self.dependents)} drained"
+        return ", drained" if self.drained else ""
 
 
 @dataclass
@@ -72,6 +81,10 @@ class Rollout:
     missing: list[str] = field(default_factory=list)
     unheard: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def dependents(self) -> set[str]:
+        return {name for batch in self.batches for name in batch.dependents}
 
     @property
     def simple(self) -> bool:
@@ -98,17 +111,35 @@ def make(deployment: Deployment, plan: Plan, members: dict[str, Member], policy:
             found.build.append(name)
     if not members and _is_alone(deployment, plan):
         rolling, found.build = {}, list(plan.changing)  # nobody else could serve its callers meanwhile
-    for pool in sorted(rolling, key=lambda pool: floor.ORDER.index(pool[0])):
-        _batches(found, deployment, rolling[pool], members, down(plan), policy)
+    _pools(found, deployment, rolling, members, down(plan), policy)
     found.waiting = [
         name
         for name, host in plan.hosts.items()
-        if not host.steps and _left_drained(members.get(name)) and not host.problem
+        if not host.steps and _left_drained(members.get(name)) and not host.problem and name not in found.dependents
     ]
     found.missing = [name for name, member in members.items() if name not in deployment.hosts and member.serves]
     if not set(deployment.members(PROXIES)) & plan.hosts.keys():
         found.unheard = [name for name in behind_proxies(deployment) if name in plan.hosts and name not in members]
     return found
+
+
+def _pools(
+    found: Rollout,
+    deployment: Deployment,
+    rolling: dict[tuple[str, str], list[str]],
+    members: dict[str, Member],
+    asleep: list[str],
+    policy: Policy,
+) -> None:
+    """Adds the batches of each pool, in floor.ORDER. An API that was left drained for its Engine is changed after it."""
+    for group in floor.ORDER:
+        for pool in [pool for pool in rolling if pool[0] == group]:
+            _batches(found, deployment, rolling[pool], members, asleep, policy)
+        if group == "engine":
+            _stand_by(found, deployment, members, asleep)
+            for name in [name for name in found.build if name in found.dependents and _left_drained(members.get(name))]:
+                found.build.remove(name)
+                rolling.setdefault(kind(deployment, name), []).append(name)
 
 
 def _is_alone(deployment: Deployment, plan: Plan) -> bool:
@@ -177,3 +208,22 @@ def _batches(
     for number, hosts in enumerate(groups, 1):
         title = f"Change {number}/{len(groups)}: {listed(hosts)}"
         found.batches.append(Batch(title, hosts, [name for name in hosts if name in spread], number == 1))
+
+
+def _stand_by(found: Rollout, deployment: Deployment, members: dict[str, Member], asleep: list[str]) -> None:
+    """Gives the batches of Engines their dependents; adds a problem where too few other APIs would serve."""
+    batches = [batch for batch in found.batches if set(batch.hosts) <= set(deployment.members("engine"))]
+    needed = floor.needs(deployment) if batches and members else {}
+    for batch in batches:
+        asking = [name for name in floor.dependents(needed, batch.hosts) if name in members]
+        left = [name for name in asking if _left_drained(members[name])]
+        up = [name for name in asking if members[name].serves and name not in left]
+        if not up or set(batch.hosts) <= set(asleep):
+            batch.dependents = left  # of one that is asleep they have nothing to lose
+        elif short := floor.shortage(deployment, up, members):
+            ask = f"{listed(up)} ask{'s' if len(up) == 1 else ''} no other Engine"
+            what = f"{listed(batch.hosts)} cannot be changed: {ask}, and too few others of [api] would serve meanwhile"
+            found.problems.append(replace(short, what=what, where=batch.hosts[0]))
+        else:
+            others = set(floor.serving(deployment, kind(deployment, up[0]), members)) - set(up)
+            batch.dependents = [*up, *left] if others else left  # all of them at once is what min_serving 0 accepts

@@ -27,6 +27,7 @@ from dgctl.validation import (
     ports,
     products,
     reach,
+    regions,
     releases,
     required,
     secrets,
@@ -54,6 +55,7 @@ TOPICS = (
     settings,
     flux,
     products,
+    regions,
     fips,
     licences,
     secrets,
@@ -73,6 +75,12 @@ def problems(deployment: Deployment) -> list[Problem]:
     """Everything wrong with `deployment`; what a hundred hosts share is said once."""
     context = Context(deployment, specs.options(content.root()))
     return list(dict.fromkeys(problem for topic in TOPICS for problem in topic.problems(context)))
+
+
+def unserved(deployment: Deployment) -> list[Problem]:
+    """The APIs that have no Engine to ask, or of a voice agent none of a kind."""
+    context = Context(deployment, {})
+    return list(dict.fromkeys(problem for topic in (regions, products) for problem in topic.problems(context)))
 
 
 def hints(deployment: Deployment) -> list[Problem]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dgctl import validation
 from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
@@ -49,6 +50,7 @@ def remove(session: Session[Options]) -> Outcome:
 def _removed(work: Work, hosts: list[str]) -> Outcome:
     session: Session[Options] = work.session
     with _rest(work, hosts) as rest:
+        _require_engines(work.deployment, rest.deployment, hosts)
         plan = _planned(work, rest, hosts)
         if plan.problems:
             return provisioning.unreachable(rest, plan)
@@ -84,6 +86,16 @@ def _require_others(deployment: Deployment, hosts: list[str]) -> None:
         what = f"{listed(last)} {'is' if len(last) == 1 else 'are'} the last of [{group}]"
         fix = "add another server of its kind first; to give up the whole deployment, stop the servers by hand"
         raise DgctlError(Problem(what + (f" that serve {profile}" if profile else ""), last[0], fix=fix), Exit.HALTED)
+
+
+def _require_engines(whole: Deployment, rest: Deployment, hosts: list[str]) -> None:
+    """Raises DgctlError (exit 6) where an API that stays would have nobody to ask, of its region or one that it falls back to."""
+    before = {problem.what for problem in validation.unserved(whole)}
+    found = [problem for problem in validation.unserved(rest) if problem.what not in before]
+    if found:
+        where = shown(whole.inventory)  # the problem's own place is in a file that is gone after this
+        what = f"without {listed(hosts)} "
+        raise DgctlError([replace(one, what=what + one.what, where=where) for one in found], Exit.HALTED)
 
 
 def _require_serving(whole: Deployment, plan: Plan, hosts: list[str], missing: list[str]) -> None:

@@ -59,10 +59,10 @@ def known(path: Path) -> Blob:
     return Blob(path, "sha256:" + digest, path.stat().st_size, path.with_suffix(".diff_id").read_text())
 
 
-def image(layers: list[Blob], config: dict, directory: Path) -> Image:
-    """An amd64 image of these layers; its configuration is written into `directory` as a blob."""
+def image(layers: list[Blob], config: dict, directory: Path, architecture: str = "amd64") -> Image:
+    """An image of these layers; its configuration is written into `directory` as a blob."""
     document = {
-        "architecture": "amd64",
+        "architecture": architecture,
         "os": "linux",
         "created": CREATED,
         "config": config,

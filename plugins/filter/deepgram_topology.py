@@ -63,6 +63,7 @@ USUAL = {
     "deepgram_aura_max_batch_size": 8,
     "deepgram_agent_kind": "",
     "deepgram_region": "",
+    "deepgram_region_fallback": [],
 }
 # What an entry of deepgram_engines calls the variables that are not `deepgram_` and its own word.
 SHORT = {
@@ -120,6 +121,15 @@ class Server:
     def port(self, name):
         """A port of the server's; the usual one for what is none, which validation says."""
         return _number(self.value_of_server(name)) or USUAL[name]
+
+    @property
+    def region(self):
+        return str(self.value("deepgram_region"))
+
+    @property
+    def fallback(self):
+        """The regions whose Engines an API asks while its own has none, the first preferred."""
+        return [str(region) for region in _list(self.value("deepgram_region_fallback"))]
 
     @property
     def profile(self):
@@ -369,7 +379,7 @@ def address_of(name, its):
 def peers(own, host, groups, hostvars):
     """{host:port: the driver's flag} of the Engines of other servers that the API of a server without Engines asks.
 
-    Those of its profile and group, and of its region where it has one.
+    Those of its profile and group, and where it has a region, of the region that `asked` chooses.
     """
     asking, found = Server(own), {}
     for name, those in asked(asking, host, groups, hostvars).items():
@@ -379,13 +389,29 @@ def peers(own, host, groups, hostvars):
 
 
 def asked(asking, host, groups, hostvars):
-    """Host -> its Engines, of those servers that an API without Engines of its own asks."""
-    nodes, region = list((groups or {}).get("node") or []), asking.value("deepgram_region")
+    """Host -> its Engines, of those servers that an API without Engines of its own asks.
+
+    Of one region alone where it has one: api.toml spreads requests evenly over all that it names, and knows no order.
+    """
+    nodes = list((groups or {}).get("node") or [])
     names = [name for name in (groups or {}).get("engine") or [] if name not in [*nodes, host]]
     those = {name: [one for one in engines(hostvars[name]) if one["group"] == asking.group] for name in names}
     those = {name: found for name, found in those.items() if found}
-    near = {name: found for name, found in those.items() if Server(hostvars[name]).value("deepgram_region") == region}
-    return near if region else those
+    if not asking.region:
+        return those
+    regions = {name: Server(hostvars[name]).region for name in those}
+    chosen = _chosen([asking.region, *asking.fallback], those, regions)
+    near = {name: [one for one in found if chosen[one["driver"]] == regions[name]] for name, found in those.items()}
+    return {name: found for name, found in near.items() if found}
+
+
+def _chosen(order, those, regions):
+    """What an Engine is for (of a voice agent's; else "") -> the first region of `order` that has one; None: none has."""
+    having = {}
+    for name, found in those.items():
+        for one in found:
+            having.setdefault(one["driver"], set()).add(regions[name])
+    return {driver: next((region for region in order if region in has), None) for driver, has in having.items()}
 
 
 def fleet(groups, hostvars):

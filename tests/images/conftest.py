@@ -38,12 +38,12 @@ class Registry:
     def name(self, image: str) -> str:
         return f"{self.host}/deepgram/{image}"
 
-    def push(self, image: str, tag: str = RELEASE, text: str = "", index: bool = True) -> str:
+    def push(self, image: str, tag: str = RELEASE, text: str = "", index: bool = True, arch: str = "amd64") -> str:
         """An image of one layer that says `text`; its digest, of the index where it has one."""
         layer = oci.compress(
             [tar_of({"hello": ((text or image).encode(), 0o644)})], self.folder / f"{image}-{tag}.tar.gz"
         )
-        made = oci.image([layer], {"Cmd": ["/hello"]}, self.folder)
+        made = oci.image([layer], {"Cmd": ["/hello"]}, self.folder, arch)
         self.blobs |= {blob.digest: blob.path.read_bytes() for blob in made.blobs}
         self.manifests[made.digest] = (oci.MANIFEST_TYPE, made.manifest)
         digest = made.digest
@@ -51,7 +51,7 @@ class Registry:
             one = {"mediaType": oci.MANIFEST_TYPE, "digest": made.digest, "size": len(made.manifest)}
             # What buildkit adds is for no platform, and is not there to be fetched.
             other = {**one, "digest": f"sha256:{'0' * 64}", "platform": {"os": "unknown", "architecture": "unknown"}}
-            entries = [{**one, "platform": {"os": "linux", "architecture": "amd64"}}, other]
+            entries = [{**one, "platform": {"os": "linux", "architecture": arch}}, other]
             data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
             digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
             self.manifests[digest] = (INDEX, data)

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from dgctl import content
+from dgctl.export import archive
 from tests import utilities
 from tests.ports import free_port
 
-from .conftest import RELEASE, Registry
+from .conftest import PASSWORD, RELEASE, USER, Registry
 
 utilities.use()
 shape: Any = content.utility("containers.archive")
@@ -79,6 +80,35 @@ def test_a_blob_that_is_not_there_is_found(saved: Path) -> None:
     digest = next(iter(shape.Archive(str(saved)).images.values()))
     rewritten(saved, {shape.blob(digest): None})
     assert f"torn: {digest} is missing" in refusal(saved)
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_an_image_of_another_architecture_than_the_archive_says_is_found(
+    registry: Registry, tmp_path: Path, index: bool
+) -> None:
+    registry.push(API, index=index, arch="arm64")
+    file, name = tmp_path / "images.tar", f"{registry.name(API)}:{RELEASE}"
+    archive.save(file, [archive.Image(name, "", USER, PASSWORD)], "arm64", lambda text: None)
+    shape.Archive(str(file)).check()
+    with tarfile.open(file) as tar:
+        about = json.load(tar.extractfile(shape.ABOUT))  # type: ignore[arg-type]
+    rewritten(file, {shape.ABOUT: json.dumps({**about, "architecture": "amd64"}).encode()})
+    assert refusal(file) == f"it says that it is for amd64, and {name} in it is for arm64"
+
+
+@pytest.mark.parametrize("layout", [True, False])
+def test_what_docker_save_writes_is_refused_by_its_name(saved: Path, layout: bool) -> None:
+    """moby, image/spec/spec.md: "Combined Image JSON + Filesystem Changeset Format", since release 25 in an OCI image layout."""
+    docker = json.dumps([{"Config": "blobs/sha256/x", "RepoTags": ["x:y"], "Layers": []}]).encode()
+    if layout:
+        rewritten(saved, {shape.ABOUT: None, "index.json": b"{}"})
+    with tarfile.open(saved, "a" if layout else "w") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(docker)
+        tar.addfile(member, io.BytesIO(docker))
+    with pytest.raises(shape.Unusable, match="docker save or podman save") as error:
+        shape.Archive(str(saved))
+    assert "dgctl images save" in error.value.fix
 
 
 @pytest.mark.parametrize("images", [{"x": ["sha256"]}, {"x": 5}, ["x"], "x", None])

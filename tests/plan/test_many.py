@@ -96,7 +96,7 @@ def test_what_a_role_reads_of_others_is_read_once_a_host(small: Path, monkeypatc
             desired.of(host)
         counts.append(len(asked))
     assert counts[0] > 100 and counts[1] < 2.2 * counts[0]
-    assert "nginx_proxy_server_name" in asked and "monitoring_jobs" not in asked
+    assert "nginx_proxy_port" in asked and "monitoring_jobs" not in asked
 
 
 def test_a_play_of_a_chosen_role_asks_for_the_choice_alone() -> None:

@@ -11,7 +11,7 @@ from dgctl.deployment.deployment import Deployment, Host
 from dgctl.deployment.fleet import Member
 from dgctl.plan.plan import HostPlan, Plan, Step
 from dgctl.plan.reasons import Kind, Reason
-from dgctl.rollout import plan_text, rollout
+from dgctl.rollout import floor, plan_text, rollout
 from dgctl.rollout.rollout import Policy
 
 
@@ -262,3 +262,65 @@ def test_members_from_two_proxies() -> None:
     found = fleet.members([("lb1", report), ("lb2", other), ("lb3", {"/run/state.json": None})])
     assert found["gpu1"].states == {"lb1": "up", "lb2": "down"} and not found["gpu1"].drained
     assert found["gpu2"].drained and found["gpu2"].serves and found["gpu2"].reason == fleet.FAILED
+
+
+def apart(least: int = 1, **asks: list[str]) -> Deployment:
+    """APIs (name=[the Engines that it asks]) behind a proxy, and these Engines."""
+    engines = list(dict.fromkeys(name for names in asks.values() for name in names))
+    of = deployment(least, api=list(asks), engine=engines, proxy=["lb"])
+    for name, host in of.hosts.items():
+        host.vars |= {"deepgram_parts": ["api" if name in asks else "engine"]}
+        host.vars |= {"deepgram_engine_addresses": [f"{engine}:8080" for engine in asks.get(name, [])]}
+    return of
+
+
+def test_an_api_gets_no_requests_while_the_only_engine_that_it_asks_is_changed() -> None:
+    of = apart(eu=["e1", "e2"], us=["e3"])
+    desired = {name: change() for name in ("e1", "e2", "e3")}
+    found = rollout.make(of, plan(desired, of), seen("eu", "us"), Policy())
+    assert not found.problems
+    assert [(each.hosts, each.dependents) for each in found.batches] == [(["e1"], []), (["e2"], []), (["e3"], ["us"])]
+    assert plan_text.order(found)[-1] == "  3. Change 3/3: e3, us drained"
+    together = rollout.make(of, plan(desired, of), seen("eu", "us"), Policy("2"))
+    assert [each.dependents for each in together.batches] == [[], ["us"]]
+
+
+def test_the_only_engine_of_the_last_api_is_not_taken_away() -> None:
+    of = apart(eu=["e1"], us=["e2"])
+    (problem,) = rollout.make(of, plan({"e1": change()}, of), seen("eu", us=fleet.OPERATOR), Policy()).problems
+    assert problem.where == "e1" and "eu asks no other Engine, and too few others of [api]" in problem.what
+    assert problem.value == "1 of 2 serving now, deepgram_min_serving is 1" and problem.fix
+    accepted = apart(0, eu=["e1"], us=["e2"])
+    found = rollout.make(accepted, plan({"e1": change()}, accepted), seen("eu", us=fleet.OPERATOR), Policy())
+    assert not found.problems and found.batches[0].dependents == []
+
+
+def test_an_engine_that_answers_nobody_is_healed_though_its_api_has_no_other() -> None:
+    of = apart(eu=["e1"], us=["e2"])
+    found = rollout.make(of, plan({"e1": silent()}, of), seen("eu", us=fleet.OPERATOR), Policy())
+    assert not found.problems and found.batches[0].dependents == []
+
+
+def test_what_a_killed_run_left_drained_for_its_engine_waits_for_that() -> None:
+    of = apart(eu=["e1"], us=["e2"])
+    for steps in ({}, {"us": change()}):  # with nothing to do, and with a change of its own
+        found = rollout.make(of, plan({"e2": silent()} | steps, of), seen("eu", us=fleet.ROLLOUT), Policy())
+        assert (found.waiting, found.build) == ([], []) and found.batches[0].dependents == ["us"]
+        assert [each.hosts for each in found.batches] == [["e2"], *([name] for name in steps)]
+
+
+def test_an_api_of_a_voice_agent_needs_an_engine_of_each_kind() -> None:
+    of = apart(eu=["hears1", "hears2", "speaks"], us=["e2"])
+    flags = {"hears1:8080": "streaming_stt", "hears2:8080": "streaming_stt", "speaks:8080": "tts"}
+    of.hosts["eu"].vars["deepgram_engine_flags"] = flags
+    found = rollout.make(of, plan({"hears1": change(), "speaks": change()}, of), seen("eu", "us"), Policy())
+    assert [(each.hosts, each.dependents) for each in found.batches] == [(["hears1"], []), (["speaks"], ["eu"])]
+
+
+def test_an_api_needs_a_server_whose_engines_are_all_that_it_asks() -> None:
+    of = apart(eu=["e1"], us=["e2"])
+    of.hosts["e2"].vars["deepgram_engines"] = [{"name": "a"}, {"name": "b"}]
+    of.hosts["us"].vars["deepgram_engine_addresses"] = ["e2:8080", "e2:8081"]
+    assert floor.needs(of) == {"eu": [{"e1"}], "us": [{"e2"}]}
+    of.hosts["us"].vars["deepgram_engine_addresses"] = ["e2:8080", "elsewhere.test:8080"]
+    assert floor.dependents(floor.needs(of), ["e2"]) == []

@@ -4,6 +4,7 @@ The blobs are the registry's own, byte for byte. So an image keeps the digest th
 `podman save` lose, because they pack the layers again (moby/moby#22011, docker/cli#6996, podman#18809).
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,11 +13,13 @@ import tarfile
 
 PLACE = "/var/lib/deepgram/images/archive.tar"
 ABOUT = "dgctl-images.json"  # written last: an archive without it is torn
+ENGINES = "manifest.json"  # docker save and podman save write it, docker since release 25 into an OCI image layout
 FORMAT = 1
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 BLOCK = 1 << 20
 GZIP, WRAP, MOST_RATIO = b"\x1f\x8b", 1 << 32, 10
 AGAIN = "write it again: dgctl images save INVENTORY --to FILE"
+SAVE = "take the images from the registry: dgctl images save INVENTORY --to FILE"
 # As `uname -m` says it, and as images do.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -27,6 +30,15 @@ class Unusable(Exception):
     def __init__(self, what, fix=AGAIN):
         super().__init__(what)
         self.fix = fix
+
+
+@contextlib.contextmanager
+def readable(digest):
+    """Raises Unusable where what is read of an image is not of the form that it has to be."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"the manifest {digest} in it cannot be read ({type(error).__name__})") from error
 
 
 def blob(digest):
@@ -47,6 +59,8 @@ class Archive:
                 self.members = {each.name: (each.offset_data, each.size) for each in tar if each.isreg()}
         except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
             raise Unusable(f"it is torn, or no archive of images ({error})") from error
+        if ABOUT not in self.members and ENGINES in self.members:
+            raise Unusable("it is of docker save or podman save, which lose the registry's digests", SAVE)
         if ABOUT not in self.members:
             raise Unusable(f"it is torn, or no archive of dgctl's: {ABOUT} is missing at its end")
         try:
@@ -82,15 +96,27 @@ class Archive:
         return found
 
     def _layers(self, digest):
-        """The layers of an image, by its manifest or its index."""
-        try:
-            manifest = json.loads(b"".join(self.pieces(blob(digest))))
-            below = [each["digest"] for each in manifest.get("manifests") or []]
-            if below:
-                return [layer for each in below if blob(each) in self.members for layer in self._layers(each)]
-            return [layer["digest"] for layer in manifest["layers"] if blob(layer["digest"]) in self.members]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unusable(f"the manifest {digest} in it cannot be read ({type(error).__name__})") from error
+        """The layers of an image that are here."""
+        with readable(digest):
+            layers = [layer["digest"] for manifest in self._manifests(digest) for layer in manifest["layers"]]
+            return [layer for layer in layers if blob(layer) in self.members]
+
+    def _architectures(self, digest):
+        """What an image is for, as its own configuration says it: a plain manifest says nothing of it."""
+        with readable(digest):
+            configs = [manifest["config"]["digest"] for manifest in self._manifests(digest)]
+            return {str(self._json(config)["architecture"]) for config in configs}
+
+    def _manifests(self, digest):
+        """The manifest of an image; of an index those that are here."""
+        top = self._json(digest)
+        below = [each["digest"] for each in top.get("manifests") or []]
+        return (
+            [one for each in below if blob(each) in self.members for one in self._manifests(each)] if below else [top]
+        )
+
+    def _json(self, digest):
+        return json.loads(b"".join(self.pieces(blob(digest))))
 
     def _room_of(self, layer):
         """A layer's bytes as they arrive, and as they are unpacked."""
@@ -103,10 +129,15 @@ class Archive:
         return size + (unpacked(size, int.from_bytes(tail, "little")) if head == GZIP else 2 * size)
 
     def check(self):
-        """Reads all of it; raises Unusable for a blob that is not what its name says."""
+        """Reads all of it; raises Unusable for a blob that is not what its name says, and an image of another architecture."""
         for name in sorted(self.members):
             if name.startswith("blobs/sha256/") and sha256_of(self.pieces(name)) != name.rpartition("/")[2]:
                 raise Unusable(f"it is damaged: {name} is not what its name says")
+        for name, digest in sorted(self.images.items()):
+            if other := sorted(self._architectures(digest) - {self.architecture}):
+                raise Unusable(
+                    f"it says that it is for {self.architecture}, and {name} in it is for {', '.join(other)}"
+                )
 
 
 def unpacked(size, reported):

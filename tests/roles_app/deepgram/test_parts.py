@@ -44,6 +44,37 @@ def test_an_api_of_a_region_asks_the_engines_of_its_region():
     assert len(problems) == 1 and "region mars" in problems[0]
 
 
+def test_an_api_asks_another_region_only_while_its_own_has_no_engine():
+    mars = {"deepgram_region": "mars"}
+    assert asked("api", deepgram_region="us", deepgram_region_fallback=["eu"]) == [
+        "192.0.2.2:9443",
+        "[2001:db8::3]:8080",
+    ]
+    assert asked("api", **mars, deepgram_region_fallback=["us", "eu"]) == ["192.0.2.2:9443", "[2001:db8::3]:8080"]
+    assert asked("api", **mars, deepgram_region_fallback=["moon", "mars", "eu", "us"]) == ["192.0.2.1:8080"]
+    assert asked("api", **mars, deepgram_region_fallback=["moon"]) == []
+    # of its profile: Engines of another one are none
+    assert asked("api", deepgram_region="us", deepgram_profile="flux", deepgram_region_fallback=["eu"]) == []
+    known = of("api", servers=ENGINES) | mars | {"deepgram_region_fallback": ["eu"]}
+    drivers = tomllib.loads(render("deepgram", "config.toml.j2", item="api", **known))["driver_pool"]["standard"]
+    assert [one["url"] for one in drivers] == ["https://192.0.2.1:8080/v2"]
+
+
+def test_a_voice_agent_falls_back_by_what_its_region_lacks():
+    def agent(kind, region):
+        return {"deepgram_profile": "agent", "deepgram_agent_kind": kind, "deepgram_region": region}
+
+    engines = {
+        "eu1": agent("stt", "eu"),
+        "us1": agent("stt", "us"),
+        "us2": agent("tts", "us"),
+        "us3": agent("eot", "us"),
+    }
+    own = {"deepgram_profile": "agent", "deepgram_region": "eu", "deepgram_region_fallback": ["us"]}
+    flags = value("deepgram", "deepgram_engine_flags", **of("api", host="a1", servers={"engine": engines}), **own)
+    assert flags == {"eu1:8080": "streaming_stt", "us2:8080": "tts", "us3:8080": "eot"}
+
+
 def test_each_engine_is_a_driver_of_the_configuration():
     text = render("deepgram", "config.toml.j2", item="api", **of("api", servers=ENGINES))
     drivers = tomllib.loads(text)["driver_pool"]["standard"]

@@ -58,6 +58,8 @@ def test_an_api_takes_what_all_its_engines_take():
     assert limits(groups, own)["api2"] == 38
     own["api2"] = {"deepgram_profile": "flux"}
     assert limits(groups, own)["api2"] == 2
+    own["api2"] = {"deepgram_region": "us", "deepgram_region_fallback": ["eu"]}
+    assert limits(groups, own)["api2"] == 10, "the Engine of the region that it falls back to"
     own["e2"] = {}
     assert limits(groups, own | {"api2": {}})["api2"] == 0, "one Engine without a limit has room for all"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dgctl.base.errors import DgctlError, Exit, Problem
+from dgctl.deployment.deployment import Deployment
 from dgctl.output.report import Check, Outcome
 from dgctl.plan.plan import HostPlan, Plan, Step
 from dgctl.plan.reasons import Kind, Reason
@@ -15,7 +16,7 @@ from dgctl.rollout import rollout
 from dgctl.rollout.rolling import Rolling
 from dgctl.rollout.rollout import Policy
 from dgctl.run.collector import HostResult, RunResult
-from tests.plan.test_rollout import FLEET, change, deployment, plan, seen
+from tests.plan.test_rollout import FLEET, apart, change, deployment, plan, seen, silent
 
 ONE = Policy()
 WORD = {"provision.yml": "change", "preflight.yml": "preflight", "fetch.yml": "fetch"}
@@ -67,9 +68,14 @@ class World:
 
 
 def roll(
-    world: World, desired: dict[str, Any], members: dict[str, Any], policy: Policy = ONE, least: int = 1
+    world: World,
+    desired: dict[str, Any],
+    members: dict[str, Any],
+    policy: Policy = ONE,
+    least: int = 1,
+    of: Deployment | None = None,
 ) -> Outcome:
-    of = deployment(least, **FLEET)
+    of = of or deployment(least, **FLEET)
     session = SimpleNamespace(
         again=lambda verb=None, limit=None: f"dgctl {verb or 'provision'}", command="provision", record=None
     )
@@ -315,3 +321,51 @@ def test_what_a_person_drained_is_changed_and_stays_drained(monkeypatch: pytest.
     outcome = roll(world, desired, seen("gpu1", "gpu3", "gpu4", gpu2="operator"))
     assert "undrain: gpu2" not in world.done and "verify: gpu2" in world.done
     assert states(outcome)["gpu2"] == "drained" and outcome.exit_code == Exit.OK
+
+
+def calm() -> HostPlan:
+    """An Engine's change for which nothing is fetched."""
+    found = change()
+    found.fetches = False
+    return found
+
+
+def test_an_api_is_drained_while_its_only_engine_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    outcome = roll(world, {"e2": calm()}, seen("eu", "us"), of=apart(eu=["e1"], us=["e2"]))
+    assert world.done[1:] == ["drain rollout: us", "change: e2", "verify: e2", "undrain: us"]
+    assert outcome.exit_code == Exit.OK and states(outcome)["us"] == "ok"
+
+
+def test_an_api_whose_only_engine_does_not_work_stays_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, verify=["e2"])
+    outcome = roll(world, {"e2": calm()}, seen("eu", "us"), of=apart(eu=["e1"], us=["e2"]))
+    assert world.done[-1] == "verify: e2" and states(outcome)["us"] == "drained" and outcome.exit_code == Exit.HALTED
+
+
+def test_an_api_that_has_one_engine_left_is_undrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, of = World(monkeypatch, verify=["e4"]), apart(eu=["e1", "e2"], us=["e3", "e4"])
+    desired = {name: calm() for name in ("e1", "e3", "e4")}
+    outcome = roll(world, desired, seen("eu", "us"), Policy("2", max_fail=1), of=of)
+    assert world.done[-4:] == ["drain rollout: us", "change: e3 e4", "verify: e3 e4", "undrain: us"]
+    assert states(outcome)["us"] == "ok" and states(outcome)["e4"] == "failed"
+
+
+def test_an_api_that_a_killed_run_left_drained_is_verified_after_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, of = World(monkeypatch), apart(eu=["e1"], us=["e2"])
+    roll(world, {"e2": silent()}, seen("eu", us="rollout"), of=of)
+    assert world.done[-4:] == ["change: e2", "verify: e2", "verify: us", "undrain: us"]
+    world = World(monkeypatch)
+    roll(world, {"e2": silent(), "us": HostPlan(verified=False)}, seen("eu", us="rollout"), of=of)
+    assert world.done[-4:] == ["change: e2", "verify: e2", "verify: us", "undrain: us"]
+    world = World(monkeypatch, verify=["us"])
+    outcome = roll(world, {"e2": silent()}, seen("eu", us="failed"), of=of)
+    assert world.done[-1] == "verify: us" and states(outcome)["us"] == "failed"
+
+
+def test_the_last_api_is_not_drained_for_its_engine_after_another_one_s_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, of = World(monkeypatch, verify=["e1"]), apart(new=["e3"], eu=["e1"], us=["e2"])
+    desired = {name: calm() for name in ("e3", "e1", "e2")}
+    outcome = roll(world, desired, seen("eu", "us"), Policy(max_fail=1), of=of)  # no proxy knows `new`
+    assert world.done[-1] == "verify: e1" and outcome.exit_code == Exit.HALTED
+    assert any("us cannot stop serving" in problem.what for problem in outcome.errors)

@@ -143,6 +143,52 @@ def test_what_is_refused_touches_nothing(fleet: Any, hosts: Any, members: Any, c
     assert world.done == [] and FILE.read_text() == INVENTORY and beside() == []
 
 
+REGIONS = """\
+[api]
+eu ansible_host=192.0.2.1 deepgram_region=eu
+us ansible_host=192.0.2.2 deepgram_region=us
+[engine]
+gpu1 ansible_host=192.0.2.11 deepgram_region=eu
+gpu2 ansible_host=192.0.2.12 deepgram_region=us
+[proxy]
+lb1 ansible_host=192.0.2.3
+[all:vars]
+deepgram_release=release-260812
+"""
+OF_APIS = """\
+- name: Deepgram
+  hosts: api:engine
+  roles: [deepgram]
+"""
+ASKS = "- thing: '{{ deepgram_engine_addresses }}'\n"
+
+
+@pytest.fixture
+def apart(fleet: Any, small: Path) -> Any:  # noqa: F811
+    """The fleet, of APIs and Engines apart, in two regions; role deepgram reads whom the API asks."""
+    write(small / "playbooks" / "provision.yml", OF_APIS)
+    write(small / "roles" / "deepgram" / "tasks" / "main.yml", ASKS)
+    FILE.write_text(REGIONS)
+    return fleet
+
+
+def test_the_last_engine_of_a_region_stops_when_its_apis_ask_another_region(apart: Any) -> None:
+    set_variable("deepgram_region_fallback: [eu, us]")
+    world, outcome = apart(remove.remove, seen("eu", "us"), hosts=("gpu2",))
+    assert outcome.exit_code == Exit.OK, outcome.errors
+    words = [word for word in world.done if not word.startswith("preflight")]
+    assert words == ["fetch: us", "drain rollout: us", "change: us", "verify: us", "undrain: us", "stop: gpu2"]
+
+
+def test_the_last_engine_of_a_region_without_a_fallback_is_not_removed(apart: Any) -> None:
+    world, error = apart(remove.remove, seen("eu", "us"), hosts=("gpu2",))
+    (problem,) = error.problems
+    assert (error.exit_code, problem.where, problem.value) == (Exit.HALTED, "fleet.ini", "us")
+    assert problem.what.startswith("without gpu2 the API of us has no Engine to ask")
+    assert "deepgram_region_fallback: [eu]" in problem.fix
+    assert world.done == [] and FILE.read_text() == REGIONS and beside() == []
+
+
 def test_a_server_that_stays_and_does_not_answer_ends_it_before_harm(fleet: Any) -> None:
     world, outcome = fleet(remove.remove, BOTH, missing="lb1", hosts=("gpu2",))
     assert outcome.exit_code == Exit.UNREACHABLE and world.done == [] and FILE.read_text() == INVENTORY
