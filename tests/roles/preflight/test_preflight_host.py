@@ -1,5 +1,6 @@
 """The host itself: system, disk, headers, Secure Boot, clock; and the module that puts all findings together."""
 
+import functools
 import importlib
 import sys
 import time
@@ -130,9 +131,14 @@ def test_clock(program):
     assert verdicts(preflight_host.clock(time.time() - 3600, 30)) == ["fail", "pass"]
 
 
+# What this machine's repositories have is asked once: with a kernel that they do not know, that takes fresh lists each time.
+KNOWS = {family: functools.cache(knows) for family, knows in preflight_host.KNOWS.items()}
+
+
 @pytest.fixture
-def probe(call, tmp_path):
+def probe(call, tmp_path, monkeypatch):
     """probe(**changes): the whole module, for a host without GPU and network needs."""
+    monkeypatch.setattr(preflight_host, "KNOWS", KNOWS)
     base = PROFILES["stt"]
     machine = {"models_dir": str(tmp_path), "deployed_mark": "/none", "controller_time": time.time()}
     given = {
