@@ -75,6 +75,13 @@ def test_more_hosts_are_no_more_compilations(folder: Path, monkeypatch: pytest.M
     assert len(counts) <= 4, "what a process has read once, it reads and compiles no more"
 
 
+def test_a_role_s_default_that_changes_is_read_again(root: Path, folder: Path) -> None:
+    defaults = root / "roles/preflight/defaults/main.yml"
+    for cores in (4, 16):
+        defaults.write_text(f"preflight_min_cpu_cores: {cores}\n")
+        assert read().hosts["gpu0"].vars["preflight_min_cpu_cores"] == cores
+
+
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this process has compiled and read."""
     monkeypatch.setattr(rendering, "_PROGRAMS", {})
