@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from tests import yaml_file
 from tests.paths import PROJECT
 
 DEFAULTS = {path.parents[1].name: path for path in sorted(PROJECT.glob("roles/*/defaults/main.yml"))}
@@ -20,7 +21,7 @@ FALLBACK = re.compile(r"(\w+) \| default\(([^()]*)\)")
 
 def fallbacks():
     """(file, variable of another role, the default it is given there)."""
-    owners = {name: role for role, path in DEFAULTS.items() for name in yaml.safe_load(path.read_text())}
+    owners = {name: role for role, path in DEFAULTS.items() for name in yaml_file.read(path)}
     for role, path in DEFAULTS.items():
         for name, value in FALLBACK.findall(path.read_text()):
             if owners.get(name, role) != role:
@@ -29,7 +30,7 @@ def fallbacks():
 
 @pytest.mark.parametrize(("where", "name", "owner", "value"), list(fallbacks()))
 def test_default_is_the_owner_s_default(where, name, owner, value):
-    own = yaml.safe_load(DEFAULTS[owner].read_text())[name]
+    own = yaml_file.read(DEFAULTS[owner])[name]
     assert yaml.safe_load(value) == own or (value in ("omit", "none") and own is None), where
 
 
@@ -94,7 +95,7 @@ OF_FILES = {"host_files", "checked_files"}
 def tasks(role):
     """Every task of a role's files."""
     for path in sorted((PROJECT / "roles" / role / "tasks").glob("*.yml")):
-        yield from yaml.safe_load(path.read_text())
+        yield from yaml_file.read(path)
 
 
 def module_of(task):
@@ -107,7 +108,7 @@ def variables(role):
     """The role's own variables, as written."""
     values = {}
     for path in (PROJECT / "roles" / role / "vars").rglob("*.yml"):
-        values |= yaml.safe_load(path.read_text())
+        values |= yaml_file.read(path)
     return values
 
 
@@ -186,7 +187,7 @@ def test_the_test_sees_what_roles_write():
 @pytest.mark.parametrize("role", RECORDING)
 def test_effects_name_what_there_is(role):
     effects = yaml.safe_load((PROJECT / f"roles/{role}/meta/effects.yml").read_text())
-    known = {name for path in DEFAULTS.values() for name in yaml.safe_load(path.read_text())}
+    known = {name for path in DEFAULTS.values() for name in yaml_file.read(path)}
     known |= {"deepgram_release", "deepgram_api_key"}
     assert set(effects) - {"fetches", "calm"} == {"follows", "restarts", "reboots"}
     assert set(effects["follows"]) <= set(RECORDING) - {role}
@@ -222,7 +223,7 @@ def test_a_condition_that_is_a_variable_alone_is_a_boolean():
         role = PROJECT / "roles" / path.relative_to(PROJECT).parts[1]
         specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
         types = {name: one.get("type") for name, one in specs["argument_specs"]["main"]["options"].items()}
-        for task in yaml.safe_load(path.read_text()) or []:
+        for task in yaml_file.read(path) or []:
             reported = task.get("when", [])
             for one in reported if isinstance(reported, list) else [reported]:
                 found = bare.fullmatch(str(one))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -201,17 +202,26 @@ def _hosts(manager: Any, reader: Any) -> dict[str, Host]:
 
     variables = VariableManager(loader=reader, inventory=manager)
     HostVars(inventory=manager, variable_manager=variables, loader=reader)  # gives templates their `hostvars`
-    defaults = _defaults(reader)
+    defaults = _defaults()
     known = set(defaults) | set(specs.options(content.root()))
     everything = {host: variables.get_vars(host=host) for host in manager.get_hosts("all")}
     rendering = Rendering(reader, defaults, known, list(everything.values()))
     return {host.name: _host(host, own, rendering) for host, own in everything.items()}
 
 
-def _defaults(reader: Any) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for path in sorted((content.root() / "roles").glob("*/defaults/main.yml")):
-        merged |= reader.load_from_file(str(path), cache="none", unsafe=True, trusted_as_template=True) or {}
+def _defaults() -> dict[str, Any]:
+    paths = sorted((content.root() / "roles").glob("*/defaults/main.yml"))
+    return _merged(tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+
+
+@functools.lru_cache(maxsize=1)  # it is a third of what reading a small deployment takes
+def _merged(files: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
+    """The variables of these (path, time of change in ns, size)."""
+    from ansible.parsing.dataloader import DataLoader
+
+    reader, merged = DataLoader(), {}
+    for path, *_ in files:
+        merged |= reader.load_from_file(path, cache="none", unsafe=True, trusted_as_template=True) or {}
     return merged
 
 

@@ -41,18 +41,16 @@ _BROKEN = Reading()  # Jinja cannot read it, for no host
 
 
 class References:
-    """Reads values; each template and each list or mapping once."""
+    """Reads values; each list or mapping once."""
 
-    def __init__(self, environment: Environment):
-        self._environment = environment
-        self._templates: dict[str, Reading] = {}
+    def __init__(self) -> None:
         self._containers: dict[
             int, tuple[Any, Reading]
         ] = {}  # with the container: as long as it lives, its id is its own
 
     def of(self, value: Any) -> Reading:
         if isinstance(value, str):
-            return self._text(value)
+            return _text(value)
         if value is None or isinstance(value, (bool, int, float)):
             return _LITERAL
         if not isinstance(value, (dict, list, tuple)):
@@ -62,27 +60,40 @@ class References:
             self._containers[id(value)] = (value, _together([self.of(item) for item in items]))
         return self._containers[id(value)][1]
 
-    def _text(self, text: str) -> Reading:
-        if not text.startswith(_HEADER) and not any(mark in text for mark in _MARKS):
-            return _LITERAL
-        if text not in self._templates:
-            self._templates[str(text)] = _UNSTEADY if text.startswith(_HEADER) else self._read(str(text))
-        return self._templates[text]
 
-    def _read(self, text: str) -> Reading:
-        try:
-            tree = self._environment.parse(text)
-            names = meta.find_undeclared_variables(tree)
-        except TemplateSyntaxError as error:
-            # A filter that there is not: Jinja minds only where it is used.
-            return _BROKEN if type(error) is TemplateSyntaxError else _UNSTEADY
-        except TemplateError:
-            return _UNSTEADY
-        # `meta` leaves out the environment's own, which a variable of that name takes the place of.
-        names |= {node.name for node in tree.find_all(nodes.Name)} & self._environment.globals.keys()
-        kinds = (nodes.Filter, nodes.Test, nodes.Const, *_EMBEDDED)
-        steady = not names & _UNSTEADY_NAMES and all(map(_steady, tree.find_all(kinds)))
-        return Reading(frozenset(names), steady=steady)
+def _text(text: str) -> Reading:
+    if not text.startswith(_HEADER) and not any(mark in text for mark in _MARKS):
+        return _LITERAL
+    return _UNSTEADY if text.startswith(_HEADER) else _read(str(text))
+
+
+@functools.cache  # most are the roles' defaults, which each deployment has
+def _read(text: str) -> Reading:
+    environment = _environment()
+    try:
+        tree = environment.parse(text)
+        names = meta.find_undeclared_variables(tree)
+    except TemplateSyntaxError as error:
+        # A filter that there is not: Jinja minds only where it is used.
+        return _BROKEN if type(error) is TemplateSyntaxError else _UNSTEADY
+    except TemplateError:
+        return _UNSTEADY
+    # `meta` leaves out the environment's own, which a variable of that name takes the place of.
+    names |= {node.name for node in tree.find_all(nodes.Name)} & environment.globals.keys()
+    kinds = (nodes.Filter, nodes.Test, nodes.Const, *_EMBEDDED)
+    steady = not names & _UNSTEADY_NAMES and all(map(_steady, tree.find_all(kinds)))
+    return Reading(frozenset(names), steady=steady)
+
+
+@functools.cache  # Ansible calls it deprecated, and looks through the whole stack each time for who asks
+def _environment() -> Environment:
+    """Ansible's, with the names that it gives to every template."""
+    from ansible.template import Templar
+
+    from dgctl.deployment.inventory import quiet
+
+    with quiet():
+        return Templar().environment
 
 
 def _together(parts: list[Reading]) -> Reading:

@@ -25,6 +25,7 @@ ADDED = {
 }
 _FACTS = "ansible_facts"  # nobody has asked the servers: a template that needs them fails
 _OTHERS = "hostvars"
+_PROGRAMS: dict[Any, Any] = {}  # compiled templates: most are the roles' defaults, the same for each deployment read
 
 
 class Values(Mapping[str, Any]):
@@ -70,11 +71,10 @@ class Rendering:
     def __init__(self, reader: Any, defaults: dict[str, Any], known: set[str], hosts: list[dict[str, Any]]):
         self.defaults, self._known, self._hosts = defaults, known, hosts
         self._templar = Templar(loader=reader)
-        self._references = References(self._templar.environment)
+        self._references = References()
         self._identities = _Identities()
         self._shared: dict[Hashable, tuple[Any, str | None]] = {}
         self._plain: dict[int, tuple[Any, Any]] = {}
-        self._programs: dict[Any, Any] = {}
         self._others_are_steady: bool | None = None
         self._one_at_a_time = threading.RLock()
 
@@ -125,7 +125,7 @@ class Rendering:
         self._templar.available_variables = {key: each for key, each in variables.items() if key != _FACTS}
         patience = _Patience(name, value, variables, self._references)
         try:
-            with quiet(), compiled.once(self._programs, patience.before):
+            with quiet(), compiled.once(_PROGRAMS, patience.before):
                 return plain(self._templar.template(value)), None
         except (AnsibleError, ValueError, TypeError, RuntimeError, _TooDeep) as error:
             retained = plain(value) if isinstance(value, (str, list, dict)) else None

@@ -43,5 +43,5 @@ def _as_promised(value: Any, promised: Mapping[str, Any]) -> Any:
 
 def alerts(texts: Mapping[str, str]) -> list[dict[str, Any]]:
     """The alerts of rendered files, in their order: {alert, expr, for, labels, annotations}."""
-    groups = [group for text in texts.values() for group in yaml.safe_load(text)["groups"]]
+    groups = [group for text in texts.values() for group in yaml.load(text, Loader=content.LOADER)["groups"]]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]

@@ -97,9 +97,7 @@ class Desired:
         """One digest over the groups, and what the role could read of every host: the same for each that runs it."""
         if role.name not in self._of_others:
             seen = {
-                host.name: {
-                    name: self._value(host, name, host.vars[name]) for name in self._known_of(host, role.read)
-                }
+                host.name: {name: self._value(host, name, host.vars[name]) for name in self._known_of(host, role.read)}
                 for host in self.deployment.hosts.values()
             }
             self._of_others[role.name] = _digest([self.deployment.groups, seen])

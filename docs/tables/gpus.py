@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dgctl import content
 from docs.tables.markdown import table
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -29,7 +28,7 @@ refused, no kernel module of this branch drives it. Hosts with several kinds of 
 
 
 def _read(path: str) -> dict[str, Any]:
-    return yaml.safe_load((PROJECT / "roles" / path).read_text(encoding="utf-8"))
+    return content.read(PROJECT / "roles" / path)
 
 
 def profiles() -> list[str]:

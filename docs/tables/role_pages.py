@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from dgctl import content
 from docs.tables.markdown import table
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ def text(value: Any) -> str:
 
 
 def specification(role: str) -> dict[str, Any]:
-    written = yaml.safe_load((PROJECT / "roles" / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
+    written = content.read(PROJECT / "roles" / role / "meta/argument_specs.yml")
     return dict(written["argument_specs"]["main"])
 
 

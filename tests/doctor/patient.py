@@ -12,9 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests import utilities
+from tests import utilities, yaml_file
 from tests.paths import PROJECT
 
 utilities.use()
@@ -29,7 +27,7 @@ from ansible.module_utils.doctor.host import Answer, Host  # noqa: E402
 from tests.doctor import service_patient  # noqa: E402
 
 FILES = sorted((PROJECT / "roles/platform/vars/main").glob("*.yml"))
-PLATFORM = {name: row for path in FILES for name, row in yaml.safe_load(path.read_text()).items()}
+PLATFORM = {name: row for path in FILES for name, row in yaml_file.read(path).items()}
 TABLES = {name: PLATFORM[f"_platform_{name}"] for name in ("gpus", "generations", "branches", "nvswitch", "cdi")}
 VERSION, OLDER, NEWER = "580.173.02", "580.95.05", "580.178.04"
 KERNEL = platform.release()

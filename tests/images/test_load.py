@@ -15,6 +15,7 @@ from dgctl.cli import main
 from dgctl.deployment import images as lock
 from dgctl.run import playbook
 from dgctl.verbs.images import PLAYBOOK
+from tests import ansible_home
 from tests.paths import PROJECT
 from tests.ports import free_port
 from tests.unit.conftest import folder, root, servers, write  # noqa: F401 - fixtures
@@ -53,7 +54,7 @@ def places(folder: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest
     places = tmp_path / "places"
     inventory(places, registry)
     write(Path("group_vars/all/vault.yml"), f"deepgram_api_key: x\ndeepgram_registry_password: {PASSWORD}\n", 0o600)
-    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
+    ansible_home.use(tmp_path / "ansible", monkeypatch)
     for image in ("self-hosted-api", "self-hosted-engine"):
         registry.push(image)
     write(tmp_path / "bin" / "docker", "#!/bin/sh\necho no daemon >&2\nexit 1\n", 0o755)
@@ -136,6 +137,7 @@ def test_preflight_knows_what_is_pinned(root: Path, loading: Path) -> None:  # n
 
 
 def test_one_upload_reaches_four_servers(places: Path) -> None:
+    """And what follows on it in one row of loads: each takes ten seconds of CPU."""
     save()
     Path("images.lock").unlink()  # as where the file was carried to another machine
     code, document = call("load", "images.tar")
@@ -146,13 +148,23 @@ def test_one_upload_reaches_four_servers(places: Path) -> None:
     assert uploads() == ["gpu1"] and tasks("Fetch the archive") == ["gpu2", "gpu3", "gpu4"]
     assert [path.name for path in places.rglob("*handover*")] == [], "nothing is handed out any more"
     assert PASSWORD not in events() and "_token" not in events()
+    room_was_asked_for_before_anything_was_uploaded()
     code, again = call("load", "images.tar")
     assert code == 0 and uploads() == [] and {host["state"] for host in again["hosts"].values()} == {"ok"}
+    a_server_that_lost_it_gets_it_from_one_that_has_it(places)
 
 
-def test_a_server_that_lost_it_gets_it_from_one_that_has_it(places: Path) -> None:
-    save()
-    assert call("load", "images.tar")[0] == 0
+def room_was_asked_for_before_anything_was_uploaded() -> None:
+    lines = [json.loads(line) for line in events().splitlines()]
+    asked = [each for each in lines if each.get("task") == ROOM and each.get("event") == "runner_on_ok"]
+    assert [each["host"] for each in asked] == ["gpu1"], "only where the upload passes through"
+    (started,) = (
+        at for at, each in enumerate(lines) if each.get("task") == "Upload the archive" and each.get("changed")
+    )
+    assert lines.index(asked[0]) < started
+
+
+def a_server_that_lost_it_gets_it_from_one_that_has_it(places: Path) -> None:
     shutil.rmtree(places / "gpu1")
     assert call("load", "images.tar")[0] == 0
     assert uploads() == [] and tasks("Fetch the archive") == ["gpu1"] and len(archives(places)) == 4
@@ -236,18 +248,6 @@ def test_an_archive_of_another_architecture_uploads_nothing(places: Path, regist
         "the archive's images are for arm64, and this server is amd64"
     }
     assert "--arch amd64" in document["errors"][0]["fix"]
-
-
-def test_each_server_is_asked_for_its_room_before_anything_is_uploaded(places: Path) -> None:
-    save()
-    assert call("load", "images.tar")[0] == 0
-    lines = [json.loads(line) for line in events().splitlines()]
-    asked = [each for each in lines if each.get("task") == ROOM and each.get("event") == "runner_on_ok"]
-    assert [each["host"] for each in asked] == ["gpu1"], "only where the upload passes through"
-    (started,) = (
-        at for at, each in enumerate(lines) if each.get("task") == "Upload the archive" and each.get("changed")
-    )
-    assert lines.index(asked[0]) < started
 
 
 def test_a_server_without_room_for_its_images_gets_no_archive(places: Path, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ import yaml
 
 from lab.debs import build, private, repositories
 from lab.systems import SYSTEMS
+from tests import yaml_file
 from tests.paths import PROJECT
 
 PLATFORM = PROJECT / "roles/platform/vars/main"
-NAMES = yaml.safe_load((PLATFORM / "drivers.yml").read_text())["_platform_driver_packages"]
-ROWS = yaml.safe_load((PLATFORM / "systems.yml").read_text())["_platform_systems"]
+NAMES = yaml_file.read(PLATFORM / "drivers.yml")["_platform_driver_packages"]
+ROWS = yaml_file.read(PLATFORM / "systems.yml")["_platform_systems"]
 
 
 def offered(branch):

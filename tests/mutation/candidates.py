@@ -57,8 +57,18 @@ class Mutation:
 
 def collected(root: Path, patterns: tuple[str, ...] = ACTS) -> list[Mutation]:
     """Every mutation of the files that act, in a lasting order."""
+    return [found for path, name in _files(root, patterns) for found in of_file(path, name)]
+
+
+def firsts(root: Path, patterns: tuple[str, ...] = ACTS) -> Iterator[Mutation]:
+    """One mutation of each file that has any, without looking for its others."""
+    for path, name in _files(root, patterns):
+        yield from itertools.islice(of_file(path, name), 1)
+
+
+def _files(root: Path, patterns: tuple[str, ...]) -> list[tuple[Path, str]]:
     paths = sorted({path for pattern in patterns for path in root.glob(pattern)})
-    return [found for path in paths for found in of_file(path, str(path.relative_to(root)))]
+    return [(path, str(path.relative_to(root))) for path in paths]
 
 
 def of_file(path: Path, name: str) -> Iterator[Mutation]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.candidates import ACTS, ALL, collected, of_file
+from tests.mutation.candidates import ACTS, ALL, collected, firsts, of_file
 from tests.mutation.choose import ByName
 from tests.paths import PROJECT
 
@@ -56,5 +56,5 @@ def test_what_acts_is_a_part_and_each_pattern_leads_somewhere() -> None:
 
 def test_what_acts_has_tests_that_are_about_it() -> None:
     chooser = ByName(PROJECT)
-    first = {one.file: one for one in collected(PROJECT)}  # one a file: what is chosen depends on nothing else
-    assert {file for file, one in first.items() if not chooser.of(one)} == set()
+    # one a file: what is chosen depends on nothing else
+    assert {one.file for one in firsts(PROJECT) if not chooser.of(one)} == set()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from dgctl.validation import settings
+from tests import yaml_file
 from tests.official.extract import flat
 from tests.roles_app.rendering import of, render
 
-FACTS = yaml.safe_load((Path(__file__).parent / "facts.yml").read_text(encoding="utf-8"))
+FACTS = yaml_file.read(Path(__file__).parent / "facts.yml")
 TOML = FACTS["toml"]
 FLUX = "https://m/flux-general-{0}.{0}.streaming.6e5fc14.dg"
 PROFILES: dict[str, dict[str, Any]] = {

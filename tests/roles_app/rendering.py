@@ -7,6 +7,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
+from dgctl.deployment import compiled
+
 from .conftest import ROOT
 
 init_plugin_loader([])
@@ -23,6 +25,7 @@ def of(*names, host="gpu1", servers=None):
     return {"inventory_hostname": host, "group_names": list(names), "groups": groups, "hostvars": {host: {}, **known}}
 
 
+_COMPILED = {}  # the roles' defaults and templates, which Jinja would compile for each rendering: most of its time
 MAGIC = ("inventory_hostname", "group_names", "groups", "hostvars", "item")
 REQUIRED = {"deepgram_release": "release-260812", "deepgram_api_key": "abc123", **of("node")}
 
@@ -51,15 +54,16 @@ def variables(role, **changes):
 def value(role, name, **changes):
     """One variable of a role, templated."""
     templar = Templar(loader=DataLoader(), variables=variables(role, **changes))
-    return templar.template(trust_as_template("{{ " + name + " }}"))
+    with compiled.once(_COMPILED):
+        return templar.template(trust_as_template("{{ " + name + " }}"))
 
 
 def render(role, template, **changes):
     """Text of one of the role's templates."""
     path = Path(ROOT / "roles" / role / "templates" / template)
     templar = Templar(loader=DataLoader(), variables=variables(role, **changes))
-    templar.environment.loader.searchpath = [str(path.parent)]
-    with templar.set_temporary_context():
+    templar = templar.copy_with_new_env(searchpath=[str(path.parent)])
+    with compiled.once(_COMPILED):
         return templar.template(
             trust_as_template(path.read_text()), escape_backslashes=False, preserve_trailing_newlines=True
         )

@@ -67,6 +67,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This checkout as the content root, for tests that only read it: to copy and read a root takes longer than they do."""
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
+    return CHECKOUT
+
+
 def write(path: Path, text: str, mode: int = 0o644) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dedent(text))

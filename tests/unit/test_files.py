@@ -19,7 +19,7 @@ from tests.unit.test_validation import MAIN, add, only, problems
 
 
 @pytest.fixture(autouse=True)
-def here(root: Path, folder: Path) -> Path:
+def here(checkout: Path, folder: Path) -> Path:
     return folder
 
 

@@ -3,19 +3,19 @@
 import re
 
 import pytest
-import yaml
 from ansible.module_utils.nvidia import host as nvidia_host
 from ansible.module_utils.nvidia import nvswitch
 from ansible.module_utils.nvidia.drivers import Drivers
 from ansible.module_utils.preflight import driver as preflight_driver
 
+from tests import yaml_file
 from tests.paths import PROJECT
 from tests.scenarios.support.boards import APPLIED
 
 TABLES = {
     name.removeprefix("_platform_"): row
     for file in ("gpus", "branches", "nvswitch")
-    for name, row in yaml.safe_load((PROJECT / f"roles/platform/vars/main/{file}.yml").read_text()).items()
+    for name, row in yaml_file.read(PROJECT / f"roles/platform/vars/main/{file}.yml").items()
 }
 P40, V100, T4, H100, B200 = (TABLES["gpus"][f"10de:{device}"] for device in ("1b38", "1db4", "1eb8", "2330", "2901"))
 DRIVERS = Drivers(TABLES["branches"], TABLES["generations"], "2026-11")

@@ -1,14 +1,14 @@
 """GPUs from a PCI tree."""
 
 import pytest
-import yaml
 from ansible.module_utils.nvidia import host as nvidia_host
 from ansible.module_utils.preflight import gpu as preflight_gpu
 
+from tests import yaml_file
 from tests.paths import PROJECT
 
-TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/gpus.yml").read_text())["_platform_gpus"]
-PROFILES = yaml.safe_load((PROJECT / "roles/platform/vars/main/profiles.yml").read_text())["_platform_profiles"]
+TABLE = yaml_file.read(PROJECT / "roles/platform/vars/main/gpus.yml")["_platform_gpus"]
+PROFILES = yaml_file.read(PROJECT / "roles/platform/vars/main/profiles.yml")["_platform_profiles"]
 MINIMUMS = PROFILES["stt"]["minimums"]
 ANY = {"count": None, "names": [], "excluded": []}
 

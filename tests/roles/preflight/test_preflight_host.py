@@ -1,20 +1,21 @@
 """The host itself: system, disk, headers, Secure Boot, clock; and the module that puts all findings together."""
 
+import functools
 import importlib
 import sys
 import time
 from collections import namedtuple
 
 import pytest
-import yaml
 from ansible.module_utils.host import os_release, outcome
 from ansible.module_utils.preflight import host as preflight_host
 
+from tests import yaml_file
 from tests.paths import PROJECT
 
-TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/systems.yml").read_text())["_platform_systems"]
+TABLE = yaml_file.read(PROJECT / "roles/platform/vars/main/systems.yml")["_platform_systems"]
 SYSTEMS = list(TABLE.values())
-TABLE = yaml.safe_load((PROJECT / "roles/platform/vars/main/profiles.yml").read_text())["_platform_profiles"]
+TABLE = yaml_file.read(PROJECT / "roles/platform/vars/main/profiles.yml")["_platform_profiles"]
 PROFILES = {name: row["minimums"] for name, row in TABLE.items()}
 TRIXIE = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"}
 
@@ -130,9 +131,14 @@ def test_clock(program):
     assert verdicts(preflight_host.clock(time.time() - 3600, 30)) == ["fail", "pass"]
 
 
+# What this machine's repositories have is asked once: with a kernel that they do not know, that takes fresh lists each time.
+KNOWS = {family: functools.cache(knows) for family, knows in preflight_host.KNOWS.items()}
+
+
 @pytest.fixture
-def probe(call, tmp_path):
+def probe(call, tmp_path, monkeypatch):
     """probe(**changes): the whole module, for a host without GPU and network needs."""
+    monkeypatch.setattr(preflight_host, "KNOWS", KNOWS)
     base = PROFILES["stt"]
     machine = {"models_dir": str(tmp_path), "deployed_mark": "/none", "controller_time": time.time()}
     given = {
@@ -227,7 +233,7 @@ def test_secrets_do_not_come_back(probe):
 
 
 def test_usual_values_are_the_defaults():
-    defaults = yaml.safe_load((PROJECT / "roles/preflight/defaults/main.yml").read_text())
+    defaults = yaml_file.read(PROJECT / "roles/preflight/defaults/main.yml")
     assert {f"preflight_min_{key}": value for key, value in PROFILES["stt"].items()} == {
         key: value
         for key, value in defaults.items()

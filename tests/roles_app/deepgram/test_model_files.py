@@ -338,3 +338,34 @@ def test_200_mb_cost_less_than_50_mb_of_memory(server, tmp_path):
     ]
     added = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
     assert added < 50 << 10, f"{added} KiB"
+
+
+def failing(*progress):
+    """An action that fails as often, with so many bytes arrived in all at each failure, and works then."""
+    left = [*progress]
+
+    def action():
+        if not left:
+            return "done"
+        action.progress = left.pop(0)
+        raise download._Transient("torn")
+
+    action.progress = 0
+    return action
+
+
+@pytest.mark.parametrize(
+    ("progress", "waited"),
+    [((0, 0), [1, 2]), ((0, 5, 5, 9), [1, 1, 2, 1]), ((3, 6, 9, 12), [1, 1, 1, 1])],
+)
+def test_attempts_that_bring_bytes_do_not_count(progress, waited):
+    slept = []
+    assert download.with_retries(failing(*progress), "https://x.example.com/a.dg", 2, slept.append) == "done"
+    assert slept == waited
+
+
+def test_attempts_that_bring_none_end():
+    slept = []
+    with pytest.raises(download.DownloadError, match="in 3 attempts: torn"):
+        download.with_retries(failing(5, 5, 5, 5), "https://x.example.com/a.dg", 2, slept.append)
+    assert slept == [1, 2]

@@ -1,18 +1,15 @@
 """Every line of the tables of systems, rendered: packages, repositories, what is held; and what is refused instead."""
 
 import pytest
-import yaml
 from ansible.module_utils.host import supported
 from ansible.module_utils.preflight import support as preflight_support
 
 from dgctl.content import roles
+from tests import yaml_file
 from tests.roles_app.conftest import ROOT, load
 from tests.roles_app.rendering import render, value, variables
 
-TABLES = {
-    name: yaml.safe_load((ROOT / f"roles/platform/vars/main/{name}.yml").read_text())
-    for name in ("systems", "drivers", "cdi")
-}
+TABLES = {name: yaml_file.read(ROOT / f"roles/platform/vars/main/{name}.yml") for name in ("systems", "drivers", "cdi")}
 SYSTEMS = TABLES["systems"]["_platform_systems"]
 ROWS = list(SYSTEMS.values())
 DEBS = [key for key, row in SYSTEMS.items() if row["packages"] == "apt"]

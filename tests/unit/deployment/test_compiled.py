@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from dgctl.deployment import compiled
+from dgctl.deployment import compiled, references, rendering
 from tests.unit.validating import read
 
 HOSTS = 12
@@ -59,14 +59,33 @@ def test_more_hosts_are_no_more_compilations(folder: Path, monkeypatch: pytest.M
     counts = []
     own = Environment._parse
     monkeypatch.setattr(Environment, "_parse", lambda *words, **more: counts.append(1) or own(*words, **more))
+    forget(monkeypatch)
     read()
     many = len(counts)
     Path("inventory.ini").write_text("[node]\ngpu0 number=0\n")
     counts.clear()
+    forget(monkeypatch)
     read()
+    one = len(counts)
     # What cannot be compiled, and what has settings of its own, is compiled for each.
-    assert many - len(counts) <= 4 * HOSTS
-    assert len(counts) > 10
+    assert many - one <= 4 * HOSTS
+    assert one > 10
+    counts.clear()
+    read()
+    assert len(counts) <= 4, "what a process has read once, it reads and compiles no more"
+
+
+def test_a_role_s_default_that_changes_is_read_again(root: Path, folder: Path) -> None:
+    defaults = root / "roles/preflight/defaults/main.yml"
+    for cores in (4, 16):
+        defaults.write_text(f"preflight_min_cpu_cores: {cores}\n")
+        assert read().hosts["gpu0"].vars["preflight_min_cpu_cores"] == cores
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process has compiled and read."""
+    monkeypatch.setattr(rendering, "_PROGRAMS", {})
+    references._read.cache_clear()
 
 
 def test_jinja_is_as_before_afterwards() -> None:

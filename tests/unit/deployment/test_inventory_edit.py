@@ -188,6 +188,17 @@ def test_a_file_is_replaced_whole_with_its_rights(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".new")] == []
 
 
+@pytest.mark.parametrize("other", [0, 1])
+def test_a_file_of_another_user_stays_theirs(tmp_path, monkeypatch, other):
+    path, given = tmp_path / "inventory.ini", []
+    path.write_text(INI)
+    mine = path.stat()
+    monkeypatch.setattr(edit.os, "geteuid", lambda: mine.st_uid + other)
+    monkeypatch.setattr(edit.os, "fchown", lambda _, *owner: given.append(owner))
+    edit.write(path, INI)
+    assert given == [(mine.st_uid, mine.st_gid)] * other
+
+
 def test_the_file_decides_how_it_is_read(tmp_path):
     path = tmp_path / "group_vars" / "all" / "main"
     path.parent.mkdir(parents=True)

@@ -26,7 +26,7 @@ ACME = {
 
 
 @pytest.fixture(autouse=True)
-def here(root: Path, folder: Path) -> Path:
+def here(checkout: Path, folder: Path) -> Path:
     write(folder / "hook", "#!/bin/sh\n", 0o700)
     return folder
 

@@ -39,7 +39,7 @@ FOUND = {f"{page}: {name}": (name, value) for page, name, value in written() if 
 
 
 @pytest.fixture(autouse=True)
-def here(root: Path, folder: Path) -> Path:
+def here(checkout: Path, folder: Path) -> Path:
     return folder
 
 

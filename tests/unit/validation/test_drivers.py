@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from dgctl.content import drivers
-from tests.unit.conftest import CHECKOUT
 from tests.unit.validating import problems_with as problems
 
 
 @pytest.fixture(autouse=True)
-def here(root: Path, folder: Path) -> None:
-    for role in ("platform", "nvidia_driver", "preflight"):
-        shutil.copytree(CHECKOUT / "roles" / role, root / "roles" / role, dirs_exist_ok=True)
+def here(checkout: Path, folder: Path) -> Path:
+    return folder
 
 
 def test_the_defaults_fit_every_gpu_of_the_table_that_has_one_driver() -> None:

@@ -64,20 +64,20 @@ def release(tag: str) -> None:
     path.write_text(path.read_text().replace("release-260812", tag))
 
 
-def test_a_branch_below_the_floor_is_refused_before_any_server_is_asked(root: Path, folder: Path) -> None:
+def test_a_branch_below_the_floor_is_refused_before_any_server_is_asked(checkout: Path, folder: Path) -> None:
     release("release-260915")
     (found,) = problems("nvidia_driver_branch: '570'")
     assert found.what == "release-260915 needs driver 580 or newer" and found.fix == "set nvidia_driver_branch to 580"
     assert found.where == "group_vars/all/main.yml:4" and found.value == "nvidia_driver_branch: 570"
 
 
-def test_an_exact_version_below_the_floor_is_refused(root: Path, folder: Path) -> None:
+def test_an_exact_version_below_the_floor_is_refused(checkout: Path, folder: Path) -> None:
     release("release-260714")
     (found,) = problems("nvidia_driver_branch: '570'", "nvidia_driver_version: 570.133.20")
     assert found.fix == "set nvidia_driver_version to 570.172.08"
 
 
-def test_a_release_too_old_to_be_started_is_refused(root: Path, folder: Path) -> None:
+def test_a_release_too_old_to_be_started_is_refused(checkout: Path, folder: Path) -> None:
     release("release-260226")
     (found,) = problems()
     assert (

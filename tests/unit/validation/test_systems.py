@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.unit.conftest import CHECKOUT
 from tests.unit.validating import problems_with as problems
 
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n-----END PGP PUBLIC KEY BLOCK-----\n"
 
 
 @pytest.fixture(autouse=True)
-def here(root: Path, folder: Path) -> None:
-    for role in ("platform", "nvidia_driver", "docker", "nvidia_container_toolkit", "preflight"):
-        shutil.copytree(CHECKOUT / "roles" / role, root / "roles" / role, dirs_exist_ok=True)
-    for name in ("host/supported", "nvidia/drivers"):
-        to = root / f"plugins/module_utils/{name}.py"
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / f"plugins/module_utils/{name}.py", to)
+def here(checkout: Path, folder: Path) -> Path:
+    return folder
 
 
 def test_what_some_system_has_is_no_problem() -> None:

@@ -11,7 +11,7 @@ from tests.unit.validating import MAIN, add, only, problems
 
 
 @pytest.fixture(autouse=True)
-def here(root: Path, folder: Path) -> Path:
+def here(checkout: Path, folder: Path) -> Path:
     return folder
 
 
