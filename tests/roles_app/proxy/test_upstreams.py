@@ -2,40 +2,18 @@
 
 import contextlib
 import http.server
-import importlib
 import json
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 import time
 from types import SimpleNamespace
 
 import pytest
-import yaml
-from ansible.module_utils.host import systemd, units
 
-from tests.roles_app.conftest import ROOT, load
+from .upstreams import MODULE, PROGRAM, down, lines
 
-ROLE = ROOT / "roles/nginx_proxy"
-FOLDER = ROLE / "files/upstreams"
-MODULE = load("modules", "deepgram_upstreams")
-
-
-def program():
-    """The program's modules, which import each other by their short names: those stay free for others."""
-    names = [path.stem for path in FOLDER.glob("*.py") if path.stem != "__main__"]
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in names:
-            sys.modules.pop(name, None)
-
-
-PROGRAM = program()
 commands, files, health, members, nginx, settle = (
     PROGRAM.commands,
     PROGRAM.files,
@@ -44,68 +22,6 @@ commands, files, health, members, nginx, settle = (
     PROGRAM.nginx,
     PROGRAM.settle,
 )
-
-
-class Nginx:
-    """Stands for NGINX: refuses a list that holds a word, and notes what it was reloaded with, and after how long."""
-
-    def __init__(self, folder):
-        self.list, self.refused, self.reloads, self.waits = folder / "kept/upstreams.conf", "", [], []
-        self.closing, self.slept = folder / "run/closing", 0.0
-
-    def refusal(self):
-        return "[emerg] no" if self.refused and self.refused in self.list.read_text() else ""
-
-    def reload(self, pid):
-        assert self.closing.exists(), "answers would keep their connections"
-        self.reloads.append(self.list.read_text())
-        self.waits.append(round(self.slept))
-
-    def sleep(self, seconds):
-        assert self.closing.exists()
-        self.slept += seconds
-
-
-@pytest.fixture
-def proxy(tmp_path, monkeypatch):
-    """A proxy's files; `says` maps an address to the health that its server tells."""
-    for name, value in (
-        ("CONFIG", "config.json"),
-        ("KEPT", "kept"),
-        ("RUN", "run"),
-        ("OVERFLOW", "kept/overflow.json"),
-    ):
-        monkeypatch.setattr(files, name, str(tmp_path / value))
-    stand_in, says = Nginx(tmp_path), {}
-    monkeypatch.setattr(nginx, "master", lambda: 1)
-    monkeypatch.setattr(nginx, "refusal", stand_in.refusal)
-    monkeypatch.setattr(nginx, "reload", stand_in.reload)
-    monkeypatch.setattr(health, "ask", lambda address: (says.get(address, "Ready"), 0))
-    monkeypatch.setattr(nginx, "clients", lambda port: 0)
-    monkeypatch.setattr(nginx.time, "sleep", stand_in.sleep)
-    monkeypatch.setattr(nginx.time, "monotonic", lambda: stand_in.slept)
-
-    def configure(*nodes, **more):
-        fields = ("name", "address", "profile", "region", "max_connections")
-        document = {"nodes": [dict(zip(fields, node)) for node in nodes], **more}
-        (tmp_path / "config.json").write_text(json.dumps(document))
-
-    def tick():
-        config = files.configuration()
-        settle.settle(config, health.look_at(config["nodes"]))
-
-    configure(("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", ""))
-    return SimpleNamespace(configure=configure, tick=tick, nginx=stand_in, says=says, folder=tmp_path)
-
-
-def lines(proxy, profile="stt"):
-    """Name -> the words of its server line in one upstream."""
-    text = proxy.nginx.list.read_text().partition(f"upstream deepgram_{profile} {{")[2].partition("}")[0]
-    return {line.partition("# ")[2]: line.partition(";")[0].split() for line in text.splitlines() if "server " in line}
-
-
-def down(proxy, profile="stt"):
-    return {name for name, words in lines(proxy, profile).items() if "down" in words}
 
 
 def test_a_server_leaves_after_two_bad_looks_and_is_back_after_two_good_ones(proxy):
@@ -167,25 +83,6 @@ def test_the_other_deployment_is_listed_at_the_address_that_its_name_led_to_last
     assert line() == "server 192.0.2.99:443 max_conns=5 max_fails=0;  # cloud.example.com:443"
     found.clear()
     assert line() == "server 192.0.2.99:443 max_conns=5 max_fails=0;  # cloud.example.com:443"
-
-
-def test_a_stop_that_comes_as_a_file_is_put_in_place_gets_through(tmp_path, monkeypatch):
-    replace = files.os.replace
-
-    def stopped(old, new):
-        replace(old, new)
-        raise SystemExit(143)
-
-    monkeypatch.setattr(files.os, "replace", stopped)
-    with pytest.raises(SystemExit):
-        files.write(str(tmp_path / "state.json"), "{}")
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
-
-
-def test_nginx_is_left_alone_while_nothing_changes(proxy):
-    for _ in range(5):
-        proxy.tick()
-    assert len(proxy.nginx.reloads) == 1
 
 
 def test_a_server_that_answers_drop_by_drop_holds_nobody_up(monkeypatch):
@@ -326,50 +223,6 @@ def test_own_region_first_and_everybody_where_it_has_none(proxy):
     assert down(proxy) == {"a"}, "the other region's server is not all the choice there is"
 
 
-def test_a_refused_list_leaves_the_old_one_and_is_tried_again(proxy):
-    proxy.tick()
-    before = proxy.nginx.list.read_text()
-    proxy.nginx.refused = "down;  # a"
-    with pytest.raises(files.Refused, match="nginx refuses its configuration"):
-        commands.drain(["a"], "operator", "")
-    assert proxy.nginx.list.read_text() == before and len(proxy.nginx.reloads) == 1
-    proxy.nginx.refused = ""
-    proxy.tick()
-    assert down(proxy) == {"a"} and len(proxy.nginx.reloads) == 2
-
-
-def test_killed_between_writing_and_reloading_it_reloads_next_time(proxy, monkeypatch):
-    proxy.tick()
-
-    def killed(pid):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(nginx, "reload", killed)
-        commands.drain(["a"], "operator", "")
-    assert len(proxy.nginx.reloads) == 1
-    proxy.tick()
-    assert len(proxy.nginx.reloads) == 2 and "down;  # a" in proxy.nginx.reloads[-1]
-
-
-@pytest.mark.parametrize(("callers", "seconds"), [(0, 0), (1, 9)])
-def test_answers_close_their_connections_for_a_while_before_a_reload(proxy, monkeypatch, callers, seconds):
-    nodes = [("a", "192.0.2.1:8080", "stt", ""), ("b", "192.0.2.2:8080", "stt", "")]
-    proxy.configure(*nodes, closing_s=9, port=8443)
-    monkeypatch.setattr(nginx, "clients", lambda port: callers if port == 8443 else pytest.fail())
-    commands.drain(["a"], "operator", "")
-    assert proxy.nginx.waits == [seconds] and not proxy.nginx.closing.exists()
-    commands.reload()
-    assert proxy.nginx.waits == [seconds, 2 * seconds] and not proxy.nginx.closing.exists()
-
-
-@pytest.mark.parametrize("name", ["", ".", ".."])
-def test_a_name_that_is_no_file_s_is_refused(proxy, name):
-    with pytest.raises(PROGRAM.files.Refused, match="is no server's name"):
-        commands.drain([name], "operator", "")
-    assert not proxy.nginx.reloads
-
-
 @pytest.mark.parametrize(("took", "waits"), [(0.5, 1.5), (7, 0.1)])
 def test_a_round_begins_every_two_seconds_however_long_it_takes(monkeypatch, capsys, took, waits):
     clock = iter([0.0, took])
@@ -383,38 +236,6 @@ def test_a_round_begins_every_two_seconds_however_long_it_takes(monkeypatch, cap
     with pytest.raises(SystemExit):
         PROGRAM.watch.watch()
     assert slept == [pytest.approx(waits)] and capsys.readouterr().err == "'nodes'\n"
-
-
-def test_what_fell_is_not_waited_for_so_long(proxy, monkeypatch):
-    monkeypatch.setattr(nginx, "clients", lambda port: 1)
-    monkeypatch.setattr(PROGRAM.watch, "settle", lambda *given: calls.append(given[2:]) or sys.exit())
-    calls = []
-    with pytest.raises(SystemExit):
-        PROGRAM.watch.watch()
-    assert calls == [(PROGRAM.watch.FALL_CLOSING_S,)]
-    with nginx.closing({"closing_s": 9}, *calls[0]):
-        assert proxy.nginx.slept == pytest.approx(1.5, abs=0.11)
-
-
-def test_a_reload_that_fails_or_is_killed_leaves_no_connection_closing(proxy, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(files.Refused):
-        patch.setattr(nginx, "reload", lambda pid: (_ for _ in ()).throw(files.Refused("no")))
-        commands.drain(["a"], "operator", "")
-    assert not proxy.nginx.closing.exists()
-    proxy.nginx.closing.touch()  # as SIGKILL leaves it
-    proxy.tick()
-    proxy.nginx.closing.touch()
-    with settle.alone():
-        assert not proxy.nginx.closing.exists(), "whoever comes next takes it away"
-
-
-def test_callers_are_counted_by_port_and_not_who_only_listens(tmp_path, monkeypatch):
-    monkeypatch.setattr(nginx, "PROC", str(tmp_path))
-    (tmp_path / "net").mkdir()
-    row = "   0: 0100007F:{port:04X} 0100007F:9C40 {state} 00000000:00000000 00:00000000 00000000 0 0 1 1"
-    rows = [row.format(port=port, state=state) for port, state in ((443, "0A"), (443, "01"), (443, "06"), (8443, "01"))]
-    (tmp_path / "net/tcp").write_text("\n".join(["  sl  local_address rem_address st", *rows]) + "\n")
-    assert (nginx.clients(443), nginx.clients(8443), nginx.clients(80)) == (1, 1, 0)
 
 
 def test_a_name_that_does_not_resolve_breaks_nobody_else(proxy):
@@ -455,192 +276,6 @@ def test_the_body_counts_and_not_the_code(status, body, reported, active):
         assert health.ask(f"127.0.0.1:{server.server_port}") == (reported, active)
         server.shutdown()
     assert health.ask(f"127.0.0.1:{server.server_port}")[0].startswith("no answer: ")
-
-
-def test_a_reload_ends_when_the_old_workers_take_nothing_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(nginx, "PROC", str(tmp_path))
-    (tmp_path / "7/task/7").mkdir(parents=True)
-
-    def worker(pid, words):
-        (tmp_path / str(pid)).mkdir(exist_ok=True)
-        (tmp_path / str(pid) / "cmdline").write_text(f"nginx: {words}\0")
-
-    def workers(*pids):
-        (tmp_path / "7/task/7/children").write_text(" ".join(map(str, pids)))
-
-    worker(8, "worker process")
-    workers(8)
-    moments = iter([lambda: None, lambda: (worker(9, "worker process"), workers(8, 9))])
-    done = lambda: worker(8, "worker process is shutting down")  # noqa: E731
-    monkeypatch.setattr(nginx.os, "kill", lambda pid, number: None)
-    monkeypatch.setattr(nginx.time, "sleep", lambda seconds: next(moments, done)())
-    nginx.reload(7)
-    assert nginx.accepting(7) == {"9"}
-    monkeypatch.setattr(nginx, "RELOAD_S", 0)
-    with pytest.raises(files.Refused):
-        nginx.reload(7)
-
-
-def test_the_module_keeps_marks_where_the_program_is_not_there_yet(tmp_path, monkeypatch):
-    for name in ("PROGRAM", "CONFIG", "KEPT"):
-        monkeypatch.setattr(MODULE, name, str(tmp_path / name))
-
-    def run(state, *names, check_mode=False, reason="rollout"):
-        params = {"state": state, "names": list(names), "reason": reason, "note": "why"}
-        return MODULE.work(SimpleNamespace(params=params, check_mode=check_mode))
-
-    assert run("drained", "a/b", check_mode=True)["changed"] and run("report")["members"] == {}
-    assert run("drained", "a/b")["changed"] and not run("drained", "a/b")["changed"]
-    monkeypatch.setattr(files, "KEPT", str(tmp_path / "KEPT"))
-    assert PROGRAM.marks.read()["a/b"]["note"] == "why", "the program reads what the module wrote"
-    assert run("report")["members"]["a/b"]["state"] == "drained"
-    assert run("undrained", "a/b")["changed"] and not run("undrained", "a/b")["changed"]
-
-
-class Installed:
-    """A proxy with the program, which answers from `members`; what it was told to do is in `did`."""
-
-    def __init__(self, tmp_path, monkeypatch):
-        self.members = {"a": {"state": "up"}, "b": {"state": "drained"}}
-        self.did, self.status, self.changed = [], 0, True
-        for name in ("PROGRAM", "CONFIG"):
-            (tmp_path / name).touch()
-            monkeypatch.setattr(MODULE, name, str(tmp_path / name))
-        monkeypatch.setattr(MODULE, "KEPT", str(tmp_path / "kept"))
-        monkeypatch.setattr(MODULE, "run", self.run)
-
-    def run(self, words, timeout=60):
-        if self.status:
-            return self.status, "", "deepgram-upstreams: nginx refuses its configuration\n"
-        if words[1] != "report":
-            self.did.append(words[1:])
-        answer = {"members": self.members}
-        return 0, json.dumps(answer if words[1] == "report" else {**answer, "changed": self.changed}), ""
-
-    def work(self, state, *names, check=False):
-        params = {"state": state, "names": list(names), "reason": "rollout", "note": "why"}
-        return MODULE.work(SimpleNamespace(params=params, check_mode=check, fail_json=self.fail_json))
-
-    def fail_json(self, **reported):
-        raise AssertionError(reported["msg"])
-
-
-def test_the_module_has_the_program_drain_and_undrain(tmp_path, monkeypatch):
-    proxy = Installed(tmp_path, monkeypatch)
-    assert proxy.work("drained", "a", "-x") == {"members": proxy.members, "changed": True}
-    assert proxy.work("undrained", "b")["changed"]
-    assert proxy.did == [["drain", "--reason=rollout", "--note=why", "--", "a", "-x"], ["undrain", "--", "b"]]
-    assert not (tmp_path / "kept").exists(), "the program keeps the marks"
-    proxy.changed = False
-    assert not proxy.work("drained", "b")["changed"]
-
-
-@pytest.mark.parametrize(
-    ("state", "names", "changes"),
-    [
-        ("report", (), False),
-        ("report", ("a",), False),
-        ("drained", ("a",), True),
-        ("drained", ("a", "b"), True),
-        ("drained", ("b",), False),
-        ("undrained", ("a",), False),
-        ("undrained", ("a", "b"), True),
-    ],
-)
-def test_a_report_and_check_mode_only_ask(tmp_path, monkeypatch, state, names, changes):
-    proxy = Installed(tmp_path, monkeypatch)
-    assert proxy.work(state, *names, check=True) == {"changed": changes, "members": proxy.members}
-    assert proxy.did == []
-
-
-def test_nobody_is_drained_for_no_name(tmp_path, monkeypatch):
-    proxy = Installed(tmp_path, monkeypatch)
-    for state in ("drained", "undrained"):
-        assert proxy.work(state) == {"changed": False, "members": proxy.members}
-    assert proxy.did == []
-
-
-def test_a_program_that_fails_is_no_drain(tmp_path, monkeypatch):
-    proxy = Installed(tmp_path, monkeypatch)
-    proxy.status = 1
-    with pytest.raises(AssertionError, match="nginx refuses its configuration"):
-        proxy.work("drained", "a")
-
-
-UNIT_PROPERTIES = "ActiveState={active}\nUnitFileState={enabled}\nMainPID=7\nNeedDaemonReload=no\n"
-
-
-class Watched(Installed):
-    """The same with its unit: `older` says that the unit's files were written after it was started."""
-
-    def __init__(self, tmp_path, monkeypatch, enabled="enabled", active="active", older=False):
-        super().__init__(tmp_path, monkeypatch)
-        self.state, self.refuses, self.stays = {"enabled": enabled, "active": active}, "", True
-        monkeypatch.setattr(systemd, "run", self.run)
-        monkeypatch.setattr(units, "started", lambda pid: 100.0 if pid == "7" else pytest.fail(pid))
-        monkeypatch.setattr(units, "written_after", lambda paths, moment: older and (paths, moment) == (["f"], 100.0))
-        monkeypatch.setattr(MODULE.time, "sleep", lambda seconds: None)
-
-    def run(self, words, timeout=60):
-        if words[0] == "journalctl":
-            return 0, "", ""
-        if words[0] != "systemctl":
-            return super().run(words, timeout)
-        if words[1] == "show":
-            return 0, UNIT_PROPERTIES.format(**self.state), ""
-        self.did.append(words[1])
-        if words[1] == self.refuses:
-            return 1, "", "Failed.\n"
-        if words[1] == "restart" and self.stays:
-            self.state["active"] = "active"
-        return 0, "", ""
-
-    def running(self, check=False):
-        return MODULE.running(SimpleNamespace(params={"reads": ["f"]}, check_mode=check, fail_json=self.fail_json))
-
-
-STEPS = ["daemon-reload", "reset-failed", "enable", "restart"]
-
-
-@pytest.mark.parametrize(
-    ("state", "due"),
-    [({}, False), ({"enabled": "disabled"}, True), ({"active": "failed"}, True), ({"older": True}, True)],
-)
-def test_the_unit_is_started_where_it_does_not_run_as_its_files_say(tmp_path, monkeypatch, state, due):
-    proxy = Watched(tmp_path, monkeypatch, **state)
-    proxy.changed = False
-    assert proxy.running(check=True) == {"changed": due, "members": {}} and proxy.did == []
-    assert proxy.running() == {"changed": due, "members": proxy.members}
-    assert proxy.did == [["render"], *(STEPS if due else [])]
-    proxy.changed = True
-    assert proxy.running()["changed"], "the list was not up to date"
-
-
-def test_check_mode_before_the_program_is_there(tmp_path, monkeypatch):
-    proxy = Watched(tmp_path, monkeypatch)
-    (tmp_path / "PROGRAM").unlink()
-    assert proxy.running(check=True)["changed"] and proxy.did == []
-
-
-@pytest.mark.parametrize(
-    ("refuses", "stays", "words"),
-    [
-        ("restart", True, "systemctl restart deepgram-upstreams.service: Failed"),
-        ("enable", True, "systemctl enable deepgram-upstreams.service: Failed"),
-        ("", False, "deepgram-upstreams.service does not stay up"),
-    ],
-)
-def test_a_unit_that_does_not_run_is_no_success(tmp_path, monkeypatch, refuses, stays, words):
-    proxy = Watched(tmp_path, monkeypatch, active="failed")
-    proxy.refuses, proxy.stays = refuses, stays
-    with pytest.raises(AssertionError, match=words):
-        proxy.running()
-
-
-def test_a_unit_that_never_failed_needs_no_reset(tmp_path, monkeypatch):
-    proxy = Watched(tmp_path, monkeypatch, active="inactive")
-    proxy.refuses = "reset-failed"
-    assert proxy.running()["changed"] and proxy.did[1:] == STEPS
 
 
 def test_the_last_address_of_a_name_outlives_a_boot_without_dns(proxy, monkeypatch):
@@ -741,18 +376,3 @@ def test_what_a_watchdog_says(answer, reason):
     assert heard == [("/watch", "up", "1/2")]
     assert PROGRAM.watchdog.out(node) == "", "where nobody answers, the API alone is believed"
     assert PROGRAM.watchdog.out({"name": "a"}) == ""
-
-
-def test_the_role_brings_each_file_of_the_program():
-    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    brought = [entry["path"].rpartition("/")[2] for entry in variables["_nginx_proxy_program_files"]]
-    assert [name for name in brought if name.endswith(".py")] == sorted(path.name for path in FOLDER.glob("*.py"))
-    launcher = (ROLE / "files/deepgram-upstreams").read_text()
-    assert variables["_nginx_proxy_program_folder"] in launcher and variables["_nginx_proxy_program"] == MODULE.PROGRAM
-
-
-def test_the_program_is_started_as_a_folder(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-B", str(FOLDER), "render"], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 1 and done.stderr.startswith("deepgram-upstreams: /etc/nginx/deepgram/upstreams.json is")

@@ -1,0 +1,3 @@
+"""Fixtures of the proxy's tests."""
+
+from .upstreams import proxy  # noqa: F401
