@@ -27,7 +27,7 @@ THROUGH = (
     ("plugins/module_utils/preflight/", ["tests/roles/preflight/", "tests/roles_app/deepgram/test_preflight"]),
     ("plugins/module_utils/packages/apt/", ["tests/roles/packages/test_apt_packages.py"]),
     ("plugins/module_utils/packages/dnf/", ["tests/roles/packages/test_dnf_packages.py"]),
-    ("roles/nginx_proxy", ["tests/roles_app/proxy/test_upstreams.py"]),
+    ("roles/nginx_proxy", ["tests/roles_app/proxy/test_upstreams"]),
     ("roles/host_firewall", ["tests/roles_app/firewall/test_firewall.py"]),
     ("roles/host_metrics", ["tests/monitoring/test_exporter"]),
     ("dgctl/verify/checks/", ["tests/verify/test_checks.py"]),
