@@ -12,7 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from .upstreams import MODULE, PROGRAM, down, lines
+from tests.roles_app.conftest import load
+
+from .upstreams import PROGRAM, down, lines
+
+MODULE = load("modules", "deepgram_upstreams")
 
 commands, files, health, members, nginx, settle = (
     PROGRAM.commands,

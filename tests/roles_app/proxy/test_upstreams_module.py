@@ -6,7 +6,11 @@ from types import SimpleNamespace
 import pytest
 from ansible.module_utils.host import systemd, units
 
-from .upstreams import MODULE, PROGRAM
+from tests.roles_app.conftest import load
+
+from .upstreams import PROGRAM
+
+MODULE = load("modules", "deepgram_upstreams")
 
 
 def test_the_module_keeps_marks_where_the_program_is_not_there_yet(tmp_path, monkeypatch):

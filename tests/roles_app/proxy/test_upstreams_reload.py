@@ -6,7 +6,11 @@ import sys
 import pytest
 import yaml
 
-from .upstreams import FOLDER, MODULE, PROGRAM, ROLE, down
+from tests.roles_app.conftest import load
+
+from .upstreams import FOLDER, PROGRAM, ROLE, down
+
+MODULE = load("modules", "deepgram_upstreams")
 
 commands, files, nginx, settle = PROGRAM.commands, PROGRAM.files, PROGRAM.nginx, PROGRAM.settle
 

@@ -7,11 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.roles_app.conftest import ROOT, load
+from tests.roles_app.conftest import ROOT
 
 ROLE = ROOT / "roles/nginx_proxy"
 FOLDER = ROLE / "files/upstreams"
-MODULE = load("modules", "deepgram_upstreams")
 
 
 def program():
