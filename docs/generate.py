@@ -88,7 +88,7 @@ PAGES = {
     "reference/inventory.schema.json": json_schema,
     "reference/exit-codes.md": exit_codes,
     "reference/gpus.md": _written_by("gpus"),
-    "reference/systems.md": _written_by("systems"),
+    "reference/systems.md": _written_by("system_page"),
     "reference/log-lines.md": _written_by("log_lines"),
     "reference/refusals.md": _written_by("refusals"),
     "reference/attacks.md": _written_by("attacks"),
