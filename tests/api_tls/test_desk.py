@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.conftest import folder, root  # noqa: F401 - fixtures
+from tests.unit.conftest import checkout, folder, root  # noqa: F401 - fixtures
 from tests.unit.test_validation import here  # noqa: F401 - a fixture
 from tests.unit.validating import MAIN, add, only, problems
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from docs.tables import table
+from docs.tables.markdown import table
 from tests.scenarios.support.systems import ELSEWHERE
 
 Outcomes = dict[str, str]  # a test's id -> passed, failed or skipped
