@@ -16,7 +16,7 @@ from tests import tls_server
 from tests.ports import free_port
 from tests.roles_app.conftest import load
 from tests.roles_app.proxy.real_nginx import NGINX, Proxy
-from tests.roles_app.proxy.test_upstreams import program
+from tests.roles_app.proxy.upstreams import program
 from tests.roles_app.rendering import render
 from tests.verify.test_checks import verdict
 
