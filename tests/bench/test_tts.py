@@ -26,6 +26,7 @@ from tests.bench.test_bench_verb import deployment, drained, here, refused, run 
 from tests.standins.bench import Bench
 from tests.unit.conftest import folder  # noqa: F401
 
+TRIES = 3  # of what this machine measures: it may be busy with other tests, and what is wrong is wrong each time
 SHORT = {"ramp_s": 0.5, "warmup_s": 0.5, "window_s": 3.0}
 FLUX_TTS = next(row[3] for row in SPEAKING if row[2] == "flux-tts")
 
@@ -41,7 +42,10 @@ def measured(load=300, changes=None, **server):
 
 
 def test_the_latency_is_until_the_first_sound():
-    window, seen = measured(service_s=0.05, late_s=0.4)
+    for _ in range(TRIES):
+        window, seen = measured(service_s=0.05, late_s=0.4)
+        if window.mean_s < 0.25 and not fault(window, Bounds()):
+            break
     assert 14 <= window.results <= 16
     assert 0.05 <= window.mean_s < 0.25, "and not 0.45, when all of it is here"
     assert window.at_once == pytest.approx(5 * 0.46, rel=0.3), "as long as its last byte is not here, it is under way"
@@ -127,15 +131,22 @@ def test_the_capacity_is_found_within_5_percent(a_minute):
 
 
 def test_the_capacity_of_a_server_is_found_within_5_percent():
-    """Over HTTP: above it texts queue, and the first sound comes later and later. This machine may be busy with other tests."""
+    """Over HTTP: above it texts queue, and the first sound comes later and later."""
     a_minute, bounds = 1080, replace(SPEECH, mean_s=0.3, p90_s=0.3, p99_s=0.6, lag_s=0.15)
+    for _ in range(TRIES):
+        found = searched(a_minute, bounds)
+        if abs(found.lower - a_minute) <= 0.05 * a_minute and found.sustained:
+            break
+    assert abs(found.lower - a_minute) <= 0.05 * a_minute and found.sustained, found
+
+
+def searched(a_minute, bounds):
     with speaking(service_s=60 / a_minute) as (port, _server), workers() as processes:
 
         def probe(load, long):
             return processes.measure(job(port, load, window_s=8.0 if long else 6.0, warmup_s=1.5))
 
-        found = Search(probe, bounds, Plan(960, 1200)).run()
-    assert abs(found.lower - a_minute) <= 0.05 * a_minute and found.sustained, found
+        return Search(probe, bounds, Plan(960, 1200)).run()
 
 
 @pytest.mark.parametrize(
