@@ -105,13 +105,10 @@ def _script(path: Path, text: bytes) -> tuple | None:
 
 def odd_line(path: Path, text: bytes) -> tuple | None:
     """(what, fix, line) of a line that is no UTF-8 text, or None; in an INI file a comment may be anything."""
+    if b"\0" in text:  # before any line: what is packed may have a line's end anywhere
+        number = text[: text.index(b"\0")].count(b"\n") + 1
+        return "it is no text", "give a file of text; inventories/example shows the form", number
     for number, line in enumerate(text.split(b"\n"), 1):
-        if b"\0" in line:
-            return (
-                "it is no text",
-                "give a file of text; inventories/example shows the form",
-                number,
-            )
         try:
             line.decode()
         except UnicodeDecodeError:
