@@ -115,6 +115,8 @@ def _encrypted(text: bytes, label: str, password: str) -> bytes:
     from ansible.parsing.vault import VaultLib, VaultSecret
 
     secret = VaultSecret(password.encode())
+    if text.startswith(b"$ANSIBLE_VAULT"):  # a try of bin/fuzz may have made it look so
+        return text
     return VaultLib([(label, secret)]).encrypt(text, secret, vault_id=label if label != "default" else None)
 
 
