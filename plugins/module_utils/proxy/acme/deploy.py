@@ -1,16 +1,14 @@
 """What certbot has, in NGINX's place, tested and served."""
 
 import os
-import socket
-import ssl
 import time
 
+from ansible.module_utils.deepgram.tls import first_certificate, served_certificate
 from ansible.module_utils.host.outcome import last_line
 from ansible.module_utils.host.whole_file import is_so, write
 from ansible.module_utils.proxy.acme.files import Failed, read, run
 
 SERVED_S = 20
-BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 def pair(config):
@@ -80,19 +78,15 @@ def _served(config):
 
 def _own(config):
     """DER of the certificate in NGINX's file; b"" where there is none."""
-    first = read(config["certificate"]).partition(BEGIN)[2].partition(END)[0]
-    return ssl.PEM_cert_to_DER_cert(BEGIN + first + END) if first else b""
+    try:
+        return first_certificate(config["certificate"])
+    except OSError:
+        return b""
 
 
 def _shown(config):
     """DER of the certificate on the port; b"" where none is shown."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with (
-            socket.create_connection(("127.0.0.1", config["port"]), 5) as plain,
-            context.wrap_socket(plain, server_hostname=config["server_name"]) as secure,
-        ):
-            return secure.getpeercert(binary_form=True)
+        return served_certificate("127.0.0.1", config["port"], config["server_name"])
     except OSError:
         return b""
