@@ -20,13 +20,11 @@ def reason(error: BaseException, name: str, variables: dict[str, Any]) -> str:
         return loop(name, variables) or (
             "it refers to variables that refer to others, through more of them than Ansible can follow"
         )
-    reported = [
-        _HINT.sub("", text).rstrip(".") for text in map(words, causes) if "captured exception marker" not in text
-    ]
-    said = ""
-    for text in filter(None, reported):
-        said = said if text in said else f"{said}: {text}" if said else text
-    return said
+    reported = ""
+    for text in (_HINT.sub("", text).rstrip(".") for text in map(words, causes)):
+        if text not in reported and "captured exception marker" not in text:
+            reported += f": {text}" if reported else text
+    return reported
 
 
 def loop(name: str, variables: dict[str, Any], referred: Callable[[Any], Iterable[str]] | None = None) -> str:
