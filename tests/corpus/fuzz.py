@@ -77,7 +77,9 @@ def some(chance: random.Random, names: list[str], known: list[Row]) -> Row:
         words += [chance.choice(OPTIONS), *([chance.choice(WORDS).replace("\0", "")] if chance.random() < 0.7 else [])]
     if words[0] != "validate":  # no try may reach a server, or wait for one
         files["group_vars/all/zzz.yml"] = "deepgram_release: none\n"
-    encrypt = {"group_vars/all/vault.yml": "default@right"} if chance.random() < 0.1 else {}
+    vault = "group_vars/all/vault.yml"
+    is_open = not files.get(vault, "").startswith("$ANSIBLE_VAULT")  # a row's or a mutation's may look encrypted
+    encrypt = {vault: "default@right"} if chance.random() < 0.1 and is_open else {}
     return Row("fuzz", "", exit=0, files=files, run=words, encrypt=encrypt)
 
 
