@@ -1,4 +1,4 @@
-"""bin/lab: up, list, kill, start, fault, heal, down."""
+"""bin/lab: up, build, list, kill, start, fault, heal, down."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="bin/lab", description="Simulated GPU servers, and what a deployment talks to.")
-    verbs = top.add_subparsers(required=True, metavar="up|list|kill|start|fault|heal|down")
+    verbs = top.add_subparsers(required=True, metavar="up|build|list|kill|start|fault|heal|down")
 
     up_ = verbs.add_parser("up", help="start the lab, or add servers to it; running it again is quick")
     for group in topology.GROUPS:
@@ -48,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
     up_.add_argument("--release", metavar="R", help="that the inventory asks for (default: what it did, or the newest)")
     up_.set_defaults(verb=up)
+
+    build_ = verbs.add_parser(
+        "build", help="make the images and packages that `up` makes the first time, and start no server"
+    )
+    build_.add_argument("system", nargs="*", metavar="SYSTEM", choices=list(systems.SYSTEMS), help="default: debian13")
+    build_.set_defaults(verb=build)
 
     list_ = verbs.add_parser("list", help="show the servers")
     list_.add_argument("--json", action="store_true")
@@ -116,6 +122,15 @@ def up(options: argparse.Namespace) -> None:
         path = inventory.write(place, options.name, directory.resolve(), reported)
     _table(nodes)
     say(f"Lab `{options.name}` is up after {time.monotonic() - started:.1f} s. Inventory: {path}")
+
+
+def build(options: argparse.Namespace) -> None:
+    machine.require_amd64()
+    place = home.find()
+    with place.locked():
+        engine.ensure(place)
+        for name in options.system or [systems.USUAL]:
+            prepare(place, True, systems.SYSTEMS[name])
 
 
 def show(options: argparse.Namespace) -> None:

@@ -91,7 +91,7 @@ class Tree:
         """One executable file of a package in programs/, so that CDI can hand it to containers."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as stream:
-            stream.write(b"#!/usr/bin/python3\n# Simulated: dgctl lab\n")
+            stream.write(b"#!/usr/bin/python3 -IS\n# Simulated: dgctl lab\n")
         with zipfile.ZipFile(target, "a") as archive:
             archive.writestr(zipfile.ZipInfo("__main__.py"), f"from {name}.main import main\nmain()\n")
             for path in sorted((HERE / "programs" / name).glob("*.py")):

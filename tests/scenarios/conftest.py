@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.paths import PROJECT
-from tests.scenarios.support import results, stories
+from tests.scenarios.support import molecule, results, stories
 from tests.scenarios.support.fleet import BEFORE, SETTINGS, Fleet, set_release
 from tests.scenarios.support.one_server import one_server
 from tests.scenarios.support.rack import Rack
-from tests.scenarios.support.servers import Deployment, Server, lab_down, lab_up
+from tests.scenarios.support.servers import Deployment, Server, lab_down, lab_servers, lab_up
 
 lab, deployment, server = one_server("story", "one-server", scope="session")
 
@@ -33,13 +33,12 @@ def rack() -> Iterator[Rack]:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[tuple[Deployment, Server]]:
-    """A server with an A100 and a T4."""
-    lab_down("workshop")
-    made, (one,) = lab_up("workshop", PROJECT / ".cache/scenarios/workshop", "--gpu=a100-40,t4")
-    run = made.dgctl("provision", "--yes")
-    assert run.exit_code == 0, run.problems() + run.stderr
-    yield made, one
-    lab_down("workshop")
+    """A server with an A100 and a T4: the one that Molecule's scenario `default` has just provisioned and verified."""
+    lab_down("default")
+    molecule.scenario("default", "--destroy=never")
+    (one,) = lab_servers("default")
+    yield Deployment(PROJECT / ".cache/molecule/default"), one
+    lab_down("default")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""APIs and Engines on servers of their own, in two regions, behind a proxy: who asks whom, and an outage healed in one run."""
+"""APIs and Engines on servers of their own, in two regions, and a node with Flux, behind one proxy.
+
+Who asks whom, which path is whose, and an outage healed in one run.
+"""
 
 from collections.abc import Iterator
 
@@ -11,19 +14,25 @@ from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_dow
 NAME = "apart"
 STATUS = "curl -s http://127.0.0.1:8080/v1/status"
 ASK = "curl -s -o /dev/null --data-binary @/etc/hostname http://127.0.0.1:8080/v1/listen"
-REGIONS = {"near": ("api1", "engine1", "proxy1"), "far": ("api2", "engine2")}
+REGIONS = {"near": ("api1", "engine1", "proxy1", "gpu1"), "far": ("api2", "engine2")}
+FLUX = {
+    "deepgram_profile": "flux",
+    "deepgram_models_links": ["https://models.lab.test/flux-general-en.en.streaming.6e5fc14.dg"],
+}
+FILES, TURNS = dict.fromkeys(("transcription.file", "transcription.stream"), "pass"), {"transcription.flux": "pass"}
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[tuple[Deployment, dict[str, Server]]]:
     """The servers by their names in the lab."""
     lab_down(NAME)
-    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", "--apis=2", "--engines=2", "--proxies=1")
+    counts = ("--apis=2", "--engines=2", "--proxies=1", "--nodes=1")
+    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", *counts, "--gpu=l4")
     for region, names in REGIONS.items():
         for name in names:
-            own = deployment.folder / f"host_vars/{NAME}-{name}/region.yml"
+            own = deployment.folder / f"host_vars/{NAME}-{name}/own.yml"
             own.parent.mkdir(parents=True, exist_ok=True)
-            own.write_text(yaml.safe_dump({"deepgram_region": region}))
+            own.write_text(yaml.safe_dump({"deepgram_region": region} | (FLUX if name == "gpu1" else {})))
     yield deployment, {server.name.removeprefix(f"{NAME}-"): server for server in servers}
     lab_down(NAME)
 
@@ -48,7 +57,15 @@ def test_provisioned_and_in_sync_at_the_second_look(lab):
         own, through = made[f"{NAME}-{engine}", "transcription.engine"], made[f"{NAME}-{api}", "transcription.engines"]
         assert (own["verdict"], through["verdict"]) == ("pass", "pass"), (region, own, through)
         assert f"through {NAME}-{api}" in own["seen"] and f"{NAME}-{engine} (" in through["seen"]
+    assert transcriptions(run.document, "gpu1") == TURNS
+    assert transcriptions(run.document, "proxy1") == FILES | TURNS
     assert deployment.dgctl("plan").exit_code == 0
+
+
+def transcriptions(document, name: str) -> dict[str, str]:
+    """Verdicts of a server's checks that transcribe something there."""
+    found = [check for check in document["checks"] if check["host"] == f"{NAME}-{name}"]
+    return {check["check"]: check["verdict"] for check in found if check["check"].startswith("transcription.")}
 
 
 def test_requests_stay_in_the_proxy_s_region_and_go_elsewhere_when_it_has_nobody(lab, tmp_path):
@@ -88,3 +105,12 @@ def test_one_run_heals_the_engine_and_the_api_that_blames_itself(lab):
     status = servers["api1"].sh(STATUS)
     assert '"Ready"' in status or '"Healthy"' in status  # by the number of test requests since
     assert deployment.dgctl("plan").exit_code == 0
+
+
+def test_a_dead_flux_node_is_missed_on_its_own_path_alone(lab):
+    deployment, servers = lab
+    servers["gpu1"].sh("docker stop deepgram-engine deepgram-api")
+    run = deployment.dgctl("verify")
+    assert run.exit_code == 8
+    failed = {check for check, verdict in transcriptions(run.document, "proxy1").items() if verdict == "fail"}
+    assert failed == {"transcription.flux"}

@@ -22,13 +22,12 @@ with_all = pytest.mark.skipif(not EVERYTHING, reason="bin/test --all runs it")
 _BY_NUMBER = {
     **dict.fromkeys(("01", "02", "03", "04", "05", "06", "23"), "server"),
     "07": "molecule",
-    "14": "workshop",
+    **dict.fromkeys(("14", "24"), "workshop"),
     "08": "fleet",
     "09": "podman",
     "12": "el9",
     "13": "boards",
     "15": "looks",
-    "16": "profiles",
     "17": "apart",
     "18": "license",
     "19": "products",
@@ -37,7 +36,7 @@ _BY_NUMBER = {
     "22": "rotation",
 }
 # The order in which they begin: those that take longest come first.
-_ORDER = ("server", "fleet", "rotation", "workshop", "products", "license", "boards", "podman", "profiles", "apart")
+_ORDER = ("server", "fleet", "rotation", "workshop", "products", "license", "boards", "podman", "apart")
 # What a drill needs of a GPU that the workshop's server (an A100 and a T4) has.
 WORKSHOP_HAS = ("any", "none", "mig")
 

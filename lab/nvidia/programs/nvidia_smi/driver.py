@@ -3,7 +3,6 @@
 import ctypes
 import json
 import os
-import subprocess
 from pathlib import Path
 
 STATE = Path("/run/simulated-kernel/nvidia")
@@ -63,6 +62,8 @@ def openable(node):
 def tell_kernel(library):
     """The driver notes in the kernel's log which library came to it. A container has no such path."""
     if os.path.exists(KERNEL):
+        import subprocess  # a third of this program's time, and seldom needed
+
         subprocess.run([KERNEL, "client", library], capture_output=True)
 
 

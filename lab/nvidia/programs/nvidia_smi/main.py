@@ -3,7 +3,7 @@
 import sys
 
 from . import __doc__ as about
-from . import change, shapes
+from . import shapes
 from .driver import SmiError, chosen, library_version, refuse_lost, visible_gpus
 from .fields import known
 
@@ -15,6 +15,7 @@ VALUED = {
     "--id", "--query-gpu", "--format", "--persistence-mode", "--multi-instance-gpu", "--query-compute-apps", "--display",
 }  # fmt: skip
 FLAGS = {"--list-gpus", "--query", "--help", "--version", "--help-query-gpu", "--gpu-reset"}
+CHANGES = {"--persistence-mode", "--multi-instance-gpu", "--gpu-reset"}
 WRONG = "Invalid combination of input arguments. Please run 'nvidia-smi -h' for help."
 
 
@@ -58,13 +59,19 @@ def of_gpus(gpus, options, form):
         return shapes.query(gpus, options["--query-gpu"], form, gpus[0]["driver"])
     if "--query-compute-apps" in options:
         return "" if "noheader" in form else options["--query-compute-apps"].replace(",", ", ")
+    if CHANGES & options.keys():
+        return changed(gpus, options)
+    return shapes.details(gpus) if "--query" in options else shapes.table(gpus)
+
+
+def changed(gpus, options):
+    from . import change  # half of this program's start, and watchdogs only ask
+
     if "--persistence-mode" in options:
         return change.persistence(gpus, options["--persistence-mode"])
     if "--multi-instance-gpu" in options:
         return change.mig(gpus, options["--multi-instance-gpu"])
-    if "--gpu-reset" in options:
-        return change.reset(gpus)
-    return shapes.details(gpus) if "--query" in options else shapes.table(gpus)
+    return change.reset(gpus)
 
 
 def main():
