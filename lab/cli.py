@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     up_.add_argument(
         "--system", choices=list(systems.SYSTEMS), help="of the lab's servers (default: those there are, debian13)"
     )
+    up_.add_argument(
+        "--with-docker", action="store_true", help="new servers have Docker and nftables already (debian13)"
+    )
     up_.add_argument("--name", default="lab", type=_name, help="more than one lab can run (default: lab)")
     up_.add_argument("--inventory", type=Path, metavar="DIR", help="where to write the inventory")
     up_.add_argument("--release", metavar="R", help="that the inventory asks for (default: what it did, or the newest)")
@@ -110,10 +113,12 @@ def up(options: argparse.Namespace) -> None:
         desired = topology.counts(asked, servers.counted(place, options.name))
         absent = servers.missing(place, options.name, desired)
         limits.ensure(len(servers.listed(place)) + len(absent))
-        tools, fingerprint, models = prepare(place, bool(absent), system)
+        if options.with_docker and system.name != systems.USUAL:
+            raise LabError(f"There is no {system.name} with Docker: leave out --with-docker or take {systems.USUAL}.")
+        tools, fingerprint, models = prepare(place, bool(absent), system, options.with_docker)
         address = services.ensure(place, tools)
         services.push_images(place, address)
-        nodes = servers.ensure(place, options.name, desired, has, system)
+        nodes = servers.ensure(place, options.name, desired, has, system, options.with_docker)
         services.name_servers(place, {server.name: server.address for server in servers.listed(place)})
         directory = options.inventory or inventory.default_directory(place, options.name)
         links = [f"https://models.lab.test/{name}" for name in models]
@@ -131,6 +136,8 @@ def build(options: argparse.Namespace) -> None:
         engine.ensure(place)
         for name in options.system or [systems.USUAL]:
             prepare(place, True, systems.SYSTEMS[name])
+            if name == systems.USUAL:
+                prepare(place, True, systems.SYSTEMS[name], with_docker=True)
 
 
 def show(options: argparse.Namespace) -> None:

@@ -11,9 +11,9 @@ from lab.packages import require
 from lab.systems import System
 
 
-def prepare(home: Home, with_servers: bool, system: System) -> tuple[str, str, list[str]]:
+def prepare(home: Home, with_servers: bool, system: System, with_docker: bool = False) -> tuple[str, str, list[str]]:
     """Makes what is missing; returns the services' image, the package key's fingerprint and the model files' names."""
-    desired = [services.image(home)] + ([servers.image(home, system)] if with_servers else [])
+    desired = [services.image(home)] + ([servers.image(home, system, with_docker)] if with_servers else [])
     if not all(image.exists(one) for one in desired):
         require("mmdebstrap")
     with ThreadPoolExecutor() as pool:

@@ -16,6 +16,8 @@ from lab.shell import LabError, say
 from lab.systems import SYSTEMS, USUAL, System
 
 HERE = Path(__file__).with_name("server")
+# What the roles take from Debian 13 for a server with Docker.
+DOCKER = ["docker.io", "docker-cli", "docker-compose", "nftables"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,16 @@ class Server:
     system: str = USUAL
 
 
-def image(home: Home, system: System) -> Image:
-    """The "company's golden image": systemd, SSH, the user `ops`, the lab's CA among the trusted ones."""
+def image(home: Home, system: System, with_docker: bool = False) -> Image:
+    """The "company's golden image": systemd, SSH, the user `ops`, the lab's CA among the trusted ones.
+
+    `with_docker`: Docker and nftables too, so that a story about something else need not install them.
+    """
     old = has_old_python(system)
     python = [f"python{OLD_PYTHON}"] if old else []
     return Image(
-        name=f"dgctl-lab/server{'' if system.name == USUAL else '-' + system.name}{home.suffix}",
-        packages=[*SYSTEM, "pciutils", "cron", *python, *system.packages],
+        name=f"dgctl-lab/server{'' if system.name == USUAL else '-' + system.name}{'-docker' * with_docker}{home.suffix}",
+        packages=[*SYSTEM, "pciutils", "cron", *python, *system.packages, *(DOCKER if with_docker else [])],
         overlay=HERE / "overlay",
         files={
             "home/ops/.ssh/authorized_keys": (keys.client_key(home).with_suffix(".pub").read_bytes(), 0o600),
@@ -49,6 +54,7 @@ def image(home: Home, system: System) -> Image:
         },
         setup=f"KERNEL={KERNEL}\n" + (HERE / "setup.sh").read_text() + _older(old) + system.setup,
         suite=system.suite,
+        lists=system.name == USUAL,
         also=OLD_PYTHON_SUITE if old else "",
     )
 
@@ -92,7 +98,9 @@ def missing(home: Home, lab: str, desired: topology.Counts) -> dict[str, topolog
     return {name: group for name, group in named.items() if name not in existing}
 
 
-def ensure(home: Home, lab: str, desired: topology.Counts, has: gpus.Hardware, system: System) -> list[Server]:
+def ensure(
+    home: Home, lab: str, desired: topology.Counts, has: gpus.Hardware, system: System, with_docker: bool = False
+) -> list[Server]:
     """Makes the wanted servers that are missing; existing ones are started when stopped, else left alone."""
     existing = {server.name: server for server in listed(home, lab)}
     absent = missing(home, lab, desired)
@@ -102,7 +110,7 @@ def ensure(home: Home, lab: str, desired: topology.Counts, has: gpus.Hardware, s
         docker("start", name)
         wait_until_running(name)
     for name, group in absent.items():
-        tag = build(home, image(home, system))
+        tag = build(home, image(home, system, with_docker))
         _create(
             home,
             lab,
@@ -121,8 +129,9 @@ def ensure(home: Home, lab: str, desired: topology.Counts, has: gpus.Hardware, s
 
 def _say_if_old(home: Home, present: list[Server]) -> None:
     """Servers made before the lab changed keep running as they are: a running deployment is nobody's to replace."""
-    today = {name: image(home, SYSTEMS[name]).tag() for name in {server.system for server in present}}
-    old = [server.name for server in present if server.image != today[server.system]]
+    kinds = {(SYSTEMS[server.system], made) for server in present for made in (False, True)}
+    today = {image(home, system, with_docker).tag() for system, with_docker in kinds}
+    old = [server.name for server in present if server.image not in today]
     if old:
         say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
 

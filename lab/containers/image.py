@@ -29,6 +29,7 @@ class Image:
     files: dict[str, tuple[bytes, int]] = field(default_factory=dict)  # path -> (content, mode)
     setup: str = ""
     suite: str = SUITE
+    lists: bool = False  # whether apt's lists stay, as on a server that has been looked after
     also: str = ""  # another suite of the same mirror, which `setup` takes out of the image's sources again
 
     def sources(self) -> list[str]:
@@ -38,6 +39,7 @@ class Image:
     def tag(self) -> str:
         """NAME:HASH; another overlay, package list, key or mirror makes another hash."""
         parts = [self.overlay_tar(), repr(self.packages).encode(), self.setup.encode(), repr(self.sources()).encode()]
+        parts += [b"lists"] if self.lists else []
         return f"{self.name}:{hashlib.sha256(b'|'.join(parts)).hexdigest()[:12]}"
 
     def overlay_tar(self) -> bytes:
@@ -77,7 +79,8 @@ def _bootstrap(image: Image, tag: str, work: Path) -> None:
         '--customize-hook=chroot "$1" sh /setup.sh',
         '--customize-hook=rm "$1/setup.sh"',
     ]
-    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(image.packages)}", *hooks, image.suite, "-"]
+    options = ["--variant=minbase", *(["--skip=cleanup/apt/lists"] if image.lists else [])]
+    command = ["mmdebstrap", *options, f"--include={','.join(image.packages)}", *hooks, image.suite, "-"]
     log = work / "mmdebstrap.log"
     unfinished = f"{image.name}:unfinished"  # a killed build leaves nothing under the name that counts
     with log.open("wb") as errors:

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def repaired_afterwards(deployment, server):
     yield
     run = deployment.dgctl("provision", "--yes")
@@ -19,6 +19,7 @@ def test_healthy_server_has_no_finding(deployment, server):
         assert set(check) == {"host", "check", "verdict", "seen", "expected", "fix"}
 
 
+@pytest.mark.usefixtures("repaired_afterwards")
 def test_gpu_hidden_from_the_engine_container(deployment, server):
     server.sh(
         "cd /etc/deepgram && python3 - <<'END'\n"
@@ -36,6 +37,7 @@ def test_gpu_hidden_from_the_engine_container(deployment, server):
     assert any("gpu" in name and "container" in name for name in run.failed_checks()), run.failed_checks()
 
 
+@pytest.mark.usefixtures("repaired_afterwards")
 def test_engine_without_its_configuration(deployment, server):
     server.sh("cd /etc/deepgram && mv engine/engine.toml /root/ && docker compose restart -t 2 engine && sleep 8")
     run = deployment.dgctl("verify")
@@ -43,24 +45,22 @@ def test_engine_without_its_configuration(deployment, server):
     assert "default" in run.problems()
 
 
-def test_stale_cdi_file(deployment, server):
-    server.sh("mkdir -p /etc/cdi && sed 's/580\\.[0-9.]*/570.00.00/g' /var/run/cdi/nvidia.yaml > /etc/cdi/nvidia.yaml")
+BROKEN = {
+    "cdi": "mkdir -p /etc/cdi && sed 's/580\\.[0-9.]*/570.00.00/g' /var/run/cdi/nvidia.yaml > /etc/cdi/nvidia.yaml",
+    "model": "rm $(ls -S /var/lib/deepgram/models/*.dg | tail -n 1)",
+    "tls.running": "systemctl stop nginx",
+}
+
+
+@pytest.mark.usefixtures("repaired_afterwards")
+def test_each_of_several_broken_things_is_named(deployment, server):
+    """A stale CDI file, a model file that is gone, NGINX stopped."""
+    for script in BROKEN.values():
+        server.sh(script)
     run = deployment.dgctl("verify")
     assert run.exit_code == 8
-    assert "cdi" in " ".join(run.failed_checks())
-
-
-def test_model_file_that_is_gone(deployment, server):
-    server.sh("rm $(ls -S /var/lib/deepgram/models/*.dg | tail -n 1)")
-    run = deployment.dgctl("verify")
-    assert run.exit_code == 8
-    assert "model" in " ".join(run.failed_checks())
-
-
-def test_nginx_stopped(deployment, server):
-    server.sh("systemctl stop nginx")
-    run = deployment.dgctl("verify")
-    assert run.exit_code == 8
+    failed = " ".join(run.failed_checks())
+    assert all(word in failed for word in BROKEN), failed
 
 
 def test_unreachable_server_is_said_to_be_unreachable(deployment, server):

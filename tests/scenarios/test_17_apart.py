@@ -27,7 +27,7 @@ def lab() -> Iterator[tuple[Deployment, dict[str, Server]]]:
     """The servers by their names in the lab."""
     lab_down(NAME)
     counts = ("--apis=2", "--engines=2", "--proxies=1", "--nodes=1")
-    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", *counts, "--gpu=l4")
+    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", *counts, "--gpu=l4", "--with-docker")
     for region, names in REGIONS.items():
         for name in names:
             own = deployment.folder / f"host_vars/{NAME}-{name}/own.yml"

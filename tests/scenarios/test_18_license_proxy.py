@@ -17,7 +17,9 @@ STATE = "curl -sf --max-time 3 http://127.0.0.1:8089/v1/status"
 @pytest.fixture(scope="module")
 def lab() -> Iterator[tuple[Deployment, Server, list[Server]]]:
     lab_down(NAME)
-    deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", "--nodes=1", "--license-proxies=2")
+    deployment, servers = lab_up(
+        NAME, PROJECT / f".cache/scenarios/{NAME}", "--nodes=1", "--license-proxies=2", "--with-docker"
+    )
     set_release(deployment, BEFORE)
     yield deployment, servers[0], servers[1:]
     lab_down(NAME)

@@ -22,7 +22,9 @@ COMPONENTS = [
 @pytest.fixture(scope="module")
 def lab() -> Iterator[tuple[Deployment, Server]]:
     lab_down(NAME)
-    deployment, (server,) = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", "--nodes=1", "--gpu=l4:10")
+    deployment, (server,) = lab_up(
+        NAME, PROJECT / f".cache/scenarios/{NAME}", "--nodes=1", "--gpu=l4:10", "--with-docker"
+    )
     main = yaml.safe_load((deployment.folder / "group_vars/all/main.yml").read_text())
     own = deployment.folder / f"host_vars/{server.name}/products.yml"
     own.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ Lab = tuple[Deployment, list[Server]]
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     lab_down(NAME)
-    options = ("--nodes=2", "--proxies=1", "--gpu=l4:10", f"--release={BEFORE}")
+    options = ("--nodes=2", "--proxies=1", "--gpu=l4:10", f"--release={BEFORE}", "--with-docker")
     deployment, servers = lab_up(NAME, PROJECT / f".cache/scenarios/{NAME}", *options)
     (deployment.folder / OWN).unlink(missing_ok=True)  # of an earlier run
     own = settings(deployment.variables()["deepgram_models_links"])

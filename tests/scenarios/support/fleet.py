@@ -17,13 +17,15 @@ import yaml
 
 from bench.load import beside
 from tests.scenarios.support.servers import DGCTL, LAB, Deployment, Run, Server, lab_servers, lab_up
+from tests.scenarios.support.stories import EVERYTHING
 
 BEFORE, AFTER = "release-260714", "release-260812"
 DEAD_S = 45
 # One node alone has room for all calls; the load's clients are never idle for as long as callers' may be.
 SETTINGS = {"deepgram_engine_max_active_requests": 40, "nginx_proxy_closing_s": 1.5}
 STREAM_S = 7  # one round of the recording: what a drain waits for
-STREAMS, FILES_A_SECOND = 12, 5
+# What callers do weighs on the same two cores as what is changed under them.
+STREAMS, FILES_A_SECOND = (12, 5) if EVERYTHING else (8, 3)
 EACH_STREAM = ("--stream-seconds", str(STREAM_S))
 
 
@@ -66,7 +68,7 @@ class Fleet:
         path.write_text(yaml.safe_dump(variables))
 
     def grow(self, nodes: int) -> None:
-        lab_up(self.lab, self.deployment.folder, f"--nodes={nodes}")
+        lab_up(self.lab, self.deployment.folder, f"--nodes={nodes}", "--with-docker")
 
     @contextmanager
     def calls(self) -> Iterator[Calls]:

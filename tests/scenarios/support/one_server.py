@@ -10,13 +10,15 @@ import pytest
 from tests.scenarios.support.servers import PROJECT, Deployment, Server, lab_down, lab_up
 
 
-def one_server(name: str, folder: str, *options: str, scope: Any = "module") -> tuple[Any, Any, Any]:
-    """`lab`, `deployment`, `server`; what an earlier run left of the lab goes first."""
+def one_server(name: str, folder: str, *options: str, scope: Any = "module", without: str = "") -> tuple[Any, Any, Any]:
+    """`lab`, `deployment`, `server`; what an earlier run left of the lab goes first. `without`: what the server loses."""
 
     @pytest.fixture(scope=scope)
     def lab() -> Iterator[tuple[Deployment, Server]]:
         lab_down(name)
         deployment, servers = lab_up(name, PROJECT / ".cache/scenarios" / folder, *options)
+        if without:
+            servers[0].sh(f"rm -rf {without}")
         yield deployment, servers[0]
         lab_down(name)
 
