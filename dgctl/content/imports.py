@@ -26,16 +26,20 @@ _PACKAGE = ("ansible", "module_utils")
 _COLLECTION, _IN_COLLECTION = "ansible_collections", ("plugins", "module_utils")
 
 
-def imported(path: Path, folder: Path) -> set[Path]:
+def imported(path: Path, folder: Path) -> frozenset[Path]:
     """The files in `folder` (plugins/module_utils) that a source imports, with the `__init__.py` of their packages.
 
     Forms: `import ansible.module_utils.a.b`, `from ansible.module_utils.a import b`, the same of a collection, and relative
     ones. `b` may be a module or a name of a's. A filter beside it counts that it loads with `with_name("b.py")`.
     """
-    text = path.read_text(encoding="utf-8")
+    return _imported(path.read_text(encoding="utf-8"), path, folder)
+
+
+@functools.lru_cache(maxsize=1024)  # the closures of modules overlap
+def _imported(text: str, path: Path, folder: Path) -> frozenset[Path]:
     names = [name for _, _, names in _statements(text, path.parent, folder) for name in names]
     beside = {path.with_name(name) for name in _BESIDE.findall(text)}
-    return {*beside, *(file for name in names for file in files_of(name, folder))} - {path}
+    return frozenset({*beside, *(file for name in names for file in files_of(name, folder))} - {path})
 
 
 def closure(paths: Iterable[Path], folder: Path) -> list[Path]:

@@ -75,16 +75,22 @@ class Rendering:
         self._identities = _Identities()
         self._shared: dict[Hashable, tuple[Any, str | None]] = {}
         self._plain: dict[int, tuple[Any, Any]] = {}
+        self._constants: dict[str, Any] = {}  # defaults that are no templates
         self._others_are_steady: bool | None = None
         self._one_at_a_time = threading.RLock()
 
     def of(self, name: str, own: dict[str, Any]) -> tuple[Any, str | None]:
         """(plain value, why it has none) of a variable of the host with these; KeyError for one that it has not."""
+        if name in self._constants and name not in own:
+            return self._constants[name], None
         value = own[name] if name in own else self.defaults[name]
         with self._one_at_a_time:
             reading = self._references.of(value)
             if not reading.template or (name not in self._known and not name.startswith("ansible_")):
-                return self._as_written(value), None
+                written = self._as_written(value)
+                if name not in own:
+                    self._constants[name] = written
+                return written, None
             seen = self._seen(reading, own)
             if seen is None:
                 return self._rendered(name, value, {**self.defaults, **own})
