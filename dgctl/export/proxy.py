@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dgctl import content
+from dgctl.base import nginx_size
 from dgctl.deployment.deployment import SERVING, Deployment
 
 HEAD = "# Written by `dgctl export proxy`: changes made here are lost with the next one.\n"
 NGINX_FILES = "roles/nginx_proxy/files"
 # Health that serves, of the body of /v1/status: Deepgram's page on its status endpoint, as in the role's own program (health.py).
 SERVES = ("Ready", "Healthy", "Degraded")
-_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,6 @@ def usual(pools: list[Pool]) -> dict[str, str]:
     return found
 
 
-def size(text: Any) -> int:
-    """Bytes of a size as NGINX writes it."""
-    found = re.fullmatch(r"(\d+)([kmg]?)", str(text).strip().lower())
-    return int(found[1]) * _SIZES[found[2]] if found else 2 << 30
-
-
 def facts(deployment: Deployment, proxies: int, region: str) -> dict[str, Any]:
     """What the templates know."""
     nodes = upstreams(deployment, proxies, region)
@@ -132,7 +126,7 @@ def facts(deployment: Deployment, proxies: int, region: str) -> dict[str, Any]:
         "hsts_s": int(value("hsts_max_age_s")),
         "connections": int(value("worker_connections")),
         "body_text": value("client_max_body_size"),
-        "body_bytes": size(value("client_max_body_size")),
+        "body_bytes": nginx_size.parse(value("client_max_body_size")) or 2 << 30,
         "port": int(value("port")),
         "ciphers": content.read(content.root() / "roles/nginx_proxy/vars/main.yml")["_nginx_proxy_ciphers"],
         "watch": _watch(nodes, region, value),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dgctl.base import nginx_size
 from dgctl.base.errors import Problem
 from dgctl.content.schema.faults import converted
 from dgctl.deployment.deployment import Host
 from dgctl.validation.context import PLACEHOLDER, Context, has
+
+_GB = 1000 * 1000 * 1000
 
 
 def problems(context: Context) -> Iterator[Problem]:
@@ -24,6 +27,7 @@ def problems(context: Context) -> Iterator[Problem]:
         yield from _driver(context, host)
         yield from _gpus(context, host)
         yield from _floor(context, host)
+        yield from _uploads(context, host)
         yield from _root(context, host)
 
 
@@ -76,6 +80,19 @@ def _floor(context: Context, host: Host) -> Iterator[Problem]:
     if name in host.written and _number(host, name) > there:
         what = f"{name} is above the number of servers ({there}): none could ever be changed"
         yield context.problem(host, name, what, f"give {max(there - 1, 0)} or less", host.vars[name])
+
+
+def _uploads(context: Context, host: Host) -> Iterator[Problem]:
+    """A file system for callers' files in which the largest of them has no room."""
+    size, largest = "nginx_proxy_upload_buffer_gb", "nginx_proxy_client_max_body_size"
+    at = next((name for name in (size, largest) if name in host.written), "")
+    if not at or any(name in host.unrendered or context.faults(name, host.vars.get(name)) for name in (size, largest)):
+        return
+    room, needed = _number(host, size), nginx_size.parse(host.vars[largest]) or 0
+    received = converted({"type": "boolean"}, host.vars.get("nginx_proxy_request_buffering")) is True
+    if room and received and needed >= room * _GB:
+        what = f"{size} ({room}) has no room for one file of {largest} ({host.vars[largest]})"
+        yield context.problem(host, at, what, f"set {size} to {needed // _GB + 1} or more, or to 0", host.vars[at])
 
 
 def _root(context: Context, host: Host) -> Iterator[Problem]:

@@ -47,6 +47,11 @@ options:
         description: Of Billing's journal the C(directory), and C(minimum_gb), the GB that must be free there; empty without one.
         type: dict
         default: {}
+      uploads:
+        description: >-
+          Of the file system for what callers send the C(image), its file, and C(gb), its size; empty without one.
+        type: dict
+        default: {}
       deployed_mark:
         description: A file that exists once the host is deployed; then disk must only hold what is still
           missing.
@@ -230,6 +235,7 @@ def look(params, minimums, driver):
     deployed = os.path.exists(machine["deployed_mark"])
     found += preflight_host.disk(models_dir, minimums["disk_gb"], missing_bytes, deployed)
     found += preflight_host.journal(machine["journal"], models_dir, missing_bytes)
+    found += preflight_host.uploads(machine["uploads"], models_dir, missing_bytes)
     found += preflight_engine.findings(params["gpu"], minimums, system, driver, desired)
     ports = params["ports"]
     parts = {port["part"] for port in ports["free"] if "part" in port}
@@ -258,6 +264,7 @@ MACHINE = {
     "usual": {"type": "dict", "required": True},
     "models_dir": {"type": "path", "required": True},
     "journal": {"type": "dict", "default": {}},
+    "uploads": {"type": "dict", "default": {}},
     "deployed_mark": {"type": "path", "required": True},
     "controller_time": {"type": "float", "required": True},
     "max_clock_offset_s": {"type": "int", "default": 30},

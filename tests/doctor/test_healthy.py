@@ -355,7 +355,14 @@ def test_the_usual_host(patient):
     assert patient.failing() == {}
     # What this machine cannot tell of a made-up host, and what is of a proxy or License Proxy of its own.
     skipped = {name for name, one in found.items() if one["verdict"] == "skip"}
-    assert skipped == {"repositories", "license proxy", "upstreams", "upstreams watched", "certificate renewal"}
+    assert skipped == {
+        "repositories",
+        "license proxy",
+        "upstreams",
+        "upstreams watched",
+        "certificate renewal",
+        "upload buffer",
+    }
     assert set(found["mig"]) == {"check", "verdict", "seen", "expected", "fix"}
 
 

@@ -1,7 +1,9 @@
 """What the checks of the service are made of: checksums, one question to a name server, logs of a time, pages that are late."""
 
+import os
 import socket
 import threading
+import types
 
 import pytest
 from ansible.module_utils.doctor import doctor
@@ -127,3 +129,25 @@ def test_a_log_ends_where_it_is_too_long(monkeypatch):
 def test_the_fullest_worker_counts(patient):
     nginx.nginx_without_connections(patient)
     assert patient.findings()["nginx room"]["seen"].startswith("500 of 512")
+
+
+@pytest.mark.parametrize(
+    ("free", "flag", "says"),
+    [(600, 0, ""), (40, 0, "nginx_proxy_upload_buffer_gb higher"), (600, os.ST_RDONLY, "dmesg")],
+)
+def test_an_upload_buffer_without_room_is_named(patient, monkeypatch, free, flag, says):
+    nginx.buffered(patient)
+    statvfs = os.statvfs
+
+    def of(path):
+        real = statvfs(path)
+        return (
+            types.SimpleNamespace(f_blocks=1000, f_bavail=free, f_frsize=16 * 10**6, f_flag=flag, f_files=0)
+            if str(path).endswith("uploads")
+            else real
+        )
+
+    monkeypatch.setattr(os, "statvfs", of)
+    found = patient.findings()["upload buffer"]
+    assert found["verdict"] == ("fail" if says else "pass") and says in found["fix"]
+    assert flag or f"{(1000 - free) * 0.016:.1f} of 16.0 GB used" in found["seen"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dgctl.base import nginx_size
 from dgctl.cli import main
 from dgctl.export import proxy
 from tests import certificates
@@ -272,7 +273,7 @@ def test_apis_with_tls_are_not_asked_without(deployment):
 
 
 def test_a_size_is_in_bytes():
-    assert [proxy.size(text) for text in ("10", "1k", "512m", "2G")] == [10, 1024, 512 << 20, 2 << 30]
+    assert [nginx_size.parse(text) for text in ("10", "1k", "512m", "2G")] == [10, 1024, 512 << 20, 2 << 30]
 
 
 def test_a_name_is_one_that_every_program_takes():

@@ -100,7 +100,7 @@ def podman(part: str, **values: Any) -> dict[str, Any]:
         "image": unit["Image"][0].partition("@")[0],
         "restart": unit["Restart"][0],
         "ports": [tuple(port.split(":")) for port in unit["PublishPort"]],
-        "volumes": {volume.split(":")[1] for volume in unit["Volume"] if volume.endswith(":ro")},
+        "volumes": {volume.split(":")[1] for volume in unit["Volume"] if volume.endswith((":ro", ":ro,z"))},
         "command": unit["Exec"][0],
         "gpu": ",".join(unit.get("AddDevice", [])),
         "depends_on": [name for name in PARTS if name != part and f"deepgram-{name}.service" in after],

@@ -33,6 +33,7 @@ from ansible.module_utils.doctor.service import engine as service_engine
 from ansible.module_utils.doctor.service import licence as service_licence
 from ansible.module_utils.doctor.service import models as service_models
 from ansible.module_utils.doctor.service import nginx as service_nginx
+from ansible.module_utils.doctor.service import uploads as service_uploads
 from ansible.module_utils.doctor.service import upstreams as service_upstreams
 from ansible.module_utils.doctor.system import files as system_files
 from ansible.module_utils.doctor.system import kernel as system_kernel
@@ -68,6 +69,7 @@ TOPICS = (
     service_api.CHECKS,
     service_upstreams.CHECKS,
     service_certificate.CHECKS,
+    service_uploads.CHECKS,
     service_nginx.CHECKS,
     service_callers.CHECKS,
 )

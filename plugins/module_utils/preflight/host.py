@@ -137,6 +137,29 @@ def journal(desired, models_dir, missing_bytes):
     ]
 
 
+def uploads(desired, models_dir, missing_bytes):
+    """Room for the file of the uploads' file system, unless it is there in its size; beside models for those to come too."""
+    if not desired:
+        return []
+    image, needed = desired["image"], int(desired["gb"]) * GB
+    place = existing_parent(image)
+    stat = os.statvfs(place)
+    free = stat.f_bavail * stat.f_frsize
+    there = os.path.isfile(image) and os.path.getsize(image) == needed
+    beside = missing_bytes if os.stat(place).st_dev == os.stat(existing_parent(models_dir)).st_dev else 0
+    more = f", and {beside / GB:.1f} GB of models still to come" if beside else ""
+    return [
+        finding(
+            "upload buffer disk",
+            there or free >= needed + beside,
+            f"{image} is there" if there else f"{free / GB:.1f} GB free at {place}",
+            f"at least {(needed + beside) / GB:.1f} GB for {image} (nginx_proxy_upload_buffer_gb{more})",
+            f"Free space at {place}, or set nginx_proxy_upload_buffer_gb lower (0: uploads lie in NGINX's own folder, without "
+            "a cap).",
+        )
+    ]
+
+
 def apt_knows(package):
     """(can apt install this package, why not).
 

@@ -14,6 +14,7 @@ NO_CONNECTIONS = (
 )
 NO_FILES = "[crit] 901#901: accept4() failed (24: Too many open files)"
 ERRORS = "/var/log/nginx/deepgram.error.log"
+BUFFER, BUFFER_UNIT = "/var/lib/deepgram/uploads", "var-lib-deepgram-uploads.mount"
 
 
 def down(patient, **state):
@@ -121,3 +122,30 @@ def upstream_drained_and_forgotten(patient):
 @fault({"upstreams": "dgctl undrain gpu2"})
 def upstream_that_a_run_left_drained(patient):
     fleet(patient, {"gpu1": member(), "gpu2": member("drained", 7 * 3600, reason="update")})
+
+
+def buffered(patient, backing=f"{BUFFER}.img"):
+    """Callers' files have a file system of their own, in this file."""
+    patient.records["nginx_proxy"]["units"] |= {BUFFER_UNIT: ["active", "enabled"]}
+    (patient.root / BUFFER[1:]).mkdir(parents=True)
+    patient.write(
+        "/proc/self/mountinfo", f"29 1 8:1 / / rw - ext4 /dev/sda1 rw\n40 29 7:3 / {BUFFER} rw - ext4 /dev/loop3 rw\n"
+    )
+    patient.write("/sys/dev/block/7:3/loop/backing_file", f"{backing}\n")
+
+
+@fault({"upload buffer": "systemctl restart var-lib-deepgram-uploads.mount"})
+def buffer_not_mounted(patient):
+    buffered(patient)
+    patient.write("/proc/self/mountinfo", "29 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+
+
+@fault({"upload buffer": "dgctl provision"})
+def buffer_of_a_file_that_is_gone(patient):
+    buffered(patient, f"{BUFFER}.img (deleted)")
+
+
+@fault({"units": "systemctl enable var-lib-deepgram-uploads.mount"})
+def buffer_not_mounted_at_boot(patient):
+    buffered(patient)
+    patient.states[BUFFER_UNIT] = {"UnitFileState": "disabled"}

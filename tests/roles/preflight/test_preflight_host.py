@@ -78,6 +78,28 @@ def filesystems(monkeypatch, tmp_path):
     return go
 
 
+def test_uploads_have_room_before_their_file_is_made(filesystems):
+    """It is made beside one of another size; one that is there in its size needs nothing more."""
+    at = filesystems(buffer=16.5, models=100)
+    image = at["buffer"] + "/uploads.img"
+    desired = {"image": image, "gb": "16"}
+    assert verdicts(preflight_host.uploads({}, at["models"], 0)) == []
+    assert verdicts(preflight_host.uploads(desired, at["models"], 10**12)) == ["pass"]
+    (found,) = preflight_host.uploads({**desired, "gb": 17}, at["models"], 0)
+    assert found["verdict"] == "fail" and found["seen"] == f"16.5 GB free at {at['buffer']}"
+    assert "at least 17.0 GB" in found["expected"] and "nginx_proxy_upload_buffer_gb lower (0:" in found["fix"]
+    (found,) = preflight_host.uploads(desired, at["buffer"], 10**9)
+    assert (
+        found["verdict"] == "fail"
+        and "at least 17.0 GB" in found["expected"]
+        and "1.0 GB of models" in found["expected"]
+    )
+    with open(image, "wb") as file:
+        file.truncate(17 * 10**9)
+    assert verdicts(preflight_host.uploads({**desired, "gb": 17}, at["models"], 0)) == ["pass"]
+    assert verdicts(preflight_host.uploads({**desired, "gb": 18}, at["models"], 0)) == ["fail"]
+
+
 def test_the_journal_has_a_filesystem_of_its_own(filesystems):
     """The models' has room; it is the journal's that counts, also while the journal's folder is not made yet."""
     at = filesystems(models=100, journal=0.9)

@@ -136,7 +136,11 @@ def test_podman_says_the_same(licence):
     text = render("billing", "deepgram-billing.container.j2", **licence, deepgram_container_engine="podman")
     parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
     parser.read_string(text)
-    assert "Volume=/var/lib/deepgram-billing/journal:/journal\n" in text and "EnvironmentFile" not in text
+    assert (
+        "Volume=/var/lib/deepgram-billing/journal:/journal:z\n" in text
+        and "SecurityLabelDisable" not in text
+        and "EnvironmentFile" not in text
+    )
     assert "Exec=serve --config /config/billing.toml\n" in text and "PublishPort=127.0.0.1:8090:8080\n" in text
 
 

@@ -91,7 +91,7 @@ def test_a_buffer_and_further_folders_of_models_are_mounted_where_the_files_say(
     _, engine = unit("deepgram-engine.container", **own)
     assert "/mnt/more:/models-2:ro" in engine["Container"]["Volume"]
     _, api = unit("deepgram-api.container", **own)
-    assert "/var/buffer/api:/buffer" in api["Container"]["Volume"]
+    assert "/var/buffer/api:/buffer:z" in api["Container"]["Volume"]
     assert {"path": "/var/buffer/api", "mode": "0700"} in value("deepgram", "_deepgram_directories", **own)
     _, plain = compose()
     assert "disk_buffer_path" not in config("api")["features"] and len(plain["services"]["api"]["volumes"]) == 1

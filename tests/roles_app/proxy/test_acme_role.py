@@ -155,7 +155,9 @@ def test_preflight_asks_for_what_the_role_needs():
     assert one("nginx_proxy_acme_http_port") in ports
     assert 80 not in {entry["port"] for entry in value("preflight", "_preflight_ports", **{**known, **DNS})}
     (found,) = value("preflight", "_preflight_wanted", **known)["certificates"]
-    assert found["table"] == {"apt": ["certbot"], "dnf": []} and "nginx_proxy_acme_packages" in found["advice"]
+    assert found["table"] == {"apt": ["certbot"], "dnf": []} and found["advice"].endswith(
+        "or (EPEL has certbot: dnf install epel-release) nginx_proxy_acme_packages"
+    )
     assert value("preflight", "_preflight_wanted", preflight_parts=["proxy"])["certificates"] == []
 
 

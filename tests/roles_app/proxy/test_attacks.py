@@ -43,6 +43,8 @@ def buffering(tmp_path_factory, certificates):  # noqa: F811
 
 def guarded(tmp_path_factory, certificates, **more):  # noqa: F811
     folder = tmp_path_factory.mktemp("proxy")
+    (folder / "uploads").mkdir()
+    more["_nginx_proxy_uploads"] = str(folder / "uploads")
     found = Proxy(folder, certificates["gpu1"], nginx_proxy_callers="keys", nginx_proxy_balancers=["127.0.0.1"], **more)
     found.config = folder / "callers.json"
     keys(found, {"billing": KEY})
@@ -171,7 +173,7 @@ def buffered(its):
     found = []
     for file in (file for worker in workers for file in Path(f"/proc/{worker}/fd").iterdir()):
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            if f"{its.folder}/client_body/" in os.readlink(file):
+            if f"{its.folder}/uploads/body/" in os.readlink(file):
                 found.append(file.stat().st_size)
     return found
 
@@ -219,9 +221,10 @@ def test_many_large_bodies_hold_up_nobody_else_and_leave_nothing(buffering):
 @pytest.fixture
 def small_disk(buffering):
     """The buffer on a file system of its own, of 24 MB."""
-    place = buffering.folder / "client_body"
+    place = buffering.folder / "uploads"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True).returncode:
         pytest.skip("nothing may be mounted here")
+    (place / "body").mkdir()  # as NGINX does when it is reloaded
     yield
     subprocess.run(["umount", "--lazy", place], check=True)
 

@@ -159,6 +159,23 @@ def test_a_value_that_was_once_taken_in_silence(settings: str, what: str, value:
 
 
 @pytest.mark.parametrize(
+    ("settings", "fix"),
+    [
+        ("nginx_proxy_upload_buffer_gb: 2\n", "set nginx_proxy_upload_buffer_gb to 3 or more, or to 0"),
+        ("nginx_proxy_callers: keys\nnginx_proxy_client_max_body_size: 20g\n", "to 22 or more, or to 0"),
+        ("nginx_proxy_upload_buffer_gb: 3\n", ""),
+        ("nginx_proxy_upload_buffer_gb: 0\nnginx_proxy_client_max_body_size: 20g\n", ""),
+    ],
+)
+def test_the_largest_file_has_room_in_the_file_system_of_uploads(settings: str, fix: str) -> None:
+    add(f"nginx_proxy_request_buffering: true\n{settings}")
+    found = [(each.what, each.fix) for each in problems()]
+    assert len(found) == bool(fix) and all(fix in each[1] and "no room for one file" in each[0] for each in found), (
+        found
+    )
+
+
+@pytest.mark.parametrize(
     ("address", "fix"),
     [
         ("ops@192.0.2.11", "give 192.0.2.11; the user belongs into ansible_user: ops"),

@@ -4,7 +4,8 @@ import os
 import re
 
 HOOK = re.compile(r"Hook '--manual-(\w+)-hook' for (\S+) reported error code (\d+)")
-PROBLEM = re.compile(r"Domain: +(\S+)\s+Type: +(\S+)\s+Detail: +(.+)")  # as certbot prints RFC 8555's problem documents
+# RFC 8555's problem documents, as certbot prints them: Domain below version 5, Identifier from then on.
+PROBLEM = re.compile(r"(?:Domain|Identifier): +(\S+)\s+Type: +(\S+)\s+Detail: +(.+)")
 KIND = re.compile(r"urn:ietf:params:acme:error:(\w+)")
 NOISE = (
     "Ask for help",
@@ -31,6 +32,11 @@ FIXES = {
     "until the authority sees it, and leave the records of other names and proxies alone",
 }
 UNTRUSTED = "set nginx_proxy_acme_ca_file to a PEM file with the authority that signed the directory's own certificate"
+# Older versions of certbot with Python 3.11 (github.com/certbot/certbot/issues/9539).
+HIDDEN = (
+    "see its log for urn:ietf:params:acme:error, which this version of certbot cannot show (its issue 9539); too many orders, "
+    "or an external account (nginx_proxy_acme_eab_kid, nginx_proxy_acme_eab_hmac_key) are the usual reasons"
+)
 UNREACHABLE = "let this server reach {server}: DNS, firewall, and what the address is (nginx_proxy_acme_directory_url)"
 
 
@@ -70,6 +76,10 @@ def _advice(reported, what):
         return UNTRUSTED
     if "Requesting " in what or "HTTPSConnectionPool" in reported or "NameResolutionError" in reported:
         return UNREACHABLE
+    if "can't set attribute" in what:
+        return HIDDEN
+    if "Unable to register an account" in reported:  # certbot 1 says no more than that
+        return f"see its log; where the authority asks for an external account, {FIXES['externalAccountRequired']}"
     return "see its log"
 
 
