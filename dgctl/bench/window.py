@@ -36,8 +36,6 @@ class Bounds:
     lag_s: float = 0.02
 
 
-# Of the first byte of speech: where Deepgram's alerts TTSLatencyHigh (P90) and TTSTailLatencyVeryHigh (P99) begin.
-SPEECH = Bounds(mean_s=0.2, p90_s=0.2, p95_s=0.5, p99_s=0.5)
 # The figures of a window that are bounded, and how each is called; the gravest first.
 _LATENCIES = {"mean_s": "in the mean", "p90_s": "at P90", "p95_s": "at P95", "p99_s": "at P99"}
 
@@ -46,6 +44,17 @@ def sla(stream_ms: Any, file_factor: Any) -> Bounds:
     """The bounds of a deployment with these deepgram_sla_*; the usual ones where it says nothing."""
     mean_s = float(stream_ms or 400) / 1000
     return Bounds(mean_s=mean_s, p95_s=max(Bounds.p95_s, TAIL * mean_s), factor=float(file_factor or Bounds.factor))
+
+
+def speech(first_sound_ms: Any) -> Bounds:
+    """Of the first byte of speech, by deepgram_sla_speech_ms; usually where Deepgram's alerts TTSLatencyHigh (P90) and
+    TTSTailLatencyVeryHigh (P99) begin.
+    """
+    bound_s = float(first_sound_ms or 200) / 1000
+    return Bounds(mean_s=bound_s, p90_s=bound_s, p95_s=TAIL * bound_s, p99_s=TAIL * bound_s)
+
+
+SPEECH = speech(200)
 
 
 @dataclass
