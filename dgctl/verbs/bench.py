@@ -15,7 +15,7 @@ from dgctl.base.words import columns, count
 from dgctl.bench import compare, picture, promised, questions, result, retained, way
 from dgctl.bench.job import FILES, KINDS, STREAMS, TTS, Job
 from dgctl.bench.result import Result
-from dgctl.bench.search import Found, Plan, Search, TooSlow
+from dgctl.bench.search import Found, Plan, Search, TooSlow, Unsteady
 from dgctl.bench.window import Bounds, Window
 from dgctl.bench.workers import Lost, Workers, workers
 from dgctl.content import specs
@@ -204,6 +204,11 @@ def search(work: Work, job: Job, load: Workers, name: str, bounds: Bounds) -> Fo
     except TooSlow as error:
         fix = "run it where nothing else runs, on a machine with more cores, near the server; or give a lower --most"
         raise DgctlError(Problem(f"nothing can be said of {name}", value=str(error), fix=fix), Exit.HALTED) from error
+    except Unsteady as error:
+        changed = f"{name} changed while it was measured, so nothing can be said of it"
+        doctor = session.again("doctor", limit=name)
+        fix = f"see that nothing else runs there, and whether its GPU is slowed down ({doctor}); then run it again"
+        raise DgctlError(Problem(changed, value=str(error), fix=fix), Exit.HALTED) from error
     except Lost as error:
         raise DgctlError(Problem(str(error), name, fix="run it again; is there enough memory?"), Exit.HALTED) from error
 
