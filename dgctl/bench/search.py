@@ -67,9 +67,9 @@ class Search:
     def run(self) -> Found:
         self._ramp()
         self._bisect()
-        searched = self.found.upper
+        searched, first = self.found.upper, list(self.found.windows)
         self._sustain()
-        self._control()
+        self._control(first)
         if self.found.upper == searched:
             self._confirm()
         self._describe()
@@ -114,9 +114,9 @@ class Search:
             found.upper, found.cause = found.lower, cause
             found.lower = max(0, found.lower - self._gap(found.lower) * 2**number)
 
-    def _control(self) -> None:
+    def _control(self, searched: list[Window]) -> None:
         """Asks again what was asked before the boundary was known: where the answer differs, so does the server."""
-        first = self._reference()
+        first = self._reference(searched)
         if not first:
             return
         later = self._window(first.load, False)
@@ -131,13 +131,13 @@ class Search:
         if found.lower and len(at_upper) == 1 and not self._fault(self._window(at_upper[0].load, False)):
             raise Unsteady(f"{found.upper} does not hold ({found.cause}), and holds afterwards")
 
-    def _reference(self) -> Window | None:
-        """The first window at half of what holds or less; where there is none, at the lowest load below it."""
-        below = [window for window in self.found.windows if window.load < self.found.lower]
-        far = [window for window in below if window.load * 2 <= self.found.lower]
+    def _reference(self, searched: list[Window]) -> Window | None:
+        """The first window at half of what holds or less; where there is none, at the lowest load that held then."""
+        good = [window for window in searched if not self._fault(window)]
+        far = [window for window in good if window.load * 2 <= self.found.lower]
         if far:
             return max(far, key=lambda window: window.load)
-        return min(below, key=lambda window: window.load, default=None)
+        return min(good, key=lambda window: window.load, default=None)
 
     def _holds(self, load: int) -> bool:
         """Whether this load holds, by one window that is clear or two that agree; notes it."""

@@ -113,6 +113,8 @@ def test_a_server_that_became_slower_gives_no_number():
 
     with pytest.raises(Unsteady, match=r"100 ms in the mean at .* before, and 2.. ms afterwards"):
         search(Throttled(40, "smooth", noise=0))
+    with pytest.raises(Unsteady, match=r"159 ms in the mean at 4 before, and 319 ms afterwards"):
+        search(Throttled(6, "smooth", noise=0))  # of which 3 are left
 
 
 def test_a_machine_that_stalls_in_the_long_run_is_no_trouble_of_the_server():
