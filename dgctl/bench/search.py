@@ -128,7 +128,10 @@ class Search:
         """Asks once more where one window alone has said that a load does not hold: whatever was in its way may be over."""
         found = self.found
         at_upper = [window for window in found.windows if window.load == found.upper]
-        if found.lower and len(at_upper) == 1 and not self._fault(self._window(at_upper[0].load, False)):
+        if not found.lower or len(at_upper) != 1:
+            return
+        again = self._window(at_upper[0].load, False)
+        if not self._fault(again) and is_clear(again, self._bounds):  # what is close to the bound may be chance
             raise Unsteady(f"{found.upper} does not hold ({found.cause}), and holds afterwards")
 
     def _reference(self, searched: list[Window]) -> Window | None:

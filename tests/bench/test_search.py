@@ -138,6 +138,16 @@ def test_what_was_in_the_way_once_gives_no_number():
         search(Disturbed(40, "smooth", noise=0))
 
 
+def test_what_is_close_to_the_bound_once_more_gives_its_number():
+    """16 was 3 s in the one window, and 390 ms in the next."""
+
+    class Disturbed(Server):
+        def mean(self, load):
+            return 3.0 if len(self.asked) == 3 else 0.39 if load == 16 else super().mean(load)
+
+    assert search(Disturbed(40, "smooth", noise=0)).lower == 15
+
+
 def test_a_neighbour_who_comes_and_goes_gives_no_number():
     class Shared(Server):
         def __call__(self, load, long):
