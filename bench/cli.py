@@ -12,13 +12,14 @@ from rich.console import Console
 
 from bench import labs, machine, report, tree
 from bench.measure import BenchError
-from bench.parts import converge, fleet, one_variable, plan_many, right, validate_many
+from bench.parts import accuracy, converge, fleet, one_variable, plan_many, right, validate_many
 from bench.world import PROJECT, World
 from dgctl.plan import look
 
 # What needs few servers comes before what starts many, which then keep the machine busy.
 PARTS = {
     "validate": validate_many.measure,
+    "accuracy": accuracy.measure,
     "converge": converge.measure,
     "fleet_latency": fleet.latency,
     "fleet_operations": fleet.operations,
@@ -28,6 +29,8 @@ PARTS = {
     "one_variable_nginx_proxy": one_variable.nginx_proxy,
     "one_variable_deepgram": one_variable.deepgram,
 }
+
+WITHOUT_LAB = {"validate", "accuracy"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--fleet-many", type=_positive, default=10, metavar="N", help="nodes that one is added to")
     top.add_argument("--streams", type=_positive, default=40, metavar="N", help="at a time on the fleet (default: 40)")
     top.add_argument("--files", type=_positive, default=20, metavar="N", help="a second on the fleet (default: 20)")
+    top.add_argument(
+        "--benches", type=_positive, default=20, metavar="N", help="accuracy: of each shape and trouble (default: 20)"
+    )
     top.add_argument("--out", type=Path, metavar="FILE", help="the JSON (default: bench/results/<utc>.json)")
     top.add_argument("--keep", action="store_true", help="leave the lab servers up")
     return top
@@ -83,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     world = World(
         **{name: getattr(options, name) for name in ("hosts", "repeat", "repeat_slow", "parallel", "endpoints")},
-        **{name: getattr(options, name) for name in ("fleet_lab", "fleet_many", "streams", "files")},
+        **{name: getattr(options, name) for name in ("fleet_lab", "fleet_many", "streams", "files", "benches")},
     )
     at, facts = datetime.now(UTC), machine.facts()
     try:
@@ -91,7 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        _put_away(world, options.keep)
+        if set(options.only) - WITHOUT_LAB:
+            _put_away(world, options.keep)
         content = report.document(world, facts, f"{at:%Y-%m-%dT%H:%M:%SZ}", time.monotonic() - world.started)
         out = options.out or PROJECT / f"bench/results/{at:%Y%m%dT%H%M%SZ}.json"
         report.write(out, content)

@@ -13,7 +13,7 @@ from rich.table import Table
 from bench.statistics import Verdict
 from bench.world import World
 
-_OPTIONS = ("hosts", "repeat", "repeat_slow", "parallel", "endpoints", "fleet_many", "streams", "files")
+_OPTIONS = ("hosts", "repeat", "repeat_slow", "parallel", "endpoints", "fleet_many", "streams", "files", "benches")
 
 
 def document(world: World, machine: dict[str, Any], at: str, seconds: float) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class World:
     fleet_many: int = 10
     streams: int = 40
     files: int = 20
+    benches: int = 20
     measured: dict[str, Any] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

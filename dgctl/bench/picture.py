@@ -29,14 +29,14 @@ def svg(result: Result) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 22, f"{result.host}: latency over {result.unit}"),
-        _text(LEFT, 40, ", ".join(f"{key} {value}" for key, value in result.about.items() if value), "#777"),
+        text(LEFT, 22, f"{result.host}: latency over {result.unit}"),
+        text(LEFT, 40, ", ".join(f"{key} {value}" for key, value in result.about.items() if value), "#777"),
         *_interval(result, x),
         *_axes(most_x, most_y, x, y),
         f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(bound):.1f}" y2="{y(bound):.1f}" stroke="#c33" stroke-dasharray="6 4"/>',
-        _text(WIDTH - RIGHT - 90, y(bound) - 6, f"{bound:.0f} ms mean", "#c33"),
+        text(WIDTH - RIGHT - 90, y(bound) - 6, f"{bound:.0f} ms mean", "#c33"),
         *_dots(windows, x, y),
-        _text(LEFT + 10, HEIGHT - 8, "dots: mean of a window; rings: P95", "#777"),
+        text(LEFT + 10, HEIGHT - 8, "dots: mean of a window; rings: P95", "#777"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -48,19 +48,19 @@ def _interval(result: Result, x) -> list[str]:
         return []
     left, right = x(found.lower), x(found.upper)
     box = f'<rect x="{left:.1f}" y="{TOP}" width="{max(2, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM}" fill="#fd8"/>'
-    return [box, _text(max(LEFT, left - 60), TOP + 14, f"holds {found.lower}")]
+    return [box, text(max(LEFT, left - 60), TOP + 14, f"holds {found.lower}")]
 
 
 def _axes(most_x: float, most_y: float, x, y) -> list[str]:
     lines = [f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#333"/>']
-    for load in _ticks(most_x):
-        lines.append(_text(x(load) - 8, HEIGHT - BOTTOM + 18, f"{load:g}"))
-    for ms in _ticks(most_y):
-        lines.append(_text(12, y(ms) + 4, f"{ms:g} ms"))
+    for load in ticks(most_x):
+        lines.append(text(x(load) - 8, HEIGHT - BOTTOM + 18, f"{load:g}"))
+    for ms in ticks(most_y):
+        lines.append(text(12, y(ms) + 4, f"{ms:g} ms"))
     return lines
 
 
-def _ticks(most: float) -> list[float]:
+def ticks(most: float) -> list[float]:
     """About five round numbers from 0 on."""
     raw = most / 5
     power = 10 ** math.floor(math.log10(raw))
@@ -78,5 +78,6 @@ def _dots(windows: list[Window], x, y) -> list[str]:
     return found
 
 
-def _text(x: float, y: float, text: str, colour: str = "#333") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" style="{STYLE.replace("#333", colour)}">{escape(text)}</text>'
+def text(x: float, y: float, words: str, colour: str = "#333") -> str:
+    """Words at a place."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" style="{STYLE.replace("#333", colour)}">{escape(words)}</text>'

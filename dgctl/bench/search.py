@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dgctl.bench.window import Bounds, Window, fault, is_clear, void
+from dgctl.bench.window import Bounds, Window, differ, fault, is_clear, unsteady, void
 
 TRIES = 3  # of a window that is void
 VOTES = 3  # windows at most at a load that is close to the bound; two of them decide
@@ -17,6 +17,10 @@ STEPS_DOWN = 5  # when the boundary does not last
 
 class TooSlow(Exception):
     """This machine is too slow for the load: nothing is known of the server."""
+
+
+class Unsteady(Exception):
+    """The server changed while it was measured: what was found is of no one state of it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,11 @@ class Search:
     def run(self) -> Found:
         self._ramp()
         self._bisect()
+        searched, first = self.found.upper, list(self.found.windows)
         self._sustain()
+        self._control(first)
+        if self.found.upper == searched:
+            self._confirm()
         self._describe()
         return self.found
 
@@ -106,6 +114,34 @@ class Search:
             found.upper, found.cause = found.lower, cause
             found.lower = max(0, found.lower - self._gap(found.lower) * 2**number)
 
+    def _control(self, searched: list[Window]) -> None:
+        """Asks again what was asked before the boundary was known: where the answer differs, so does the server."""
+        first = self._reference(searched)
+        if not first:
+            return
+        later = self._window(first.load, False)
+        if differ(first, later):
+            before, after = (f"{window.mean_s * 1000:.0f} ms" for window in (first, later))
+            raise Unsteady(f"{before} in the mean at {first.load} before, and {after} afterwards")
+
+    def _confirm(self) -> None:
+        """Asks once more where one window alone has said that a load does not hold: whatever was in its way may be over."""
+        found = self.found
+        at_upper = [window for window in found.windows if window.load == found.upper]
+        if not found.lower or len(at_upper) != 1:
+            return
+        again = self._window(at_upper[0].load, False)
+        if not self._fault(again) and is_clear(again, self._bounds):  # what is close to the bound may be chance
+            raise Unsteady(f"{found.upper} does not hold ({found.cause}), and holds afterwards")
+
+    def _reference(self, searched: list[Window]) -> Window | None:
+        """The first window at half of what holds or less; where there is none, at the lowest load that held then."""
+        good = [window for window in searched if not self._fault(window)]
+        far = [window for window in good if window.load * 2 <= self.found.lower]
+        if far:
+            return max(far, key=lambda window: window.load)
+        return min(good, key=lambda window: window.load, default=None)
+
     def _holds(self, load: int) -> bool:
         """Whether this load holds, by one window that is clear or two that agree; notes it."""
         votes: list[str] = []
@@ -128,12 +164,15 @@ class Search:
         for _ in range(TRIES):
             window = self._probe(load, long)
             why = void(window, self._bounds)
-            if not why:
+            changed = "" if why else unsteady(window, self._bounds)
+            if changed and long:
+                raise Unsteady(f"at {load}: {changed}")
+            if not why and not changed:
                 if not self.found.windows and window.results:
                     self._words = window.words  # at the lowest load
                 self.found.windows.append(window)
                 return window
-        raise TooSlow(f"at {load}: {why}")
+        raise TooSlow(f"at {load}: {why}") if why else Unsteady(f"at {load}: {changed}")
 
     def _fault(self, window: Window) -> str:
         return fault(window, self._bounds, self._words)

@@ -9,6 +9,8 @@ from typing import Any
 
 PERCENT = 100
 CAUSES = 20  # that one process remembers
+SLICE_S, LEAST_IN_A_SLICE = 10, 20  # of a window, and the results below which a slice says nothing
+LEAST_DIFFERENCE_S = 0.02  # between windows at the same load: less is nobody's trouble
 TAIL = 2.5  # times the mean that the 95th percentile may take: as a second is beside 400 ms
 
 
@@ -34,10 +36,11 @@ class Bounds:
     words: float = 0.01  # share of the words that may be missing beside what was missing at the lowest load
     drift: float = 1.5  # times that the second half may take as long as the first
     lag_s: float = 0.02
+    swing: float = (
+        1.75  # times that the slowest slice of a window may take as long as the fastest, while the load holds
+    )
 
 
-# Of the first byte of speech: where Deepgram's alerts TTSLatencyHigh (P90) and TTSTailLatencyVeryHigh (P99) begin.
-SPEECH = Bounds(mean_s=0.2, p90_s=0.2, p95_s=0.5, p99_s=0.5)
 # The figures of a window that are bounded, and how each is called; the gravest first.
 _LATENCIES = {"mean_s": "in the mean", "p90_s": "at P90", "p95_s": "at P95", "p99_s": "at P99"}
 
@@ -46,6 +49,20 @@ def sla(stream_ms: Any, file_factor: Any) -> Bounds:
     """The bounds of a deployment with these deepgram_sla_*; the usual ones where it says nothing."""
     mean_s = float(stream_ms or 400) / 1000
     return Bounds(mean_s=mean_s, p95_s=max(Bounds.p95_s, TAIL * mean_s), factor=float(file_factor or Bounds.factor))
+
+
+def speech(first_sound_ms: Any) -> Bounds:
+    """Of the first byte of speech, by deepgram_sla_speech_ms; usually where Deepgram's alerts TTSLatencyHigh (P90) and
+    TTSTailLatencyVeryHigh (P99) begin.
+    """
+    bound_s = float(first_sound_ms or 200) / 1000
+    tail_s = TAIL * bound_s
+    return Bounds(
+        mean_s=bound_s, p90_s=bound_s, p95_s=tail_s, p99_s=tail_s, swing=math.inf
+    )  # texts queue: they come as they come
+
+
+SPEECH = speech(200)
 
 
 @dataclass
@@ -96,6 +113,7 @@ class Window:
     causes: tuple[str, ...] = ()
     p90_s: float = 0.0
     at_once: float = 0.0  # requests under way, in the mean
+    swing: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
@@ -129,7 +147,19 @@ def merged(load: int, seconds: float, raws: Iterable[Raw]) -> Window:
         tuple(causes)[:5],
         percentile(times, 0.9) or 0.0,
         sum(raw.busy_s for raw in parts) / seconds,
+        _swing(latencies, seconds),
     )
+
+
+def _swing(latencies: list[tuple[float, float]], seconds: float) -> float:
+    """Mean of the slowest slice of the window as a share of the fastest one's; 1 where slices have too few results to say."""
+    slices: list[list[float]] = [[] for _ in range(max(1, int(seconds / SLICE_S)))]
+    for at, took in latencies:
+        slices[min(len(slices) - 1, int(at / seconds * len(slices)))].append(took)
+    means = [_mean(one) for one in slices]
+    if min(len(one) for one in slices) < LEAST_IN_A_SLICE or min(means) <= 0:
+        return 1.0
+    return max(means) / min(means)
 
 
 def _mean(values: list[float]) -> float:
@@ -141,6 +171,23 @@ def void(window: Window, bounds: Bounds) -> str:
     if window.lag_p99_s > bounds.lag_s:
         return f"this machine sent late: {window.lag_p99_s * 1000:.0f} ms (P99; at most {bounds.lag_s * 1000:.0f})"
     return ""
+
+
+def unsteady(window: Window, bounds: Bounds) -> str:
+    """Why a window in which the load held is of no one state of the server; "" where it is."""
+    held = not (window.refused or window.broken or window.factor) and window.mean_s <= bounds.mean_s
+    if held and window.swing > bounds.swing:
+        return f"{window.swing:.1f} times as long in one slice of {SLICE_S} s as in another, at the same load"
+    return ""
+
+
+def differ(first: Window, later: Window) -> bool:
+    """Whether two windows at the same load differ by more than chance: the fewer results they have, the more chance there is."""
+    if not (first.results and later.results and first.mean_s > 0 and later.mean_s > 0):
+        return False
+    chance = 2 * math.sqrt(1 / first.results + 1 / later.results)
+    ratio = max(first.mean_s, later.mean_s) / min(first.mean_s, later.mean_s)
+    return ratio > 1.3 + chance and abs(first.mean_s - later.mean_s) > LEAST_DIFFERENCE_S
 
 
 def fault(window: Window, bounds: Bounds, words_at_best: float = 1.0) -> str:

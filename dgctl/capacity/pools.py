@@ -149,6 +149,7 @@ def _server(one: Server) -> dict[str, Any]:
             **{"holds": bench.holds, "fails": bench.fails, "measured": bench.of or one.name},
             **{"moment": bench.retained.moment, "release": bench.retained.about.get("release", "")},
             **({"file_s": bench.retained.file_s} if bench.retained.file_s else {}),
+            **({} if bench.first_sound_ms is None else {"first_sound_ms": bench.first_sound_ms}),
         }
         for kind, bench in benches.items()
         if bench

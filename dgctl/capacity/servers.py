@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from dgctl.bench import retained
+from dgctl.bench import promised, retained
 from dgctl.bench.job import FILES, STREAMS, TTS
 from dgctl.bench.result import SHARE
 from dgctl.bench.retained import Kept
-from dgctl.bench.window import fault, sla
+from dgctl.bench.window import Window, fault
 from dgctl.deployment import topology
 from dgctl.deployment.deployment import Deployment, Host
 
@@ -30,8 +30,18 @@ class Bench:
     @property
     def at_once(self) -> int:
         """Requests at a time of nine tenths of what it holds; 0 where it holds nothing."""
-        seen = [window.at_once for window in self.retained.windows if window.load == self.holds]
+        seen = [window.at_once for window in self._held]
         return max(1, int(max(seen) * SHARE)) if seen else 0
+
+    @property
+    def first_sound_ms(self) -> int | None:
+        """Until the first sound, in nine of ten texts, in the worst window that it holds; None for what does not speak."""
+        seen = [window.p90_s for window in self._held] if self.retained.kind == TTS else []
+        return round(max(seen) * 1000) if seen else None
+
+    @property
+    def _held(self) -> list[Window]:
+        return [window for window in self.retained.windows if window.load == self.holds]
 
 
 @dataclass(frozen=True)
@@ -158,11 +168,9 @@ def _equal(host: Host, other: Host, one: Kept) -> bool:
 
 def _judged(one: Kept, host: Host, of: str) -> Bench:
     """By the deployment's bounds: where they are not those of the bench, its windows are judged again."""
-    asked = sla(host.vars.get("deepgram_sla_stream_ms"), host.vars.get("deepgram_sla_file_factor"))
+    asked = promised.bounds(host.vars, one.kind)
     now, then = str(host.vars.get("deepgram_release") or ""), one.about.get("release", "")
     other = then if then != now else ""
-    if one.kind == TTS:
-        return Bench(one, one.holds, one.fails, of, other)  # its bounds are in no inventory
     if one.bounds.get("mean_s") == asked.mean_s and one.bounds.get("factor") == asked.factor:
         return Bench(one, one.holds, one.fails, of, other)
     words = min(one.windows, key=lambda window: window.load).words if one.windows else 1.0

@@ -59,6 +59,8 @@ def _bench(bench: Bench | None) -> str:
     reported = f"{bench.holds}{until}"
     if bench.retained.kind == TTS:
         reported += " a minute"
+    if bench.first_sound_ms is not None:
+        reported += f", first sound {bench.first_sound_ms} ms (P90)"
     if bench.retained.file_s:
         reported += f" a minute of {_seconds(bench.retained.file_s)}"
     reported += f", as {bench.of}" if bench.of else ""

@@ -12,15 +12,15 @@ from dgctl.base.errors import DgctlError, Exit, Problem
 from dgctl.base.locate import shown
 from dgctl.base.names import suggestion
 from dgctl.base.words import columns, count
-from dgctl.bench import compare, picture, questions, result, retained, way
+from dgctl.bench import compare, picture, promised, questions, result, retained, way
 from dgctl.bench.job import FILES, KINDS, STREAMS, TTS, Job
 from dgctl.bench.result import Result
-from dgctl.bench.search import Found, Plan, Search, TooSlow
-from dgctl.bench.window import SPEECH, Bounds, Window, sla
+from dgctl.bench.search import Found, Plan, Search, TooSlow, Unsteady
+from dgctl.bench.window import Bounds, Window
 from dgctl.bench.workers import Lost, Workers, workers
 from dgctl.content import specs
 from dgctl.deployment import fleet
-from dgctl.deployment.deployment import SERVING, Deployment, Host
+from dgctl.deployment.deployment import SERVING, Deployment
 from dgctl.output.report import HostState, Outcome
 from dgctl.rollout import floor, provisioning
 from dgctl.run import history, lease, outcomes, playbook
@@ -160,10 +160,11 @@ def measured(
     """Measures one server: its state, and lines for people; raises DgctlError where nothing can be said."""
     session, host = work.session, work.deployment.hosts[name]
     kind, folder = session.options.kind, history.folder(session.inventory) / "bench"
+    bounds = promised.bounds(host.vars, kind)
     secured = topology.desired_state(work.deployment, host)["api_tls"]
     with scratch.folder("bench") as place, way.to_api(host, place, secured) as api:
         job = Job(kind, api, *asked, window_s=float(session.options.window), file_s=float(session.options.file_seconds))
-        found = search(work, job, load, name, bounds_of(host, kind))
+        found = search(work, job, load, name, bounds)
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     known = specs.options(content.root())
     done = Result(
@@ -172,7 +173,7 @@ def measured(
         moment,
         found,
         about | {"model": asked[1]["model"]},
-        bounds_of(host, kind),
+        bounds,
         result.last(name, kind, folder),
         job.file_s if kind == FILES else None,
     )
@@ -183,13 +184,6 @@ def measured(
     tips = result.advice(done, len(peers), known, about["profile"] == "flux")
     lines = [*table(done), result.sentence(done), *(f"  {tip}" for tip in tips), f"Kept: {file}, {drawn.name}"]
     return HostState(status={"bench": done.document() | {"advice": tips, "file": str(file)}}), lines
-
-
-def bounds_of(host: Host, kind: str = STREAMS) -> Bounds:
-    """What the deployment promises its callers."""
-    if kind == TTS:
-        return SPEECH
-    return sla(host.vars.get("deepgram_sla_stream_ms"), host.vars.get("deepgram_sla_file_factor"))
 
 
 def search(work: Work, job: Job, load: Workers, name: str, bounds: Bounds) -> Found:
@@ -210,6 +204,11 @@ def search(work: Work, job: Job, load: Workers, name: str, bounds: Bounds) -> Fo
     except TooSlow as error:
         fix = "run it where nothing else runs, on a machine with more cores, near the server; or give a lower --most"
         raise DgctlError(Problem(f"nothing can be said of {name}", value=str(error), fix=fix), Exit.HALTED) from error
+    except Unsteady as error:
+        changed = f"{name} changed while it was measured, so nothing can be said of it"
+        doctor = session.again("doctor", limit=name)
+        fix = f"see that nothing else runs there, and whether its GPU is slowed down ({doctor}); then run it again"
+        raise DgctlError(Problem(changed, value=str(error), fix=fix), Exit.HALTED) from error
     except Lost as error:
         raise DgctlError(Problem(str(error), name, fix="run it again; is there enough memory?"), Exit.HALTED) from error
 

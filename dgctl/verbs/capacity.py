@@ -63,14 +63,19 @@ def _report(
     results: list[retained.Kept],
     outcome: Outcome,
 ) -> None:
-    factor = float(_first(deployment).vars.get("deepgram_sla_file_factor") or 100)
+    variables = _first(deployment).vars
+    factor = float(variables.get("deepgram_sla_file_factor") or 100)
     found = pools.profiles(of, seen.by_profile, factor)
     tables = {one.name: gpus.rows(of, results, one.name) for one in found}
-    full = float(_first(deployment).vars.get("monitoring_saturation_percent") or 70) / 100
+    full = float(variables.get("monitoring_saturation_percent") or 70) / 100
     advised = [tip for one in found for tip in text.advice(one, session.again, full)]
     outcome.capacity = {
         "profiles": text.document(found, tables),
-        "promised": {"stream_ms": _first(deployment).vars.get("deepgram_sla_stream_ms"), "file_factor": factor},
+        "promised": {
+            "stream_ms": variables.get("deepgram_sla_stream_ms"),
+            "file_factor": factor,
+            "speech_ms": variables.get("deepgram_sla_speech_ms"),
+        },
         "advice": advised,
     }
     outcome.text = [line for one in found for line in text.lines(one, tables[one.name], factor)]

@@ -11,8 +11,8 @@ HEAD = """\
 
 What Prometheus tells, by mail or webhook, and what to do then: [monitoring.md](../monitoring.md) says how it gets there. Each
 alert carries its command in the annotation `command`, and its section here in `runbook`; INVENTORY stands for the path of yours.
-The bounds are Deepgram's own where [the rules](../../roles/monitoring/templates/rules) name a page of theirs; three are
-variables: `monitoring_stream_mean_ms`, `monitoring_file_factor`, `monitoring_saturation_percent`.
+The bounds are Deepgram's own where [the rules](../../roles/monitoring/templates/rules) name a page of theirs; four are
+variables: `monitoring_stream_mean_ms`, `monitoring_file_factor`, `monitoring_speech_ms`, `monitoring_saturation_percent`.
 
 A figure that is missing is never taken for a good one: an Engine has no latency before its first stream, and no alert about it
 either; a server, an Engine or an exporter that stops telling has an alert of its own (ServerSilent, EngineSilent, TargetSilent,

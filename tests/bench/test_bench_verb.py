@@ -12,7 +12,7 @@ from dgctl.base.errors import DgctlError, Exit
 from dgctl.bench import picture, questions, result, way
 from dgctl.bench.job import FLUX, LISTEN, STREAMS
 from dgctl.bench.result import Result
-from dgctl.bench.search import Found
+from dgctl.bench.search import Found, Unsteady
 from dgctl.bench.window import Window
 from dgctl.cli import main
 from dgctl.deployment import deployment as deployments
@@ -180,6 +180,17 @@ def test_a_bench_from_end_to_end(here, monkeypatch):
     assert "raise deepgram_engine_max_active_requests" in reported["advice"][0]
     retained = Path(reported["file"])
     assert retained.parent == here / ".dgctl/bench" and retained.with_suffix(".svg").exists()
+
+
+def test_a_server_that_changes_meanwhile_gives_no_number(here, monkeypatch):
+    def changes(_search):
+        raise Unsteady("100 ms in the mean at 4 before, and 210 ms afterwards")
+
+    monkeypatch.setattr(bench.Search, "run", changes)
+    ended = run(monkeypatch, 9)
+    assert ended.exit_code == 6 and "gpu2 changed while it was measured" in ended.output
+    assert "210 ms afterwards" in ended.output and "dgctl doctor inventory.ini --limit gpu2" in ended.output
+    assert not (here / ".dgctl/bench").exists()
 
 
 def test_serving_servers_and_both_kinds_are_refused_before_anything_is_asked(here, monkeypatch):

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from dgctl.bench.search import Plan, Search, TooSlow
-from dgctl.bench.window import Bounds, Raw, Window, fault, is_clear, merged, void
+from dgctl.bench.search import Plan, Search, TooSlow, Unsteady
+from dgctl.bench.window import Bounds, Raw, Window, differ, fault, is_clear, merged, unsteady, void
 
 BOUNDS = Bounds()
 
@@ -104,6 +104,86 @@ def test_one_void_window_is_asked_again():
 
     found = search(Once(10, "cliff"))
     assert found.lower == 10 and all(window.lag_p99_s == 0 for window in found.windows)
+
+
+def test_a_server_that_became_slower_gives_no_number():
+    class Throttled(Server):
+        def mean(self, load):
+            return super().mean(load) * (2 if len(self.asked) > 4 else 1)
+
+    with pytest.raises(Unsteady, match=r"100 ms in the mean at .* before, and 2.. ms afterwards"):
+        search(Throttled(40, "smooth", noise=0))
+    with pytest.raises(Unsteady, match=r"159 ms in the mean at 4 before, and 319 ms afterwards"):
+        search(Throttled(6, "smooth", noise=0))  # of which 3 are left
+
+
+def test_a_machine_that_stalls_in_the_long_run_is_no_trouble_of_the_server():
+    class Stalls(Server):
+        def __call__(self, load, long):
+            found = super().__call__(load, long)
+            return Window(**{**found.__dict__, "swing": 2.5, "lag_p99_s": 0.3}) if long else found
+
+    with pytest.raises(TooSlow, match="this machine sent late: 300 ms"):
+        search(Stalls(40, "smooth", noise=0))
+
+
+def test_what_was_in_the_way_once_gives_no_number():
+    """The third window had a neighbour, who left: 16 did not hold, and 15 does."""
+
+    class Disturbed(Server):
+        def mean(self, load):
+            return 3.0 if len(self.asked) == 3 else super().mean(load)
+
+    with pytest.raises(Unsteady, match=r"16 does not hold \(3000 ms in the mean\), and holds afterwards"):
+        search(Disturbed(40, "smooth", noise=0))
+
+
+def test_what_is_close_to_the_bound_once_more_gives_its_number():
+    """16 was 3 s in the one window, and 390 ms in the next."""
+
+    class Disturbed(Server):
+        def mean(self, load):
+            return 3.0 if len(self.asked) == 3 else 0.39 if load == 16 else super().mean(load)
+
+    assert search(Disturbed(40, "smooth", noise=0)).lower == 15
+
+
+def test_a_neighbour_who_comes_and_goes_gives_no_number():
+    class Shared(Server):
+        def __call__(self, load, long):
+            found = super().__call__(load, long)
+            return Window(**{**found.__dict__, "swing": 2.5}) if long or load == 8 else found
+
+    server = Shared(40, "smooth", noise=0)
+    with pytest.raises(Unsteady, match=r"at 8: 2\.5 times as long in one slice"):
+        search(server)
+    assert server.asked == [(4, False), *[(8, False)] * 3], "once may be chance"
+    with pytest.raises(Unsteady, match=r"at 40: 2\.5 times"):
+        search(Shared(40, "smooth", noise=0), Plan(40, 41))
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "results", "says"),
+    [
+        (0.1, 0.2, 100, True),
+        (0.1, 0.14, 100, False),
+        (0.1, 0.2, 4, False),
+        (0.01, 0.025, 100, False),
+        (0.3, 0.1, 100, True),
+    ],
+)
+def test_windows_differ_by_more_than_chance(first, later, results, says):
+    assert differ(Window(4, 30.0, results, first), Window(4, 30.0, results, later)) is says
+
+
+def test_slices_of_a_window():
+    """A neighbour for a third of it. What does not hold, or has few results, says nothing of neighbours."""
+    took = [(at / 10, 0.3 if at >= 200 else 0.1) for at in range(300)]
+    found = merged(4, 30.0, [Raw(latencies=took)])
+    assert found.swing == pytest.approx(3.0) and "3.0 times as long in one slice of 10 s" in unsteady(found, BOUNDS)
+    assert merged(4, 30.0, [Raw(latencies=took[::10])]).swing == 1.0
+    late = merged(4, 30.0, [Raw(latencies=[(at, 5 * seconds) for at, seconds in took])])
+    assert late.swing == pytest.approx(3.0) and unsteady(late, BOUNDS) == "", "above its capacity a queue grows"
 
 
 def window(**changes):

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from dgctl.base.errors import Exit
-from dgctl.bench import questions, result, tts
+from dgctl.bench import promised, questions, result, tts
 from dgctl.bench.job import TTS, Job
 from dgctl.bench.result import Result
 from dgctl.bench.search import Found, Plan, Search
 from dgctl.bench.window import SPEECH, Bounds, Raw, Window, fault, is_clear, merged
 from dgctl.bench.workers import workers
-from dgctl.verbs import bench
 from dgctl.verify import voices
 from dgctl.verify.tls import Proxy
 from dgctl.verify.voices import RATE, TEXT
@@ -162,6 +161,15 @@ def test_the_bounds_are_those_of_deepgram_s_alerts(figures, says):
     assert fault(Window(60, 30.0, 30, **figures), SPEECH) == says
 
 
+def test_what_is_promised_is_the_bound(here):  # noqa: F811
+    assert promised.bounds({}, TTS) == SPEECH == promised.bounds({"deepgram_sla_speech_ms": "200"}, TTS)
+    speaks("gpu2", "deepgram_profile: aura\ndeepgram_sla_speech_ms: 300\n")
+    found = promised.bounds(deployment().hosts["gpu2"].vars, TTS)
+    assert (found.mean_s, found.p90_s, found.p99_s) == (0.3, 0.3, 0.75)
+    assert fault(Window(60, 30.0, 30, 0.2, p90_s=0.29, p99_s=0.7), found) == ""
+    assert promised.bounds({"deepgram_sla_speech_ms": 300}) == Bounds(), "streams have their own"
+
+
 def test_one_slow_answer_decides_nothing():
     assert not is_clear(Window(60, 30.0, 30, mean_s=0.05, p90_s=0.06, p99_s=0.9), SPEECH)
     assert is_clear(Window(60, 30.0, 30, mean_s=0.05, p90_s=0.06, p99_s=0.1), SPEECH)
@@ -234,7 +242,7 @@ def test_a_bench_from_end_to_end(here, monkeypatch):  # noqa: F811
     slow = replace(
         SPEECH, mean_s=2.0, p90_s=2.0, p95_s=4.0, p99_s=4.0, lag_s=0.5
     )  # this machine may be busy with other tests
-    monkeypatch.setattr(bench, "SPEECH", slow)
+    monkeypatch.setattr(promised, "speech", lambda _ms: slow)
     with speaking(limit=0) as (port, _server):
         ended = run(monkeypatch, port, "--tts", "--json", "--most", "60")
     assert ended.exit_code == 0, ended.output

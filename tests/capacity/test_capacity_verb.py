@@ -72,15 +72,17 @@ def test_how_full_it_is_and_when_it_will_be(here):
     )
 
 
-def speaking(here_, **about):
+def speaking(here_, p90_s=None, **about):
+    """Two servers that speak, gpu1 with a bench; `p90_s`: by load, if not the same at each."""
+    p90_s = p90_s or dict.fromkeys((120, 180, 240), 0.15)
     Path("host_vars").mkdir(exist_ok=True)
     for name in ("gpu1", "gpu2"):
         Path(f"host_vars/{name}.yml").write_text(
             "deepgram_profile: aura\ndeepgram_aura_max_batch_size: 8\ndeepgram_aura_language: en\n"
             "deepgram_models_links: [https://m.example.com/aura-2.voice-pack.en.a1b2.dg]\n"
         )
-    windows = [Window(load, 30.0, load // 2, 0.1, p90_s=0.15, at_once=load / 30).as_dict() for load in (120, 240, 180)]
-    retained = {"kind": "tts", "holds": 180, "fails": 240, "windows": windows}
+    windows = [Window(load, 30.0, load // 2, 0.08, p90_s=p90_s[load], at_once=load / 30) for load in (120, 240, 180)]
+    retained = {"kind": "tts", "holds": 180, "fails": 240, "windows": [one.as_dict() for one in windows]}
     retained["bounds"] = {"mean_s": 0.2, "p90_s": 0.2, "p95_s": 0.5, "p99_s": 0.5, "factor": 100.0}
     retained["about"] = DOCUMENT["about"] | {"profile": "aura", "model": "aura-2-thalia-en"} | about
     keep(here_ / ".dgctl/bench", "20261130T080000Z-gpu1-tts", **retained)
@@ -99,8 +101,27 @@ def test_servers_that_speak_take_what_their_bench_had_at_a_time(here):
         (5, "bench", 180),
     ]
     assert reported["requests"]["share"]["all"] == pytest.approx(0.4, abs=0.01)
-    assert "bench of speech" in ended.stdout and "180, not 240 a minute, as gpu1" in ended.stdout
+    assert (
+        "bench of speech" in ended.stdout and "180, not 240 a minute, first sound 150 ms (P90), as gpu1" in ended.stdout
+    )
     assert "bench of streams" not in ended.stdout and reported["gpus"][0]["texts_a_minute"] == "180"
+
+
+@pytest.mark.parametrize(
+    ("promise", "holds", "fails", "takes", "first_sound"),
+    [(200, 180, 240, 5, 150), (140, 120, 180, 3, 120), (90, 0, 120, 0, None)],
+)
+def test_another_promise_of_speech_judges_the_windows_again(here, promise, holds, fails, takes, first_sound):
+    speaking(here, {120: 0.12, 180: 0.15, 240: 0.3})
+    with Path("group_vars/all/main.yml").open("a") as file:
+        file.write(f"deepgram_sla_speech_ms: {promise}\n")
+    reported = json.loads(run("--json").stdout)["capacity"]
+    assert reported["promised"]["speech_ms"] == promise
+    server = reported["profiles"]["aura"]["servers"][0]
+    bench = server["bench"]["speech"]
+    assert (bench["holds"], bench["fails"], server["takes"]) == (holds, fails, takes)
+    assert bench.get("first_sound_ms") == first_sound
+    assert (f"first sound {first_sound} ms (P90)" in run().stdout) is (first_sound is not None)
 
 
 def test_what_speaks_is_measured_with_tts(here):

@@ -286,7 +286,12 @@ MORE = (
         {name: values.replace("0+", "0+0.0") for name, values in speech(0, 0, 0, 15).items()},
     ),
     # A counter that starts again counts from there.
-    Case("ErrorsHigh", 10, requests(0.2), {key: "0+50x5 0+50x10" for key in list(requests(0.0))[1:]}),
+    Case(
+        "ErrorsHigh",
+        10,
+        {key: f"{values[:-2]}4 {values}" for key, values in requests(0.2).items()},
+        {key: f"{values[:-2]}4 {values}" for key, values in requests(0.04).items()},
+    ),
     Case(
         "GpuGone",
         10,

@@ -103,6 +103,11 @@ def test_commands_are_verbs_with_their_options():
 def test_thresholds_are_those_of_the_variables():
     texts = rules.rendered(PROJECT, DEFAULTS | {"monitoring_stream_mean_ms": 250, "monitoring_file_factor": 55})
     assert "mean5m > 0.25" in texts["engine.yml"] and "mean30m < 55" in texts["engine.yml"]
+    texts = rules.rendered(PROJECT, DEFAULTS | {"monitoring_speech_ms": 300})
+    assert all(bound in texts["tts.yml"] for bound in ("p90 > 0.3 and", "p90 > 0.6 and", "p99 > 0.75 and"))
+    assert all(bound in TEXTS["tts.yml"] for bound in ("p90 > 0.2 and", "p90 > 0.4 and", "p99 > 0.5 and")), (
+        "Deepgram's own"
+    )
     assert "mean5m > 0.4\n" in TEXTS["engine.yml"] and "> 0.7\n" in TEXTS["engine.yml"]
 
 

@@ -16,6 +16,7 @@ from ..model_file import Model
 from ..settings import Settings
 from . import gpu
 from .audio import AudioReader, NotAudio
+from .curve import Curve
 from .metrics import Metrics
 from .transcripts import Listener, Word
 
@@ -94,6 +95,8 @@ class Hearing:
         self.metrics, self.models = Metrics(self._limit), models
         self._known, self._gpus, self._log = known, gpus, log
         self._lanes = Lanes(os.environ.get("SIMULATED_FILES", ""))
+        streams = os.environ.get("SIMULATED_STREAMS", "")
+        self.curve = Curve(streams) if streams else None
         self._step_s = float(settings.number("chunking.streaming.step", 1.0))
         self._flux = settings.text("flux.model_name", "flux-general-en") if settings.flag("flux.enabled", False) else ""
         self._flux_streams = int(settings.number("flux.max_streams", 0))
@@ -183,22 +186,45 @@ class Hearing:
         return socket
 
     async def _stream(self, socket: web.WebSocketResponse, ears: Ears) -> None:
-        async for message in socket:
-            if message.type == WSMsgType.BINARY:
-                await self._tell(socket, ears.feed(message.data))
-            elif message.type == WSMsgType.TEXT:
-                asked = json.loads(message.data)["type"]
-                if asked == "close":
-                    await self._tell(socket, ears.end())
-                reader = ears.reader
-                done = {"type": asked, "duration": reader.duration, "sha256": reader.sha256}
-                await socket.send_json({**done, "channels": reader.channels})
+        """Reads on while pieces are worked on: each is due so long after it came, whatever became of the one before."""
+        arrived: asyncio.Queue = asyncio.Queue()
+        reading = asyncio.create_task(_read(socket, arrived))
+        try:
+            while (one := await arrived.get()) is not None:
+                at, message = one
+                if message.type == WSMsgType.BINARY:
+                    await self._tell(socket, ears.feed(message.data), at)
+                elif message.type == WSMsgType.TEXT:
+                    asked = json.loads(message.data)["type"]
+                    if asked == "close":
+                        await self._tell(socket, ears.end(), at)
+                    reader = ears.reader
+                    done = {"type": asked, "duration": reader.duration, "sha256": reader.sha256}
+                    await socket.send_json({**done, "channels": reader.channels})
+        finally:
+            reading.cancel()
 
-    async def _tell(self, socket: web.WebSocketResponse, chunks: Iterator) -> None:
+    async def _tell(self, socket: web.WebSocketResponse, chunks: Iterator, at: float) -> None:
         for chunk in chunks:
-            begin = time.monotonic()
-            await asyncio.sleep(STREAM_INFERENCE_S)
+            begin = at if self.curve else time.monotonic()
+            await asyncio.sleep(self._wait_s(at))
             for channel, words, silent, until in chunk:
                 heard = {"channel": channel, "channels": len(chunk), "silent": silent, "until": round(until, 6)}
                 await socket.send_json({"type": "heard", **heard, "words": [word.as_json() for word in words]})
             self.metrics.observe("engine_stream_latency", time.monotonic() - begin)
+
+    def _wait_s(self, at: float) -> float:
+        """Until a piece that came then is answered."""
+        if not self.curve:
+            return STREAM_INFERENCE_S
+        now = time.monotonic()
+        return max(0.0, at + self.curve.latency_s(self.metrics.active["stream"], now) - now)
+
+
+async def _read(socket: web.WebSocketResponse, arrived: asyncio.Queue) -> None:
+    """Notes when each message came; None at the end."""
+    try:
+        async for message in socket:
+            arrived.put_nowait((time.monotonic(), message))
+    finally:
+        arrived.put_nowait(None)

@@ -1,0 +1,1 @@
+"""The documents' pictures: what the dashboards ask, asked of a real Prometheus about a fleet that is simulated."""
