@@ -31,6 +31,11 @@ def nginx_that_was_full_yesterday(patient):
     nginx.reported(patient, nginx.NO_CONNECTIONS, 86400)
 
 
+def nginx_that_was_full_before_its_reload(patient):
+    nginx.reported(patient, nginx.NO_FILES, 300)
+    patient.reloaded = time.time() - 30
+
+
 def no_cap_where_the_engine_has_no_limit(patient):
     without = ENGINE.replace("max_active_requests = 40\n\n", "")
     patient.write(ENGINE_TOML, without)
