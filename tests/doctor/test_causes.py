@@ -133,6 +133,8 @@ def test_the_cause_of(patient, change, expected):
         (service.limit_under_another_table, "engine limit", "files"),
         (service.configuration_edited_and_not_read, "configuration", "files"),
         (service.licence_server_unreachable, "api health", "licence"),
+        (service.api_asks_another_engine, "api engine", "files"),
+        (certificate.key_that_nginx_refuses, "callers", "certificate key"),
     ],
 )
 def test_what_follows_in_the_service(patient, change, follower, cause):
@@ -143,6 +145,13 @@ def test_what_follows_in_the_service(patient, change, follower, cause):
 def test_a_bridge_that_is_too_large_is_the_cause_of_late_licences(patient):
     system.bridge_larger_than_the_way_out(patient)
     assert follows(patient) == {"mtu": "", "licence": "mtu", "api health": "mtu"}
+
+
+def test_a_dead_resolver_is_the_cause_of_an_engine_that_ends_without_a_licence(patient):
+    engines.engine_that_finds_no_licence_server(patient)
+    assert follows(patient) == {"containers": ""}
+    system.resolver_dead(patient)
+    assert follows(patient) == {"resolver": "", "containers": "resolver"}
 
 
 def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):

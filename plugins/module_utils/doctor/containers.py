@@ -12,10 +12,12 @@ from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
 
 QUADLET = "/etc/containers/systemd/deepgram-{}.container"
+UNREACHED = ("licence server has no address", "licence server unreachable", "license proxy unreachable")
 # Words of a log that are about what another check inspects. All others are causes of their own.
 EXPLAINED = {
     "no libcuda": ("libcuda in containers", "engine on gpu"),
     "no GPU": ("engine on gpu", "gpu in containers", "gpu answers"),
+    **dict.fromkeys(UNREACHED, ("resolver", "conntrack", "clock", "mtu", "license proxy")),
 }
 GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
 LIBRARIES = (

@@ -114,6 +114,13 @@ def engine_without_a_key(patient):
     patient.say("log_engine", log_forms.reported("json", "Missing license configuration", "ERROR", "impeller::config"))
 
 
+@fault({"containers": "make https://license.deepgram.com resolve"})
+def engine_that_finds_no_licence_server(patient):
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+    words = "Aegis request to https://license.deepgram.com failed: dns error: failed to lookup address information"
+    patient.say("log_engine", log_forms.reported("full", words, "ERROR", "impeller::license"))
+
+
 @fault({"containers": "set deepgram_release to release-251015 or newer; on the server: journalctl -u deepgram-engine"})
 def engine_too_old_for_flux_podman(patient):
     patient.podman("[Container]\nAddDevice=nvidia.com/gpu=all\n")
