@@ -36,6 +36,11 @@ def nginx_that_was_full_before_its_reload(patient):
     patient.reloaded = time.time() - 30
 
 
+def nginx_whose_old_worker_ends_with_its_last_stream(patient):
+    nginx.nginx_workers_with_fewer_files_than_its_configuration(patient)
+    patient.write("/proc/901/cmdline", "nginx: worker process is shutting down")
+
+
 def no_cap_where_the_engine_has_no_limit(patient):
     without = ENGINE.replace("max_active_requests = 40\n\n", "")
     patient.write(ENGINE_TOML, without)

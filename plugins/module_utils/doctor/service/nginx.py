@@ -13,6 +13,7 @@ SITE = "/etc/nginx/conf.d/deepgram.conf"
 LOGS = ("/var/log/nginx/deepgram.error.log", "/var/log/nginx/error.log")
 # Words of NGINX's own (src/core/ngx_connection.c, src/event/ngx_event_accept.c).
 EXHAUSTED = re.compile(r"worker_connections are not enough|\(24: Too many open files\)")
+LEAVING = "is shutting down"  # src/os/unix/ngx_process_cycle.c
 MOMENT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
 RECENT_S, TAIL, FULL = 600, 1 << 16, 0.95
 CONNECTIONS = re.compile(r"^\s*worker_connections\s+(\d+)\s*;", re.MULTILINE)
@@ -61,7 +62,9 @@ def fresh(host):
 
 def room(host):
     pid = main_pid(host)
-    workers = host.read(f"/proc/{pid}/task/{pid}/children").split() if pid else []
+    children = host.read(f"/proc/{pid}/task/{pid}/children").split() if pid else []
+    # One of before a reload ends with its last stream, and takes no new connection.
+    workers = [one for one in children if LEAVING not in host.read(f"/proc/{one}/cmdline")]
     if not workers:
         return unknown("nginx does not run: see nginx")
     reported = host.reported("nginx")
