@@ -6,6 +6,7 @@ import pytest
 from ansible.module_utils.doctor import doctor
 from ansible.module_utils.doctor.causes import divided, fold
 
+from tests import log_forms
 from tests.doctor.faults import certificate, driver, engines, gpus, nginx, service, system, toolkit
 from tests.doctor.faults.table import FAULTS
 
@@ -152,6 +153,14 @@ def test_a_dead_resolver_is_the_cause_of_an_engine_that_ends_without_a_licence(p
     assert follows(patient) == {"containers": ""}
     system.resolver_dead(patient)
     assert follows(patient) == {"resolver": "", "containers": "resolver"}
+
+
+def test_an_engine_that_ends_for_a_refused_key_follows_from_the_licence(patient):
+    service.licence_refused(patient)
+    engines.engine_that_is_just_starting_again(patient)
+    words = "Aegis request to https://license.deepgram.com failed: 401 Unauthorized"
+    patient.say("log_engine", log_forms.reported("full", words, "ERROR", "impeller::license"))
+    assert follows(patient) == {"licence": "", "containers": "licence"}
 
 
 def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):

@@ -41,6 +41,14 @@ def nginx_whose_old_worker_ends_with_its_last_stream(patient):
     patient.write("/proc/901/cmdline", "nginx: worker process is shutting down")
 
 
+def engine_that_listens_after_it_has_ended_often(patient):
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 20))
+    patient.container("engine", 4711, StartedAt=started)
+    patient.engine.api["/containers/deepgram-engine/json"]["RestartCount"] = 4
+    listens = log_forms.reported("full", "Listening on http://0.0.0.0:8080")
+    patient.say("start_engine", service_patient.STARTED_LOG + listens)
+
+
 def no_cap_where_the_engine_has_no_limit(patient):
     without = ENGINE.replace("max_active_requests = 40\n\n", "")
     patient.write(ENGINE_TOML, without)
