@@ -163,6 +163,12 @@ def test_an_engine_that_ends_for_a_refused_key_follows_from_the_licence(patient)
     assert follows(patient) == {"licence": "", "containers": "licence"}
 
 
+def test_an_expired_release_that_nobody_asked_for_follows_from_the_image(patient):
+    engines.engine_that_is_just_starting_again(patient)
+    service.engine_from_an_old_image(patient)
+    assert follows(patient) == {"images": "", "containers": "images"}
+
+
 def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):
     service.engine_hangs(patient)
     service.api_without_an_engine(patient)

@@ -22,6 +22,7 @@ EXPLAINED = {
     "no GPU": ("engine on gpu", "gpu in containers", "gpu answers"),
     **dict.fromkeys(UNREACHED, ("licence", "resolver", "conntrack", "clock", "mtu", "license proxy")),
     "key refused": ("licence",),
+    "certificates expired": ("images",),
 }
 GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
 LIBRARIES = (
@@ -161,6 +162,8 @@ def on_gpu(host, part):
     found = [path.rpartition("/")[2] for path in devices(host, container)]
     if found:
         return healthy(listed(found))
+    if not host.exists(f"/proc/{container['pid']}/root/dev"):
+        return unknown(f"deepgram-{part} has ended just now: see containers")
     return unhealthy("no GPU device in the container", fix=recreate_fix(host, part))
 
 

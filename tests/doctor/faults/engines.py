@@ -116,14 +116,20 @@ def engine_without_a_key(patient):
 
 
 @fault({"containers": "set deepgram_release to a newer release"})
-def engine_that_is_just_starting_again(patient):
+def engine_that_is_just_starting_again(patient, pid=4711):
     """Between two ends it runs for a moment."""
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3))
-    patient.container("engine", 4711, "running", StartedAt=started)
+    patient.container("engine", pid, "running", StartedAt=started)
     patient.engine.api["/containers/deepgram-engine/json"]["RestartCount"] = 4
     patient.say("start_engine", "")
     words = "Certificates have expired. This release is past its end of life"
     patient.say("log_engine", log_forms.reported("full", words, "ERROR", "impeller"))
+
+
+@fault({"containers": "set deepgram_release to a newer release"})
+def engine_that_ends_while_it_is_looked_at(patient):
+    """Its processes, and so its root, are gone."""
+    engine_that_is_just_starting_again(patient, pid=999999)
 
 
 @fault({"containers": "make https://license.deepgram.com resolve"})
