@@ -39,9 +39,15 @@ rm -r $work
 """
 
 
+def keep_both(target: Target) -> None:
+    """A repair may have made a new pair of them: what goes back fits together."""
+    target.keep(f"{BASE}.crt")
+    target.keep(f"{BASE}.key")
+
+
 def replaced(target: Target, script: str) -> str:
     """Another certificate for the same key, served."""
-    target.keep(f"{BASE}.crt")
+    keep_both(target)
     return target.sh(
         f"{NAMES}{script}\n{RELOAD}; openssl x509 -in {BASE}.crt -noout -issuer -enddate -ext subjectAltName"
     )
@@ -72,22 +78,11 @@ def incomplete(target: Target) -> str:
 @inject("certificate-of-another-key")
 def another_key(target: Target) -> str:
     """Somebody wrote a new key. NGINX serves on with both of before, until it is to read them again."""
-    target.keep(f"{BASE}.key")
+    keep_both(target)
     return target.sh(f"""
     openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out /root/new.key
     touch -r {BASE}.key /root/new.key; cat /root/new.key > {BASE}.key; touch -r /root/new.key {BASE}.key; rm /root/new.key
     nginx -t 2>&1 || true
-    """)
-
-
-@inject("certificate-not-served")
-def not_served(target: Target) -> str:
-    """A renewed one was copied here with its time of writing (cp -p, rsync -t), and NGINX not reloaded."""
-    target.keep(f"{BASE}.crt")
-    return target.sh(f"""{NAMES}
-    {SIGN} -days 365 -addext "subjectAltName=$names" -out /root/renewed.crt
-    touch -r {BASE}.crt /root/renewed.crt; cp -p /root/renewed.crt {BASE}.crt; rm /root/renewed.crt
-    ls -l --time-style=full-iso {BASE}.crt
     """)
 
 
@@ -96,7 +91,6 @@ def not_served(target: Target) -> str:
 @heal("certificate-of-another-name")
 @heal("certificate-without-its-chain")
 @heal("certificate-of-another-key")
-@heal("certificate-not-served")
 def as_before(target: Target) -> str:
     target.put_back()
     return target.sh(f"chmod 600 {BASE}.key; {RELOAD}; systemctl is-active nginx")

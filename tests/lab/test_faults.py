@@ -64,7 +64,6 @@ CHECKS = {
     "certificate-of-another-name": "certificate name",
     "certificate-without-its-chain": "certificate chain",
     "certificate-of-another-key": "certificate key",
-    "certificate-not-served": "certificate served",
     "engine-of-another-image": "images",
     "release-expired": "containers",
     "engine-paused": "containers",

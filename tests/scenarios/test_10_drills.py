@@ -76,7 +76,6 @@ FIXES = {
     "certificate-of-another-name": "dgctl provision",
     "certificate-without-its-chain": "dgctl provision",
     "certificate-of-another-key": "dgctl provision",
-    "certificate-not-served": "systemctl reload nginx",
     "engine-of-another-image": "--force-recreate engine",
     "release-expired": "deepgram_release",
     "engine-paused": "docker unpause deepgram-engine",

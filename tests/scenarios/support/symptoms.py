@@ -14,7 +14,6 @@ class Symptom(NamedTuple):
 
 FIRST_ENGINE = "docker ps -a --format '{{.Names}}' | grep engine"
 QUERY = "nvidia-smi --format=csv,noheader --query-gpu="
-SERIAL = "openssl x509 -noout -serial"
 SINCE_ITS_START = "tac | sed '/SIMULATED/q'"
 SYMPTOMS = {
     "library-mismatch": Symptom("nvidia-smi", "^Failed to initialize NVML: Driver/library version mismatch"),
@@ -95,11 +94,6 @@ SYMPTOMS = {
         "openssl verify /etc/nginx/tls/deepgram.crt", "unable to get local issuer certificate"
     ),
     "certificate-of-another-key": Symptom("nginx -t", "key values mismatch"),
-    "certificate-not-served": Symptom(
-        f'test "$(openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | {SERIAL})"'
-        f' = "$({SERIAL} -in /etc/nginx/tls/deepgram.crt)" || echo another',
-        "^another$",
-    ),
     "engine-of-another-image": Symptom("docker inspect -f '{{.Config.Image}}' deepgram-engine", "^simulated/"),
     "release-expired": Symptom("docker logs --tail 5 deepgram-engine", "past its end of life"),
     "engine-paused": Symptom("docker ps", r"\(Paused\)"),
