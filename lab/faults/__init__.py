@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from lab.faults import containers, driver, fabric, gpu, host, packages, secure_boot, service, toolkit  # noqa: F401 they register
+from lab.faults import (  # noqa: F401 they register
+    certificate,
+    configuration,
+    containers,
+    driver,
+    fabric,
+    gpu,
+    host,
+    licence,
+    models,
+    nginx,
+    packages,
+    secure_boot,
+    service,
+    system,
+    toolkit,
+)
 from lab.faults.registry import FAULTS, Fault
 from lab.faults.target import Target
 from lab.home import Home

@@ -8,6 +8,8 @@ from lab.faults.target import FIRST, QUADLET, Target
 DAEMON = "/etc/docker/daemon.json"
 ON_CPU = "/root/compose.yaml"
 LIBCUDA = "/usr/lib/x86_64-linux-gnu/libcuda.so.1"
+# An Engine that cannot start ends, and is started again: waits until that is to be seen.
+AGAIN = "for try in $(seq 60); do [ $(docker inspect -f '{{.RestartCount}}' deepgram-engine) -ge 2 ] && break; sleep 1; done\n"
 # name, project's directory and file of the Engine's container, as Compose has written them down.
 OF_COMPOSE = f"""
 name=$(docker ps -a --format '{{{{.Names}}}}' | {FIRST})

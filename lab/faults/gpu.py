@@ -1,4 +1,4 @@
-"""Faults of the hardware: a GPU lost, missing, in MIG mode, on half a link, with memory to be retired."""
+"""Faults of the hardware: a GPU lost, missing, in MIG mode, on half a link, too hot, with memory that fails."""
 
 from __future__ import annotations
 
@@ -133,3 +133,38 @@ def xid(target: Target) -> str:
 def no_xid(target: Target) -> str:
     target.forget_log()
     return "The kernel's log is empty, as after a reboot."
+
+
+@inject("ecc-errors")
+def ecc_errors(target: Target) -> str:
+    card = _last(target)
+    target.set_health(card, ecc_errors_uncorrected_volatile_total=3)
+    return f"{card['name']} at {card['bus_id']} has counted three errors that its memory could not correct."
+
+
+@heal("ecc-errors")
+def no_ecc_errors(target: Target) -> str:
+    for card in target.cards():
+        target.set_health(card, ecc_errors_uncorrected_volatile_total=0)
+    return "No GPU has counted an error, as after a reset."
+
+
+@inject("gpu-too-hot")
+def hot(target: Target) -> str:
+    card = _last(target)
+    values = {"hw_slowdown": "Active", "hw_thermal_slowdown": "Active"}
+    target.set_health(
+        card, temperature_gpu=96, **{f"clocks_event_reasons_{name}": value for name, value in values.items()}
+    )
+    return f"{card['name']} at {card['bus_id']} has 96 degrees, and slows itself down."
+
+
+@heal("gpu-too-hot")
+def cool(target: Target) -> str:
+    values = {
+        "clocks_event_reasons_hw_slowdown": "Not Active",
+        "clocks_event_reasons_hw_thermal_slowdown": "Not Active",
+    }
+    for card in target.cards():
+        target.set_health(card, temperature_gpu=34, **values)
+    return "No GPU is too hot."

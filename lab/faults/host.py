@@ -1,4 +1,4 @@
-"""Faults of the host itself: no room in /var, a clock that is wrong."""
+"""Faults of the host itself: no room or no inodes in /var, a clock that is wrong."""
 
 from __future__ import annotations
 
@@ -18,11 +18,24 @@ DAY_S = 86400
 
 @inject("disk-full")
 def full(target: Target) -> str:
-    """/var is laid over by a file system of 16 MiB, which is then filled; other mounts below /var stay as they are."""
+    return small(target, "size=16m", "cat /dev/zero > /var/log/core.dump 2>/dev/null || true; df -h /var | tail -1")
+
+
+@inject("inodes-out")
+def without_inodes(target: Target) -> str:
+    """A program leaves a small file a request, and nobody removes them: there is room, and no file can be created."""
+    fill = (
+        "mkdir -p /var/spool/callbacks; for n in $(seq 5000); do : > /var/spool/callbacks/$n || break; done 2>/dev/null"
+    )
+    return small(target, "size=2g,nr_inodes=3000", f"{fill}; df -i /var | tail -1")
+
+
+def small(target: Target, options: str, fill: str) -> str:
+    """/var is laid over by a small file system, which is then filled; other mounts below /var stay as they are."""
     if target.holds(f"mountpoint -q {SMALL}"):
         return target.sh("df -h /var | tail -1")
     return target.sh(f"""
-    mkdir -p {SMALL}; mount -t tmpfs -o size=16m tmpfs {SMALL}
+    mkdir -p {SMALL}; mount -t tmpfs -o {options} tmpfs {SMALL}
     mkdir -p {SMALL}/upper {SMALL}/work {SMALL}/below
     number=0
     awk '$5 ~ "^/var/" {{ print $5 }}' /proc/self/mountinfo | while read -r mount; do
@@ -37,12 +50,12 @@ def full(target: Target) -> str:
             number=$((number + 1)); mount --bind {SMALL}/below/$number "$mount"
         done < {SMALL}/below/list
     fi
-    cat /dev/zero > /var/log/core.dump 2>/dev/null || true
-    df -h /var | tail -1
+    {fill}
     """)
 
 
 @heal("disk-full")
+@heal("inodes-out")
 def room(target: Target) -> str:
     return target.sh(f"""
     if mountpoint -q {SMALL}; then umount -R -l /var {SMALL}; fi

@@ -165,3 +165,15 @@ def right_key(target: Target) -> str:
     paths = target.put_back()
     target.sh(f"{SIGNED_BY}\n{update('$file')}")
     return f"{', '.join(paths)} is as it was."
+
+
+@inject("hold-lifted")
+def not_held(target: Target) -> str:
+    """Somebody took the hold from one of the driver's packages: the next upgrade replaces it under running containers."""
+    package = owner(target, LIBRARY)
+    return target.sh(f"apt-mark unhold {package}; apt-mark showhold")
+
+
+@heal("hold-lifted")
+def held(target: Target) -> str:
+    return target.sh(f"apt-mark hold {owner(target, LIBRARY)}")

@@ -26,7 +26,9 @@ ENGINE = """\
 max_active_requests = 40
 
 [license]
-server_url = ["https://license.deepgram.com"]
+server_url = [
+    "https://license.deepgram.com",
+]
 
 [features]
 multichannel = true

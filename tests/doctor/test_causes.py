@@ -6,6 +6,7 @@ import pytest
 from ansible.module_utils.doctor import doctor
 from ansible.module_utils.doctor.causes import divided, fold
 
+from tests import log_forms
 from tests.doctor.faults import certificate, driver, engines, gpus, nginx, service, system, toolkit
 from tests.doctor.faults.table import FAULTS
 
@@ -133,6 +134,8 @@ def test_the_cause_of(patient, change, expected):
         (service.limit_under_another_table, "engine limit", "files"),
         (service.configuration_edited_and_not_read, "configuration", "files"),
         (service.licence_server_unreachable, "api health", "licence"),
+        (service.api_asks_another_engine, "api engine", "files"),
+        (certificate.key_that_nginx_refuses, "callers", "certificate key"),
     ],
 )
 def test_what_follows_in_the_service(patient, change, follower, cause):
@@ -143,6 +146,27 @@ def test_what_follows_in_the_service(patient, change, follower, cause):
 def test_a_bridge_that_is_too_large_is_the_cause_of_late_licences(patient):
     system.bridge_larger_than_the_way_out(patient)
     assert follows(patient) == {"mtu": "", "licence": "mtu", "api health": "mtu"}
+
+
+def test_a_dead_resolver_is_the_cause_of_an_engine_that_ends_without_a_licence(patient):
+    engines.engine_that_finds_no_licence_server(patient)
+    assert follows(patient) == {"containers": ""}
+    system.resolver_dead(patient)
+    assert follows(patient) == {"resolver": "", "containers": "resolver"}
+
+
+def test_an_engine_that_ends_for_a_refused_key_follows_from_the_licence(patient):
+    service.licence_refused(patient)
+    engines.engine_that_is_just_starting_again(patient)
+    words = "Aegis request to https://license.deepgram.com failed: 401 Unauthorized"
+    patient.say("log_engine", log_forms.reported("full", words, "ERROR", "impeller::license"))
+    assert follows(patient) == {"licence": "", "containers": "licence"}
+
+
+def test_an_expired_release_that_nobody_asked_for_follows_from_the_image(patient):
+    engines.engine_that_is_just_starting_again(patient)
+    service.engine_from_an_old_image(patient)
+    assert follows(patient) == {"images": "", "containers": "images"}
 
 
 def test_a_hung_engine_is_the_cause_of_an_api_without_one(patient):

@@ -31,6 +31,24 @@ def nginx_that_was_full_yesterday(patient):
     nginx.reported(patient, nginx.NO_CONNECTIONS, 86400)
 
 
+def nginx_that_was_full_before_its_reload(patient):
+    nginx.reported(patient, nginx.NO_FILES, 300)
+    patient.reloaded = time.time() - 30
+
+
+def nginx_whose_old_worker_ends_with_its_last_stream(patient):
+    nginx.nginx_workers_with_fewer_files_than_its_configuration(patient)
+    patient.write("/proc/901/cmdline", "nginx: worker process is shutting down")
+
+
+def engine_that_listens_after_it_has_ended_often(patient):
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 20))
+    patient.container("engine", 4711, StartedAt=started)
+    patient.engine.api["/containers/deepgram-engine/json"]["RestartCount"] = 4
+    listens = log_forms.reported("full", "Listening on http://0.0.0.0:8080")
+    patient.say("start_engine", service_patient.STARTED_LOG + listens)
+
+
 def no_cap_where_the_engine_has_no_limit(patient):
     without = ENGINE.replace("max_active_requests = 40\n\n", "")
     patient.write(ENGINE_TOML, without)

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 import types
 
 import pytest
@@ -118,6 +119,16 @@ def test_a_page_that_is_late_is_asked_twice(patient, monkeypatch):
 ])  # fmt: skip
 def test_the_log_of_a_time(engine, words):
     assert list(engine(None).log_between("api", 100.0, 200.5))[4:] == words
+
+
+@pytest.mark.parametrize(("ago", "since"), [(60, 60), (3600, doctor_host.RECENT_S)])
+def test_what_a_container_said_before_it_was_restarted_is_no_news(patient, monkeypatch, ago, since):
+    host, asked = patient.host(), []
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(host.started - ago))
+    patient.container("engine", 4711, StartedAt=started)
+    monkeypatch.setattr(host.engine, "log_between", lambda part, since, until: (asked.append(since), ("true",))[1])
+    host.recent_log("engine")
+    assert asked == [pytest.approx(host.started - since, abs=1.5)]
 
 
 def test_a_log_ends_where_it_is_too_long(monkeypatch):

@@ -55,6 +55,38 @@ CHECKS = {
     "model-truncated": "models",
     "key-file-open": "key files",
     "boot-unit-disabled": "units",
+    "nginx-stopped": "nginx",
+    "nginx-refuses-its-files": "callers",
+    "second-default-server": "callers",
+    "nginx-out-of-connections": "nginx room",
+    "nginx-out-of-descriptors": "nginx room",
+    "certificate-ended": "certificate",
+    "certificate-of-another-name": "certificate name",
+    "certificate-without-its-chain": "certificate chain",
+    "certificate-of-another-key": "certificate key",
+    "engine-of-another-image": "images",
+    "release-expired": "containers",
+    "engine-paused": "containers",
+    "api-asks-another-engine": "files",
+    "api-blames-itself": "api health",
+    "api-on-its-default": "configuration",
+    "api-stale-mount": "configuration",
+    "licence-unreachable": "containers",
+    "licence-refused": "containers",
+    "mtu-black-hole": "mtu",
+    "companion-missing": "models",
+    "model-bit-flipped": "models loaded",
+    "model-of-another-project": "models loaded",
+    "inodes-out": "disk",
+    "file-handles-out": "file handles",
+    "conntrack-full": "conntrack",
+    "gpu-device-closed": "gpu devices",
+    "resolver-dead": "resolver",
+    "resolver-slow": "resolver",
+    "second-firewall": "firewalls",
+    "ecc-errors": "ecc errors",
+    "gpu-too-hot": "gpu slowdown",
+    "hold-lifted": "holds",
 }
 
 
@@ -177,7 +209,17 @@ def test_secure_boot_is_switched_on_in_the_firmware(target, tmp_path):
         ("nginx-masked", "systemctl mask nginx", "systemctl unmask nginx; systemctl enable --now nginx"),
         ("nginx-not-reloaded", "touch /etc/nginx/conf.d/deepgram.conf", "systemctl reload nginx"),
         ("engine-hangs", "kill -STOP", "docker restart -t 5 deepgram-engine"),
-        ("model-truncated", "truncate -s 10", "mv /root/model.whole"),
+        ("model-truncated", "truncate -s 10", "mv /root/models.whole/* /var/lib/deepgram/models/"),
+        ("companion-missing", "entity-detector.*.dg", "mv /root/models.whole/* /var/lib/deepgram/models/"),
+        ("nginx-stopped", "systemctl stop nginx", "systemctl start nginx"),
+        ("nginx-out-of-descriptors", "prlimit --pid", "systemctl reload nginx"),
+        ("second-default-server", "default_server", "rm -f /etc/nginx/conf.d/other-team.conf"),
+        ("engine-paused", "docker pause", "docker unpause"),
+        ("api-on-its-default", "docker restart -t 1 deepgram-api", "curl -s http://127.0.0.1:8080/v1/status/engine"),
+        ("licence-unreachable", "iptables -t filter -I FORWARD", "iptables -t filter -D FORWARD"),
+        ("resolver-slow", "systemd-run", "systemctl stop lab-slow-resolver"),
+        ("gpu-device-closed", "chmod 600 /dev/nvidia0", "chmod 666 /dev/nvidia0"),
+        ("hold-lifted", "apt-mark unhold", "apt-mark hold"),
         ("key-file-open", "chmod 644 /etc/deepgram/deepgram.env", "chmod 600 /etc/deepgram/deepgram.env"),
         ("boot-unit-disabled", "systemctl disable deepgram.service", "systemctl enable deepgram.service"),
     ],
@@ -188,6 +230,17 @@ def test_a_fault_of_the_service_is_made_and_healed(target, monkeypatch, fault, m
     assert made in target.shell.reported and healed not in target.shell.reported
     FAULTS[fault].heal(target("t4", fault))
     assert healed in target.shell.reported
+
+
+@pytest.mark.parametrize("fault", ["conntrack-full", "file-handles-out", "resolver-dead"])
+def test_what_is_laid_over_a_path_goes_and_what_was_there_stays(target, monkeypatch, fault):
+    monkeypatch.setattr(Target, "require", lambda self, *needs: None)
+    FAULTS[fault].inject(target("t4", fault))
+    made = len(target.shell.scripts)
+    assert "mount --bind /run/simulated-" in target.shell.reported
+    FAULTS[fault].heal(target("t4", fault))
+    healed = "".join(target.shell.scripts[made:])
+    assert '$4 ~ "/simulated-"' in healed and "mount --bind" not in healed
 
 
 def test_no_product_code_knows_a_fault():

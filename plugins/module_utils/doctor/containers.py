@@ -2,6 +2,7 @@
 
 import re
 
+from ansible.module_utils.containers.state import moment
 from ansible.module_utils.deepgram.components import KINDS, ROLES, component, folder, kind
 from ansible.module_utils.deepgram.log import events
 from ansible.module_utils.deepgram.signatures import HARMLESS, TABLE, diagnose
@@ -11,11 +12,17 @@ from ansible.module_utils.doctor.smi import cards
 from ansible.module_utils.doctor.toolkit import specifications
 from ansible.module_utils.nvidia import cdi_spec
 
+LISTENS = "Listening on http"  # dg_log_parser.sh of deepgram/self-hosted-resources
+LOOPS, LOOP_S = 2, 60  # a container engine starts one that ends at once again, later each time
 QUADLET = "/etc/containers/systemd/deepgram-{}.container"
+UNREACHED = ("licence server has no address", "licence server unreachable", "license proxy unreachable")
 # Words of a log that are about what another check inspects. All others are causes of their own.
 EXPLAINED = {
     "no libcuda": ("libcuda in containers", "engine on gpu"),
     "no GPU": ("engine on gpu", "gpu in containers", "gpu answers"),
+    **dict.fromkeys(UNREACHED, ("licence", "resolver", "conntrack", "clock", "mtu", "license proxy")),
+    "key refused": ("licence",),
+    "certificates expired": ("images",),
 }
 GPU = re.compile(r"UUID: (GPU-[0-9a-fA-F-]+)")
 LIBRARIES = (
@@ -68,15 +75,22 @@ def running(host):
         return unhealthy(
             str(silent), "the container engine does not answer", f"on the server: journalctl -u {host.engine.cli} -n 50"
         )
-    down = {part: one for part, one in seen.items() if not (one and one["running"])}
+    down = {part: one for part, one in seen.items() if not (one and one["running"]) or loops(host, part, one)}
     if not down:
         return healthy(f"{listed(seen)}: running")
     return together([(part, stopped(host, part, one)) for part, one in down.items()])
 
 
+def loops(host, part, one):
+    """Whether a container that runs just now has ended again and again, and has not come as far as to listen this time."""
+    young = one["restarts"] >= LOOPS and one["started"] and host.started - moment(one["started"]) < LOOP_S
+    return young and not any(LISTENS in line for line in host.start_log(part))
+
+
 def stopped(host, part, one):
     """A container that does not run, `one` as the container engine has it: its last words, and the way back."""
-    words = f"deepgram-{part} {one['status'] if one else 'is not there'}{ended(one)}"
+    status = f"ended {one['restarts']} times" if one and one["running"] else one["status"] if one else "is not there"
+    words = f"deepgram-{part} {status}{ended(one)}"
     if (one or {}).get("status") == "paused":
         return unhealthy(words, "somebody paused it: it takes connections and answers nobody",
                          f"on the server: {host.engine.cli} unpause deepgram-{part}", stands_on=())  # fmt: skip
@@ -148,6 +162,8 @@ def on_gpu(host, part):
     found = [path.rpartition("/")[2] for path in devices(host, container)]
     if found:
         return healthy(listed(found))
+    if not host.exists(f"/proc/{container['pid']}/root/dev"):
+        return unknown(f"deepgram-{part} has ended just now: see containers")
     return unhealthy("no GPU device in the container", fix=recreate_fix(host, part))
 
 

@@ -165,7 +165,7 @@ def headed(*words):
 
 
 def view(entry):
-    """{running, restarting, status, pid, started, gpu, exit_code, error, image_id} of a container; None for none."""
+    """{running, restarting, status, pid, started, restarts, gpu, exit_code, error, image_id} of a container; None for none."""
     if not entry:
         return None
     state = entry["State"]
@@ -175,6 +175,7 @@ def view(entry):
         "status": state.get("Status", ""),
         "pid": state.get("Pid") or 0,
         "started": state.get("StartedAt") or "",
+        "restarts": entry.get("RestartCount") or 0,
         "gpu": asks_for_gpu(entry),
         "exit_code": state.get("ExitCode"),
         "error": state.get("Error") or "",

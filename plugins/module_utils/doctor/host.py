@@ -210,8 +210,10 @@ class Host:
         )
 
     def recent_log(self, part):
-        """The events that a container logged in the last minutes; [] where that is not known."""
-        since = self.started - RECENT_S
+        """The events that a container logged in the last minutes, since it started; [] where that is not known."""
+        container = self.engine.container(part)
+        began = moment(container["started"]) if container and container["started"] else 0
+        since = max(self.started - RECENT_S, began)
         return self.once("recent " + part, lambda: events(
             self.programs.also(f"recent_{part}", *self.engine.log_between(part, since, self.started)).text))  # fmt: skip
 

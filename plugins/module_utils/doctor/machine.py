@@ -25,7 +25,7 @@ def device(path):
 
 
 def disk(host):
-    short, smallest, seen_devices = [], None, set()
+    short, inodes, smallest, seen_devices = [], [], None, set()
     for place in [*PLACES, *(host.params.get("places") or [])]:
         path = host.path(place)
         if not os.path.isdir(path) or device(path) in seen_devices:
@@ -36,20 +36,28 @@ def disk(host):
             continue
         size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
         if free < min(ROOM, size // 20):
-            short.append(f"{place} has {free // MB} of {size // MB} MB free")
+            short.append((place, f"has {free // MB} of {size // MB} MB free"))
         elif found.f_files and found.f_favail < found.f_files // 100:
-            short.append(f"{place} has {found.f_favail} of {found.f_files} inodes free")
+            inodes.append((place, f"has {found.f_favail} of {found.f_files} inodes free"))
         elif smallest is None or free < smallest[0]:
             smallest = (free, place)
-    if short:
-        inspect = f"on the server: du -xh -d2 {short[0].split()[0]} | sort -h | tail"
-        return unhealthy(listed(short), fix=inspect + "; docker image prune and apt-get clean free what can be fetched again; "
-                         "or put a larger disk there")  # fmt: skip
+    if short or inodes:
+        return full(short, inodes)
     return (
         healthy(f"{smallest[0] // MB} MB free at {smallest[1]}")
         if smallest
         else unknown("no filesystem can be inspected")
     )
+
+
+def full(short, inodes):
+    """Filesystems without room, and those without inodes: [(place, words)] of each."""
+    seen = listed(f"{place} {words}" for place, words in [*short, *inodes])
+    if not short:
+        return unhealthy(seen, "very many small files: no other can be created, though there is room",
+                         f"on the server: du --inodes -x -d4 {inodes[0][0]} | sort -n | tail; remove what fills it")  # fmt: skip
+    return unhealthy(seen, fix=f"on the server: du -xh -d2 {short[0][0]} | sort -h | tail; docker image prune and apt-get clean "
+                     "free what can be fetched again; or put a larger disk there")  # fmt: skip
 
 
 def clock(host):

@@ -79,6 +79,14 @@ def key_of_another_certificate(patient):
     patient.write(TLS_KEY, certificates.made("other")[1])
 
 
+@fault({"certificate key": "nginx_proxy_tls_key", "callers": "systemctl reload nginx"})
+def key_that_nginx_refuses(patient):
+    """In the words of NGINX 1.26 (src/event/ngx_event_openssl.c) and of OpenSSL 3."""
+    key_of_another_certificate(patient)
+    words = "error:05800074:x509 certificate routines::key values mismatch"
+    patient.say("nginx", f'nginx: [emerg] SSL_CTX_use_PrivateKey("{TLS_KEY}") failed (SSL: {words})\n', 1)
+
+
 @fault({"certificate key": "nginx_proxy_tls_key"})
 def key_missing(patient):
     patient.remove(TLS_KEY)

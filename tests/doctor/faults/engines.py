@@ -1,5 +1,6 @@
 """The container engine and the Engine's container."""
 
+import time
 from pathlib import Path
 
 from tests import log_forms
@@ -112,6 +113,30 @@ def libcuda_missing(patient):
 def engine_without_a_key(patient):
     patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
     patient.say("log_engine", log_forms.reported("json", "Missing license configuration", "ERROR", "impeller::config"))
+
+
+@fault({"containers": "set deepgram_release to a newer release"})
+def engine_that_is_just_starting_again(patient, pid=4711):
+    """Between two ends it runs for a moment."""
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3))
+    patient.container("engine", pid, "running", StartedAt=started)
+    patient.engine.api["/containers/deepgram-engine/json"]["RestartCount"] = 4
+    patient.say("start_engine", "")
+    words = "Certificates have expired. This release is past its end of life"
+    patient.say("log_engine", log_forms.reported("full", words, "ERROR", "impeller"))
+
+
+@fault({"containers": "set deepgram_release to a newer release"})
+def engine_that_ends_while_it_is_looked_at(patient):
+    """Its processes, and so its root, are gone."""
+    engine_that_is_just_starting_again(patient, pid=999999)
+
+
+@fault({"containers": "make https://license.deepgram.com resolve"})
+def engine_that_finds_no_licence_server(patient):
+    patient.container("engine", 0, "restarting", Restarting=True, ExitCode=1)
+    words = "Aegis request to https://license.deepgram.com failed: dns error: failed to lookup address information"
+    patient.say("log_engine", log_forms.reported("full", words, "ERROR", "impeller::license"))
 
 
 @fault({"containers": "set deepgram_release to release-251015 or newer; on the server: journalctl -u deepgram-engine"})

@@ -53,6 +53,12 @@ def nginx_without_files(patient):
     patient.write("/proc/901/limits", service_patient.LIMITS.format(12, 12))
 
 
+@fault({"nginx room": "systemctl reload nginx"})
+def nginx_workers_with_fewer_files_than_its_configuration(patient):
+    patient.write("/proc/901/limits", service_patient.LIMITS.format(12, 12))
+    patient.say("nginx", MAIN + "worker_rlimit_nofile 1024;\n")
+
+
 def reported(patient, words, ago):
     moment = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(time.time() - ago))
     patient.write(ERRORS, f"2026/11/01 00:00:00 [notice] 1#1: x\n{moment} {words}\n")

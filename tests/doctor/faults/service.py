@@ -121,6 +121,15 @@ def configuration_edited_and_not_read(patient):
     patient.write(API_TOML, "[server]\n")
 
 
+@fault({"files": "dgctl provision", "api engine": "grep url /etc/deepgram/api/api.toml"})
+def api_asks_another_engine(patient):
+    edited = 'driver_pool = [{url = "https://engine-2:8080/v2"}]\n'
+    patient.write(API_TOML, edited)
+    patient.write("/proc/4712/root/config/api.toml", edited)
+    os.utime(patient.root / API_TOML[1:], (0, 0))
+    api_without_an_engine(patient)
+
+
 @fault({"api engine": "docker logs --tail 50 deepgram-engine"})
 def api_without_an_engine(patient):
     patient.answers[f"{STATUS}/engine"] = {"status": 200, "body": {"engine_connection_status": "Disconnected"}}
@@ -166,7 +175,7 @@ def model_missing(patient):
     patient.remove(f"{MODELS}/nova-3.en.batch.dg")
 
 
-@fault({"models loaded": "corrupt"})
+@fault({"models loaded": f"rm {MODELS}/nova-3.en.streaming.dg, then dgctl provision"})
 def model_refused(patient):
     """The form of Deepgram's Flux page: the path stands in the span before the message."""
     line = (

@@ -93,7 +93,10 @@ CHECKS = (
         "no Engine that driver_pool in api.toml names answers it",
         "on the server: docker logs --tail 50 deepgram-engine; grep url /etc/deepgram/api/api.toml names its Engines",
         False, ("api.engine_connected",), False,
-        stands_on=("containers", "engine answers", "configuration", "licence", "models loaded", "engine load"),
+        stands_on=(
+            *("containers", "engine answers", "configuration", "licence", "models loaded", "engine load"),
+            "files:/etc/deepgram/api",
+        ),
     ),
     Check(
         "api health", each("api", health),

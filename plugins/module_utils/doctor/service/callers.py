@@ -13,6 +13,8 @@ from ansible.module_utils.proxy.nginx_servers import other_default, rival
 CONFIG = "/etc/nginx/conf.d/deepgram.conf"
 TEST = ("nginx", "-T")
 RELOAD = "nginx -t && systemctl reload nginx"
+TLS = "/etc/nginx/tls/"
+OF_CERTIFICATE = ("certificate", "certificate key", f"files:{TLS}")
 
 
 def commands():
@@ -93,7 +95,8 @@ def refused(host, tls, text):
         return unhealthy(one_line(lines[0]), f"{other.path}:{other.line} says to be the port's default server too",
                          taken(other, "remove its default_server"))  # fmt: skip
     return unhealthy(one_line(lines[0]), "NGINX refuses its configuration: it would not start again",
-                     f"on the server: correct what it names; {RELOAD}; then dgctl provision")  # fmt: skip
+                     f"on the server: correct what it names; {RELOAD}; then dgctl provision",
+                     stands_on=OF_CERTIFICATE if TLS in lines[0] else None)  # fmt: skip
 
 
 def taken(other, way):

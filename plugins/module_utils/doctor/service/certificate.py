@@ -209,6 +209,6 @@ CHECKS = (
         "the file was replaced, and NGINX not reloaded; or another server block or program has the port",
         f"on the server: {RELOAD}",
         True, (), False,
-        stands_on=("nginx", "nginx reloaded", "certificate key"),
+        stands_on=("nginx", "nginx reloaded", "certificate key", "files:/etc/nginx/tls/"),
     ),
 )  # fmt: skip

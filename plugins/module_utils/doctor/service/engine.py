@@ -7,14 +7,13 @@ from ansible.module_utils.deepgram.components import ROLES
 from ansible.module_utils.deepgram.http import engine_load, metrics
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, healthy, listed, unhealthy, unknown
-from ansible.module_utils.doctor.containers import addresses, each, logs, of_kind, parts, recreate_fix
+from ansible.module_utils.doctor.containers import LISTENS, addresses, each, logs, of_kind, parts, recreate_fix
 from ansible.module_utils.doctor.engine import Silent
 from ansible.module_utils.doctor.host import LATE
 
 FILE = "/etc/deepgram/{}/engine.toml"
 LIMIT = "max_active_requests"
 PATIENCE_S = 900  # an Engine that loads its models listens late: the official chart gives it ten minutes
-LISTENS = "Listening on http"  # dg_log_parser.sh of deepgram/self-hosted-resources
 DEVICES = re.compile(r"using devices|on device", re.IGNORECASE)
 
 

@@ -4,12 +4,11 @@ from ansible.module_utils.deepgram.api_health import SERVING, state
 from ansible.module_utils.deepgram.components import kind
 from ansible.module_utils.deepgram.signatures import diagnose
 from ansible.module_utils.doctor.check import Check, alike, healthy, unhealthy, unknown
-from ansible.module_utils.doctor.containers import addresses, logs, parts
+from ansible.module_utils.doctor.containers import UNREACHED, addresses, logs, parts
 from ansible.module_utils.doctor.service.api import PATH, engines_of
 from ansible.module_utils.doctor.service.engine import running
 
 REFUSED = ("no key", "key refused")
-UNREACHED = ("licence server has no address", "licence server unreachable", "license proxy unreachable")
 
 
 def unreached(host):

@@ -79,7 +79,9 @@ def loaded(host, part):
         signature = diagnose(still.values(), {"model of another project", "Flux not enabled", "model refused"})
         seen = f"refused: {listed(file or 'a file that the log does not name' for file in still)}"
         if signature:
-            return unhealthy(seen, signature.meaning, signature.remediation)
+            again = [path for path in recorded(host) if os.path.basename(path) in still]
+            fetch = f"; on the server: rm {' '.join(again)}, then dgctl provision fetches it again" if again else ""
+            return unhealthy(seen, signature.meaning, signature.remediation + fetch)
         return unhealthy(
             seen, fix=f"on the server: {logs(host, part)}; dgctl doctor --deep compares the files' checksums"
         )

@@ -13,9 +13,11 @@ SITE = "/etc/nginx/conf.d/deepgram.conf"
 LOGS = ("/var/log/nginx/deepgram.error.log", "/var/log/nginx/error.log")
 # Words of NGINX's own (src/core/ngx_connection.c, src/event/ngx_event_accept.c).
 EXHAUSTED = re.compile(r"worker_connections are not enough|\(24: Too many open files\)")
+LEAVING = "is shutting down"  # src/os/unix/ngx_process_cycle.c
 MOMENT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
 RECENT_S, TAIL, FULL = 600, 1 << 16, 0.95
 CONNECTIONS = re.compile(r"^\s*worker_connections\s+(\d+)\s*;", re.MULTILINE)
+RLIMIT = re.compile(r"^\s*worker_rlimit_nofile\s+(\d+)\s*;", re.MULTILINE)
 OPEN_FILES = re.compile(r"^Max open files\s+(\d+)", re.MULTILINE)
 UPSTREAM = re.compile(r"upstream\s+deepgram_\w+\s*{([^}]*)}")
 MEMBER = re.compile(r"^\s*server\s+(\S+?)((?:\s[^;]*)?);\s*(?:#\s*(\S+))?", re.MULTILINE)
@@ -60,35 +62,54 @@ def fresh(host):
 
 def room(host):
     pid = main_pid(host)
-    workers = host.read(f"/proc/{pid}/task/{pid}/children").split() if pid else []
+    children = host.read(f"/proc/{pid}/task/{pid}/children").split() if pid else []
+    # One of before a reload ends with its last stream, and takes no new connection.
+    workers = [one for one in children if LEAVING not in host.read(f"/proc/{one}/cmdline")]
     if not workers:
         return unknown("nginx does not run: see nginx")
     reported = host.reported("nginx")
-    written = CONNECTIONS.search(reported.text) if reported and reported.status == 0 else None
-    worst = max(((use(host, worker, written), worker) for worker in workers), key=lambda one: one[0][0])
-    (share, text), _ = worst
-    recent = exhausted(host)
-    if share >= FULL or recent:
-        now = f" (now {written[1]})" if written else ""
-        fix = f"set nginx_proxy_worker_connections higher{now}, then dgctl provision"
-        return unhealthy(one_line(recent) if recent else text, fix=fix)
-    return healthy(text)
+    text = reported.text if reported and reported.status == 0 else ""
+    share, seen = max(use(host, worker, text) for worker in workers)
+    recent = exhausted(host, pid)
+    if share < FULL and not recent:
+        return healthy(seen)
+    return unhealthy(
+        one_line(recent) if recent else seen, fix=wider(text, min(open_files(host, one) for one in workers))
+    )
 
 
-def use(host, worker, written):
+def use(host, worker, text):
     """(share of what a worker may open that it has open, a text that says it)."""
-    limits = OPEN_FILES.search(host.read(f"/proc/{worker}/limits"))
-    bounds = [int(found[1]) for found in (limits, written) if found]
-    used, most = len(host.glob(f"/proc/{worker}/fd/*")), min(bounds) if bounds else 0
+    bounds = [open_files(host, worker), written(CONNECTIONS, text)]
+    used, most = len(host.glob(f"/proc/{worker}/fd/*")), min(filter(None, bounds), default=0)
     return (used / most if most else 0.0), f"{used} of {most} connections and files in the fullest worker"
 
 
-def exhausted(host):
-    """The last line of the last minutes in which NGINX says that it has no room; "" for none."""
+def open_files(host, worker):
+    """How many files a worker may open; 0 where that is not known."""
+    return int((OPEN_FILES.search(host.read(f"/proc/{worker}/limits")) or (0, 0))[1])
+
+
+def written(directive, text):
+    """The number of a directive in NGINX's configuration; 0 where it has none."""
+    return int((directive.search(text) or (0, 0))[1])
+
+
+def wider(text, files):
+    """The fix: another limit for its files, where the workers have less than the configuration gives them; else more room."""
+    given, now = written(RLIMIT, text), written(CONNECTIONS, text)
+    if files < given:
+        return f"on the server: {RELOAD} (its workers may open {files} files, and worker_rlimit_nofile is {given})"
+    return f"set nginx_proxy_worker_connections higher{f' (now {now})' if now else ''}, then dgctl provision"
+
+
+def exhausted(host, pid):
+    """The last line of the last minutes in which NGINX says that it has no room; "" for none since its workers started."""
+    since = max(host.started - RECENT_S, host.reloaded(pid) or 0)
     for path in LOGS:
         for line in reversed(tail(host.path(path))):
             when = MOMENT.match(line)
-            if when and host.started - time.mktime(time.strptime(when[0], "%Y/%m/%d %H:%M:%S")) > RECENT_S:
+            if when and time.mktime(time.strptime(when[0], "%Y/%m/%d %H:%M:%S")) < since:
                 break
             if when and EXHAUSTED.search(line):
                 return line
@@ -164,7 +185,7 @@ CHECKS = (
         "more calls than NGINX was given room for: each takes two connections",
         "set nginx_proxy_worker_connections higher, then dgctl provision",
         False, (), False,
-        stands_on=("nginx", "file handles"),
+        stands_on=("nginx", "file handles", "files:/etc/nginx/"),
     ),
     Check(
         "proxy cap", cap,

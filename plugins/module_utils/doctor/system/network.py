@@ -8,6 +8,8 @@ from ansible.module_utils.doctor.service import licence as service_licence
 RESOLV = "/etc/resolv.conf"
 SLOW_S, GIVEN_UP_S = 2.0, 3.0
 LICENCES = "license.deepgram.com"
+# A list, which the role writes over several lines, or one text.
+SERVERS = re.compile(r"^\s*server_url\s*=\s*(\[[^\]]*\]|.*)", re.MULTILINE)
 SERVER = re.compile(r"https?://\[?([A-Za-z][\w.-]*)")
 TOMLS = ("/etc/deepgram/*/engine.toml", "/etc/deepgram/*/api.toml",
          "/etc/deepgram-license-proxy/license-proxy/license-proxy.toml")  # fmt: skip
@@ -25,8 +27,8 @@ def resolver(host):
     servers = re.findall(r"^\s*nameserver\s+(\S+)", host.read(RESOLV), re.MULTILINE)[:3]  # the C library asks three
     if not servers:
         return unknown(f"{RESOLV} names no server")
-    lines = [line for path in host.glob(*TOMLS) for line in host.read(path).splitlines() if "server_url" in line]
-    names = [name for line in lines for name in SERVER.findall(line)]
+    values = [value for path in host.glob(*TOMLS) for value in SERVERS.findall(host.read(path))]
+    names = [name for value in values for name in SERVER.findall(value)]
     took = {server: host.resolves(server, (names or [LICENCES])[0], GIVEN_UP_S) for server in servers}
     dead = [server for server, seconds in took.items() if seconds is None]
     if dead and not needed(host, names):
