@@ -129,8 +129,8 @@ def ensure(
 
 def _say_if_old(home: Home, present: list[Server]) -> None:
     """Servers made before the lab changed keep running as they are: a running deployment is nobody's to replace."""
-    kinds = {(SYSTEMS[server.system], made) for server in present for made in (False, True)}
-    today = {image(home, system, with_docker).tag() for system, with_docker in kinds}
+    systems = {server.system for server in present}
+    today = {image(home, SYSTEMS[name], with_docker).tag() for name in systems for with_docker in (False, True)}
     old = [server.name for server in present if server.image not in today]
     if old:
         say(f"Made by an older bin/lab, left as they are: {', '.join(old)}. `bin/lab down`, then `up`, renews them.")
