@@ -170,6 +170,7 @@ def run(monkeypatch, port, *words):
 bench_job = bench.Job
 
 
+@pytest.mark.usefixtures("steady")
 def test_a_bench_from_end_to_end(here, monkeypatch):
     """A server with a limit of 3 streams: found, told from the GPU's capacity, kept."""
     with delayed(0.1, limit=3) as (port, _server):

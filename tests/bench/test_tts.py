@@ -129,6 +129,7 @@ def test_the_capacity_is_found_within_5_percent(a_minute):
     assert abs(found.lower - a_minute) <= max(1, 0.05 * a_minute) and found.sustained, found
 
 
+@pytest.mark.usefixtures("steady")
 def test_the_capacity_of_a_server_is_found_within_5_percent():
     """Over HTTP: above it texts queue, and the first sound comes later and later."""
     a_minute, bounds = 1080, replace(SPEECH, mean_s=0.3, p90_s=0.3, p99_s=0.6, lag_s=0.15)
@@ -232,6 +233,7 @@ def test_an_inventory_in_which_nobody_speaks(here, monkeypatch):  # noqa: F811
     assert "deepgram_profile: aura or flux_tts" in ended.output
 
 
+@pytest.mark.usefixtures("steady")
 def test_a_bench_from_end_to_end(here, monkeypatch):  # noqa: F811
     """Kept, drawn, told; and compared with the release before."""
     speaks(

@@ -24,7 +24,7 @@ def _controllers(path: Path) -> bool:
 
 def _is_controllers(name: str) -> bool:
     top, _, rest = name.partition(".")
-    return top in ("dgctl", "tomllib") or (top == "ansible" and not rest.startswith("module_utils"))
+    return top in ("bench", "dgctl", "tomllib") or (top == "ansible" and not rest.startswith("module_utils"))
 
 
 def _file(name: str) -> Path | None:

@@ -1,0 +1,13 @@
+"""What tests of benches share."""
+
+import pytest
+
+from dgctl.bench import search
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    """A machine that is busy with other tests is no server that changes: test_search.py asks what tells them apart."""
+    monkeypatch.setattr(search, "unsteady", lambda window, bounds: "")
+    monkeypatch.setattr(search, "differ", lambda one, other: False)
+    monkeypatch.setattr(search.Search, "_confirm", lambda self: None)
