@@ -210,7 +210,7 @@ def test_secure_boot_is_switched_on_in_the_firmware(target, tmp_path):
         ("nginx-not-reloaded", "touch /etc/nginx/conf.d/deepgram.conf", "systemctl reload nginx"),
         ("engine-hangs", "kill -STOP", "docker restart -t 5 deepgram-engine"),
         ("model-truncated", "truncate -s 10", "mv /root/models.whole/* /var/lib/deepgram/models/"),
-        ("companion-missing", "entity-detector.*.dg", "mv /root/models.whole/* /var/lib/deepgram/models/"),
+        ("companion-missing", "entity-detector.*", "mv /root/models.whole/* /var/lib/deepgram/models/"),
         ("nginx-stopped", "systemctl stop nginx", "systemctl start nginx"),
         ("nginx-out-of-descriptors", "prlimit --pid", "systemctl reload nginx"),
         ("second-default-server", "default_server", "rm -f /etc/nginx/conf.d/other-team.conf"),
