@@ -24,8 +24,8 @@ DEAD_S = 45
 # One node alone has room for all calls; the load's clients are never idle for as long as callers' may be.
 SETTINGS = {"deepgram_engine_max_active_requests": 40, "nginx_proxy_closing_s": 1.5}
 STREAM_S = 7  # one round of the recording: what a drain waits for
-# What callers do weighs on the same two cores as what is changed under them.
-STREAMS, FILES_A_SECOND = (12, 5) if EVERYTHING else (8, 3)
+# Each of two proxies gives each of two or three nodes as many streams. Files weigh on the same two cores as what is changed.
+STREAMS, FILES_A_SECOND = 12, 5 if EVERYTHING else 3
 EACH_STREAM = ("--stream-seconds", str(STREAM_S))
 
 
