@@ -7,7 +7,7 @@ from lab.faults.target import Target
 
 FOLDER = "/var/lib/deepgram/models"
 ASIDE = "/root/models.whole"
-FIRST, SMALL = "ls {folder}/*.dg {folder}/*.dgv2 2>/dev/null | sed -n 1p", "ls {folder}/nova-2-* | sed -n 1p"
+FIRST, SMALL = "ls {folder}/*.* | sed -n 1p", "ls {folder}/nova-2-* | sed -n 1p"
 RESTART = "docker restart -t 1 deepgram-engine >/dev/null"
 REFUSED = "docker logs --since 120s deepgram-engine 2>&1 | grep 'Failed to load model' | tail -n 1"
 # Writes bytes over those at an offset of a file, and leaves it its time of writing.
