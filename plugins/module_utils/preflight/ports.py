@@ -17,6 +17,7 @@ LISTEN = "0A"
 OWN_CONTAINER = re.compile(r"^([0-9a-f]{12}_)?deepgram-[a-z0-9-]+$")
 CONTAINER_ID = re.compile(r"([0-9a-f]{64})")
 
+RECORD = "/var/lib/deepgram/applied-state/nginx_proxy.json"  # what the role wrote of what it manages
 
 def address(text):
     """The address of a /proc/net/tcp{,6} row ("0100007F": words in host byte order), as people write it."""
@@ -98,7 +99,8 @@ def is_ours(pid, port, nginx_config, proc="/proc"):
     """Does this process hold the port for this deployment?"""
     program = read(f"{proc}/{pid}/comm")
     if program == "nginx":
-        return re.search(rf"(?m)^\s*listen\s[^;#]*\b{port}\b", read(nginx_config)) is not None
+        listens = re.search(rf"(?m)^\s*listen\s[^;#]*\b{port}\b", read(nginx_config)) is not None
+        return listens or f'"{nginx_config}"' in read(RECORD)  # it runs on with a file that a hand removed
     if program == "docker-proxy":
         return any(OWN_CONTAINER.match(name) for name in published_by_docker(port))
     if program == "conmon":
