@@ -16,8 +16,8 @@ LISTEN = "0A"
 # Compose names a container that takes another's place ID_NAME at first.
 OWN_CONTAINER = re.compile(r"^([0-9a-f]{12}_)?deepgram-[a-z0-9-]+$")
 CONTAINER_ID = re.compile(r"([0-9a-f]{64})")
-
 RECORD = "/var/lib/deepgram/applied-state/nginx_proxy.json"  # what the role wrote of what it manages
+
 
 def address(text):
     """The address of a /proc/net/tcp{,6} row ("0100007F": words in host byte order), as people write it."""

@@ -1,5 +1,6 @@
 """Ports: free, taken by a stranger, held by this deployment."""
 
+import json
 import os
 import socket
 import struct
@@ -65,6 +66,16 @@ def test_own_nginx_is_known_by_its_file(proc, tmp_path):
     config.write_text("server {\n  listen [::]:8443 ssl;\n  # listen 443\n}\n")
     assert verdict(want, root, str(config))[0] == "fail"
     config.write_text("server {\n  listen 443 ssl;\n}\n")
+    assert verdict(want, root, str(config)) == ("pass", "held by this deployment")
+
+
+def test_own_nginx_runs_on_when_a_hand_removed_its_file(proc, tmp_path, monkeypatch):
+    """What the role recorded says that it is its own: the run is to put the file back."""
+    want = [{"port": 443, "address": "0.0.0.0", "service": "nginx_proxy_port"}]
+    root, config, record = proc("nginx", "0.0.0.0", 443), tmp_path / "deepgram.conf", tmp_path / "nginx_proxy.json"
+    monkeypatch.setattr(preflight_ports, "RECORD", str(record))
+    assert verdict(want, root, str(config))[0] == "fail"
+    record.write_text(json.dumps({"things": {"files": {str(config): {"type": "file"}}}}))
     assert verdict(want, root, str(config)) == ("pass", "held by this deployment")
 
 
