@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
+from bench.ports import free_port
 from lab.deepgram import certificates
 from lab.deepgram.models import write_model
 from lab.deepgram.programs import engine, release
@@ -56,7 +56,7 @@ async def _engine(about: release.Release, folder: Path, log: Log) -> tuple[int, 
     await models.scan()
     hearing = Hearing(settings, models, load_recordings(release.HERE / "recordings.json"), 0, log)
     work, _ = engine._applications(hearing, Speaking(settings, models, hearing.metrics, 0, log), about)
-    port = _free_port()
+    port = free_port()
     await Listener(work, "127.0.0.1", port, release.serving_tls(about)).open()
     return port, hearing
 
@@ -66,13 +66,7 @@ async def _api(about: release.Release, engine_port: int, log: Log) -> int:
     api = Api(Settings({"driver_pool": {"standard": [{"url": address}]}}), about, log)
     for driver in api.pool.drivers:
         await api.pool._refresh(driver)
-    app, port = web.Application(), _free_port()
+    app, port = web.Application(), free_port()
     app.add_routes(api.routes("/v1"))
     await Listener(app, "127.0.0.1", port).open()
     return port
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]

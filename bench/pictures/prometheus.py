@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import httpx
 
 from bench.measure import BenchError
 from bench.pictures import fleet
+from bench.ports import free_port
 from bench.world import PROJECT
 from dgctl.capacity.prometheus import Point, Prometheus
 from dgctl.export import rules
@@ -57,9 +57,7 @@ def _promtool(folder: Path, *words: str) -> None:
 @contextmanager
 def _running(folder: Path) -> Iterator[str]:
     """Its URL, once it is ready."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     words = ["prometheus", "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"]
     words += ["--storage.tsdb.path=data", "--storage.tsdb.retention.time=100y", "--log.level=error"]
     with (folder / "prometheus.log").open("ab") as log:

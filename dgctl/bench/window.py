@@ -36,9 +36,7 @@ class Bounds:
     words: float = 0.01  # share of the words that may be missing beside what was missing at the lowest load
     drift: float = 1.5  # times that the second half may take as long as the first
     lag_s: float = 0.02
-    swing: float = (
-        1.75  # times that the slowest slice of a window may take as long as the fastest, while the load holds
-    )
+    swing: float = 1.75  # times that a window's slowest slice may take as long as its fastest, while the load holds
 
 
 # The figures of a window that are bounded, and how each is called; the gravest first.
@@ -57,9 +55,8 @@ def speech(first_sound_ms: Any) -> Bounds:
     """
     bound_s = float(first_sound_ms or 200) / 1000
     tail_s = TAIL * bound_s
-    return Bounds(
-        mean_s=bound_s, p90_s=bound_s, p95_s=tail_s, p99_s=tail_s, swing=math.inf
-    )  # texts queue: they come as they come
+    # No swing: texts queue, and come as they come.
+    return Bounds(mean_s=bound_s, p90_s=bound_s, p95_s=tail_s, p99_s=tail_s, swing=math.inf)
 
 
 SPEECH = speech(200)

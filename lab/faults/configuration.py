@@ -78,6 +78,8 @@ def own_engine(target: Target) -> str:
     return connected(target)
 
 
+@heal("api-blames-itself")
+@heal("api-on-its-default")
 def connected(target: Target) -> str:
     """Restarts the API, and waits until it has its Engine."""
     return target.sh(f"""
@@ -100,11 +102,6 @@ def blames_itself(target: Target) -> str:
     return target.sh(f"sleep 3; curl -s {STATUS}/status")
 
 
-@heal("api-blames-itself")
-def forgets(target: Target) -> str:
-    return connected(target)
-
-
 @inject("api-on-its-default")
 def on_default(target: Target) -> str:
     """Its file was away when it started, and is back."""
@@ -112,11 +109,6 @@ def on_default(target: Target) -> str:
     mv {TOML} /root/api.toml; {RESTART_API}; sleep 4; mv /root/api.toml {TOML}
     docker logs --tail 20 deepgram-api 2>&1 | grep 'Configuration file not found' | tail -n 1
     """)
-
-
-@heal("api-on-its-default")
-def on_its_file(target: Target) -> str:
-    return connected(target)
 
 
 @inject("api-stale-mount")

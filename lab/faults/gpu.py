@@ -149,22 +149,18 @@ def no_ecc_errors(target: Target) -> str:
     return "No GPU has counted an error, as after a reset."
 
 
+SLOWED = ("clocks_event_reasons_hw_slowdown", "clocks_event_reasons_hw_thermal_slowdown")
+
+
 @inject("gpu-too-hot")
 def hot(target: Target) -> str:
     card = _last(target)
-    values = {"hw_slowdown": "Active", "hw_thermal_slowdown": "Active"}
-    target.set_health(
-        card, temperature_gpu=96, **{f"clocks_event_reasons_{name}": value for name, value in values.items()}
-    )
+    target.set_health(card, temperature_gpu=96, **dict.fromkeys(SLOWED, "Active"))
     return f"{card['name']} at {card['bus_id']} has 96 degrees, and slows itself down."
 
 
 @heal("gpu-too-hot")
 def cool(target: Target) -> str:
-    values = {
-        "clocks_event_reasons_hw_slowdown": "Not Active",
-        "clocks_event_reasons_hw_thermal_slowdown": "Not Active",
-    }
     for card in target.cards():
-        target.set_health(card, temperature_gpu=34, **values)
+        target.set_health(card, temperature_gpu=34, **dict.fromkeys(SLOWED, "Not Active"))
     return "No GPU is too hot."

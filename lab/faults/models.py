@@ -7,7 +7,7 @@ from lab.faults.target import Target
 
 FOLDER = "/var/lib/deepgram/models"
 ASIDE = "/root/models.whole"
-FIRST, SMALL = "ls {folder}/*.* | sed -n 1p", "ls {folder}/nova-2-* | sed -n 1p"
+ANY, SMALL, COMPANION = "*.*", "nova-2-*", "entity-detector.*"
 RESTART = "docker restart -t 1 deepgram-engine >/dev/null"
 REFUSED = "docker logs --since 120s deepgram-engine 2>&1 | grep 'Failed to load model' | tail -n 1"
 # Writes bytes over those at an offset of a file, and leaves it its time of writing.
@@ -25,9 +25,9 @@ END
 """
 
 
-def kept(which: str) -> str:
-    """Chooses a model, and keeps it aside with its time."""
-    return f"model=$({which.format(folder=FOLDER)}); mkdir -p {ASIDE}; cp -p $model {ASIDE}/\n"
+def kept(pattern: str) -> str:
+    """Chooses the first model whose name fits, and keeps it aside with its time."""
+    return f"model=$(ls {FOLDER}/{pattern} | sed -n 1p); mkdir -p {ASIDE}; cp -p $model {ASIDE}/\n"
 
 
 def overwritten(target: Target, **where: int) -> str:
@@ -38,14 +38,13 @@ def overwritten(target: Target, **where: int) -> str:
 
 @inject("model-truncated")
 def truncated(target: Target) -> str:
-    return target.sh(kept(FIRST) + "truncate -s 10 $model; ls -l $model")
+    return target.sh(kept(ANY) + "truncate -s 10 $model; ls -l $model")
 
 
 @inject("companion-missing")
 def without_companion(target: Target) -> str:
     """The models that transcribe are there, the one that finds entities in their words is not."""
-    which = "ls {folder}/entity-detector.* | sed -n 1p"
-    return target.sh(kept(which) + f"rm $model; ls {FOLDER}")
+    return target.sh(kept(COMPANION) + f"rm $model; ls {FOLDER}")
 
 
 @inject("model-bit-flipped")

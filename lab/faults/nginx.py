@@ -54,7 +54,7 @@ def newer(target: Target) -> str:
 
 @heal("nginx-not-reloaded")
 def reloaded(target: Target) -> str:
-    return target.sh("systemctl reload nginx; sleep 2; systemctl is-active nginx")
+    return target.sh(RELOAD)
 
 
 @inject("nginx-out-of-connections")
@@ -123,4 +123,4 @@ def no_cap(target: Target) -> str:
 @heal("proxy-without-cap")
 def cap(target: Target) -> str:
     target.put_back()
-    return target.sh("systemctl reload nginx; sleep 2; systemctl is-active nginx")
+    return target.sh(RELOAD)

@@ -9,11 +9,6 @@ TOML, KEYS = "/etc/deepgram/engine/engine.toml", "/etc/deepgram/deepgram.env"
 PROCESS = "$(docker inspect -f '{{.State.Pid}}' deepgram-engine)"
 
 
-def put_back_and(target: Target, then: str) -> str:
-    target.put_back()
-    return target.sh(then)
-
-
 @inject("engine-hangs")
 def hangs(target: Target) -> str:
     """It takes connections, as its kernel does for it, and says nothing."""
@@ -42,7 +37,8 @@ def misplaced(target: Target) -> str:
 
 @heal("limit-under-a-table")
 def in_its_place(target: Target) -> str:
-    reported = put_back_and(target, "docker restart -t 1 deepgram-engine")
+    target.put_back()
+    reported = target.sh("docker restart -t 1 deepgram-engine")
     target.await_engine()
     return reported
 

@@ -58,7 +58,7 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.host.loop_mount import backing
+from ansible.module_utils.host.loop_mount import backing, is_sized
 from ansible.module_utils.host.outcome import fail, last_line, run
 from ansible.module_utils.host.systemd import properties, restart, systemctl
 from ansible.module_utils.host.units import is_active, is_enabled
@@ -71,10 +71,6 @@ MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str(1 << 20), "-E", "nodiscard
 WAY_OUT = (
     "or set nginx_proxy_upload_buffer_gb lower (0: uploads lie in NGINX's own folder, without a cap), then run again"
 )
-
-
-def is_sized(image, size):
-    return os.path.isfile(image) and os.path.getsize(image) == size
 
 
 def is_mounted(params):

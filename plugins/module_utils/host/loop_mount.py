@@ -1,6 +1,13 @@
-"""A file that holds a file system: which one the kernel has mounted at a place."""
+"""A file that holds a file system: whether it is there, and which one the kernel has mounted at a place."""
+
+import os
 
 from ansible.module_utils.host.files import read
+
+
+def is_sized(image, size):
+    """Whether the file that holds it is there, in this size (bytes)."""
+    return os.path.isfile(image) and os.path.getsize(image) == size
 
 
 def backing(place, root=""):

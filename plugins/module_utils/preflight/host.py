@@ -11,6 +11,7 @@ import time
 from ansible.module_utils.boot.kernel import rpm_headers
 from ansible.module_utils.host import os_release
 from ansible.module_utils.host.files import existing_parent, read
+from ansible.module_utils.host.loop_mount import is_sized
 from ansible.module_utils.host.outcome import finding, last_line, run
 from ansible.module_utils.packages import families
 from ansible.module_utils.packages import manager as packages_manager
@@ -114,17 +115,23 @@ def disk(models_dir, minimum_gb, missing_bytes, deployed):
     ]
 
 
+def room_beside_models(path, models_dir, missing_bytes):
+    """(existing directory of a path, os.statvfs of it, bytes that models on the same filesystem still need, words for those)."""
+    place = existing_parent(path)
+    stat = os.statvfs(place)
+    beside = missing_bytes if os.stat(place).st_dev == os.stat(existing_parent(models_dir)).st_dev else 0
+    more = f", and {beside / GB:.1f} GB of models still to come" if beside else ""
+    return place, stat, beside, more
+
+
 def journal(desired, models_dir, missing_bytes):
     """Room for Billing's journal, whose filesystem may be its own; beside models on one, for those that are missing too."""
     if not desired:
         return []
     directory = desired["directory"]
-    place, models = existing_parent(directory), existing_parent(models_dir)
-    stat = os.statvfs(place)
+    place, stat, beside, more = room_beside_models(directory, models_dir, missing_bytes)
     free = stat.f_bavail * stat.f_frsize
-    beside = missing_bytes if os.stat(place).st_dev == os.stat(models).st_dev else 0
     needed = int(desired["minimum_gb"]) * GB + beside
-    more = f", and {beside / GB:.1f} GB of models still to come" if beside else ""
     return [
         finding(
             "journal disk",
@@ -142,12 +149,9 @@ def uploads(desired, models_dir, missing_bytes):
     if not desired:
         return []
     image, needed = desired["image"], int(desired["gb"]) * GB
-    place = existing_parent(image)
-    stat = os.statvfs(place)
+    place, stat, beside, more = room_beside_models(image, models_dir, missing_bytes)
     free = stat.f_bavail * stat.f_frsize
-    there = os.path.isfile(image) and os.path.getsize(image) == needed
-    beside = missing_bytes if os.stat(place).st_dev == os.stat(existing_parent(models_dir)).st_dev else 0
-    more = f", and {beside / GB:.1f} GB of models still to come" if beside else ""
+    there = is_sized(image, needed)
     return [
         finding(
             "upload buffer disk",

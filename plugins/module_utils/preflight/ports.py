@@ -11,12 +11,13 @@ import struct
 
 from ansible.module_utils.host.files import read
 from ansible.module_utils.host.outcome import finding, run
+from ansible.module_utils.host.record import FOLDER
 
 LISTEN = "0A"
 # Compose names a container that takes another's place ID_NAME at first.
 OWN_CONTAINER = re.compile(r"^([0-9a-f]{12}_)?deepgram-[a-z0-9-]+$")
 CONTAINER_ID = re.compile(r"([0-9a-f]{64})")
-RECORD = "/var/lib/deepgram/applied-state/nginx_proxy.json"  # what the role wrote of what it manages
+RECORD = os.path.join(FOLDER, "nginx_proxy.json")  # what the role wrote of what it manages
 
 
 def address(text):
